@@ -1,0 +1,11 @@
+import { inRoot } from "./paths.mjs";
+import { capture } from "./process.mjs";
+
+/** Builds `dist/`; says why and ends when that fails, since nothing after it would mean anything. */
+export async function build() {
+  const { code, output } = await capture(process.execPath, [inRoot("node_modules/tsup/dist/cli-default.js")]);
+  if (code === 0) return;
+  console.error(output);
+  console.error("The build failed");
+  process.exit(1);
+}

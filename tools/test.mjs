@@ -1,0 +1,87 @@
+import { parseArgs } from "node:util";
+import { build } from "./build.mjs";
+import { stopChildrenOnSignals } from "./process.mjs";
+import { runtimeNames, runtimes } from "./runtimes.mjs";
+import { disagreements } from "./testing/agreement.mjs";
+import { runCell } from "./testing/cell.mjs";
+import { testFiles } from "./testing/files.mjs";
+import { lower } from "./testing/lower.mjs";
+import { counts, failures, table, totals } from "./testing/summary.mjs";
+import { removeAllWorkplaces } from "./testing/workplace.mjs";
+
+const usage = `npm test -- [--only node24,deno] [--mode source|dist] [--filter TEXT] [--jobs N]
+
+  --only    runtimes, of ${runtimeNames.join(", ")}
+  --mode    the source or the built package; both without it
+  --filter  only test files whose name contains TEXT
+  --jobs    cells at once (2)`;
+
+const options = readOptions();
+stopChildrenOnSignals(removeAllWorkplaces);
+const files = testFiles(options.filter);
+const chosen = await runtimes(options.only);
+await build();
+await lower();
+const cells = await runAll(chosen.flatMap((runtime) => options.modes.map((mode) => ({ runtime, mode }))));
+process.exitCode = report(cells) ? 0 : 1;
+
+function readOptions() {
+  const text = { type: "string" };
+  const { values } = parseArgs({
+    options: { only: text, mode: text, filter: text, jobs: text, help: { type: "boolean" } },
+  });
+  const only = values.only?.split(",") ?? runtimeNames;
+  const modes = values.mode?.split(",") ?? ["source", "dist"];
+  const unknown = [
+    ...only.filter((name) => !runtimeNames.includes(name)),
+    ...modes.filter((mode) => !["source", "dist"].includes(mode)),
+  ];
+  if (values.help || unknown.length) {
+    console.log(unknown.length ? `Unknown: ${unknown.join(", ")}\n\n${usage}` : usage);
+    process.exit(unknown.length ? 1 : 0);
+  }
+  return { only, modes, filter: values.filter, jobs: Number(values.jobs ?? 2) };
+}
+
+/** As many cells at once as there are jobs; the results keep the order asked for. */
+async function runAll(wanted) {
+  const results = [];
+  const queue = wanted.entries();
+  const worker = async () => {
+    for (const [index, { runtime, mode }] of queue) {
+      results[index] = await runCell(runtime, mode, files);
+      announce(results[index]);
+    }
+  };
+  await Promise.all(Array.from({ length: options.jobs }, worker));
+  return results;
+}
+
+function announce(cell) {
+  const { passed, failed, skipped, seconds } = counts(cell);
+  console.log(
+    `${cell.runtime} ${cell.mode}: ${passed} passed, ${failed} failed, ${skipped} skipped, ${seconds} s`,
+  );
+}
+
+/** Prints what there is to know; true when all is well. */
+function report(cells) {
+  const failed = cells.flatMap(failures);
+  const unequal = disagreements(cells).map(({ file, name, cells }) =>
+    `✗ ${file} › ${name}\n    not run in: ${cells.join(", ")}\n`
+  );
+  const empty = cells.filter(ranNothing).map(({ runtime, mode }) => `✗ ${runtime} ${mode} ran no test\n`);
+  const problems = [...failed, ...unequal, ...empty];
+  if (cells.length === 0) problems.push("✗ No runtime to test on\n");
+  if (problems.length) console.log(`\n${problems.join("\n")}\nFull logs: .runtimes/logs/`);
+  console.log(`\n${table(cells)}\n`);
+  const sum = totals(cells);
+  const further = unequal.length + empty.length;
+  console.log(`${sum.passed} passed, ${sum.failed + further} failed, ${sum.skipped} skipped`);
+  return problems.length === 0;
+}
+
+function ranNothing(cell) {
+  const { passed, failed } = counts(cell);
+  return passed + failed === 0;
+}

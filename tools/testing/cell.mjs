@@ -1,0 +1,92 @@
+import { closeSync, fstatSync, mkdirSync, openSync, readSync, rmSync, writeSync } from "node:fs";
+import { join } from "node:path";
+import { inRoot, root } from "../paths.mjs";
+import { ending, run } from "../process.mjs";
+import { testCommand } from "./commands.mjs";
+import { readReport } from "./reports.mjs";
+import { clearWorkplace, leftovers, makeWorkplace, removeWorkplace } from "./workplace.mjs";
+
+const cellTimeout = 360_000;
+const fileTimeout = 150_000;
+const tailLines = 40;
+
+/**
+ * Runs every test file on one runtime, against the source or the built package, each in a process of its
+ * own: a crash, a hang or a left-over is then one file's, and costs the others nothing.
+ */
+export async function runCell(runtime, mode, files) {
+  const label = `${runtime.name}-${mode}`;
+  const log = openLog(label);
+  const place = makeWorkplace();
+  const started = performance.now();
+  const results = [];
+  for (const file of files) {
+    const timeout = Math.min(fileTimeout, cellTimeout - (performance.now() - started));
+    results.push(timeout > 0 ? await runFile({ runtime, mode, file, log, place, timeout }) : notRun(file));
+  }
+  removeWorkplace(place);
+  closeSync(log);
+  return { runtime: runtime.name, mode, files: results, seconds: (performance.now() - started) / 1000 };
+}
+
+async function runFile({ runtime, mode, file, log, place, timeout }) {
+  const report = inRoot(".runtimes/logs", `${runtime.name}-${mode}.report`);
+  rmSync(report, { force: true });
+  const { args, cwd } = testCommand(runtime, mode, file, report);
+  writeSync(log, `\n--- ${file}\n`);
+  const offset = fstatSync(log).size;
+  const env = testEnvironment(runtime.name, mode, place);
+  const end = await run(runtime.bin, args, { cwd, env, stdio: ["ignore", log, log], timeout });
+  const tests = readReport(runtime.kind, report) ?? [];
+  rmSync(report, { force: true });
+  const troubles = [...endTroubles(end, tests, () => tail(log, offset)), ...leftoverTroubles(place)];
+  return { file, tests, troubles };
+}
+
+/** What is wrong with a file beyond its failed tests: each is counted as one failure. */
+function endTroubles(end, tests, logTail) {
+  const endedWell = end.code === 0 && !end.timedOut;
+  const explained = end.code !== null && tests.some(({ outcome }) => outcome === "failed");
+  if (!endedWell && !explained) return [{ name: `(test process ${ending(end)})`, error: logTail() }];
+  return tests.length === 0 ? [{ name: "(no test registered)", error: logTail() }] : [];
+}
+
+function leftoverTroubles(place) {
+  const left = leftovers(place);
+  if (left.length === 0) return [];
+  clearWorkplace(place);
+  return [{ name: "(left behind in the temporary directory)", error: left.join("\n") }];
+}
+
+function notRun(file) {
+  const error = `The cell's ${cellTimeout / 1000} seconds were used up`;
+  return { file, tests: [], troubles: [{ name: "(not run)", error }] };
+}
+
+function testEnvironment(name, mode, place) {
+  const { FORCE_COLOR: _color, NODE_OPTIONS: _options, TMP: _tmp, TEMP: _temp, ...inherited } = process.env;
+  return {
+    ...inherited,
+    NO_COLOR: "1",
+    DENO_NO_UPDATE_CHECK: "1",
+    DO_NOT_TRACK: "1",
+    TMPDIR: place,
+    MAYFLY_TEST_RUNTIME: name,
+    MAYFLY_TEST_MODE: mode,
+    MAYFLY_TEST_ROOT: root,
+  };
+}
+
+function openLog(label) {
+  mkdirSync(inRoot(".runtimes/logs"), { recursive: true });
+  return openSync(logPath(label), "w+");
+}
+
+/** Where the whole output of a cell stands. */
+export const logPath = (label) => join(inRoot(".runtimes/logs"), `${label}.log`);
+
+function tail(log, offset) {
+  const bytes = new Uint8Array(fstatSync(log).size - offset);
+  readSync(log, bytes, 0, bytes.length, offset);
+  return Buffer.from(bytes).toString().trim().split("\n").slice(-tailLines).join("\n");
+}

@@ -1,0 +1,52 @@
+import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { spawnSync } from "node:child_process";
+
+const open = new Set();
+
+/** A temporary directory for one cell, as open to every user as the system's own. */
+export function makeWorkplace() {
+  const path = mkdtempSync(join(tmpdir(), "mayfly-cell-"));
+  chmodSync(path, 0o1777);
+  open.add(path);
+  return path;
+}
+
+/** What tests left behind, as paths relative to the workplace; the library's own lease folder may stay. */
+export function leftovers(path) {
+  const top = readdirSync(path, { withFileTypes: true });
+  const isLeaseFolder = (entry) => entry.isDirectory() && /^\.mayfly-\d+$/.test(entry.name);
+  return top.filter((entry) => !isLeaseFolder(entry)).flatMap((entry) => listing(path, entry)).sort();
+}
+
+function listing(path, entry) {
+  if (!entry.isDirectory()) return [entry.name];
+  const name = `${entry.name}/`;
+  try {
+    return [name, ...readdirSync(join(path, entry.name), { recursive: true }).map((below) => name + below)];
+  } catch (error) {
+    return [`${name} (${error.code})`];
+  }
+}
+
+/** Empties the workplace, so that one file's left-overs are not counted against the next. */
+export function clearWorkplace(path) {
+  for (const name of readdirSync(path)) remove(join(path, name));
+}
+
+export function removeWorkplace(path) {
+  open.delete(path);
+  remove(path);
+}
+
+export function removeAllWorkplaces() {
+  for (const path of open) removeWorkplace(path);
+}
+
+/** A test may have left a mount there: `rm` can be told to stop at it, Node cannot. */
+function remove(path) {
+  if (process.platform === "linux") spawnSync("rm", ["-rf", "--one-file-system", path], { stdio: "ignore" });
+  if (!existsSync(path) || process.platform === "linux") return;
+  rmSync(path, { recursive: true, force: true });
+}
