@@ -1,0 +1,33 @@
+import { mentioned } from "./names.mjs";
+
+/** Who is proved, who is left: `{ covered, notOffered, remaining, unknown }`. */
+export function coverage(behaviours, tests) {
+  const named = new Set(tests.flatMap(({ name }) => mentioned(name)));
+  const known = new Set(behaviours.map(({ number }) => number));
+  const open = behaviours.filter(({ number }) => !named.has(number));
+  return {
+    covered: behaviours.filter(({ number }) => named.has(number)),
+    notOffered: open.filter(({ offered }) => !offered),
+    remaining: open.filter(({ offered }) => offered),
+    unknown: tests.filter(({ name }) => mentioned(name).some((number) => !known.has(number))),
+  };
+}
+
+/** The phases of the list, each with its behaviours of those given. */
+export function byPhase(behaviours, given) {
+  const phases = [...new Set(behaviours.flatMap((behaviour) => behaviour.phases))];
+  return phases.map((phase) => ({ phase, behaviours: given.filter(({ phases }) => phases.includes(phase)) }));
+}
+
+/** Numbers that follow each other joined: "C1–C3, C7". */
+export function joined(numbers) {
+  const runs = [];
+  for (const number of numbers) {
+    const last = runs.at(-1);
+    if (last && follows(last.at(-1), number)) last.push(number);
+    else runs.push([number]);
+  }
+  return runs.map((run) => run.length > 2 ? `${run[0]}–${run.at(-1)}` : run.join(", ")).join(", ");
+}
+
+const follows = (one, next) => next === one[0] + (Number(one.slice(1)) + 1);
