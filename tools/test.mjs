@@ -1,4 +1,5 @@
 import { parseArgs } from "node:util";
+import { reportBehaviours } from "./behaviours.mjs";
 import { build } from "./build.mjs";
 import { stopChildrenOnSignals } from "./process.mjs";
 import { runtimeNames, runtimes } from "./runtimes.mjs";
@@ -6,7 +7,7 @@ import { disagreements } from "./testing/agreement.mjs";
 import { runCell } from "./testing/cell.mjs";
 import { testFiles } from "./testing/files.mjs";
 import { lower } from "./testing/lower.mjs";
-import { counts, failures, table, totals } from "./testing/summary.mjs";
+import { counts, failures, skippedEverywhere, table, totals } from "./testing/summary.mjs";
 import { removeAllWorkplaces } from "./testing/workplace.mjs";
 
 const usage = `npm test -- [--only node24,deno] [--mode source|dist] [--filter TEXT] [--jobs N]
@@ -75,10 +76,18 @@ function report(cells) {
   if (cells.length === 0) problems.push("✗ No runtime to test on\n");
   if (problems.length) console.log(`\n${problems.join("\n")}\nFull logs: .runtimes/logs/`);
   console.log(`\n${table(cells)}\n`);
+  printSkippedEverywhere(cells);
+  const isListTrue = reportBehaviours();
   const sum = totals(cells);
-  const further = unequal.length + empty.length;
-  console.log(`${sum.passed} passed, ${sum.failed + further} failed, ${sum.skipped} skipped`);
-  return problems.length === 0;
+  const further = unequal.length + empty.length + (isListTrue ? 0 : 1);
+  console.log(`\n${sum.passed} passed, ${sum.failed + further} failed, ${sum.skipped} skipped`);
+  return problems.length === 0 && isListTrue;
+}
+
+/** A test that no cell ran proves nothing, and nobody would notice. */
+function printSkippedEverywhere(cells) {
+  const skipped = skippedEverywhere(cells);
+  if (skipped.length) console.log(`Skipped everywhere:\n${skipped.map((name) => `  ${name}`).join("\n")}\n`);
 }
 
 function ranNothing(cell) {

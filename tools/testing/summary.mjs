@@ -45,3 +45,12 @@ export function totals(cells) {
   const sum = (column) => cells.map(counts).reduce((total, values) => total + values[column], 0);
   return { passed: sum("passed"), failed: sum("failed"), skipped: sum("skipped") };
 }
+
+/** The tests that every cell skipped. */
+export function skippedEverywhere(cells) {
+  const all = cells.flatMap(({ files }) => files).flatMap(({ file, tests }) =>
+    tests.map(({ name, outcome }) => ({ label: `${file} › ${name}`, outcome }))
+  );
+  const ran = new Set(all.filter(({ outcome }) => outcome !== "skipped").map(({ label }) => label));
+  return [...new Set(all.map(({ label }) => label))].filter((label) => !ran.has(label));
+}
