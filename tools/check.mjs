@@ -1,0 +1,54 @@
+import { existsSync } from "node:fs";
+import { inRoot } from "./paths.mjs";
+import { capture, ending, stopChildrenOnSignals } from "./process.mjs";
+import { runtimes } from "./runtimes.mjs";
+import { makeWorkplace, removeAllWorkplaces } from "./testing/workplace.mjs";
+
+stopChildrenOnSignals(removeAllWorkplaces);
+const [{ bin: deno } = { bin: "deno" }] = await runtimes(["deno"]);
+const entries = ["mod.ts", "cli.ts"].filter((file) => file === "mod.ts" || existsSync(inRoot(file)));
+const documented = [...entries, "lib", "README.md"];
+
+/** Each step is `[name, command, arguments]`; the order puts `dist/` before those who read it. */
+const steps = [
+  ["deno fmt", deno, ["fmt", "--check"]],
+  ["deno lint", deno, ["lint"]],
+  ["build", ...tool("tsup", "dist/cli-default.js")],
+  ["tsc, library", ...tool("typescript", "bin/tsc", "-p", "tsconfig.json")],
+  ["tsc, tests", ...tool("typescript", "bin/tsc", "-p", "tsconfig.tests.json")],
+  ["deno check", deno, ["check", ...entries]],
+  ["deno doc --lint", deno, ["doc", "--lint", ...entries]],
+  ["deno test --doc", deno, ["test", "-A", "--doc", "--no-remote", ...documented]],
+  ["deno publish --dry-run", deno, ["publish", "--dry-run", "--allow-dirty"]],
+  ["publint", ...tool("publint", "src/cli.js", "--strict")],
+  ["attw", ...tool("@arethetypeswrong/cli", "dist/index.js", "--profile", "esm-only", "--pack", ".")],
+];
+
+const env = {
+  ...process.env,
+  NO_COLOR: "1",
+  FORCE_COLOR: undefined,
+  DENO_NO_UPDATE_CHECK: "1",
+  TMPDIR: makeWorkplace(),
+};
+const failed = [];
+for (const step of steps) {
+  if (!await passes(step)) failed.push(step[0]);
+}
+removeAllWorkplaces();
+console.log(failed.length ? `\nFailed: ${failed.join(", ")}` : "\nAll checks passed");
+process.exitCode = failed.length ? 1 : 0;
+
+function tool(package_, file, ...args) {
+  return [process.execPath, [inRoot("node_modules", package_, file), ...args]];
+}
+
+async function passes([name, command, args]) {
+  const started = performance.now();
+  const end = await capture(command, args, { env });
+  const seconds = ((performance.now() - started) / 1000).toFixed(1);
+  const isOk = end.code === 0;
+  console.log(`${isOk ? "ok    " : "FAILED"} ${name} (${seconds} s)`);
+  if (!isOk) console.log(`${end.output.trimEnd()}\n${name}: ${ending(end)}\n`);
+  return isOk;
+}
