@@ -37,18 +37,19 @@ async function runFile({ runtime, mode, file, log, place, timeout }) {
   const offset = fstatSync(log).size;
   const env = testEnvironment(runtime.name, mode, place);
   const end = await run(runtime.bin, args, { cwd, env, stdio: ["ignore", log, log], timeout });
-  const tests = readReport(runtime.kind, report) ?? [];
+  const found = readReport(runtime.kind, report);
   rmSync(report, { force: true });
-  const troubles = [...endTroubles(end, tests, () => tail(log, offset)), ...leftoverTroubles(place)];
-  return { file, tests, troubles };
+  const troubles = [...endTroubles(end, found, () => tail(log, offset)), ...leftoverTroubles(place)];
+  return { file, tests: found.tests, troubles };
 }
 
 /** What is wrong with a file beyond its failed tests: each is counted as one failure. */
-function endTroubles(end, tests, logTail) {
+function endTroubles(end, { isWhole, tests }, logTail) {
   const endedWell = end.code === 0 && !end.timedOut;
   const explained = end.code !== null && tests.some(({ outcome }) => outcome === "failed");
   if (!endedWell && !explained) return [{ name: `(test process ${ending(end)})`, error: logTail() }];
-  return tests.length === 0 ? [{ name: "(no test registered)", error: logTail() }] : [];
+  if (tests.length === 0) return [{ name: "(no test reported)", error: logTail() }];
+  return isWhole ? [] : [{ name: "(test process ended before its tests did)", error: logTail() }];
 }
 
 function leftoverTroubles(place) {

@@ -6,6 +6,8 @@ export default async function* (source) {
     if (!/^test:(dequeue|pass|fail)$/.test(type) || data.details?.type === "suite") continue;
     yield JSON.stringify({ type, name: data.name, nesting: data.nesting, ...outcome(data) }) + "\n";
   }
+  // Missing when a test called `process.exit(0)`.
+  yield JSON.stringify({ type: "end" }) + "\n";
 }
 
 function outcome({ skip, todo, details }) {

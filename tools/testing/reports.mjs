@@ -1,17 +1,19 @@
 import { existsSync, readFileSync } from "node:fs";
 
 /**
- * The tests a report names, as `{ name, outcome: "passed" | "failed" | "skipped", error? }`: top-level
- * tests only, since Bun does not report the others. Undefined without a report.
+ * What a report says: `{ isWhole, tests }`, each test `{ name, outcome: "passed" | "failed" | "skipped",
+ * error? }`. Top-level tests only, since Bun does not report the others.
  */
 export function readReport(kind, path) {
-  if (!existsSync(path)) return undefined;
+  if (!existsSync(path)) return { isWhole: false, tests: [] };
   const text = readFileSync(path, "utf8");
-  return kind === "node" ? fromEvents(text) : fromJunit(text);
+  if (kind !== "node") return { isWhole: true, tests: fromJunit(text) };
+  const events = text.split("\n").filter(Boolean).map((line) => JSON.parse(line));
+  const isWhole = events.some(({ type }) => type === "end");
+  return { isWhole, tests: fromEvents(events.filter(({ type }) => type !== "end")) };
 }
 
-function fromEvents(text) {
-  const events = text.split("\n").filter(Boolean).map((line) => JSON.parse(line));
+function fromEvents(events) {
   const ended = events.filter(({ type }) => type !== "test:dequeue");
   const unfinished = events.filter((event) => event.type === "test:dequeue" && !ended.some(isSame(event)));
   return [
