@@ -1,0 +1,264 @@
+/**
+ * Temporary directories.
+ *
+ * @module
+ */
+import { createExclusively } from "./create.ts";
+import { closedError, failure, invalid, type Leftover, TempfileError } from "./errors.ts";
+import { createNamed, type NamedTemporaryFile } from "./file/named.ts";
+import { warnOfDisposal } from "./file/file.ts";
+import { printAs } from "./inspect.ts";
+import { asyncIo, type Io, syncIo } from "./io.ts";
+import { unwatchLeak, watchLeak } from "./life/leaks.ts";
+import { sessionId } from "./name.ts";
+import { type Op, runAsync, runSync } from "./op.ts";
+import { type Checked, checkOptions, type DirectoryOptions, type NamedFileOptions } from "./options.ts";
+import { OwnedTree } from "./owned_tree.ts";
+import { componentsInside, isAbsolute, joinPath } from "./path.ts";
+import { place } from "./place.ts";
+import { runtime, type Status } from "./runtime/mod.ts";
+import { type DirectoryUsage, usageOf } from "./tree/usage.ts";
+
+const MODE = 0o700;
+
+/** Options of what is created inside a directory: where is known already. */
+export type Inside<Options> = Omit<Options, "dir">;
+
+/**
+ * A temporary directory, removed with everything in it by {@linkcode TemporaryDirectory.remove}, by the end of the
+ * scope, and by the end of the process.
+ *
+ * Removal never follows a link and never leaves the device; a directory that was replaced by another is left alone.
+ */
+export class TemporaryDirectory implements AsyncDisposable, Disposable {
+  readonly #tree: OwnedTree;
+  readonly #ignoreErrors: boolean;
+
+  /** Not for use: call {@linkcode temporaryDirectory}. */
+  constructor(internals: unknown, ignoreErrors: boolean) {
+    if (!(internals instanceof OwnedTree)) {
+      throw new TypeError("Temporary directories are made by temporaryDirectory(), not by a constructor");
+    }
+    this.#tree = internals;
+    this.#ignoreErrors = ignoreErrors;
+    watchLeak(this, internals);
+  }
+
+  /** The absolute path without links. Stays readable after the directory is removed. */
+  get path(): string {
+    this.#tree.pathSeen = true;
+    return this.#tree.path!;
+  }
+
+  /** The path. */
+  toString(): string {
+    return this.path;
+  }
+
+  /**
+   * The path of something inside.
+   *
+   * Works on the text alone: it does not look whether a component is a link.
+   *
+   * @throws {TypeError} `ERR_INVALID_OPTION` if it would lead outside.
+   *
+   * @example A file with a name of its own
+   * ```ts
+   * import { temporaryDirectory } from "mayfly";
+   *
+   * await using directory = await temporaryDirectory();
+   * console.log(directory.join("logs", "today.txt")); // "/tmp/tmp…/logs/today.txt"
+   * ```
+   */
+  join(...segments: string[]): string {
+    for (const segment of segments) {
+      if (typeof segment !== "string") throw invalid("segments", "strings", segment);
+      if (segment.includes("\0")) throw invalid("segments", "without NUL characters", segment);
+      if (isAbsolute(segment)) throw invalid("segments", "relative paths", segment);
+    }
+    const components = componentsInside(segments.join("/"));
+    if (components === undefined) {
+      throw invalid("segments", "a path inside the directory", segments.join("/"));
+    }
+    return components.reduce(joinPath, this.path);
+  }
+
+  /** Creates a named file inside; see {@linkcode namedTemporaryFile}. */
+  namedTemporaryFile(options?: Inside<NamedFileOptions>): Promise<NamedTemporaryFile> {
+    return runAsync(this.#createFile(asyncIo(), options));
+  }
+
+  /** As {@linkcode TemporaryDirectory.namedTemporaryFile}, blocking. */
+  namedTemporaryFileSync(options?: Inside<NamedFileOptions>): NamedTemporaryFile {
+    return runSync(this.#createFile(syncIo(), options));
+  }
+
+  *#createFile(io: Io, given: Inside<NamedFileOptions> | undefined): Op<NamedTemporaryFile> {
+    const options = checkOptions("named", this.#inside(given));
+    return yield* createNamed(io, yield* place(io, options), options);
+  }
+
+  /** Creates a directory inside; see {@linkcode temporaryDirectory}. */
+  temporaryDirectory(options?: Inside<DirectoryOptions>): Promise<TemporaryDirectory> {
+    return runAsync(create(asyncIo(), () => this.#inside(options)));
+  }
+
+  /** As {@linkcode TemporaryDirectory.temporaryDirectory}, blocking. */
+  temporaryDirectorySync(options?: Inside<DirectoryOptions>): TemporaryDirectory {
+    return runSync(create(syncIo(), () => this.#inside(options)));
+  }
+
+  #inside(given: object | undefined): object {
+    if (this.#tree.removed) throw closedError("create in", this.path);
+    if (given !== undefined && (given as { dir?: unknown }).dir !== undefined) {
+      throw invalid("dir", "left out: the directory is this one", (given as { dir?: unknown }).dir);
+    }
+    return { ...given, dir: this.path };
+  }
+
+  /** Counts what is inside. What vanishes meanwhile, or may not be looked at, is not counted. */
+  usage(): Promise<DirectoryUsage> {
+    return runAsync(usageOf(asyncIo(), this.path));
+  }
+
+  /** As {@linkcode TemporaryDirectory.usage}, blocking. */
+  usageSync(): DirectoryUsage {
+    return runSync(usageOf(syncIo(), this.path));
+  }
+
+  /**
+   * Gives the directory to the caller: Mayfly forgets it and never removes it.
+   *
+   * @returns The path.
+   */
+  keep(): string {
+    this.#tree.release();
+    unwatchLeak(this.#tree);
+    return this.path;
+  }
+
+  /**
+   * Removes the directory and everything in it. Removing again does nothing; after a failure it tries again.
+   *
+   * @returns What is left: always empty, unless `ignoreCleanupErrors` asks for a report instead of an error.
+   * @throws {TempfileError} With the code of the only thing left, else `ERR_LEFTOVER`; `leftovers` lists what is left and why.
+   */
+  async remove(): Promise<Leftover[]> {
+    return this.#report(await this.#tree.removing());
+  }
+
+  /** As {@linkcode TemporaryDirectory.remove}, blocking. */
+  removeSync(): Leftover[] {
+    return this.#report(runSync(this.#tree.remove(syncIo())));
+  }
+
+  #report(leftovers: Leftover[]): Leftover[] {
+    if (leftovers.length > 0 && !this.#ignoreErrors) throw leftoverError(this.path, leftovers);
+    return leftovers;
+  }
+
+  /** Removes the directory. What fails becomes a warning, so that it does not hide an error of the scope. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.remove().catch(warnOfDisposal);
+  }
+
+  /** As the asynchronous one, blocking. */
+  [Symbol.dispose](): void {
+    try {
+      this.removeSync();
+    } catch (error) {
+      warnOfDisposal(error);
+    }
+  }
+}
+
+printAs(TemporaryDirectory, (directory) => `TemporaryDirectory { path: ${JSON.stringify(directory.path)} }`);
+
+/** Paths that a message names; the error's `leftovers` has them all. */
+const NAMED = 5;
+
+function leftoverError(path: string, leftovers: readonly Leftover[]): TempfileError {
+  const list = leftovers.slice(0, NAMED).map((leftover) => `"${leftover.path}" (${leftover.code})`).join(
+    ", ",
+  );
+  const more = leftovers.length > NAMED ? ` and ${leftovers.length - NAMED} more` : "";
+  const code = leftovers.length === 1 ? leftovers[0].code : "ERR_LEFTOVER";
+  return new TempfileError(`Cannot remove "${path}": left are ${list}${more}`, { code, path, leftovers });
+}
+
+/**
+ * Creates a directory with a name that nobody can guess, and that only its owner can enter.
+ *
+ * @param options Where, how, and when to remove it; see {@linkcode DirectoryOptions}.
+ * @throws {TempfileError} What the system says (`ENOENT`, `EACCES`, `ENOSPC`, …), with the parent as `path`; nothing is left then.
+ * @throws {TypeError} `ERR_INVALID_OPTION`, before anything is done.
+ *
+ * @example Room for several files
+ * ```ts
+ * import { temporaryDirectory } from "mayfly";
+ *
+ * await using directory = await temporaryDirectory();
+ * const file = await directory.namedTemporaryFile({ suffix: ".csv" });
+ * await file.write("a,b\n");
+ * console.log((await directory.usage()).bytes); // 4
+ * ```
+ */
+export function temporaryDirectory(options?: DirectoryOptions): Promise<TemporaryDirectory> {
+  return runAsync(create(asyncIo(), () => options));
+}
+
+/** As {@linkcode temporaryDirectory}, blocking. */
+export function temporaryDirectorySync(options?: DirectoryOptions): TemporaryDirectory {
+  return runSync(create(syncIo(), () => options));
+}
+
+function* create(io: Io, given: () => object | undefined): Op<TemporaryDirectory> {
+  const options = checkOptions("directory", given());
+  const directory = yield* place(io, options);
+  const tree = new OwnedTree(options.delete);
+  const session = options.delete ? sessionId() : "";
+  try {
+    yield* makeDirectory(io, directory, options, session, tree);
+    options.signal?.throwIfAborted();
+  } catch (error) {
+    yield* tree.remove(io);
+    throw error;
+  }
+  return new TemporaryDirectory(tree, options.ignoreCleanupErrors);
+}
+
+/** Makes a directory and records what it is. */
+export function* makeDirectory(
+  io: Io,
+  parent: string,
+  options: Checked,
+  session: string,
+  tree: OwnedTree,
+): Op<void> {
+  const mode = options.mode ?? MODE;
+  yield* createExclusively("directory", parent, options, session, (path) => {
+    tree.path = path;
+    return io.makeDirectory(path, mode);
+  });
+  try {
+    const status: Status = yield io.status(tree.path!);
+    tree.identity = status;
+    if ((status.mode & 0o777) !== mode && runtime.platform !== "windows") {
+      yield* settle(io, tree.path!, status, mode);
+    }
+  } catch (error) {
+    throw failure(`create a temporary directory in "${parent}"`, error, parent);
+  }
+}
+
+/** Puts back the permission bits that the umask took, through a descriptor. */
+function* settle(io: Io, path: string, status: Status, mode: number): Op<void> {
+  const descriptor: number = yield io.locateDirectory(path);
+  try {
+    const anchor = runtime.anchor(descriptor);
+    const wanted = (status.mode & 0o7000) | mode;
+    yield anchor === undefined ? io.changeMode(descriptor, wanted) : io.changeModeAt(`${anchor}/.`, wanted);
+  } finally {
+    yield io.close(descriptor);
+  }
+}

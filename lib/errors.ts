@@ -1,0 +1,149 @@
+/**
+ * What went wrong, in one form on every runtime.
+ *
+ * @module
+ */
+
+/** What a {@linkcode TempfileError} carries beside its message. */
+export interface TempfileErrorOptions {
+  /** A POSIX code (`ENOSPC`) or one of Mayfly's own (`ERR_CLOSED`). */
+  code: string;
+  /** The path it happened at. */
+  path?: string;
+  /** The system call that failed. */
+  syscall?: string;
+  /** The error it comes from. */
+  cause?: unknown;
+  /** What a removal left behind. */
+  leftovers?: readonly Leftover[];
+}
+
+/** One path that a removal could not remove. */
+export interface Leftover {
+  /** Where it is now. */
+  path: string;
+  /** Why it is still there: `EPERM` for an immutable file, `EXDEV` for what is on another device, … */
+  code: string;
+}
+
+/**
+ * A failure of a temporary file or directory. System errors keep their POSIX code on every runtime.
+ *
+ * @example Tell a full disk from other failures
+ * ```ts
+ * import { namedTemporaryFile, TempfileError } from "mayfly";
+ *
+ * try {
+ *   await using file = await namedTemporaryFile({ minFree: 1 });
+ *   await file.write("hello");
+ * } catch (error) {
+ *   if (error instanceof TempfileError && error.code === "ENOSPC") console.error("disk full");
+ *   else throw error;
+ * }
+ * ```
+ */
+export class TempfileError extends Error {
+  override readonly name = "TempfileError";
+  /** A POSIX code (`ENOSPC`, `EACCES`, …) or one of `ERR_INVALID_OPTION`, `ERR_CLOSED`, `ERR_UNSUPPORTED`, `ERR_REPLACED`, `ERR_NO_TMPDIR`, `ERR_LEFTOVER`, `ERR_ACCESS_DENIED`. */
+  readonly code: string;
+  /** The path it happened at, if it happened at one. */
+  readonly path: string | undefined;
+  /** The system call that failed, where the runtime tells. */
+  readonly syscall: string | undefined;
+  /** What a removal left behind; empty for every other failure. */
+  readonly leftovers: readonly Leftover[];
+
+  /** Makes the error; applications only catch it. */
+  constructor(message: string, options: TempfileErrorOptions) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = options.code;
+    this.path = options.path;
+    this.syscall = options.syscall;
+    this.leftovers = options.leftovers ?? [];
+  }
+}
+
+/** The error classes of Deno that carry no code of their own. */
+const CODE_OF_CLASS: { [name: string]: string } = {
+  NotCapable: "ERR_ACCESS_DENIED",
+  PermissionDenied: "EACCES",
+  NotFound: "ENOENT",
+  AlreadyExists: "EEXIST",
+  Busy: "EBUSY",
+  BadResource: "EBADF",
+  Interrupted: "EINTR",
+  WouldBlock: "EAGAIN",
+  FilesystemLoop: "ELOOP",
+  IsADirectory: "EISDIR",
+  NotADirectory: "ENOTDIR",
+  NotSupported: "ENOTSUP",
+};
+
+/** The code of an error of any runtime; `"UNKNOWN"` if it has none. */
+export function codeOf(error: unknown): string {
+  const { code, name } = (error ?? {}) as { code?: unknown; name?: string };
+  return typeof code === "string" ? code : CODE_OF_CLASS[name ?? ""] ?? "UNKNOWN";
+}
+
+const PHRASES: { [code: string]: string } = {
+  EACCES: "permission denied",
+  EBUSY: "in use",
+  EDQUOT: "disk quota exceeded",
+  EEXIST: "already exists",
+  EFBIG: "file too large",
+  EIO: "input/output error",
+  EISDIR: "is a directory",
+  ELOOP: "is a symbolic link, or too many of them",
+  EMFILE: "too many open files in this process",
+  ENAMETOOLONG: "name too long",
+  ENFILE: "too many open files in the system",
+  ENOENT: "no such file or directory",
+  ENOSPC: "no space left on device",
+  ENOTDIR: "not a directory",
+  ENOTEMPTY: "directory not empty",
+  EPERM: "operation not permitted",
+  EROFS: "read-only file system",
+  EXDEV: "on another device",
+};
+
+/**
+ * Wraps a system error. The action completes "Cannot …".
+ *
+ * What is already ours, and what is no system error (an abort reason, a user's own error), passes unchanged.
+ */
+export function failure(action: string, error: unknown, path?: string): unknown {
+  if (error instanceof TempfileError || error instanceof TypeError || error instanceof RangeError) {
+    return error;
+  }
+  const code = codeOf(error);
+  if (code === "UNKNOWN") return error;
+  const { message, syscall } = error as { message?: string; syscall?: string };
+  const phrase = PHRASES[code] ?? message ?? "failed";
+  return new TempfileError(`Cannot ${action}: ${phrase} (${code})`, { code, path, syscall, cause: error });
+}
+
+/** Says that a handle was used after it was closed. */
+export function closedError(action: string, path?: string): TempfileError {
+  const which = path === undefined ? "the temporary file" : `"${path}"`;
+  return new TempfileError(`Cannot ${action} ${which}: it is closed`, { code: "ERR_CLOSED", path });
+}
+
+/** How a rejected value is shown in a message: short, and without running its code. */
+export function show(value: unknown): string {
+  if (typeof value === "string") return JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}…` : value);
+  if (typeof value === "function") return "a function";
+  if (typeof value === "object" && value !== null) return Array.isArray(value) ? "an array" : "an object";
+  return typeof value === "bigint" ? `${value}n` : String(value);
+}
+
+/** Says that an option has the wrong type or content. */
+export function invalid(option: string, wanted: string, got: unknown): TypeError {
+  const message = `Option "${option}" must be ${wanted}: got ${show(got)}`;
+  return Object.assign(new TypeError(message), { code: "ERR_INVALID_OPTION" });
+}
+
+/** Says that a number is out of its range. */
+export function outOfRange(option: string, wanted: string, got: number): RangeError {
+  const message = `Option "${option}" must be ${wanted}: got ${got}`;
+  return Object.assign(new RangeError(message), { code: "ERR_INVALID_OPTION" });
+}

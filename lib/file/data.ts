@@ -1,0 +1,48 @@
+/**
+ * What can be written at once, as bytes.
+ *
+ * @module
+ */
+import { invalid } from "../errors.ts";
+import type { Checked } from "../options.ts";
+import { encode } from "./text.ts";
+
+/** Text, or bytes in memory. */
+export type Data = string | BufferSource;
+
+/** The bytes of `data`; `undefined` for what is neither text nor bytes in memory. No copy, except of shared memory. */
+export function toBytes(data: unknown, options: Checked): Uint8Array | undefined {
+  if (typeof data === "string") return encode(data, options);
+  if (data instanceof Uint8Array) return present(data);
+  if (ArrayBuffer.isView(data)) return present(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+  if (isBuffer(data)) return present(new Uint8Array(data));
+  return undefined;
+}
+
+/** The bytes of `data`, which must be text or bytes in memory. */
+export function requireBytes(data: unknown, options: Checked): Uint8Array {
+  const bytes = toBytes(data, options);
+  if (bytes === undefined) throw invalid("data", "a string, an ArrayBuffer or a view of one", data);
+  return bytes;
+}
+
+/** By their tags: buffers of another realm (a worker, a test runner) are as good. */
+function isBuffer(data: unknown): data is ArrayBuffer {
+  const tag = Object.prototype.toString.call(data);
+  return tag === "[object ArrayBuffer]" || tag === "[object SharedArrayBuffer]";
+}
+
+function present(bytes: Uint8Array): Uint8Array {
+  const { buffer } = bytes as { buffer: ArrayBufferLike & { detached?: boolean } };
+  if (buffer.detached === true) throw invalid("data", "a buffer that is still there (it is detached)", bytes);
+  // Other threads may change shared memory while it is written, and no runtime writes it directly.
+  return Object.prototype.toString.call(buffer) === "[object SharedArrayBuffer]" ? bytes.slice() : bytes;
+}
+
+/** A view of the bytes that a caller wants filled. */
+export function toTarget(buffer: unknown): Uint8Array {
+  if (buffer instanceof Uint8Array) return buffer;
+  if (ArrayBuffer.isView(buffer)) return new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength);
+  if (isBuffer(buffer)) return new Uint8Array(buffer);
+  throw invalid("buffer", "an ArrayBuffer or a view of one", buffer);
+}

@@ -1,0 +1,284 @@
+/**
+ * The handle of a temporary file.
+ *
+ * @module
+ */
+import { invalid, outOfRange } from "../errors.ts";
+import type { Io } from "../io.ts";
+import { watchLeak } from "../life/leaks.ts";
+import type { Op } from "../op.ts";
+import { checkSize } from "../options.ts";
+import { runtime } from "../runtime/mod.ts";
+import { type Data, requireBytes, toTarget } from "./data.ts";
+import { OpenFile } from "./open_file.ts";
+import { decode } from "./text.ts";
+
+/** Where `seek` counts from. */
+export type Whence = "start" | "current" | "end";
+
+/** At which offset to read or write, in bytes from the start of the file; then the cursor is neither used nor moved. */
+export interface At {
+  at?: number;
+}
+
+/**
+ * An open temporary file. Bytes and text, reading and writing, each asynchronously and synchronously.
+ *
+ * The cursor belongs to the handle. Calls that overlap are carried out in the order they were made, so each has its own
+ * range. Every call fails with `ERR_CLOSED` after {@linkcode TemporaryFile.close}.
+ *
+ * @example Write and read back
+ * ```ts
+ * import { temporaryFile } from "mayfly";
+ *
+ * await using file = await temporaryFile();
+ * await file.write("hello");
+ * console.log(await file.text()); // "hello"
+ * ```
+ */
+export class TemporaryFile implements AsyncDisposable, Disposable {
+  readonly #file: OpenFile;
+
+  /** Not for use: call {@linkcode temporaryFile}, {@linkcode namedTemporaryFile} or {@linkcode spooledTemporaryFile}. */
+  constructor(internals: unknown) {
+    if (!(internals instanceof OpenFile)) {
+      throw new TypeError("Temporary files are made by temporaryFile() and its like, not by a constructor");
+    }
+    this.#file = internals;
+    watchLeak(this, internals);
+  }
+
+  /** Whether the file is closed. */
+  get closed(): boolean {
+    return this.#file.closed;
+  }
+
+  /** The offset in bytes where the next read or write starts. */
+  get position(): number {
+    return this.#file.position;
+  }
+
+  /**
+   * The descriptor, for the `stdio` of a child process. What is buffered is written first. It stays ours: it is closed
+   * with the file.
+   *
+   * @throws {TempfileError} `ERR_CLOSED`; what the system says if the buffer cannot be written.
+   */
+  get fd(): number {
+    return this.#file.sync((io) => this.#file.descriptor(io));
+  }
+
+  /**
+   * Writes all of `data`, or throws.
+   *
+   * @param data Text, which the file's encoding turns into bytes, or bytes; not to be changed until the call settles.
+   * @returns Bytes written. On failure the cursor stays; a part may have been written.
+   * @throws {TempfileError} `ENOSPC` on a full disk, `EFBIG` if the file would pass `maxSize` (nothing is written then).
+   */
+  async write(data: Data, options?: At): Promise<number> {
+    const file = this.#file;
+    const bytes = requireBytes(data, file.options);
+    if (options === undefined && file.buffered(bytes)) return bytes.byteLength;
+    const at = checkAt(options);
+    return await file.async((io) => file.write(io, bytes, at));
+  }
+
+  /** As {@linkcode TemporaryFile.write}, blocking. */
+  writeSync(data: Data, options?: At): number {
+    const file = this.#file;
+    const bytes = requireBytes(data, file.options);
+    if (options === undefined && file.buffered(bytes)) return bytes.byteLength;
+    const at = checkAt(options);
+    return file.sync((io) => file.write(io, bytes, at));
+  }
+
+  /**
+   * Reads from the cursor on, which moves.
+   *
+   * @param length Bytes to read; to the end without it.
+   * @returns As many bytes, fewer only where the file ends.
+   */
+  async read(length?: number): Promise<Uint8Array<ArrayBuffer>> {
+    const count = checkLength(length);
+    return await this.#file.async((io) => this.#file.readBytes(io, count));
+  }
+
+  /** As {@linkcode TemporaryFile.read}, blocking. */
+  readSync(length?: number): Uint8Array<ArrayBuffer> {
+    const count = checkLength(length);
+    return this.#file.sync((io) => this.#file.readBytes(io, count));
+  }
+
+  /**
+   * Reads into a buffer of the caller's.
+   *
+   * @returns Bytes read: all that the buffer holds, fewer only where the file ends, 0 at the end.
+   */
+  async readInto(buffer: BufferSource, options?: At): Promise<number> {
+    const into = toTarget(buffer), at = checkAt(options);
+    return await this.#file.async((io) => this.#file.read(io, into, at));
+  }
+
+  /** As {@linkcode TemporaryFile.readInto}, blocking. */
+  readIntoSync(buffer: BufferSource, options?: At): number {
+    const into = toTarget(buffer), at = checkAt(options);
+    return this.#file.sync((io) => this.#file.read(io, into, at));
+  }
+
+  /** The whole contents as bytes; the cursor stays. */
+  async bytes(): Promise<Uint8Array<ArrayBuffer>> {
+    return await this.#file.async((io) => this.#file.readBytes(io, Infinity, 0));
+  }
+
+  /** As {@linkcode TemporaryFile.bytes}, blocking. */
+  bytesSync(): Uint8Array<ArrayBuffer> {
+    return this.#file.sync((io) => this.#file.readBytes(io, Infinity, 0));
+  }
+
+  /** The whole contents as text in the file's encoding; the cursor stays. */
+  async text(): Promise<string> {
+    return decode(await this.bytes(), this.#file.options);
+  }
+
+  /** As {@linkcode TemporaryFile.text}, blocking. */
+  textSync(): string {
+    return decode(this.bytesSync(), this.#file.options);
+  }
+
+  /**
+   * Moves the cursor. Beyond the end is allowed: a write there leaves zeros before it.
+   *
+   * @param offset Bytes, negative towards the start.
+   * @returns The new position.
+   * @throws {RangeError} If it would come to lie before the start; then it stays.
+   */
+  async seek(offset: number, whence: Whence = "start"): Promise<number> {
+    checkSeek(offset, whence);
+    return await this.#file.async((io) => seek(io, this.#file, offset, whence));
+  }
+
+  /** As {@linkcode TemporaryFile.seek}, blocking. */
+  seekSync(offset: number, whence: Whence = "start"): number {
+    checkSeek(offset, whence);
+    return this.#file.sync((io) => seek(io, this.#file, offset, whence));
+  }
+
+  /** The size in bytes, with what is buffered. */
+  async size(): Promise<number> {
+    return await this.#file.async((io) => this.#file.size(io));
+  }
+
+  /** As {@linkcode TemporaryFile.size}, blocking. */
+  sizeSync(): number {
+    return this.#file.sync((io) => this.#file.size(io));
+  }
+
+  /**
+   * Cuts the file off, or extends it with zeros. The cursor stays.
+   *
+   * @param size Bytes it has afterwards; the position of the cursor without it.
+   * @throws {TempfileError} `EFBIG` beyond `maxSize`.
+   */
+  async truncate(size?: number): Promise<void> {
+    const wanted = size === undefined ? undefined : checkSize(size, "size");
+    return await this.#file.async((io) => this.#file.truncate(io, wanted ?? this.#file.position));
+  }
+
+  /** As {@linkcode TemporaryFile.truncate}, blocking. */
+  truncateSync(size?: number): void {
+    const wanted = size === undefined ? undefined : checkSize(size, "size");
+    return this.#file.sync((io) => this.#file.truncate(io, wanted ?? this.#file.position));
+  }
+
+  /** Hands what is buffered to the system, where other programs can read it. */
+  async flush(): Promise<void> {
+    return await this.#file.async((io) => this.#file.flush(io));
+  }
+
+  /** As {@linkcode TemporaryFile.flush}, blocking. */
+  flushSync(): void {
+    return this.#file.sync((io) => this.#file.flush(io));
+  }
+
+  /** Waits until the contents are on the disk (`fsync`). */
+  async sync(): Promise<void> {
+    return await this.#file.async((io) => this.#file.synchronize(io));
+  }
+
+  /** As {@linkcode TemporaryFile.sync}, blocking. */
+  syncSync(): void {
+    return this.#file.sync((io) => this.#file.synchronize(io));
+  }
+
+  /**
+   * Closes the file, and with that removes it. Closing again does nothing.
+   *
+   * @throws {TempfileError} What kept buffered bytes from being written or the file from being removed; it is closed all the same.
+   */
+  async close(): Promise<void> {
+    return await this.#file.async((io) => this.#file.close(io, true));
+  }
+
+  /** As {@linkcode TemporaryFile.close}, blocking. */
+  closeSync(): void {
+    return this.#file.sync((io) => this.#file.close(io, true));
+  }
+
+  /** Closes and removes the file. What fails becomes a warning, so that it does not hide an error of the scope. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    try {
+      await this.#file.async((io) => this.#file.close(io, true));
+    } catch (error) {
+      warnOfDisposal(error);
+    }
+  }
+
+  /** As the asynchronous one, blocking. */
+  [Symbol.dispose](): void {
+    if (this.#file.busy) return this.#file.abandon(true);
+    try {
+      this.#file.sync((io) => this.#file.close(io, true));
+    } catch (error) {
+      warnOfDisposal(error);
+    }
+  }
+}
+
+/** Says that a disposal failed. */
+export function warnOfDisposal(error: unknown): void {
+  const { message, code } = error as { message: string; code?: string };
+  runtime.warn(message, code ?? "MAYFLY_DISPOSAL");
+}
+
+/** Checks an offset given by the caller. */
+export function checkAt(options: At | undefined): number | undefined {
+  if (options === undefined) return undefined;
+  if (typeof options !== "object" || options === null) throw invalid("options", "an object", options);
+  const { at } = options;
+  if (at === undefined) return undefined;
+  const offset = checkSize(at, "at");
+  if (offset === Infinity) throw outOfRange("at", "a finite offset in bytes", offset);
+  return offset;
+}
+
+function checkLength(length: number | undefined): number {
+  return length === undefined ? Infinity : checkSize(length, "length");
+}
+
+const ORIGINS: readonly unknown[] = ["start", "current", "end"];
+
+function checkSeek(offset: number, whence: Whence): void {
+  if (typeof offset !== "number") throw invalid("offset", "a number of bytes", offset);
+  if (!Number.isSafeInteger(offset)) throw outOfRange("offset", "a whole number of bytes", offset);
+  if (!ORIGINS.includes(whence)) throw invalid("whence", '"start", "current" or "end"', whence);
+}
+
+function* seek(io: Io, file: OpenFile, offset: number, whence: Whence): Op<number> {
+  file.require("move the cursor of");
+  const origin = whence === "start" ? 0 : whence === "current" ? file.position : yield* file.size(io);
+  const position = origin + offset;
+  if (!Number.isSafeInteger(position) || position < 0) {
+    throw outOfRange("offset", `one that does not lead before the start (position ${position})`, offset);
+  }
+  return file.position = position;
+}

@@ -1,0 +1,140 @@
+/**
+ * Files with a name.
+ *
+ * @module
+ */
+import { createExclusively, settleMode } from "../create.ts";
+import { asyncIo, type Io, syncIo } from "../io.ts";
+import { printAs } from "../inspect.ts";
+import { sessionId } from "../name.ts";
+import { type Op, runAsync, runSync } from "../op.ts";
+import { type Checked, checkOptions, type NamedFileOptions } from "../options.ts";
+import { place } from "../place.ts";
+import type { Handle } from "../runtime/mod.ts";
+import { TemporaryFile } from "./file.ts";
+import { OpenFile } from "./open_file.ts";
+import { OwnedName } from "./owned.ts";
+import { DiskStorage } from "./storage.ts";
+
+/** Nothing is gathered: other programs that have the path see each write at once. */
+const BUFFER_SIZE = 0;
+
+const MODE = 0o600;
+
+/**
+ * A temporary file with a path, to give to another program.
+ *
+ * Its file is removed by {@linkcode NamedTemporaryFile.close}, by the end of the scope, and by the end of the process.
+ */
+export class NamedTemporaryFile extends TemporaryFile {
+  readonly #file: OpenFile;
+
+  /** Not for use: call {@linkcode namedTemporaryFile}. */
+  constructor(internals: unknown) {
+    super(internals);
+    this.#file = internals as OpenFile;
+  }
+
+  /** The absolute path without links. Stays readable after the file is closed. */
+  get path(): string {
+    this.#file.pathSeen = true;
+    return this.#file.path!;
+  }
+
+  /** The path. */
+  override toString(): string {
+    return this.path;
+  }
+
+  /**
+   * Gives the file to the caller: Mayfly forgets it and never removes it. The handle stays open.
+   *
+   * @returns The path.
+   */
+  keep(): string {
+    this.#file.owned?.release();
+    this.#file.owned = undefined;
+    return this.path;
+  }
+
+  /**
+   * Closes the file, and with that removes it, unless `deleteOnClose` is `false`. Closing again does nothing.
+   *
+   * @throws {TempfileError} What kept buffered bytes from being written or the file from being removed; it is closed all the same.
+   */
+  override async close(): Promise<void> {
+    return await this.#file.async((io) => this.#file.close(io, this.#file.options.deleteOnClose));
+  }
+
+  /** As {@linkcode NamedTemporaryFile.close}, blocking. */
+  override closeSync(): void {
+    return this.#file.sync((io) => this.#file.close(io, this.#file.options.deleteOnClose));
+  }
+}
+
+printAs(
+  NamedTemporaryFile,
+  (file) => `NamedTemporaryFile { path: ${JSON.stringify(file.path)}, closed: ${file.closed} }`,
+);
+
+/**
+ * Creates a file with a name that nobody can guess, and that only its owner can open.
+ *
+ * @param options Where, how, and when to remove it; see {@linkcode NamedFileOptions}.
+ * @returns The open file.
+ * @throws {TempfileError} What the system says (`ENOENT`, `EACCES`, `ENOSPC`, …), with the directory as `path`; nothing is left then.
+ * @throws {TypeError} `ERR_INVALID_OPTION`, before anything is done.
+ *
+ * @example A path for another program
+ * ```ts
+ * import { namedTemporaryFile } from "mayfly";
+ *
+ * await using file = await namedTemporaryFile({ suffix: ".txt" });
+ * await file.write("hello");
+ * console.log(file.path); // "/tmp/tmp….txt"
+ * ```
+ */
+export function namedTemporaryFile(options?: NamedFileOptions): Promise<NamedTemporaryFile> {
+  return runAsync(create(asyncIo(), options));
+}
+
+/** As {@linkcode namedTemporaryFile}, blocking. */
+export function namedTemporaryFileSync(options?: NamedFileOptions): NamedTemporaryFile {
+  return runSync(create(syncIo(), options));
+}
+
+function* create(io: Io, given: NamedFileOptions | undefined): Op<NamedTemporaryFile> {
+  const options = checkOptions("named", given);
+  return yield* createNamed(io, yield* place(io, options), options);
+}
+
+/** Creates a named file in a directory that is known to be canonical. */
+export function* createNamed(io: Io, directory: string, options: Checked): Op<NamedTemporaryFile> {
+  const owned = options.delete ? new OwnedName() : undefined;
+  const session = options.delete ? sessionId() : "";
+  let handle: Handle | undefined;
+  let path!: string;
+  try {
+    handle = yield* createExclusively("file", directory, options, session, (candidate) => {
+      path = candidate;
+      if (owned !== undefined) owned.path = candidate;
+      return io.createFile(candidate, options.mode ?? MODE);
+    });
+    yield* settleMode(io, handle!, options.mode, MODE);
+    options.signal?.throwIfAborted();
+  } catch (error) {
+    if (handle === undefined) owned?.release();
+    else yield* undo(io, handle, path, owned);
+    throw error;
+  }
+  const file = new OpenFile(new DiskStorage(handle!, path), options, BUFFER_SIZE);
+  file.owned = owned;
+  file.path = path;
+  return new NamedTemporaryFile(file);
+}
+
+function* undo(io: Io, handle: Handle, path: string, owned: OwnedName | undefined): Op<void> {
+  yield io.close(handle);
+  if (owned === undefined) yield io.unlink(path);
+  else yield* owned.remove(io);
+}

@@ -1,0 +1,54 @@
+/**
+ * The name of a file, as long as it is ours to remove.
+ *
+ * @module
+ */
+import { codeOf, failure } from "../errors.ts";
+import type { Io } from "../io.ts";
+import { type Entry, register, unregister } from "../life/registry.ts";
+import type { Op } from "../op.ts";
+import { retrying } from "../retry.ts";
+import { runtime } from "../runtime/mod.ts";
+
+/** A file's name on the books. */
+export class OwnedName implements Entry {
+  /** Undefined until the first name is tried. */
+  path: string | undefined;
+  /** Closes what must be closed before the name can go (Windows). */
+  beforeDiscard: (() => void) | undefined;
+  #ours = true;
+
+  constructor() {
+    register(this);
+  }
+
+  /** Removes the name, unless that was done or the name was given away. A name that is gone already is as good. */
+  *remove(io: Io): Op<void> {
+    const path = this.path;
+    if (!this.#ours || path === undefined) return;
+    try {
+      yield* retrying(io, () => io.unlink(path));
+    } catch (error) {
+      // It stays on the books: the end of the process tries once more.
+      if (codeOf(error) !== "ENOENT") throw failure(`remove "${path}"`, error, path);
+    }
+    this.release();
+  }
+
+  /** Takes the name off the books without removing it. */
+  release(): void {
+    this.#ours = false;
+    unregister(this);
+  }
+
+  discard(): void {
+    if (!this.#ours || this.path === undefined) return;
+    this.#ours = false;
+    try {
+      if (runtime.platform === "windows") this.beforeDiscard?.();
+      runtime.sync.unlink(this.path);
+    } catch {
+      // The process is ending; what is left is for the next one to sweep.
+    }
+  }
+}

@@ -1,0 +1,85 @@
+/**
+ * Where the bytes of an open file are.
+ *
+ * @module
+ */
+import { TempfileError } from "../errors.ts";
+import { sameFile } from "../identity.ts";
+import type { Io } from "../io.ts";
+import type { Op } from "../op.ts";
+import { type Handle, runtime } from "../runtime/mod.ts";
+
+/** Bytes by offset. Each operation is complete: what cannot be done in full throws. */
+export interface Storage {
+  /** Fills `into` from `at` on; returns fewer bytes only where the contents end. */
+  read(io: Io, into: Uint8Array, at: number): Op<number>;
+  /** Writes all of `data`. Where it fails, a part may have been written; writing it again does no harm. */
+  write(io: Io, data: Uint8Array, at: number): Op<void>;
+  size(io: Io): Op<number>;
+  truncate(io: Io, size: number): Op<void>;
+  /** Waits until the contents are on the disk. */
+  synchronize(io: Io): Op<void>;
+  /** A descriptor that a child process can inherit. */
+  descriptor(io: Io): Op<number>;
+  close(io: Io): Op<void>;
+}
+
+/** Bytes in a file of the operating system. */
+export class DiskStorage implements Storage {
+  readonly handle: Handle;
+  readonly #path: string | undefined;
+  #descriptor: number | undefined;
+
+  /** @param path The file's name, by which a descriptor is opened where the handle is none. */
+  constructor(handle: Handle, path?: string) {
+    this.handle = handle;
+    this.#path = path;
+  }
+
+  *read(io: Io, into: Uint8Array, at: number): Op<number> {
+    let done: number = yield io.read(this.handle, into, at);
+    for (let count = done; count > 0 && done < into.byteLength; done += count) {
+      count = yield io.read(this.handle, into.subarray(done), at + done);
+    }
+    return done;
+  }
+
+  *write(io: Io, data: Uint8Array, at: number): Op<void> {
+    let done: number = yield io.write(this.handle, data, at);
+    while (done < data.byteLength) {
+      const count: number = yield io.write(this.handle, data.subarray(done), at + done);
+      if (count === 0) throw Object.assign(new Error("wrote nothing"), { code: "EIO", syscall: "write" });
+      done += count;
+    }
+  }
+
+  *size(io: Io): Op<number> {
+    return (yield io.statusOf(this.handle)).size;
+  }
+
+  *truncate(io: Io, size: number): Op<void> {
+    yield io.truncate(this.handle, size);
+  }
+
+  *synchronize(io: Io): Op<void> {
+    yield io.synchronize(this.handle);
+  }
+
+  *descriptor(io: Io): Op<number> {
+    return this.#descriptor ??= runtime.descriptor(this.handle) ?? (yield* this.#open(io));
+  }
+
+  *#open(io: Io): Op<number> {
+    const descriptor: number = yield io.openDescriptor(this.#path!, "write");
+    if (sameFile(yield io.statusOf(descriptor), yield io.statusOf(this.handle))) return descriptor;
+    yield io.close(descriptor);
+    const message = `Cannot open "${this.#path}" for a descriptor: another file has taken its place`;
+    throw new TempfileError(message, { code: "ERR_REPLACED", path: this.#path });
+  }
+
+  *close(io: Io): Op<void> {
+    const descriptor = this.#descriptor;
+    if (descriptor !== undefined && descriptor !== this.handle) yield io.close(descriptor);
+    yield io.close(this.handle);
+  }
+}

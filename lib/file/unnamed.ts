@@ -1,0 +1,120 @@
+/**
+ * Files without a name.
+ *
+ * @module
+ */
+import { createExclusively, settleMode } from "../create.ts";
+import { codeOf, failure } from "../errors.ts";
+import { asyncIo, type Io, syncIo } from "../io.ts";
+import { type Op, runAsync, runSync } from "../op.ts";
+import { type Checked, checkOptions, type FileOptions } from "../options.ts";
+import { place } from "../place.ts";
+import { type Handle, runtime } from "../runtime/mod.ts";
+import { TemporaryFile } from "./file.ts";
+import { OpenFile } from "./open_file.ts";
+import { OwnedName } from "./owned.ts";
+import { DiskStorage } from "./storage.ts";
+
+/** Bytes gathered before a system call: nobody else reads the file, so nobody waits for them. */
+const BUFFER_SIZE = 64 * 1024;
+
+const MODE = 0o600;
+
+/**
+ * Creates a file that has no name: nobody else can open it, and nothing of it is left however the process ends.
+ *
+ * On Linux it never has a name (`O_TMPFILE`). Elsewhere, and on file systems that refuse that, it loses its name at
+ * once. On Windows it keeps a name until it is closed.
+ *
+ * @param options Where and how; see {@linkcode FileOptions}.
+ * @returns The open file.
+ * @throws {TempfileError} What the system says (`ENOENT`, `EACCES`, `ENOSPC`, …), with the directory as `path`; nothing is left then.
+ * @throws {TypeError} `ERR_INVALID_OPTION`, before anything is done.
+ *
+ * @example Scratch space nobody else can see
+ * ```ts
+ * import { temporaryFile } from "mayfly";
+ *
+ * await using file = await temporaryFile();
+ * await file.write("secret");
+ * console.log(await file.text()); // "secret"
+ * ```
+ */
+export function temporaryFile(options?: FileOptions): Promise<TemporaryFile> {
+  return runAsync(create(asyncIo(), options));
+}
+
+/** As {@linkcode temporaryFile}, blocking. */
+export function temporaryFileSync(options?: FileOptions): TemporaryFile {
+  return runSync(create(syncIo(), options));
+}
+
+function* create(io: Io, options: FileOptions | undefined): Op<TemporaryFile> {
+  return new TemporaryFile(yield* openUnnamed(io, checkOptions("file", options)));
+}
+
+/** Opens a file without a name. */
+export function* openUnnamed(io: Io, options: Checked): Op<OpenFile> {
+  const directory = yield* place(io, options);
+  const made = yield* createHandle(io, directory, options);
+  try {
+    yield* settleMode(io, made.handle, options.mode, MODE);
+    options.signal?.throwIfAborted();
+  } catch (error) {
+    yield io.close(made.handle);
+    if (made.owned !== undefined) yield* made.owned.remove(io);
+    throw failure(`create a temporary file in "${directory}"`, error, directory);
+  }
+  const file = new OpenFile(new DiskStorage(made.handle), options, BUFFER_SIZE);
+  file.owned = made.owned;
+  return file;
+}
+
+/** A handle, and the name that must stay until it is closed (Windows). */
+interface Made {
+  handle: Handle;
+  owned?: OwnedName;
+}
+
+/** How file systems say that they have no files without names; a directory that is missing says the same as one of them. */
+const REFUSALS: ReadonlySet<string> = new Set(["EOPNOTSUPP", "ENOTSUP", "EISDIR", "ENOENT", "EINVAL"]);
+
+/** Directories whose file system refused; others may be on file systems that do not. */
+const refused = new Set<string>();
+
+/** Directories remembered: enough for any program, and no leak for one that makes a directory for each file. */
+const REMEMBERED = 1000;
+
+function* createHandle(io: Io, directory: string, options: Checked): Op<Made> {
+  if (runtime.platform === "linux" && !refused.has(directory)) {
+    try {
+      return { handle: yield io.createUnnamed(directory, options.mode ?? MODE) };
+    } catch (error) {
+      if (!REFUSALS.has(codeOf(error))) {
+        throw failure(`create a temporary file in "${directory}"`, error, directory);
+      }
+    }
+  }
+  const made = yield* createWithName(io, directory, options);
+  if (refused.size < REMEMBERED) refused.add(directory);
+  return made;
+}
+
+/** Creates with a name and takes the name away. */
+function* createWithName(io: Io, directory: string, options: Checked): Op<Made> {
+  const owned = new OwnedName();
+  let handle: Handle | undefined;
+  try {
+    handle = yield* createExclusively("file", directory, options, "", (path) => {
+      owned.path = path;
+      return io.createDescriptor(path, options.mode ?? MODE);
+    });
+    if (runtime.platform === "windows") return { handle: handle!, owned };
+    yield* owned.remove(io);
+    return { handle: handle! };
+  } catch (error) {
+    if (handle === undefined) owned.release();
+    else yield io.close(handle);
+    throw error;
+  }
+}

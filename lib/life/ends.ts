@@ -1,0 +1,36 @@
+/**
+ * The ways a process ends.
+ *
+ * @module
+ */
+import { type EndSignal, runtime, type Signals } from "../runtime/mod.ts";
+import { settings } from "../settings.ts";
+
+/** Calls `discard` when the process ends in a way that lets anybody do something about it. Returns how to stop that. */
+export function watchEnds(discard: () => void): () => void {
+  const stops = [runtime.onEnd(discard), ...watchSignals(discard)];
+  return () => {
+    for (const stop of stops) stop();
+  };
+}
+
+function watchSignals(discard: () => void): (() => void)[] {
+  const { signals } = runtime;
+  if (signals === undefined || !(settings.signals ?? signals.countable)) return [];
+  return signals.names.map((name) => watchSignal(signals, name, discard));
+}
+
+/**
+ * A signal that somebody else listens to is theirs: they decide whether the process ends. Alone, we do what the signal
+ * would have done without us, after removing everything. Our listener goes first, so that a second signal ends the
+ * process at once, even in the middle of the removal.
+ */
+function watchSignal(signals: Signals, name: EndSignal, discard: () => void): () => void {
+  const stop = signals.listen(name, () => {
+    if (signals.count(name) > 1) return;
+    stop();
+    discard();
+    signals.raise(name);
+  });
+  return stop;
+}

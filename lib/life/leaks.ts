@@ -1,0 +1,73 @@
+/**
+ * Handles that nobody disposed of.
+ *
+ * @module
+ */
+import { runtime } from "../runtime/mod.ts";
+
+/** What is behind a handle. It must not refer to the handle. */
+export interface Leakable {
+  /**
+   * Closes it, and removes it if nobody can know its path. Never throws.
+   *
+   * @returns What it was, for the warning; undefined if nothing was left to do.
+   */
+  reclaim(): string | undefined;
+}
+
+interface Watched {
+  what: Leakable;
+  stack: string | undefined;
+}
+
+let finalization: FinalizationRegistry<Watched> | undefined;
+
+/** Watches a handle until it is collected. */
+export function watchLeak(handle: object, what: Leakable): void {
+  finalization ??= new FinalizationRegistry(report);
+  finalization.register(handle, { what, stack: sampleStack() }, what);
+}
+
+/** Stops watching: the handle was closed. */
+export function unwatchLeak(what: Leakable): void {
+  finalization?.unregister(what);
+}
+
+function report({ what, stack }: Watched): void {
+  const described = what.reclaim();
+  if (described === undefined) return;
+  runtime.warn(
+    `${described} was never closed: it was collected as garbage. Use "using", "await using" or close()`,
+    "MAYFLY_NOT_CLOSED",
+    creation(stack),
+  );
+}
+
+let created = 0;
+
+/** Stacks of the first handles are kept, later one of a hundred: a leak repeats itself, and a stack costs as much as a file. */
+const ALWAYS = 50;
+const SAMPLE = 100;
+
+/** Frames looked at: enough to get past our own to the caller's. */
+const FRAMES = 30;
+
+/** Where our own code is, as stacks show it. */
+const OWN = import.meta.url.replace(/^file:\/\//, "").replace(/(life\/)?[^/]+$/, "");
+
+const limited = Error as { stackTraceLimit?: number };
+
+function sampleStack(): string | undefined {
+  if (++created > ALWAYS && created % SAMPLE !== 0) return undefined;
+  const before = limited.stackTraceLimit;
+  limited.stackTraceLimit = FRAMES;
+  const stack = new Error("created").stack ?? "";
+  limited.stackTraceLimit = before;
+  return stack;
+}
+
+/** The caller's frames only. */
+function creation(stack: string | undefined): string | undefined {
+  const frames = stack?.split("\n").filter((line) => line.includes("at ") && !line.includes(OWN));
+  return frames?.length ? `Created:\n${frames.join("\n")}` : undefined;
+}

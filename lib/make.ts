@@ -1,0 +1,100 @@
+/**
+ * The low-level creators, as in the C library: what they make is the caller's to remove.
+ *
+ * @module
+ */
+import { createExclusively, settleMode } from "./create.ts";
+import { makeDirectory } from "./directory.ts";
+import { asyncIo, type Io, syncIo } from "./io.ts";
+import { type Op, runAsync, runSync } from "./op.ts";
+import { checkOptions, type MakeOptions } from "./options.ts";
+import { OwnedTree } from "./owned_tree.ts";
+import { place } from "./place.ts";
+
+const MODE = 0o600;
+
+/** An open file that nobody but the caller closes and removes. */
+export interface MadeFile {
+  /** The absolute path without links. */
+  path: string;
+  /** The descriptor, open for reading and writing, not inherited by child processes. */
+  fd: number;
+}
+
+/**
+ * Creates and opens a file, and leaves it to the caller to close and remove it. To have that done, use
+ * {@linkcode namedTemporaryFile}.
+ *
+ * @throws {TempfileError} What the system says, with the directory as `path`; nothing is left then.
+ * @throws {TypeError} `ERR_INVALID_OPTION`, before anything is done.
+ *
+ * @example A descriptor and a path
+ * ```ts
+ * import { mkstemp } from "mayfly";
+ * import { closeSync, unlinkSync } from "node:fs";
+ *
+ * const { path, fd } = await mkstemp({ prefix: "job-" });
+ * closeSync(fd);
+ * unlinkSync(path);
+ * ```
+ */
+export function mkstemp(options?: MakeOptions): Promise<MadeFile> {
+  return runAsync(makeFile(asyncIo(), options));
+}
+
+/** As {@linkcode mkstemp}, blocking. */
+export function mkstempSync(options?: MakeOptions): MadeFile {
+  return runSync(makeFile(syncIo(), options));
+}
+
+function* makeFile(io: Io, given: MakeOptions | undefined): Op<MadeFile> {
+  const options = checkOptions("make", given);
+  const directory = yield* place(io, options);
+  let path!: string;
+  const fd: number = yield* createExclusively("file", directory, options, "", (candidate) => {
+    path = candidate;
+    return io.createDescriptor(candidate, options.mode ?? MODE);
+  });
+  try {
+    yield* settleMode(io, fd, options.mode, MODE);
+    options.signal?.throwIfAborted();
+  } catch (error) {
+    yield io.close(fd);
+    yield io.unlink(path);
+    throw error;
+  }
+  return { path, fd };
+}
+
+/**
+ * Creates a directory and leaves it to the caller to remove it. To have that done, use {@linkcode temporaryDirectory}.
+ *
+ * @returns The absolute path without links.
+ * @throws {TempfileError} What the system says, with the parent as `path`; nothing is left then.
+ * @throws {TypeError} `ERR_INVALID_OPTION`, before anything is done.
+ *
+ * @example A directory that stays
+ * ```ts
+ * import { mkdtemp } from "mayfly";
+ * import { rmdirSync } from "node:fs";
+ *
+ * const path = await mkdtemp({ prefix: "build-" });
+ * rmdirSync(path);
+ * ```
+ */
+export function mkdtemp(options?: MakeOptions): Promise<string> {
+  return runAsync(makeTree(asyncIo(), options));
+}
+
+/** As {@linkcode mkdtemp}, blocking. */
+export function mkdtempSync(options?: MakeOptions): string {
+  return runSync(makeTree(syncIo(), options));
+}
+
+function* makeTree(io: Io, given: MakeOptions | undefined): Op<string> {
+  const options = checkOptions("make", given);
+  const directory = yield* place(io, options);
+  const tree = new OwnedTree(false);
+  yield* makeDirectory(io, directory, options, "", tree);
+  return tree.path!;
+}

@@ -1,0 +1,317 @@
+/**
+ * Options, checked in full before the first system call. Each is read once, so that a getter cannot show one value to
+ * the check and another to the use.
+ *
+ * @module
+ */
+import { invalid, outOfRange, TempfileError } from "./errors.ts";
+import { RANDOM_LENGTH, SESSION_LENGTH } from "./name.ts";
+
+/** Where to create, and until when to try. */
+export interface PlaceOptions {
+  /**
+   * The parent directory, as a path or a `file:` URL. Links in it are resolved.
+   *
+   * @default {tmpdir()}
+   */
+  dir?: string | URL;
+  /** Creation fails with `ENOSPC` if the file system has fewer bytes available. */
+  minFree?: number;
+  /** Aborts an asynchronous call; nothing is left behind. */
+  signal?: AbortSignal;
+}
+
+/** How to name. */
+export interface NameOptions {
+  /**
+   * The beginning of the name: one path component's worth of text.
+   *
+   * @default {"tmp"}
+   */
+  prefix?: string;
+  /**
+   * The end of the name, such as `".txt"`.
+   *
+   * @default {""}
+   */
+  suffix?: string;
+  /**
+   * Permission bits, set in the creating call. Given, they are exact: bits that the umask took are put back.
+   *
+   * @default {0o600 for files, 0o700 for directories}
+   */
+  mode?: number;
+}
+
+/** Encodings of strings in files. */
+export type Encoding = "utf-8" | "utf-16le" | "latin1";
+
+/** How a file is written and read. */
+export interface ContentOptions {
+  /**
+   * How strings are written and read.
+   *
+   * @default {"utf-8"}
+   */
+  encoding?: Encoding;
+  /** Rewrites the ends of lines in strings as they are written. */
+  newline?: "\n" | "\r\n";
+  /**
+   * Bytes gathered before a system call.
+   *
+   * @default {64 KiB for files without a name, 0 for files with one}
+   */
+  bufferSize?: number;
+  /** A write that would make the file larger fails with `EFBIG`, and nothing of it is written. */
+  maxSize?: number;
+  /**
+   * Whether malformed text throws on reading rather than being replaced by U+FFFD.
+   *
+   * @default {false}
+   */
+  fatal?: boolean;
+}
+
+/** Options of {@linkcode temporaryFile}. */
+export interface FileOptions extends PlaceOptions, NameOptions, ContentOptions {}
+
+/** Options of {@linkcode namedTemporaryFile}. */
+export interface NamedFileOptions extends FileOptions {
+  /**
+   * `false`: Mayfly never removes it.
+   *
+   * @default {true}
+   */
+  delete?: boolean;
+  /**
+   * `false`: `close()` only closes, the end of the scope removes.
+   *
+   * @default {true}
+   */
+  deleteOnClose?: boolean;
+}
+
+/** Options of {@linkcode temporaryDirectory}. */
+export interface DirectoryOptions extends PlaceOptions, NameOptions {
+  /**
+   * `false`: Mayfly never removes it.
+   *
+   * @default {true}
+   */
+  delete?: boolean;
+  /**
+   * `remove()` returns what it could not remove instead of throwing.
+   *
+   * @default {false}
+   */
+  ignoreCleanupErrors?: boolean;
+}
+
+/** Options of {@linkcode mkstemp} and {@linkcode mkdtemp}. */
+export interface MakeOptions extends PlaceOptions, NameOptions {}
+
+/** Checked options, with defaults in place. */
+export interface Checked {
+  dir: string | undefined;
+  minFree: number;
+  signal: AbortSignal | undefined;
+  prefix: string;
+  suffix: string;
+  /** Undefined where the caller left it to us. */
+  mode: number | undefined;
+  encoding: Encoding;
+  newline: "\n" | "\r\n" | undefined;
+  bufferSize: number | undefined;
+  maxSize: number;
+  fatal: boolean;
+  delete: boolean;
+  deleteOnClose: boolean;
+  ignoreCleanupErrors: boolean;
+}
+
+const DEFAULTS: Checked = Object.freeze({
+  dir: undefined,
+  minFree: 0,
+  signal: undefined,
+  prefix: "tmp",
+  suffix: "",
+  mode: undefined,
+  encoding: "utf-8",
+  newline: undefined,
+  bufferSize: undefined,
+  maxSize: Infinity,
+  fatal: false,
+  delete: true,
+  deleteOnClose: true,
+  ignoreCleanupErrors: false,
+});
+
+type Check = (value: unknown, option: string) => unknown;
+
+const CHECKS: { [K in keyof Checked]: Check } = {
+  dir: checkDirectory,
+  minFree: checkSize,
+  signal: checkSignal,
+  prefix: checkNamePart,
+  suffix: checkNamePart,
+  mode: checkMode,
+  encoding: checkEncoding,
+  newline: checkNewline,
+  bufferSize: checkSize,
+  maxSize: checkSize,
+  fatal: checkBoolean,
+  delete: checkBoolean,
+  deleteOnClose: checkBoolean,
+  ignoreCleanupErrors: checkBoolean,
+};
+
+const PLACE = ["dir", "minFree", "signal"] as const;
+const NAME = [...PLACE, "prefix", "suffix", "mode"] as const;
+const CONTENT = ["encoding", "newline", "bufferSize", "maxSize", "fatal"] as const;
+
+/** The options each function has. */
+const FIELDS: { [name: string]: readonly (keyof Checked)[] } = {
+  make: NAME,
+  file: [...NAME, ...CONTENT],
+  named: [...NAME, ...CONTENT, "delete", "deleteOnClose"],
+  directory: [...NAME, "delete", "ignoreCleanupErrors"],
+};
+
+/** Checks what the caller gave and fills in the defaults. Unknown options are ignored, as the platform's own APIs do. */
+export function checkOptions(of: keyof typeof FIELDS, given: object | undefined): Checked {
+  if (given === undefined) return DEFAULTS;
+  if (typeof given !== "object" || given === null || Array.isArray(given)) {
+    throw invalid("options", "an object", given);
+  }
+  const checked = { ...DEFAULTS } as { [name: string]: unknown };
+  for (const name of FIELDS[of]) {
+    const value = (given as { [name: string]: unknown })[name];
+    if (value !== undefined) checked[name] = CHECKS[name](value, name);
+  }
+  const result = checked as unknown as Checked;
+  checkNameLength(result.prefix, result.suffix);
+  return result;
+}
+
+/** Checks one option that stands for itself. */
+export function checkOption<K extends keyof Checked>(name: K, value: unknown): Checked[K] {
+  return CHECKS[name](value, name) as Checked[K];
+}
+
+/** Checks a flag. */
+export function checkBoolean(value: unknown, option: string): boolean {
+  if (typeof value !== "boolean") throw invalid(option, "true or false", value);
+  return value;
+}
+
+/** Checks a number of bytes. */
+export function checkSize(value: unknown, option: string): number {
+  if (typeof value !== "number") throw invalid(option, "a number of bytes", value);
+  if (value !== Infinity && !Number.isSafeInteger(value) || value < 0) {
+    throw outOfRange(option, "a whole number of bytes, 0 or more", value);
+  }
+  return value;
+}
+
+function checkMode(value: unknown, option: string): number {
+  if (typeof value !== "number") throw invalid(option, "a number of permission bits such as 0o600", value);
+  if (!Number.isInteger(value) || value < 0 || value > 0o777) {
+    throw outOfRange(option, "permission bits from 0 to 0o777", value);
+  }
+  return value;
+}
+
+const ENCODINGS: readonly unknown[] = ["utf-8", "utf-16le", "latin1"];
+
+function checkEncoding(value: unknown, option: string): Encoding {
+  if (!ENCODINGS.includes(value)) throw invalid(option, '"utf-8", "utf-16le" or "latin1"', value);
+  return value as Encoding;
+}
+
+function checkNewline(value: unknown, option: string): string {
+  if (value !== "\n" && value !== "\r\n") throw invalid(option, '"\\n" or "\\r\\n"', value);
+  return value;
+}
+
+/** Checks an abort signal by its shape: one of another realm is as good. */
+export function checkSignal(value: unknown, option: string): AbortSignal {
+  const signal = value as AbortSignal;
+  if (
+    typeof value !== "object" || value === null || typeof signal.aborted !== "boolean" ||
+    typeof signal.addEventListener !== "function"
+  ) {
+    throw invalid(option, "an AbortSignal", value);
+  }
+  return signal;
+}
+
+/** Checks a path: a non-empty string without NUL, or a `file:` URL, which is turned into a path. */
+export function checkPath(value: unknown, option: string): string {
+  const path = value instanceof URL ? pathOfUrl(value, option) : value;
+  if (typeof path !== "string") throw invalid(option, "a string or a file: URL", value);
+  if (path === "") throw invalid(option, "a path, not an empty string", value);
+  if (path.includes("\0")) throw invalid(option, "a path without NUL characters", value);
+  if (SURROGATE.test(path)) throw invalid(option, "a path without lone surrogates", value);
+  return path;
+}
+
+function checkDirectory(value: unknown, option: string): string {
+  return checkPath(value, option);
+}
+
+function pathOfUrl(url: URL, option: string): string {
+  const { protocol, host, pathname } = url;
+  if (protocol !== "file:") throw invalid(option, "a file: URL", url.href);
+  if (host !== "" && host !== "localhost") throw invalid(option, "a file: URL of this machine", url.href);
+  if (/%2f/i.test(pathname)) throw invalid(option, "a file: URL without encoded slashes", url.href);
+  const path = decode(pathname, option);
+  return /^\/[a-z]:/i.test(path) ? path.slice(1) : path;
+}
+
+function decode(text: string, option: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    throw invalid(option, "a file: URL in UTF-8", text);
+  }
+}
+
+/** Text that needs no further look. */
+const HARMLESS = /^[\w+=@,~-][\w.+=@,~-]*[\w+=@,~-]$/;
+const SEPARATOR = /[/\\]/;
+// deno-lint-ignore no-control-regex -- control characters are what it looks for
+const FORBIDDEN = /[\u0000-\u001f\u007f<>:"|?*]/;
+const SURROGATE = /\p{Surrogate}/u;
+/** Devices of Windows, which any extension leaves devices. The random part follows the prefix, so only a dot can end it. */
+const DEVICE = /^(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]) *\./i;
+
+/** Checks a part of a name by what is refused on any platform, so that a name made here can be copied anywhere. */
+function checkNamePart(value: unknown, option: string): string {
+  if (typeof value !== "string") throw invalid(option, "a string", value);
+  if (HARMLESS.test(value) && !DEVICE.test(value)) return value;
+  if (SEPARATOR.test(value)) throw invalid(option, "without path separators", value);
+  if (FORBIDDEN.test(value)) throw invalid(option, 'without control characters and <>:"|?*', value);
+  if (SURROGATE.test(value)) throw invalid(option, "without lone surrogates", value);
+  if (value === "." || value === "..") throw invalid(option, "a part of a name", value);
+  if (option === "suffix" && /[. ]$/.test(value)) {
+    throw invalid(option, "without a dot or space at the end", value);
+  }
+  if (DEVICE.test(value)) throw invalid(option, "no device name of Windows", value);
+  return value;
+}
+
+/** Bytes of the longest name that file systems have. */
+const NAME_MAX = 255;
+
+/** Bytes of a name that are ours: the session and the random part. */
+const OWN_LENGTH = SESSION_LENGTH + RANDOM_LENGTH;
+
+function checkNameLength(prefix: string, suffix: string): void {
+  // A character takes three bytes at most for each of its units.
+  if ((prefix.length + suffix.length) * 3 + OWN_LENGTH <= NAME_MAX) return;
+  const length = new TextEncoder().encode(prefix + suffix).byteLength + OWN_LENGTH;
+  if (length <= NAME_MAX) return;
+  const message =
+    `Options "prefix" and "suffix" make a name of ${length} bytes: no more than ${NAME_MAX} fit`;
+  throw new TempfileError(message, { code: "ENAMETOOLONG" });
+}

@@ -1,0 +1,82 @@
+/**
+ * A directory, as long as it is ours to remove.
+ *
+ * @module
+ */
+import type { Leftover } from "./errors.ts";
+import { type Identity, sameFile } from "./identity.ts";
+import { asyncIo, type Io, syncIo } from "./io.ts";
+import { type Leakable, unwatchLeak } from "./life/leaks.ts";
+import { type Entry, register, unregister } from "./life/registry.ts";
+import { type Op, runAsync, runSync } from "./op.ts";
+import { runtime } from "./runtime/mod.ts";
+import { removeDirectory } from "./tree/remove.ts";
+
+/** A directory on the books. */
+export class OwnedTree implements Entry, Leakable {
+  /** Undefined until the first name is tried. */
+  path: string | undefined;
+  /** Undefined until it is created: what is not known to be ours is not removed. */
+  identity: Identity | undefined;
+  /** Whether the caller may still use the path when the handle is gone. */
+  pathSeen = false;
+  removed = false;
+  #ours: boolean;
+  #removing: Promise<Leftover[]> | undefined;
+
+  /** @param ours Whether it is to be removed at all. */
+  constructor(ours: boolean) {
+    this.#ours = ours;
+    if (ours) register(this);
+  }
+
+  /** Removes the tree; of calls that overlap, one does it for all. */
+  removing(): Promise<Leftover[]> {
+    return this.#removing ??= runAsync(this.remove(asyncIo())).finally(() => this.#removing = undefined);
+  }
+
+  /** Removes the tree, unless that was done or it was given away. Returns what is left; then it stays on the books. */
+  *remove(io: Io): Op<Leftover[]> {
+    unwatchLeak(this);
+    if (!this.#ours || this.removed) return [];
+    const { path, identity } = this;
+    const leftovers = path === undefined || identity === undefined
+      ? []
+      : yield* removeDirectory(io, path, identity);
+    if (leftovers.length > 0) return leftovers;
+    this.removed = true;
+    unregister(this);
+    return [];
+  }
+
+  /** Takes the tree off the books without removing it. */
+  release(): void {
+    this.#ours = false;
+    unregister(this);
+  }
+
+  discard(): void {
+    if (!this.#ours || this.removed) return;
+    try {
+      runSync(this.remove(syncIo()));
+    } catch {
+      // The process is ending; what is left is for the next one to sweep.
+    }
+  }
+
+  reclaim(): string | undefined {
+    if (this.#isGone()) return undefined;
+    if (!this.pathSeen) this.discard();
+    return `The temporary directory "${this.path}"`;
+  }
+
+  /** Gone with the directory around it, say. */
+  #isGone(): boolean {
+    try {
+      return !sameFile(runtime.sync.status(this.path!), this.identity!);
+    } catch {
+      this.release();
+      return true;
+    }
+  }
+}

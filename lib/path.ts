@@ -1,0 +1,51 @@
+/**
+ * The few operations on paths that are needed, for both kinds of separators. Loading the runtime's own path module
+ * would cost milliseconds.
+ *
+ * @module
+ */
+import { runtime } from "./runtime/mod.ts";
+
+const windows = (): boolean => runtime.platform === "windows";
+
+/** The path of `name` in `directory`. */
+export function joinPath(directory: string, name: string): string {
+  const separator = windows() ? "\\" : "/";
+  return directory.endsWith(separator) ? directory + name : directory + separator + name;
+}
+
+/** Where the last component starts. */
+function lastComponent(path: string): number {
+  return (windows() ? Math.max(path.lastIndexOf("/"), path.lastIndexOf("\\")) : path.lastIndexOf("/")) + 1;
+}
+
+/** The last component. */
+export const baseName = (path: string): string => path.slice(lastComponent(path));
+
+/** Everything before the last component: `"."` for a bare name, the root for what is in the root. */
+export function parentOf(path: string): string {
+  const end = lastComponent(path);
+  if (end === 0) return ".";
+  const parent = path.slice(0, end - 1);
+  return parent === "" || /^[a-z]:$/i.test(parent) ? path.slice(0, end) : parent;
+}
+
+/** The path without separators at its end, which would make `lstat` follow a link. */
+export function withoutTrailingSeparators(path: string): string {
+  return path.replace(windows() ? /(?<=[^:/\\])[/\\]+$/ : /(?<=[^/])\/+$/, "");
+}
+
+/** Whether a path starts at a root. */
+export const isAbsolute = (path: string): boolean =>
+  windows() ? /^([a-z]:)?[/\\]/i.test(path) : path.startsWith("/");
+
+/** The components of a path; `undefined` if they lead out of where they start. */
+export function componentsInside(path: string): string[] | undefined {
+  const inside: string[] = [];
+  for (const part of path.split(windows() ? /[/\\]/ : "/")) {
+    if (part === "" || part === ".") continue;
+    if (part !== "..") inside.push(part);
+    else if (inside.pop() === undefined) return undefined;
+  }
+  return inside;
+}

@@ -1,0 +1,43 @@
+/**
+ * The directory in which something is to be created.
+ *
+ * @module
+ */
+import { failure, TempfileError } from "./errors.ts";
+import type { Io } from "./io.ts";
+import type { Op } from "./op.ts";
+import type { Checked } from "./options.ts";
+import type { FileSystemStatus } from "./runtime/mod.ts";
+import { tmpdir } from "./tmpdir.ts";
+
+/** The canonical path of the directory asked for. */
+export function* place(io: Io, options: Checked): Op<string> {
+  options.signal?.throwIfAborted();
+  const { dir, minFree } = options;
+  const directory: string = dir === undefined ? tmpdir() : yield* canonical(io, dir);
+  if (minFree > 0) yield* requireFree(io, directory, minFree);
+  return directory;
+}
+
+function* canonical(io: Io, dir: string): Op<string> {
+  try {
+    return yield io.realPath(dir);
+  } catch (error) {
+    throw failure(`use the directory "${dir}"`, error, dir);
+  }
+}
+
+function* requireFree(io: Io, directory: string, minFree: number): Op<void> {
+  let status: FileSystemStatus;
+  try {
+    status = yield io.fileSystem(directory);
+  } catch (error) {
+    throw failure(`ask for the free space of "${directory}"`, error, directory);
+  }
+  const available = status.availableBlocks * status.blockSize;
+  if (available >= minFree) return;
+  throw new TempfileError(
+    `Cannot create in "${directory}": ${available} bytes are available, ${minFree} are required (ENOSPC)`,
+    { code: "ENOSPC", path: directory },
+  );
+}

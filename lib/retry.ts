@@ -1,0 +1,37 @@
+/**
+ * Waiting for what passes by itself.
+ *
+ * @module
+ */
+import { codeOf } from "./errors.ts";
+import type { Io } from "./io.ts";
+import type { Op } from "./op.ts";
+import { runtime } from "./runtime/mod.ts";
+
+/**
+ * Failures of a removal that can pass: a virus scanner or indexer that has the file open (Windows), a process that is
+ * still writing into the directory, descriptors that are about to be closed.
+ */
+const PASSING: ReadonlySet<string> = new Set(["EBUSY", "EPERM", "ENOTEMPTY", "EMFILE", "ENFILE"]);
+
+/** Whether trying a removal again may help. */
+export const mayPass = (code: string): boolean =>
+  PASSING.has(code) || (runtime.platform === "windows" && code === "EACCES");
+
+/** Milliseconds to wait before each further try: two seconds in all on Windows, where scanners hold files that long. */
+export function delays(): readonly number[] {
+  return runtime.platform === "windows" ? [10, 20, 40, 80, 150, 200, 300, 400, 400, 400] : [5, 20, 75];
+}
+
+/** Makes a call again as long as its failure may pass. */
+export function* retrying<T>(io: Io, call: () => T | Promise<T>): Op<T> {
+  for (const delay of delays()) {
+    try {
+      return yield call();
+    } catch (error) {
+      if (!mayPass(codeOf(error))) throw error;
+      yield io.sleep(delay);
+    }
+  }
+  return yield call();
+}

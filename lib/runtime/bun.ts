@@ -1,0 +1,26 @@
+/**
+ * The adapter for Bun.
+ *
+ * @module
+ */
+import { nodeLike, type NodeProcess } from "./node_like.ts";
+import type { Path, Runtime } from "./types.ts";
+
+interface BunFs {
+  rmSync(path: Path, options: { recursive: true }): void;
+  promises: { rm(path: Path, options: { recursive: true }): Promise<void> };
+}
+
+/** Makes the adapter over Bun's `process`. */
+export function bunRuntime(process: NodeProcess): Runtime {
+  const fs = process.getBuiltinModule("node:fs") as BunFs;
+  return nodeLike(process, {
+    name: "bun",
+    // Bun walks by descriptors (`openat` with `O_NOFOLLOW`).
+    removeTree: {
+      sync: (path) => fs.rmSync(path, { recursive: true }),
+      pooled: (path) => fs.promises.rm(path, { recursive: true }),
+    },
+    random: (bytes) => void crypto.getRandomValues(bytes),
+  });
+}

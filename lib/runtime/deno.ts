@@ -1,0 +1,440 @@
+/**
+ * The adapter for Deno, over `Deno.*`.
+ *
+ * `node:fs` is loaded only for what Deno alone cannot do: descriptor numbers and files without a name. Loading it takes
+ * tens of milliseconds, as much as the start of a script.
+ *
+ * @module
+ */
+import { type NodeFs, nodePrimitives } from "./node_fs.ts";
+import { anchors, END_SIGNALS, platformOf, sleep } from "./node_like.ts";
+import type {
+  DirectoryEntry,
+  EndSignal,
+  Handle,
+  Kind,
+  Listing,
+  Path,
+  Pooled,
+  Primitives,
+  Runtime,
+  Signals,
+  Status,
+} from "./types.ts";
+
+interface DenoFileInfo {
+  isFile: boolean;
+  isDirectory: boolean;
+  isSymlink: boolean;
+  size: number;
+  mode: number | null;
+  dev: number;
+  ino: number | null;
+  nlink: number | null;
+  uid: number | null;
+  birthtime: Date | null;
+  mtime: Date | null;
+}
+
+interface DenoFsFile {
+  readSync(into: Uint8Array): number | null;
+  read(into: Uint8Array): Promise<number | null>;
+  writeSync(data: Uint8Array): number;
+  write(data: Uint8Array): Promise<number>;
+  seekSync(offset: number, whence: number): number;
+  seek(offset: number, whence: number): Promise<number>;
+  truncateSync(size: number): void;
+  truncate(size: number): Promise<void>;
+  syncSync(): void;
+  sync(): Promise<void>;
+  statSync(): DenoFileInfo;
+  stat(): Promise<DenoFileInfo>;
+  close(): void;
+}
+
+interface DenoOpenOptions {
+  read?: boolean;
+  write?: boolean;
+  createNew?: boolean;
+  mode?: number;
+}
+
+interface DenoDirEntry {
+  name: string;
+  isDirectory: boolean;
+}
+
+/** The part of the namespace `Deno` in use. */
+export interface DenoNamespace {
+  pid: number;
+  build: { os: string };
+  uid(): number | null;
+  env: { get(name: string): string | undefined };
+  permissions: { querySync(descriptor: { name: string; [key: string]: string }): { state: string } };
+  openSync(path: string, options: DenoOpenOptions): DenoFsFile;
+  open(path: string, options: DenoOpenOptions): Promise<DenoFsFile>;
+  mkdirSync(path: string, options: { mode: number }): void;
+  mkdir(path: string, options: { mode: number }): Promise<void>;
+  removeSync(path: string, options?: { recursive: boolean }): void;
+  remove(path: string, options?: { recursive: boolean }): Promise<void>;
+  renameSync(from: string, to: string): void;
+  rename(from: string, to: string): Promise<void>;
+  linkSync(from: string, to: string): void;
+  link(from: string, to: string): Promise<void>;
+  realPathSync(path: string): string;
+  realPath(path: string): Promise<string>;
+  readLinkSync(path: string): string;
+  readLink(path: string): Promise<string>;
+  lstatSync(path: string): DenoFileInfo;
+  lstat(path: string): Promise<DenoFileInfo>;
+  statSync(path: string): DenoFileInfo;
+  stat(path: string): Promise<DenoFileInfo>;
+  chmodSync(path: string, mode: number): void;
+  chmod(path: string, mode: number): Promise<void>;
+  utimeSync(path: string, accessed: Date, modified: Date): void;
+  utime(path: string, accessed: Date, modified: Date): Promise<void>;
+  readDirSync(path: string): Iterable<DenoDirEntry>;
+  readDir(path: string): AsyncIterable<DenoDirEntry>;
+  readTextFileSync(path: string): string;
+  readTextFile(path: string): Promise<string>;
+  makeTempDirSync(): string;
+  addSignalListener(name: string, listener: () => void): void;
+  removeSignalListener(name: string, listener: () => void): void;
+  kill(pid: number, signal: string): void;
+  exit(status: number): never;
+  unrefTimer(id: number): void;
+}
+
+/** The part of Deno's global scope in use. */
+export interface DenoScope {
+  addEventListener(type: string, listener: (event: { defaultPrevented: boolean }) => void): void;
+  removeEventListener(type: string, listener: (event: { defaultPrevented: boolean }) => void): void;
+  /** Node's layer, which Deno loads at its first use. */
+  readonly process: {
+    getBuiltinModule(name: string): unknown;
+    emitWarning(message: string, options: { type: string; code: string; detail?: string }): void;
+  };
+}
+
+/** A file of Deno's own: no number, one cursor, which is moved only when it is not already where it should be. */
+class DenoFile {
+  readonly file: DenoFsFile;
+  readonly path: string;
+  #cursor = 0;
+
+  constructor(file: DenoFsFile, path: string) {
+    this.file = file;
+    this.path = path;
+  }
+
+  readSync(into: Uint8Array, at: number): number {
+    if (at !== this.#cursor) this.#cursor = this.file.seekSync(at, 0);
+    return this.#advance(this.file.readSync(into) ?? 0);
+  }
+
+  async read(into: Uint8Array, at: number): Promise<number> {
+    if (at !== this.#cursor) this.#cursor = await this.file.seek(at, 0);
+    return this.#advance(await this.file.read(into) ?? 0);
+  }
+
+  writeSync(data: Uint8Array, at: number): number {
+    if (at !== this.#cursor) this.#cursor = this.file.seekSync(at, 0);
+    return this.#advance(this.file.writeSync(data));
+  }
+
+  async write(data: Uint8Array, at: number): Promise<number> {
+    if (at !== this.#cursor) this.#cursor = await this.file.seek(at, 0);
+    return this.#advance(await this.file.write(data));
+  }
+
+  #advance(count: number): number {
+    this.#cursor += count;
+    return count;
+  }
+}
+
+function kindOf(info: DenoFileInfo): Kind {
+  if (info.isFile) return "file";
+  if (info.isDirectory) return "directory";
+  return info.isSymlink ? "link" : "other";
+}
+
+function toStatus(info: DenoFileInfo): Status {
+  return {
+    kind: kindOf(info),
+    size: info.size,
+    mode: (info.mode ?? 0o666) & 0o7777,
+    device: info.dev,
+    inode: info.ino ?? 0,
+    links: info.nlink ?? 1,
+    uid: info.uid ?? 0,
+    birth: info.birthtime?.getTime() ?? 0,
+    modified: info.mtime?.getTime() ?? 0,
+  };
+}
+
+const toEntry = (entry: DenoDirEntry): DirectoryEntry => ({ name: entry.name, directory: entry.isDirectory });
+
+/** Names per batch of a listing. */
+const BATCH = 256;
+
+/** Deno decodes names lossily and has no way to say one in bytes: what such a directory holds goes by `removeTree`. */
+function listingSync(deno: DenoNamespace, path: string): Listing {
+  const entries = Array.from(deno.readDirSync(path), toEntry);
+  return { next: () => entries.splice(-BATCH), close() {} };
+}
+
+function listingAsync(deno: DenoNamespace, path: string): Listing {
+  const entries = deno.readDir(path)[Symbol.asyncIterator]();
+  return {
+    async next() {
+      const batch: DirectoryEntry[] = [];
+      while (batch.length < BATCH) {
+        const step = await entries.next();
+        if (step.done) break;
+        batch.push(toEntry(step.value));
+      }
+      return batch;
+    },
+    close: () => void entries.return?.(),
+  };
+}
+
+const CREATE = { read: true, write: true, createNew: true };
+const ACCESS = { read: { read: true }, write: { read: true, write: true } };
+
+type Faces = { sync: Primitives; pooled: Pooled<Primitives> };
+
+/** The primitives that Deno itself cannot offer. */
+const NODE_ONLY = [
+  "createDescriptor",
+  "createUnnamed",
+  "openDescriptor",
+  "openDirectory",
+  "locateDirectory",
+  "changeOwner",
+  "fileSystem",
+] as const;
+
+/** The primitives whose first argument is a handle, which may be Deno's own or a number. */
+type OnHandle = "close" | "statusOf" | "truncate" | "read" | "write" | "synchronize";
+
+/** The same calls with a file of Deno's in place of the handle. */
+type OnFile<P extends { [K in OnHandle]: (handle: Handle, ...rest: never[]) => unknown }> = {
+  [K in OnHandle]: P[K] extends (handle: Handle, ...rest: infer A) => infer R
+    ? (file: DenoFile, ...rest: A) => R
+    : never;
+};
+
+const FILE_SYNC: OnFile<Primitives> = {
+  close: (file) => file.file.close(),
+  statusOf: (file) => toStatus(file.file.statSync()),
+  truncate: (file, size) => file.file.truncateSync(size),
+  read: (file, into, at) => file.readSync(into, at),
+  write: (file, data, at) => file.writeSync(data, at),
+  synchronize: (file) => file.file.syncSync(),
+};
+
+const FILE_POOLED: OnFile<Pooled<Primitives>> = {
+  close: (file) => Promise.resolve(file.file.close()),
+  statusOf: (file) => file.file.stat().then(toStatus),
+  truncate: (file, size) => file.file.truncate(size),
+  read: (file, into, at) => file.read(into, at),
+  write: (file, data, at) => file.write(data, at),
+  synchronize: (file) => file.file.sync(),
+};
+
+type Call = (...args: unknown[]) => unknown;
+
+/** Sends the calls named by `NODE_ONLY` to Node's layer, which is loaded by the first of them. */
+function throughNode<P>(face: () => P): Pick<P, (typeof NODE_ONLY)[number] & keyof P> {
+  const send = (name: keyof P): Call => (...args) => (face()[name] as Call)(...args);
+  return Object.fromEntries(NODE_ONLY.map((name) => [name, send(name as keyof P)])) as never;
+}
+
+/** Sends a call on a handle to where the handle comes from. */
+function byHandle<P>(table: { [K in OnHandle]: unknown }, face: () => P): Pick<P, OnHandle & keyof P> {
+  const send = (name: OnHandle): Call => {
+    const own = table[name] as Call;
+    return (handle, first, second) =>
+      handle instanceof DenoFile
+        ? own(handle, first, second)
+        : (face()[name as unknown as keyof P] as Call)(handle, first, second);
+  };
+  return Object.fromEntries(Object.keys(table).map((name) => [name, send(name as OnHandle)])) as never;
+}
+
+/** Deno's files cannot change their mode: a descriptor of the same file does, opened without following a link. */
+function changeMode(node: Primitives, handle: Handle, mode: number): void {
+  if (!(handle instanceof DenoFile)) return node.changeMode(handle, mode);
+  const descriptor = node.openFile(handle.path, "read");
+  try {
+    if (node.statusOf(descriptor).inode !== handle.file.statSync().ino) {
+      throw Object.assign(new Error("another file has taken its place"), { code: "ERR_REPLACED" });
+    }
+    node.changeMode(descriptor, mode);
+  } finally {
+    node.close(descriptor);
+  }
+}
+
+/** Deno has names as text only; paths of bytes exist only below listings that it never gives. */
+const text = (path: Path): string => path as string;
+
+function primitives(deno: DenoNamespace, node: () => Faces): Faces {
+  const sync: Primitives = {
+    ...throughNode(() => node().sync),
+    ...byHandle(FILE_SYNC, () => node().sync),
+    createFile: (path, mode) => new DenoFile(deno.openSync(path, { ...CREATE, mode }), path),
+    openFile: (path, access) => new DenoFile(deno.openSync(path, ACCESS[access]), path),
+    changeMode: (handle, mode) => changeMode(node().sync, handle, mode),
+    makeDirectory: (path, mode) => deno.mkdirSync(path, { mode }),
+    unlink: (path) => deno.removeSync(text(path)),
+    removeDirectory: (path) => deno.removeSync(text(path)),
+    rename: (from, to) => deno.renameSync(text(from), text(to)),
+    link: (from, to) => deno.linkSync(from, to),
+    realPath: (path) => deno.realPathSync(path),
+    readLink: (path) => deno.readLinkSync(path),
+    status: (path) => toStatus(deno.lstatSync(text(path))),
+    statusOfTarget: (path) => toStatus(deno.statSync(path)),
+    changeModeAt: (anchor, mode) => deno.chmodSync(anchor, mode),
+    touch: (path, time) => deno.utimeSync(path, new Date(time), new Date(time)),
+    synchronizeDirectory: (path) => {
+      const directory = deno.openSync(path, ACCESS.read);
+      try {
+        directory.syncSync();
+      } finally {
+        directory.close();
+      }
+    },
+    list: (path) => listingSync(deno, text(path)),
+    readSystemFile: (path) => deno.readTextFileSync(path),
+  };
+  const pooled: Pooled<Primitives> = {
+    ...throughNode(() => node().pooled),
+    ...byHandle(FILE_POOLED, () => node().pooled),
+    createFile: async (path, mode) => new DenoFile(await deno.open(path, { ...CREATE, mode }), path),
+    openFile: async (path, access) => new DenoFile(await deno.open(path, ACCESS[access]), path),
+    changeMode: async (handle, mode) => await changeMode(node().sync, handle, mode),
+    makeDirectory: (path, mode) => deno.mkdir(path, { mode }),
+    unlink: (path) => deno.remove(text(path)),
+    removeDirectory: (path) => deno.remove(text(path)),
+    rename: (from, to) => deno.rename(text(from), text(to)),
+    link: (from, to) => deno.link(from, to),
+    realPath: (path) => deno.realPath(path),
+    readLink: (path) => deno.readLink(path),
+    status: (path) => deno.lstat(text(path)).then(toStatus),
+    statusOfTarget: (path) => deno.stat(path).then(toStatus),
+    changeModeAt: (anchor, mode) => deno.chmod(anchor, mode),
+    touch: (path, time) => deno.utime(path, new Date(time), new Date(time)),
+    synchronizeDirectory: async (path) => {
+      const directory = await deno.open(path, ACCESS.read);
+      await directory.sync().finally(() => directory.close());
+    },
+    list: (path) => Promise.resolve(listingAsync(deno, text(path))),
+    readSystemFile: (path) => deno.readTextFile(path),
+  };
+  return { sync, pooled };
+}
+
+/** The permissions that together are `--allow-all`, without which Deno refuses every path below `/proc`. */
+const ALL = ["read", "write", "run", "env", "net", "sys", "ffi"];
+
+/** Whether a permission is granted; asking this way never prompts. */
+function granted(deno: DenoNamespace, name: string, detail: { [key: string]: string } = {}): boolean {
+  return deno.permissions.querySync({ name, ...detail }).state === "granted";
+}
+
+function signalsOf(deno: DenoNamespace, windows: boolean): Signals {
+  return {
+    names: windows ? ["SIGINT"] : END_SIGNALS,
+    countable: false,
+    listen(name, listener) {
+      deno.addSignalListener(name, listener);
+      return () => deno.removeSignalListener(name, listener);
+    },
+    count: () => 1,
+    raise: (name) => raise(deno, name),
+  };
+}
+
+const SIGNAL_NUMBERS: { [name in EndSignal]: number } = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 };
+
+/** Without `--allow-run` a process may not signal even itself; then the exit status says what a shell would say. */
+function raise(deno: DenoNamespace, name: EndSignal): void {
+  try {
+    deno.kill(deno.pid, name);
+  } catch {
+    deno.exit(128 + SIGNAL_NUMBERS[name]);
+  }
+}
+
+/**
+ * The ends of a process that Deno announces: `unload` for return and exit, `error` and `unhandledrejection` for the
+ * others, unless a listener before us has prevented that end. None of them needs Node's layer.
+ */
+function onEnd(scope: DenoScope, listener: () => void): () => void {
+  const unlessPrevented = (event: { defaultPrevented: boolean }): void => {
+    if (!event.defaultPrevented) listener();
+  };
+  const types = ["unload", "error", "unhandledrejection"];
+  for (const type of types) scope.addEventListener(type, unlessPrevented);
+  return () => {
+    for (const type of types) scope.removeEventListener(type, unlessPrevented);
+  };
+}
+
+/** Where Deno itself puts temporary files: it reads the environment without asking for that permission. */
+function temporaryDirectory(deno: DenoNamespace): string | undefined {
+  if (!granted(deno, "write") || granted(deno, "env")) return undefined;
+  const probe = deno.makeTempDirSync();
+  deno.removeSync(probe);
+  return probe.slice(0, Math.max(probe.lastIndexOf("/"), probe.lastIndexOf("\\")));
+}
+
+declare function setImmediate(call: () => void): unknown;
+declare function setTimeout(call: () => void, milliseconds: number): number;
+declare function clearTimeout(timer: number): void;
+
+function unreffed(deno: DenoNamespace, milliseconds: number, call: () => void): () => void {
+  const timer = setTimeout(call, milliseconds);
+  deno.unrefTimer(timer);
+  return () => clearTimeout(timer);
+}
+
+/** Makes the adapter over the namespace `Deno` and its global scope. */
+export function denoRuntime(deno: DenoNamespace, scope: DenoScope): Runtime {
+  let loaded: Faces | undefined;
+  const node = (): Faces => loaded ??= nodePrimitives(scope.process.getBuiltinModule("node:fs") as NodeFs);
+  const platform = platformOf(deno.build.os === "windows" ? "win32" : deno.build.os);
+  const windows = platform === "windows";
+  const env = (name: string): string | undefined =>
+    granted(deno, "env", { variable: name }) ? deno.env.get(name) : undefined;
+  return {
+    name: "deno",
+    platform,
+    ...primitives(deno, node),
+    signals: signalsOf(deno, windows),
+    env,
+    pid: () => deno.pid,
+    uid: () => granted(deno, "sys", { kind: "uid" }) ? deno.uid() ?? undefined : undefined,
+    home: () => env("HOME") ?? env("USERPROFILE"),
+    temporaryDirectory: () => temporaryDirectory(deno),
+    random: (bytes) => void crypto.getRandomValues(bytes),
+    now: () => performance.now(),
+    nextTurn: () => new Promise((resolve) => setImmediate(() => resolve())),
+    later: (milliseconds, call) => unreffed(deno, milliseconds, call),
+    sleep,
+    anchor: anchors(() => platform === "linux" && ALL.every((name) => granted(deno, name))),
+    descriptor: (handle) => typeof handle === "number" ? handle : undefined,
+    fromDescriptor: (descriptor) => descriptor,
+    onEnd: (listener) => onEnd(scope, listener),
+    warn: (message, code, detail) =>
+      scope.process.emitWarning(message, { type: "TempfileWarning", code, detail }),
+    // Deno walks by descriptors (`openat` with `O_NOFOLLOW`).
+    removeTree: {
+      sync: (path) => deno.removeSync(path, { recursive: true }),
+      pooled: (path) => deno.remove(path, { recursive: true }),
+    },
+  };
+}

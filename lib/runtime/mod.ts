@@ -1,0 +1,51 @@
+/**
+ * The runtime in use. The only door into this folder.
+ *
+ * @module
+ */
+import { bunRuntime } from "./bun.ts";
+import { type DenoNamespace, denoRuntime, type DenoScope } from "./deno.ts";
+import { detect, type Globals } from "./detect.ts";
+import { nodeRuntime } from "./node.ts";
+import type { NodeProcess } from "./node_like.ts";
+import type { Runtime } from "./types.ts";
+
+export type {
+  DirectoryEntry,
+  EndSignal,
+  FileSystemStatus,
+  Handle,
+  Kind,
+  Listing,
+  Path,
+  Pooled,
+  Primitives,
+  Runtime,
+  Signals,
+  Status,
+} from "./types.ts";
+
+type Scope = Globals & { Deno: DenoNamespace; process: NodeProcess };
+
+const MAKERS: { [name in Runtime["name"]]: (scope: Scope) => Runtime } = {
+  deno: (scope) => denoRuntime(scope.Deno, scope as unknown as DenoScope),
+  bun: (scope) => bunRuntime(scope.process),
+  node: (scope) => nodeRuntime(scope.process),
+};
+
+/** Makes the adapter that fits the globals. Pure: touches neither the file system nor the process. */
+export function adapterFor(scope: object): Runtime {
+  return MAKERS[detect(scope as Globals)](scope as Scope);
+}
+
+/** The runtime in use. */
+export let runtime: Runtime = adapterFor(globalThis);
+
+/** Puts another runtime in place of the one in use, for tests that make primitives fail. Returns how to undo that. */
+export function substituteRuntime(other: Runtime): () => void {
+  const before = runtime;
+  runtime = other;
+  return () => {
+    runtime = before;
+  };
+}

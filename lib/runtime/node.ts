@@ -1,0 +1,46 @@
+/**
+ * The adapter for Node.
+ *
+ * @module
+ */
+import { nodeLike, type NodeProcess } from "./node_like.ts";
+import type { NodeFs } from "./node_fs.ts";
+import type { Runtime } from "./types.ts";
+
+/** Major and minor number of the kernel's random device, as `rdev` packs them. */
+const RANDOM_DEVICE = (1 << 8) | 9;
+
+interface NodeCrypto {
+  randomFillSync(bytes: Uint8Array): void;
+}
+
+/**
+ * The kernel's random device, which costs a few microseconds where loading the crypto module costs milliseconds.
+ * `false` where there is no such device, or something else stands in its place.
+ */
+function readRandomDevice(fs: NodeFs, bytes: Uint8Array): boolean {
+  let fd: number | undefined;
+  try {
+    fd = fs.openSync("/dev/urandom", fs.constants.O_RDONLY ?? 0);
+    const status = fs.fstatSync(fd) as ReturnType<NodeFs["fstatSync"]> & { rdev: number };
+    if ((status.mode & 0o170000) !== 0o020000 || status.rdev !== RANDOM_DEVICE) return false;
+    return fs.readSync(fd, bytes, 0, bytes.byteLength, null as unknown as number) === bytes.byteLength;
+  } catch {
+    return false;
+  } finally {
+    if (fd !== undefined) fs.closeSync(fd);
+  }
+}
+
+/** Makes the adapter over Node's `process`. */
+export function nodeRuntime(process: NodeProcess): Runtime {
+  return nodeLike(process, {
+    name: "node",
+    removeTree: undefined,
+    random(bytes) {
+      const fs = process.getBuiltinModule("node:fs") as NodeFs;
+      if (process.platform === "linux" && readRandomDevice(fs, bytes)) return;
+      (process.getBuiltinModule("node:crypto") as NodeCrypto).randomFillSync(bytes);
+    },
+  });
+}

@@ -1,0 +1,189 @@
+/**
+ * The file primitives Mayfly stands on, and what else it needs to know of the runtime below.
+ *
+ * One adapter per runtime implements {@linkcode Runtime}; nothing outside this folder mentions a runtime.
+ *
+ * @module
+ */
+
+/** A path. Bytes where a name is not valid UTF-8; such a path exists only below an anchor (see {@linkcode Runtime.anchor}). */
+export type Path = string | Uint8Array;
+
+/** An open file or directory: an OS descriptor, or the runtime's own object where it exposes no descriptor. */
+export type Handle = number | object;
+
+/** What a path or a handle is. */
+export type Kind = "file" | "directory" | "link" | "other";
+
+/** The status of a file, as far as Mayfly uses it. */
+export interface Status {
+  kind: Kind;
+  /** Bytes. */
+  size: number;
+  /** Permission bits (`0o7777`). */
+  mode: number;
+  device: number;
+  inode: number;
+  links: number;
+  /** User id of the owner; 0 on Windows. */
+  uid: number;
+  /** Milliseconds since the epoch; 0 where the file system has none. Tells a reused inode number from the file that had it before. */
+  birth: number;
+  /** Milliseconds since the epoch. */
+  modified: number;
+}
+
+/** One name in a directory. */
+export interface DirectoryEntry {
+  name: Path;
+  /** What the listing said; it may have changed since, so never trust it for a safety decision. */
+  directory: boolean;
+}
+
+/** A directory being listed, in batches. */
+export interface Listing {
+  /** The next names, an empty array at the end. */
+  next(): DirectoryEntry[] | Promise<DirectoryEntry[]>;
+  close(): void;
+}
+
+/** Space of a file system. */
+export interface FileSystemStatus {
+  /** Type number of the file system (Linux magic), 0 where unknown. */
+  type: number;
+  blockSize: number;
+  blocks: number;
+  freeBlocks: number;
+  availableBlocks: number;
+  inodes: number;
+  freeInodes: number;
+}
+
+/**
+ * The primitives. Each is one system call (or as near as the runtime comes to one), throws the runtime's own error with
+ * a POSIX `code`, and never follows a symbolic link in the last component unless it says so.
+ */
+export interface Primitives {
+  /** Creates a file that must not exist; read and write, mode in the creating call. */
+  createFile(path: string, mode: number): Handle;
+  /** As `createFile`, always with a number a child process can inherit. */
+  createDescriptor(path: string, mode: number): number;
+  /** Creates a file without a name in `directory` (`O_TMPFILE`). */
+  createUnnamed(directory: string, mode: number): number;
+  /** Opens an existing file. */
+  openFile(path: string, access: "read" | "write"): Handle;
+  /** As `openFile`, always with a number a child process can inherit; follows links, for `/proc/self/fd/N`. */
+  openDescriptor(path: string, access: "read" | "write"): number;
+  /** Opens a directory for listing, never through a link. */
+  openDirectory(path: Path): number;
+  /** Opens a directory that may forbid being listed, only to name it (`O_PATH`). */
+  locateDirectory(path: Path): number;
+  close(handle: Handle): void;
+  makeDirectory(path: string, mode: number): void;
+  /** Removes a name that is not a directory. */
+  unlink(path: Path): void;
+  /** Removes an empty directory. */
+  removeDirectory(path: Path): void;
+  rename(from: Path, to: Path): void;
+  /** Gives the file at `from` a second name that must not exist. */
+  link(from: string, to: string): void;
+  /** The absolute path without any link. */
+  realPath(path: string): string;
+  readLink(path: string): string;
+  status(path: Path): Status;
+  /** Follows a link. */
+  statusOfTarget(path: string): Status;
+  statusOf(handle: Handle): Status;
+  /** Changes permission bits through the handle. */
+  changeMode(handle: Handle, mode: number): void;
+  /** Changes permission bits of what an anchor names. */
+  changeModeAt(anchor: string, mode: number): void;
+  /** Changes the owner through the handle. */
+  changeOwner(handle: Handle, uid: number, gid: number): void;
+  /** Sets both times, in milliseconds since the epoch. */
+  touch(path: string, time: number): void;
+  truncate(handle: Handle, size: number): void;
+  /** Reads at an offset, returns bytes read, 0 at the end. */
+  read(handle: Handle, into: Uint8Array, at: number): number;
+  /** Writes at an offset, returns bytes written, which may be fewer than asked. */
+  write(handle: Handle, data: Uint8Array, at: number): number;
+  /** Waits until the contents are on the disk. */
+  synchronize(handle: Handle): void;
+  /** Waits until the names in a directory are on the disk. */
+  synchronizeDirectory(path: string): void;
+  list(path: Path): Listing;
+  /** A whole small file that the system provides (`/proc`), as text. */
+  readSystemFile(path: string): string;
+  fileSystem(path: string): FileSystemStatus;
+}
+
+/** The primitives as the runtime's thread pool runs them. */
+export type Pooled<P> = {
+  [K in keyof P]: P[K] extends (...args: infer A) => infer R ? (...args: A) => Promise<R> : never;
+};
+
+/** The signals that ask a process to end. */
+export type EndSignal = "SIGINT" | "SIGTERM" | "SIGHUP";
+
+/** Listening to signals without taking them from anybody. */
+export interface Signals {
+  names: readonly EndSignal[];
+  /** Whether others' listeners can be counted; where not, signals are handled only when the application asks for it. */
+  countable: boolean;
+  listen(name: EndSignal, listener: () => void): () => void;
+  /** How many listeners there are, ours included. */
+  count(name: EndSignal): number;
+  /** Sends the signal to this process. */
+  raise(name: EndSignal): void;
+}
+
+/** A runtime: its primitives and its process. */
+export interface Runtime {
+  readonly name: "deno" | "bun" | "node";
+  readonly platform: "linux" | "darwin" | "windows" | "other";
+  /** The primitives, on the calling thread. */
+  readonly sync: Primitives;
+  /** The primitives, on the thread pool. */
+  readonly pooled: Pooled<Primitives>;
+  readonly signals: Signals | undefined;
+  /** Environment variables; undefined where unset or not permitted, never a prompt. */
+  env(name: string): string | undefined;
+  pid(): number;
+  /** User id, undefined where the platform has none or does not permit to ask. */
+  uid(): number | undefined;
+  /** The user's home directory, undefined where unknown. */
+  home(): string | undefined;
+  /** The directory the runtime itself would use for temporary files, undefined where asking costs a permission. */
+  temporaryDirectory(): string | undefined;
+  /** Fills with bytes from a cryptographically secure source. */
+  random(bytes: Uint8Array): void;
+  /** Milliseconds of a steady clock. */
+  now(): number;
+  /** Resolves on the next turn of the event loop. */
+  nextTurn(): Promise<void>;
+  /** Runs once after at least `milliseconds`; does not keep the process alive. Returns how to cancel. */
+  later(milliseconds: number, call: () => void): () => void;
+  /** Blocks the calling thread. */
+  sleep(milliseconds: number): void;
+  /**
+   * A path that names what the descriptor holds, whatever happens to its name (`/proc/self/fd/N`); undefined where the
+   * platform, or a permission that is lacking, does not allow that.
+   */
+  anchor(descriptor: number): string | undefined;
+  /** A number for the handle that a child process can inherit; undefined where one must be opened anew. */
+  descriptor(handle: Handle): number | undefined;
+  /** Takes over a descriptor that another process gave us. */
+  fromDescriptor(descriptor: number): Handle;
+  /**
+   * Calls `listener` synchronously when the process ends in a way that runs user code: return, exit, uncaught error,
+   * unhandled rejection. Returns how to stop that.
+   */
+  onEnd(listener: () => void): () => void;
+  /** Emits a process warning of type `TempfileWarning`. */
+  warn(message: string, code: string, detail?: string): void;
+  /**
+   * Removes a whole tree by a walk of the runtime's own that no racing rename can lead outside; undefined where the
+   * runtime has no such walk.
+   */
+  readonly removeTree: { sync(path: string): void; pooled(path: string): Promise<void> } | undefined;
+}

@@ -1,0 +1,64 @@
+/**
+ * What an application decides for the whole process.
+ *
+ * @module
+ */
+import { checkBoolean, checkPath } from "./options.ts";
+import { invalid } from "./errors.ts";
+
+/** What {@linkcode configure} takes. Each is optional; what is left out stays as it is. */
+export interface Settings {
+  /** The directory for temporary files, in place of what the environment says. Also looks at the environment anew. */
+  tmpdir?: string | URL;
+  /**
+   * Whether to remove everything when SIGINT, SIGTERM or SIGHUP ends the process and nobody else listens to it.
+   *
+   * @default {true on Node and Bun; false on Deno, where others' listeners cannot be counted}
+   */
+  signals?: boolean;
+}
+
+/** The settings in force. */
+export interface Current {
+  tmpdir: string | undefined;
+  signals: boolean | undefined;
+}
+
+export const settings: Current = { tmpdir: undefined, signals: undefined };
+
+const listeners = new Set<() => void>();
+
+/** Calls `listener` after each change. */
+export function onSettings(listener: () => void): void {
+  listeners.add(listener);
+}
+
+/**
+ * Sets what holds for the whole process. For applications: a library that calls it decides for others.
+ *
+ * @param options What to change.
+ * @throws {TypeError} `ERR_INVALID_OPTION` if a value has the wrong type; then nothing is changed.
+ *
+ * @example Keep temporary files beside the data
+ * ```ts
+ * import { configure, tmpdir } from "mayfly";
+ *
+ * configure({ tmpdir: "." });
+ * console.log(tmpdir());
+ * configure({ tmpdir: undefined });
+ * ```
+ */
+export function configure(options: Settings): void {
+  if (typeof options !== "object" || options === null) throw invalid("options", "an object", options);
+  const next: Partial<Current> = {};
+  if ("tmpdir" in options) {
+    const { tmpdir } = options;
+    next.tmpdir = tmpdir === undefined ? undefined : checkPath(tmpdir, "tmpdir");
+  }
+  if ("signals" in options) {
+    const { signals } = options;
+    next.signals = signals === undefined ? undefined : checkBoolean(signals, "signals");
+  }
+  Object.assign(settings, next);
+  for (const listener of listeners) listener();
+}

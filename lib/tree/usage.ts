@@ -1,0 +1,64 @@
+/**
+ * What a directory holds.
+ *
+ * @module
+ */
+import { codeOf } from "../errors.ts";
+import type { Io } from "../io.ts";
+import type { Op } from "../op.ts";
+import { joinPath } from "../path.ts";
+import type { DirectoryEntry, Listing, Status } from "../runtime/mod.ts";
+
+/** What a directory holds, itself not counted. */
+export interface DirectoryUsage {
+  /** Everything that is not a directory, links included. */
+  files: number;
+  directories: number;
+  /** Bytes of the files' contents. */
+  bytes: number;
+}
+
+/** Counts what is below a directory. What vanishes meanwhile, or may not be looked at, is not counted. */
+export function* usageOf(io: Io, path: string): Op<DirectoryUsage> {
+  const usage: DirectoryUsage = { files: 0, directories: 0, bytes: 0 };
+  const paths = [path];
+  for (let next = paths.pop(); next !== undefined; next = paths.pop()) {
+    for (const name of yield* namesIn(io, next)) yield* count(io, joinPath(next, name), usage, paths);
+  }
+  return usage;
+}
+
+function* namesIn(io: Io, path: string): Op<string[]> {
+  const names: string[] = [];
+  try {
+    const listing: Listing = yield io.list(path);
+    try {
+      for (;;) {
+        const batch: DirectoryEntry[] = yield listing.next();
+        if (batch.length === 0) return names;
+        // A name in bytes cannot be joined to a path of text.
+        for (const { name } of batch) if (typeof name === "string") names.push(name);
+      }
+    } finally {
+      listing.close();
+    }
+  } catch (error) {
+    if (codeOf(error) === "UNKNOWN") throw error;
+    return names;
+  }
+}
+
+function* count(io: Io, path: string, usage: DirectoryUsage, paths: string[]): Op<void> {
+  try {
+    const status: Status = yield io.status(path);
+    if (status.kind !== "directory") {
+      usage.files++;
+      usage.bytes += status.size;
+      return;
+    }
+    usage.directories++;
+    paths.push(path);
+  } catch (error) {
+    if (codeOf(error) === "UNKNOWN") throw error;
+  }
+}

@@ -1,0 +1,40 @@
+/**
+ * Temporary files and directories for Deno, Bun and Node: created safely, gone for certain.
+ *
+ * @example The whole idea
+ * ```ts
+ * import { namedTemporaryFile } from "mayfly";
+ *
+ * await using file = await namedTemporaryFile({ suffix: ".txt" });
+ * await file.write("hello");
+ * console.log(file.path); // a real path, for any program
+ * // Gone at the end of the scope, of the process, or on Ctrl-C.
+ * ```
+ *
+ * @module
+ */
+export { temporaryFile, temporaryFileSync } from "./lib/file/unnamed.ts";
+export { type At, TemporaryFile, type Whence } from "./lib/file/file.ts";
+export type { Data } from "./lib/file/data.ts";
+export { NamedTemporaryFile, namedTemporaryFile, namedTemporaryFileSync } from "./lib/file/named.ts";
+export {
+  type Inside,
+  TemporaryDirectory,
+  temporaryDirectory,
+  temporaryDirectorySync,
+} from "./lib/directory.ts";
+export type { DirectoryUsage } from "./lib/tree/usage.ts";
+export { type MadeFile, mkdtemp, mkdtempSync, mkstemp, mkstempSync } from "./lib/make.ts";
+export { tmpdir } from "./lib/tmpdir.ts";
+export { configure, type Settings } from "./lib/settings.ts";
+export { type Leftover, TempfileError, type TempfileErrorOptions } from "./lib/errors.ts";
+export type {
+  ContentOptions,
+  DirectoryOptions,
+  Encoding,
+  FileOptions,
+  MakeOptions,
+  NamedFileOptions,
+  NameOptions,
+  PlaceOptions,
+} from "./lib/options.ts";
