@@ -1,0 +1,111 @@
+/**
+ * Code that needs a process of its own: its umask, directory, environment, signals or death.
+ *
+ * @module
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { scratch } from "./scratch.ts";
+
+const runtime = process.env.MAYFLY_TEST_RUNTIME ?? (process.versions.bun ? "bun" : "node");
+const dist = process.env.MAYFLY_TEST_MODE === "dist";
+
+/** How a child is run. */
+export interface ChildOptions {
+  /** Arguments; the code finds them in `args`. */
+  args?: string[];
+  /** Added to this process's environment; undefined removes a variable. */
+  env?: { [name: string]: string | undefined };
+  cwd?: string;
+  /** Permission bits as octal text. */
+  umask?: string;
+  /** `true`: without root's power to ignore permission bits (nothing to do if this process is not root). */
+  powerless?: boolean;
+  /** Another user id, for which everything the child needs must be readable. Only as root. */
+  uid?: number;
+  /** Flags for the runtime, in place of those that permit everything. */
+  flags?: string[];
+  /** A program to run it under, such as `["strace", "-f"]`. */
+  under?: string[];
+  /** Milliseconds until it is killed. */
+  timeout?: number;
+}
+
+/** What became of a child. */
+export interface ChildResult {
+  status: number | null;
+  signal: string | null;
+  stdout: string;
+  stderr: string;
+  /** What the code gave to `say`, in order. */
+  // deno-lint-ignore no-explicit-any -- a test knows what its child says
+  said: any[];
+}
+
+/** The command that runs a script on the runtime of this process. */
+export function runtimeCommand(script: string, flags?: string[]): string[] {
+  const conditions = dist ? ["--conditions=dist"] : [];
+  if (runtime === "deno") {
+    return [process.execPath, "run", ...flags ?? ["-A"], "--no-check", "--no-remote", ...conditions, script];
+  }
+  return [process.execPath, ...flags ?? [], ...conditions, script];
+}
+
+/** Where the library under test is. */
+export const moduleUrl: string = import.meta.resolve("#mod");
+
+const PRELUDE = `
+const args = process.argv.slice(2);
+const say = (value) => process.stdout.write("\\u0001" + JSON.stringify(value ?? null) + "\\n");
+`;
+
+/** Deno has `process` as a global, but says so without Node's layer only in a module that asks. */
+const IMPORTS = `import process from "node:process"; import fs from "node:fs"; import path from "node:path";
+import * as m from ${JSON.stringify(moduleUrl)};`;
+
+/**
+ * Starts a child that runs `code`: plain JavaScript (no types, no \`using\`) at the top of a module, with \`m\` (the library),
+ * \`fs\`, \`path\`, \`process\`, \`args\` and \`say(value)\`, which reports a value to the test.
+ */
+export function startChild(code: string, options: ChildOptions = {}): { child: ChildProcess; result: Promise<ChildResult> } {
+  const place = scratch();
+  const script = join(place.path, "child.mjs");
+  writeFileSync(script, `${IMPORTS}${PRELUDE}${code}`);
+  const command = [...wrappers(options), ...runtimeCommand(script, options.flags), ...options.args ?? []];
+  const env = { ...process.env, DENO_NO_UPDATE_CHECK: "1", NO_COLOR: "1", ...options.env };
+  const child = spawn(command[0], command.slice(1), { cwd: options.cwd, env, stdio: ["pipe", "pipe", "pipe"] });
+  return { child, result: collect(child, options.timeout ?? 60_000).finally(() => place[Symbol.dispose]()) };
+}
+
+/** Runs a child to its end. */
+export function runChild(code: string, options?: ChildOptions): Promise<ChildResult> {
+  return startChild(code, options).result;
+}
+
+function wrappers({ umask, powerless, uid, under }: ChildOptions): string[] {
+  const isRoot = process.getuid?.() === 0;
+  return [
+    ...umask === undefined ? [] : ["sh", "-c", `umask ${umask} && exec "$@"`, "sh"],
+    ...powerless && isRoot ? ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] : [],
+    ...uid === undefined ? [] : ["setpriv", `--reuid=${uid}`, `--regid=${uid}`, "--clear-groups"],
+    ...under ?? [],
+  ];
+}
+
+function collect(child: ChildProcess, timeout: number): Promise<ChildResult> {
+  return new Promise((resolve, reject) => {
+    let stdout = "", stderr = "";
+    const timer = setTimeout(() => child.kill("SIGKILL"), timeout);
+    child.stdout!.setEncoding("utf8").on("data", (text) => stdout += text);
+    child.stderr!.setEncoding("utf8").on("data", (text) => stderr += text);
+    child.on("error", reject);
+    child.on("close", (status, signal) => {
+      clearTimeout(timer);
+      const lines = stdout.split("\n");
+      const said = lines.filter((line) => line.startsWith("\u0001")).map((line) => JSON.parse(line.slice(1)));
+      stdout = lines.filter((line) => !line.startsWith("\u0001")).join("\n");
+      resolve({ status, signal, stdout, stderr, said });
+    });
+  });
+}

@@ -1,0 +1,28 @@
+/**
+ * Directories for tests, made without the library under test.
+ *
+ * @module
+ */
+import { chmodSync, mkdtempSync, readdirSync, realpathSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+/** A directory that goes at the end of the scope, whatever is in it. */
+export interface Scratch extends Disposable {
+  path: string;
+  /** The names in it, sorted. */
+  list(): string[];
+}
+
+/** Makes a directory that anybody may enter. */
+export function scratch(parent: string = tmpdir()): Scratch {
+  const path = realpathSync(mkdtempSync(join(parent, "scratch-")));
+  chmodSync(path, 0o755);
+  return {
+    path,
+    list: () => readdirSync(path).sort(),
+    // By another program, so that no fault of the library or a runtime hides in the clean-up.
+    [Symbol.dispose]: () => void spawnSync("rm", ["-rf", "--", path]),
+  };
+}
