@@ -91,6 +91,16 @@ export interface NamedFileOptions extends FileOptions {
   deleteOnClose?: boolean;
 }
 
+/** Options of {@linkcode spooledTemporaryFile}. */
+export interface SpooledOptions extends Omit<FileOptions, "signal"> {
+  /**
+   * Bytes kept in memory: a write that would pass it moves everything to disk first. 0: on disk from the first byte.
+   *
+   * @default {1 MiB}
+   */
+  maxMemory?: number;
+}
+
 /** Options of {@linkcode temporaryDirectory}. */
 export interface DirectoryOptions extends PlaceOptions, NameOptions {
   /**
@@ -124,6 +134,7 @@ export interface Checked {
   bufferSize: number | undefined;
   maxSize: number;
   fatal: boolean;
+  maxMemory: number;
   delete: boolean;
   deleteOnClose: boolean;
   ignoreCleanupErrors: boolean;
@@ -141,6 +152,7 @@ const DEFAULTS: Checked = Object.freeze({
   bufferSize: undefined,
   maxSize: Infinity,
   fatal: false,
+  maxMemory: 1024 * 1024,
   delete: true,
   deleteOnClose: true,
   ignoreCleanupErrors: false,
@@ -160,6 +172,7 @@ const CHECKS: { [K in keyof Checked]: Check } = {
   bufferSize: checkSize,
   maxSize: checkSize,
   fatal: checkBoolean,
+  maxMemory: checkSize,
   delete: checkBoolean,
   deleteOnClose: checkBoolean,
   ignoreCleanupErrors: checkBoolean,
@@ -174,6 +187,7 @@ const FIELDS: { [name: string]: readonly (keyof Checked)[] } = {
   make: NAME,
   file: [...NAME, ...CONTENT],
   named: [...NAME, ...CONTENT, "delete", "deleteOnClose"],
+  spooled: [...NAME, ...CONTENT, "maxMemory"],
   directory: [...NAME, "delete", "ignoreCleanupErrors"],
 };
 

@@ -9,6 +9,7 @@ import { type Leakable, unwatchLeak } from "../life/leaks.ts";
 import { isPromise, type Op, run, runSync } from "../op.ts";
 import type { Checked } from "../options.ts";
 import type { OwnedName } from "./owned.ts";
+import type { SpoolStorage } from "./spool.ts";
 import type { Storage } from "./storage.ts";
 
 const ignore = (): void => {};
@@ -27,6 +28,8 @@ export class OpenFile implements Leakable {
   /** Whether the caller may still use the path when the handle is gone. */
   pathSeen = false;
   readonly #buffer: WriteBuffer;
+  /** The last call that is writing chunks from a source; what is written after it waits for its end. */
+  writing: Promise<unknown> | undefined;
   /** The last of the asynchronous calls that are still under way; each waits for the one before. */
   #tail: Promise<unknown> | undefined;
 
@@ -38,7 +41,7 @@ export class OpenFile implements Leakable {
 
   /** Whether asynchronous calls are under way. */
   get busy(): boolean {
-    return this.#tail !== undefined;
+    return this.#tail !== undefined || this.writing !== undefined;
   }
 
   /** Runs an operation after those called before, at once if there are none. */
@@ -84,9 +87,14 @@ export class OpenFile implements Leakable {
   buffered(data: Uint8Array): boolean {
     if (this.closed || this.#tail !== undefined) return false;
     if (this.position + data.byteLength > this.options.maxSize) return false;
-    if (!this.#buffer.append(data, this.position)) return false;
+    if (!this.#take(data, this.position)) return false;
     this.position += data.byteLength;
     return true;
+  }
+
+  /** Takes a write if no call of the system is due. */
+  #take(data: Uint8Array, at: number): boolean {
+    return this.storage.inMemory ? this.storage.take(data, at) : this.#buffer.append(data, at);
   }
 
   /** Writes all of `data`, at the cursor, which then moves, or at an offset, which leaves the cursor alone. */
@@ -96,7 +104,7 @@ export class OpenFile implements Leakable {
     const end = start + data.byteLength;
     this.#requireRoom(end);
     try {
-      if (!this.#buffer.append(data, start)) yield* this.#writeThrough(io, data, start);
+      if (!this.#take(data, start)) yield* this.#writeThrough(io, data, start);
     } catch (error) {
       throw this.#failure("write to", error);
     }
@@ -106,7 +114,7 @@ export class OpenFile implements Leakable {
 
   *#writeThrough(io: Io, data: Uint8Array, start: number): Op<void> {
     yield* this.#flush(io);
-    if (!this.#buffer.append(data, start)) yield* this.storage.write(io, data, start);
+    if (!this.#take(data, start)) yield* this.storage.write(io, data, start);
   }
 
   #requireRoom(end: number): void {
@@ -117,6 +125,18 @@ export class OpenFile implements Leakable {
       `Cannot write to ${this.#which()}: it would have ${end} bytes, ${limit} are allowed (EFBIG)`,
       { code: "EFBIG", path: this.path },
     );
+  }
+
+  /**
+   * Writes one of several chunks that follow each other wherever the cursor is moved meanwhile. The cursor moves to the
+   * end of each, unless an offset was given for the first.
+   */
+  *writeChunk(io: Io, data: Uint8Array, series: Series): Op<number> {
+    const start = series.next ?? this.position;
+    yield* this.write(io, data, start);
+    series.next = start + data.byteLength;
+    if (series.moves) this.position = series.next;
+    return data.byteLength;
   }
 
   /** Reads into all of `into`; fewer bytes only where the file ends. */
@@ -193,6 +213,16 @@ export class OpenFile implements Leakable {
     }
   }
 
+  /** Moves a spool to disk. */
+  *roll(io: Io, spool: SpoolStorage): Op<void> {
+    this.require("move to disk");
+    try {
+      yield* spool.roll(io);
+    } catch (error) {
+      throw this.#failure("move to disk", error);
+    }
+  }
+
   /** Waits until the contents are on the disk. */
   *synchronize(io: Io): Op<void> {
     this.require("sync");
@@ -239,7 +269,9 @@ export class OpenFile implements Leakable {
     this.settled().then(() => run(this.storage.close(asyncIo()))).catch(ignore);
   }
 
-  reclaim(): string {
+  reclaim(): string | undefined {
+    // Memory alone is no leak: the collector has it back already.
+    if (this.storage.inMemory) return undefined;
     const what = this.owned?.path === undefined
       ? "A temporary file"
       : `The temporary file "${this.owned.path}"`;
@@ -267,6 +299,13 @@ function* attempt(failures: unknown[], op: Op<void>): Op<void> {
   } catch (error) {
     failures.push(error);
   }
+}
+
+/** Where the chunks of one call go. */
+export interface Series {
+  /** Undefined until the first chunk is written. */
+  next: number | undefined;
+  readonly moves: boolean;
 }
 
 /** Bytes up to which a read allocates what was asked for without looking at the size first. */

@@ -11,6 +11,10 @@ import { type Handle, runtime } from "../runtime/mod.ts";
 
 /** Bytes by offset. Each operation is complete: what cannot be done in full throws. */
 export interface Storage {
+  /** Whether the bytes are in memory, so that gathering them before a write gains nothing. */
+  readonly inMemory: boolean;
+  /** Takes a write if that needs no call of the system. */
+  take(data: Uint8Array, at: number): boolean;
   /** Fills `into` from `at` on; returns fewer bytes only where the contents end. */
   read(io: Io, into: Uint8Array, at: number): Op<number>;
   /** Writes all of `data`. Where it fails, a part may have been written; writing it again does no harm. */
@@ -26,6 +30,7 @@ export interface Storage {
 
 /** Bytes in a file of the operating system. */
 export class DiskStorage implements Storage {
+  readonly inMemory = false;
   readonly handle: Handle;
   readonly #path: string | undefined;
   #descriptor: number | undefined;
@@ -34,6 +39,10 @@ export class DiskStorage implements Storage {
   constructor(handle: Handle, path?: string) {
     this.handle = handle;
     this.#path = path;
+  }
+
+  take(): boolean {
+    return false;
   }
 
   *read(io: Io, into: Uint8Array, at: number): Op<number> {

@@ -53,8 +53,15 @@ function* create(io: Io, options: FileOptions | undefined): Op<TemporaryFile> {
   return new TemporaryFile(yield* openUnnamed(io, checkOptions("file", options)));
 }
 
-/** Opens a file without a name. */
-export function* openUnnamed(io: Io, options: Checked): Op<OpenFile> {
+function* openUnnamed(io: Io, options: Checked): Op<OpenFile> {
+  const { handle, owned } = yield* createUnnamed(io, options);
+  const file = new OpenFile(new DiskStorage(handle), options, BUFFER_SIZE);
+  file.owned = owned;
+  return file;
+}
+
+/** Creates a file without a name. */
+export function* createUnnamed(io: Io, options: Checked): Op<Made> {
   const directory = yield* place(io, options);
   const made = yield* createHandle(io, directory, options);
   try {
@@ -65,13 +72,11 @@ export function* openUnnamed(io: Io, options: Checked): Op<OpenFile> {
     if (made.owned !== undefined) yield* made.owned.remove(io);
     throw failure(`create a temporary file in "${directory}"`, error, directory);
   }
-  const file = new OpenFile(new DiskStorage(made.handle), options, BUFFER_SIZE);
-  file.owned = made.owned;
-  return file;
+  return made;
 }
 
 /** A handle, and the name that must stay until it is closed (Windows). */
-interface Made {
+export interface Made {
   handle: Handle;
   owned?: OwnedName;
 }

@@ -1,0 +1,76 @@
+/**
+ * Bytes in memory, as a list of pages: growing copies nothing.
+ *
+ * @module
+ */
+
+/** Bytes of a page. */
+const PAGE = 64 * 1024;
+
+/** Bytes of the first page at the start, which grows until it is a whole one: most spools stay small. */
+const FIRST = 1024;
+
+/** A sequence of bytes that grows at its end. What was never written is zero. */
+export class Memory {
+  /** Bytes of the contents. */
+  size = 0;
+  readonly #pages: (Uint8Array | undefined)[] = [];
+
+  write(data: Uint8Array, at: number): void {
+    for (let done = 0; done < data.byteLength;) {
+      const offset = (at + done) % PAGE;
+      const count = Math.min(PAGE - offset, data.byteLength - done);
+      const page = this.#page(Math.floor((at + done) / PAGE), offset + count);
+      page.set(count === data.byteLength ? data : data.subarray(done, done + count), offset);
+      done += count;
+    }
+    this.size = Math.max(this.size, at + data.byteLength);
+  }
+
+  /** Reads into `into`; returns fewer bytes only at the end. */
+  read(into: Uint8Array, at: number): number {
+    const length = Math.max(0, Math.min(into.byteLength, this.size - at));
+    for (let done = 0; done < length;) {
+      const offset = (at + done) % PAGE;
+      const count = Math.min(PAGE - offset, length - done);
+      const page = this.#pages[Math.floor((at + done) / PAGE)]?.subarray(offset, offset + count);
+      const target = into.subarray(done, done + count);
+      // A page that is not there, or not that long yet, was never written to.
+      target.fill(0, page?.byteLength ?? 0);
+      if (page !== undefined) target.set(page);
+      done += count;
+    }
+    return length;
+  }
+
+  truncate(size: number): void {
+    if (size < this.size) {
+      this.#pages.length = Math.ceil(size / PAGE);
+      // What is cut off must be zeros if the contents grow again.
+      if (size % PAGE !== 0) this.#pages[Math.floor(size / PAGE)]?.fill(0, size % PAGE);
+    }
+    this.size = size;
+  }
+
+  /** The pages with where they belong, those that were never written to left out. */
+  *pages(): Generator<{ data: Uint8Array; at: number }> {
+    for (const [index, page] of this.#pages.entries()) {
+      const at = index * PAGE;
+      if (page !== undefined) yield { data: page.subarray(0, Math.max(0, this.size - at)), at };
+    }
+  }
+
+  #page(index: number, needed: number): Uint8Array {
+    const page = this.#pages[index];
+    if (page !== undefined && page.byteLength >= needed) return page;
+    const grown = new Uint8Array(index === 0 ? firstLength(needed) : PAGE);
+    if (page !== undefined) grown.set(page);
+    return this.#pages[index] = grown;
+  }
+}
+
+function firstLength(needed: number): number {
+  let length = FIRST;
+  while (length < needed) length *= 4;
+  return Math.min(length, PAGE);
+}

@@ -1,0 +1,83 @@
+/**
+ * Bytes that are in memory first, and on disk when they grow.
+ *
+ * @module
+ */
+import type { Io } from "../io.ts";
+import type { Op } from "../op.ts";
+import { Memory } from "./memory.ts";
+import type { Storage } from "./storage.ts";
+
+/** Opens the storage that follows when memory is full. */
+export type OpenDisk = (io: Io) => Op<Storage>;
+
+/** Storage that moves to disk before it would hold more than `limit` bytes. */
+export class SpoolStorage implements Storage {
+  readonly #limit: number;
+  readonly #open: OpenDisk;
+  #memory: Memory | undefined = new Memory();
+  #disk: Storage | undefined;
+
+  constructor(limit: number, open: OpenDisk) {
+    this.#limit = limit;
+    this.#open = open;
+  }
+
+  get inMemory(): boolean {
+    return this.#memory !== undefined;
+  }
+
+  take(data: Uint8Array, at: number): boolean {
+    const memory = this.#memory;
+    if (memory === undefined || Math.max(memory.size, at + data.byteLength) > this.#limit) return false;
+    memory.write(data, at);
+    return true;
+  }
+
+  *read(io: Io, into: Uint8Array, at: number): Op<number> {
+    return this.#memory?.read(into, at) ?? (yield* this.#disk!.read(io, into, at));
+  }
+
+  *write(io: Io, data: Uint8Array, at: number): Op<void> {
+    if (!this.take(data, at)) yield* (yield* this.roll(io)).write(io, data, at);
+  }
+
+  *size(io: Io): Op<number> {
+    return this.#memory?.size ?? (yield* this.#disk!.size(io));
+  }
+
+  *truncate(io: Io, size: number): Op<void> {
+    if (this.#memory !== undefined && size <= this.#limit) this.#memory.truncate(size);
+    else yield* (yield* this.roll(io)).truncate(io, size);
+  }
+
+  *synchronize(io: Io): Op<void> {
+    yield* (yield* this.roll(io)).synchronize(io);
+  }
+
+  *descriptor(io: Io): Op<number> {
+    return yield* (yield* this.roll(io)).descriptor(io);
+  }
+
+  *close(io: Io): Op<void> {
+    this.#memory = undefined;
+    if (this.#disk !== undefined) yield* this.#disk.close(io);
+  }
+
+  /** Moves everything to disk. Memory is given up only when all of it has arrived there. */
+  *roll(io: Io): Op<Storage> {
+    const memory = this.#memory;
+    if (memory === undefined) return this.#disk!;
+    const disk = yield* this.#open(io);
+    try {
+      for (const { data, at } of memory.pages()) yield* disk.write(io, data, at);
+      if ((yield* disk.size(io)) !== memory.size) yield* disk.truncate(io, memory.size);
+    } catch (error) {
+      yield* disk.close(io);
+      throw error;
+    }
+    this.#disk = disk;
+    this.#memory = undefined;
+    return disk;
+  }
+}

@@ -1,0 +1,80 @@
+/**
+ * Files that are in memory first.
+ *
+ * @module
+ */
+import type { Io } from "../io.ts";
+import type { Op } from "../op.ts";
+import { checkOptions, type SpooledOptions } from "../options.ts";
+import { TemporaryFile } from "./file.ts";
+import { OpenFile } from "./open_file.ts";
+import { SpoolStorage } from "./spool.ts";
+import { DiskStorage, type Storage } from "./storage.ts";
+import { createUnnamed } from "./unnamed.ts";
+
+/** Bytes gathered before a system call, once it is on disk. */
+const BUFFER_SIZE = 64 * 1024;
+
+/**
+ * A temporary file that is in memory until it grows. Read and written like any other; on disk it has no name.
+ *
+ * Its options count when it moves to disk, so a directory that is missing or full shows then. What is in memory stays
+ * there, whole, and the call that failed can be made again.
+ */
+export class SpooledTemporaryFile extends TemporaryFile {
+  readonly #file: OpenFile;
+  readonly #spool: SpoolStorage;
+
+  /** Not for use: call {@linkcode spooledTemporaryFile}. */
+  constructor(internals: unknown) {
+    super(internals);
+    this.#file = internals as OpenFile;
+    this.#spool = this.#file.storage as SpoolStorage;
+  }
+
+  /** Whether it has moved to disk. */
+  get rolled(): boolean {
+    return !this.#spool.inMemory;
+  }
+
+  /** Moves it to disk now. */
+  async rollover(): Promise<void> {
+    await this.#file.async((io) => this.#file.roll(io, this.#spool));
+  }
+
+  /** As {@linkcode SpooledTemporaryFile.rollover}, blocking. */
+  rolloverSync(): void {
+    this.#file.sync((io) => this.#file.roll(io, this.#spool));
+  }
+}
+
+/**
+ * Opens a file that is kept in memory until it would pass `maxMemory`, and then moves to disk.
+ *
+ * Nothing is done yet that could wait or fail, so there is no asynchronous twin.
+ *
+ * @throws {TypeError} `ERR_INVALID_OPTION`.
+ *
+ * @example An upload of unknown size
+ * ```ts
+ * import { spooledTemporaryFile } from "mayfly";
+ *
+ * await using file = spooledTemporaryFile({ maxMemory: 1024 });
+ * await file.write(new Blob(["a small upload"]));
+ * console.log(file.rolled); // false
+ * await file.write("x".repeat(2000));
+ * console.log(file.rolled); // true
+ * ```
+ */
+export function spooledTemporaryFile(options?: SpooledOptions): SpooledTemporaryFile {
+  const checked = checkOptions("spooled", options);
+  const storage = new SpoolStorage(checked.maxMemory, openDisk);
+  const file = new OpenFile(storage, checked, BUFFER_SIZE);
+  return new SpooledTemporaryFile(file);
+
+  function* openDisk(io: Io): Op<Storage> {
+    const { handle, owned } = yield* createUnnamed(io, checked);
+    file.owned = owned;
+    return new DiskStorage(handle);
+  }
+}
