@@ -43,6 +43,7 @@ export interface Leftover {
  * ```
  */
 export class TempfileError extends Error {
+  /** Always `"TempfileError"`, also where bundlers rename the class. */
   override readonly name = "TempfileError";
   /** A POSIX code (`ENOSPC`, `EACCES`, …) or one of `ERR_INVALID_OPTION`, `ERR_CLOSED`, `ERR_UNSUPPORTED`, `ERR_REPLACED`, `ERR_NO_TMPDIR`, `ERR_LEFTOVER`, `ERR_ACCESS_DENIED`. */
   readonly code: string;

@@ -18,6 +18,11 @@ export type Whence = "start" | "current" | "end";
 
 /** At which offset to read or write, in bytes from the start of the file; then the cursor is neither used nor moved. */
 export interface At {
+  /**
+   * The offset in bytes.
+   *
+   * @default {the cursor, which then moves}
+   */
   at?: number;
 }
 

@@ -74,7 +74,10 @@ export function later(milliseconds: number, call: () => void): () => void {
  */
 export function anchors(allowed: () => boolean): (descriptor: number) => string | undefined {
   let usable: boolean | undefined;
-  return (descriptor) => (usable ??= allowed()) ? `/proc/self/fd/${descriptor}` : undefined;
+  return (descriptor) => {
+    usable ??= allowed();
+    return usable ? `/proc/self/fd/${descriptor}` : undefined;
+  };
 }
 
 /** A runtime over `process`, with what differs given by `own`. */

@@ -156,7 +156,7 @@ export interface Runtime {
   /** The directory the runtime itself would use for temporary files, undefined where asking costs a permission. */
   temporaryDirectory(): string | undefined;
   /** Fills with bytes from a cryptographically secure source. */
-  random(bytes: Uint8Array): void;
+  random(bytes: Uint8Array<ArrayBuffer>): void;
   /** Milliseconds of a steady clock. */
   now(): number;
   /** Resolves on the next turn of the event loop. */

@@ -13,6 +13,7 @@ import type { DirectoryEntry, Listing, Status } from "../runtime/mod.ts";
 export interface DirectoryUsage {
   /** Everything that is not a directory, links included. */
   files: number;
+  /** Directories at any depth. */
   directories: number;
   /** Bytes of the files' contents. */
   bytes: number;
