@@ -57,16 +57,44 @@ function allTaken(action: string, path: string, cause: unknown): TempfileError {
 let defaultsAreExact: boolean | undefined;
 
 /**
- * Puts back the permission bits that the umask took, through the handle.
+ * Whether permission bits are what they should be: the caller's exactly, ours if none is missing. File systems without
+ * permissions show more than was asked for, and refuse a change.
+ */
+export function isSettled(found: number, wanted: number | undefined, standard: number): boolean {
+  return wanted === undefined ? (found & standard) === standard : (found & 0o777) === wanted;
+}
+
+/**
+ * Puts back the permission bits that the umask took from a file in `directory`, through the handle.
  *
  * @param wanted The caller's mode, or undefined for our default.
  */
-export function* settleMode(io: Io, handle: Handle, wanted: number | undefined, standard: number): Op<void> {
+export function* settleMode(
+  io: Io,
+  handle: Handle,
+  directory: string,
+  wanted: number | undefined,
+  standard: number,
+): Op<void> {
   if (wanted === undefined && defaultsAreExact === true) return;
   if (runtime.platform === "windows") return;
-  const mode = wanted ?? standard;
-  const status: Status = yield io.statusOf(handle);
-  const exact = (status.mode & 0o777) === mode;
-  if (wanted === undefined) defaultsAreExact = exact;
-  if (!exact) yield io.changeMode(handle, (status.mode & 0o7000) | mode);
+  try {
+    const { mode }: Status = yield io.statusOf(handle);
+    const settled = isSettled(mode, wanted, standard);
+    if (wanted === undefined) defaultsAreExact = settled;
+    if (!settled) yield io.changeMode(handle, (mode & 0o7000) | (wanted ?? standard));
+  } catch (error) {
+    throw failure(`set the mode of a temporary file in "${directory}"`, error, directory);
+  }
+}
+
+/** Takes back what a creation has made before it failed. Its own failures would hide the one to report. */
+export function* takeBack(...steps: (() => void | Promise<void>)[]): Op<void> {
+  for (const step of steps) {
+    try {
+      yield step();
+    } catch {
+      // The next one is still worth trying.
+    }
+  }
 }

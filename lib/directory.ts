@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { createExclusively } from "./create.ts";
+import { createExclusively, isSettled, takeBack } from "./create.ts";
 import { closedError, failure, invalid, type Leftover, TempfileError } from "./errors.ts";
 import { createNamed, type NamedTemporaryFile } from "./file/named.ts";
 import { warnOfDisposal } from "./file/file.ts";
@@ -94,26 +94,27 @@ export class TemporaryDirectory implements AsyncDisposable, Disposable {
   }
 
   *#createFile(io: Io, given: Inside<NamedFileOptions> | undefined): Op<NamedTemporaryFile> {
-    const options = checkOptions("named", this.#inside(given));
+    const options = this.#check("named", given);
     return yield* createNamed(io, yield* place(io, options), options);
   }
 
   /** Creates a directory inside; see {@linkcode temporaryDirectory}. */
   temporaryDirectory(options?: Inside<DirectoryOptions>): Promise<TemporaryDirectory> {
-    return runAsync(create(asyncIo(), () => this.#inside(options)));
+    return runAsync(create(asyncIo(), () => this.#check("directory", options)));
   }
 
   /** As {@linkcode TemporaryDirectory.temporaryDirectory}, blocking. */
   temporaryDirectorySync(options?: Inside<DirectoryOptions>): TemporaryDirectory {
-    return runSync(create(syncIo(), () => this.#inside(options)));
+    return runSync(create(syncIo(), () => this.#check("directory", options)));
   }
 
-  #inside(given: object | undefined): object {
+  #check(of: "named" | "directory", given: object | undefined): Checked {
     if (this.#tree.removed) throw closedError("create in", this.path);
-    if (given !== undefined && (given as { dir?: unknown }).dir !== undefined) {
-      throw invalid("dir", "left out: the directory is this one", (given as { dir?: unknown }).dir);
+    const options = checkOptions(of, given);
+    if (options.dir !== undefined) {
+      throw invalid("dir", "left out: the directory is this one", options.dir);
     }
-    return { ...given, dir: this.path };
+    return { ...options, dir: this.path };
   }
 
   /** Counts what is inside. What vanishes meanwhile, or may not be looked at, is not counted. */
@@ -204,22 +205,21 @@ function leftoverError(path: string, leftovers: readonly Leftover[]): TempfileEr
  * ```
  */
 export function temporaryDirectory(options?: DirectoryOptions): Promise<TemporaryDirectory> {
-  return runAsync(create(asyncIo(), () => options));
+  return runAsync(create(asyncIo(), () => checkOptions("directory", options)));
 }
 
 /** As {@linkcode temporaryDirectory}, blocking. */
 export function temporaryDirectorySync(options?: DirectoryOptions): TemporaryDirectory {
-  return runSync(create(syncIo(), () => options));
+  return runSync(create(syncIo(), () => checkOptions("directory", options)));
 }
 
-function* create(io: Io, given: () => object | undefined): Op<TemporaryDirectory> {
-  const options = checkOptions("directory", given());
+function* create(io: Io, check: () => Checked): Op<TemporaryDirectory> {
+  const options = check();
   const directory = yield* place(io, options);
   const tree = new OwnedTree(options.delete);
   const session = options.delete ? sessionId() : "";
   try {
     yield* makeDirectory(io, directory, options, session, tree);
-    options.signal?.throwIfAborted();
   } catch (error) {
     yield* tree.remove(io);
     throw error;
@@ -227,7 +227,7 @@ function* create(io: Io, given: () => object | undefined): Op<TemporaryDirectory
   return new TemporaryDirectory(tree, options.ignoreCleanupErrors);
 }
 
-/** Makes a directory and records what it is. */
+/** Makes a directory and records what it is; makes none if that fails or the signal is aborted. */
 export function* makeDirectory(
   io: Io,
   parent: string,
@@ -241,11 +241,21 @@ export function* makeDirectory(
     return io.makeDirectory(path, mode);
   });
   try {
+    yield* identify(io, parent, options.mode, tree);
+    options.signal?.throwIfAborted();
+  } catch (error) {
+    tree.identity = undefined;
+    yield* takeBack(() => io.removeDirectory(tree.path!));
+    throw error;
+  }
+}
+
+function* identify(io: Io, parent: string, mode: number | undefined, tree: OwnedTree): Op<void> {
+  try {
     const status: Status = yield io.status(tree.path!);
     tree.identity = status;
-    if ((status.mode & 0o777) !== mode && runtime.platform !== "windows") {
-      yield* settle(io, tree.path!, status, mode);
-    }
+    if (runtime.platform === "windows" || isSettled(status.mode, mode, MODE)) return;
+    yield* settle(io, tree.path!, status, mode ?? MODE);
   } catch (error) {
     throw failure(`create a temporary directory in "${parent}"`, error, parent);
   }

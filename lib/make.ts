@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { createExclusively, settleMode } from "./create.ts";
+import { createExclusively, settleMode, takeBack } from "./create.ts";
 import { makeDirectory } from "./directory.ts";
 import { asyncIo, type Io, syncIo } from "./io.ts";
 import { type Op, runAsync, runSync } from "./op.ts";
@@ -56,11 +56,10 @@ function* makeFile(io: Io, given: MakeOptions | undefined): Op<MadeFile> {
     return io.createDescriptor(candidate, options.mode ?? MODE);
   });
   try {
-    yield* settleMode(io, fd, options.mode, MODE);
+    yield* settleMode(io, fd, directory, options.mode, MODE);
     options.signal?.throwIfAborted();
   } catch (error) {
-    yield io.close(fd);
-    yield io.unlink(path);
+    yield* takeBack(() => io.close(fd), () => io.unlink(path));
     throw error;
   }
   return { path, fd };

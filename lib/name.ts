@@ -25,6 +25,8 @@ let used = 0;
 let filledBy: Runtime | undefined;
 
 function refill(): void {
+  // Should the source fail, what is in the pool is no name: neither zeros nor bytes used before.
+  filledBy = undefined;
   if (pool.byteLength !== LATER_POOL) {
     pool = new Uint8Array(pool.byteLength === 0 ? FIRST_POOL : LATER_POOL);
   }

@@ -6,6 +6,7 @@
  */
 import { invalid, outOfRange, TempfileError } from "./errors.ts";
 import { RANDOM_LENGTH, SESSION_LENGTH } from "./name.ts";
+import { runtime } from "./runtime/mod.ts";
 
 /** Where to create, and until when to try. */
 export interface PlaceOptions {
@@ -187,6 +188,7 @@ const FIELDS: { [name: string]: readonly (keyof Checked)[] } = {
   make: NAME,
   file: [...NAME, ...CONTENT],
   named: [...NAME, ...CONTENT, "delete", "deleteOnClose"],
+  adopted: [...CONTENT, "signal", "deleteOnClose", "ignoreCleanupErrors"],
   spooled: [...NAME, ...CONTENT, "maxMemory"],
   directory: [...NAME, "delete", "ignoreCleanupErrors"],
 };
@@ -252,7 +254,7 @@ export function checkSignal(value: unknown, option: string): AbortSignal {
   const signal = value as AbortSignal;
   if (
     typeof value !== "object" || value === null || typeof signal.aborted !== "boolean" ||
-    typeof signal.addEventListener !== "function"
+    typeof signal.addEventListener !== "function" || typeof signal.throwIfAborted !== "function"
   ) {
     throw invalid(option, "an AbortSignal", value);
   }
@@ -274,12 +276,22 @@ function checkDirectory(value: unknown, option: string): string {
 }
 
 function pathOfUrl(url: URL, option: string): string {
-  const { protocol, host, pathname } = url;
-  if (protocol !== "file:") throw invalid(option, "a file: URL", url.href);
-  if (host !== "" && host !== "localhost") throw invalid(option, "a file: URL of this machine", url.href);
-  if (/%2f/i.test(pathname)) throw invalid(option, "a file: URL without encoded slashes", url.href);
+  const { protocol, host, pathname } = partsOf(url, option);
+  if (protocol !== "file:") throw invalid(option, "a file: URL", protocol);
+  if (host !== "" && host !== "localhost") throw invalid(option, "a file: URL of this machine", host);
+  if (/%2f/i.test(pathname)) throw invalid(option, "a file: URL without encoded slashes", pathname);
   const path = decode(pathname, option);
-  return /^\/[a-z]:/i.test(path) ? path.slice(1) : path;
+  return runtime.platform === "windows" && /^\/[a-z]:/i.test(path) ? path.slice(1) : path;
+}
+
+/** Read once. What only has the prototype of a URL, such as a Proxy, throws when it is asked. */
+function partsOf(url: URL, option: string): Pick<URL, "protocol" | "host" | "pathname"> {
+  try {
+    const { protocol, host, pathname } = url;
+    return { protocol, host, pathname };
+  } catch {
+    throw invalid(option, "a string or a file: URL", url);
+  }
 }
 
 function decode(text: string, option: string): string {
@@ -294,23 +306,22 @@ function decode(text: string, option: string): string {
 const HARMLESS = /^[\w+=@,~-][\w.+=@,~-]*[\w+=@,~-]$/;
 const SEPARATOR = /[/\\]/;
 // deno-lint-ignore no-control-regex -- control characters are what it looks for
-const FORBIDDEN = /[\u0000-\u001f\u007f<>:"|?*]/;
+const FORBIDDEN = /[\u0000-\u001f\u007f-\u009f<>:"|?*]/;
 const SURROGATE = /\p{Surrogate}/u;
 /** Devices of Windows, which any extension leaves devices. The random part follows the prefix, so only a dot can end it. */
-const DEVICE = /^(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]) *\./i;
+const DEVICE = /^(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³]) *\./i;
 
 /** Checks a part of a name by what is refused on any platform, so that a name made here can be copied anywhere. */
 function checkNamePart(value: unknown, option: string): string {
   if (typeof value !== "string") throw invalid(option, "a string", value);
-  if (HARMLESS.test(value) && !DEVICE.test(value)) return value;
+  const begins = option === "prefix";
+  if (HARMLESS.test(value) && !(begins && DEVICE.test(value))) return value;
   if (SEPARATOR.test(value)) throw invalid(option, "without path separators", value);
   if (FORBIDDEN.test(value)) throw invalid(option, 'without control characters and <>:"|?*', value);
   if (SURROGATE.test(value)) throw invalid(option, "without lone surrogates", value);
   if (value === "." || value === "..") throw invalid(option, "a part of a name", value);
-  if (option === "suffix" && /[. ]$/.test(value)) {
-    throw invalid(option, "without a dot or space at the end", value);
-  }
-  if (DEVICE.test(value)) throw invalid(option, "no device name of Windows", value);
+  if (begins && DEVICE.test(value)) throw invalid(option, "no device name of Windows", value);
+  if (!begins && /[. ]$/.test(value)) throw invalid(option, "without a dot or space at the end", value);
   return value;
 }
 
@@ -323,9 +334,9 @@ const OWN_LENGTH = SESSION_LENGTH + RANDOM_LENGTH;
 function checkNameLength(prefix: string, suffix: string): void {
   // A character takes three bytes at most for each of its units.
   if ((prefix.length + suffix.length) * 3 + OWN_LENGTH <= NAME_MAX) return;
-  const length = new TextEncoder().encode(prefix + suffix).byteLength + OWN_LENGTH;
-  if (length <= NAME_MAX) return;
-  const message =
-    `Options "prefix" and "suffix" make a name of ${length} bytes: no more than ${NAME_MAX} fit`;
+  const length = new TextEncoder().encode(prefix + suffix).byteLength;
+  const room = NAME_MAX - OWN_LENGTH;
+  if (length <= room) return;
+  const message = `Options "prefix" and "suffix" have ${length} bytes: a name has room for ${room}`;
   throw new TempfileError(message, { code: "ENAMETOOLONG" });
 }

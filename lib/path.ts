@@ -44,8 +44,15 @@ export function componentsInside(path: string): string[] | undefined {
   const inside: string[] = [];
   for (const part of path.split(windows() ? /[/\\]/ : "/")) {
     if (part === "" || part === ".") continue;
+    // Windows drops dots and spaces at the end of a component: what is nothing else may name another directory.
+    if (windows() && part !== ".." && /^[. ]+$/.test(part)) return undefined;
     if (part !== "..") inside.push(part);
     else if (inside.pop() === undefined) return undefined;
   }
   return inside;
+}
+
+/** Whether `path` is `directory` or lies in it; both canonical. */
+export function contains(directory: string, path: string): boolean {
+  return path === directory || path.startsWith(joinPath(directory, ""));
 }

@@ -26,10 +26,12 @@ export interface Current {
 
 export const settings: Current = { tmpdir: undefined, signals: undefined };
 
-const listeners = new Set<() => void>();
+type Listener = (changed: Partial<Current>) => void;
 
-/** Calls `listener` after each change. */
-export function onSettings(listener: () => void): void {
+const listeners = new Set<Listener>();
+
+/** Calls `listener` after each change, with what was set. */
+export function onSettings(listener: Listener): void {
   listeners.add(listener);
 }
 
@@ -60,5 +62,5 @@ export function configure(options: Settings): void {
     next.signals = signals === undefined ? undefined : checkBoolean(signals, "signals");
   }
   Object.assign(settings, next);
-  for (const listener of listeners) listener();
+  for (const listener of listeners) listener(next);
 }

@@ -5,7 +5,7 @@
  */
 import { codeOf, TempfileError } from "./errors.ts";
 import { randomName } from "./name.ts";
-import { joinPath } from "./path.ts";
+import { joinPath, parentOf } from "./path.ts";
 import { runtime } from "./runtime/mod.ts";
 import { onSettings, settings } from "./settings.ts";
 
@@ -13,6 +13,8 @@ import { onSettings, settings } from "./settings.ts";
 export interface Rejected {
   path: string;
   reason: string;
+  /** Its canonical path, if all that speaks against it is that it is not safe from other users. */
+  unsafe?: string;
 }
 
 const VARIABLES = ["TMPDIR", "TEMP", "TMP"];
@@ -50,18 +52,37 @@ const STICKY = 0o1000;
  * Returns its canonical path or why it cannot be used.
  */
 export function probe(path: string): string | Rejected {
-  const { sync, platform } = runtime;
+  const { sync } = runtime;
   try {
     const canonical = sync.realPath(path);
-    const { kind, mode } = sync.statusOfTarget(canonical);
-    if (kind !== "directory") return { path, reason: "not a directory" };
-    if (platform !== "windows" && (mode & WORLD_WRITABLE) && !(mode & STICKY)) {
-      return { path, reason: "anybody may rename what is in it (world-writable without the sticky bit)" };
-    }
+    if (sync.status(canonical).kind !== "directory") return { path, reason: "not a directory" };
     writeProbe(joinPath(canonical, `tmp${randomName()}`));
-    return canonical;
+    const open = openToAll(canonical);
+    if (open === undefined) return canonical;
+    const reason = `anybody may rename what is in "${open}": it is world-writable without the sticky bit`;
+    return { path, reason, unsafe: canonical };
   } catch (error) {
     return { path, reason: codeOf(error) };
+  }
+}
+
+/** The directory on the way there, or there itself, in which anybody may put something in the place of the next. */
+function openToAll(path: string): string | undefined {
+  if (runtime.platform === "windows") return undefined;
+  for (let at = path;; at = parentOf(at)) {
+    if (isOpenToAll(at)) return at;
+    if (at === parentOf(at)) return undefined;
+  }
+}
+
+/** What may not be looked at is left out: a permission granted for the directory alone must do. */
+function isOpenToAll(path: string): boolean {
+  if (!runtime.mayRead(path)) return false;
+  try {
+    const { mode } = runtime.sync.status(path);
+    return (mode & WORLD_WRITABLE) !== 0 && (mode & STICKY) === 0;
+  } catch {
+    return false;
   }
 }
 
@@ -86,13 +107,16 @@ export function noDirectory(wanted: string, rejected: readonly Rejected[]): Temp
 }
 
 let cached: string | undefined;
-onSettings(() => cached = undefined);
+onSettings((changed) => {
+  if ("tmpdir" in changed) cached = undefined;
+});
 
 /**
  * The directory for temporary files: the first of `TMPDIR`, `TEMP`, `TMP` and the platform's own that can be written
  * to. Found once; later changes of the environment count only after {@linkcode configure}.
  *
- * A directory that anybody may write to is used only with the sticky bit. The current directory is never used.
+ * A directory where other users could replace what is made there, because it or one above it is world-writable without
+ * the sticky bit, is used only if no other can be, with a warning. The current directory is never used.
  *
  * On Deno, the variables count where `--allow-env` permits to read them.
  *
@@ -117,5 +141,9 @@ function find(): string {
     if (typeof result === "string") return result;
     rejected.push(result);
   }
-  throw noDirectory("a usable directory for temporary files", rejected);
+  const last = rejected.find(({ unsafe }) => unsafe !== undefined);
+  if (last === undefined) throw noDirectory("a usable directory for temporary files", rejected);
+  // Containers mount their only writable directory this way, and have no other users.
+  runtime.warn(`Temporary files go to "${last.path}", where ${last.reason}`, "MAYFLY_UNSAFE_TMPDIR");
+  return last.unsafe!;
 }

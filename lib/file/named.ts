@@ -13,6 +13,7 @@ import { place } from "../place.ts";
 import type { Handle } from "../runtime/mod.ts";
 import { TemporaryFile } from "./file.ts";
 import { OpenFile } from "./open_file.ts";
+import { openSame } from "./open_same.ts";
 import { OwnedName } from "./owned.ts";
 import { DiskStorage } from "./storage.ts";
 
@@ -55,6 +56,20 @@ export class NamedTemporaryFile extends TemporaryFile {
     this.#file.owned?.release();
     this.#file.owned = undefined;
     return this.path;
+  }
+
+  /**
+   * Opens the same file a second time: a handle with its own cursor and buffer, which owns nothing and outlives this one.
+   *
+   * @throws {TempfileError} `ERR_REPLACED` if another file has taken its place, `ENOENT` if it is gone.
+   */
+  async reopen(): Promise<TemporaryFile> {
+    return await this.#file.async((io) => reopen(io, this.#file));
+  }
+
+  /** As {@linkcode NamedTemporaryFile.reopen}, blocking. */
+  reopenSync(): TemporaryFile {
+    return this.#file.sync((io) => reopen(io, this.#file));
   }
 
   /**
@@ -120,7 +135,7 @@ export function* createNamed(io: Io, directory: string, options: Checked): Op<Na
       if (owned !== undefined) owned.path = candidate;
       return io.createFile(candidate, options.mode ?? MODE);
     });
-    yield* settleMode(io, handle!, options.mode, MODE);
+    yield* settleMode(io, handle!, directory, options.mode, MODE);
     options.signal?.throwIfAborted();
   } catch (error) {
     if (handle === undefined) owned?.release();
@@ -131,6 +146,15 @@ export function* createNamed(io: Io, directory: string, options: Checked): Op<Na
   file.owned = owned;
   file.path = path;
   return new NamedTemporaryFile(file);
+}
+
+function* reopen(io: Io, file: OpenFile): Op<TemporaryFile> {
+  yield* file.flush(io);
+  const path = file.path!;
+  const handle = yield* openSame(io, path, yield* file.status(io));
+  const again = new OpenFile(new DiskStorage(handle, path), file.options, BUFFER_SIZE);
+  again.path = path;
+  return new TemporaryFile(again);
 }
 
 function* undo(io: Io, handle: Handle, path: string, owned: OwnedName | undefined): Op<void> {

@@ -65,12 +65,12 @@ export function* createUnnamed(io: Io, options: Checked): Op<Made> {
   const directory = yield* place(io, options);
   const made = yield* createHandle(io, directory, options);
   try {
-    yield* settleMode(io, made.handle, options.mode, MODE);
+    yield* settleMode(io, made.handle, directory, options.mode, MODE);
     options.signal?.throwIfAborted();
   } catch (error) {
     yield io.close(made.handle);
     if (made.owned !== undefined) yield* made.owned.remove(io);
-    throw failure(`create a temporary file in "${directory}"`, error, directory);
+    throw error;
   }
   return made;
 }

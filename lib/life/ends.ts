@@ -17,7 +17,7 @@ export function watchEnds(discard: () => void): () => void {
 function watchSignals(discard: () => void): (() => void)[] {
   const { signals } = runtime;
   if (signals === undefined || !(settings.signals ?? signals.countable)) return [];
-  return signals.names.map((name) => watchSignal(signals, name, discard));
+  return signals.names().map((name) => watchSignal(signals, name, discard));
 }
 
 /**

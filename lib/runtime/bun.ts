@@ -4,9 +4,11 @@
  * @module
  */
 import { nodeLike, type NodeProcess } from "./node_like.ts";
+import { heeded } from "./signals.ts";
 import type { Path, Runtime } from "./types.ts";
 
 interface BunFs {
+  readFileSync(path: string, encoding: "latin1"): string;
   rmSync(path: Path, options: { recursive: true }): void;
   promises: { rm(path: Path, options: { recursive: true }): Promise<void> };
 }
@@ -14,7 +16,7 @@ interface BunFs {
 /** Makes the adapter over Bun's `process`. */
 export function bunRuntime(process: NodeProcess): Runtime {
   const fs = process.getBuiltinModule("node:fs") as BunFs;
-  return nodeLike(process, {
+  const own: Parameters<typeof nodeLike>[1] = {
     name: "bun",
     // Bun walks by descriptors (`openat` with `O_NOFOLLOW`).
     removeTree: {
@@ -22,5 +24,7 @@ export function bunRuntime(process: NodeProcess): Runtime {
       pooled: (path) => fs.promises.rm(path, { recursive: true }),
     },
     random: (bytes) => void crypto.getRandomValues(bytes),
-  });
+  };
+  // Node gives every signal its default when it starts; Bun leaves alone what its parent had it ignore.
+  return nodeLike(process, own, heeded(() => fs.readFileSync("/proc/self/status", "latin1")));
 }

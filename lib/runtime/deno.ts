@@ -417,6 +417,7 @@ export function denoRuntime(deno: DenoNamespace, scope: DenoScope): Runtime {
     signals: signalsOf(deno, windows),
     env,
     pid: () => deno.pid,
+    mayRead: (path) => granted(deno, "read", { path }),
     uid: () => granted(deno, "sys", { kind: "uid" }) ? deno.uid() ?? undefined : undefined,
     home: () => env("HOME") ?? env("USERPROFILE"),
     temporaryDirectory: () => temporaryDirectory(deno),

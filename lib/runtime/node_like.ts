@@ -96,6 +96,7 @@ export function nodeLike(
     signals: signalsOf(process),
     env: (name) => process.env[name],
     pid: () => process.pid,
+    mayRead: () => true,
     uid: () => process.getuid?.(),
     home: () => process.env.HOME ?? process.env.USERPROFILE,
     temporaryDirectory: () => undefined,

@@ -149,6 +149,8 @@ export interface Runtime {
   /** Environment variables; undefined where unset or not permitted, never a prompt. */
   env(name: string): string | undefined;
   pid(): number;
+  /** Whether a path may be looked at; asking never prompts. */
+  mayRead(path: string): boolean;
   /** User id, undefined where the platform has none or does not permit to ask. */
   uid(): number | undefined;
   /** The user's home directory, undefined where unknown. */
