@@ -7,7 +7,8 @@
  * @module
  */
 import { type NodeFs, nodePrimitives } from "./node_fs.ts";
-import { anchors, END_SIGNALS, platformOf, sleep } from "./node_like.ts";
+import { anchors, platformOf, sleep } from "./node_like.ts";
+import { END_SIGNALS, SIGNAL_NUMBERS } from "./signals.ts";
 import type {
   DirectoryEntry,
   EndSignal,
@@ -106,13 +107,19 @@ export interface DenoNamespace {
 }
 
 /** The part of Deno's global scope in use. */
+interface EndEvent {
+  type: string;
+  defaultPrevented: boolean;
+}
+
 export interface DenoScope {
-  addEventListener(type: string, listener: (event: { defaultPrevented: boolean }) => void): void;
-  removeEventListener(type: string, listener: (event: { defaultPrevented: boolean }) => void): void;
+  addEventListener(type: string, listener: (event: EndEvent) => void): void;
+  removeEventListener(type: string, listener: (event: EndEvent) => void): void;
   /** Node's layer, which Deno loads at its first use. */
   readonly process: {
     getBuiltinModule(name: string): unknown;
     emitWarning(message: string, options: { type: string; code: string; detail?: string }): void;
+    listenerCount(event: string): number;
   };
 }
 
@@ -347,7 +354,8 @@ function granted(deno: DenoNamespace, name: string, detail: { [key: string]: str
 
 function signalsOf(deno: DenoNamespace, windows: boolean): Signals {
   return {
-    names: windows ? ["SIGINT"] : END_SIGNALS,
+    // Also those that the parent had ignored: listening to one, Deno catches them all.
+    names: () => windows ? ["SIGINT"] : END_SIGNALS,
     countable: false,
     listen(name, listener) {
       deno.addSignalListener(name, listener);
@@ -357,8 +365,6 @@ function signalsOf(deno: DenoNamespace, windows: boolean): Signals {
     raise: (name) => raise(deno, name),
   };
 }
-
-const SIGNAL_NUMBERS: { [name in EndSignal]: number } = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 };
 
 /** Without `--allow-run` a process may not signal even itself; then the exit status says what a shell would say. */
 function raise(deno: DenoNamespace, name: EndSignal): void {
@@ -370,14 +376,24 @@ function raise(deno: DenoNamespace, name: EndSignal): void {
 }
 
 /**
+/** What tells of an end, and the events of Node's that keep it from being one. */
+const PREVENTERS: { readonly [type: string]: readonly string[] } = {
+  unload: [],
+  error: ["uncaughtException"],
+  unhandledrejection: ["uncaughtException", "unhandledRejection"],
+};
+
  * The ends of a process that Deno announces: `unload` for return and exit, `error` and `unhandledrejection` for the
- * others, unless a listener before us has prevented that end. None of them needs Node's layer.
+ * others, unless a listener before us has prevented that end, or one of Node's kind is going to. Node's layer is asked
+ * only when there has been an error.
  */
 function onEnd(scope: DenoScope, listener: () => void): () => void {
-  const unlessPrevented = (event: { defaultPrevented: boolean }): void => {
-    if (!event.defaultPrevented) listener();
+  const unlessPrevented = ({ type, defaultPrevented }: EndEvent): void => {
+    if (!defaultPrevented && !PREVENTERS[type].some((name) => scope.process.listenerCount(name) > 0)) {
+      listener();
+    }
   };
-  const types = ["unload", "error", "unhandledrejection"];
+  const types = Object.keys(PREVENTERS);
   for (const type of types) scope.addEventListener(type, unlessPrevented);
   return () => {
     for (const type of types) scope.removeEventListener(type, unlessPrevented);
@@ -428,7 +444,7 @@ export function denoRuntime(deno: DenoNamespace, scope: DenoScope): Runtime {
     sleep,
     anchor: anchors(() => platform === "linux" && ALL.every((name) => granted(deno, name))),
     descriptor: (handle) => typeof handle === "number" ? handle : undefined,
-    fromDescriptor: (descriptor) => descriptor,
+    fromDescriptor: (descriptor) => fromDescriptor(deno, node().sync, descriptor),
     onEnd: (listener) => onEnd(scope, listener),
     warn: (message, code, detail) =>
       scope.process.emitWarning(message, { type: "TempfileWarning", code, detail }),

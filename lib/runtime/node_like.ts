@@ -5,6 +5,7 @@
  */
 import { type NodeFs, nodePrimitives } from "./node_fs.ts";
 import type { EndSignal, Runtime, Signals } from "./types.ts";
+import { END_SIGNALS } from "./signals.ts";
 
 /** The part of `process` in use. */
 export interface NodeProcess {
@@ -18,6 +19,7 @@ export interface NodeProcess {
   on(event: string, listener: (...args: never[]) => void): unknown;
   off(event: string, listener: (...args: never[]) => void): unknown;
   listenerCount(event: string): number;
+  prependListener(event: string, listener: (...args: never[]) => void): unknown;
   kill(pid: number, signal: string): unknown;
 }
 
@@ -40,18 +42,31 @@ const PLATFORMS: { [name: string]: Runtime["platform"] } = {
 /** The platform by the name that `process.platform` gives it. */
 export const platformOf = (name: string): Runtime["platform"] => PLATFORMS[name] ?? "other";
 
-/** The signals a process can be asked to end with. */
-export const END_SIGNALS: readonly EndSignal[] = ["SIGINT", "SIGTERM", "SIGHUP"];
+/** Where the listeners of `signal-exit` are counted: version 3 on `process`, version 4 on the global scope. */
+interface SignalExit {
+  __signal_exit_emitter__?: { count?: number };
+}
+const SIGNAL_EXIT = Symbol.for("signal-exit emitter");
 
-function signalsOf(process: NodeProcess): Signals {
+/**
+ * How many listeners the package `signal-exit` has, which most dependency trees contain. Like ours they act only when
+ * nobody else listens: counted, each would wait for the other, and the signal would end nothing.
+ */
+function signalExitListeners(process: NodeProcess): number {
+  const scope = globalThis as { [SIGNAL_EXIT]?: { count?: number } };
+  return ((process as SignalExit).__signal_exit_emitter__?.count ?? 0) + (scope[SIGNAL_EXIT]?.count ?? 0);
+}
+
+function signalsOf(process: NodeProcess, names: () => readonly EndSignal[]): Signals {
   return {
-    names: END_SIGNALS,
+    names,
     countable: true,
     listen(name, listener) {
-      process.on(name, listener);
+      // Before the others: one that listens once is gone after its call, and could not be counted.
+      process.prependListener(name, listener);
       return () => void process.off(name, listener);
     },
-    count: (name) => process.listenerCount(name),
+    count: (name) => process.listenerCount(name) - signalExitListeners(process),
     raise: (name) => void process.kill(process.pid, name),
   };
 }
@@ -85,6 +100,7 @@ export function nodeLike(
   process: NodeProcess,
   own: Pick<Runtime, "name" | "random" | "removeTree">,
 ): Runtime {
+  signalNames: () => readonly EndSignal[] = () => END_SIGNALS,
   const fs = process.getBuiltinModule("node:fs") as NodeFs;
   const platform = platformOf(process.platform);
   const { sync, pooled } = nodePrimitives(fs);

@@ -127,11 +127,13 @@ export type EndSignal = "SIGINT" | "SIGTERM" | "SIGHUP";
 
 /** Listening to signals without taking them from anybody. */
 export interface Signals {
-  names: readonly EndSignal[];
+  /** The signals that would end this process; not those that its parent had it ignore, where the adapter can tell. */
+  names(): readonly EndSignal[];
   /** Whether others' listeners can be counted; where not, signals are handled only when the application asks for it. */
   countable: boolean;
+  /** Calls `listener` before all others where they are countable, so that none of them is gone when it counts. */
   listen(name: EndSignal, listener: () => void): () => void;
-  /** How many listeners there are, ours included. */
+  /** How many listeners there are, ours included, but not those that are known to act only when alone. */
   count(name: EndSignal): number;
   /** Sends the signal to this process. */
   raise(name: EndSignal): void;
