@@ -16,6 +16,18 @@
 export { temporaryFile, temporaryFileSync } from "./lib/file/unnamed.ts";
 export { type At, TemporaryFile, type Whence } from "./lib/file/file.ts";
 export type { Data } from "./lib/file/data.ts";
+export type { Source } from "./lib/file/source.ts";
+export { FileLock, type LockOptions } from "./lib/file/lock.ts";
+export { SpooledTemporaryFile, spooledTemporaryFile } from "./lib/file/spooled.ts";
+export {
+  adoptDirectory,
+  type AdoptDirectoryOptions,
+  adoptDirectorySync,
+  adoptFile,
+  type AdoptFileOptions,
+  adoptFileSync,
+  fromDescriptor,
+} from "./lib/adopt.ts";
 export { NamedTemporaryFile, namedTemporaryFile, namedTemporaryFileSync } from "./lib/file/named.ts";
 export {
   type Inside,
@@ -37,4 +49,5 @@ export type {
   NamedFileOptions,
   NameOptions,
   PlaceOptions,
+  SpooledOptions,
 } from "./lib/options.ts";

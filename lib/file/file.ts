@@ -9,8 +9,13 @@ import { watchLeak } from "../life/leaks.ts";
 import type { Op } from "../op.ts";
 import { checkSize } from "../options.ts";
 import { runtime } from "../runtime/mod.ts";
-import { type Data, requireBytes, toTarget } from "./data.ts";
-import { OpenFile } from "./open_file.ts";
+import { FileBlob } from "./blob.ts";
+import { type Data, requireBytes, toBytes, toTarget } from "./data.ts";
+import { linesOf } from "./lines.ts";
+import { type FileLock, lock, type LockOptions, tryLock } from "./lock.ts";
+import { OpenFile, type Series } from "./open_file.ts";
+import { type Chunks, chunksOf, type Source } from "./source.ts";
+import { CHUNK, readableFrom, type ReadAt, writableTo } from "./streams.ts";
 import { decode } from "./text.ts";
 
 /** Where `seek` counts from. */
@@ -76,23 +81,68 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
   /**
    * Writes all of `data`, or throws.
    *
+   * Streams and iterables are taken chunk by chunk, none before the one before it is written. Calls that overlap do not
+   * mix their chunks.
+   *
    * @param data Text, which the file's encoding turns into bytes, or bytes; not to be changed until the call settles.
-   * @returns Bytes written. On failure the cursor stays; a part may have been written.
-   * @throws {TempfileError} `ENOSPC` on a full disk, `EFBIG` if the file would pass `maxSize` (nothing is written then).
+   * @returns Bytes written.
+   * @throws {TempfileError} `ENOSPC` on a full disk, `EFBIG` if the file would pass `maxSize`: of that piece of data
+   *   nothing is written then. The cursor stays behind the last chunk that was written in full, and a source is cancelled.
+   *
+   * @example A download
+   * ```ts
+   * import { temporaryFile } from "mayfly";
+   *
+   * await using file = await temporaryFile();
+   * await file.write(new Response("the body"));
+   * console.log(await file.text()); // "the body"
+   * ```
    */
-  async write(data: Data, options?: At): Promise<number> {
+  async write(data: Data | Source, options?: At): Promise<number> {
     const file = this.#file;
-    const bytes = requireBytes(data, file.options);
-    if (options === undefined && file.buffered(bytes)) return bytes.byteLength;
+    const bytes = toBytes(data, file.options);
+    if (bytes === undefined) return await this.#writeSource(chunksOf(data), checkAt(options));
+    if (file.writing === undefined && options === undefined && file.buffered(bytes)) return bytes.byteLength;
     const at = checkAt(options);
+    if (file.writing !== undefined) await file.writing;
     return await file.async((io) => file.write(io, bytes, at));
   }
 
-  /** As {@linkcode TemporaryFile.write}, blocking. */
+  /** Each chunk is a call of its own, so that a source may itself be fed from this file. */
+  #writeSource(chunks: Chunks, at: number | undefined): Promise<number> {
+    const file = this.#file;
+    const before = file.writing;
+    const written = (async () => {
+      await before;
+      return await this.#writeChunks(chunks, { next: at, moves: at === undefined });
+    })();
+    const ended: Promise<unknown> = written.catch(() => {}).finally(() => {
+      if (file.writing === ended) file.writing = undefined;
+    });
+    file.writing = ended;
+    return written;
+  }
+
+  async #writeChunks(chunks: Chunks, series: Series): Promise<number> {
+    const file = this.#file;
+    try {
+      for (let total = 0;;) {
+        const step = await chunks.next();
+        if (step.done) return total;
+        const bytes = requireBytes(step.value, file.options);
+        total += await file.async((io) => file.writeChunk(io, bytes, series));
+      }
+    } catch (error) {
+      await chunks.cancel(error);
+      throw error;
+    }
+  }
+
+  /** As {@linkcode TemporaryFile.write}, blocking, for text and bytes. */
   writeSync(data: Data, options?: At): number {
     const file = this.#file;
     const bytes = requireBytes(data, file.options);
-    if (options === undefined && file.buffered(bytes)) return bytes.byteLength;
+    if (options === undefined && !file.busy && file.buffered(bytes)) return bytes.byteLength;
     const at = checkAt(options);
     return file.sync((io) => file.write(io, bytes, at));
   }
@@ -148,6 +198,103 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
   /** As {@linkcode TemporaryFile.text}, blocking. */
   textSync(): string {
     return decode(this.bytesSync(), this.#file.options);
+  }
+
+  /**
+   * Reads text from the cursor on, which moves behind it. No character is split, whatever it takes in bytes.
+   *
+   * @param length Characters (code points) to read; to the end without it.
+   * @throws {TempfileError} `EILSEQ` for malformed text, if the file was opened with `fatal`.
+   */
+  async readText(length?: number): Promise<string> {
+    const count = checkLength(length);
+    return await this.#file.async((io) => this.#file.readText(io, count));
+  }
+
+  /** As {@linkcode TemporaryFile.readText}, blocking. */
+  readTextSync(length?: number): string {
+    const count = checkLength(length);
+    return this.#file.sync((io) => this.#file.readText(io, count));
+  }
+
+  /** The whole contents, parsed as JSON; the cursor stays. */
+  // deno-lint-ignore no-explicit-any -- as JSON.parse and Response.json say
+  async json(): Promise<any> {
+    return JSON.parse(await this.text());
+  }
+
+  /** As {@linkcode TemporaryFile.json}, blocking. */
+  // deno-lint-ignore no-explicit-any -- as JSON.parse and Response.json say
+  jsonSync(): any {
+    return JSON.parse(this.textSync());
+  }
+
+  /**
+   * The contents as a `Blob` that reads when it is read: it has the size of now, and no bytes in memory. After the file
+   * is closed its methods fail with `ERR_CLOSED`.
+   *
+   * @param type The media type it says it has.
+   */
+  async blob(type = ""): Promise<Blob> {
+    return new FileBlob(this.#readAt, 0, await this.size(), type);
+  }
+
+  /**
+   * The lines from an offset on, without their ends (`\n` or `\r\n`).
+   *
+   * @param options Where to start: the beginning of the file without it. The cursor is neither used nor moved.
+   *
+   * @example Number the lines
+   * ```ts
+   * import { temporaryFile } from "mayfly";
+   *
+   * await using file = await temporaryFile();
+   * await file.write("a\nb\n");
+   * for await (const line of file.lines()) console.log(line); // "a", "b"
+   * ```
+   */
+  lines(options?: At): AsyncGenerator<string, void> {
+    return linesOf(this.#chunks(checkAt(options) ?? 0), this.#file.options);
+  }
+
+  /** The contents in chunks, from the beginning. The cursor is neither used nor moved. */
+  [Symbol.asyncIterator](): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {
+    return this.#chunks(0);
+  }
+
+  async *#chunks(start: number): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {
+    for (let at = start;;) {
+      const chunk = await this.#file.async((io) => this.#file.readBytes(io, CHUNK, at));
+      if (chunk.byteLength === 0) return;
+      at += chunk.byteLength;
+      yield chunk;
+    }
+  }
+
+  /** A function, not a method: who holds it holds the handle, so that it is not collected while a stream is read. */
+  readonly #readAt: ReadAt = (into, at) => this.#file.async((io) => this.#file.read(io, into, at));
+
+  /**
+   * A stream of bytes from an offset on. It can fill buffers of the reader's own (BYOB), reads only what is asked for, and
+   * ends where the file ends when it gets there.
+   *
+   * @param options Where to start: the beginning of the file without it. The cursor is neither used nor moved.
+   */
+  stream(options?: At): ReadableStream<Uint8Array<ArrayBuffer>> {
+    return readableFrom(this.#readAt, checkAt(options) ?? 0);
+  }
+
+  /** A new stream of the whole contents; see {@linkcode TemporaryFile.stream}. */
+  get readable(): ReadableStream<Uint8Array<ArrayBuffer>> {
+    return this.stream();
+  }
+
+  /**
+   * A new stream that writes text and bytes at the cursor, as {@linkcode TemporaryFile.write} does. Closing it flushes;
+   * the file stays open.
+   */
+  get writable(): WritableStream<Data> {
+    return writableTo((chunk) => this.write(chunk), () => this.flush());
   }
 
   /**
@@ -213,6 +360,39 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
   /** As {@linkcode TemporaryFile.sync}, blocking. */
   syncSync(): void {
     return this.#file.sync((io) => this.#file.synchronize(io));
+  }
+
+  /**
+   * Waits for a lock on the file that excludes other programs: `flock`, as Python's `fcntl.flock`, flock(1) and the other
+   * runtimes take it. It does not keep anybody from reading or writing who does not ask for a lock.
+   *
+   * Each call takes a lock of its own: two calls on one handle exclude each other like two programs.
+   *
+   * @throws {TempfileError} `ETIMEDOUT` after `timeout`, `ERR_CLOSED` if the file is closed meanwhile, `ERR_UNSUPPORTED`
+   *   where there are no such locks (on Node and Bun the program flock(1) is needed, which Linux systems have).
+   *
+   * @example One at a time
+   * ```ts
+   * import { namedTemporaryFile } from "mayfly";
+   *
+   * await using file = await namedTemporaryFile();
+   * {
+   *   await using _lock = await file.lock({ timeout: 1000 });
+   *   await file.write("nobody else writes now");
+   * }
+   * ```
+   */
+  async lock(options?: LockOptions): Promise<FileLock> {
+    return await lock(this.#file, options);
+  }
+
+  /**
+   * Takes the lock if nobody has one that excludes it; see {@linkcode TemporaryFile.lock}.
+   *
+   * @returns `null` if somebody has.
+   */
+  async tryLock(options?: Pick<LockOptions, "shared">): Promise<FileLock | null> {
+    return await tryLock(this.#file, options);
   }
 
   /**

@@ -8,7 +8,9 @@ import { asyncIo, type Io, syncIo } from "../io.ts";
 import { type Leakable, unwatchLeak } from "../life/leaks.ts";
 import { isPromise, type Op, run, runSync } from "../op.ts";
 import type { Checked } from "../options.ts";
+import type { Status } from "../runtime/mod.ts";
 import type { OwnedName } from "./owned.ts";
+import { decode, measure } from "./text.ts";
 import type { SpoolStorage } from "./spool.ts";
 import type { Storage } from "./storage.ts";
 
@@ -25,6 +27,8 @@ export class OpenFile implements Leakable {
   owned: OwnedName | undefined;
   /** For messages. */
   path: string | undefined;
+  /** What else ends when the file is closed. */
+  readonly onClose: Set<() => void> = new Set();
   /** Whether the caller may still use the path when the handle is gone. */
   pathSeen = false;
   readonly #buffer: WriteBuffer;
@@ -77,7 +81,12 @@ export class OpenFile implements Leakable {
 
   /** Throws if the file is closed. */
   require(action: string): void {
-    if (this.closed) throw closedError(action, this.path);
+    if (this.closed) throw this.closedError(action);
+  }
+
+  /** The error of a call after the file was closed. */
+  closedError(action: string): TempfileError {
+    return closedError(action, this.path);
   }
 
   /**
@@ -122,7 +131,7 @@ export class OpenFile implements Leakable {
     if (end <= maxSize && Number.isSafeInteger(end)) return;
     const limit = Math.min(maxSize, Number.MAX_SAFE_INTEGER);
     throw new TempfileError(
-      `Cannot write to ${this.#which()}: it would have ${end} bytes, ${limit} are allowed (EFBIG)`,
+      `Cannot write to ${this.which()}: it would have ${end} bytes, ${limit} are allowed (EFBIG)`,
       { code: "EFBIG", path: this.path },
     );
   }
@@ -161,6 +170,37 @@ export class OpenFile implements Leakable {
     const into = new Uint8Array(Math.min(length, left));
     const count = yield* this.read(io, into, at);
     return count === into.byteLength ? into : into.slice(0, count);
+  }
+
+  /** Reads `count` characters from the cursor on, which moves behind the last of them. */
+  *readText(io: Io, count: number): Op<string> {
+    this.require("read from");
+    const start = this.position;
+    const bytes = count === Infinity
+      ? yield* this.readBytes(io, Infinity, start)
+      : yield* this.#readCharacters(io, count, start);
+    const text = decode(bytes, this.options);
+    this.position = start + bytes.byteLength;
+    return text;
+  }
+
+  /** The bytes of the next `count` characters. */
+  *#readCharacters(io: Io, count: number, start: number): Op<Uint8Array> {
+    const { encoding } = this.options;
+    let bytes: Uint8Array = new Uint8Array(0);
+    let length = 0;
+    for (let left = count, ended = false; left > 0;) {
+      const found = measure(bytes.subarray(length), left, encoding, ended);
+      length += found.length;
+      left -= found.characters;
+      if (left === 0 || ended) break;
+      // A character has at least one byte: no more are needed now than characters are missing.
+      const step = Math.min(Math.max(left, MIN_STEP), SMALL);
+      const more = yield* this.readBytes(io, step, start + bytes.byteLength);
+      if (more.byteLength === 0) ended = true;
+      else bytes = concat(bytes, more);
+    }
+    return bytes.subarray(0, length);
   }
 
   *size(io: Io): Op<number> {
@@ -213,6 +253,16 @@ export class OpenFile implements Leakable {
     }
   }
 
+  /** What the file is on disk. */
+  *status(io: Io): Op<Status> {
+    this.require("look at");
+    try {
+      return yield* this.storage.status(io);
+    } catch (error) {
+      throw this.#failure("look at", error);
+    }
+  }
+
   /** Moves a spool to disk. */
   *roll(io: Io, spool: SpoolStorage): Op<void> {
     this.require("move to disk");
@@ -241,13 +291,18 @@ export class OpenFile implements Leakable {
   *close(io: Io, remove: boolean): Op<void> {
     const failures: unknown[] = [];
     if (!this.closed) {
-      this.closed = true;
-      unwatchLeak(this);
+      this.#end();
       yield* attempt(failures, this.#lastFlush(io));
       yield* attempt(failures, this.storage.close(io));
     }
     if (remove && this.owned !== undefined) yield* attempt(failures, this.owned.remove(io));
     if (failures.length > 0) throw failures[0];
+  }
+
+  #end(): void {
+    this.closed = true;
+    unwatchLeak(this);
+    for (const end of this.onClose) end();
   }
 
   *#lastFlush(io: Io): Op<void> {
@@ -262,8 +317,7 @@ export class OpenFile implements Leakable {
 
   /** Closes while asynchronous calls are under way: the name goes now, the handle when they have ended. */
   abandon(remove: boolean): void {
-    this.closed = true;
-    unwatchLeak(this);
+    this.#end();
     if (remove) this.owned?.discard();
     if (remove) this.owned?.release();
     this.settled().then(() => run(this.storage.close(asyncIo()))).catch(ignore);
@@ -283,12 +337,13 @@ export class OpenFile implements Leakable {
     return what;
   }
 
-  #which(): string {
+  /** The file, for messages. */
+  which(): string {
     return this.path === undefined ? "the temporary file" : `"${this.path}"`;
   }
 
   #failure(action: string, error: unknown): unknown {
-    return failure(`${action} ${this.#which()}`, error, this.path);
+    return failure(`${action} ${this.which()}`, error, this.path);
   }
 }
 
@@ -306,6 +361,16 @@ export interface Series {
   /** Undefined until the first chunk is written. */
   next: number | undefined;
   readonly moves: boolean;
+}
+
+/** Bytes read at least for characters: the longest one has four. */
+const MIN_STEP = 64;
+
+function concat(one: Uint8Array, other: Uint8Array): Uint8Array {
+  const both = new Uint8Array(one.byteLength + other.byteLength);
+  both.set(one);
+  both.set(other, one.byteLength);
+  return both;
 }
 
 /** Bytes up to which a read allocates what was asked for without looking at the size first. */

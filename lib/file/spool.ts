@@ -5,6 +5,7 @@
  */
 import type { Io } from "../io.ts";
 import type { Op } from "../op.ts";
+import type { Status } from "../runtime/mod.ts";
 import { Memory } from "./memory.ts";
 import type { Storage } from "./storage.ts";
 
@@ -53,6 +54,10 @@ export class SpoolStorage implements Storage {
 
   *synchronize(io: Io): Op<void> {
     yield* (yield* this.roll(io)).synchronize(io);
+  }
+
+  *status(io: Io): Op<Status> {
+    return yield* (yield* this.roll(io)).status(io);
   }
 
   *descriptor(io: Io): Op<number> {

@@ -7,7 +7,7 @@ import { TempfileError } from "../errors.ts";
 import { sameFile } from "../identity.ts";
 import type { Io } from "../io.ts";
 import type { Op } from "../op.ts";
-import { type Handle, runtime } from "../runtime/mod.ts";
+import { type Handle, runtime, type Status } from "../runtime/mod.ts";
 
 /** Bytes by offset. Each operation is complete: what cannot be done in full throws. */
 export interface Storage {
@@ -23,6 +23,8 @@ export interface Storage {
   truncate(io: Io, size: number): Op<void>;
   /** Waits until the contents are on the disk. */
   synchronize(io: Io): Op<void>;
+  /** What it is on disk. */
+  status(io: Io): Op<Status>;
   /** A descriptor that a child process can inherit. */
   descriptor(io: Io): Op<number>;
   close(io: Io): Op<void>;
@@ -63,7 +65,11 @@ export class DiskStorage implements Storage {
   }
 
   *size(io: Io): Op<number> {
-    return (yield io.statusOf(this.handle)).size;
+    return (yield* this.status(io)).size;
+  }
+
+  *status(io: Io): Op<Status> {
+    return yield io.statusOf(this.handle);
   }
 
   *truncate(io: Io, size: number): Op<void> {

@@ -40,19 +40,75 @@ function unencodable(character: string): TempfileError {
   return new TempfileError(`Cannot write U+${code} as latin1 (EILSEQ)`, { code: "EILSEQ" });
 }
 
-/** The text of bytes in the file's encoding. */
-export function decode(bytes: Uint8Array, { encoding, fatal }: Checked): string {
-  if (encoding === "latin1") return fromLatin1(bytes);
-  try {
-    // A byte order mark is content: what was written comes back.
-    return new TextDecoder(encoding, { fatal, ignoreBOM: true }).decode(bytes);
-  } catch (cause) {
-    throw new TempfileError(`Cannot read the file as ${encoding}: malformed text (EILSEQ)`, {
-      code: "EILSEQ",
-      cause,
-    });
-  }
+/** Turns bytes into text; with `more`, a character that is not complete waits for the bytes that follow. */
+export type Decode = (bytes: Uint8Array, more: boolean) => string;
+
+/** A decoder in the file's encoding. */
+export function decoderFor({ encoding, fatal }: Checked): Decode {
+  if (encoding === "latin1") return fromLatin1;
+  // A byte order mark is content: what was written comes back.
+  const decoder = new TextDecoder(encoding, { fatal, ignoreBOM: true });
+  return (bytes, more) => {
+    try {
+      return decoder.decode(bytes, { stream: more });
+    } catch (cause) {
+      throw new TempfileError(`Cannot read the file as ${encoding}: malformed text (EILSEQ)`, {
+        code: "EILSEQ",
+        cause,
+      });
+    }
+  };
 }
+
+/** The text of bytes in the file's encoding. */
+export function decode(bytes: Uint8Array, options: Checked): string {
+  return decoderFor(options)(bytes, false);
+}
+
+/**
+ * Where the first `count` characters of `bytes` end: the bytes they take and how many of them there are. A character that
+ * is not complete counts only `atEnd`. Characters are code points, as `for…of` over a string counts them.
+ */
+export function measure(
+  bytes: Uint8Array,
+  count: number,
+  encoding: Encoding,
+  atEnd: boolean,
+): { length: number; characters: number } {
+  let length = 0, characters = 0;
+  while (characters < count && length < bytes.byteLength) {
+    const width = WIDTHS[encoding](bytes, length);
+    if (length + width > bytes.byteLength && !atEnd) break;
+    length = Math.min(length + width, bytes.byteLength);
+    characters++;
+  }
+  return { length, characters };
+}
+
+/** Bytes of the character at an offset, as its beginning promises and as far as what follows keeps it. */
+const WIDTHS: { [E in Encoding]: (bytes: Uint8Array, at: number) => number } = {
+  "latin1": () => 1,
+  "utf-8": (bytes, at) => {
+    const lead = bytes[at];
+    const promised = lead >= 0xf0 && lead < 0xf5
+      ? 4
+      : lead >= 0xe0 && lead < 0xf0
+      ? 3
+      : lead >= 0xc2 && lead < 0xe0
+      ? 2
+      : 1;
+    for (let width = 1; width < promised; width++) {
+      const follower = bytes[at + width];
+      if (follower !== undefined && (follower & 0xc0) !== 0x80) return width;
+    }
+    return promised;
+  },
+  "utf-16le": (bytes, at) => {
+    if ((bytes[at + 1] & 0xfc) !== 0xd8) return 2;
+    const low = bytes[at + 3];
+    return low === undefined || (low & 0xfc) === 0xdc ? 4 : 2;
+  },
+};
 
 /** Characters made in one call; more arguments would overflow the stack. */
 const SLICE = 8192;

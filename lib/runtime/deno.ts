@@ -48,6 +48,7 @@ interface DenoFsFile {
   truncate(size: number): Promise<void>;
   syncSync(): void;
   sync(): Promise<void>;
+  tryLock(exclusive: boolean): Promise<boolean>;
   statSync(): DenoFileInfo;
   stat(): Promise<DenoFileInfo>;
   close(): void;
@@ -106,20 +107,20 @@ export interface DenoNamespace {
   unrefTimer(id: number): void;
 }
 
-/** The part of Deno's global scope in use. */
 interface EndEvent {
   type: string;
   defaultPrevented: boolean;
 }
 
+/** The part of Deno's global scope in use. */
 export interface DenoScope {
   addEventListener(type: string, listener: (event: EndEvent) => void): void;
   removeEventListener(type: string, listener: (event: EndEvent) => void): void;
   /** Node's layer, which Deno loads at its first use. */
   readonly process: {
     getBuiltinModule(name: string): unknown;
-    emitWarning(message: string, options: { type: string; code: string; detail?: string }): void;
     listenerCount(event: string): number;
+    emitWarning(message: string, options: { type: string; code: string; detail?: string }): void;
   };
 }
 
@@ -375,7 +376,6 @@ function raise(deno: DenoNamespace, name: EndSignal): void {
   }
 }
 
-/**
 /** What tells of an end, and the events of Node's that keep it from being one. */
 const PREVENTERS: { readonly [type: string]: readonly string[] } = {
   unload: [],
@@ -383,6 +383,7 @@ const PREVENTERS: { readonly [type: string]: readonly string[] } = {
   unhandledrejection: ["uncaughtException", "unhandledRejection"],
 };
 
+/**
  * The ends of a process that Deno announces: `unload` for return and exit, `error` and `unhandledrejection` for the
  * others, unless a listener before us has prevented that end, or one of Node's kind is going to. Node's layer is asked
  * only when there has been an error.
@@ -398,6 +399,33 @@ function onEnd(scope: DenoScope, listener: () => void): () => void {
   return () => {
     for (const type of types) scope.removeEventListener(type, unlessPrevented);
   };
+}
+
+/**
+ * Deno's Node layer knows only descriptors that a parent on Deno handed on. Others are opened a second time, by the name
+ * that the system gives them.
+ */
+function fromDescriptor(deno: DenoNamespace, node: Primitives, descriptor: number): Handle {
+  try {
+    node.statusOf(descriptor);
+    return descriptor;
+  } catch {
+    const path = `/proc/self/fd/${descriptor}`;
+    return new DenoFile(deno.openSync(path, ACCESS.write), path);
+  }
+}
+
+/** Deno can also wait for a lock, but on a thread that nothing can call back. */
+async function tryLock(deno: DenoNamespace, path: string, shared: boolean): Promise<Handle | undefined> {
+  const file = await deno.open(path, ACCESS.write);
+  try {
+    if (await file.tryLock(!shared)) return new DenoFile(file, path);
+  } catch (error) {
+    file.close();
+    throw error;
+  }
+  file.close();
+  return undefined;
 }
 
 /** Where Deno itself puts temporary files: it reads the environment without asking for that permission. */
@@ -431,6 +459,7 @@ export function denoRuntime(deno: DenoNamespace, scope: DenoScope): Runtime {
     platform,
     ...primitives(deno, node),
     signals: signalsOf(deno, windows),
+    locks: { tryAcquire: (path, shared) => tryLock(deno, path, shared), acquire: undefined },
     env,
     pid: () => deno.pid,
     mayRead: (path) => granted(deno, "read", { path }),

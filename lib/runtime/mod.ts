@@ -17,6 +17,7 @@ export type {
   Handle,
   Kind,
   Listing,
+  Locks,
   Path,
   Pooled,
   Primitives,

@@ -3,9 +3,10 @@
  *
  * @module
  */
+import { helperLocks, type NodeChildProcess } from "./locks.ts";
 import { type NodeFs, nodePrimitives } from "./node_fs.ts";
-import type { EndSignal, Runtime, Signals } from "./types.ts";
 import { END_SIGNALS } from "./signals.ts";
+import type { EndSignal, Runtime, Signals } from "./types.ts";
 
 /** The part of `process` in use. */
 export interface NodeProcess {
@@ -18,8 +19,8 @@ export interface NodeProcess {
   emitWarning(message: string, options: { type: string; code: string; detail?: string }): void;
   on(event: string, listener: (...args: never[]) => void): unknown;
   off(event: string, listener: (...args: never[]) => void): unknown;
-  listenerCount(event: string): number;
   prependListener(event: string, listener: (...args: never[]) => void): unknown;
+  listenerCount(event: string): number;
   kill(pid: number, signal: string): unknown;
 }
 
@@ -99,8 +100,8 @@ export function anchors(allowed: () => boolean): (descriptor: number) => string 
 export function nodeLike(
   process: NodeProcess,
   own: Pick<Runtime, "name" | "random" | "removeTree">,
-): Runtime {
   signalNames: () => readonly EndSignal[] = () => END_SIGNALS,
+): Runtime {
   const fs = process.getBuiltinModule("node:fs") as NodeFs;
   const platform = platformOf(process.platform);
   const { sync, pooled } = nodePrimitives(fs);
@@ -109,7 +110,10 @@ export function nodeLike(
     platform,
     sync,
     pooled,
-    signals: signalsOf(process),
+    signals: signalsOf(process, signalNames),
+    locks: platform === "windows"
+      ? undefined
+      : helperLocks(sync, () => process.getBuiltinModule("node:child_process") as NodeChildProcess),
     env: (name) => process.env[name],
     pid: () => process.pid,
     mayRead: () => true,

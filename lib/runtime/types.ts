@@ -139,6 +139,14 @@ export interface Signals {
   raise(name: EndSignal): void;
 }
 
+/** Locks that exclude other programs. A lock belongs to a handle of its own: closing that is what releases it. */
+export interface Locks {
+  /** Takes the lock if nobody has one that excludes it. */
+  tryAcquire(path: string, shared: boolean): Promise<Handle | undefined>;
+  /** Waits for the lock without blocking a thread; undefined where the runtime can only try. */
+  acquire: ((path: string, shared: boolean, signal: AbortSignal) => Promise<Handle>) | undefined;
+}
+
 /** A runtime: its primitives and its process. */
 export interface Runtime {
   readonly name: "deno" | "bun" | "node";
@@ -148,6 +156,8 @@ export interface Runtime {
   /** The primitives, on the thread pool. */
   readonly pooled: Pooled<Primitives>;
   readonly signals: Signals | undefined;
+  /** Undefined where the platform has no such locks. */
+  readonly locks: Locks | undefined;
   /** Environment variables; undefined where unset or not permitted, never a prompt. */
   env(name: string): string | undefined;
   pid(): number;

@@ -1,0 +1,219 @@
+/**
+ * Taking over what somebody else created: ownership that travels between processes.
+ *
+ * @module
+ */
+import { TemporaryDirectory } from "./directory.ts";
+import { failure, invalid, outOfRange, TempfileError } from "./errors.ts";
+import { TemporaryFile } from "./file/file.ts";
+import { NamedTemporaryFile } from "./file/named.ts";
+import { OpenFile } from "./file/open_file.ts";
+import { openSame } from "./file/open_same.ts";
+import { OwnedName } from "./file/owned.ts";
+import { DiskStorage } from "./file/storage.ts";
+import { sameFile } from "./identity.ts";
+import { asyncIo, type Io, syncIo } from "./io.ts";
+import { type Op, runAsync, runSync } from "./op.ts";
+import {
+  checkOptions,
+  checkPath,
+  type ContentOptions,
+  type DirectoryOptions,
+  type NamedFileOptions,
+} from "./options.ts";
+import { OwnedTree } from "./owned_tree.ts";
+import { baseName, contains, joinPath, parentOf, withoutTrailingSeparators } from "./path.ts";
+import { type Handle, runtime, type Status } from "./runtime/mod.ts";
+import { tmpdir } from "./tmpdir.ts";
+
+/** Options of {@linkcode adoptFile}. */
+export interface AdoptFileOptions
+  extends ContentOptions, Pick<NamedFileOptions, "deleteOnClose" | "signal"> {}
+
+/** Options of {@linkcode adoptDirectory}. */
+export interface AdoptDirectoryOptions extends Pick<DirectoryOptions, "ignoreCleanupErrors" | "signal"> {}
+
+/**
+ * Takes over a file that somebody else created, to read and write it and then remove it.
+ *
+ * @param path A regular file that belongs to this user; no link.
+ * @returns The open file, which is removed as if {@linkcode namedTemporaryFile} had made it.
+ * @throws {TempfileError} `ENOENT`, `EISDIR`, `ELOOP` for a link, `EPERM` if it belongs to somebody else.
+ *
+ * @example Finish another process's job
+ * ```ts
+ * import { adoptFile, mkstempSync } from "mayfly";
+ * import { closeSync } from "node:fs";
+ *
+ * const { path, fd } = mkstempSync(); // what another process would do
+ * closeSync(fd);
+ * await using file = await adoptFile(path);
+ * console.log(await file.size()); // 0
+ * ```
+ */
+export function adoptFile(path: string | URL, options?: AdoptFileOptions): Promise<NamedTemporaryFile> {
+  return runAsync(takeFile(asyncIo(), path, options));
+}
+
+/** As {@linkcode adoptFile}, blocking. */
+export function adoptFileSync(path: string | URL, options?: AdoptFileOptions): NamedTemporaryFile {
+  return runSync(takeFile(syncIo(), path, options));
+}
+
+function* takeFile(
+  io: Io,
+  given: string | URL,
+  options: AdoptFileOptions | undefined,
+): Op<NamedTemporaryFile> {
+  const checked = checkOptions("adopted", options);
+  checked.signal?.throwIfAborted();
+  const { path, status } = yield* look(io, given, "file");
+  const handle = yield* openSame(io, path, status);
+  const file = new OpenFile(new DiskStorage(handle, path), checked, 0);
+  file.owned = new OwnedName();
+  file.owned.path = path;
+  file.path = path;
+  // The path comes from the caller, so it is known.
+  file.pathSeen = true;
+  return new NamedTemporaryFile(file);
+}
+
+/**
+ * Takes over a directory that somebody else created, to remove it with everything in it.
+ *
+ * @param path A directory that belongs to this user; no link, and nothing whose removal would be a disaster: not a root,
+ *   not a mount point, nothing that has the home directory, the current one or the one for temporary files in it.
+ * @throws {TempfileError} `ENOENT`, `ENOTDIR`, `ELOOP` for a link, `EPERM` if it belongs to somebody else.
+ * @throws {TypeError} `ERR_INVALID_OPTION` for a directory that is refused.
+ */
+export function adoptDirectory(
+  path: string | URL,
+  options?: AdoptDirectoryOptions,
+): Promise<TemporaryDirectory> {
+  return runAsync(takeDirectory(asyncIo(), path, options));
+}
+
+/** As {@linkcode adoptDirectory}, blocking. */
+export function adoptDirectorySync(path: string | URL, options?: AdoptDirectoryOptions): TemporaryDirectory {
+  return runSync(takeDirectory(syncIo(), path, options));
+}
+
+function* takeDirectory(
+  io: Io,
+  given: string | URL,
+  options: AdoptDirectoryOptions | undefined,
+): Op<TemporaryDirectory> {
+  const checked = checkOptions("adopted", options);
+  checked.signal?.throwIfAborted();
+  const { path, status } = yield* look(io, given, "directory");
+  yield* refusePrecious(io, path, status);
+  const tree = new OwnedTree(true);
+  tree.path = path;
+  tree.identity = status;
+  tree.pathSeen = true;
+  return new TemporaryDirectory(tree, checked.ignoreCleanupErrors);
+}
+
+/** How the system names what was found in place of what was wanted. */
+const MISMATCH = { link: "ELOOP", directory: "EISDIR", file: "ENOTDIR", other: "EINVAL" } as const;
+
+/** The canonical path of what is to be adopted, itself not followed, and what it is. */
+function* look(
+  io: Io,
+  given: string | URL,
+  wanted: "file" | "directory",
+): Op<{ path: string; status: Status }> {
+  const asked = withoutTrailingSeparators(checkPath(given, "path"));
+  let path: string, status: Status;
+  try {
+    path = yield* canonical(io, asked);
+    status = yield io.status(path);
+  } catch (error) {
+    throw failure(`adopt "${asked}"`, error, asked);
+  }
+  if (status.kind !== wanted) {
+    throw refusal(path, MISMATCH[status.kind], `it is no ${wanted} but a ${status.kind}`);
+  }
+  const uid = runtime.uid();
+  if (uid !== undefined && status.uid !== uid) throw refusal(path, "EPERM", "it belongs to somebody else");
+  return { path, status };
+}
+
+function refusal(path: string, code: string, why: string): TempfileError {
+  return new TempfileError(`Cannot adopt "${path}": ${why} (${code})`, { code, path });
+}
+
+function* canonical(io: Io, path: string): Op<string> {
+  const name = baseName(path);
+  if (name === "" || name === "." || name === "..") return yield io.realPath(path);
+  return joinPath(yield io.realPath(parentOf(path)), name);
+}
+
+/** Anybody may write into it: what is in there belongs to others too. */
+const SHARED = 0o002;
+
+/**
+ * Refuses what nobody means to have removed. A program that runs as root owns `/tmp` and `/usr`, so ownership says
+ * nothing there.
+ */
+function* refusePrecious(io: Io, path: string, status: Status): Op<void> {
+  const above = parentOf(path);
+  const parent: Status = yield io.status(above);
+  if (parentOf(above) === above || parent.device !== status.device || sameFile(parent, status)) {
+    throw invalid("path", "no root of a file system, nor a directory in one", path);
+  }
+  if (runtime.platform !== "windows" && (status.mode & SHARED) !== 0) {
+    throw invalid("path", "no directory that others may write to", path);
+  }
+  const precious = { current: ".", home: runtime.home(), temporary: tmpdir() };
+  for (const [name, place] of Object.entries(precious)) {
+    const known = place === undefined ? undefined : yield* canonicalIfKnown(io, place);
+    if (known !== undefined && contains(path, known)) {
+      throw invalid("path", `no directory that has the ${name} directory in it`, path);
+    }
+  }
+}
+
+function* canonicalIfKnown(io: Io, path: string): Op<string | undefined> {
+  try {
+    return yield io.realPath(path);
+  } catch {
+    // Not there or not permitted: then nothing of it can be lost either.
+    return undefined;
+  }
+}
+
+/**
+ * Takes over an open descriptor that another process handed on, such as a file of {@linkcode temporaryFile} in the `stdio`
+ * of a child. The handle has a cursor of its own, at the start; closing it closes the descriptor.
+ *
+ * @param fd The number, of a regular file open for reading and writing.
+ * @throws {TempfileError} `EBADF` if nothing is open there, `EINVAL` for a pipe, a terminal or a directory.
+ *
+ * @example In the child process
+ * ```ts ignore
+ * import { fromDescriptor } from "mayfly";
+ *
+ * using file = fromDescriptor(3);
+ * console.log(file.textSync());
+ * ```
+ */
+export function fromDescriptor(fd: number, options?: ContentOptions): TemporaryFile {
+  if (typeof fd !== "number") throw invalid("fd", "a descriptor number", fd);
+  if (!Number.isInteger(fd) || fd < 0 || fd > 0x7fffffff) throw outOfRange("fd", "a descriptor number", fd);
+  const checked = checkOptions("adopted", options);
+  return new TemporaryFile(new OpenFile(new DiskStorage(handleOf(fd)), checked, 0));
+}
+
+function handleOf(fd: number): Handle {
+  let kind: Status["kind"];
+  let handle: Handle;
+  try {
+    handle = runtime.fromDescriptor(fd);
+    kind = runtime.sync.statusOf(handle).kind;
+  } catch (error) {
+    throw failure(`use descriptor ${fd}`, error);
+  }
+  if (kind === "file") return handle;
+  throw new TempfileError(`Cannot use descriptor ${fd}: it is no regular file (EINVAL)`, { code: "EINVAL" });
+}

@@ -1,0 +1,224 @@
+/**
+ * Locks on an open file.
+ *
+ * @module
+ */
+import { codeOf, failure, invalid, outOfRange, TempfileError } from "../errors.ts";
+import { sameFile } from "../identity.ts";
+import { checkBoolean, checkSignal } from "../options.ts";
+import { type Handle, type Locks, runtime } from "../runtime/mod.ts";
+import type { OpenFile } from "./open_file.ts";
+
+/** Options of {@linkcode TemporaryFile.lock}. */
+export interface LockOptions {
+  /**
+   * `true`: others may have the lock too, if they also share it.
+   *
+   * @default {false}
+   */
+  shared?: boolean;
+  /** Milliseconds to wait, after which it fails with `ETIMEDOUT`; for ever without it. */
+  timeout?: number;
+  /** Ends the waiting. */
+  signal?: AbortSignal;
+}
+
+/**
+ * A lock that is held. Released by {@linkcode FileLock.release}, by the end of the scope, by closing the file, and by the
+ * end of the process.
+ */
+export class FileLock implements AsyncDisposable, Disposable {
+  /** Whether others may share it. */
+  readonly shared: boolean;
+  #release: (() => void) | undefined;
+
+  /** Not for use: call {@linkcode TemporaryFile.lock}. */
+  constructor(shared: boolean, release: () => void) {
+    this.shared = shared;
+    this.#release = release;
+  }
+
+  /** Whether it was released. */
+  get released(): boolean {
+    return this.#release === undefined;
+  }
+
+  /** Gives the lock back. Doing so again does nothing. */
+  release(): void {
+    this.#release?.();
+    this.#release = undefined;
+  }
+
+  /** Gives the lock back. */
+  [Symbol.dispose](): void {
+    this.release();
+  }
+
+  /** Gives the lock back. */
+  [Symbol.asyncDispose](): Promise<void> {
+    this.release();
+    return Promise.resolve();
+  }
+}
+
+/** Checked options. */
+interface Wanted {
+  shared: boolean;
+  timeout: number;
+  signal: AbortSignal | undefined;
+}
+
+function check(options: LockOptions | undefined): Wanted {
+  if (options !== undefined && (typeof options !== "object" || options === null)) {
+    throw invalid("options", "an object", options);
+  }
+  const { shared = false, timeout = Infinity, signal } = options ?? {};
+  if (typeof timeout !== "number") throw invalid("timeout", "a number of milliseconds", timeout);
+  if (!(timeout >= 0)) throw outOfRange("timeout", "0 or more milliseconds", timeout);
+  return {
+    shared: checkBoolean(shared, "shared"),
+    timeout,
+    signal: signal === undefined ? undefined : checkSignal(signal, "signal"),
+  };
+}
+
+/** Waits until the lock is ours. */
+export async function lock(file: OpenFile, options: LockOptions | undefined): Promise<FileLock> {
+  const wanted = check(options);
+  const limit = new Limit(file, wanted);
+  try {
+    return await take(
+      file,
+      wanted.shared,
+      (locks, path) => wait(locks, path, wanted.shared, limit.signal),
+    ) as FileLock;
+  } finally {
+    limit.end();
+  }
+}
+
+/** Takes the lock if nobody has one that excludes it. */
+export function tryLock(file: OpenFile, options: LockOptions | undefined): Promise<FileLock | null> {
+  const { shared } = check(options);
+  return take(file, shared, (locks, path) => locks.tryAcquire(path, shared));
+}
+
+async function take(
+  file: OpenFile,
+  shared: boolean,
+  acquire: (locks: Locks, path: string) => Promise<Handle | undefined>,
+): Promise<FileLock | null> {
+  file.require("lock");
+  const { locks } = runtime;
+  if (locks === undefined) throw unsupported(file.path);
+  // A spool has nothing to lock before it is on disk; a file with a name needs no descriptor for it.
+  const path = file.path ?? runtime.anchor(await file.async((io) => file.descriptor(io)));
+  if (path === undefined) throw unsupported(file.path);
+  try {
+    const handle = await acquire(locks, path);
+    return handle === undefined ? null : await settle(file, shared, handle);
+  } catch (error) {
+    throw codeOf(error) === "ERR_UNSUPPORTED"
+      ? unsupported(path, error)
+      : failure(`lock "${path}"`, error, path);
+  }
+}
+
+/** Makes sure that what was locked is the file, and that it is still open. */
+async function settle(file: OpenFile, shared: boolean, handle: Handle): Promise<FileLock> {
+  const close = (): void => runtime.sync.close(handle);
+  try {
+    const ours = await file.async((io) => file.status(io));
+    if (!sameFile(runtime.sync.statusOf(handle), ours)) {
+      throw new TempfileError(`Cannot lock "${file.path}": another file has taken its place`, {
+        code: "ERR_REPLACED",
+        path: file.path,
+      });
+    }
+  } catch (error) {
+    close();
+    throw error;
+  }
+  const held = new FileLock(shared, () => {
+    file.onClose.delete(end);
+    close();
+  });
+  const end = (): void => held.release();
+  file.onClose.add(end);
+  return held;
+}
+
+function unsupported(path: string | undefined, cause?: unknown): TempfileError {
+  return new TempfileError("Cannot lock the file: this platform or runtime offers no locks for it", {
+    code: "ERR_UNSUPPORTED",
+    path,
+    cause,
+  });
+}
+
+/** Milliseconds between tries where the kernel cannot be asked to wait: short at first, then cheap. */
+const FIRST_PAUSE = 1;
+const LONGEST_PAUSE = 25;
+
+async function wait(locks: Locks, path: string, shared: boolean, signal: AbortSignal): Promise<Handle> {
+  signal.throwIfAborted();
+  if (locks.acquire !== undefined) return await locks.acquire(path, shared, signal);
+  for (let pause = FIRST_PAUSE;; pause = Math.min(pause * 2, LONGEST_PAUSE)) {
+    const handle = await locks.tryAcquire(path, shared);
+    if (handle !== undefined) return handle;
+    await sleep(pause, signal);
+  }
+}
+
+function sleep(milliseconds: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const abort = (): void => {
+      clearTimeout(timer);
+      reject(signal.reason);
+    };
+    const timer = setTimeout(() => {
+      signal.removeEventListener("abort", abort);
+      resolve();
+    }, milliseconds);
+    signal.addEventListener("abort", abort);
+    if (signal.aborted) abort();
+  });
+}
+
+declare function setTimeout(call: () => void, milliseconds: number): number;
+declare function clearTimeout(timer: number): void;
+
+/** Ends a waiting: by time, by the caller's signal, or because the file is closed. */
+class Limit {
+  readonly #controller = new AbortController();
+  readonly #undo: (() => void)[] = [];
+
+  constructor(file: OpenFile, { timeout, signal }: Wanted) {
+    const abort = (reason: unknown): void => this.#controller.abort(reason);
+    if (timeout !== Infinity) {
+      const message = `Cannot lock ${file.which()}: others had it for ${timeout} milliseconds (ETIMEDOUT)`;
+      const timer = setTimeout(
+        () => abort(new TempfileError(message, { code: "ETIMEDOUT", path: file.path })),
+        timeout,
+      );
+      this.#undo.push(() => clearTimeout(timer));
+    }
+    if (signal !== undefined) {
+      const forward = (): void => abort(signal.reason);
+      if (signal.aborted) forward();
+      signal.addEventListener("abort", forward);
+      this.#undo.push(() => signal.removeEventListener("abort", forward));
+    }
+    const closed = (): void => abort(file.closedError("lock"));
+    file.onClose.add(closed);
+    this.#undo.push(() => file.onClose.delete(closed));
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  end(): void {
+    for (const undo of this.#undo) undo();
+  }
+}

@@ -1,0 +1,76 @@
+/**
+ * What can be written chunk by chunk.
+ *
+ * @module
+ */
+import { invalid } from "../errors.ts";
+import type { Data } from "./data.ts";
+
+/** What {@linkcode TemporaryFile.write} takes beside text and bytes. Streams and iterables are of text or bytes. */
+export type Source =
+  | Blob
+  | Response
+  | ReadableStream<Uint8Array>
+  | Iterable<Data>
+  | AsyncIterable<Data>;
+
+/** Chunks, one after the other. */
+export interface Chunks {
+  next(): Promise<IteratorResult<unknown, unknown>>;
+  /** Says that no more will be taken, and why. Never throws: there is a better error to report. */
+  cancel(reason: unknown): Promise<void>;
+}
+
+/** The chunks of a source, told by its shape: streams of another realm or a polyfill are as good. */
+export function chunksOf(source: unknown): Chunks {
+  if (typeof source !== "object" || source === null) throw unwritable(source);
+  const shape = source as { [name: PropertyKey]: unknown };
+  if (typeof shape.getReader === "function") return ofStream(source as ReadableStream<Uint8Array>);
+  if ("bodyUsed" in shape && "body" in shape) return ofResponse(source as Response);
+  if (typeof shape.stream === "function" && typeof shape.size === "number") {
+    return ofStream((source as Blob).stream());
+  }
+  if (typeof shape[Symbol.asyncIterator] === "function") {
+    return ofIterator((source as AsyncIterable<Data>)[Symbol.asyncIterator]());
+  }
+  if (typeof shape[Symbol.iterator] === "function") {
+    return ofIterator((source as Iterable<Data>)[Symbol.iterator]());
+  }
+  throw unwritable(source);
+}
+
+function unwritable(source: unknown): TypeError {
+  return invalid(
+    "data",
+    "a string, bytes, a Blob, a Response, a ReadableStream or an iterable of such chunks",
+    source,
+  );
+}
+
+function ofResponse(response: Response): Chunks {
+  if (response.bodyUsed) throw invalid("data", "a Response whose body was not read yet", response);
+  return response.body === null ? ofIterator([][Symbol.iterator]()) : ofStream(response.body);
+}
+
+function ofStream(stream: ReadableStream<Uint8Array>): Chunks {
+  const reader = stream.getReader();
+  return {
+    next: () => reader.read() as Promise<IteratorResult<unknown, unknown>>,
+    cancel: (reason) => quietly(() => reader.cancel(reason)),
+  };
+}
+
+function ofIterator(iterator: Iterator<Data> | AsyncIterator<Data>): Chunks {
+  return {
+    next: async () => await iterator.next(),
+    cancel: () => quietly(() => iterator.return?.()),
+  };
+}
+
+async function quietly(call: () => unknown): Promise<void> {
+  try {
+    await call();
+  } catch {
+    // See `cancel`.
+  }
+}

@@ -1,0 +1,40 @@
+/**
+ * Web streams over a file.
+ *
+ * @module
+ */
+import type { Data } from "./data.ts";
+
+/** Bytes of a chunk: from here on, larger ones are no faster. */
+export const CHUNK: number = 256 * 1024;
+
+/** Reads from an offset; the part of a file that streams need. */
+export type ReadAt = (into: Uint8Array, at: number) => Promise<number>;
+
+/** A byte stream of what follows `start`. It has a position of its own, and ends where the file ends when it gets there. */
+export function readableFrom(read: ReadAt, start: number): ReadableStream<Uint8Array<ArrayBuffer>> {
+  let position = start;
+  const pull = async (controller: ReadableByteStreamController): Promise<void> => {
+    const request = controller.byobRequest;
+    const view = request?.view as Uint8Array | null | undefined;
+    const into = view ?? new Uint8Array(CHUNK);
+    const count = await read(into, position);
+    position += count;
+    if (count === 0) controller.close();
+    if (request) request.respond(count);
+    else if (count > 0) controller.enqueue(into.subarray(0, count) as Uint8Array<ArrayBuffer>);
+  };
+  // Nothing is read before somebody asks, so what is written meanwhile is seen.
+  return new ReadableStream({ type: "bytes", pull }, { highWaterMark: 0 });
+}
+
+/** A stream that writes each chunk before it takes the next, which is all the backpressure there is to exert. */
+export function writableTo(
+  write: (chunk: Data) => Promise<unknown>,
+  flush: () => Promise<void>,
+): WritableStream<Data> {
+  return new WritableStream({
+    write: async (chunk) => void await write(chunk),
+    close: flush,
+  });
+}
