@@ -26,6 +26,8 @@ export interface ChildOptions {
   uid?: number;
   /** Flags for the runtime, in place of those that permit everything. */
   flags?: string[];
+  /** `true`: without the library, which the code imports from `moduleUrl` when it wants it; there is no `m`. */
+  bare?: boolean;
   /** A program to run it under, such as `["strace", "-f"]`. */
   under?: string[];
   /** Milliseconds until it is killed. */
@@ -61,8 +63,9 @@ const say = (value) => process.stdout.write("\\u0001" + JSON.stringify(value ?? 
 `;
 
 /** Deno has `process` as a global, but says so without Node's layer only in a module that asks. */
-const IMPORTS = `import process from "node:process"; import fs from "node:fs"; import path from "node:path";
-import * as m from ${JSON.stringify(moduleUrl)};`;
+const IMPORTS = `import process from "node:process"; import fs from "node:fs"; import path from "node:path";`;
+const LIBRARY = `import * as m from ${JSON.stringify(moduleUrl)};`;
+const BARE = `const moduleUrl = ${JSON.stringify(moduleUrl)};`;
 
 /**
  * Starts a child that runs `code`: plain JavaScript (no types, no \`using\`) at the top of a module, with \`m\` (the library),
@@ -71,7 +74,7 @@ import * as m from ${JSON.stringify(moduleUrl)};`;
 export function startChild(code: string, options: ChildOptions = {}): { child: ChildProcess; result: Promise<ChildResult> } {
   const place = scratch();
   const script = join(place.path, "child.mjs");
-  writeFileSync(script, `${IMPORTS}${PRELUDE}${code}`);
+  writeFileSync(script, `${IMPORTS}${options.bare ? BARE : LIBRARY}${PRELUDE}${code}`);
   const command = [...wrappers(options), ...runtimeCommand(script, options.flags), ...options.args ?? []];
   const env = { ...process.env, DENO_NO_UPDATE_CHECK: "1", NO_COLOR: "1", ...options.env };
   const child = spawn(command[0], command.slice(1), { cwd: options.cwd, env, stdio: ["pipe", "pipe", "pipe"] });
