@@ -58,10 +58,16 @@ export class OwnedTree implements Entry, Leakable {
   discard(): void {
     if (!this.#ours || this.removed) return;
     try {
-      runSync(this.remove(syncIo()));
+      if (this.identity === undefined) this.#discardUnidentified();
+      else runSync(this.remove(syncIo()));
     } catch {
       // The process is ending; what is left is for the next one to sweep.
     }
+  }
+
+  /** Between its creation and the look at what it is, there is nothing in it. Anything else at its path is not ours. */
+  #discardUnidentified(): void {
+    if (this.path !== undefined) runtime.sync.removeDirectory(this.path);
   }
 
   reclaim(): string | undefined {
