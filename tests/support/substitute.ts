@@ -1,0 +1,73 @@
+/**
+ * A runtime that tells what the library does with it, and fails or lies where a test wants it to. Only for the source:
+ * the built package has a runtime of its own.
+ *
+ * @module
+ */
+import { type Primitives, type Runtime, runtime, substituteRuntime } from "../../lib/runtime/mod.ts";
+
+/** One call of a primitive. */
+export interface Call {
+  name: keyof Primitives;
+  args: unknown[];
+}
+
+type Real = (...args: unknown[]) => unknown;
+
+/** Stands for a primitive, on both faces: gets the real call and the arguments. */
+export type Stand = (real: Real, ...args: never[]) => unknown;
+
+/** What differs from the real runtime. */
+export interface Changes {
+  primitives?: { [name in keyof Primitives]?: Stand };
+  runtime?: Partial<Omit<Runtime, "sync" | "pooled">>;
+}
+
+/** The substitute, until the end of the scope. */
+export interface Substitute extends Disposable {
+  /** All calls of primitives, in order. */
+  calls: Call[];
+  /** The arguments of the calls of one primitive. */
+  of(name: keyof Primitives): unknown[][];
+}
+
+/** Puts a runtime in place that records its calls. */
+export function substitute({ primitives = {}, runtime: other = {} }: Changes = {}): Substitute {
+  const calls: Call[] = [];
+  const face = <F extends object>(real: F, wrap: (call: () => unknown) => unknown): F =>
+    Object.fromEntries(
+      Object.entries(real).map(([name, call]) => [name, (...args: unknown[]) => {
+        calls.push({ name: name as keyof Primitives, args });
+        const stand = primitives[name as keyof Primitives] as Stand | undefined;
+        return wrap(() => stand === undefined ? call(...args) : stand(call, ...args as never[]));
+      }]),
+    ) as F;
+  const undo = substituteRuntime({
+    ...runtime,
+    ...other,
+    sync: face(runtime.sync, (call) => call()),
+    pooled: face(runtime.pooled, (call) => new Promise((resolve) => resolve(call()))),
+  });
+  return {
+    calls,
+    of: (name) => calls.filter((call) => call.name === name).map(({ args }) => args),
+    [Symbol.dispose]: undo,
+  };
+}
+
+/** An error as a system call gives it. */
+export function systemError(code: string): Error {
+  return Object.assign(new Error(`${code}: injected`), { code });
+}
+
+/** A source of bytes that always draws the same. */
+export const constantBytes = (byte: number) => (bytes: Uint8Array): void => void bytes.fill(byte);
+
+/** A source whose pools are each filled with one of the bytes given, and after them with random ones. */
+export function bytesInTurn(...fillings: number[]): (bytes: Uint8Array) => void {
+  return (bytes) => {
+    const filling = fillings.shift();
+    if (filling === undefined) crypto.getRandomValues(bytes);
+    else bytes.fill(filling);
+  };
+}
