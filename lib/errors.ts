@@ -65,7 +65,7 @@ export class TempfileError extends Error {
 }
 
 /** The error classes of Deno that carry no code of their own. */
-const CODE_OF_CLASS: { [name: string]: string } = {
+const CODE_OF_CLASS: ReadonlyMap<string | undefined, string> = new Map(Object.entries({
   NotCapable: "ERR_ACCESS_DENIED",
   PermissionDenied: "EACCES",
   NotFound: "ENOENT",
@@ -78,15 +78,15 @@ const CODE_OF_CLASS: { [name: string]: string } = {
   IsADirectory: "EISDIR",
   NotADirectory: "ENOTDIR",
   NotSupported: "ENOTSUP",
-};
+}));
 
 /** The code of an error of any runtime; `"UNKNOWN"` if it has none. */
 export function codeOf(error: unknown): string {
   const { code, name } = (error ?? {}) as { code?: unknown; name?: string };
-  return typeof code === "string" ? code : CODE_OF_CLASS[name ?? ""] ?? "UNKNOWN";
+  return typeof code === "string" ? code : CODE_OF_CLASS.get(name) ?? "UNKNOWN";
 }
 
-const PHRASES: { [code: string]: string } = {
+const PHRASES: ReadonlyMap<string, string> = new Map(Object.entries({
   EACCES: "permission denied",
   EBUSY: "in use",
   EDQUOT: "disk quota exceeded",
@@ -105,7 +105,7 @@ const PHRASES: { [code: string]: string } = {
   EPERM: "operation not permitted",
   EROFS: "read-only file system",
   EXDEV: "on another device",
-};
+}));
 
 /**
  * Wraps a system error. The action completes "Cannot …".
@@ -119,7 +119,7 @@ export function failure(action: string, error: unknown, path?: string): unknown 
   const code = codeOf(error);
   if (code === "UNKNOWN") return error;
   const { message, syscall } = error as { message?: string; syscall?: string };
-  const phrase = PHRASES[code] ?? message ?? "failed";
+  const phrase = PHRASES.get(code) ?? message ?? "failed";
   return new TempfileError(`Cannot ${action}: ${phrase} (${code})`, { code, path, syscall, cause: error });
 }
 

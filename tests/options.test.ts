@@ -220,7 +220,7 @@ test("T2 C19 the built creators refuse traversal too, a backslash on every platf
   assert.deepEqual(readdirSync(place.path, { recursive: true }), ["inner"]);
 });
 
-test("T3 what a message shows of a refused value never runs its code", async () => {
+test("T3 what a message shows of a refused value never runs its code", () => {
   const trap = (): never => {
     throw new Error("ran");
   };

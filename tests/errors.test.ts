@@ -1,0 +1,249 @@
+import assert from "node:assert/strict";
+import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import * as m from "#mod";
+import * as source from "../mod.ts";
+import { codeOf, failure, invalid, show } from "../lib/errors.ts";
+import { runChild } from "./support/child.ts";
+import { creatorsOf } from "./support/creators.ts";
+import { scratch } from "./support/scratch.ts";
+import { substitute, systemError } from "./support/substitute.ts";
+
+const windows = process.platform === "win32" && "Windows has no permission bits";
+const notRoot = (process.platform !== "linux" || process.getuid?.() !== 0) && "needs root on Linux";
+
+/** All creators fail with this, and nothing is left in any of the directories. */
+async function allFail(dir: string, expected: object): Promise<void> {
+  for (const [of, { make }] of creatorsOf(m)) {
+    await assert.rejects(async () => await make(m, { dir }), (error: m.TempfileError) => {
+      assert.ok(error instanceof m.TempfileError, of);
+      assert.ok(error.cause instanceof Error, of);
+      assert.ok(
+        error.message.startsWith("Cannot ") && error.message.includes(dir) &&
+          error.message.endsWith(`(${error.code})`),
+        error.message,
+      );
+      const { name, code, path } = error;
+      assert.deepEqual({ name, code, path }, { name: "TempfileError", ...expected }, of);
+      return true;
+    });
+  }
+}
+
+test("C49 C52 a directory that does not exist is ENOENT with the directory as path, the same on every runtime", async () => {
+  using place = scratch();
+  const missing = join(place.path, "missing");
+  await allFail(missing, { code: "ENOENT", path: missing });
+  await allFail(join(missing, "deeper"), { code: "ENOENT", path: join(missing, "deeper") });
+  assert.deepEqual(place.list(), []);
+});
+
+test("C50 C52 a directory that is a file is ENOTDIR, and nothing is created", async () => {
+  using place = scratch();
+  const file = join(place.path, "file");
+  writeFileSync(file, "content");
+  await allFail(file, { code: "ENOTDIR", path: file });
+  await allFail(join(file, "below"), { code: "ENOTDIR", path: join(file, "below") });
+  assert.deepEqual(place.list(), ["file"]);
+});
+
+test("C52 a loop of links is ELOOP, and a link to nothing ENOENT", {
+  skip: process.platform === "win32" && "Windows answers otherwise",
+}, async () => {
+  using place = scratch();
+  const loop = join(place.path, "loop");
+  const dangling = join(place.path, "dangling");
+  symlinkSync(loop, loop);
+  symlinkSync(join(place.path, "nothing"), dangling);
+  await allFail(loop, { code: "ELOOP", path: loop });
+  await allFail(dangling, { code: "ENOENT", path: dangling });
+  assert.deepEqual(place.list(), ["dangling", "loop"]);
+});
+
+test("C52 a path that is too long is ENAMETOOLONG", {
+  skip: process.platform === "win32" && "Windows answers otherwise",
+}, async () => {
+  const dir = "/" + "x".repeat(300);
+  await allFail(dir, { code: "ENAMETOOLONG", path: dir });
+});
+
+const TRY_ALL = `
+const { creatorsOf } = await import(args[1]);
+for (const [of, { make }] of creatorsOf(m)) {
+  try { const made = await make(m, { dir: args[0] }); say({ of, made: true }); await made.remove(); }
+  catch (error) { say({ of, code: error.code, path: error.path, name: error.name }); }
+}`;
+
+const CREATORS = import.meta.resolve("./support/creators.ts");
+
+async function childFails(dir: string, code: string, options: object): Promise<void> {
+  const { said, stderr } = await runChild(TRY_ALL, { args: [dir, CREATORS], ...options });
+  assert.equal(said.length, creatorsOf(m).length, stderr);
+  for (const { of, ...rest } of said) assert.deepEqual(rest, { code, path: dir, name: "TempfileError" }, of);
+}
+
+test("C51 C52 a directory that may not be written to is EACCES at once, and stays as it is", {
+  skip: windows,
+}, async () => {
+  using place = scratch();
+  writeFileSync(join(place.path, "present"), "");
+  const dir = join(place.path, "locked");
+  mkdirSync(dir, { mode: 0o500 });
+  await childFails(dir, "EACCES", { powerless: true });
+  assert.deepEqual(place.list(), ["locked", "present"]);
+  // The control: root's power makes the same calls succeed, so it was the directory that refused.
+  if (process.getuid?.() === 0) {
+    const { said } = await runChild(TRY_ALL, { args: [dir, CREATORS] });
+    assert.ok(said.every(({ made }) => made));
+  }
+});
+
+/** Runs the child with a file system mounted on a directory, in a mount namespace that ends with it. */
+const mounted = (options: string, dir: string) => ({
+  under: ["unshare", "-m", "sh", "-c", `mount -t tmpfs -o ${options} none "$0" && exec "$@"`, dir],
+});
+
+test("C52 a read-only file system is EROFS", { skip: notRoot }, async () => {
+  using place = scratch();
+  await childFails(place.path, "EROFS", mounted("ro", place.path));
+});
+
+test("C52 a file system without room for another inode is ENOSPC", { skip: notRoot }, async () => {
+  using place = scratch();
+  await childFails(place.path, "ENOSPC", mounted("nr_inodes=1", place.path));
+});
+
+test("codeOf finds the POSIX code in the errors of every runtime", () => {
+  const named = (name: string) => Object.assign(new Error("x"), { name });
+  assert.equal(codeOf(systemError("EDQUOT")), "EDQUOT");
+  assert.equal(codeOf(Object.assign(named("PermissionDenied"), { code: "EPERM" })), "EPERM");
+  assert.deepEqual(
+    [
+      "NotCapable",
+      "PermissionDenied",
+      "NotFound",
+      "AlreadyExists",
+      "Busy",
+      "BadResource",
+      "Interrupted",
+      "WouldBlock",
+      "FilesystemLoop",
+      "IsADirectory",
+      "NotADirectory",
+      "NotSupported",
+    ]
+      .map((name) => codeOf(named(name))),
+    [
+      "ERR_ACCESS_DENIED",
+      "EACCES",
+      "ENOENT",
+      "EEXIST",
+      "EBUSY",
+      "EBADF",
+      "EINTR",
+      "EAGAIN",
+      "ELOOP",
+      "EISDIR",
+      "ENOTDIR",
+      "ENOTSUP",
+    ],
+  );
+  for (
+    const value of [
+      undefined,
+      null,
+      "x",
+      5,
+      {},
+      new Error("x"),
+      new DOMException("x", "AbortError"),
+      named("toString"),
+      named("constructor"),
+    ]
+  ) {
+    assert.equal(codeOf(value), "UNKNOWN");
+  }
+});
+
+test("failure wraps system errors and passes on what is no system error", () => {
+  const cause = Object.assign(systemError("EACCES"), { syscall: "open" });
+  const error = failure('create a temporary file in "/x"', cause, "/x") as m.TempfileError;
+  assert.ok(error instanceof source.TempfileError && error instanceof Error);
+  assert.equal(error.message, 'Cannot create a temporary file in "/x": permission denied (EACCES)');
+  assert.deepEqual(
+    {
+      code: error.code,
+      path: error.path,
+      syscall: error.syscall,
+      cause: error.cause,
+      leftovers: error.leftovers,
+      name: error.name,
+    },
+    { code: "EACCES", path: "/x", syscall: "open", cause, leftovers: [], name: "TempfileError" },
+  );
+  assert.equal(
+    (failure("do it", systemError("EODD")) as Error).message,
+    "Cannot do it: EODD: injected (EODD)",
+  );
+  const passed = [
+    error,
+    invalid("a", "b", 1),
+    new RangeError("x"),
+    new Error("a user's own"),
+    new DOMException("x", "AbortError"),
+    "thrown text",
+    undefined,
+  ];
+  for (const value of passed) assert.equal(failure("do it", value), value);
+});
+
+test("an error of the system without a code of its own keeps its class and is not dressed up", () => {
+  const odd = new Error("odd");
+  using place = scratch();
+  using _odd = substitute({
+    primitives: {
+      makeDirectory: () => {
+        throw odd;
+      },
+    },
+  });
+  assert.throws(() => source.mkdtempSync({ dir: place.path }), (error) => error === odd);
+});
+
+test("show says what a value is, in short", () => {
+  assert.deepEqual(
+    [
+      "a\nb",
+      "x".repeat(100),
+      5,
+      5n,
+      NaN,
+      -0,
+      true,
+      null,
+      undefined,
+      Symbol("s"),
+      [1],
+      {},
+      () => 1,
+      class A {},
+    ].map(show),
+    [
+      '"a\\nb"',
+      `"${"x".repeat(80)}…"`,
+      "5",
+      "5n",
+      "NaN",
+      "0",
+      "true",
+      "null",
+      "undefined",
+      "Symbol(s)",
+      "an array",
+      "an object",
+      "a function",
+      "a function",
+    ],
+  );
+});

@@ -1,0 +1,147 @@
+import assert from "node:assert/strict";
+import path from "node:path";
+import { test } from "node:test";
+import fc from "fast-check";
+import {
+  baseName,
+  componentsInside,
+  isAbsolute,
+  joinPath,
+  parentOf,
+  withoutTrailingSeparators,
+} from "../lib/path.ts";
+import { substitute } from "./support/substitute.ts";
+
+const on = (platform: "linux" | "windows") => substitute({ runtime: { platform } });
+
+test("joinPath puts one separator of the platform between directory and name, none after a root", () => {
+  {
+    using _posix = on("linux");
+    assert.equal(joinPath("/tmp", "a"), "/tmp/a");
+    assert.equal(joinPath("/", "a"), "/a");
+    assert.equal(joinPath("/a\\", "b"), "/a\\/b");
+  }
+  using _windows = on("windows");
+  assert.equal(joinPath("C:\\tmp", "a"), "C:\\tmp\\a");
+  assert.equal(joinPath("C:\\", "a"), "C:\\a");
+});
+
+test("baseName and parentOf take a path apart as the platform does", () => {
+  {
+    using _posix = on("linux");
+    for (
+      const [whole, parent, base] of [["/a/b", "/a", "b"], ["/a", "/", "a"], ["a", ".", "a"], [
+        "a\\b",
+        ".",
+        "a\\b",
+      ], ["/", "/", ""]]
+    ) {
+      assert.equal(parentOf(whole), parent, whole);
+      assert.equal(baseName(whole), base, whole);
+    }
+  }
+  using _windows = on("windows");
+  for (
+    const [whole, parent, base] of [
+      ["C:\\a\\b", "C:\\a", "b"],
+      ["C:\\a", "C:\\", "a"],
+      ["C:/a/b", "C:/a", "b"],
+      ["C:\\", "C:\\", ""],
+      ["a", ".", "a"],
+    ]
+  ) {
+    assert.equal(parentOf(whole), parent, whole);
+    assert.equal(baseName(whole), base, whole);
+  }
+});
+
+test("parentOf comes to rest at a root from anywhere, as node:path has it", () => {
+  const name = fc.string({ minLength: 1, maxLength: 5 }).filter((text) =>
+    !/[/\\\0:]/.test(text) && text !== "." && text !== ".."
+  );
+  fc.assert(fc.property(fc.array(name, { minLength: 1, maxLength: 6 }), (names) => {
+    {
+      using _posix = on("linux");
+      const whole = "/" + names.join("/");
+      assert.equal(parentOf(whole), path.posix.dirname(whole));
+      assert.equal(baseName(whole), path.posix.basename(whole));
+    }
+    using _windows = on("windows");
+    const whole = "C:\\" + names.join("\\");
+    assert.equal(parentOf(whole), path.win32.dirname(whole));
+  }));
+});
+
+test("withoutTrailingSeparators leaves roots alone and takes every separator at the end", () => {
+  {
+    using _posix = on("linux");
+    for (
+      const [given, wanted] of [["/a/", "/a"], ["/a///", "/a"], ["/", "/"], ["///", "///"], ["a\\", "a\\"], [
+        "a/b",
+        "a/b",
+      ]]
+    ) {
+      assert.equal(withoutTrailingSeparators(given), wanted, given);
+    }
+  }
+  using _windows = on("windows");
+  for (
+    const [given, wanted] of [["C:\\a\\", "C:\\a"], ["C:\\a/\\", "C:\\a"], ["C:\\", "C:\\"], ["\\", "\\"]]
+  ) {
+    assert.equal(withoutTrailingSeparators(given), wanted, given);
+  }
+});
+
+test("isAbsolute knows the roots of the platform", () => {
+  {
+    using _posix = on("linux");
+    assert.deepEqual(["/", "/a", "a", "", "C:\\a", "\\a", "./a"].map(isAbsolute), [
+      true,
+      true,
+      false,
+      false,
+      false,
+      false,
+      false,
+    ]);
+  }
+  using _windows = on("windows");
+  assert.deepEqual(
+    ["C:\\a", "c:/a", "\\a", "/a", "\\\\server\\share", "a", "C:a"].map(isAbsolute),
+    [true, true, true, true, true, false, false],
+  );
+});
+
+test("componentsInside never leads outside, on either kind of platform", () => {
+  {
+    using _posix = on("linux");
+    assert.deepEqual(componentsInside("a/./b//c"), ["a", "b", "c"]);
+    assert.deepEqual(componentsInside("a/../b"), ["b"]);
+    assert.deepEqual(componentsInside("..a/b.."), ["..a", "b.."]);
+    assert.deepEqual(componentsInside("a\\..\\..\\b"), ["a\\..\\..\\b"]);
+    for (const outside of ["..", "../a", "a/../..", "a/../../a", "./.."]) {
+      assert.equal(componentsInside(outside), undefined, outside);
+    }
+  }
+  using _windows = on("windows");
+  assert.deepEqual(componentsInside("a\\b/c"), ["a", "b", "c"]);
+  assert.deepEqual(componentsInside(".a\\b.c"), [".a", "b.c"]);
+  for (const outside of ["..\\a", "a\\..\\..", "a/..\\../b", ".. \\a", "...", ". .", "a\\.. .\\b", " "]) {
+    assert.equal(componentsInside(outside), undefined, outside);
+  }
+});
+
+test("componentsInside agrees with node:path about what is inside", () => {
+  const part = fc.constantFrom("a", "b", "..", ".", "", "...", "a b", "..a");
+  fc.assert(fc.property(fc.array(part, { maxLength: 8 }), (parts) => {
+    using _posix = on("linux");
+    const text = parts.join("/");
+    const inside = componentsInside(text);
+    const normal = path.posix.normalize(text).replace(/\/+$/, "");
+    // Stricter than the result alone: a path that leaves and comes back is outside too.
+    if (inside !== undefined) {
+      assert.equal(path.posix.join("/root", ...inside), path.posix.join("/root", text).replace(/\/+$/, ""));
+    } else assert.ok(text.split("/").includes(".."), normal);
+    if (normal === ".." || normal.startsWith("../")) assert.equal(inside, undefined);
+  }));
+});
