@@ -73,6 +73,7 @@ function* takeFile(
   file.owned = new OwnedName();
   file.owned.path = path;
   file.path = path;
+  file.movable = true;
   // The path comes from the caller, so it is known.
   file.pathSeen = true;
   return new NamedTemporaryFile(file);

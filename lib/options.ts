@@ -141,7 +141,8 @@ export interface Checked {
   ignoreCleanupErrors: boolean;
 }
 
-const DEFAULTS: Checked = Object.freeze({
+/** What holds where the caller says nothing. */
+export const DEFAULTS: Checked = Object.freeze({
   dir: undefined,
   minFree: 0,
   signal: undefined,
@@ -188,6 +189,7 @@ const FIELDS: { [name: string]: readonly (keyof Checked)[] } = {
   make: NAME,
   file: [...NAME, ...CONTENT],
   named: [...NAME, ...CONTENT, "delete", "deleteOnClose"],
+  content: CONTENT,
   adopted: [...CONTENT, "signal", "deleteOnClose", "ignoreCleanupErrors"],
   spooled: [...NAME, ...CONTENT, "maxMemory"],
   directory: [...NAME, "delete", "ignoreCleanupErrors"],

@@ -7,7 +7,9 @@ import { invalid, outOfRange } from "../errors.ts";
 import type { Io } from "../io.ts";
 import { watchLeak } from "../life/leaks.ts";
 import type { Op } from "../op.ts";
-import { checkSize } from "../options.ts";
+import { checkPath, checkSize } from "../options.ts";
+import { checkReplacing, type PersistOptions } from "../persist/options.ts";
+import { persistFile } from "../persist/persist_file.ts";
 import { runtime } from "../runtime/mod.ts";
 import { FileBlob } from "./blob.ts";
 import { type Data, requireBytes, toBytes, toTarget } from "./data.ts";
@@ -360,6 +362,38 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
   /** As {@linkcode TemporaryFile.sync}, blocking. */
   syncSync(): void {
     return this.#file.sync((io) => this.#file.synchronize(io));
+  }
+
+  /**
+   * Puts the file at `destination` in one step, and closes it. From then on nothing removes it.
+   *
+   * A file with a name is renamed; one without is linked or copied beside the destination first, and so is one on another
+   * file system. On failure the destination is untouched, and this file is open and whole: the call can be made again.
+   *
+   * @param destination The path, or a `file:` URL.
+   * @returns The absolute path without links.
+   * @throws {TempfileError} `ENOENT` if the directory is missing, `EISDIR` if a directory is there, `EEXIST` with
+   *   `overwrite: false`, `ENOSPC`, …
+   *
+   * @example A result that appears when it is ready
+   * ```ts
+   * import { temporaryDirectory, temporaryFile } from "mayfly";
+   *
+   * await using directory = await temporaryDirectory();
+   * await using file = await temporaryFile();
+   * await file.write("all of it");
+   * console.log(await file.persist(directory.join("result.txt")));
+   * ```
+   */
+  async persist(destination: string | URL, options?: PersistOptions): Promise<string> {
+    const path = checkPath(destination, "destination"), checked = checkReplacing(options, "keep");
+    return await this.#file.async((io) => persistFile(io, this.#file, path, checked));
+  }
+
+  /** As {@linkcode TemporaryFile.persist}, blocking. */
+  persistSync(destination: string | URL, options?: Omit<PersistOptions, "signal">): string {
+    const path = checkPath(destination, "destination"), checked = checkReplacing(options, "keep");
+    return this.#file.sync((io) => persistFile(io, this.#file, path, checked));
   }
 
   /**

@@ -145,6 +145,7 @@ export function* createNamed(io: Io, directory: string, options: Checked): Op<Na
   const file = new OpenFile(new DiskStorage(handle!, path), options, BUFFER_SIZE);
   file.owned = owned;
   file.path = path;
+  file.movable = true;
   return new NamedTemporaryFile(file);
 }
 

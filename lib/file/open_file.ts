@@ -27,6 +27,8 @@ export class OpenFile implements Leakable {
   owned: OwnedName | undefined;
   /** For messages. */
   path: string | undefined;
+  /** Whether `path` is a name that this handle may move elsewhere. */
+  movable = false;
   /** What else ends when the file is closed. */
   readonly onClose: Set<() => void> = new Set();
   /** Whether the caller may still use the path when the handle is gone. */

@@ -28,6 +28,10 @@ export class SpoolStorage implements Storage {
     return this.#memory !== undefined;
   }
 
+  get onDisk(): boolean {
+    return this.#disk !== undefined;
+  }
+
   take(data: Uint8Array, at: number): boolean {
     const memory = this.#memory;
     if (memory === undefined || Math.max(memory.size, at + data.byteLength) > this.#limit) return false;

@@ -34,7 +34,7 @@ export class SpooledTemporaryFile extends TemporaryFile {
 
   /** Whether it has moved to disk. */
   get rolled(): boolean {
-    return !this.#spool.inMemory;
+    return this.#spool.onDisk;
   }
 
   /** Moves it to disk now. */

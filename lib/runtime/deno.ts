@@ -6,6 +6,8 @@
  *
  * @module
  */
+import { linkByHelper } from "./link_descriptor.ts";
+import type { NodeChildProcess } from "./locks.ts";
 import { type NodeFs, nodePrimitives } from "./node_fs.ts";
 import { anchors, platformOf, sleep } from "./node_like.ts";
 import { END_SIGNALS, SIGNAL_NUMBERS } from "./signals.ts";
@@ -33,6 +35,7 @@ interface DenoFileInfo {
   ino: number | null;
   nlink: number | null;
   uid: number | null;
+  gid: number | null;
   birthtime: Date | null;
   mtime: Date | null;
 }
@@ -83,6 +86,8 @@ export interface DenoNamespace {
   rename(from: string, to: string): Promise<void>;
   linkSync(from: string, to: string): void;
   link(from: string, to: string): Promise<void>;
+  symlinkSync(target: string, path: string): void;
+  symlink(target: string, path: string): Promise<void>;
   realPathSync(path: string): string;
   realPath(path: string): Promise<string>;
   readLinkSync(path: string): string;
@@ -176,6 +181,7 @@ function toStatus(info: DenoFileInfo): Status {
     inode: info.ino ?? 0,
     links: info.nlink ?? 1,
     uid: info.uid ?? 0,
+    gid: info.gid ?? 0,
     birth: info.birthtime?.getTime() ?? 0,
     modified: info.mtime?.getTime() ?? 0,
   };
@@ -289,6 +295,10 @@ function changeMode(node: Primitives, handle: Handle, mode: number): void {
 /** Deno has names as text only; paths of bytes exist only below listings that it never gives. */
 const text = (path: Path): string => path as string;
 
+/** Deno removes whatever has the name. A separator at its end lets the system refuse what is not a directory. */
+const asDirectory = (deno: DenoNamespace, path: Path): string =>
+  deno.build.os === "windows" ? text(path) : `${text(path)}/`;
+
 function primitives(deno: DenoNamespace, node: () => Faces): Faces {
   const sync: Primitives = {
     ...throughNode(() => node().sync),
@@ -298,9 +308,10 @@ function primitives(deno: DenoNamespace, node: () => Faces): Faces {
     changeMode: (handle, mode) => changeMode(node().sync, handle, mode),
     makeDirectory: (path, mode) => deno.mkdirSync(path, { mode }),
     unlink: (path) => deno.removeSync(text(path)),
-    removeDirectory: (path) => deno.removeSync(text(path)),
+    removeDirectory: (path) => deno.removeSync(asDirectory(deno, path)),
     rename: (from, to) => deno.renameSync(text(from), text(to)),
     link: (from, to) => deno.linkSync(from, to),
+    symbolicLink: (target, path) => deno.symlinkSync(target, path),
     realPath: (path) => deno.realPathSync(path),
     readLink: (path) => deno.readLinkSync(path),
     status: (path) => toStatus(deno.lstatSync(text(path))),
@@ -326,9 +337,10 @@ function primitives(deno: DenoNamespace, node: () => Faces): Faces {
     changeMode: async (handle, mode) => await changeMode(node().sync, handle, mode),
     makeDirectory: (path, mode) => deno.mkdir(path, { mode }),
     unlink: (path) => deno.remove(text(path)),
-    removeDirectory: (path) => deno.remove(text(path)),
+    removeDirectory: (path) => deno.remove(asDirectory(deno, path)),
     rename: (from, to) => deno.rename(text(from), text(to)),
     link: (from, to) => deno.link(from, to),
+    symbolicLink: (target, path) => deno.symlink(target, path),
     realPath: (path) => deno.realPath(path),
     readLink: (path) => deno.readLink(path),
     status: (path) => deno.lstat(text(path)).then(toStatus),
@@ -452,12 +464,16 @@ export function denoRuntime(deno: DenoNamespace, scope: DenoScope): Runtime {
   const node = (): Faces => loaded ??= nodePrimitives(scope.process.getBuiltinModule("node:fs") as NodeFs);
   const platform = platformOf(deno.build.os === "windows" ? "win32" : deno.build.os);
   const windows = platform === "windows";
+  const childProcess = () => scope.process.getBuiltinModule("node:child_process") as NodeChildProcess;
   const env = (name: string): string | undefined =>
     granted(deno, "env", { variable: name }) ? deno.env.get(name) : undefined;
   return {
     name: "deno",
     platform,
     ...primitives(deno, node),
+    get linkDescriptor() {
+      return platform === "linux" && granted(deno, "run") ? linkByHelper(childProcess) : undefined;
+    },
     signals: signalsOf(deno, windows),
     locks: { tryAcquire: (path, shared) => tryLock(deno, path, shared), acquire: undefined },
     env,

@@ -15,6 +15,11 @@ interface Helper {
 /** The part of `node:child_process` in use. */
 export interface NodeChildProcess {
   spawn(command: string, args: string[], options: { stdio: unknown[] }): Helper;
+  spawnSync(
+    command: string,
+    args: string[],
+    options: { stdio: unknown[] },
+  ): { status: number | null; error?: Error };
 }
 
 /** What flock(1) ends with when somebody else has the lock. */

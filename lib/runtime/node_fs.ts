@@ -24,6 +24,7 @@ export interface NodeStats {
   mode: number;
   nlink: number;
   uid: number;
+  gid: number;
   size: number;
   birthtimeMs: number;
   mtimeMs: number;
@@ -66,6 +67,8 @@ export interface NodeFs {
   rename(from: Path, to: Path, done: Done): void;
   linkSync(from: string, to: string): void;
   link(from: string, to: string, done: Done): void;
+  symlinkSync(target: string, path: string): void;
+  symlink(target: string, path: string, done: Done): void;
   realpathSync: { native(path: string): string };
   realpath: { native(path: string, done: Done<string>): void };
   readlinkSync(path: string): string;
@@ -113,6 +116,7 @@ export function toStatus(stats: NodeStats): Status {
     inode: stats.ino,
     links: stats.nlink,
     uid: stats.uid,
+    gid: stats.gid,
     birth: stats.birthtimeMs,
     modified: stats.mtimeMs,
   };
@@ -202,6 +206,7 @@ export function nodePrimitives(fs: NodeFs): { sync: Primitives; pooled: Pooled<P
     removeDirectory: (path) => fs.rmdirSync(path),
     rename: (from, to) => fs.renameSync(from, to),
     link: (from, to) => fs.linkSync(from, to),
+    symbolicLink: (target, path) => fs.symlinkSync(target, path),
     realPath: (path) => fs.realpathSync.native(path),
     readLink: (path) => fs.readlinkSync(path),
     status: (path) => toStatus(fs.lstatSync(path)),
@@ -243,6 +248,7 @@ export function nodePrimitives(fs: NodeFs): { sync: Primitives; pooled: Pooled<P
     removeDirectory: (path) => promised((done) => fs.rmdir(path, done)),
     rename: (from, to) => promised((done) => fs.rename(from, to, done)),
     link: (from, to) => promised((done) => fs.link(from, to, done)),
+    symbolicLink: (target, path) => promised((done) => fs.symlink(target, path, done)),
     realPath: (path) => promised((done) => fs.realpath.native(path, done)),
     readLink: (path) => promised((done) => fs.readlink(path, done)),
     status: (path) => promised<NodeStats>((done) => fs.lstat(path, done)).then(toStatus),

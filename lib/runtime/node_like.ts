@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { linkByHelper } from "./link_descriptor.ts";
 import { helperLocks, type NodeChildProcess } from "./locks.ts";
 import { type NodeFs, nodePrimitives } from "./node_fs.ts";
 import { END_SIGNALS } from "./signals.ts";
@@ -105,15 +106,15 @@ export function nodeLike(
   const fs = process.getBuiltinModule("node:fs") as NodeFs;
   const platform = platformOf(process.platform);
   const { sync, pooled } = nodePrimitives(fs);
+  const childProcess = () => process.getBuiltinModule("node:child_process") as NodeChildProcess;
   return {
     ...own,
     platform,
     sync,
     pooled,
+    linkDescriptor: platform === "linux" ? linkByHelper(childProcess) : undefined,
     signals: signalsOf(process, signalNames),
-    locks: platform === "windows"
-      ? undefined
-      : helperLocks(sync, () => process.getBuiltinModule("node:child_process") as NodeChildProcess),
+    locks: platform === "windows" ? undefined : helperLocks(sync, childProcess),
     env: (name) => process.env[name],
     pid: () => process.pid,
     mayRead: () => true,

@@ -27,6 +27,8 @@ export interface Status {
   links: number;
   /** User id of the owner; 0 on Windows. */
   uid: number;
+  /** Group id; 0 on Windows. */
+  gid: number;
   /** Milliseconds since the epoch; 0 where the file system has none. Tells a reused inode number from the file that had it before. */
   birth: number;
   /** Milliseconds since the epoch. */
@@ -87,6 +89,8 @@ export interface Primitives {
   rename(from: Path, to: Path): void;
   /** Gives the file at `from` a second name that must not exist. */
   link(from: string, to: string): void;
+  /** Makes a link at `path` that says `target`. */
+  symbolicLink(target: string, path: string): void;
   /** The absolute path without any link. */
   realPath(path: string): string;
   readLink(path: string): string;
@@ -115,6 +119,12 @@ export interface Primitives {
   /** A whole small file that the system provides (`/proc`), as text. */
   readSystemFile(path: string): string;
   fileSystem(path: string): FileSystemStatus;
+}
+
+/** A call on the calling thread, and the same on the thread pool. */
+export interface Both<F extends (...args: never[]) => unknown> {
+  sync: F;
+  pooled: (...args: Parameters<F>) => Promise<ReturnType<F>>;
 }
 
 /** The primitives as the runtime's thread pool runs them. */
@@ -156,6 +166,8 @@ export interface Runtime {
   /** The primitives, on the thread pool. */
   readonly pooled: Pooled<Primitives>;
   readonly signals: Signals | undefined;
+  /** Gives the file behind a descriptor a name; undefined where that cannot be done. Fails if the name is taken. */
+  readonly linkDescriptor: Both<(descriptor: number, path: string) => void> | undefined;
   /** Undefined where the platform has no such locks. */
   readonly locks: Locks | undefined;
   /** Environment variables; undefined where unset or not permitted, never a prompt. */
@@ -199,5 +211,5 @@ export interface Runtime {
    * Removes a whole tree by a walk of the runtime's own that no racing rename can lead outside; undefined where the
    * runtime has no such walk.
    */
-  readonly removeTree: { sync(path: string): void; pooled(path: string): Promise<void> } | undefined;
+  readonly removeTree: Both<(path: string) => void> | undefined;
 }

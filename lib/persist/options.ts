@@ -1,0 +1,103 @@
+/**
+ * How a file is put in its place.
+ *
+ * @module
+ */
+import { invalid, outOfRange } from "../errors.ts";
+import { checkBoolean, checkOptions, checkSignal, type ContentOptions } from "../options.ts";
+import type { Checked } from "../options.ts";
+
+/**
+ * The permission bits of the result: exact ones; `"private"`: the owner's only (0600); `"existing"`: those of the file that
+ * is replaced, and its owner too where that is permitted; `"umask"`: 0666 less the umask, as any program creates files.
+ */
+export type ModePolicy = number | "private" | "existing" | "umask";
+
+/** Options of `persist`. */
+export interface PersistOptions {
+  /**
+   * `false`: fails with `EEXIST` if something is there, in the same step that would create it.
+   *
+   * @default {true}
+   */
+  overwrite?: boolean;
+  /**
+   * Whether to wait until the disk has the contents before they get their name, and has the name before returning. Without
+   * it, a power cut can leave an empty file.
+   *
+   * @default {true}
+   */
+  durable?: boolean;
+  /**
+   * The permission bits of the result.
+   *
+   * @default {"existing", and the temporary file's own where nothing is replaced}
+   */
+  mode?: ModePolicy;
+  /**
+   * What to do if the destination is a symbolic link: replace the link, or what it leads to. A link that leads nowhere is
+   * never followed.
+   *
+   * @default {"replace"}
+   */
+  links?: "replace" | "follow";
+  /** Aborts an asynchronous call; the destination is as before then. */
+  signal?: AbortSignal;
+}
+
+/** Options of {@linkcode writeFileAtomic}. */
+export interface WriteFileAtomicOptions
+  extends Omit<PersistOptions, "mode">, Pick<ContentOptions, "encoding" | "newline" | "maxSize"> {
+  /**
+   * The permission bits of the result.
+   *
+   * @default {"existing", and "umask" where nothing is replaced}
+   */
+  mode?: ModePolicy;
+}
+
+/** Checked options. */
+export interface Replacing {
+  overwrite: boolean;
+  durable: boolean;
+  /** What to do where nothing is replaced: keep the mode there is, or give the one of the umask. */
+  otherwise: "keep" | "umask";
+  mode: ModePolicy;
+  links: "replace" | "follow";
+  signal: AbortSignal | undefined;
+  content: Checked;
+}
+
+const POLICIES: readonly unknown[] = ["private", "existing", "umask"];
+
+function checkPolicy(value: unknown): ModePolicy {
+  if (typeof value === "number") {
+    if (Number.isInteger(value) && value >= 0 && value <= 0o777) return value;
+    throw outOfRange("mode", "permission bits from 0 to 0o777", value);
+  }
+  if (!POLICIES.includes(value)) {
+    throw invalid("mode", 'permission bits, "private", "existing" or "umask"', value);
+  }
+  return value as ModePolicy;
+}
+
+/** Checks what the caller gave; each option is read once. */
+export function checkReplacing(
+  given: PersistOptions | WriteFileAtomicOptions | undefined,
+  otherwise: Replacing["otherwise"],
+): Replacing {
+  if (given !== undefined && (typeof given !== "object" || given === null)) {
+    throw invalid("options", "an object", given);
+  }
+  const { overwrite = true, durable = true, mode = "existing", links = "replace", signal } = given ?? {};
+  if (links !== "replace" && links !== "follow") throw invalid("links", '"replace" or "follow"', links);
+  return {
+    overwrite: checkBoolean(overwrite, "overwrite"),
+    durable: checkBoolean(durable, "durable"),
+    otherwise,
+    mode: checkPolicy(mode),
+    links,
+    signal: signal === undefined ? undefined : checkSignal(signal, "signal"),
+    content: checkOptions("content", given),
+  };
+}

@@ -1,0 +1,70 @@
+/**
+ * The place that a file is put in.
+ *
+ * @module
+ */
+import { codeOf, failure, TempfileError } from "../errors.ts";
+import type { Io } from "../io.ts";
+import type { Op } from "../op.ts";
+import { baseName, joinPath, parentOf, withoutTrailingSeparators } from "../path.ts";
+import type { Status } from "../runtime/mod.ts";
+import type { Replacing } from "./options.ts";
+
+/** Where the result goes, and what is there now. */
+export interface Target {
+  /** The parent, canonical. */
+  directory: string;
+  path: string;
+  /** Undefined if nothing is there. */
+  existing: Status | undefined;
+}
+
+/** Links followed before giving up, as the system does. */
+const LINKS = 40;
+
+/** Finds the target, and refuses what cannot be replaced by a file before anything is done. */
+export function* targetOf(io: Io, path: string, options: Replacing): Op<Target> {
+  let target = yield* locate(io, path);
+  for (let links = 0; options.links === "follow" && target.existing?.kind === "link"; links++) {
+    if (links === LINKS) throw refusal(path, "ELOOP", "too many symbolic links");
+    target = yield* locate(io, yield* linked(io, target));
+    // A link to nowhere may have been planted to have something created there.
+    if (target.existing === undefined) {
+      throw refusal(path, "ENOENT", `its link leads to "${target.path}", which is not there`);
+    }
+  }
+  const { existing } = target;
+  if (existing?.kind === "directory") throw refusal(target.path, "EISDIR", "it is a directory");
+  if (existing !== undefined && !options.overwrite) throw refusal(target.path, "EEXIST", "it exists");
+  return target;
+}
+
+function refusal(path: string, code: string, why: string): TempfileError {
+  return new TempfileError(`Cannot put a file at "${path}": ${why} (${code})`, { code, path });
+}
+
+/** The target by its canonical parent, itself not followed. */
+export function* locate(io: Io, path: string): Op<Target> {
+  const plain = withoutTrailingSeparators(path);
+  try {
+    const directory: string = yield io.realPath(parentOf(plain));
+    const canonical = joinPath(directory, baseName(plain));
+    return { directory, path: canonical, existing: yield* statusIfThere(io, canonical) };
+  } catch (error) {
+    throw failure(`put a file at "${path}"`, error, path);
+  }
+}
+
+function* statusIfThere(io: Io, path: string): Op<Status | undefined> {
+  try {
+    return yield io.status(path);
+  } catch (error) {
+    if (codeOf(error) === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
+function* linked(io: Io, { directory, path }: Target): Op<string> {
+  const link: string = yield io.readLink(path);
+  return /^([a-z]:)?[/\\]/i.test(link) ? link : joinPath(directory, link);
+}

@@ -1,0 +1,127 @@
+/**
+ * Replacing a file in one step.
+ *
+ * @module
+ */
+import { TempfileError } from "../errors.ts";
+import { type Data, requireBytes, toBytes } from "../file/data.ts";
+import { type Chunks, chunksOf, type Source } from "../file/source.ts";
+import type { DiskStorage } from "../file/storage.ts";
+import { asyncIo, type Io, syncIo } from "../io.ts";
+import { type Op, runAsync, runSync } from "../op.ts";
+import { checkPath } from "../options.ts";
+import { placingFailure } from "./commit.ts";
+import { checkReplacing, type Replacing, type WriteFileAtomicOptions } from "./options.ts";
+import { placeNew } from "./place_new.ts";
+import { inTurn } from "./queue.ts";
+import { type Target, targetOf } from "./target.ts";
+
+/**
+ * Writes a file so that its path leads to the old contents or to all of the new ones, at every moment and after a crash,
+ * a full disk or a power cut. On any failure the old file is untouched and nothing of the attempt is left beside it.
+ *
+ * Calls for one path in one process are carried out one after the other. The file is a new one: hard links to the old one
+ * keep the old contents, and extended attributes and access lists are not taken over.
+ *
+ * @param path The file to create or replace.
+ * @param data As for {@linkcode TemporaryFile.write}; streams are not gathered in memory.
+ * @param options How; see {@linkcode WriteFileAtomicOptions}.
+ * @throws {TempfileError} `ENOENT` if the directory is missing, `EISDIR` if a directory is there, `EEXIST` with
+ *   `overwrite: false`, `ENOSPC` on a full disk, …
+ *
+ * @example State that is always whole
+ * ```ts
+ * import { temporaryDirectory, writeFileAtomic } from "mayfly";
+ *
+ * await using directory = await temporaryDirectory();
+ * await writeFileAtomic(directory.join("state.json"), JSON.stringify({ count: 1 }));
+ * ```
+ */
+export async function writeFileAtomic(
+  path: string | URL,
+  data: Data | Source,
+  options?: WriteFileAtomicOptions,
+): Promise<void> {
+  const place = checkPath(path, "path");
+  const checked = checkReplacing(options, "umask");
+  const bytes = toBytes(data, checked.content);
+  const contents = bytes === undefined ? chunksOf(data) : bytes;
+  try {
+    checked.signal?.throwIfAborted();
+    await inTurn(place, () => runAsync(replace(asyncIo(), place, contents, checked)));
+  } catch (error) {
+    if (!(contents instanceof Uint8Array)) await contents.cancel(error);
+    throw error;
+  }
+}
+
+/** As {@linkcode writeFileAtomic}, blocking, for text and bytes. */
+export function writeFileAtomicSync(
+  path: string | URL,
+  data: Data,
+  options?: Omit<WriteFileAtomicOptions, "signal">,
+): void {
+  const place = checkPath(path, "path");
+  const checked = checkReplacing(options, "umask");
+  runSync(replace(syncIo(), place, requireBytes(data, checked.content), checked));
+}
+
+type Contents = Uint8Array | Chunks;
+
+function* replace(io: Io, path: string, contents: Contents, options: Replacing): Op<void> {
+  const target = yield* targetOf(io, path, options);
+  try {
+    yield* placeNew(io, target, options, (file) => fill(io, file, contents, options, target));
+  } catch (error) {
+    throw placingFailure(target, error);
+  }
+}
+
+/** Writes everything; returns how many bytes that is. */
+function* fill(
+  io: Io,
+  file: DiskStorage,
+  contents: Contents,
+  options: Replacing,
+  target: Target,
+): Op<number> {
+  if (contents instanceof Uint8Array) {
+    yield* writeAt(io, file, contents, 0, options, target);
+    return contents.byteLength;
+  }
+  let size = 0;
+  for (;;) {
+    const step: IteratorResult<unknown, unknown> = yield orAborted(contents.next(), options.signal);
+    if (step.done) return size;
+    const bytes = requireBytes(step.value, options.content);
+    yield* writeAt(io, file, bytes, size, options, target);
+    size += bytes.byteLength;
+  }
+}
+
+function* writeAt(
+  io: Io,
+  file: DiskStorage,
+  bytes: Uint8Array,
+  at: number,
+  { content, signal }: Replacing,
+  { path }: Target,
+): Op<void> {
+  signal?.throwIfAborted();
+  if (at + bytes.byteLength > content.maxSize) {
+    const message = `Cannot put a file at "${path}": it would pass ${content.maxSize} bytes (EFBIG)`;
+    throw new TempfileError(message, { code: "EFBIG", path });
+  }
+  if (bytes.byteLength > 0) yield* file.write(io, bytes, at);
+}
+
+/** Lets an abort end the waiting for a source that says nothing. */
+function orAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return promise;
+  return new Promise((resolve, reject) => {
+    const abort = (): void => reject(signal.reason);
+    signal.addEventListener("abort", abort);
+    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
+    if (signal.aborted) abort();
+  });
+}
