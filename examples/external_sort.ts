@@ -1,0 +1,364 @@
+/**
+ * Sorts the lines of a text file that may be larger than the memory, as `LC_ALL=C sort` does.
+ *
+ *     external_sort.ts INPUT OUTPUT [--memory 32M]
+ *
+ * Lines are gathered until the memory is used up, then sorted and written to a temporary file: a run. When there are as
+ * many runs as can be merged at once, they become one. In the end the runs and the lines still in memory are merged
+ * into a file beside OUTPUT, which takes its place in one step: nobody ever sees half a result.
+ *
+ * The runs have no name. Nobody else can read them, and nothing of them is left however the process ends.
+ *
+ * @module
+ */
+import { Buffer } from "node:buffer";
+import { realpathSync } from "node:fs";
+import { open, rename, stat } from "node:fs/promises";
+import { dirname } from "node:path";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { configure, namedTemporaryFile, type TemporaryFile, temporaryFile } from "mayfly";
+
+/** How to sort. */
+export interface SortOptions {
+  /** Bytes of memory to use, roughly; a line longer than that is held whole all the same. */
+  memory?: number;
+  /** How many runs to merge at once. */
+  fanIn?: number;
+  /** Called now and then. */
+  onProgress?: OnProgress;
+}
+
+/** How far the sort has come, in bytes. */
+export interface Progress {
+  phase: "reading" | "writing";
+  done: number;
+  total: number;
+}
+
+/** Is told how far the sort has come. */
+export type OnProgress = (progress: Progress) => void;
+
+/** What a sort did. */
+export interface SortReport {
+  lines: number;
+  bytes: number;
+  temporaryFiles: number;
+  temporaryBytes: number;
+}
+
+const MEMORY = 32 * 1024 ** 2;
+const FAN_IN = 64;
+
+/** Sorts the lines of the file `input` into the file `output`, which may be the same. */
+export async function externalSort(
+  input: string,
+  output: string,
+  { memory = MEMORY, fanIn = FAN_IN, onProgress = () => {} }: SortOptions = {},
+): Promise<SortReport> {
+  await using runs = new Runs(memory, fanIn);
+  const { size, mode } = await stat(input);
+  let done = 0;
+  for await (const lines of linesOfFile(input, chunkSize(memory / 8))) {
+    await runs.add(lines);
+    done += bytesOf(lines);
+    onProgress({ phase: "reading", done: Math.min(done, size), total: size });
+  }
+  const sorted = await runs.merged();
+  const onWrite = (bytes: number) => onProgress({ phase: "writing", done: bytes, total: done });
+  const written = await replaceFile(output, mode, (file) => writeLines(file, sorted, onWrite));
+  return { ...written, temporaryFiles: runs.files, temporaryBytes: runs.bytes };
+}
+
+/** What a line costs beside its bytes: the string and its places in arrays. */
+const LINE_COST = 64;
+
+/** Lines in memory and sorted runs in temporary files. */
+class Runs implements AsyncDisposable {
+  /** Temporary files made so far. */
+  files = 0;
+  /** Bytes written to them. */
+  bytes = 0;
+  readonly #memory: number;
+  readonly #fanIn: number;
+  #lines: string[] = [];
+  #cost = 0;
+  /** `#levels[n]` has the runs that went through n merges, so each line is merged only a few times. */
+  readonly #levels: TemporaryFile[][] = [];
+  readonly #open = new Set<TemporaryFile>();
+
+  constructor(memory: number, fanIn: number) {
+    this.#memory = memory;
+    this.#fanIn = Math.max(2, fanIn);
+  }
+
+  /** Takes lines in any order. */
+  async add(lines: string[]): Promise<void> {
+    for (const line of lines) this.#lines.push(line);
+    this.#cost += bytesOf(lines) + lines.length * LINE_COST;
+    // The other half is for merging.
+    if (this.#cost > this.#memory / 2) await this.#place(await this.#write(merge([this.#sorted()])), 0);
+  }
+
+  /** All lines in order. */
+  async merged(): Promise<AsyncIterable<string[]>> {
+    const runs = this.#levels.flat();
+    while (runs.length > this.#fanIn) runs.push(await this.#join(runs.splice(0, this.#fanIn)));
+    return merge([...runs.map((run) => this.#read(run)), this.#sorted()]);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const run of this.#open) await run[Symbol.asyncDispose]();
+  }
+
+  async *#sorted(): AsyncGenerator<string[]> {
+    const lines = this.#lines;
+    this.#lines = [];
+    this.#cost = 0;
+    yield lines.sort();
+  }
+
+  /** Puts a run in its level. A full level becomes one run of the next, which bounds the number of open files. */
+  async #place(run: TemporaryFile, level: number): Promise<void> {
+    const runs = this.#levels[level] ??= [];
+    runs.push(run);
+    if (runs.length < this.#fanIn) return;
+    this.#levels[level] = [];
+    await this.#place(await this.#join(runs), level + 1);
+  }
+
+  async #join(runs: TemporaryFile[]): Promise<TemporaryFile> {
+    const joined = await this.#write(merge(runs.map((run) => this.#read(run))));
+    for (const run of runs) await run.close();
+    for (const run of runs) this.#open.delete(run);
+    return joined;
+  }
+
+  async #write(batches: AsyncIterable<string[]>): Promise<TemporaryFile> {
+    const run = await temporaryFile();
+    this.#open.add(run);
+    const { bytes } = await writeLines(run, batches);
+    this.files++;
+    this.bytes += bytes;
+    return run;
+  }
+
+  async *#read(run: TemporaryFile): AsyncGenerator<string[]> {
+    await run.seek(0);
+    yield* linesOf((chunk) => run.readInto(chunk), chunkSize(this.#memory / 8 / this.#fanIn));
+  }
+}
+
+/** Bytes read or written at once: at most, since more gains nothing, and at least. */
+const CHUNK = 128 * 1024;
+const MIN_CHUNK = 4 * 1024;
+
+const chunkSize = (share: number): number => Math.max(MIN_CHUNK, Math.min(share, CHUNK));
+
+async function* linesOfFile(path: string, size: number): AsyncGenerator<string[]> {
+  await using file = await open(path);
+  yield* linesOf(async (chunk) => (await file.read(chunk)).bytesRead, size);
+}
+
+/**
+ * The lines of what `read` reads, in batches, without the ends of lines. A last line needs no end.
+ *
+ * Latin-1 makes of each byte the character of the same number. So every byte survives, valid UTF-8 or not, and strings
+ * compare as their bytes do, which strings decoded from UTF-8 would not.
+ */
+async function* linesOf(
+  read: (chunk: Uint8Array<ArrayBuffer>) => Promise<number>,
+  chunkSize: number,
+): AsyncGenerator<string[]> {
+  const chunk = Buffer.alloc(chunkSize);
+  let rest = "";
+  for (let count = await read(chunk); count > 0; count = await read(chunk)) {
+    const lines = chunk.toString("latin1", 0, count).split("\n");
+    lines[0] = rest + lines[0];
+    rest = lines.pop()!;
+    if (lines.length > 0) yield lines;
+  }
+  if (rest !== "") yield [rest];
+}
+
+async function writeLines(
+  file: TemporaryFile,
+  batches: AsyncIterable<string[]>,
+  onWrite: (bytes: number) => void = () => {},
+): Promise<{ lines: number; bytes: number }> {
+  let lines = 0, bytes = 0;
+  for await (const batch of batches) {
+    bytes += await file.write(Buffer.from(`${batch.join("\n")}\n`, "latin1"));
+    lines += batch.length;
+    onWrite(bytes);
+  }
+  return { lines, bytes };
+}
+
+function bytesOf(lines: string[]): number {
+  let bytes = lines.length;
+  for (const line of lines) bytes += line.length;
+  return bytes;
+}
+
+/** Merges sorted sources. The cursors are a heap: each stands at a line no greater than its two children's. */
+async function* merge(sources: AsyncIterable<string[]>[]): AsyncGenerator<string[]> {
+  const heap: Cursor[] = [];
+  for (const source of sources) {
+    const cursor = new Cursor(source);
+    if (await cursor.load()) heap.push(cursor);
+  }
+  heap.sort((a, b) => a.line < b.line ? -1 : 1);
+  let batch: string[] = [], size = 0;
+  while (heap.length > 0) {
+    const first = heap[0];
+    batch.push(first.line);
+    size += first.line.length;
+    if (size + batch.length >= CHUNK) {
+      yield batch;
+      batch = [], size = 0;
+    }
+    if (!first.step() && !await first.load()) removeFirst(heap);
+    sink(heap);
+  }
+  if (batch.length > 0) yield batch;
+}
+
+/** A place in a sorted source. */
+class Cursor {
+  /** The line it stands at. */
+  line = "";
+  readonly #batches: AsyncIterator<string[]>;
+  #batch: string[] = [];
+  #next = 0;
+
+  constructor(source: AsyncIterable<string[]>) {
+    this.#batches = source[Symbol.asyncIterator]();
+  }
+
+  /** Goes to the next line; false if it must be loaded first. */
+  step(): boolean {
+    if (this.#next === this.#batch.length) return false;
+    this.line = this.#batch[this.#next++];
+    return true;
+  }
+
+  /** Goes to the first line of the next batch; false at the end. */
+  async load(): Promise<boolean> {
+    do {
+      const { done, value } = await this.#batches.next();
+      if (done) return false;
+      this.#batch = value;
+      this.#next = 0;
+    } while (!this.step());
+    return true;
+  }
+}
+
+function removeFirst(heap: Cursor[]): void {
+  const last = heap.pop()!;
+  if (heap.length > 0) heap[0] = last;
+}
+
+/** Lets the first cursor sink to its place. */
+function sink(heap: Cursor[]): void {
+  const sinking = heap[0];
+  let at = 0;
+  for (let child = 1; child < heap.length; child = 2 * at + 1) {
+    if (child + 1 < heap.length && heap[child + 1].line < heap[child].line) child++;
+    if (sinking.line <= heap[child].line) break;
+    heap[at] = heap[child];
+    at = child;
+  }
+  if (heap.length > 0) heap[at] = sinking;
+}
+
+/** Puts a new file in the place of `target` in one step. It gets the old one's permissions, if there is an old one. */
+async function replaceFile<T>(
+  target: string,
+  mode: number,
+  fill: (file: TemporaryFile) => Promise<T>,
+): Promise<T> {
+  const old = await stat(target).catch(() => undefined);
+  if (old !== undefined && !old.isFile()) throw new Error(`Cannot replace "${target}": not a file`);
+  const place = old === undefined ? target : realpathSync(target);
+  await using file = await namedTemporaryFile({
+    dir: dirname(place),
+    mode: (old?.mode ?? mode) & 0o777,
+    deleteOnClose: false,
+  });
+  const result = await fill(file);
+  await file.sync();
+  await file.close();
+  await rename(file.path, place);
+  file.keep();
+  return result;
+}
+
+const USAGE = "Usage: external_sort.ts INPUT OUTPUT [--memory 32M]";
+
+/** Sorts as the arguments say, and returns the exit status. */
+export async function command(args: string[], onProgress: OnProgress = progressLine()): Promise<number> {
+  // Ctrl-C removes the unfinished output: always on Node and Bun, only when asked for on Deno.
+  configure({ signals: true });
+  try {
+    const { positionals: [input, output, ...more], values } = parse(args);
+    const memory = bytesIn(values.memory);
+    if (input === undefined || output === undefined || more.length > 0 || memory === undefined) {
+      console.error(USAGE);
+      return 2;
+    }
+    const started = performance.now();
+    const report = await externalSort(input, output, { memory, onProgress });
+    console.log(summary(report, (performance.now() - started) / 1000));
+    return 0;
+  } catch (error) {
+    console.error(`external_sort: ${(error as Error).message}`);
+    return 1;
+  }
+}
+
+function parse(args: string[]) {
+  const memory = { type: "string", default: "32M" } as const;
+  return parseArgs({ args, allowPositionals: true, options: { memory } });
+}
+
+/** The number that "32M" stands for. */
+function bytesIn(text: string): number | undefined {
+  const [, number, unit] = /^(\d+)([KMG]?)$/i.exec(text) ?? [];
+  return number === undefined
+    ? undefined
+    : Number(number) * 1024 ** " KMG".indexOf(unit.toUpperCase() || " ");
+}
+
+/** Shows progress on a terminal, ten times a second. */
+function progressLine(): OnProgress {
+  if (!process.stderr.isTTY) return () => {};
+  let due = 0;
+  return ({ phase, done, total }) => {
+    const isLast = phase === "writing" && done >= total;
+    if (!isLast && performance.now() < due) return;
+    due = performance.now() + 100;
+    process.stderr.write(isLast ? "\r\x1b[K" : `\r\x1b[K${phase} ${megabytes(done)} of ${megabytes(total)}`);
+  };
+}
+
+function summary({ lines, bytes, temporaryFiles, temporaryBytes }: SortReport, seconds: number): string {
+  const sorted = `Sorted ${lines.toLocaleString("en")} lines (${megabytes(bytes)}) in ${
+    seconds.toFixed(2)
+  } s`;
+  const files = temporaryFiles === 1 ? "file" : "files";
+  return `${sorted} with ${temporaryFiles} temporary ${files} (${megabytes(temporaryBytes)})`;
+}
+
+const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
+
+/** Whether this file is the program; Node 20 and 22 do not say. */
+function isProgram(): boolean {
+  const [, program] = process.argv;
+  return import.meta.main ??
+    (program !== undefined && realpathSync(program) === fileURLToPath(import.meta.url));
+}
+
+if (isProgram()) process.exitCode = await command(process.argv.slice(2));
