@@ -17,14 +17,14 @@ export interface Rejected {
   unsafe?: string;
 }
 
-const VARIABLES = ["TMPDIR", "TEMP", "TMP"];
+/** A directory that a variable leads to; none where the variable is unset or empty. */
+function below(variable: string, rest: string): string[] {
+  const base = runtime.env(variable);
+  return base ? [base + rest] : [];
+}
 
 function platformCandidates(): string[] {
   if (runtime.platform !== "windows") return ["/tmp", "/var/tmp", "/usr/tmp"];
-  const below = (variable: string, rest: string): string[] => {
-    const base = runtime.env(variable);
-    return base ? [base + rest] : [];
-  };
   return [
     ...below("LOCALAPPDATA", "\\Temp"),
     ...below("USERPROFILE", "\\AppData\\Local\\Temp"),
@@ -34,14 +34,18 @@ function platformCandidates(): string[] {
   ];
 }
 
+/** What `TEMP` tells a service that runs as the system is shared with all users; this one, where Windows has it, is not. */
+function systemCandidates(): string[] {
+  const profile = runtime.platform === "windows" ? runtime.env("USERPROFILE") : undefined;
+  return /\\config\\systemprofile$/i.test(profile ?? "") ? below("SystemRoot", "\\SystemTemp") : [];
+}
+
 /** The directories to try, best first. Never the current directory, which may be public, a checkout or a web root. */
 export function candidates(): string[] {
   if (settings.tmpdir !== undefined) return [settings.tmpdir];
-  const named = VARIABLES.map((name) => runtime.env(name)).filter((path) =>
-    path !== undefined && path !== ""
-  );
+  const named = [...below("TMPDIR", ""), ...systemCandidates(), ...below("TEMP", ""), ...below("TMP", "")];
   const own = named.length === 0 ? runtime.temporaryDirectory() : undefined;
-  return [...named as string[], ...own === undefined ? [] : [own], ...platformCandidates()];
+  return [...named, ...own === undefined ? [] : [own], ...platformCandidates()];
 }
 
 const WORLD_WRITABLE = 0o002;

@@ -443,9 +443,14 @@ async function tryLock(deno: DenoNamespace, path: string, shared: boolean): Prom
 /** Where Deno itself puts temporary files: it reads the environment without asking for that permission. */
 function temporaryDirectory(deno: DenoNamespace): string | undefined {
   if (!granted(deno, "write") || granted(deno, "env")) return undefined;
-  const probe = deno.makeTempDirSync();
-  deno.removeSync(probe);
-  return probe.slice(0, Math.max(probe.lastIndexOf("/"), probe.lastIndexOf("\\")));
+  try {
+    const probe = deno.makeTempDirSync();
+    deno.removeSync(probe);
+    return probe.slice(0, Math.max(probe.lastIndexOf("/"), probe.lastIndexOf("\\")));
+  } catch {
+    // What the environment names cannot be used; others can.
+    return undefined;
+  }
 }
 
 declare function setImmediate(call: () => void): unknown;
