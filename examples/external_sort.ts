@@ -13,12 +13,11 @@
  */
 import { Buffer } from "node:buffer";
 import { realpathSync } from "node:fs";
-import { open, rename, stat } from "node:fs/promises";
-import { dirname } from "node:path";
+import { open, stat } from "node:fs/promises";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { configure, namedTemporaryFile, type TemporaryFile, temporaryFile } from "mayfly";
+import { configure, type TemporaryFile, temporaryFile, writeFileAtomic } from "mayfly";
 
 /** How to sort. */
 export interface SortOptions {
@@ -58,17 +57,28 @@ export async function externalSort(
   { memory = MEMORY, fanIn = FAN_IN, onProgress = () => {} }: SortOptions = {},
 ): Promise<SortReport> {
   await using runs = new Runs(memory, fanIn);
-  const { size, mode } = await stat(input);
+  await requireFile(output);
+  const { size } = await stat(input);
   let done = 0;
-  for await (const lines of linesOfFile(input, chunkSize(memory / 8))) {
-    await runs.add(lines);
-    done += bytesOf(lines);
+  for await (const batch of linesOfFile(input, chunkSize(memory / 8))) {
+    await runs.add(batch);
+    done += bytesOf(batch);
     onProgress({ phase: "reading", done: Math.min(done, size), total: size });
   }
-  const sorted = await runs.merged();
-  const onWrite = (bytes: number) => onProgress({ phase: "writing", done: bytes, total: done });
-  const written = await replaceFile(output, mode, (file) => writeLines(file, sorted, onWrite));
-  return { ...written, temporaryFiles: runs.files, temporaryBytes: runs.bytes };
+  let lines = 0, bytes = 0;
+  const chunks = encode(await runs.merged(), (batch, chunk) => {
+    lines += batch.length;
+    bytes += chunk.byteLength;
+    onProgress({ phase: "writing", done: bytes, total: done });
+  });
+  await writeFileAtomic(output, chunks, { links: "follow" });
+  return { lines, bytes, temporaryFiles: runs.files, temporaryBytes: runs.bytes };
+}
+
+/** Refuses to put a file in the place of a device or a pipe. */
+async function requireFile(path: string): Promise<void> {
+  const there = await stat(path).catch(() => undefined);
+  if (there !== undefined && !there.isFile()) throw new Error(`Cannot replace "${path}": not a file`);
 }
 
 /** What a line costs beside its bytes: the string and its places in arrays. */
@@ -138,9 +148,8 @@ class Runs implements AsyncDisposable {
   async #write(batches: AsyncIterable<string[]>): Promise<TemporaryFile> {
     const run = await temporaryFile();
     this.#open.add(run);
-    const { bytes } = await writeLines(run, batches);
     this.files++;
-    this.bytes += bytes;
+    this.bytes += await run.write(encode(batches));
     return run;
   }
 
@@ -182,18 +191,16 @@ async function* linesOf(
   if (rest !== "") yield [rest];
 }
 
-async function writeLines(
-  file: TemporaryFile,
+/** The bytes of lines, each with its end. */
+async function* encode(
   batches: AsyncIterable<string[]>,
-  onWrite: (bytes: number) => void = () => {},
-): Promise<{ lines: number; bytes: number }> {
-  let lines = 0, bytes = 0;
+  onBatch: (batch: string[], chunk: Uint8Array) => void = () => {},
+): AsyncGenerator<Uint8Array<ArrayBuffer>> {
   for await (const batch of batches) {
-    bytes += await file.write(Buffer.from(`${batch.join("\n")}\n`, "latin1"));
-    lines += batch.length;
-    onWrite(bytes);
+    const chunk = Buffer.from(`${batch.join("\n")}\n`, "latin1");
+    yield chunk;
+    onBatch(batch, chunk);
   }
-  return { lines, bytes };
 }
 
 function bytesOf(lines: string[]): number {
@@ -272,28 +279,6 @@ function sink(heap: Cursor[]): void {
     at = child;
   }
   if (heap.length > 0) heap[at] = sinking;
-}
-
-/** Puts a new file in the place of `target` in one step. It gets the old one's permissions, if there is an old one. */
-async function replaceFile<T>(
-  target: string,
-  mode: number,
-  fill: (file: TemporaryFile) => Promise<T>,
-): Promise<T> {
-  const old = await stat(target).catch(() => undefined);
-  if (old !== undefined && !old.isFile()) throw new Error(`Cannot replace "${target}": not a file`);
-  const place = old === undefined ? target : realpathSync(target);
-  await using file = await namedTemporaryFile({
-    dir: dirname(place),
-    mode: (old?.mode ?? mode) & 0o777,
-    deleteOnClose: false,
-  });
-  const result = await fill(file);
-  await file.sync();
-  await file.close();
-  await rename(file.path, place);
-  file.keep();
-  return result;
 }
 
 const USAGE = "Usage: external_sort.ts INPUT OUTPUT [--memory 32M]";
