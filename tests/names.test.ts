@@ -178,7 +178,7 @@ test("C9 a random source that repeats itself is asked for fresh bytes after 3 co
 test("a random source that fails is reported, and what is left of its bytes never becomes a name", () => {
   const filled = new Set<string>();
   let failing = false;
-  const random = (bytes: Uint8Array): void => {
+  const random = (bytes: Uint8Array<ArrayBuffer>): void => {
     if (failing) throw systemError("EIO");
     crypto.getRandomValues(bytes);
   };

@@ -71,13 +71,20 @@ const BARE = `const moduleUrl = ${JSON.stringify(moduleUrl)};`;
  * Starts a child that runs `code`: plain JavaScript (no types, no \`using\`) at the top of a module, with \`m\` (the library),
  * \`fs\`, \`path\`, \`process\`, \`args\` and \`say(value)\`, which reports a value to the test.
  */
-export function startChild(code: string, options: ChildOptions = {}): { child: ChildProcess; result: Promise<ChildResult> } {
+export function startChild(
+  code: string,
+  options: ChildOptions = {},
+): { child: ChildProcess; result: Promise<ChildResult> } {
   const place = scratch();
   const script = join(place.path, "child.mjs");
   writeFileSync(script, `${IMPORTS}${options.bare ? BARE : LIBRARY}${PRELUDE}${code}`);
   const command = [...wrappers(options), ...runtimeCommand(script, options.flags), ...options.args ?? []];
   const env = { ...process.env, DENO_NO_UPDATE_CHECK: "1", NO_COLOR: "1", ...options.env };
-  const child = spawn(command[0], command.slice(1), { cwd: options.cwd, env, stdio: ["pipe", "pipe", "pipe"] });
+  const child = spawn(command[0], command.slice(1), {
+    cwd: options.cwd,
+    env,
+    stdio: ["pipe", "pipe", "pipe"],
+  });
   return { child, result: collect(child, options.timeout ?? 60_000).finally(() => place[Symbol.dispose]()) };
 }
 

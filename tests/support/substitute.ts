@@ -64,7 +64,7 @@ export function systemError(code: string): Error {
 export const constantBytes = (byte: number) => (bytes: Uint8Array): void => void bytes.fill(byte);
 
 /** A source whose pools are each filled with one of the bytes given, and after them with random ones. */
-export function bytesInTurn(...fillings: number[]): (bytes: Uint8Array) => void {
+export function bytesInTurn(...fillings: number[]): (bytes: Uint8Array<ArrayBuffer>) => void {
   return (bytes) => {
     const filling = fillings.shift();
     if (filling === undefined) crypto.getRandomValues(bytes);
