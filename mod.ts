@@ -38,8 +38,15 @@ export {
 export type { DirectoryUsage } from "./lib/tree/usage.ts";
 export { type MadeFile, mkdtemp, mkdtempSync, mkstemp, mkstempSync } from "./lib/make.ts";
 export { writeFileAtomic, writeFileAtomicSync } from "./lib/persist/write_file_atomic.ts";
-export type { ModePolicy, PersistOptions, WriteFileAtomicOptions } from "./lib/persist/options.ts";
+export type {
+  ModePolicy,
+  PersistDirectoryOptions,
+  PersistOptions,
+  WriteFileAtomicOptions,
+} from "./lib/persist/options.ts";
 export { tmpdir } from "./lib/tmpdir.ts";
+export { type DiskSpace, diskSpace, diskSpaceSync, watchSpace, type WatchSpaceOptions } from "./lib/space.ts";
+export { findTmpdir, findTmpdirSync, type TmpdirRequirements } from "./lib/find_tmpdir.ts";
 export { configure, type Settings } from "./lib/settings.ts";
 export { type Leftover, TempfileError, type TempfileErrorOptions } from "./lib/errors.ts";
 export type {

@@ -12,11 +12,20 @@ import { asyncIo, type Io, syncIo } from "./io.ts";
 import { unwatchLeak, watchLeak } from "./life/leaks.ts";
 import { sessionId } from "./name.ts";
 import { type Op, runAsync, runSync } from "./op.ts";
-import { type Checked, checkOptions, type DirectoryOptions, type NamedFileOptions } from "./options.ts";
+import {
+  type Checked,
+  checkOptions,
+  checkPath,
+  type DirectoryOptions,
+  type NamedFileOptions,
+} from "./options.ts";
 import { OwnedTree } from "./owned_tree.ts";
+import { checkReplacing, type PersistDirectoryOptions, type Replacing } from "./persist/options.ts";
+import { persistTree } from "./persist/persist_tree.ts";
 import { componentsInside, isAbsolute, joinPath } from "./path.ts";
 import { place } from "./place.ts";
 import { runtime, type Status } from "./runtime/mod.ts";
+import { mustBe } from "./tree/spot.ts";
 import { type DirectoryUsage, usageOf } from "./tree/usage.ts";
 
 const MODE = 0o700;
@@ -136,6 +145,35 @@ export class TemporaryDirectory implements AsyncDisposable, Disposable {
     this.#tree.release();
     unwatchLeak(this.#tree);
     return this.path;
+  }
+
+  /**
+   * Puts the directory with everything in it at `destination`, in one step. From then on nothing removes it.
+   *
+   * An empty directory at the destination is replaced, anything else is not. On another file system it is copied beside
+   * the destination first: files, directories and links with their modes.
+   *
+   * @param destination The path, or a `file:` URL.
+   * @returns The absolute path without links.
+   * @throws {TempfileError} `ENOTEMPTY` or `EEXIST` if something is there, `ENOENT` if the parent is missing, … Then this
+   *   directory is where it was, whole.
+   */
+  async persist(destination: string | URL, options?: PersistDirectoryOptions): Promise<string> {
+    const path = checkPath(destination, "destination"), checked = checkReplacing(options, "keep");
+    return await runAsync(this.#persist(asyncIo(), path, checked));
+  }
+
+  /** As {@linkcode TemporaryDirectory.persist}, blocking. */
+  persistSync(destination: string | URL, options?: Omit<PersistDirectoryOptions, "signal">): string {
+    const path = checkPath(destination, "destination"), checked = checkReplacing(options, "keep");
+    return runSync(this.#persist(syncIo(), path, checked));
+  }
+
+  *#persist(io: Io, destination: string, options: Replacing): Op<string> {
+    if (this.#tree.removed) throw closedError("persist", this.path);
+    const path = yield* persistTree(io, this.#tree, destination, options);
+    unwatchLeak(this.#tree);
+    return path;
   }
 
   /**
@@ -265,9 +303,10 @@ function* identify(io: Io, parent: string, mode: number | undefined, tree: Owned
 function* settle(io: Io, path: string, status: Status, mode: number): Op<void> {
   const descriptor: number = yield io.locateDirectory(path);
   try {
+    yield* mustBe(status, { status: yield io.statusOf(descriptor) });
     const anchor = runtime.anchor(descriptor);
     const wanted = (status.mode & 0o7000) | mode;
-    yield anchor === undefined ? io.changeMode(descriptor, wanted) : io.changeModeAt(`${anchor}/.`, wanted);
+    yield anchor === undefined ? io.changeMode(descriptor, wanted) : io.changeModeAt(anchor, wanted);
   } finally {
     yield io.close(descriptor);
   }

@@ -7,7 +7,7 @@ import { failure, TempfileError } from "./errors.ts";
 import type { Io } from "./io.ts";
 import type { Op } from "./op.ts";
 import type { Checked } from "./options.ts";
-import type { FileSystemStatus } from "./runtime/mod.ts";
+import { spaceOf } from "./space.ts";
 import { tmpdir } from "./tmpdir.ts";
 
 /** The canonical path of the directory asked for. */
@@ -28,16 +28,13 @@ function* canonical(io: Io, dir: string): Op<string> {
 }
 
 function* requireFree(io: Io, directory: string, minFree: number): Op<void> {
-  let status: FileSystemStatus;
-  try {
-    status = yield io.fileSystem(directory);
-  } catch (error) {
-    throw failure(`ask for the free space of "${directory}"`, error, directory);
-  }
-  const available = status.availableBlocks * status.blockSize;
-  if (available >= minFree) return;
-  throw new TempfileError(
-    `Cannot create in "${directory}": ${available} bytes are available, ${minFree} are required (ENOSPC)`,
-    { code: "ENOSPC", path: directory },
-  );
+  const { available, inodes } = yield* spaceOf(io, directory);
+  if (available >= minFree && inodes?.free !== 0) return;
+  const has = available >= minFree
+    ? "no inode is free"
+    : `${available} bytes are available, ${minFree} are required`;
+  throw new TempfileError(`Cannot create in "${directory}": ${has} (ENOSPC)`, {
+    code: "ENOSPC",
+    path: directory,
+  });
 }

@@ -49,7 +49,8 @@ function* dropOldName(io: Io, from: string, name: OwnedName | undefined): Op<voi
 /** What file systems say that keep directories safe by themselves, or cannot be asked. */
 const UNSUPPORTED: ReadonlySet<string> = new Set(["EINVAL", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"]);
 
-function* synchronizeName(io: Io, { directory, path }: Target): Op<void> {
+/** Waits until the disk has the name. */
+export function* synchronizeName(io: Io, { directory, path }: Target): Op<void> {
   // Windows has no such call for directories.
   if (runtime.platform === "windows") return;
   try {

@@ -45,6 +45,9 @@ export interface PersistOptions {
   signal?: AbortSignal;
 }
 
+/** Options of a directory's `persist`. */
+export type PersistDirectoryOptions = Pick<PersistOptions, "overwrite" | "durable" | "signal">;
+
 /** Options of {@linkcode writeFileAtomic}. */
 export interface WriteFileAtomicOptions
   extends Omit<PersistOptions, "mode">, Pick<ContentOptions, "encoding" | "newline" | "maxSize"> {

@@ -14,6 +14,7 @@ import { sessionId } from "../name.ts";
 import type { Op } from "../op.ts";
 import { type Handle, runtime, type Status } from "../runtime/mod.ts";
 import { commit, placingFailure } from "./commit.ts";
+import { copyContents } from "./copy.ts";
 import type { Replacing } from "./options.ts";
 import { placeNew } from "./place_new.ts";
 import { NAMING, settle } from "./stage.ts";
@@ -112,20 +113,4 @@ function* discardName(io: Io, name: OwnedName): Op<void> {
   } catch {
     // It stays on the books: the end of the process tries once more.
   }
-}
-
-/** Bytes copied at a time. */
-const CHUNK = 1024 * 1024;
-
-function* copyContents(io: Io, from: Storage, to: Storage, { signal }: Replacing): Op<number> {
-  const size = yield* from.size(io);
-  const chunk = new Uint8Array(Math.min(CHUNK, size));
-  for (let at = 0; at < size;) {
-    signal?.throwIfAborted();
-    const count = yield* from.read(io, chunk, at);
-    if (count === 0) return at;
-    yield* to.write(io, chunk.subarray(0, count), at);
-    at += count;
-  }
-  return size;
 }

@@ -3,18 +3,22 @@
  *
  * @module
  */
+import { codeOf } from "../errors.ts";
 import type { Io } from "../io.ts";
 import type { Op } from "../op.ts";
-import { runtime } from "../runtime/mod.ts";
-import type { Spot } from "./spot.ts";
+import { type Path, runtime, type Status } from "../runtime/mod.ts";
+import { entriesIn } from "./list.ts";
+import { joined, type Spot } from "./spot.ts";
 
-/** Bytes as one character each, as system files are read. */
+/** Bytes as one character each, as some runtimes read system files. */
 const asLatin1 = (text: string): string => String.fromCharCode(...new TextEncoder().encode(text));
 
 /** Writes a path as `/proc/self/mountinfo` does. */
-function escaped(path: string): string {
-  return asLatin1(path).replace(/[ \t\n\\]/g, (c) => `\\${c.charCodeAt(0).toString(8).padStart(3, "0")}`);
-}
+const escaped = (path: string): string =>
+  path.replace(/[ \t\n\\]/g, (c) => `\\${c.charCodeAt(0).toString(8).padStart(3, "0")}`);
+
+/** What is said of a table that cannot be had. Any other failure may pass, and the mounts may well be there. */
+const NO_TABLE: ReadonlySet<string> = new Set(["ENOENT", "EACCES", "EPERM", "ERR_ACCESS_DENIED"]);
 
 /**
  * Whether anything is mounted below a path. A directory bound from the same file system has the same device number, so
@@ -24,10 +28,12 @@ export function* hasMounts(io: Io, path: string): Op<boolean> {
   if (runtime.platform !== "linux") return false;
   try {
     const table: string = yield io.readSystemFile("/proc/self/mountinfo");
-    return table.includes(` ${escaped(path)}/`);
-  } catch {
+    const below = ` ${escaped(path)}/`;
+    return table.includes(below) || table.includes(asLatin1(below));
+  } catch (error) {
     // Not permitted to know; devices are compared in any case.
-    return false;
+    if (NO_TABLE.has(codeOf(error))) return false;
+    throw error;
   }
 }
 
@@ -36,4 +42,20 @@ export function* mountOf(io: Io, spot: Spot): Op<string | undefined> {
   if (spot.descriptor === undefined) return undefined;
   const info: string = yield io.readSystemFile(`/proc/self/fdinfo/${spot.descriptor}`);
   return /mnt_id:\s*(\d+)/.exec(info)?.[1];
+}
+
+/** Whether a directory below a path is on another device. Only looks; directories bound from the same device pass. */
+export function* leavesDevice(io: Io, path: string): Op<boolean> {
+  const { device }: Status = yield io.status(path);
+  const paths: Path[] = [path];
+  for (let next = paths.pop(); next !== undefined; next = paths.pop()) {
+    const status: Status = yield io.status(next);
+    if (status.kind !== "directory") continue;
+    if (status.device !== device) return true;
+    for (const { name, directory } of yield* entriesIn(io, next)) {
+      // A name in bytes comes without its kind.
+      if (directory || typeof name !== "string") paths.push(joined(next, name));
+    }
+  }
+  return false;
 }

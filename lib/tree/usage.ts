@@ -7,7 +7,8 @@ import { codeOf } from "../errors.ts";
 import type { Io } from "../io.ts";
 import type { Op } from "../op.ts";
 import { joinPath } from "../path.ts";
-import type { DirectoryEntry, Listing, Status } from "../runtime/mod.ts";
+import type { Status } from "../runtime/mod.ts";
+import { entriesIn } from "./list.ts";
 
 /** What a directory holds, itself not counted. */
 export interface DirectoryUsage {
@@ -29,23 +30,14 @@ export function* usageOf(io: Io, path: string): Op<DirectoryUsage> {
   return usage;
 }
 
+/** A name in bytes cannot be joined to a path of text: it is not counted either. */
 function* namesIn(io: Io, path: string): Op<string[]> {
-  const names: string[] = [];
   try {
-    const listing: Listing = yield io.list(path);
-    try {
-      for (;;) {
-        const batch: DirectoryEntry[] = yield listing.next();
-        if (batch.length === 0) return names;
-        // A name in bytes cannot be joined to a path of text.
-        for (const { name } of batch) if (typeof name === "string") names.push(name);
-      }
-    } finally {
-      listing.close();
-    }
+    const entries = yield* entriesIn(io, path);
+    return entries.map(({ name }) => name).filter((name) => typeof name === "string");
   } catch (error) {
     if (codeOf(error) === "UNKNOWN") throw error;
-    return names;
+    return [];
   }
 }
 

@@ -1,0 +1,123 @@
+/**
+ * A directory for temporary files that fits the purpose.
+ *
+ * @module
+ */
+import { codeOf, failure, invalid } from "./errors.ts";
+import { asyncIo, type Io, syncIo } from "./io.ts";
+import { mountOptions } from "./mount_options.ts";
+import { type Op, runAsync, runSync } from "./op.ts";
+import { checkBoolean, checkPath, checkSize } from "./options.ts";
+import { type FileSystemStatus, runtime, type Status } from "./runtime/mod.ts";
+import { candidates, noDirectory, probe, type Rejected } from "./tmpdir.ts";
+
+/** What {@linkcode findTmpdir} is asked for. */
+export interface TmpdirRequirements {
+  /** Programs in it can be run: not mounted `noexec`. Known on Linux only; elsewhere every directory passes. */
+  exec?: boolean;
+  /** Its files are on a disk, not in memory (`tmpfs`). */
+  disk?: boolean;
+  /** Bytes available. */
+  minFree?: number;
+  /** On the file system of this path, so that a rename from there to it is possible. */
+  sameDeviceAs?: string | URL;
+}
+
+/**
+ * The first of the directories for temporary files that fits; see {@linkcode tmpdir} for which are tried.
+ *
+ * On Deno `disk` and `minFree` need `--allow-sys=statfs`, and `exec` needs `--allow-all`.
+ *
+ * @returns The canonical absolute path.
+ * @throws {TempfileError} `ERR_NO_TMPDIR` if none fits; the message lists each with its reason.
+ *
+ * @example Room for a build
+ * ```ts
+ * import { findTmpdir, temporaryDirectory } from "mayfly";
+ *
+ * const dir = await findTmpdir({ minFree: 1024 ** 2 });
+ * await using build = await temporaryDirectory({ dir });
+ * console.log(build.path);
+ * ```
+ */
+export async function findTmpdir(requirements: TmpdirRequirements = {}): Promise<string> {
+  const checks = checksFor(requirements);
+  return await runAsync(find(asyncIo(), checks));
+}
+
+/** As {@linkcode findTmpdir}, blocking. */
+export function findTmpdirSync(requirements: TmpdirRequirements = {}): string {
+  return runSync(find(syncIo(), checksFor(requirements)));
+}
+
+/** Why a directory does not fit; undefined if it does. */
+type Check = (io: Io, path: string) => Op<string | undefined>;
+
+function checksFor(requirements: TmpdirRequirements): Check[] {
+  if (typeof requirements !== "object" || requirements === null) {
+    throw invalid("requirements", "an object", requirements);
+  }
+  const { exec, disk, minFree, sameDeviceAs } = requirements;
+  const checks: Check[] = [];
+  if (exec !== undefined && checkBoolean(exec, "exec")) checks.push(executable);
+  if (disk !== undefined && checkBoolean(disk, "disk")) checks.push(onDisk);
+  if (minFree !== undefined) checks.push(withFree(checkSize(minFree, "minFree")));
+  if (sameDeviceAs !== undefined) checks.push(onDeviceOf(checkPath(sameDeviceAs, "sameDeviceAs")));
+  return checks;
+}
+
+function* find(io: Io, checks: readonly Check[]): Op<string> {
+  const rejected: Rejected[] = [];
+  for (const candidate of candidates()) {
+    const found = probe(candidate);
+    const reason = typeof found === "string" ? yield* firstReason(io, found, checks) : found.reason;
+    if (reason === undefined) return found as string;
+    rejected.push({ path: candidate, reason });
+  }
+  throw noDirectory("a directory for temporary files that fits", rejected);
+}
+
+function* firstReason(io: Io, path: string, checks: readonly Check[]): Op<string | undefined> {
+  for (const check of checks) {
+    try {
+      const reason = yield* check(io, path);
+      if (reason !== undefined) return reason;
+    } catch (error) {
+      // Without the permission to ask, no directory would fit, and the reason is not the directory.
+      if (codeOf(error) === "ERR_ACCESS_DENIED") {
+        throw failure(`look for a directory such as "${path}"`, error, path);
+      }
+      return codeOf(error);
+    }
+  }
+  return undefined;
+}
+
+function* executable(io: Io, path: string): Op<string | undefined> {
+  if (runtime.platform !== "linux") return undefined;
+  return (yield* mountOptions(io, path)).includes("noexec") ? "mounted noexec" : undefined;
+}
+
+/** File systems that are memory, by the numbers Linux gives them: tmpfs and ramfs. */
+const IN_MEMORY: ReadonlySet<number> = new Set([0x01021994, 0x858458f6]);
+
+function* onDisk(io: Io, path: string): Op<string | undefined> {
+  const { type }: FileSystemStatus = yield io.fileSystem(path);
+  return IN_MEMORY.has(type) ? "in memory, not on disk" : undefined;
+}
+
+function withFree(minFree: number): Check {
+  return function* (io, path) {
+    const { availableBlocks, blockSize }: FileSystemStatus = yield io.fileSystem(path);
+    const available = availableBlocks * blockSize;
+    return available < minFree ? `${available} bytes available, ${minFree} required` : undefined;
+  };
+}
+
+function onDeviceOf(other: string): Check {
+  return function* (io, path) {
+    const wanted: Status = yield io.statusOfTarget(other);
+    const found: Status = yield io.statusOfTarget(path);
+    return found.device === wanted.device ? undefined : `not on the device of "${other}"`;
+  };
+}

@@ -1,0 +1,27 @@
+/**
+ * How the file system that a path is on was mounted.
+ *
+ * @module
+ */
+import type { Io } from "./io.ts";
+import type { Op } from "./op.ts";
+import { contains } from "./path.ts";
+
+/** Undoes how `/proc/self/mountinfo` writes blanks in paths. */
+const unescaped = (path: string): string =>
+  path.replace(/\\(\d{3})/g, (_, digits) => String.fromCharCode(parseInt(digits, 8)));
+
+/** The options of the mount that a canonical path is on (Linux), such as `noexec`. */
+export function* mountOptions(io: Io, path: string): Op<string[]> {
+  const table: string = yield io.readSystemFile("/proc/self/mountinfo");
+  let best = { point: "", options: "" };
+  for (const line of table.split("\n")) {
+    // Field 4 is where it is mounted, field 5 how. Later lines lie over earlier ones.
+    const [, , , , point = "", options = ""] = line.split(" ");
+    const place = unescaped(point);
+    if (place !== "" && contains(place, path) && place.length >= best.point.length) {
+      best = { point: place, options };
+    }
+  }
+  return best.options.split(",");
+}
