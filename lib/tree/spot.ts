@@ -16,25 +16,36 @@ import { type Path, runtime, type Status } from "../runtime/mod.ts";
 /** A directory by its descriptor or its path. */
 export interface Spot {
   /** What names in it are joined to. */
-  readonly base: string;
+  readonly base: Path;
   /** For messages. */
   readonly shown: string;
   readonly descriptor: number | undefined;
   readonly status: Status;
 }
 
+/** Throws if a directory must be left alone. Asked before anything is done to it. */
+export type Check = (spot: Spot) => Op<void>;
+
+/** Why something is left alone. */
+export const refusal = (code: string, reason: string): Error => Object.assign(new Error(reason), { code });
+
 /** Whether spots are descriptors here. */
 export const anchored = (): boolean => runtime.anchor(0) !== undefined;
 
-/** The path of a name in a spot. */
-export function within(spot: Spot, name: Path): Path {
-  if (typeof name === "string") return joinPath(spot.base, name);
-  const base = new TextEncoder().encode(`${spot.base}/`);
-  const path = new Uint8Array(base.byteLength + name.byteLength);
-  path.set(base);
-  path.set(name, base.byteLength);
-  return path;
+/** The path of a name in a directory. */
+export function joined(base: Path, name: Path): Path {
+  if (typeof base === "string" && typeof name === "string") return joinPath(base, name);
+  const start = bytesOf(typeof base === "string" ? joinPath(base, "") : base);
+  const slash = start.at(-1) === SLASH ? [] : [SLASH];
+  return Uint8Array.of(...start, ...slash, ...bytesOf(name));
 }
+
+const SLASH = 0x2f;
+
+const bytesOf = (path: Path): Uint8Array => typeof path === "string" ? new TextEncoder().encode(path) : path;
+
+/** The path of a name in a spot. */
+export const within = (spot: Spot, name: Path): Path => joined(spot.base, name);
 
 /** The path of a name in a spot, for messages. */
 export function shownWithin(spot: Spot, name: Path): string {
@@ -55,32 +66,48 @@ export function* locate(io: Io, path: string): Op<Spot> {
 /**
  * Goes into a directory of a spot, never through a link.
  *
- * A directory that forbids being read is given back its owner's rights first: through a descriptor, so that no swap can
- * turn that on anything else.
+ * A directory that forbids being read is given back its owner's rights first, if it passes the check: through a
+ * descriptor, so that no swap can turn that on anything else.
  *
  * @returns `undefined` if the name is no directory.
  */
-export function* enter(io: Io, from: Spot, name: Path): Op<Spot | undefined> {
+export function* enter(io: Io, from: Spot, name: Path, check: Check): Op<Spot | undefined> {
   const path = within(from, name), shown = shownWithin(from, name);
-  if (from.descriptor === undefined) {
-    const status: Status = yield io.status(path);
-    return status.kind === "directory"
-      ? { base: path as string, shown, descriptor: undefined, status }
-      : undefined;
-  }
+  if (from.descriptor === undefined) return yield* enterByPath(io, path, shown, check);
   try {
-    return yield* spotOf(io, yield io.openDirectory(path), shown);
+    return yield* openSpot(io, path, shown, check);
   } catch (error) {
     const code = codeOf(error);
     if (code === "ELOOP" || code === "ENOTDIR") return undefined;
-    if (code !== "EACCES") throw error;
+    throw error;
   }
-  return yield* unlock(io, path, shown);
 }
 
-function* spotOf(io: Io, descriptor: number, shown: string): Op<Spot> {
+function* enterByPath(io: Io, path: Path, shown: string, check: Check): Op<Spot | undefined> {
+  const status: Status = yield io.status(path);
+  if (status.kind !== "directory") return undefined;
+  const spot: Spot = { base: path, shown, descriptor: undefined, status };
+  yield* check(spot);
+  return spot;
+}
+
+function* openSpot(io: Io, path: Path, shown: string, check: Check): Op<Spot> {
+  let descriptor: number;
   try {
-    return { base: runtime.anchor(descriptor)!, shown, descriptor, status: yield io.statusOf(descriptor) };
+    descriptor = yield io.openDirectory(path);
+  } catch (error) {
+    if (codeOf(error) !== "EACCES") throw error;
+    return yield* unlock(io, path, shown, check);
+  }
+  return yield* spotOf(io, descriptor, shown, check);
+}
+
+function* spotOf(io: Io, descriptor: number, shown: string, check?: Check): Op<Spot> {
+  try {
+    const status: Status = yield io.statusOf(descriptor);
+    const spot: Spot = { base: runtime.anchor(descriptor)!, shown, descriptor, status };
+    if (check !== undefined) yield* check(spot);
+    return spot;
   } catch (error) {
     yield io.close(descriptor);
     throw error;
@@ -90,12 +117,12 @@ function* spotOf(io: Io, descriptor: number, shown: string): Op<Spot> {
 /** What the owner of a directory needs to empty it. */
 const OWNER_RIGHTS = 0o700;
 
-function* unlock(io: Io, path: Path, shown: string): Op<Spot> {
-  const located = yield* spotOf(io, yield io.locateDirectory(path), shown);
+function* unlock(io: Io, path: Path, shown: string, check: Check): Op<Spot> {
+  const located = yield* spotOf(io, yield io.locateDirectory(path), shown, check);
   try {
     yield* grant(io, located);
-    // The dot makes the anchor a directory on the way rather than a link at the end.
-    return yield* spotOf(io, yield io.openDirectory(`${located.base}/.`), shown);
+    // The dot makes the anchor a directory on the way rather than a link at the end, which would not be opened.
+    return yield* spotOf(io, yield io.openDirectory(within(located, ".")), shown);
   } finally {
     yield* leave(io, located);
   }
@@ -103,9 +130,15 @@ function* unlock(io: Io, path: Path, shown: string): Op<Spot> {
 
 /** Gives the owner of the directory that a spot holds the right to empty it. */
 export function* grant(io: Io, spot: Spot): Op<void> {
-  if (spot.descriptor === undefined) throw Object.assign(new Error("no descriptor"), { code: "EACCES" });
-  yield io.changeModeAt(`${spot.base}/.`, spot.status.mode | OWNER_RIGHTS);
+  if (spot.descriptor === undefined) throw refusal("EACCES", "no descriptor to change it by");
+  // No dot here: that would ask for the right to search the directory, which it may lack.
+  yield io.changeModeAt(spot.base as string, spot.status.mode | OWNER_RIGHTS);
 }
 
-/** Whether a spot is the directory of which `identity` was recorded. */
-export const isAt = (spot: Spot, identity: Identity): boolean => sameFile(spot.status, identity);
+/** Refuses a directory that is not the one of which `identity` was recorded. */
+// deno-lint-ignore require-yield -- other checks ask the system
+export function* mustBe(identity: Identity, spot: Pick<Spot, "status">): Op<void> {
+  if (!sameFile(spot.status, identity)) {
+    throw refusal("ERR_REPLACED", "another directory has taken its place");
+  }
+}
