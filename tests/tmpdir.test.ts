@@ -1,0 +1,503 @@
+import assert from "node:assert/strict";
+import {
+  chmodSync,
+  mkdirSync,
+  readdirSync,
+  realpathSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { basename, dirname, isAbsolute, join } from "node:path";
+import { test } from "node:test";
+import * as m from "#mod";
+import * as source from "../mod.ts";
+import { candidates } from "../lib/tmpdir.ts";
+import type { Runtime } from "../lib/runtime/mod.ts";
+import { type ChildOptions, runChild } from "./support/child.ts";
+import { type Scratch, scratch } from "./support/scratch.ts";
+import { type Changes, type Substitute, substitute, systemError } from "./support/substitute.ts";
+
+const posix = process.platform === "win32" && "permission bits and links of POSIX";
+const notRoot = (process.platform !== "linux" || process.getuid?.() !== 0) && "needs root on Linux";
+const notDeno = process.env.MAYFLY_TEST_RUNTIME !== "deno" && "permissions are Deno's";
+
+type Environment = { [name: string]: string | undefined };
+
+/** The source with an environment of its own, and nothing remembered. */
+function faked(env: Environment, changes: Changes = {}, platform: Runtime["platform"] = "linux"): Substitute {
+  const other = {
+    platform,
+    env: (name: string) => env[name],
+    temporaryDirectory: () => undefined,
+    ...changes.runtime,
+  };
+  const watched = substitute({ ...changes, runtime: other });
+  source.configure({ tmpdir: undefined });
+  return {
+    ...watched,
+    [Symbol.dispose]() {
+      watched[Symbol.dispose]();
+      source.configure({ tmpdir: undefined });
+    },
+  };
+}
+
+const NONE = { TMPDIR: undefined, TEMP: undefined, TMP: undefined };
+
+/** What `tmpdir()` says in a child with this environment. */
+async function chosen(
+  env: Environment,
+  options: ChildOptions = {},
+  code = "say(m.tmpdir());",
+): Promise<string> {
+  const { said, stderr } = await runChild(code, { ...options, env: { ...NONE, ...env } });
+  assert.ok(said.length > 0, stderr);
+  return said[0];
+}
+
+/** Directories by name, made in a scratch directory. */
+function directories(place: Scratch, ...names: string[]): string[] {
+  return names.map((name) => {
+    const path = join(place.path, name);
+    mkdirSync(path);
+    return path;
+  });
+}
+
+test("C33 C34 the candidates are TMPDIR, TEMP, TMP, then those of the platform, all strings", () => {
+  {
+    using _env = faked({ TMP: "/c", TEMP: "/b", TMPDIR: "/a" });
+    assert.deepEqual(candidates(), ["/a", "/b", "/c", "/tmp", "/var/tmp", "/usr/tmp"]);
+  }
+  {
+    using _env = faked({});
+    assert.deepEqual(candidates(), ["/tmp", "/var/tmp", "/usr/tmp"]);
+  }
+  {
+    using _env = faked({}, { runtime: { temporaryDirectory: () => "/own" } });
+    assert.deepEqual(candidates(), ["/own", "/tmp", "/var/tmp", "/usr/tmp"]);
+  }
+  const windows = { TMP: "D:\\t", LOCALAPPDATA: "C:\\U\\L", USERPROFILE: "C:\\U", SystemRoot: "C:\\W" };
+  using _env = faked(windows, {}, "windows");
+  assert.deepEqual(candidates(), [
+    "D:\\t",
+    "C:\\U\\L\\Temp",
+    "C:\\U\\AppData\\Local\\Temp",
+    "C:\\W\\Temp",
+    "C:\\TEMP",
+    "C:\\TMP",
+  ]);
+});
+
+test("T9 a service that runs as the system of Windows prefers its own directory to the shared one that TEMP names", () => {
+  const service = {
+    TEMP: "C:\\Windows\\TEMP",
+    TMP: "C:\\Windows\\TEMP",
+    SystemRoot: "C:\\Windows",
+    USERPROFILE: "C:\\Windows\\system32\\config\\systemprofile",
+  };
+  {
+    using _env = faked(service, {}, "windows");
+    assert.deepEqual(candidates().slice(0, 2), ["C:\\Windows\\SystemTemp", "C:\\Windows\\TEMP"]);
+  }
+  {
+    using _env = faked({ ...service, TMPDIR: "D:\\own" }, {}, "windows");
+    assert.deepEqual(candidates().slice(0, 2), ["D:\\own", "C:\\Windows\\SystemTemp"]);
+  }
+  using _env = faked({ ...service, USERPROFILE: "C:\\Users\\ann" }, {}, "windows");
+  assert.ok(candidates().every((path) => !path.includes("SystemTemp")));
+});
+
+test("C34 the first usable variable wins in a real process", async () => {
+  using place = scratch();
+  const [a, b, c] = directories(place, "a", "b", "c");
+  assert.equal(await chosen({ TMPDIR: a, TEMP: b, TMP: c }), a);
+  assert.equal(await chosen({ TEMP: b, TMP: c }), b);
+  assert.equal(await chosen({ TMP: c }), c);
+  // Not even a probe is left.
+  assert.deepEqual(place.list(), ["a", "b", "c"]);
+  for (const path of [a, b, c]) assert.deepEqual(readdirSync(path), []);
+});
+
+test("C35 a variable that is set to nothing is as one that is unset", async () => {
+  using place = scratch();
+  const [b] = directories(place, "b");
+  assert.equal(await chosen({ TMPDIR: "", TEMP: b }), b);
+  using _env = faked({ TMPDIR: "", TEMP: "", TMP: "" });
+  assert.deepEqual(candidates(), ["/tmp", "/var/tmp", "/usr/tmp"]);
+});
+
+test("C36 C37 C40 the directory is absolute and usable, and the search leaves nothing in it", async () => {
+  const path = m.tmpdir();
+  assert.ok(isAbsolute(path));
+  assert.ok(statSync(path).isDirectory());
+  const file = m.namedTemporaryFileSync();
+  assert.equal(dirname(file.path), path);
+  file.closeSync();
+  using place = scratch();
+  assert.equal(await chosen({ TMPDIR: place.path }), place.path);
+  assert.deepEqual(place.list(), []);
+});
+
+test("C38 C47 it is found once: the environment counts again only after configure(), and an override can be replaced", async () => {
+  using place = scratch();
+  const [a, b, c] = directories(place, "a", "b", "c");
+  const { said, stderr } = await runChild(
+    `const [a, b, c] = args;
+     say(m.tmpdir());
+     process.env.TMPDIR = b;
+     say(m.tmpdir());
+     m.configure({ signals: false });
+     m.configure({});
+     say(m.tmpdir());
+     m.configure({ tmpdir: undefined });
+     say(m.tmpdir());
+     m.configure({ tmpdir: c });
+     say(m.tmpdir());
+     say(path.dirname(m.mkdtempSync()));
+     try { m.configure({ tmpdir: 5 }); } catch (error) { say(error.code); }
+     say(m.tmpdir());
+     m.configure({ tmpdir: new URL("file://" + a) });
+     say(m.tmpdir());
+     m.configure({ tmpdir: undefined });
+     say(m.tmpdir());`,
+    { args: [a, b, c], env: { ...NONE, TMPDIR: a } },
+  );
+  assert.deepEqual(said, [a, a, a, b, c, c, "ERR_INVALID_OPTION", c, a, b], stderr);
+});
+
+test("C38 the search is made once, however many files are created", () => {
+  using place = scratch();
+  using watched = faked({ TMPDIR: place.path });
+  for (let count = 0; count < 5; count++) source.temporaryDirectorySync().removeSync();
+  assert.equal(watched.of("realPath").length, 1);
+  assert.equal(watched.of("createFile").length, 1);
+});
+
+test("configure refuses what is no path, and then changes nothing", () => {
+  using place = scratch();
+  source.configure({ tmpdir: place.path });
+  try {
+    for (const tmpdir of [5, null, "", "a\0b", ["/tmp"], Buffer.from("/tmp"), new URL("http://localhost/")]) {
+      assert.throws(() => source.configure({ tmpdir: tmpdir as string }), {
+        code: "ERR_INVALID_OPTION",
+        name: "TypeError",
+      });
+      assert.throws(() => source.configure({ tmpdir: place.path, signals: 1 as unknown as boolean }), {
+        code: "ERR_INVALID_OPTION",
+      });
+      assert.equal(source.tmpdir(), place.path);
+    }
+    for (const options of [undefined, null, "x", 5]) {
+      assert.throws(() => source.configure(options as unknown as object), { code: "ERR_INVALID_OPTION" });
+    }
+  } finally {
+    source.configure({ tmpdir: undefined });
+  }
+});
+
+test("C39 the case of the directory's name stays as it is", async () => {
+  using place = scratch();
+  const [mixed] = directories(place, "MiXed");
+  assert.equal(basename(await chosen({ TMPDIR: mixed })), "MiXed");
+});
+
+test("C41 the search leaves nothing where a file can be opened but not written, and goes on", () => {
+  using place = scratch();
+  const [full, good] = directories(place, "full", "good");
+  using watched = faked({ TMPDIR: full, TEMP: good }, {
+    primitives: {
+      write: (real, ...args: unknown[]) => {
+        if (readdirSync(full).length > 0) throw systemError("ENOSPC");
+        return real(...args);
+      },
+    },
+  });
+  assert.equal(source.tmpdir(), good);
+  assert.equal(watched.of("write").length, 2);
+  assert.deepEqual([readdirSync(full), readdirSync(good)], [[], []]);
+});
+
+/** Runs the child with a file system mounted on a directory, in a mount namespace that ends with it. */
+const mounted = (options: string, dir: string): ChildOptions => ({
+  under: ["unshare", "-m", "sh", "-c", `mount -t tmpfs -o ${options} none "$0" && exec "$@"`, dir],
+});
+
+test("C41 C46 a full disk and a read-only one are passed over, and nothing is left on either", {
+  skip: notRoot,
+}, async () => {
+  using place = scratch();
+  const [odd, good] = directories(place, "odd", "good");
+  const look =
+    `fs.readdirSync(args[0]); say(m.tmpdir()); say(fs.readdirSync(args[0]).filter((name) => name !== "fill"));`;
+  const fill =
+    `try { fs.writeFileSync(args[0] + "/fill", new Uint8Array(1e6)); } catch (error) { say(error.code); }`;
+  const env = { ...NONE, TMPDIR: odd, TEMP: good };
+  const full = await runChild(fill + look, { args: [odd], env, ...mounted("size=64k,mode=1777", odd) });
+  assert.deepEqual(full.said, ["ENOSPC", good, []], full.stderr);
+  const readOnly = await runChild(look, { args: [odd], env, ...mounted("ro,mode=1777", odd) });
+  assert.deepEqual(readOnly.said, [good, []], readOnly.stderr);
+  // The control: the same mount with room and writable is taken.
+  const usable = await runChild(look, { args: [odd], env, ...mounted("size=1m,mode=1777", odd) });
+  assert.deepEqual(usable.said, [odd, []], usable.stderr);
+});
+
+test("C42 C48 where none can be used the error lists each with its reason; the current directory is never tried", () => {
+  using place = scratch();
+  const [a] = directories(place, "a");
+  using watched = faked({ TMPDIR: a, TEMP: join(place.path, "missing") }, {
+    primitives: {
+      createFile: () => {
+        throw systemError("EMFILE");
+      },
+    },
+  });
+  assert.throws(() => source.tmpdir(), (error: m.TempfileError) => {
+    assert.equal(error.name, "TempfileError");
+    assert.equal(error.code, "ERR_NO_TMPDIR");
+    assert.ok(error.message.startsWith("Cannot find a usable directory for temporary files: tried "));
+    for (const tried of [`"${a}" (EMFILE)`, `"${join(place.path, "missing")}" (ENOENT)`, '"/tmp" (']) {
+      assert.ok(error.message.includes(tried), error.message);
+    }
+    return true;
+  });
+  const asked = watched.of("realPath").flat();
+  assert.deepEqual(asked, [a, join(place.path, "missing"), "/tmp", "/var/tmp", "/usr/tmp"]);
+  // A failure is not remembered: the next call looks again.
+  assert.throws(() => source.mkdtempSync(), { code: "ERR_NO_TMPDIR" });
+  assert.equal(watched.of("realPath").length, 2 * asked.length);
+  assert.deepEqual(place.list(), ["a"]);
+});
+
+test("C43 an unwritable first candidate costs one try", () => {
+  using place = scratch();
+  const [locked, good] = directories(place, "locked", "good");
+  using watched = faked({ TMPDIR: locked, TEMP: good }, {
+    primitives: {
+      createFile: (real, ...args: unknown[]) => {
+        if ((args[0] as string).startsWith(locked)) throw systemError("EACCES");
+        return real(...args);
+      },
+    },
+  });
+  assert.equal(source.tmpdir(), good);
+  assert.equal(watched.of("createFile").length, 2);
+});
+
+test("C43 C46 what cannot be used is passed over: no directory, a file, a dangling link, no permission", {
+  skip: posix,
+}, async () => {
+  using place = scratch();
+  const [locked, closed, good] = directories(place, "locked", "closed", "good");
+  chmodSync(locked, 0o555);
+  mkdirSync(join(closed, "inside"));
+  chmodSync(closed, 0o000);
+  writeFileSync(join(place.path, "file"), "");
+  symlinkSync(join(place.path, "nowhere"), join(place.path, "dangling"));
+  symlinkSync(join(place.path, "loop"), join(place.path, "loop"));
+  chmodSync(good, 0o777);
+  chmodSync(good, 0o1777);
+  for (
+    const bad of ["missing", "file", "file/below", "dangling", "loop", "locked", "closed", "closed/inside"]
+  ) {
+    assert.equal(await chosen({ TMPDIR: join(place.path, bad), TEMP: good }, { powerless: true }), good, bad);
+  }
+  chmodSync(closed, 0o700);
+  assert.deepEqual([locked, closed, good].map((path) => readdirSync(path)), [[], ["inside"], []]);
+});
+
+test("C44 a world-writable directory without the sticky bit is passed over, one with it is not", {
+  skip: posix,
+}, async () => {
+  using place = scratch();
+  const [open, sticky] = directories(place, "open", "sticky");
+  chmodSync(open, 0o777);
+  chmodSync(sticky, 0o1777);
+  assert.equal(await chosen({ TMPDIR: open, TEMP: sticky }), sticky);
+  assert.equal(await chosen({ TMPDIR: sticky, TEMP: open }), sticky);
+});
+
+test("C44 as the only choice it is used, with a warning that says why", { skip: posix }, async () => {
+  using place = scratch();
+  const [open] = directories(place, "open");
+  chmodSync(open, 0o777);
+  const { said, stderr } = await runChild(
+    `process.on("warning", ({ name, code, message }) => say({ name, code, message }));
+     m.configure({ tmpdir: args[0] });
+     say(m.tmpdir());
+     say(m.tmpdir());`,
+    { args: [open] },
+  );
+  assert.deepEqual(said.slice(0, 2), [open, open], stderr);
+  assert.equal(said.length, 3);
+  assert.deepEqual({ name: said[2].name, code: said[2].code }, {
+    name: "TempfileWarning",
+    code: "MAYFLY_UNSAFE_TMPDIR",
+  });
+  assert.ok(said[2].message.includes(open));
+});
+
+test(
+  "T12 every directory on the way is looked at with lstat: one above that is open to all makes it unsafe",
+  { skip: posix },
+  async () => {
+    using place = scratch();
+    const [open, good] = directories(place, "open", "good");
+    mkdirSync(join(open, "a/b"), { recursive: true });
+    chmodSync(open, 0o777);
+    assert.equal(await chosen({ TMPDIR: join(open, "a/b"), TEMP: good }), good);
+    // A link in such a directory is no better for where it leads to: what counts is where that is.
+    symlinkSync(good, join(open, "link"));
+    assert.equal(await chosen({ TMPDIR: join(open, "link") }), good);
+    symlinkSync(join(open, "a"), join(place.path, "link"));
+    assert.equal(await chosen({ TMPDIR: join(place.path, "link", "b"), TEMP: good }), good);
+    chmodSync(open, 0o1777);
+    assert.equal(await chosen({ TMPDIR: join(open, "a/b"), TEMP: good }), join(open, "a/b"));
+    using watched = faked({ TMPDIR: join(open, "a/b") });
+    assert.equal(source.tmpdir(), join(open, "a/b"));
+    assert.equal(watched.of("statusOfTarget").length, 0);
+    const looked = new Set(watched.of("status").flat());
+    for (let path = join(open, "a/b"); path !== "/"; path = dirname(path)) assert.ok(looked.has(path), path);
+    assert.ok(looked.has("/"));
+  },
+);
+
+test("T12 C58 a link that is led elsewhere after the search does not lead the library elsewhere", {
+  skip: posix,
+}, async () => {
+  using place = scratch();
+  const [good, evil] = directories(place, "good", "evil");
+  const link = join(place.path, "link");
+  symlinkSync(good, link);
+  const { said, stderr } = await runChild(
+    `say(m.tmpdir());
+     fs.unlinkSync(args[0]);
+     fs.symlinkSync(args[1], args[0]);
+     const file = m.namedTemporaryFileSync();
+     say(path.dirname(file.path));
+     file.closeSync();`,
+    { args: [link, evil], env: { ...NONE, TMPDIR: link } },
+  );
+  assert.deepEqual(said, [good, good], stderr);
+  assert.deepEqual(readdirSync(evil), []);
+});
+
+test("C45 a relative TMPDIR is resolved once, and stays where it was when the process changes its directory", async () => {
+  using place = scratch();
+  const [a, other] = directories(place, "a", "other");
+  const { said, stderr } = await runChild(
+    `say(m.tmpdir());
+     process.chdir(args[0]);
+     say(m.tmpdir());
+     const made = m.mkdtempSync();
+     say(path.dirname(made));
+     fs.rmdirSync(made);`,
+    { args: [other], cwd: place.path, env: { ...NONE, TMPDIR: "a" } },
+  );
+  assert.deepEqual(said, [a, a, a], stderr);
+});
+
+test("C53 a relative directory gives an absolute path", async () => {
+  using place = scratch();
+  const { said, stderr } = await runChild(
+    `for (const dir of [".", "./", "a/..", "a"]) {
+       const made = m.mkdtempSync({ dir });
+       say(made);
+       fs.rmdirSync(made);
+     }
+     const { path: file, fd } = m.mkstempSync({ dir: "." });
+     fs.closeSync(fd);
+     fs.unlinkSync(file);
+     say(file);`,
+    { cwd: (directories(place, "a"), place.path) },
+  );
+  assert.deepEqual(
+    said.map(dirname),
+    [place.path, place.path, place.path, join(place.path, "a"), place.path],
+    stderr,
+  );
+  assert.ok(said.every((path) => isAbsolute(path)));
+});
+
+test(
+  "C58 the path is the one that the process sees when it is inside, links resolved",
+  { skip: posix },
+  async () => {
+    using place = scratch();
+    const [real] = directories(place, "real");
+    symlinkSync(real, join(place.path, "link"));
+    const { said, stderr } = await runChild(
+      `const made = m.mkdtempSync();
+     process.chdir(made);
+     say([made, process.cwd(), fs.realpathSync(made)]);
+     process.chdir("/");
+     fs.rmdirSync(made);
+     const inside = m.mkdtempSync({ dir: args[0] });
+     say([inside, fs.realpathSync(inside)]);
+     fs.rmdirSync(inside);`,
+      { args: [join(place.path, "link") + "//."], env: { ...NONE, TMPDIR: join(place.path, "link") } },
+    );
+    assert.equal(said.length, 2, stderr);
+    for (const paths of said) assert.equal(new Set(paths).size, 1, paths.join());
+    assert.ok(said.every(([path]) => dirname(path) === real));
+    assert.equal(realpathSync(real), real);
+  },
+);
+
+/** On a terminal of its own, where Deno would ask for a permission that is lacking. */
+const onTerminal: ChildOptions = {
+  under: ["sh", "-c", 'command="$*"; exec script -qec "$command" /dev/null', "sh"],
+  timeout: 10_000,
+};
+
+test(
+  "tmpdir() needs no permission but to read and write on Deno, asks for none, and finds what Deno itself would use",
+  { skip: notDeno },
+  async () => {
+    using place = scratch();
+    const [own] = directories(place, "own");
+    const flags = ["--allow-read", "--allow-write"];
+    assert.equal(await chosen({ TMPDIR: own }, { flags }), own);
+    assert.deepEqual(readdirSync(own), []);
+    // A directory that Deno cannot use either.
+    assert.notEqual(await chosen({ TMPDIR: join(place.path, "missing") }, { flags }), undefined);
+    // On a terminal Deno would ask, and wait for an answer.
+    const asked = await runChild("say(m.tmpdir()); say(typeof m.mkdtempSync({ dir: args[0] }));", {
+      ...onTerminal,
+      args: [own],
+      flags,
+      env: { ...NONE, TMPDIR: place.path },
+    });
+    assert.deepEqual(asked.said, [place.path, "string"], asked.stdout + asked.stderr);
+    assert.doesNotMatch(asked.stdout + asked.stderr, /requests/);
+    // The control: the same harness sees a question where there is one.
+    const control = await runChild('Deno.env.get("HOME"); say(1);', { ...onTerminal, flags, timeout: 1_000 });
+    assert.deepEqual(control.said, []);
+    assert.match(control.stdout + control.stderr, /requests/);
+  },
+);
+
+test("on Deno a permission for one directory is enough to create in it, and asks nothing of those above", {
+  skip: notDeno,
+}, async () => {
+  using place = scratch();
+  const [own, other] = directories(place, "own", "other");
+  const flags = [`--allow-read=${own}`, `--allow-write=${own}`];
+  const { said, stdout, stderr } = await runChild(
+    `m.configure({ tmpdir: args[0] });
+     say(m.tmpdir());
+     const file = m.namedTemporaryFileSync();
+     say(path.dirname(file.path));
+     file.closeSync();
+     await (await m.temporaryDirectory()).remove();
+     try { m.mkdtempSync({ dir: args[1] }); } catch (error) { say(error.code); }`,
+    { args: [own, other], flags: [...flags, "--no-prompt"] },
+  );
+  assert.deepEqual(said, [own, own, "ERR_ACCESS_DENIED"], stdout + stderr);
+  const code = "m.configure({ tmpdir: args[0] }); say(m.tmpdir()); fs.rmdirSync(m.mkdtempSync());";
+  const asked = await runChild(code, { ...onTerminal, args: [own], flags });
+  assert.deepEqual(asked.said, [own], asked.stdout);
+  assert.doesNotMatch(asked.stdout + asked.stderr, /requests/);
+  assert.deepEqual([readdirSync(own), readdirSync(other)], [[], []]);
+});
