@@ -36,9 +36,11 @@ export interface AdoptDirectoryOptions extends Pick<DirectoryOptions, "ignoreCle
 /**
  * Takes over a file that somebody else created, to read and write it and then remove it.
  *
- * @param path A regular file that belongs to this user; no link.
+ * @param path A regular file that belongs to this user and has no other name; no link.
  * @returns The open file, which is removed as if {@linkcode namedTemporaryFile} had made it.
- * @throws {TempfileError} `ENOENT`, `EISDIR`, `ELOOP` for a link, `EPERM` if it belongs to somebody else.
+ * @throws {TempfileError} `ENOENT`, `EISDIR`, `ELOOP` for a link, `EPERM` if it belongs to somebody else, `EMLINK` if it
+ *   has other names: a name for any file of this user's may have been put where others may write, and what is written to
+ *   the one is written to the other.
  *
  * @example Finish another process's job
  * ```ts
@@ -68,6 +70,7 @@ function* takeFile(
   const checked = checkOptions("adopted", options);
   checked.signal?.throwIfAborted();
   const { path, status } = yield* look(io, given, "file");
+  if (status.links > 1) throw refusal(path, "EMLINK", "it has other names");
   const handle = yield* openSame(io, path, status);
   const file = new OpenFile(new DiskStorage(handle, path), checked, 0);
   file.owned = new OwnedName();
@@ -166,12 +169,21 @@ function* refusePrecious(io: Io, path: string, status: Status): Op<void> {
   if (runtime.platform !== "windows" && (status.mode & SHARED) !== 0) {
     throw invalid("path", "no directory that others may write to", path);
   }
-  const precious = { current: ".", home: runtime.home(), temporary: tmpdir() };
+  const precious = { current: ".", home: runtime.home(), temporary: tmpdirIfAny() };
   for (const [name, place] of Object.entries(precious)) {
     const known = place === undefined ? undefined : yield* canonicalIfKnown(io, place);
     if (known !== undefined && contains(path, known)) {
       throw invalid("path", `no directory that has the ${name} directory in it`, path);
     }
+  }
+}
+
+function tmpdirIfAny(): string | undefined {
+  try {
+    return tmpdir();
+  } catch {
+    // Nothing is kept where nothing can be made.
+    return undefined;
   }
 }
 
@@ -187,6 +199,9 @@ function* canonicalIfKnown(io: Io, path: string): Op<string | undefined> {
 /**
  * Takes over an open descriptor that another process handed on, such as a file of {@linkcode temporaryFile} in the `stdio`
  * of a child. The handle has a cursor of its own, at the start; closing it closes the descriptor.
+ *
+ * Deno knows the descriptors that a parent on Deno handed on, and needs `--allow-all` for those of any other. The number
+ * itself stays open there until the process ends.
  *
  * @param fd The number, of a regular file open for reading and writing.
  * @throws {TempfileError} `EBADF` if nothing is open there, `EINVAL` for a pipe, a terminal or a directory.

@@ -6,7 +6,7 @@
 import { codeOf, failure, invalid, outOfRange, TempfileError } from "../errors.ts";
 import { sameFile } from "../identity.ts";
 import { checkBoolean, checkSignal } from "../options.ts";
-import { type Handle, type Locks, runtime } from "../runtime/mod.ts";
+import { type Handle, type Locks, runtime, type Status } from "../runtime/mod.ts";
 import type { OpenFile } from "./open_file.ts";
 
 /** Options of {@linkcode TemporaryFile.lock}. */
@@ -45,8 +45,9 @@ export class FileLock implements AsyncDisposable, Disposable {
 
   /** Gives the lock back. Doing so again does nothing. */
   release(): void {
-    this.#release?.();
+    const release = this.#release;
     this.#release = undefined;
+    release?.();
   }
 
   /** Gives the lock back. */
@@ -90,8 +91,10 @@ export async function lock(file: OpenFile, options: LockOptions | undefined): Pr
     return await take(
       file,
       wanted.shared,
-      (locks, path) => wait(locks, path, wanted.shared, limit.signal),
+      (locks, path) => wait(locks, path, wanted, limit.signal),
     ) as FileLock;
+  } catch (error) {
+    throw limit.signal.aborted ? limit.signal.reason : error;
   } finally {
     limit.end();
   }
@@ -115,6 +118,8 @@ async function take(
   const path = file.path ?? runtime.anchor(await file.async((io) => file.descriptor(io)));
   if (path === undefined) throw unsupported(file.path);
   try {
+    // Not to wait for somebody who has locked what now has the name.
+    await requireSame(file, () => runtime.sync.statusOfTarget(path));
     const handle = await acquire(locks, path);
     return handle === undefined ? null : await settle(file, shared, handle);
   } catch (error) {
@@ -124,27 +129,32 @@ async function take(
   }
 }
 
-/** Makes sure that what was locked is the file, and that it is still open. */
+/** Makes sure that what is to be locked is the file, and that it is still open. */
+async function requireSame(file: OpenFile, found: () => Status): Promise<void> {
+  const ours = await file.async((io) => file.status(io));
+  // It may have been closed since that answer.
+  file.require("lock");
+  if (sameFile(found(), ours)) return;
+  throw new TempfileError(`Cannot lock "${file.path}": another file has taken its place`, {
+    code: "ERR_REPLACED",
+    path: file.path,
+  });
+}
+
 async function settle(file: OpenFile, shared: boolean, handle: Handle): Promise<FileLock> {
   const close = (): void => runtime.sync.close(handle);
   try {
-    const ours = await file.async((io) => file.status(io));
-    if (!sameFile(runtime.sync.statusOf(handle), ours)) {
-      throw new TempfileError(`Cannot lock "${file.path}": another file has taken its place`, {
-        code: "ERR_REPLACED",
-        path: file.path,
-      });
-    }
+    await requireSame(file, () => runtime.sync.statusOf(handle));
   } catch (error) {
     close();
     throw error;
   }
   const held = new FileLock(shared, () => {
-    file.onClose.delete(end);
+    file.onWritten.delete(end);
     close();
   });
   const end = (): void => held.release();
-  file.onClose.add(end);
+  file.onWritten.add(end);
   return held;
 }
 
@@ -160,9 +170,20 @@ function unsupported(path: string | undefined, cause?: unknown): TempfileError {
 const FIRST_PAUSE = 1;
 const LONGEST_PAUSE = 25;
 
-async function wait(locks: Locks, path: string, shared: boolean, signal: AbortSignal): Promise<Handle> {
+async function wait(
+  locks: Locks,
+  path: string,
+  { shared, timeout }: Wanted,
+  signal: AbortSignal,
+): Promise<Handle> {
   signal.throwIfAborted();
-  if (locks.acquire !== undefined) return await locks.acquire(path, shared, signal);
+  if (locks.acquire !== undefined) {
+    // A lock that is free is taken, however short the time: starting to wait may itself take longer.
+    const handle = timeout === Infinity ? undefined : await locks.tryAcquire(path, shared);
+    if (handle !== undefined) return handle;
+    signal.throwIfAborted();
+    return await locks.acquire(path, shared, signal);
+  }
   for (let pause = FIRST_PAUSE;; pause = Math.min(pause * 2, LONGEST_PAUSE)) {
     const handle = await locks.tryAcquire(path, shared);
     if (handle !== undefined) return handle;

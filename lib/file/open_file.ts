@@ -29,8 +29,10 @@ export class OpenFile implements Leakable {
   path: string | undefined;
   /** Whether `path` is a name that this handle may move elsewhere. */
   movable = false;
-  /** What else ends when the file is closed. */
+  /** What else ends when the file is closed, before the last bytes are written. */
   readonly onClose: Set<() => void> = new Set();
+  /** What ends after they are written: the locks held for them. */
+  readonly onWritten: Set<() => void> = new Set();
   /** Whether the caller may still use the path when the handle is gone. */
   pathSeen = false;
   readonly #buffer: WriteBuffer;
@@ -295,6 +297,7 @@ export class OpenFile implements Leakable {
     if (!this.closed) {
       this.#end();
       yield* attempt(failures, this.#lastFlush(io));
+      for (const end of this.onWritten) end();
       yield* attempt(failures, this.storage.close(io));
     }
     if (remove && this.owned !== undefined) yield* attempt(failures, this.owned.remove(io));
@@ -322,7 +325,10 @@ export class OpenFile implements Leakable {
     this.#end();
     if (remove) this.owned?.discard();
     if (remove) this.owned?.release();
-    this.settled().then(() => run(this.storage.close(asyncIo()))).catch(ignore);
+    this.settled().then(() => {
+      for (const end of this.onWritten) end();
+      return run(this.storage.close(asyncIo()));
+    }).catch(ignore);
   }
 
   reclaim(): string | undefined {

@@ -17,10 +17,23 @@ export function* openSame(io: Io, path: string, status: Status): Op<Handle> {
     if (sameFile(yield io.statusOf(handle!), status)) return handle!;
   } catch (error) {
     if (handle !== undefined) yield io.close(handle);
-    throw failure(`open "${path}"`, error, path);
+    throw (yield* isOther(io, path, status)) ? replaced(path) : failure(`open "${path}"`, error, path);
   }
   yield io.close(handle!);
-  throw new TempfileError(`Cannot open "${path}": another file has taken its place`, {
+  throw replaced(path);
+}
+
+/** What has taken its place may be a directory, a link or a socket, which opening fails on in as many ways. */
+function* isOther(io: Io, path: string, status: Status): Op<boolean> {
+  try {
+    return !sameFile(yield io.status(path), status);
+  } catch {
+    return false;
+  }
+}
+
+function replaced(path: string): TempfileError {
+  return new TempfileError(`Cannot open "${path}": another file has taken its place`, {
     code: "ERR_REPLACED",
     path,
   });

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { type BunFfi, libraryLocks } from "./library_locks.ts";
 import { nodeLike, type NodeProcess } from "./node_like.ts";
 import { heeded } from "./signals.ts";
 import type { Path, Runtime } from "./types.ts";
@@ -26,5 +27,8 @@ export function bunRuntime(process: NodeProcess): Runtime {
     random: (bytes) => void crypto.getRandomValues(bytes),
   };
   // Node gives every signal its default when it starts; Bun leaves alone what its parent had it ignore.
-  return nodeLike(process, own, heeded(() => fs.readFileSync("/proc/self/status", "latin1")));
+  const like = nodeLike(process, own, heeded(() => fs.readFileSync("/proc/self/status", "latin1")));
+  const { locks, sync, platform } = like;
+  const ffi = (): BunFfi => process.getBuiltinModule("bun:ffi") as BunFfi;
+  return { ...like, locks: locks && libraryLocks(sync, platform, ffi, locks) };
 }

@@ -415,21 +415,30 @@ function onEnd(scope: DenoScope, listener: () => void): () => void {
 
 /**
  * Deno's Node layer knows only descriptors that a parent on Deno handed on. Others are opened a second time, by the name
- * that the system gives them.
+ * that the system gives them, which Deno permits only with `--allow-all`. The first stays open: Deno cannot close it.
  */
 function fromDescriptor(deno: DenoNamespace, node: Primitives, descriptor: number): Handle {
   try {
     node.statusOf(descriptor);
     return descriptor;
-  } catch {
+  } catch (unknown) {
     const path = `/proc/self/fd/${descriptor}`;
-    return new DenoFile(deno.openSync(path, ACCESS.write), path);
+    if (isFile(deno, path, unknown)) return node.openDescriptor(path, "write");
+    throw Object.assign(new Error("it is no regular file"), { code: "EINVAL" });
+  }
+}
+
+function isFile(deno: DenoNamespace, path: string, unknown: unknown): boolean {
+  try {
+    return deno.statSync(path).isFile;
+  } catch (error) {
+    throw (error as Error).name === "NotFound" ? unknown : error;
   }
 }
 
 /** Deno can also wait for a lock, but on a thread that nothing can call back. */
 async function tryLock(deno: DenoNamespace, path: string, shared: boolean): Promise<Handle | undefined> {
-  const file = await deno.open(path, ACCESS.write);
+  const file = await deno.open(path, ACCESS.write).catch(() => deno.open(path, ACCESS.read));
   try {
     if (await file.tryLock(!shared)) return new DenoFile(file, path);
   } catch (error) {

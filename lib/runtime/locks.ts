@@ -28,50 +28,92 @@ const TAKEN = 1;
 /** Where the helper finds the descriptor. */
 const INHERITED = 3;
 
-/** Locks taken by flock(1). */
-export function helperLocks(sync: Primitives, childProcess: () => NodeChildProcess): Locks {
-  const lock = async (flags: string[], path: string, signal?: AbortSignal): Promise<Handle | undefined> => {
-    const descriptor = sync.openDescriptor(path, "write");
-    try {
-      const status = await runHelper(childProcess(), [...flags, String(INHERITED)], descriptor, signal);
-      if (status === 0) return descriptor;
-      sync.close(descriptor);
-      if (status === TAKEN) return undefined;
-    } catch (error) {
-      sync.close(descriptor);
-      throw error;
-    }
-    throw Object.assign(new Error("flock failed"), { code: "ENOLCK", syscall: "flock" });
-  };
+/** Opens a file to lock it, for which reading is enough. Network file systems want it open for writing, where it may be. */
+export function openToLock(sync: Primitives, path: string): number {
+  try {
+    return sync.openDescriptor(path, "write");
+  } catch {
+    return sync.openDescriptor(path, "read");
+  }
+}
+
+/** Gives the descriptor to `lock`, and closes it unless that has taken the lock. */
+export async function lockOrClose(
+  sync: Primitives,
+  descriptor: number,
+  lock: (descriptor: number) => boolean | Promise<boolean>,
+): Promise<Handle | undefined> {
+  let taken = false;
+  try {
+    taken = await lock(descriptor);
+    return taken ? descriptor : undefined;
+  } finally {
+    if (!taken) sync.close(descriptor);
+  }
+}
+
+/**
+ * Locks taken by flock(1), at about two milliseconds each.
+ *
+ * @param onEnd Has a function called when this process ends.
+ */
+export function helperLocks(
+  sync: Primitives,
+  childProcess: () => NodeChildProcess,
+  onEnd: (listener: () => void) => () => void,
+): Locks {
+  const lock = (flags: string[], path: string, signal?: AbortSignal): Promise<Handle | undefined> =>
+    lockOrClose(sync, openToLock(sync, path), async (descriptor) => {
+      const args = [...flags, String(INHERITED)];
+      const status = await runHelper({ childProcess, onEnd, args, descriptor, signal });
+      if (status === 0 || status === TAKEN) return status === 0;
+      throw Object.assign(new Error("flock failed"), { code: "ENOLCK", syscall: "flock" });
+    });
   const kind = (shared: boolean): string => shared ? "-s" : "-x";
   return {
-    tryAcquire: (path, shared) => lock([kind(shared), "-n"], path),
+    // deno-lint-ignore require-await -- so that a path that cannot be opened rejects
+    tryAcquire: async (path, shared) => lock([kind(shared), "-n"], path),
     acquire: async (path, shared, signal) => (await lock([kind(shared)], path, signal))!,
   };
 }
 
-function runHelper(
-  { spawn }: NodeChildProcess,
-  args: string[],
-  descriptor: number,
-  signal: AbortSignal | undefined,
-): Promise<number | null> {
+interface Task {
+  childProcess: () => NodeChildProcess;
+  onEnd: (listener: () => void) => () => void;
+  args: string[];
+  descriptor: number;
+  signal: AbortSignal | undefined;
+}
+
+/** Runs flock(1) to its end, also when that is brought about by the signal: nothing is left running then. */
+function runHelper({ childProcess, onEnd, args, descriptor, signal }: Task): Promise<number | null> {
   return new Promise((resolve, reject) => {
-    const helper = spawn("flock", args, { stdio: ["ignore", "ignore", "ignore", descriptor] });
-    const abort = (): void => {
-      helper.kill("SIGKILL");
-      reject(signal!.reason);
-    };
+    const helper = start(childProcess(), args, descriptor);
+    const kill = (): void => helper.kill("SIGKILL");
+    // Without us it would wait on, and hold up others for a moment when its turn comes.
+    const stop = onEnd(kill);
     const end = (settle: () => void): void => {
-      signal?.removeEventListener("abort", abort);
+      stop();
+      signal?.removeEventListener("abort", kill);
       settle();
     };
-    signal?.addEventListener("abort", abort);
-    helper.on("error", (error) => end(() => reject(unsupported(error))));
-    helper.on("exit", (status) => end(() => resolve(status)));
+    signal?.addEventListener("abort", kill);
+    helper.on("error", (error) => end(() => reject(withReason(error))));
+    helper.on("exit", (status) => end(() => signal?.aborted ? reject(signal.reason) : resolve(status)));
   });
 }
 
-function unsupported(cause: Error): Error {
+/** Node says by an event that there is no such program, Bun may throw. */
+function start({ spawn }: NodeChildProcess, args: string[], descriptor: number): Helper {
+  try {
+    return spawn("flock", args, { stdio: ["ignore", "ignore", "ignore", descriptor] });
+  } catch (error) {
+    throw withReason(error as Error);
+  }
+}
+
+/** Tells a program that is missing from one that could not be started this time. */
+function withReason(cause: Error & { code?: string }): Error {
+  if (cause.code !== "ENOENT" && cause.code !== "EACCES") return cause;
   return Object.assign(new Error("the program flock(1) is needed", { cause }), { code: "ERR_UNSUPPORTED" });
 }

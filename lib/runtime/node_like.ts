@@ -107,6 +107,10 @@ export function nodeLike(
   const platform = platformOf(process.platform);
   const { sync, pooled } = nodePrimitives(fs);
   const childProcess = () => process.getBuiltinModule("node:child_process") as NodeChildProcess;
+  const onEnd = (listener: () => void): () => void => {
+    process.on("exit", listener);
+    return () => void process.off("exit", listener);
+  };
   return {
     ...own,
     platform,
@@ -114,7 +118,7 @@ export function nodeLike(
     pooled,
     linkDescriptor: platform === "linux" ? linkByHelper(childProcess) : undefined,
     signals: signalsOf(process, signalNames),
-    locks: platform === "windows" ? undefined : helperLocks(sync, childProcess),
+    locks: platform === "windows" ? undefined : helperLocks(sync, childProcess, onEnd),
     env: (name) => process.env[name],
     pid: () => process.pid,
     mayRead: () => true,
@@ -128,10 +132,7 @@ export function nodeLike(
     anchor: anchors(() => platform === "linux" && canStat(fs, "/proc/self/fd")),
     descriptor: (handle) => handle as number,
     fromDescriptor: (descriptor) => descriptor,
-    onEnd(listener) {
-      process.on("exit", listener);
-      return () => void process.off("exit", listener);
-    },
+    onEnd,
     warn: (message, code, detail) => process.emitWarning(message, { type: "TempfileWarning", code, detail }),
   };
 }

@@ -1,0 +1,84 @@
+/**
+ * Locks of the kernel (`flock`) by a call of the C library, for a runtime that can call it. It takes microseconds, and
+ * no other program.
+ *
+ * @module
+ */
+import { lockOrClose, openToLock } from "./locks.ts";
+import type { Locks, Primitives, Runtime } from "./types.ts";
+
+interface Signature {
+  args: string[];
+  returns: string;
+}
+
+/** The part of `bun:ffi` in use. */
+export interface BunFfi {
+  dlopen(library: string, signatures: { [name: string]: Signature }): {
+    symbols: { [name: string]: (...args: number[]) => number };
+  };
+  read: { i32(pointer: number, offset: number): number };
+}
+
+/** What the platforms call things: the library, the function that says where `errno` is, and the error "taken". */
+const PLATFORMS: { [platform in Runtime["platform"]]?: { library: string; errno: string; taken: number } } = {
+  // The library of musl answers to this name, too.
+  linux: { library: "libc.so.6", errno: "__errno_location", taken: 11 },
+  darwin: { library: "libSystem.B.dylib", errno: "__error", taken: 35 },
+};
+
+const SHARED = 1;
+const EXCLUSIVE = 2;
+const AT_ONCE = 4;
+
+/** Takes a lock if it is free. */
+type TryLock = (descriptor: number, shared: boolean) => boolean;
+
+/**
+ * Locks taken by the C library. Waiting is trying again: a call that waits would hold the thread.
+ *
+ * @param otherwise What to use where the library cannot be called.
+ */
+export function libraryLocks(
+  sync: Primitives,
+  platform: Runtime["platform"],
+  ffi: () => BunFfi,
+  otherwise: Locks,
+): Locks {
+  let loaded: { tryLock: TryLock | undefined } | undefined;
+  const load = (): TryLock | undefined => (loaded ??= { tryLock: bind(platform, ffi) }).tryLock;
+  return {
+    async tryAcquire(path, shared) {
+      const tryLock = load();
+      if (tryLock === undefined) return await otherwise.tryAcquire(path, shared);
+      return await lockOrClose(sync, openToLock(sync, path), (descriptor) => tryLock(descriptor, shared));
+    },
+    get acquire() {
+      return load() === undefined ? otherwise.acquire : undefined;
+    },
+  };
+}
+
+function bind(platform: Runtime["platform"], ffi: () => BunFfi): TryLock | undefined {
+  const names = PLATFORMS[platform];
+  if (names === undefined) return undefined;
+  try {
+    const { dlopen, read } = ffi();
+    const { symbols } = dlopen(names.library, {
+      flock: { args: ["i32", "i32"], returns: "i32" },
+      [names.errno]: { args: [], returns: "ptr" },
+    });
+    return (descriptor, shared) => {
+      if (symbols.flock(descriptor, (shared ? SHARED : EXCLUSIVE) | AT_ONCE) === 0) return true;
+      const number = read.i32(symbols[names.errno](), 0);
+      if (number === names.taken) return false;
+      throw Object.assign(new Error(`flock failed with error ${number}`), {
+        code: "ENOLCK",
+        syscall: "flock",
+      });
+    };
+  } catch {
+    // A library of another name, or a runtime that no longer offers this.
+    return undefined;
+  }
+}
