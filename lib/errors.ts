@@ -107,6 +107,9 @@ const PHRASES: ReadonlyMap<string, string> = new Map(Object.entries({
   EXDEV: "on another device",
 }));
 
+/** How runtimes spell the codes of systems and of their own permissions; not the codes of applications, nor `UNKNOWN`. */
+const SYSTEM_CODE = /^E[A-Z0-9_]+$/;
+
 /**
  * Wraps a system error. The action completes "Cannot …".
  *
@@ -117,7 +120,7 @@ export function failure(action: string, error: unknown, path?: string): unknown 
     return error;
   }
   const code = codeOf(error);
-  if (code === "UNKNOWN") return error;
+  if (!SYSTEM_CODE.test(code)) return error;
   const { message, syscall } = error as { message?: string; syscall?: string };
   const phrase = PHRASES.get(code) ?? message ?? "failed";
   return new TempfileError(`Cannot ${action}: ${phrase} (${code})`, { code, path, syscall, cause: error });

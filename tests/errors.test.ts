@@ -191,6 +191,8 @@ test("failure wraps system errors and passes on what is no system error", () => 
     invalid("a", "b", 1),
     new RangeError("x"),
     new Error("a user's own"),
+    Object.assign(new Error("a user's own"), { code: "MY_CODE" }),
+    systemError("UNKNOWN"),
     new DOMException("x", "AbortError"),
     "thrown text",
     undefined,

@@ -1,0 +1,412 @@
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import {
+  chmodSync,
+  closeSync,
+  fstatSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  readSync,
+  statSync,
+  unlinkSync,
+  writeSync,
+} from "node:fs";
+import { dirname, isAbsolute, join } from "node:path";
+import { test } from "node:test";
+import * as m from "#mod";
+import * as source from "../mod.ts";
+import { runChild } from "./support/child.ts";
+import { creatorsOf } from "./support/creators.ts";
+import { scratch } from "./support/scratch.ts";
+import { type Stand, substitute, systemError } from "./support/substitute.ts";
+
+const posix = process.platform === "win32" && "permission bits of POSIX";
+const linux = process.platform !== "linux" && "needs /proc";
+
+const CREATORS = import.meta.resolve("./support/creators.ts");
+
+/** Both twins, called in one way. */
+const twins = [m.mkstemp, (options?: m.MakeOptions) => Promise.resolve(m.mkstempSync(options))];
+
+test("C59 an open descriptor and an absolute path of an empty file in the directory asked for", async () => {
+  using place = scratch();
+  for (const mkstemp of twins) {
+    const { fd, path } = await mkstemp({ dir: place.path });
+    assert.ok(Number.isInteger(fd) && fd > 2);
+    assert.ok(isAbsolute(path));
+    assert.equal(dirname(path), place.path);
+    const [byDescriptor, byPath] = [fstatSync(fd), lstatSync(path)];
+    assert.deepEqual([byDescriptor.ino, byDescriptor.size, byDescriptor.isFile(), byDescriptor.nlink], [
+      byPath.ino,
+      0,
+      true,
+      1,
+    ]);
+    closeSync(fd);
+    unlinkSync(path);
+  }
+});
+
+test("C69 bytes come back unchanged, and the descriptor both reads and writes", async () => {
+  using place = scratch();
+  const bytes = Buffer.from([0x0d, 0x0a, 0x1a, 0x00, 0x0a, 0x0d, 0xff, 0xfe, 0x04]);
+  for (const mkstemp of twins) {
+    const { fd, path } = await mkstemp({ dir: place.path });
+    assert.equal(writeSync(fd, bytes, 0, bytes.length, 0), bytes.length);
+    const back = Buffer.alloc(20);
+    assert.equal(readSync(fd, back, 0, 20, 0), bytes.length);
+    closeSync(fd);
+    assert.deepEqual(back.subarray(0, bytes.length), bytes);
+    assert.deepEqual(readFileSync(path), bytes);
+  }
+});
+
+test("C68 many at once, and one after the other, have names of their own", async () => {
+  using place = scratch();
+  const made = [
+    ...await Promise.all(Array.from({ length: 100 }, () => m.mkstemp({ dir: place.path }))),
+    ...Array.from({ length: 100 }, () => m.mkstempSync({ dir: place.path })),
+  ];
+  for (const { fd } of made) closeSync(fd);
+  assert.equal(new Set(made.map(({ path }) => path)).size, 200);
+  assert.equal(new Set(made.map(({ fd }) => fd)).size, 200);
+  assert.equal(place.list().length, 200);
+});
+
+test("C60 the mode of a file is 0600 whatever the umask leaves of it", { skip: posix }, async () => {
+  using place = scratch();
+  for (const umask of ["000", "022", "077"]) {
+    const { said, stderr } = await runChild(
+      `for (const mkstemp of [m.mkstemp, m.mkstempSync]) {
+         const { fd, path } = await mkstemp({ dir: args[0] });
+         say([fs.fstatSync(fd).mode & 0o7777, fs.lstatSync(path).mode & 0o7777]);
+         fs.closeSync(fd);
+       }`,
+      { umask, args: [place.path] },
+    );
+    assert.deepEqual(said, [[0o600, 0o600], [0o600, 0o600]], `${umask} ${stderr}`);
+  }
+});
+
+test("C61 a umask that takes everything is made good through the descriptor, for files and directories", {
+  skip: posix,
+}, async () => {
+  using place = scratch();
+  const { said, stderr } = await runChild(
+    `for (const mkstemp of [m.mkstemp, m.mkstempSync]) {
+       const { fd, path } = await mkstemp({ dir: args[0] });
+       say(fs.lstatSync(path).mode & 0o777);
+       fs.closeSync(fd);
+       fs.closeSync(fs.openSync(path, "r+"));
+       fs.unlinkSync(path);
+     }
+     for (const mkdtemp of [m.mkdtemp, m.mkdtempSync]) {
+       const made = await mkdtemp({ dir: args[0] });
+       say(fs.lstatSync(made).mode & 0o777);
+       fs.rmdirSync(made);
+     }`,
+    { umask: "0777", powerless: true, args: [(chmodSync(place.path, 0o777), place.path)] },
+  );
+  assert.deepEqual(said, [0o600, 0o600, 0o700, 0o700], stderr);
+  assert.deepEqual(place.list(), []);
+});
+
+test("C83 a mode that is given is exact, and puts back what the umask took", { skip: posix }, async () => {
+  using place = scratch();
+  const { said, stderr } = await runChild(
+    `for (const mkstemp of [m.mkstemp, m.mkstempSync]) {
+       const { fd, path } = await mkstemp({ dir: args[0], mode: 0o640 });
+       say(fs.lstatSync(path).mode & 0o777);
+       fs.closeSync(fd);
+     }
+     for (const mkdtemp of [m.mkdtemp, m.mkdtempSync]) say(fs.lstatSync(await mkdtemp({ dir: args[0], mode: 0o750 })).mode & 0o777);
+     const made = [await m.namedTemporaryFile({ dir: args[0], mode: 0o664 }), m.namedTemporaryFileSync({ dir: args[0], mode: 0o664 }),
+       await m.temporaryDirectory({ dir: args[0], mode: 0o777 }), m.temporaryDirectorySync({ dir: args[0], mode: 0o777 })];
+     for (const each of made) { say(fs.lstatSync(each.path).mode & 0o777); await each[Symbol.asyncDispose](); }`,
+    { umask: "077", args: [place.path] },
+  );
+  assert.deepEqual(said, [0o640, 0o640, 0o750, 0o750, 0o664, 0o664, 0o777, 0o777], stderr);
+});
+
+/** A file system that has no permissions: shows all bits and refuses to change any. */
+const withoutPermissions = (): { [name: string]: Stand } => {
+  const open = (real: (...args: unknown[]) => unknown, ...args: unknown[]) => ({
+    ...real(...args) as object,
+    mode: 0o755,
+  });
+  const refuse = (): never => {
+    throw systemError("EPERM");
+  };
+  return { statusOf: open, status: open, changeMode: refuse, changeModeAt: refuse };
+};
+
+test("C61 C83 a file system without permissions is good enough for our modes, and refuses the caller's", async () => {
+  for (const [of, { make }] of creatorsOf(source)) {
+    using place = scratch();
+    {
+      using watched = substitute({ primitives: withoutPermissions(), runtime: { platform: "other" } });
+      const made = await make(source, { dir: place.path });
+      assert.equal(watched.of("changeMode").length + watched.of("changeModeAt").length, 0, of);
+      if (made.path !== undefined) assert.equal(place.list().length, 1, of);
+      await assert.rejects(async () => await make(source, { dir: place.path, mode: 0o640 }), {
+        name: "TempfileError",
+        code: "EPERM",
+        path: place.path,
+      }, of);
+      await made.remove();
+    }
+    // Neither the file that could not get its mode is left.
+    assert.deepEqual(place.list(), [], of);
+  }
+});
+
+test("C67 a child process does not inherit the descriptor", { skip: linux }, async () => {
+  using place = scratch();
+  for (const mkstemp of twins) {
+    const { fd, path } = await mkstemp({ dir: place.path });
+    const { stdout } = spawnSync("ls", ["-l", "/proc/self/fd"], { encoding: "utf8" });
+    assert.match(stdout, / -> /);
+    assert.ok(!stdout.includes(path), stdout);
+    // The control: handed over, it is there.
+    const handed = spawnSync("ls", ["-l", "/proc/self/fd"], {
+      encoding: "utf8",
+      stdio: ["ignore", "pipe", "inherit", fd],
+    });
+    assert.ok(handed.stdout.includes(path), handed.stdout);
+    closeSync(fd);
+  }
+});
+
+test("C70 the caller owns it: nothing is removed at exit", async () => {
+  using place = scratch();
+  const { said, stderr } = await runChild(
+    `say([(await m.mkstemp({ dir: args[0] })).path, m.mkstempSync({ dir: args[0] }).path, await m.mkdtemp({ dir: args[0] }), m.mkdtempSync({ dir: args[0] })]);
+     m.namedTemporaryFileSync({ dir: args[0] });`,
+    { args: [place.path] },
+  );
+  assert.equal(said[0]?.length, 4, stderr);
+  // The control, a file that Mayfly owns, is gone.
+  assert.deepEqual(place.list().map((name) => join(place.path, name)), said[0].sort());
+});
+
+test(
+  "C54 a directory that may be written to and entered, but not read, is good enough to create and remove in",
+  { skip: posix },
+  async () => {
+    using place = scratch();
+    const dir = join(place.path, "drop");
+    mkdirSync(dir);
+    chmodSync(dir, 0o300);
+    const { said, stderr } = await runChild(
+      `const { creatorsOf } = await import(args[1]);
+     try { fs.readdirSync(args[0]); say("readable"); } catch (error) { say(error.code); }
+     for (const [of, { make }] of creatorsOf(m)) {
+       try {
+         const made = await make(m, { dir: args[0] });
+         const there = made.path === undefined || fs.existsSync(made.path);
+         await made.remove();
+         say([of, there, made.path !== undefined && fs.existsSync(made.path)]);
+       } catch (error) { say([of, String(error)]); }
+     }
+     const tree = m.temporaryDirectorySync({ dir: args[0] });
+     fs.mkdirSync(tree.join("a"));
+     fs.writeFileSync(tree.join("a", "b"), "");
+     tree.removeSync();`,
+      { powerless: true, args: [dir, CREATORS] },
+    );
+    assert.deepEqual(said, ["EACCES", ...creatorsOf(m).map(([of]) => [of, true, false])], stderr);
+    chmodSync(dir, 0o700);
+    assert.equal(statSync(dir).nlink, 2);
+    assert.equal(stderr, "");
+  },
+);
+
+test("C72 without descriptors EMFILE is passed on, nothing is left, and no name is tried twice", {
+  skip: posix,
+}, async () => {
+  using place = scratch();
+  const { said, stderr } = await runChild(
+    `const { creatorsOf } = await import(args[1]);
+     m.tmpdir();
+     // All are used once first: what the runtime loads by need it must not load without descriptors.
+     for (const [, { make }] of creatorsOf(m)) { try { await (await make(m, { dir: args[0] })).remove(); } catch {} }
+     const open = [];
+     try { for (;;) open.push(fs.openSync("/dev/null", "r")); } catch (error) { say(error.code); }
+     const report = [];
+     for (const [of, { make, kind }] of creatorsOf(m)) {
+       try { const made = await make(m, { dir: args[0] }); await made.remove(); report.push([of, "made"]); }
+       catch (error) { report.push([of, error.code, error.name]); }
+     }
+     for (const fd of open) fs.closeSync(fd);
+     say(report);`,
+    { args: [place.path, CREATORS], under: ["sh", "-c", 'ulimit -n 100; exec "$@"', "sh"] },
+  );
+  assert.equal(said[0], "EMFILE", stderr);
+  for (const [of, code, name] of said[1]) {
+    // A directory needs no descriptor to be made.
+    if (creatorsOf(m).find(([each]) => each === of)![1].kind === "file") {
+      assert.deepEqual([code, name], ["EMFILE", "TempfileError"], of);
+    }
+  }
+  assert.equal(said[1].length, creatorsOf(m).length);
+  assert.deepEqual(place.list(), []);
+});
+
+const CREATING = ["createFile", "createDescriptor", "createUnnamed", "makeDirectory"] as const;
+
+test("C72 C73 EMFILE, ENFILE, EINTR or EAGAIN from the creating call is tried once and passed on", async () => {
+  for (const code of ["EMFILE", "ENFILE", "EINTR", "EAGAIN", "EIO", "EDQUOT"]) {
+    const fail = (): never => {
+      throw systemError(code);
+    };
+    for (const [of, { make }] of creatorsOf(source)) {
+      using place = scratch();
+      using watched = substitute({ primitives: Object.fromEntries(CREATING.map((name) => [name, fail])) });
+      await assert.rejects(async () => await make(source, { dir: place.path }), {
+        name: "TempfileError",
+        code,
+        path: place.path,
+      }, of);
+      const tries = watched.calls.filter(({ name }) => (CREATING as readonly string[]).includes(name));
+      assert.equal(tries.length, 1, of);
+      assert.deepEqual(place.list(), [], of);
+    }
+  }
+});
+
+test("C73 a failure after the creating call leaves no file, no directory and no open descriptor", async () => {
+  // With a mode of the caller's, each of these is called after the creation; the mode is never what the file has.
+  let failures = 0;
+  const after = ["statusOf", "status", "changeMode", "changeModeAt", "locateDirectory"] as const;
+  for (const failing of after) {
+    for (const [of, { make }] of creatorsOf(source)) {
+      using place = scratch();
+      const opened: unknown[] = [];
+      const remember = (real: (...args: unknown[]) => unknown, ...args: unknown[]) => {
+        const handle = real(...args);
+        opened.push(handle);
+        return handle;
+      };
+      let failed = 0;
+      {
+        using watched = substitute({
+          primitives: {
+            createFile: remember,
+            createDescriptor: remember,
+            createUnnamed: remember,
+            [failing]: (): never => {
+              failed++;
+              throw systemError("EINTR");
+            },
+          },
+        });
+        let error: source.TempfileError | undefined;
+        try {
+          await (await make(source, { dir: place.path, mode: 0o612 })).remove();
+        } catch (thrown) {
+          error = thrown as source.TempfileError;
+        }
+        if (failed > 0) {
+          assert.deepEqual(
+            [error?.name, error?.code],
+            ["TempfileError", "EINTR"],
+            `${of} ${failing} ${error}`,
+          );
+          const closed = watched.of("close").map(([handle]) => handle);
+          for (const handle of opened) assert.ok(closed.includes(handle), `${of} ${failing}`);
+        } else assert.equal(error, undefined);
+        failures += failed;
+      }
+      assert.deepEqual(place.list(), [], `${of} ${failing}`);
+    }
+  }
+  assert.ok(failures > creatorsOf(source).length);
+});
+
+test("C73 a failure to close does not keep the file from being removed, and does not hide the first failure", async () => {
+  const primitives = {
+    statusOf: (): never => {
+      throw systemError("EIO");
+    },
+    close: (real: (...args: unknown[]) => unknown, ...args: unknown[]): never => {
+      real(...args);
+      throw systemError("EDQUOT");
+    },
+  };
+  for (
+    const call of [
+      source.mkstemp,
+      (options: object) => Promise.resolve().then(() => source.mkstempSync(options)),
+    ]
+  ) {
+    using place = scratch();
+    using _failing = substitute({ primitives });
+    await assert.rejects(call({ dir: place.path, mode: 0o640 }), { code: "EIO" });
+    assert.deepEqual(place.list(), []);
+  }
+});
+
+test("an aborted signal is thrown as it is, before anything is done, and after it nothing is left", async () => {
+  const reason = Object.assign(new Error("stop"), { code: "MY_CODE" });
+  for (const [of, { make }] of creatorsOf(source)) {
+    using place = scratch();
+    {
+      using watched = substitute();
+      const signal = AbortSignal.abort(reason);
+      await assert.rejects(
+        async () => await make(source, { dir: place.path, signal }),
+        (error) => error === reason,
+        of,
+      );
+      assert.deepEqual(watched.calls, [], of);
+    }
+    const controller = new AbortController();
+    const abort: Stand = (real, ...args) => {
+      const made = real(...args);
+      controller.abort(reason);
+      return made;
+    };
+    using _aborting = substitute({ primitives: Object.fromEntries(CREATING.map((name) => [name, abort])) });
+    await assert.rejects(
+      async () => await make(source, { dir: place.path, signal: controller.signal }),
+      (error) => error === reason,
+      of,
+    );
+    assert.deepEqual(place.list(), [], of);
+  }
+});
+
+test("an aborted directory that was to stay is not left either", async () => {
+  using place = scratch();
+  const controller = new AbortController();
+  using _aborting = substitute({
+    primitives: {
+      makeDirectory: (real, ...args: unknown[]) => {
+        real(...args);
+        controller.abort();
+      },
+    },
+  });
+  await assert.rejects(
+    source.temporaryDirectory({ dir: place.path, delete: false, signal: controller.signal }),
+    { name: "AbortError" },
+  );
+  assert.deepEqual(place.list(), []);
+});
+
+test("minFree fails with ENOSPC before anything is created, and lets pass what fits", async () => {
+  for (const [of, { make }] of creatorsOf(m)) {
+    using place = scratch();
+    await assert.rejects(async () => await make(m, { dir: place.path, minFree: 2 ** 52 }), {
+      name: "TempfileError",
+      code: "ENOSPC",
+      path: place.path,
+    }, of);
+    await assert.rejects(async () => await make(m, { dir: place.path, minFree: Infinity }), {
+      code: "ENOSPC",
+    }, of);
+    assert.deepEqual(place.list(), [], of);
+    await (await make(m, { dir: place.path, minFree: 1 })).remove();
+  }
+});
