@@ -125,6 +125,8 @@ export interface DenoScope {
   readonly process: {
     getBuiltinModule(name: string): unknown;
     listenerCount(event: string): number;
+    on(event: string, listener: () => void): unknown;
+    off(event: string, listener: () => void): unknown;
     emitWarning(message: string, options: { type: string; code: string; detail?: string }): void;
   };
 }
@@ -379,13 +381,21 @@ function signalsOf(deno: DenoNamespace, windows: boolean): Signals {
   };
 }
 
-/** Without `--allow-run` a process may not signal even itself; then the exit status says what a shell would say. */
+/** Milliseconds that a raised signal is given to end the process. */
+const SIGNAL_DELAY = 100;
+
+/**
+ * Without `--allow-run` a process may not signal even itself; then the exit status says what a shell would say.
+ *
+ * Deno ends the process from another thread. Until it has, this one must not go on creating what nobody removes.
+ */
 function raise(deno: DenoNamespace, name: EndSignal): void {
   try {
     deno.kill(deno.pid, name);
   } catch {
     deno.exit(128 + SIGNAL_NUMBERS[name]);
   }
+  sleep(SIGNAL_DELAY);
 }
 
 /** What tells of an end, and the events of Node's that keep it from being one. */
@@ -408,8 +418,12 @@ function onEnd(scope: DenoScope, listener: () => void): () => void {
   };
   const types = Object.keys(PREVENTERS);
   for (const type of types) scope.addEventListener(type, unlessPrevented);
+  // A worker of Node's kind, which has no `self`, announces its return by Node's event alone.
+  const nodeWorker = !("self" in scope);
+  if (nodeWorker) scope.process.on("exit", listener);
   return () => {
     for (const type of types) scope.removeEventListener(type, unlessPrevented);
+    if (nodeWorker) scope.process.off("exit", listener);
   };
 }
 

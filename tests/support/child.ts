@@ -106,7 +106,7 @@ function wrappers({ umask, powerless, uid, under }: ChildOptions): string[] {
 function collect(child: ChildProcess, timeout: number): Promise<ChildResult> {
   return new Promise((resolve, reject) => {
     let stdout = "", stderr = "";
-    const timer = setTimeout(() => child.kill("SIGKILL"), timeout);
+    const timer = setTimeout(() => process.kill(child.pid!, "SIGKILL"), timeout);
     child.stdout!.setEncoding("utf8").on("data", (text) => stdout += text);
     child.stderr!.setEncoding("utf8").on("data", (text) => stderr += text);
     child.on("error", reject);

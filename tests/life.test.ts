@@ -1,0 +1,591 @@
+import assert from "node:assert/strict";
+import type { ChildProcess } from "node:child_process";
+import { cpSync, existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { pathToFileURL } from "node:url";
+import {
+  type ChildOptions,
+  type ChildResult,
+  runChild,
+  runtimeCommand,
+  startChild,
+} from "./support/child.ts";
+import { type Scratch, scratch } from "./support/scratch.ts";
+
+/** Where listeners of others cannot be counted, signals are handled only on request. */
+const isDeno = "Deno" in globalThis;
+
+/** The root of the project: the lowered tests are run from elsewhere. */
+const root = process.env.MAYFLY_TEST_ROOT ?? process.cwd();
+
+/** Makes some of each kind, and says how many names that are; does nothing in the child it is compared with. */
+const MAKE = `
+if (args[0] === "with") {
+  const m = await import(moduleUrl);
+  if (args[1] === "signals") m.configure({ signals: true });
+  globalThis.made = [m.namedTemporaryFileSync(), await m.namedTemporaryFile(), m.temporaryDirectorySync(),
+    await m.temporaryDirectory(), m.temporaryFileSync(), await m.temporaryFile()];
+  made[0].writeSync("x");
+  fs.mkdirSync(made[2].join("sub"));
+  fs.writeFileSync(made[2].join("sub", "file"), "x");
+  say(fs.readdirSync(m.tmpdir()).length);
+}
+await null;
+`;
+
+/** Names there are while everything that MAKE makes is alive. */
+const NAMES = 4;
+
+/** Says that it is time for a signal, and waits for it. */
+const WAIT = `say("ready"); setInterval(() => {}, 1000);`;
+
+/** Does something when a child says that it is ready. */
+const whenReady = (act: (child: ChildProcess) => void) => (child: ChildProcess): void => {
+  child.stdout!.on("data", (text) => String(text).includes('"ready"') && act(child));
+};
+
+/** Also a second time, which `child.kill` does not do everywhere. */
+const kill = (child: ChildProcess, signal: NodeJS.Signals): void => void process.kill(child.pid!, signal);
+
+const send = (signal: NodeJS.Signals): (child: ChildProcess) => void =>
+  whenReady((child) => kill(child, signal));
+
+interface Ending {
+  /** What the child does at its end. */
+  code: string;
+  /** What is done to the child. */
+  act?: (child: ChildProcess) => void;
+  /** Whether the child asks for signals to be handled. */
+  signals?: boolean;
+  options?: ChildOptions;
+}
+
+/** Runs a child that makes one of each kind and ends in some way. */
+async function end(how: "with" | "without", place: Scratch, ending: Ending): Promise<ChildResult> {
+  const args = ending.signals ? [how, "signals"] : [how];
+  const env = { TMPDIR: place.path, ...ending.options?.env };
+  const { child, result } = startChild(MAKE + ending.code, { bare: true, ...ending.options, args, env });
+  ending.act?.(child);
+  return await result;
+}
+
+/** All that can be seen of an end, less the place of the script. */
+function visible({ status, signal, stdout, stderr }: ChildResult): object {
+  return { status, signal, stdout, stderr: stderr.replace(/[^\s"'(]*scratch-\w+/g, "") };
+}
+
+/** The ends of a child with temporary files and of one without, which must look alike; and what the first left. */
+async function compared(ending: Ending): Promise<{ outcome: ChildResult; left: string[] }> {
+  using place = scratch();
+  const [outcome, bare] = await Promise.all([end("with", place, ending), end("without", place, ending)]);
+  assert.equal(outcome.said[0], NAMES, `nothing was made: ${outcome.stderr}`);
+  assert.deepEqual(visible(outcome), visible(bare));
+  return { outcome, left: place.list() };
+}
+
+async function leavesNothing(ending: Ending): Promise<ChildResult> {
+  const { outcome, left } = await compared(ending);
+  assert.deepEqual(left, []);
+  return outcome;
+}
+
+test("C249 C262 C264 files and directories: the end of the program leaves nothing and shows nothing", async () => {
+  const { status } = await leavesNothing({
+    code: `console.log("out"); console.error("err"); process.exitCode = 9;`,
+  });
+  assert.equal(status, 9);
+});
+
+test("C249 C264 files and directories: process.exit() leaves nothing, its status stays", async () => {
+  const { status } = await leavesNothing({ code: `process.exit(7);` });
+  assert.equal(status, 7);
+});
+
+test("C249 C298 files and directories: the runtime's own exit leaves nothing, its status stays", async () => {
+  const { status } = await leavesNothing({ code: `globalThis.Deno?.exit ? Deno.exit(5) : process.exit(5);` });
+  assert.equal(status, 5);
+});
+
+test("C249 C264 files and directories: a throw at the top leaves nothing, status and report stay", async () => {
+  const { stderr } = await leavesNothing({ code: `throw new Error("thrown");` });
+  assert.match(stderr, /thrown/);
+});
+
+test("C249 C264 files and directories: a throw out of a callback leaves nothing, status and report stay", async () => {
+  const { stderr } = await leavesNothing({
+    code: `setTimeout(() => { throw new Error("thrown late"); }, 5);`,
+  });
+  assert.match(stderr, /thrown late/);
+});
+
+test("C249 C264 files and directories: an unhandled rejection leaves nothing, status and report stay", async () => {
+  const code = `setTimeout(() => Promise.reject(new Error("rejected")), 5); setInterval(() => {}, 1000);`;
+  const { stderr } = await leavesNothing({ code });
+  assert.match(stderr, /rejected/);
+});
+
+test("C250 C264 files and directories: SIGINT leaves nothing and ends the process by that signal", async () => {
+  const { signal } = await leavesNothing({ code: WAIT, act: send("SIGINT"), signals: true });
+  assert.equal(signal, "SIGINT");
+});
+
+test("C250 C264 files and directories: SIGTERM leaves nothing and ends the process by that signal", async () => {
+  const { signal } = await leavesNothing({ code: WAIT, act: send("SIGTERM"), signals: true });
+  assert.equal(signal, "SIGTERM");
+});
+
+test("C250 C264 files and directories: SIGHUP leaves nothing and ends the process by that signal", async () => {
+  const { signal } = await leavesNothing({ code: WAIT, act: send("SIGHUP"), signals: true });
+  assert.equal(signal, "SIGHUP");
+});
+
+test("C250 signals: without being asked, handled just where the listeners of others can be counted", async () => {
+  const { outcome, left } = await compared({ code: WAIT, act: send("SIGTERM") });
+  assert.equal(outcome.signal, "SIGTERM");
+  assert.equal(left.length, isDeno ? NAMES : 0);
+});
+
+test("C250 signals: configure({ signals: false }) leaves them alone", async () => {
+  const code = `if (args[0] === "with") (await import(moduleUrl)).configure({ signals: false }); ${WAIT}`;
+  const { outcome, left } = await compared({ code, act: send("SIGTERM"), signals: true });
+  assert.equal(outcome.signal, "SIGTERM");
+  assert.equal(left.length, NAMES);
+});
+
+test("C102 C255 SIGKILL and abort(): the files without names are gone, what has a name stays", async () => {
+  const options: ChildOptions = { under: ["sh", "-c", 'ulimit -c 0; exec "$@"', "sh"] };
+  const { outcome, left } = await compared({ code: WAIT, act: send("SIGKILL"), options });
+  assert.equal(outcome.signal, "SIGKILL");
+  assert.equal(left.length, NAMES);
+  using place = scratch();
+  const aborted = await end("with", place, { code: `process.abort();`, options });
+  assert.notEqual(aborted.signal ?? aborted.status, 0);
+  assert.equal(place.list().length, NAMES);
+});
+
+test("C251 a signal that somebody listens to is theirs, whether to once or always, from before us or after", async () => {
+  for (const kind of ["on", "once"]) {
+    for (const before of [true, false]) {
+      const listen = `process.${kind}("SIGTERM", () => {
+        say("handled");
+        setTimeout(() => { say(args[0] === "without" || made.slice(0, 4).every(({ path }) => fs.existsSync(path))); process.exit(3); }, 100);
+      });`;
+      using place = scratch();
+      const code = before ? listen + MAKE + WAIT : MAKE + listen + WAIT;
+      const { child, result } = startChild(code, { bare: true, args: ["with"], env: { TMPDIR: place.path } });
+      send("SIGTERM")(child);
+      const { status, signal, said } = await result;
+      assert.deepEqual({ status, signal, said }, {
+        status: 3,
+        signal: null,
+        said: [NAMES, "ready", "handled", true],
+      });
+      assert.deepEqual(place.list(), []);
+    }
+  }
+});
+
+test("C251 a listener that steps back and raises the signal again: nothing is left, the signal ends the process", async () => {
+  const code =
+    `const listener = () => { console.log("handled"); process.off("SIGTERM", listener); process.kill(process.pid, "SIGTERM"); };
+    process.on("SIGTERM", listener); ${WAIT}`;
+  const { signal, stdout } = await leavesNothing({ code, act: send("SIGTERM"), signals: true });
+  assert.equal(signal, "SIGTERM");
+  assert.equal(stdout.trim(), "handled");
+});
+
+test("C251 C250 listeners that act only when alone, as the package signal-exit has them, do not make a signal void", async () => {
+  for (const version of [3, 4]) {
+    const code = `
+      const emitter = ${version} === 3
+        ? process.__signal_exit_emitter__ = { count: 0 }
+        : globalThis[Symbol.for("signal-exit emitter")] = { count: 0 };
+      const listener = () => {
+        if (process.listeners("SIGTERM").length !== emitter.count) return;
+        process.off("SIGTERM", listener);
+        emitter.count--;
+        console.log("cleaned up");
+        process.kill(process.pid, "SIGTERM");
+      };
+      emitter.count++;
+      process.on("SIGTERM", listener);
+      ${WAIT}`;
+    const { signal, stdout } = await leavesNothing({ code, act: send("SIGTERM"), signals: true });
+    assert.equal(signal, "SIGTERM");
+    assert.equal(stdout.trim(), "cleaned up");
+  }
+});
+
+test("C251 a signal that the parent had us ignore stays ignored where it would without us", async () => {
+  const options: ChildOptions = { under: ["sh", "-c", `trap "" HUP; exec "$@"`, "sh"] };
+  const code = `say("ready"); setTimeout(() => console.log("survived"), 300);`;
+  const { signal, stdout } = await leavesNothing({ code, act: send("SIGHUP"), options });
+  assert.equal(signal === null, stdout.trim() === "survived");
+});
+
+test("C253 a second signal during the removal ends the process at once", async () => {
+  using place = scratch();
+  // On the books, something whose removal takes longer than the child is given.
+  const code =
+    `const entry = { discard() { fs.writeSync(1, '\\u0001"ready"\\n'); Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50_000); } };
+    globalThis[Symbol.for("mayfly.registry")].entries.add(entry);
+    ${WAIT}`;
+  const act = send("SIGTERM");
+  const started = Date.now();
+  const { signal } = await end("with", place, { code, act, signals: true });
+  assert.equal(signal, "SIGTERM");
+  assert.ok(Date.now() - started < 40_000, "the second signal was not heeded");
+});
+
+/** Kills a child that creates as fast as it can; returns how many names are left. */
+async function killedWhileCreating(code: string, delay: number): Promise<number> {
+  using place = scratch();
+  const { child, result } = startChild(code, { env: { TMPDIR: place.path } });
+  whenReady(() => setTimeout(() => kill(child, "SIGTERM"), delay))(child);
+  const { signal } = await result;
+  assert.equal(signal, "SIGTERM");
+  return place.list().length;
+}
+
+const MANY_AT_ONCE = `
+  let count = 0;
+  const forever = async () => {
+    while (count < 5000) {
+      await create();
+      if (++count === 50) say("ready");
+    }
+  };
+  for (let i = 0; i < 20; i++) forever();
+  setInterval(() => {}, 1000);`;
+
+test("C252 a signal in the middle of creations leaves nothing", async () => {
+  const create = `m.configure({ signals: true });
+    const kept = [];
+    const create = async () => kept.push(await m.namedTemporaryFile(), await m.temporaryDirectory());`;
+  for (const delay of [0, 3, 10, 20]) {
+    assert.equal(await killedWhileCreating(create + MANY_AT_ONCE, delay), 0);
+  }
+});
+
+test("C252 control: a signal in the middle of creations that are noted afterwards leaves some", async () => {
+  const create = `
+    const made = new Set();
+    process.once("SIGTERM", () => {
+      for (const path of made) fs.unlinkSync(path);
+      process.kill(process.pid, "SIGTERM");
+    });
+    const create = async () => {
+      const path = m.tmpdir() + "/" + Math.random().toString(36).slice(2);
+      await (await fs.promises.open(path, "wx")).close();
+      made.add(path);
+    };`;
+  let left = 0;
+  for (let tries = 0; left === 0 && tries < 10; tries++) {
+    left = await killedWhileCreating(create + MANY_AT_ONCE, tries);
+  }
+  assert.ok(left > 0);
+});
+
+test("C251 an error that a listener takes charge of ends nothing and removes nothing, on whatever it came and whenever it was added", async () => {
+  const adds = [
+    `process.on("uncaughtException", () => say("handled"));`,
+    `process.on("unhandledRejection", () => say("handled"));`,
+  ];
+  const errors = [
+    `setTimeout(() => { throw new Error("thrown"); }, 5);`,
+    `setTimeout(() => Promise.reject(new Error("rejected")), 5);`,
+  ];
+  const check = `setTimeout(() => say(made.slice(0, 4).every(({ path }) => fs.existsSync(path))), 100);`;
+  for (const [i, add] of adds.entries()) {
+    for (const before of [true, false]) {
+      using place = scratch();
+      const code = (before ? add + MAKE : MAKE + add) + errors[i] + check;
+      const options: ChildOptions = { bare: true, args: ["with"], env: { TMPDIR: place.path } };
+      const { status, said } = await runChild(code, options);
+      assert.deepEqual(said, [NAMES, "handled", true]);
+      assert.equal(status, 0);
+      assert.deepEqual(place.list(), []);
+    }
+  }
+});
+
+test(
+  "C251 an error that a listener to web events takes charge of, added before the first file, removes nothing (skipped where runtimes have no such events)",
+  {
+    skip: !isDeno,
+  },
+  async () => {
+    const errors = [
+      `setTimeout(() => { throw new Error("thrown"); }, 5);`,
+      `setTimeout(() => Promise.reject(new Error("rejected")), 5);`,
+    ];
+    for (const error of errors) {
+      using place = scratch();
+      const code =
+        `for (const type of ["error", "unhandledrejection"]) addEventListener(type, (event) => event.preventDefault());
+      ${MAKE} ${error}
+      setTimeout(() => say(made.slice(0, 4).every(({ path }) => fs.existsSync(path))), 100);`;
+      const options: ChildOptions = { bare: true, args: ["with"], env: { TMPDIR: place.path } };
+      const { status, said } = await runChild(code, options);
+      assert.deepEqual({ status, said }, { status: 0, said: [NAMES, true] });
+      assert.deepEqual(place.list(), []);
+    }
+  },
+);
+
+/** Two copies of the built module, as two packages that bundle it have them. */
+function twoCopies(): Scratch & { urls: string[] } {
+  const place = scratch();
+  const urls = ["one", "other"].map((name) => {
+    cpSync(join(root, "dist"), join(place.path, name), { recursive: true });
+    return pathToFileURL(join(place.path, name, "mod.js")).href;
+  });
+  return { ...place, urls };
+}
+
+const COPIES = `
+const [one, other] = await Promise.all(args.slice(0, 2).map((url) => import(url)));
+say(one.namedTemporaryFileSync !== other.namedTemporaryFileSync);
+`;
+
+test("C250 C251 two copies of the module: a signal removes what both made, and ends the process", async () => {
+  using copies = twoCopies();
+  using place = scratch();
+  const code = `${COPIES}
+    one.configure({ signals: true }); other.configure({ signals: true });
+    globalThis.made = [one.namedTemporaryFileSync(), other.namedTemporaryFileSync(), one.temporaryDirectorySync(), other.temporaryDirectorySync()];
+    say(fs.readdirSync(one.tmpdir()).length);
+    ${WAIT}`;
+  const { child, result } = startChild(code, { bare: true, args: copies.urls, env: { TMPDIR: place.path } });
+  send("SIGTERM")(child);
+  const { signal, said } = await result;
+  assert.deepEqual({ signal, said }, { signal: "SIGTERM", said: [true, 4, "ready"] });
+  assert.deepEqual(place.list(), []);
+});
+
+test("C249 two copies of the module: each removes its own and all is gone at exit, though one has nothing left", async () => {
+  using copies = twoCopies();
+  using place = scratch();
+  const code = `${COPIES}
+    const [a, b] = [one.namedTemporaryFileSync(), other.namedTemporaryFileSync()];
+    a.closeSync();
+    await new Promise((resolve) => setTimeout(resolve, 150));
+    say([a, b].map(({ path }) => fs.existsSync(path)));
+    process.exit(4);`;
+  const { status, said } = await runChild(code, {
+    bare: true,
+    args: copies.urls,
+    env: { TMPDIR: place.path },
+  });
+  assert.deepEqual({ status, said }, { status: 4, said: [true, [false, true]] });
+  assert.deepEqual(place.list(), []);
+});
+
+test("C256 what is on the books of another process is not removed, though they were copied into this one", async () => {
+  using place = scratch();
+  const code =
+    `Object.defineProperty(globalThis[Symbol.for("mayfly.registry")], "pid", { value: process.pid + 1 });`;
+  const { status } = await end("with", place, { code });
+  assert.equal(status, 0);
+  assert.equal(place.list().length, NAMES);
+});
+
+test("C257 a child that uses the library with the same environment leaves its parent's files alone", async () => {
+  using place = scratch();
+  const code = `
+    if (args[0] === "child") {
+      globalThis.kept = m.namedTemporaryFileSync();
+      process.exit(0);
+    }
+    const files = [m.namedTemporaryFileSync(), m.temporaryDirectorySync()];
+    const { spawnSync } = await import("node:child_process");
+    const [command, ...rest] = JSON.parse(args[0]).map((arg) => arg === "SCRIPT" ? process.argv[1] : arg);
+    say(spawnSync(command, [...rest, "child"]).status);
+    say(files.map(({ path }) => fs.existsSync(path)));
+    say(fs.readdirSync(m.tmpdir()).length);`;
+  const args = [JSON.stringify(runtimeCommand("SCRIPT"))];
+  const { said, stderr } = await runChild(code, { args, env: { TMPDIR: place.path } });
+  assert.deepEqual(said, [0, [true, true], 2], stderr);
+  assert.deepEqual(place.list(), []);
+});
+
+/** Ends a worker thread in some way; returns how many names it had and how many are left while the process lives. */
+async function workerEnding(
+  code: string,
+): Promise<{ had: number; left: number; atEnd: string[]; stderr: string }> {
+  using place = scratch();
+  const program = `
+    const { isMainThread, parentPort, Worker } = await import("node:worker_threads");
+    if (isMainThread) {
+      const worker = new Worker(new URL(import.meta.url));
+      worker.on("error", () => {});
+      worker.on("message", (had) => { say(had); if (args[0] === "terminate") worker.terminate(); });
+      await new Promise((resolve) => worker.on("exit", resolve));
+      say(fs.readdirSync(m.tmpdir()).length);
+    } else {
+      globalThis.made = [m.namedTemporaryFileSync(), await m.namedTemporaryFile(), m.temporaryDirectorySync(), m.temporaryFileSync()];
+      fs.writeFileSync(made[2].join("file"), "x");
+      parentPort.postMessage(fs.readdirSync(m.tmpdir()).length);
+      ${code}
+    }`;
+  const args = code === TERMINATE ? ["terminate"] : [];
+  const { said: [had, left], stderr } = await runChild(program, { args, env: { TMPDIR: place.path } });
+  return { had, left, atEnd: place.list(), stderr };
+}
+
+const TERMINATE = `setInterval(() => {}, 1000);`;
+
+test("C258 a worker thread that ends by itself, by an error or by process.exit() leaves nothing", async () => {
+  const endings = [
+    ``,
+    `setTimeout(() => { throw new Error("thrown"); }, 20);`,
+    `setTimeout(() => process.exit(0), 20);`,
+  ];
+  for (const ending of endings) {
+    const { had, left, atEnd, stderr } = await workerEnding(ending);
+    assert.deepEqual({ ending, had, left, atEnd }, { ending, had: 3, left: 0, atEnd: [] }, stderr);
+  }
+});
+
+test("C258 a worker thread that is terminated leaves its names, as a killed process does", async () => {
+  const { had, left, atEnd } = await workerEnding(TERMINATE);
+  assert.deepEqual({ had, left, atEnd: atEnd.length }, { had: 3, left: 3, atEnd: 3 });
+});
+
+/** Counts the listeners that the library has, where they can be asked for and where they cannot. */
+const COUNT = `
+let added = 0;
+if (globalThis.Deno?.version) {
+  for (const [target, add, remove] of [[globalThis, "addEventListener", "removeEventListener"], [Deno, "addSignalListener", "removeSignalListener"]]) {
+    const [realAdd, realRemove] = [target[add], target[remove]];
+    target[add] = (...args) => { added++; return realAdd.apply(target, args); };
+    target[remove] = (...args) => { added--; return realRemove.apply(target, args); };
+  }
+}
+const EVENTS = ["exit", "SIGINT", "SIGTERM", "SIGHUP", "uncaughtException", "unhandledRejection", "beforeExit"];
+const listeners = () => added + EVENTS.reduce((sum, event) => sum + process.listenerCount(event), 0);
+const at = listeners();
+const count = () => say(listeners() - at);
+`;
+
+test("C261 listeners: none at import or for files without names, some while a name is alive, none soon after", async () => {
+  const code = `${COUNT}
+    const m = await import(moduleUrl);
+    count();
+    const unnamed = m.temporaryFileSync();
+    count();
+    const named = m.namedTemporaryFileSync();
+    count();
+    const directory = await m.temporaryDirectory();
+    count();
+    named.closeSync();
+    unnamed.closeSync();
+    await new Promise((resolve) => setTimeout(resolve, 150));
+    count();
+    await directory.remove();
+    for (let waits = 0; listeners() !== at && waits < 100; waits++) await new Promise((resolve) => setTimeout(resolve, 20));
+    count();
+    const again = m.namedTemporaryFileSync();
+    count();
+    again.keep();
+    for (let waits = 0; listeners() !== at && waits < 100; waits++) await new Promise((resolve) => setTimeout(resolve, 20));
+    count();
+    fs.unlinkSync(again.path);`;
+  const { said: [imported, unnamed, ...rest], stderr } = await runChild(code, { bare: true });
+  assert.deepEqual([imported, unnamed], [0, 0], stderr);
+  const some = rest[0];
+  assert.ok(some >= 3);
+  assert.deepEqual(rest, [some, some, some, 0, some, 0]);
+});
+
+test("C261 C251 two copies of the module listen once, and as long as one of them needs it", async () => {
+  using copies = twoCopies();
+  const code = `${COUNT} ${COPIES}
+    const wait = async () => { for (let waits = 0; listeners() !== at && waits < 10; waits++) await new Promise((resolve) => setTimeout(resolve, 20)); };
+    const a = one.namedTemporaryFileSync();
+    count();
+    const b = other.namedTemporaryFileSync();
+    count();
+    a.closeSync();
+    await wait();
+    count();
+    b.closeSync();
+    await wait();
+    count();`;
+  const { said: [, first, ...rest], stderr } = await runChild(code, { bare: true, args: copies.urls });
+  assert.ok(first >= 3, stderr);
+  assert.deepEqual(rest, [first, first, 0]);
+});
+
+test("C262 neither a live file nor the wait for idleness keeps the process alive", async () => {
+  // Times are a thousand times as long: what waits for one of ours would be killed before it ends.
+  const code = `
+    const real = setTimeout;
+    globalThis.setTimeout = (call, milliseconds, ...rest) => real(call, milliseconds * 1000, ...rest);
+    const m = await import(moduleUrl);
+    for (let i = 0; i < 3; i++) m.namedTemporaryFileSync().closeSync();
+    globalThis.kept = [m.namedTemporaryFileSync(), await m.temporaryDirectory(), await m.temporaryFile()];
+    say("done");`;
+  const { status, said, stderr } = await runChild(code, { bare: true, timeout: 20_000 });
+  assert.deepEqual({ status, said }, { status: 0, said: ["done"] }, stderr);
+});
+
+test("C263 the removal at exit is done when the next listener is called, whole trees included", async () => {
+  using place = scratch();
+  const code = `
+    const file = m.namedTemporaryFileSync();
+    const directory = m.temporaryDirectorySync();
+    for (let i = 0; i < 300; i++) fs.writeFileSync(directory.join(String(i)), "");
+    process.on("exit", () => fs.writeFileSync(args[0], String(fs.readdirSync(m.tmpdir()).length)));
+    (globalThis.addEventListener ?? (() => {}))("unload", () => fs.writeFileSync(args[0], String(fs.readdirSync(m.tmpdir()).length)));
+    process.exit(6);`;
+  using notes = scratch();
+  const note = join(notes.path, "note");
+  const { status } = await runChild(code, { args: [note], env: { TMPDIR: place.path } });
+  assert.equal(status, 6);
+  assert.equal(readFileSync(note, "utf8"), "0");
+});
+
+test("C263 C264 what cannot be removed at exit keeps nothing else from being removed, and neither delays nor shows", async () => {
+  using place = scratch();
+  const code = `
+    const stuck = m.temporaryDirectorySync();
+    globalThis.made = [m.namedTemporaryFileSync({ dir: stuck.path }), m.namedTemporaryFileSync(), m.temporaryDirectorySync()];
+    globalThis[Symbol.for("mayfly.registry")].entries.delete([...globalThis[Symbol.for("mayfly.registry")].entries][0]);
+    fs.chmodSync(stuck.path, 0o500);
+    process.exit(8);`;
+  const { status, stdout, stderr } = await runChild(code, { powerless: true, env: { TMPDIR: place.path } });
+  assert.deepEqual({ status, stdout, stderr }, { status: 8, stdout: "", stderr: "" });
+  assert.equal(place.list().length, 1, "the one that nobody was permitted to remove");
+});
+
+test("C260 many files and directories made and disposed of: neither memory nor descriptors nor books grow", async () => {
+  const code = `
+    const collect = () => globalThis.Bun ? Bun.gc(true) : gc();
+    const books = () => globalThis[Symbol.for("mayfly.registry")].entries.size;
+    const descriptors = () => fs.readdirSync("/proc/self/fd").length;
+    const round = async () => {
+      for (let i = 0; i < 50_000; i++) m.namedTemporaryFileSync().closeSync();
+      for (let i = 0; i < 5_000; i++) m.temporaryFileSync().closeSync();
+      for (let i = 0; i < 5_000; i++) m.temporaryDirectorySync().removeSync();
+      for (let i = 0; i < 5_000; i++) await (await m.namedTemporaryFile()).close();
+      for (let i = 0; i < 5; i++) {
+        collect();
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      }
+      return { heap: process.memoryUsage().heapUsed, descriptors: descriptors(), books: books() };
+    };
+    await round();
+    say([await round(), await round()]);`;
+  const flags = isDeno ? ["-A", "--v8-flags=--expose-gc"] : process.versions.bun ? [] : ["--expose-gc"];
+  const place = existsSync("/dev/shm") ? scratch("/dev/shm") : scratch();
+  using _ = place;
+  const { said: [[before, after]], stderr } = await runChild(code, { flags, env: { TMPDIR: place.path } });
+  assert.equal(stderr, "");
+  assert.deepEqual([before.books, after.books], [0, 0]);
+  assert.equal(after.descriptors, before.descriptors);
+  // A byte more for each would be 65,000.
+  assert.ok(after.heap - before.heap < 500_000, `the heap grew by ${after.heap - before.heap} bytes`);
+  assert.deepEqual(place.list(), []);
+});
