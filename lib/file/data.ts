@@ -33,16 +33,28 @@ function isBuffer(data: unknown): data is ArrayBuffer {
 }
 
 function present(bytes: Uint8Array): Uint8Array {
-  const { buffer } = bytes as { buffer: ArrayBufferLike & { detached?: boolean } };
-  if (buffer.detached === true) throw invalid("data", "a buffer that is still there (it is detached)", bytes);
+  const { buffer } = attached(bytes, "data");
   // Other threads may change shared memory while it is written, and no runtime writes it directly.
-  return Object.prototype.toString.call(buffer) === "[object SharedArrayBuffer]" ? bytes.slice() : bytes;
+  return buffer instanceof ArrayBuffer || !isShared(buffer) ? bytes : bytes.slice();
 }
+
+const isShared = (buffer: unknown): boolean =>
+  Object.prototype.toString.call(buffer) === "[object SharedArrayBuffer]";
 
 /** A view of the bytes that a caller wants filled. */
 export function toTarget(buffer: unknown): Uint8Array {
-  if (buffer instanceof Uint8Array) return buffer;
-  if (ArrayBuffer.isView(buffer)) return new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength);
-  if (isBuffer(buffer)) return new Uint8Array(buffer);
+  if (buffer instanceof Uint8Array) return attached(buffer, "buffer");
+  if (ArrayBuffer.isView(buffer)) {
+    return attached(new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength), "buffer");
+  }
+  if (isBuffer(buffer)) return attached(new Uint8Array(buffer), "buffer");
   throw invalid("buffer", "an ArrayBuffer or a view of one", buffer);
+}
+
+/** A buffer that was transferred has no bytes, which would pass for the end of a file or for nothing to write. */
+function attached(bytes: Uint8Array, option: string): Uint8Array {
+  if (bytes.byteLength > 0) return bytes;
+  const { buffer } = bytes as { buffer: ArrayBufferLike & { detached?: boolean } };
+  if (buffer.detached === true) throw invalid(option, "a buffer that is still there (it is detached)", bytes);
+  return bytes;
 }

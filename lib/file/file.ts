@@ -37,7 +37,8 @@ export interface At {
  * An open temporary file. Bytes and text, reading and writing, each asynchronously and synchronously.
  *
  * The cursor belongs to the handle. Calls that overlap are carried out in the order they were made, so each has its own
- * range. Every call fails with `ERR_CLOSED` after {@linkcode TemporaryFile.close}.
+ * range; a synchronous call while asynchronous ones are under way fails with `EBUSY`. Every call fails with `ERR_CLOSED`
+ * after {@linkcode TemporaryFile.close}.
  *
  * @example Write and read back
  * ```ts
@@ -83,13 +84,14 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
   /**
    * Writes all of `data`, or throws.
    *
-   * Streams and iterables are taken chunk by chunk, none before the one before it is written. Calls that overlap do not
-   * mix their chunks.
+   * Streams and iterables are taken chunk by chunk, none before the one before it is written. Writes that overlap do not
+   * mix their chunks; other calls are carried out between them, so that a source may itself be fed from this file.
    *
    * @param data Text, which the file's encoding turns into bytes, or bytes; not to be changed until the call settles.
    * @returns Bytes written.
-   * @throws {TempfileError} `ENOSPC` on a full disk, `EFBIG` if the file would pass `maxSize`: of that piece of data
-   *   nothing is written then. The cursor stays behind the last chunk that was written in full, and a source is cancelled.
+   * @throws {TempfileError} `ENOSPC` on a full disk, where a part of that piece of data may lie behind the cursor. `EFBIG`
+   *   if the file would pass `maxSize`, and nothing of that piece is written. The cursor stays behind the last chunk that
+   *   was written in full, and a source is cancelled; so it is with `ERR_CLOSED` when the file is closed meanwhile.
    *
    * @example A download
    * ```ts
@@ -100,12 +102,16 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
    * console.log(await file.text()); // "the body"
    * ```
    */
-  async write(data: Data | Source, options?: At): Promise<number> {
+  write(data: Data | Source, options?: At): Promise<number> {
+    const count = options === undefined ? this.#file.buffered(data) : undefined;
+    return count === undefined ? this.#write(data, options) : Promise.resolve(count);
+  }
+
+  async #write(data: Data | Source, options: At | undefined): Promise<number> {
     const file = this.#file;
     const bytes = toBytes(data, file.options);
-    if (bytes === undefined) return await this.#writeSource(chunksOf(data), checkAt(options));
-    if (file.writing === undefined && options === undefined && file.buffered(bytes)) return bytes.byteLength;
     const at = checkAt(options);
+    if (bytes === undefined) return await this.#writeSource(chunksOf(data), at);
     if (file.writing !== undefined) await file.writing;
     return await file.async((io) => file.write(io, bytes, at));
   }
@@ -127,9 +133,14 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
 
   async #writeChunks(chunks: Chunks, series: Series): Promise<number> {
     const file = this.#file;
+    const stop = (): void => void chunks.cancel(file.closedError("write to"));
+    file.onClose.add(stop);
     try {
       for (let total = 0;;) {
+        file.require("write to");
         const step = await chunks.next();
+        // A stream that is cancelled ends as if it were complete.
+        file.require("write to");
         if (step.done) return total;
         const bytes = requireBytes(step.value, file.options);
         total += await file.async((io) => file.writeChunk(io, bytes, series));
@@ -137,14 +148,17 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
     } catch (error) {
       await chunks.cancel(error);
       throw error;
+    } finally {
+      file.onClose.delete(stop);
     }
   }
 
   /** As {@linkcode TemporaryFile.write}, blocking, for text and bytes. */
   writeSync(data: Data, options?: At): number {
     const file = this.#file;
+    const count = options === undefined ? file.buffered(data) : undefined;
+    if (count !== undefined) return count;
     const bytes = requireBytes(data, file.options);
-    if (options === undefined && !file.busy && file.buffered(bytes)) return bytes.byteLength;
     const at = checkAt(options);
     return file.sync((io) => file.write(io, bytes, at));
   }
@@ -234,6 +248,10 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
   /**
    * The contents as a `Blob` that reads when it is read: it has the size of now, and no bytes in memory. After the file
    * is closed its methods fail with `ERR_CLOSED`.
+   *
+   * Its methods are what reads the file. What a runtime keeps behind a `Blob` of its own is empty, and some take only
+   * that: `new Blob([blob])`, `FormData` and `structuredClone` everywhere, `new Response(blob)` on Bun. Give those
+   * {@linkcode TemporaryFile.readable} or {@linkcode TemporaryFile.bytes}.
    *
    * @param type The media type it says it has.
    */
@@ -452,9 +470,12 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
     }
   }
 
-  /** As the asynchronous one, blocking. */
+  /**
+   * As the asynchronous one, blocking. If asynchronous calls are under way, the name goes now, and the file is closed
+   * when they have ended.
+   */
   [Symbol.dispose](): void {
-    if (this.#file.busy) return this.#file.abandon(true);
+    if (this.#file.busy) return void this.#file.abandon(true).catch(warnOfDisposal);
     try {
       this.#file.sync((io) => this.#file.close(io, true));
     } catch (error) {

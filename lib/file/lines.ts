@@ -17,9 +17,15 @@ export async function* linesOf(
   const decode = decoderFor(options);
   let rest = "";
   for await (const chunk of chunks) {
-    const lines = (rest + decode(chunk, true)).split("\n");
-    rest = lines.pop()!;
-    for (const line of lines) yield withoutReturn(line);
+    const text = decode(chunk, true);
+    let start = 0;
+    // Only what is new is searched, or a line of many chunks would be searched once for each of them.
+    for (let end = text.indexOf("\n"); end !== -1; end = text.indexOf("\n", start)) {
+      yield withoutReturn(rest + text.slice(start, end));
+      rest = "";
+      start = end + 1;
+    }
+    rest += text.slice(start);
   }
   rest += decode(new Uint8Array(0), false);
   if (rest !== "") yield rest;

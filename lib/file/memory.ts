@@ -10,6 +10,9 @@ const PAGE = 64 * 1024;
 /** Bytes of the first page at the start, which grows until it is a whole one: most spools stay small. */
 const FIRST = 1024;
 
+/** Bytes that the list has room for. */
+export const MEMORY_MAX: number = PAGE * 2 ** 31;
+
 /** A sequence of bytes that grows at its end. What was never written is zero. */
 export class Memory {
   /** Bytes of the contents. */

@@ -10,7 +10,7 @@ import { isPromise, type Op, run, runSync } from "../op.ts";
 import type { Checked } from "../options.ts";
 import type { Status } from "../runtime/mod.ts";
 import type { OwnedName } from "./owned.ts";
-import { decode, measure } from "./text.ts";
+import { decode, encodeInto, isPlain, measure, WIDEST } from "./text.ts";
 import type { SpoolStorage } from "./spool.ts";
 import type { Storage } from "./storage.ts";
 
@@ -35,6 +35,10 @@ export class OpenFile implements Leakable {
   readonly onWritten: Set<() => void> = new Set();
   /** Whether the caller may still use the path when the handle is gone. */
   pathSeen = false;
+  /** No byte may come to lie beyond it. */
+  readonly #limit: number;
+  /** Whether text can be encoded right into the buffer. */
+  readonly #plain: boolean;
   readonly #buffer: WriteBuffer;
   /** The last call that is writing chunks from a source; what is written after it waits for its end. */
   writing: Promise<unknown> | undefined;
@@ -44,6 +48,8 @@ export class OpenFile implements Leakable {
   constructor(storage: Storage, options: Checked, bufferSize: number) {
     this.storage = storage;
     this.options = options;
+    this.#limit = Math.min(options.maxSize, Number.MAX_SAFE_INTEGER);
+    this.#plain = isPlain(options);
     this.#buffer = new WriteBuffer(options.bufferSize ?? bufferSize);
   }
 
@@ -62,25 +68,22 @@ export class OpenFile implements Leakable {
       return Promise.reject(error);
     }
     if (!isPromise(result)) return Promise.resolve(result);
-    const settled = result.then(ignore, ignore).then(() => {
+    // One step after the result, so that who awaits it finds the file free.
+    const settle = (): void => {
       if (this.#tail === settled) this.#tail = undefined;
-    });
+    };
+    const settled: Promise<void> = result.then(settle, settle);
     this.#tail = settled;
     return result;
   }
 
-  /** Runs an operation now. */
+  /** Runs an operation now. Refused while others are under way: it would overtake them, and wait for none. */
   sync<T>(op: (io: Io) => Op<T>): T {
-    if (this.#tail !== undefined) {
+    if (this.busy) {
       const message = "Cannot make a synchronous call: an asynchronous one on this file is under way (EBUSY)";
       throw new TempfileError(message, { code: "EBUSY", path: this.path });
     }
     return runSync(op(syncIo()));
-  }
-
-  /** Resolves when all calls under way have ended. */
-  settled(): Promise<unknown> {
-    return this.#tail ?? Promise.resolve();
   }
 
   /** Throws if the file is closed. */
@@ -94,15 +97,32 @@ export class OpenFile implements Leakable {
   }
 
   /**
-   * Takes a write into the buffer if that is all there is to do. This is the path of small writes, so it is no
-   * operation: it costs a tenth of a microsecond.
+   * Takes a write at the cursor into the buffer if that is all there is to do. This is the path of small writes, so it is
+   * no operation: it costs a tenth of a microsecond.
+   *
+   * @returns Bytes written; undefined if there is more to do, or to say against it.
    */
-  buffered(data: Uint8Array): boolean {
-    if (this.closed || this.#tail !== undefined) return false;
-    if (this.position + data.byteLength > this.options.maxSize) return false;
-    if (!this.#take(data, this.position)) return false;
-    this.position += data.byteLength;
-    return true;
+  buffered(data: unknown): number | undefined {
+    if (this.closed || this.busy) return undefined;
+    const count = typeof data === "string"
+      ? this.#bufferedText(data)
+      : data instanceof Uint8Array && data.byteLength > 0
+      ? this.#bufferedBytes(data)
+      : undefined;
+    if (count !== undefined) this.position += count;
+    return count;
+  }
+
+  #bufferedBytes(data: Uint8Array): number | undefined {
+    const count = data.byteLength;
+    return this.position + count <= this.#limit && this.#take(data, this.position) ? count : undefined;
+  }
+
+  /** Text is encoded where it is to be. */
+  #bufferedText(text: string): number | undefined {
+    if (!this.#plain || this.storage.inMemory) return undefined;
+    if (this.position + text.length * WIDEST > this.#limit) return undefined;
+    return this.#buffer.appendText(text, this.position);
   }
 
   /** Takes a write if no call of the system is due. */
@@ -113,6 +133,8 @@ export class OpenFile implements Leakable {
   /** Writes all of `data`, at the cursor, which then moves, or at an offset, which leaves the cursor alone. */
   *write(io: Io, data: Uint8Array, at?: number): Op<number> {
     this.require("write to");
+    // Nothing is written nowhere: the file does not grow up to there.
+    if (data.byteLength === 0) return 0;
     const start = at ?? this.position;
     const end = start + data.byteLength;
     this.#requireRoom(end);
@@ -131,11 +153,9 @@ export class OpenFile implements Leakable {
   }
 
   #requireRoom(end: number): void {
-    const { maxSize } = this.options;
-    if (end <= maxSize && Number.isSafeInteger(end)) return;
-    const limit = Math.min(maxSize, Number.MAX_SAFE_INTEGER);
+    if (end <= this.#limit) return;
     throw new TempfileError(
-      `Cannot write to ${this.which()}: it would have ${end} bytes, ${limit} are allowed (EFBIG)`,
+      `Cannot write to ${this.which()}: it would have ${end} bytes, ${this.#limit} are allowed (EFBIG)`,
       { code: "EFBIG", path: this.path },
     );
   }
@@ -191,18 +211,16 @@ export class OpenFile implements Leakable {
   /** The bytes of the next `count` characters. */
   *#readCharacters(io: Io, count: number, start: number): Op<Uint8Array> {
     const { encoding } = this.options;
-    let bytes: Uint8Array = new Uint8Array(0);
-    let length = 0;
-    for (let left = count, ended = false; left > 0;) {
-      const found = measure(bytes.subarray(length), left, encoding, ended);
+    // A character has at least one byte, so that many are needed at least; not to be trusted before they are there.
+    let bytes: Uint8Array = new Uint8Array(Math.min(Math.max(count, MIN_STEP), SMALL));
+    let filled = 0, length = 0;
+    for (let left = count, ended = false; left > 0 && !ended;) {
+      if (filled === bytes.byteLength) bytes = doubled(bytes);
+      filled += yield* this.read(io, bytes.subarray(filled), start + filled);
+      ended = filled < bytes.byteLength;
+      const found = measure(bytes.subarray(length, filled), left, encoding, ended);
       length += found.length;
       left -= found.characters;
-      if (left === 0 || ended) break;
-      // A character has at least one byte: no more are needed now than characters are missing.
-      const step = Math.min(Math.max(left, MIN_STEP), SMALL);
-      const more = yield* this.readBytes(io, step, start + bytes.byteLength);
-      if (more.byteLength === 0) ended = true;
-      else bytes = concat(bytes, more);
     }
     return bytes.subarray(0, length);
   }
@@ -217,13 +235,17 @@ export class OpenFile implements Leakable {
     }
   }
 
-  /** Sets the size; the cursor stays where it is. */
+  /**
+   * Sets the size; the cursor stays where it is. What is buffered behind the new end is never written: on a full disk
+   * that could not be done, and this is the call that makes room.
+   */
   *truncate(io: Io, size: number): Op<void> {
     this.require("truncate");
     this.#requireRoom(size);
     try {
-      yield* this.#flush(io);
+      if (this.#buffer.start < size) yield* this.#flush(io);
       yield* this.storage.truncate(io, size);
+      this.#buffer.clear();
     } catch (error) {
       throw this.#failure("truncate", error);
     }
@@ -293,9 +315,14 @@ export class OpenFile implements Leakable {
    * the first failure is thrown.
    */
   *close(io: Io, remove: boolean): Op<void> {
+    const open = !this.closed;
+    if (open) this.#end();
+    yield* this.#finish(io, open, remove);
+  }
+
+  *#finish(io: Io, close: boolean, remove: boolean): Op<void> {
     const failures: unknown[] = [];
-    if (!this.closed) {
-      this.#end();
+    if (close) {
       yield* attempt(failures, this.#lastFlush(io));
       for (const end of this.onWritten) end();
       yield* attempt(failures, this.storage.close(io));
@@ -320,15 +347,21 @@ export class OpenFile implements Leakable {
     }
   }
 
-  /** Closes while asynchronous calls are under way: the name goes now, the handle when they have ended. */
-  abandon(remove: boolean): void {
+  /**
+   * Closes while asynchronous calls are under way. The name goes now. The handle goes when they have ended: its number
+   * may belong to another file as soon as it is closed.
+   */
+  async abandon(remove: boolean): Promise<void> {
     this.#end();
-    if (remove) this.owned?.discard();
-    if (remove) this.owned?.release();
-    this.settled().then(() => {
-      for (const end of this.onWritten) end();
-      return run(this.storage.close(asyncIo()));
-    }).catch(ignore);
+    if (remove && this.owned !== undefined) {
+      try {
+        runSync(this.owned.remove(syncIo()));
+      } catch {
+        // Tried again when the handle is closed.
+      }
+    }
+    await this.#tail;
+    await run(this.#finish(asyncIo(), true, remove));
   }
 
   reclaim(): string | undefined {
@@ -338,7 +371,9 @@ export class OpenFile implements Leakable {
       ? "A temporary file"
       : `The temporary file "${this.owned.path}"`;
     try {
-      runSync(this.close(syncIo(), !this.pathSeen));
+      // The handle may be gone before the last of its calls has ended.
+      if (this.busy) this.abandon(!this.pathSeen).catch(ignore);
+      else runSync(this.close(syncIo(), !this.pathSeen));
     } catch {
       // The warning that follows is all that can be done.
     }
@@ -374,20 +409,22 @@ export interface Series {
 /** Bytes read at least for characters: the longest one has four. */
 const MIN_STEP = 64;
 
-function concat(one: Uint8Array, other: Uint8Array): Uint8Array {
-  const both = new Uint8Array(one.byteLength + other.byteLength);
-  both.set(one);
-  both.set(other, one.byteLength);
-  return both;
+function doubled(bytes: Uint8Array): Uint8Array {
+  const larger = new Uint8Array(bytes.byteLength * 2);
+  larger.set(bytes);
+  return larger;
 }
 
 /** Bytes up to which a read allocates what was asked for without looking at the size first. */
 const SMALL = 64 * 1024;
 
+/** Bytes of the first buffer, which grows to its full size as it is used: most files stay small. */
+const FIRST_BUFFER = 1024;
+
 /** Bytes that follow each other, gathered before they are written. */
 class WriteBuffer {
   readonly #capacity: number;
-  #bytes: Uint8Array | undefined;
+  #bytes = new Uint8Array(0);
   #length = 0;
   /** Where in the file the first gathered byte belongs. */
   start = 0;
@@ -398,20 +435,41 @@ class WriteBuffer {
 
   /** What is gathered, undefined if nothing is. */
   get pending(): Uint8Array | undefined {
-    return this.#length === 0 ? undefined : this.#bytes!.subarray(0, this.#length);
+    return this.#length === 0 ? undefined : this.#bytes.subarray(0, this.#length);
   }
 
   /** Gathers `data` if it follows what is there and fits. */
   append(data: Uint8Array, at: number): boolean {
-    const length = this.#length;
+    if (!this.#makeRoom(data.byteLength, at)) return false;
+    this.#bytes.set(data, this.#length);
+    this.#length += data.byteLength;
+    return true;
+  }
+
+  /** As `append`, if it fits however long it gets. Returns the bytes it takes. */
+  appendText(text: string, at: number): number | undefined {
+    if (!this.#makeRoom(text.length * WIDEST, at)) return undefined;
+    const count = encodeInto(text, this.#bytes.subarray(this.#length));
+    this.#length += count;
+    return count;
+  }
+
+  #makeRoom(count: number, at: number): boolean {
+    const length = this.#length, needed = length + count;
     if (length === 0) {
       // What fills the buffer alone is better written as it is.
-      if (data.byteLength >= this.#capacity) return false;
+      if (count >= this.#capacity) return false;
       this.start = at;
-    } else if (at !== this.start + length || length + data.byteLength > this.#capacity) return false;
-    (this.#bytes ??= new Uint8Array(this.#capacity)).set(data, length);
-    this.#length = length + data.byteLength;
+    } else if (at !== this.start + length || needed > this.#capacity) return false;
+    if (needed > this.#bytes.byteLength) this.#grow(needed);
     return true;
+  }
+
+  #grow(needed: number): void {
+    const wanted = Math.max(needed, this.#bytes.byteLength * 4, FIRST_BUFFER);
+    const larger = new Uint8Array(Math.min(wanted, this.#capacity));
+    larger.set(this.#bytes.subarray(0, this.#length));
+    this.#bytes = larger;
   }
 
   clear(): void {
@@ -420,6 +478,6 @@ class WriteBuffer {
 
   release(): void {
     this.#length = 0;
-    this.#bytes = undefined;
+    this.#bytes = new Uint8Array(0);
   }
 }

@@ -17,7 +17,7 @@ export type Source =
 /** Chunks, one after the other. */
 export interface Chunks {
   next(): Promise<IteratorResult<unknown, unknown>>;
-  /** Says that no more will be taken, and why. Never throws: there is a better error to report. */
+  /** Says that no more will be taken, and why. Never throws: there is a better error to report. Nothing if it has ended. */
   cancel(reason: unknown): Promise<void>;
 }
 
@@ -56,14 +56,30 @@ function ofStream(stream: ReadableStream<Uint8Array>): Chunks {
   const reader = stream.getReader();
   return {
     next: () => reader.read() as Promise<IteratorResult<unknown, unknown>>,
+    // It ends or fails by itself, or is cancelled: who owns it cannot go on with it, so it stays locked.
     cancel: (reason) => quietly(() => reader.cancel(reason)),
   };
 }
 
 function ofIterator(iterator: Iterator<Data> | AsyncIterator<Data>): Chunks {
+  let over = false;
   return {
-    next: async () => await iterator.next(),
-    cancel: () => quietly(() => iterator.return?.()),
+    async next() {
+      try {
+        const step = await iterator.next();
+        over = step.done === true;
+        return step;
+      } catch (error) {
+        // As a loop has it: an iterator that failed has ended.
+        over = true;
+        throw error;
+      }
+    },
+    cancel() {
+      const due = !over;
+      over = true;
+      return quietly(() => due ? iterator.return?.() : undefined);
+    },
   };
 }
 

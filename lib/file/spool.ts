@@ -6,28 +6,32 @@
 import type { Io } from "../io.ts";
 import type { Op } from "../op.ts";
 import type { Status } from "../runtime/mod.ts";
-import { Memory } from "./memory.ts";
+import { Memory, MEMORY_MAX } from "./memory.ts";
 import type { Storage } from "./storage.ts";
 
-/** Opens the storage that follows when memory is full. */
-export type OpenDisk = (io: Io) => Op<Storage>;
+/** Opens the storage that follows when memory is full, and takes the last one back if it could not be filled. */
+export interface Disks {
+  open(io: Io): Op<Storage>;
+  discard(io: Io): Op<void>;
+}
 
 /** Storage that moves to disk before it would hold more than `limit` bytes. */
 export class SpoolStorage implements Storage {
   readonly #limit: number;
-  readonly #open: OpenDisk;
+  readonly #disks: Disks;
   #memory: Memory | undefined = new Memory();
   #disk: Storage | undefined;
 
-  constructor(limit: number, open: OpenDisk) {
-    this.#limit = limit;
-    this.#open = open;
+  constructor(limit: number, disks: Disks) {
+    this.#limit = Math.min(limit, MEMORY_MAX);
+    this.#disks = disks;
   }
 
   get inMemory(): boolean {
     return this.#memory !== undefined;
   }
 
+  /** Whether it has moved to disk. */
   get onDisk(): boolean {
     return this.#disk !== undefined;
   }
@@ -77,12 +81,12 @@ export class SpoolStorage implements Storage {
   *roll(io: Io): Op<Storage> {
     const memory = this.#memory;
     if (memory === undefined) return this.#disk!;
-    const disk = yield* this.#open(io);
+    const disk = yield* this.#disks.open(io);
     try {
       for (const { data, at } of memory.pages()) yield* disk.write(io, data, at);
       if ((yield* disk.size(io)) !== memory.size) yield* disk.truncate(io, memory.size);
     } catch (error) {
-      yield* disk.close(io);
+      yield* this.#disks.discard(io);
       throw error;
     }
     this.#disk = disk;

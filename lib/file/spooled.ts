@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { takeBack } from "../create.ts";
 import type { Io } from "../io.ts";
 import type { Op } from "../op.ts";
 import { checkOptions, type SpooledOptions } from "../options.ts";
@@ -10,7 +11,7 @@ import { TemporaryFile } from "./file.ts";
 import { OpenFile } from "./open_file.ts";
 import { SpoolStorage } from "./spool.ts";
 import { DiskStorage, type Storage } from "./storage.ts";
-import { createUnnamed } from "./unnamed.ts";
+import { createUnnamed, type Made } from "./unnamed.ts";
 
 /** Bytes gathered before a system call, once it is on disk. */
 const BUFFER_SIZE = 64 * 1024;
@@ -68,13 +69,21 @@ export class SpooledTemporaryFile extends TemporaryFile {
  */
 export function spooledTemporaryFile(options?: SpooledOptions): SpooledTemporaryFile {
   const checked = checkOptions("spooled", options);
-  const storage = new SpoolStorage(checked.maxMemory, openDisk);
+  const storage = new SpoolStorage(checked.maxMemory, { open, discard });
   const file = new OpenFile(storage, checked, BUFFER_SIZE);
+  let made: Made | undefined;
   return new SpooledTemporaryFile(file);
 
-  function* openDisk(io: Io): Op<Storage> {
-    const { handle, owned } = yield* createUnnamed(io, checked);
-    file.owned = owned;
-    return new DiskStorage(handle);
+  function* open(io: Io): Op<Storage> {
+    made = yield* createUnnamed(io, checked);
+    file.owned = made.owned;
+    return new DiskStorage(made.handle);
+  }
+
+  function* discard(io: Io): Op<void> {
+    const { handle, owned } = made!;
+    file.owned = undefined;
+    yield* takeBack(() => io.close(handle));
+    if (owned !== undefined) yield* owned.remove(io);
   }
 }

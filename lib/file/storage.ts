@@ -30,6 +30,21 @@ export interface Storage {
   close(io: Io): Op<void>;
 }
 
+/** Bytes of one call that blocks: some runtimes take no more than 2 GiB at once. */
+const LONGEST = 1024 ** 3;
+
+/**
+ * Bytes of one call that does not block: so few that they are moved on the calling thread while the event loop has the
+ * time, which is twice as fast as the way through the thread pool.
+ */
+const SHORT = 256 * 1024;
+
+/** What one call moves of the bytes behind those that are done. */
+function slice(io: Io, bytes: Uint8Array, done: number): Uint8Array {
+  const length = io.blocking ? LONGEST : SHORT;
+  return done === 0 && bytes.byteLength <= length ? bytes : bytes.subarray(done, done + length);
+}
+
 /** Bytes in a file of the operating system. */
 export class DiskStorage implements Storage {
   readonly inMemory = false;
@@ -48,17 +63,19 @@ export class DiskStorage implements Storage {
   }
 
   *read(io: Io, into: Uint8Array, at: number): Op<number> {
-    let done: number = yield io.read(this.handle, into, at);
-    for (let count = done; count > 0 && done < into.byteLength; done += count) {
-      count = yield io.read(this.handle, into.subarray(done), at + done);
+    let done = 0;
+    while (done < into.byteLength) {
+      const count: number = yield io.read(this.handle, slice(io, into, done), at + done);
+      if (count === 0) break;
+      done += count;
     }
     return done;
   }
 
   *write(io: Io, data: Uint8Array, at: number): Op<void> {
-    let done: number = yield io.write(this.handle, data, at);
+    let done = 0;
     while (done < data.byteLength) {
-      const count: number = yield io.write(this.handle, data.subarray(done), at + done);
+      const count: number = yield io.write(this.handle, slice(io, data, done), at + done);
       if (count === 0) throw Object.assign(new Error("wrote nothing"), { code: "EIO", syscall: "write" });
       done += count;
     }
@@ -94,7 +111,10 @@ export class DiskStorage implements Storage {
 
   *close(io: Io): Op<void> {
     const descriptor = this.#descriptor;
-    if (descriptor !== undefined && descriptor !== this.handle) yield io.close(descriptor);
-    yield io.close(this.handle);
+    try {
+      if (descriptor !== undefined && descriptor !== this.handle) yield io.close(descriptor);
+    } finally {
+      yield io.close(this.handle);
+    }
   }
 }

@@ -8,6 +8,18 @@ import type { Checked, Encoding } from "../options.ts";
 
 const utf8 = new TextEncoder();
 
+/** Bytes that a unit of a string takes at most in UTF-8. */
+export const WIDEST = 3;
+
+/** Puts a string into `into`, which has room for it; returns the bytes it takes. */
+export function encodeInto(text: string, into: Uint8Array): number {
+  return utf8.encodeInto(text, into).written;
+}
+
+/** Whether strings of the file are written as they are, in UTF-8. */
+export const isPlain = ({ encoding, newline }: Checked): boolean =>
+  encoding === "utf-8" && newline === undefined;
+
 /** The bytes of a string in the file's encoding, with its ends of lines. */
 export function encode(text: string, { encoding, newline }: Checked): Uint8Array {
   return ENCODERS[encoding](newline === undefined ? text : text.replace(/\r\n|\n/g, newline));
@@ -60,9 +72,13 @@ export function decoderFor({ encoding, fatal }: Checked): Decode {
   };
 }
 
+/** Decoders that are between two texts: making one costs as much as reading a short text. */
+const idle: { [name: string]: Decode } = {};
+
 /** The text of bytes in the file's encoding. */
 export function decode(bytes: Uint8Array, options: Checked): string {
-  return decoderFor(options)(bytes, false);
+  const name = options.fatal ? `${options.encoding} fatal` : options.encoding;
+  return (idle[name] ??= decoderFor(options))(bytes, false);
 }
 
 /**
@@ -90,14 +106,10 @@ const WIDTHS: { [E in Encoding]: (bytes: Uint8Array, at: number) => number } = {
   "latin1": () => 1,
   "utf-8": (bytes, at) => {
     const lead = bytes[at];
-    const promised = lead >= 0xf0 && lead < 0xf5
-      ? 4
-      : lead >= 0xe0 && lead < 0xf0
-      ? 3
-      : lead >= 0xc2 && lead < 0xe0
-      ? 2
-      : 1;
-    for (let width = 1; width < promised; width++) {
+    if (lead < 0xc2 || lead > 0xf4) return 1;
+    const promised = lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+    if (!mayFollow(lead, bytes[at + 1])) return 1;
+    for (let width = 2; width < promised; width++) {
       const follower = bytes[at + width];
       if (follower !== undefined && (follower & 0xc0) !== 0x80) return width;
     }
@@ -109,6 +121,17 @@ const WIDTHS: { [E in Encoding]: (bytes: Uint8Array, at: number) => number } = {
     return low === undefined || (low & 0xfc) === 0xdc ? 4 : 2;
   },
 };
+
+/**
+ * Whether the second byte of a UTF-8 character fits the first: not where the character would have a shorter form, be half
+ * of a surrogate pair, or lie beyond Unicode. Then the first stands alone, and `TextDecoder` makes a U+FFFD of each.
+ */
+function mayFollow(lead: number, second: number | undefined): boolean {
+  if (second === undefined) return true;
+  const least = lead === 0xe0 ? 0xa0 : lead === 0xf0 ? 0x90 : 0x80;
+  const most = lead === 0xed ? 0x9f : lead === 0xf4 ? 0x8f : 0xbf;
+  return second >= least && second <= most;
+}
 
 /** Characters made in one call; more arguments would overflow the stack. */
 const SLICE = 8192;
