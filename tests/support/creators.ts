@@ -129,6 +129,9 @@ export const notCreators: readonly string[] = [
   "watchSpace",
 ];
 
+/** Exported functions whose results have the mode that their target should have. */
+export const replacers: readonly string[] = ["writeFileAtomic", "writeFileAtomicSync"];
+
 const isClass = (value: unknown): boolean => /^class\b/.test(Function.prototype.toString.call(value));
 
 /** The functions that a module exports, without its classes. */
