@@ -16,7 +16,7 @@ const steps = [
   ["build", ...tool("tsup", "dist/cli-default.js")],
   ["tsc, library", ...tool("typescript", "bin/tsc", "-p", "tsconfig.json")],
   ["tsc, tests", ...tool("typescript", "bin/tsc", "-p", "tsconfig.tests.json")],
-  ["deno check", deno, ["check", ...entries]],
+  ["deno check", deno, ["check", ...entries, "examples"]],
   ["deno doc --lint", deno, ["doc", "--lint", ...entries]],
   ["deno test --doc", deno, ["test", "-A", "--doc", "--no-remote", ...documented]],
   ["deno publish --dry-run", deno, ["publish", "--dry-run", "--allow-dirty"]],

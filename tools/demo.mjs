@@ -6,6 +6,7 @@ import { build } from "./build.mjs";
 import { inRoot } from "./paths.mjs";
 import { ending, run, stopChildrenOnSignals } from "./process.mjs";
 import { lower, lowered } from "./testing/lower.mjs";
+import { leftovers } from "./testing/workplace.mjs";
 
 const stripsTypes = parseInt(process.versions.node) >= 24;
 /** Little enough that the sample takes many temporary files. */
@@ -30,7 +31,7 @@ async function demonstrate() {
   mkdirSync(temporary);
   console.log(`Sorting ${input} (${megabytes(statSync(input).size)}) with ${memory} of memory`);
   await must(process.execPath, [example(), input, output, "--memory", memory], { TMPDIR: temporary });
-  const left = [...readdirSync(temporary), ...readdirSync(work).filter((name) => name.startsWith("."))];
+  const left = [...leftovers(temporary), ...readdirSync(work).filter((name) => name.startsWith("."))];
   check(left.length === 0, `Nothing is left in the temporary directory${left.map((name) => `: ${name}`)}`);
   console.log("Sorting the same with sort(1)");
   await must("sort", ["-o", expected, input], { LC_ALL: "C", TMPDIR: work });
