@@ -8,7 +8,7 @@
  * await using file = await namedTemporaryFile({ suffix: ".txt" });
  * await file.write("hello");
  * console.log(file.path); // a real path, for any program
- * // Gone at the end of the scope, of the process, or on Ctrl-C.
+ * // Gone at the end of the scope, and of the process.
  * ```
  *
  * @module
