@@ -25,6 +25,7 @@ import { OwnedTree } from "./owned_tree.ts";
 import { baseName, contains, joinPath, parentOf, withoutTrailingSeparators } from "./path.ts";
 import { type Handle, runtime, type Status } from "./runtime/mod.ts";
 import { tmpdir } from "./tmpdir.ts";
+import { isMountPoint } from "./tree/mounts.ts";
 
 /** Options of {@linkcode adoptFile}. */
 export interface AdoptFileOptions
@@ -166,6 +167,7 @@ function* refusePrecious(io: Io, path: string, status: Status): Op<void> {
   if (parentOf(above) === above || parent.device !== status.device || sameFile(parent, status)) {
     throw invalid("path", "no root of a file system, nor a directory in one", path);
   }
+  if (yield* isMountPoint(io, path)) throw invalid("path", "no place where something is mounted", path);
   if (runtime.platform !== "windows" && (status.mode & SHARED) !== 0) {
     throw invalid("path", "no directory that others may write to", path);
   }

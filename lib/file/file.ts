@@ -421,7 +421,7 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
    * Each call takes a lock of its own: two calls on one handle exclude each other like two programs.
    *
    * @throws {TempfileError} `ETIMEDOUT` after `timeout`, `ERR_CLOSED` if the file is closed meanwhile, `ERR_UNSUPPORTED`
-   *   where there are no such locks (on Node and Bun the program flock(1) is needed, which Linux systems have).
+   *   where there are no such locks (on Node the program flock(1) is needed, which Linux systems have).
    *
    * @example One at a time
    * ```ts
@@ -435,7 +435,7 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
    * ```
    */
   async lock(options?: LockOptions): Promise<FileLock> {
-    return await lock(this.#file, options);
+    return await lock(this.#file, this, options);
   }
 
   /**
@@ -444,7 +444,7 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
    * @returns `null` if somebody has.
    */
   async tryLock(options?: Pick<LockOptions, "shared">): Promise<FileLock | null> {
-    return await tryLock(this.#file, options);
+    return await tryLock(this.#file, this, options);
   }
 
   /**

@@ -26,28 +26,31 @@ export interface LockOptions {
 /**
  * A lock that is held. Released by {@linkcode FileLock.release}, by the end of the scope, by closing the file, and by the
  * end of the process.
+ *
+ * What was written with a `bufferSize` and is not flushed yet, others do not see when they get the lock.
  */
 export class FileLock implements AsyncDisposable, Disposable {
   /** Whether others may share it. */
   readonly shared: boolean;
-  #release: (() => void) | undefined;
+  readonly #held: Held;
+  /** Who holds a lock holds the file: were that collected as garbage, it would be closed. */
+  readonly #owner: object;
 
   /** Not for use: call {@linkcode TemporaryFile.lock}. */
-  constructor(shared: boolean, release: () => void) {
+  constructor(shared: boolean, internals: unknown, owner: object) {
     this.shared = shared;
-    this.#release = release;
+    this.#held = internals as Held;
+    this.#owner = owner;
   }
 
   /** Whether it was released. */
   get released(): boolean {
-    return this.#release === undefined;
+    return this.#held.handle === undefined;
   }
 
   /** Gives the lock back. Doing so again does nothing. */
   release(): void {
-    const release = this.#release;
-    this.#release = undefined;
-    release?.();
+    this.#held.release();
   }
 
   /** Gives the lock back. */
@@ -59,6 +62,28 @@ export class FileLock implements AsyncDisposable, Disposable {
   [Symbol.asyncDispose](): Promise<void> {
     this.release();
     return Promise.resolve();
+  }
+}
+
+/** What is behind a lock. It does not know the file's owner, since the file knows it. */
+class Held {
+  /** Undefined when it is released. */
+  handle: Handle | undefined;
+  readonly #file: OpenFile;
+  readonly #end = (): void => this.release();
+
+  constructor(file: OpenFile, handle: Handle) {
+    this.#file = file;
+    this.handle = handle;
+    file.onWritten.add(this.#end);
+  }
+
+  release(): void {
+    const { handle } = this;
+    if (handle === undefined) return;
+    this.handle = undefined;
+    this.#file.onWritten.delete(this.#end);
+    runtime.sync.close(handle);
   }
 }
 
@@ -83,16 +108,21 @@ function check(options: LockOptions | undefined): Wanted {
   };
 }
 
-/** Waits until the lock is ours. */
-export async function lock(file: OpenFile, options: LockOptions | undefined): Promise<FileLock> {
+/**
+ * Waits until the lock is ours.
+ *
+ * @param owner Whose collection as garbage would close the file.
+ */
+export async function lock(
+  file: OpenFile,
+  owner: object,
+  options: LockOptions | undefined,
+): Promise<FileLock> {
   const wanted = check(options);
   const limit = new Limit(file, wanted);
   try {
-    return await take(
-      file,
-      wanted.shared,
-      (locks, path) => wait(locks, path, wanted, limit.signal),
-    ) as FileLock;
+    const held = await take(file, (locks, path) => wait(locks, path, wanted, limit.signal));
+    return new FileLock(wanted.shared, held, owner);
   } catch (error) {
     throw limit.signal.aborted ? limit.signal.reason : error;
   } finally {
@@ -101,16 +131,20 @@ export async function lock(file: OpenFile, options: LockOptions | undefined): Pr
 }
 
 /** Takes the lock if nobody has one that excludes it. */
-export function tryLock(file: OpenFile, options: LockOptions | undefined): Promise<FileLock | null> {
+export async function tryLock(
+  file: OpenFile,
+  owner: object,
+  options: LockOptions | undefined,
+): Promise<FileLock | null> {
   const { shared } = check(options);
-  return take(file, shared, (locks, path) => locks.tryAcquire(path, shared));
+  const held = await take(file, (locks, path) => locks.tryAcquire(path, shared));
+  return held === undefined ? null : new FileLock(shared, held, owner);
 }
 
 async function take(
   file: OpenFile,
-  shared: boolean,
   acquire: (locks: Locks, path: string) => Promise<Handle | undefined>,
-): Promise<FileLock | null> {
+): Promise<Held | undefined> {
   file.require("lock");
   const { locks } = runtime;
   if (locks === undefined) throw unsupported(file.path);
@@ -121,7 +155,7 @@ async function take(
     // Not to wait for somebody who has locked what now has the name.
     await requireSame(file, () => runtime.sync.statusOfTarget(path));
     const handle = await acquire(locks, path);
-    return handle === undefined ? null : await settle(file, shared, handle);
+    return handle === undefined ? undefined : await settle(file, handle);
   } catch (error) {
     throw codeOf(error) === "ERR_UNSUPPORTED"
       ? unsupported(path, error)
@@ -141,20 +175,15 @@ async function requireSame(file: OpenFile, found: () => Status): Promise<void> {
   });
 }
 
-async function settle(file: OpenFile, shared: boolean, handle: Handle): Promise<FileLock> {
-  const close = (): void => runtime.sync.close(handle);
+async function settle(file: OpenFile, handle: Handle): Promise<Held> {
+  // Before anything is waited for: the file may be closed meanwhile.
+  const held = new Held(file, handle);
   try {
     await requireSame(file, () => runtime.sync.statusOf(handle));
   } catch (error) {
-    close();
+    held.release();
     throw error;
   }
-  const held = new FileLock(shared, () => {
-    file.onWritten.delete(end);
-    close();
-  });
-  const end = (): void => held.release();
-  file.onWritten.add(end);
   return held;
 }
 

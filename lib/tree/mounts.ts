@@ -25,14 +25,27 @@ const NO_TABLE: ReadonlySet<string> = new Set(["ENOENT", "EACCES", "EPERM", "ERR
  * the device alone does not tell.
  */
 export function* hasMounts(io: Io, path: string): Op<boolean> {
-  if (runtime.platform !== "linux") return false;
+  const table = yield* mountTable(io);
+  const below = ` ${escaped(path)}/`;
+  return table.includes(below) || table.includes(asLatin1(below));
+}
+
+/** Whether something is mounted just there. */
+export function* isMountPoint(io: Io, path: string): Op<boolean> {
+  const points = (yield* mountTable(io)).split("\n").map((line) => line.split(" ")[MOUNT_POINT]);
+  return points.includes(escaped(path)) || points.includes(asLatin1(escaped(path)));
+}
+
+/** Which field of the table it is. */
+const MOUNT_POINT = 4;
+
+function* mountTable(io: Io): Op<string> {
+  if (runtime.platform !== "linux") return "";
   try {
-    const table: string = yield io.readSystemFile("/proc/self/mountinfo");
-    const below = ` ${escaped(path)}/`;
-    return table.includes(below) || table.includes(asLatin1(below));
+    return yield io.readSystemFile("/proc/self/mountinfo");
   } catch (error) {
     // Not permitted to know; devices are compared in any case.
-    if (NO_TABLE.has(codeOf(error))) return false;
+    if (NO_TABLE.has(codeOf(error))) return "";
     throw error;
   }
 }

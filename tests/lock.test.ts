@@ -1,0 +1,506 @@
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import {
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import {
+  FileLock,
+  type NamedTemporaryFile,
+  namedTemporaryFile,
+  spooledTemporaryFile,
+  temporaryDirectory,
+  type TemporaryFile,
+  temporaryFile,
+} from "#mod";
+import { namedTemporaryFile as fromSource } from "../lib/file/named.ts";
+import { type BunFfi, libraryLocks } from "../lib/runtime/library_locks.ts";
+import { adapterFor, type Locks } from "../lib/runtime/mod.ts";
+import { runChild, startChild } from "./support/child.ts";
+import { scratch } from "./support/scratch.ts";
+import { substitute } from "./support/substitute.ts";
+
+/** Whether another program can have the lock now. */
+function isFree(path: string, kind: "-x" | "-s" = "-x"): boolean {
+  const { status } = spawnSync("flock", ["-n", kind, path, "true"]);
+  assert.ok(status === 0 || status === 1, `flock ended with ${status}`);
+  return status === 0;
+}
+
+/** The same for a file without a name. */
+const isFreeByDescriptor = (file: TemporaryFile): boolean => isFree(`/proc/${process.pid}/fd/${file.fd}`);
+
+const code = (error: { code?: string }): string | undefined => error.code;
+
+const pause = (milliseconds: number): Promise<void> =>
+  new Promise((resolve) => setTimeout(resolve, milliseconds));
+
+/** Another program that has the lock until it is killed. */
+async function holder(path: string): Promise<ChildProcess> {
+  const child = spawn("bash", ["-c", 'exec 9<>"$1"; flock -x 9; echo held; read -r', "bash", path], {
+    stdio: ["pipe", "pipe", "ignore"],
+  });
+  await once(child.stdout!, "data");
+  return child;
+}
+
+async function kill(child: ChildProcess): Promise<void> {
+  const gone = once(child, "exit");
+  child.kill("SIGKILL");
+  await gone;
+}
+
+/** The other processes that have a file open. */
+function openedBy(path: string): number[] {
+  return readdirSync("/proc").filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid).map(Number)
+    .filter((pid) => descriptorsOf(pid).includes(path));
+}
+
+function descriptorsOf(pid: number | "self"): string[] {
+  try {
+    const folder = `/proc/${pid}/fd`;
+    return readdirSync(folder).map((name) => {
+      try {
+        return readlinkSync(`${folder}/${name}`);
+      } catch {
+        return "";
+      }
+    });
+  } catch {
+    // It has ended.
+    return [];
+  }
+}
+
+/** How often this process and others have the file open. */
+const opened = (path: string): number =>
+  descriptorsOf("self").filter((target) => target === path).length + openedBy(path).length;
+
+test("a lock is released by release(), once, and says so", async () => {
+  await using file = await namedTemporaryFile();
+  const lock = await file.lock();
+  assert.ok(lock instanceof FileLock);
+  assert.deepEqual([lock.shared, lock.released, isFree(file.path)], [false, false, false]);
+  lock.release();
+  assert.deepEqual([lock.released, isFree(file.path)], [true, true]);
+  const next = await file.lock();
+  lock.release();
+  assert.equal(isFree(file.path), false);
+  next.release();
+});
+
+test("a lock is released at the end of its scope, of either kind", async () => {
+  await using file = await namedTemporaryFile();
+  {
+    using _lock = await file.lock();
+    assert.equal(isFree(file.path), false);
+  }
+  assert.equal(isFree(file.path), true);
+  {
+    await using _lock = await file.lock();
+    assert.equal(isFree(file.path), false);
+  }
+  assert.equal(isFree(file.path), true);
+});
+
+test("a lock is released when the file is closed or disposed of", async () => {
+  for (const close of ["close", "closeSync", "dispose", "asyncDispose"]) {
+    const file = await namedTemporaryFile({ deleteOnClose: false });
+    const lock = await file.lock();
+    const { path } = file;
+    using place = scratch();
+    // A second name, under which it can be asked when the first is gone.
+    spawnSync("ln", [path, join(place.path, "same")]);
+    assert.equal(isFree(join(place.path, "same")), false);
+    if (close === "close") await file.close();
+    else if (close === "closeSync") file.closeSync();
+    else if (close === "dispose") file[Symbol.dispose]();
+    else await file[Symbol.asyncDispose]();
+    assert.deepEqual([lock.released, isFree(join(place.path, "same"))], [true, true], close);
+    await file[Symbol.asyncDispose]();
+  }
+});
+
+test("locks of one handle exclude each other like those of two programs, unless they are shared", async () => {
+  await using file = await namedTemporaryFile();
+  const first = await file.lock({ shared: true });
+  const second = await file.tryLock({ shared: true });
+  assert.ok(second !== null);
+  assert.equal(first.shared && second.shared, true);
+  assert.equal(await file.tryLock(), null);
+  assert.deepEqual([isFree(file.path, "-s"), isFree(file.path, "-x")], [true, false]);
+  first.release();
+  assert.equal(await file.tryLock(), null);
+  second.release();
+  using _alone = await file.lock();
+  assert.equal(await file.tryLock({ shared: true }), null);
+});
+
+test("two handles of one file exclude each other", async () => {
+  await using file = await namedTemporaryFile();
+  await using again = await file.reopen();
+  using lock = await again.lock();
+  assert.equal(await file.tryLock(), null);
+  lock.release();
+  using _lock = await file.lock();
+  assert.equal(await again.tryLock(), null);
+});
+
+test("lock() that has to wait leaves the event loop free, and has the lock as soon as it is released", async () => {
+  await using file = await namedTemporaryFile();
+  const other = await holder(file.path);
+  let turns = 0;
+  const timer = setInterval(() => turns++, 5);
+  const waiting = file.lock();
+  await pause(200);
+  assert.ok(turns >= 10, `${turns} turns of the event loop`);
+  await kill(other);
+  const lock = await waiting;
+  clearInterval(timer);
+  assert.equal(isFree(file.path), false);
+  lock.release();
+});
+
+test("lock() gets the lock of a holder that is killed", async () => {
+  await using file = await namedTemporaryFile();
+  const { child, result } = startChild(
+    `const f = m.adoptFileSync(args[0]); f.keep(); globalThis.lock = await f.lock(); say("held"); setInterval(() => {}, 1000);`,
+    { args: [file.path] },
+  );
+  await once(child.stdout!, "data");
+  assert.equal(isFree(file.path), false);
+  const waiting = file.lock({ timeout: 20_000 });
+  assert.equal(await Promise.race([waiting, pause(50)]), undefined);
+  child.kill("SIGKILL");
+  using _lock = await waiting;
+  assert.equal((await result).signal, "SIGKILL");
+  assert.equal(isFree(file.path), false);
+});
+
+test("lock() fails with ETIMEDOUT after its timeout, and leaves no helper and no descriptor", async () => {
+  await using file = await namedTemporaryFile();
+  const before = opened(file.path);
+  using lock = await file.lock();
+  const during = opened(file.path);
+  assert.equal(during, before + 1);
+  for (const shared of [false, true]) {
+    await assert.rejects(file.lock({ timeout: 30, shared }), {
+      name: "TempfileError",
+      code: "ETIMEDOUT",
+      path: file.path,
+    });
+    assert.equal(opened(file.path), during);
+  }
+  assert.equal(await file.tryLock(), null);
+  assert.equal(opened(file.path), during);
+  lock.release();
+  assert.equal(opened(file.path), before);
+  assert.equal(isFree(file.path), true);
+});
+
+test("lock() ends with the reason of its signal, and leaves no helper and no descriptor", async () => {
+  await using file = await namedTemporaryFile();
+  using _lock = await file.lock();
+  const before = opened(file.path);
+  for (
+    const reason of [undefined, new Error("enough"), "a word", Object.assign(new Error(), { code: "ENOENT" })]
+  ) {
+    const controller = new AbortController();
+    const waiting = file.lock({ signal: controller.signal });
+    const failed = waiting.then(() => "no failure", (error) => error);
+    await pause(20);
+    controller.abort(reason);
+    assert.equal(await failed, controller.signal.reason);
+    assert.equal(opened(file.path), before);
+  }
+});
+
+test("lock() with a signal that is aborted already takes no lock, also where it is free", async () => {
+  await using file = await namedTemporaryFile();
+  await assert.rejects(file.lock({ signal: AbortSignal.abort() }), { name: "AbortError" });
+  assert.equal(isFree(file.path), true);
+});
+
+test("lock() takes a lock that is free however short the timeout", async () => {
+  await using file = await namedTemporaryFile();
+  for (const timeout of [0, 1]) {
+    using _lock = await file.lock({ timeout });
+    await assert.rejects(file.lock({ timeout }), { code: "ETIMEDOUT" });
+  }
+  assert.equal(isFree(file.path), true);
+});
+
+test("lock() refuses wrong options before it does anything", async () => {
+  await using file = await namedTemporaryFile();
+  const wrong: [object, string][] = [
+    [{ timeout: "1" }, "TypeError"],
+    [{ timeout: NaN }, "RangeError"],
+    [{ timeout: -1 }, "RangeError"],
+    [{ shared: 1 }, "TypeError"],
+    [{ signal: {} }, "TypeError"],
+  ];
+  for (const [options, name] of wrong) {
+    await assert.rejects(file.lock(options), { name, code: "ERR_INVALID_OPTION" });
+  }
+  // @ts-expect-error: what callers without types may give
+  await assert.rejects(file.tryLock(5), { name: "TypeError", code: "ERR_INVALID_OPTION" });
+  assert.equal(isFree(file.path), true);
+});
+
+test("lock() and tryLock() on a closed file are ERR_CLOSED", async () => {
+  const file = await namedTemporaryFile();
+  await file.close();
+  await assert.rejects(file.lock(), { code: "ERR_CLOSED", path: file.path });
+  await assert.rejects(file.tryLock(), { code: "ERR_CLOSED" });
+});
+
+test("closing a file ends the waiting for its lock with ERR_CLOSED, at once", async () => {
+  for (const how of ["close", "dispose"]) {
+    const file = await namedTemporaryFile({ deleteOnClose: false });
+    const other = await holder(file.path);
+    const waiting = file.lock().catch(code);
+    await pause(20);
+    if (how === "close") file.closeSync();
+    else file[Symbol.dispose]();
+    assert.equal(await waiting, "ERR_CLOSED", how);
+    assert.equal(descriptorsOf("self").filter((target) => target.startsWith(file.path)).length, 0);
+    await kill(other);
+    await file[Symbol.asyncDispose]();
+  }
+});
+
+test("a lock asked for just before the file is closed is either refused or released", async () => {
+  for (let turns = 0; turns < 12; turns++) {
+    const file = await namedTemporaryFile({ deleteOnClose: false });
+    const asked = file.tryLock().catch(code);
+    for (let i = 0; i < turns; i++) await null;
+    await file.close();
+    const answer = await asked;
+    assert.ok(
+      answer === "ERR_CLOSED" || answer instanceof FileLock && answer.released,
+      `${turns}: ${answer}`,
+    );
+    assert.equal(isFree(file.path), true);
+    await file[Symbol.asyncDispose]();
+  }
+});
+
+test("a process that exits while it waits for a lock leaves no helper waiting", async () => {
+  await using file = await namedTemporaryFile();
+  using _lock = await file.lock();
+  const before = opened(file.path);
+  const { status, said } = await runChild(
+    `const f = m.adoptFileSync(args[0]); f.keep(); f.lock().then(() => say("locked"), () => say("failed"));
+     setTimeout(() => process.exit(7), 200);`,
+    { args: [file.path] },
+  );
+  assert.deepEqual([status, said], [7, []]);
+  for (let tries = 0; opened(file.path) !== before && tries < 100; tries++) await pause(20);
+  assert.equal(opened(file.path), before);
+});
+
+test("locks work without flock(1) on the PATH where the runtime can lock, and are ERR_UNSUPPORTED on Node", async () => {
+  using place = scratch();
+  const { said, stderr } = await runChild(
+    `const f = m.namedTemporaryFileSync();
+     const target = (name) => { try { return fs.readlinkSync("/proc/self/fd/" + name); } catch { return ""; } };
+     const open = () => fs.readdirSync("/proc/self/fd").filter((name) => target(name) === f.path).length;
+     const before = open();
+     for (const ask of [() => f.tryLock(), () => f.lock(), () => f.lock({ timeout: 1000 })]) {
+       try { const lock = await ask(); say("locked"); lock.release(); } catch (e) { say(e.code); }
+     }
+     say(open() - before);
+     f.closeSync();`,
+    { env: { PATH: place.path } },
+  );
+  const name = "Deno" in globalThis || "Bun" in globalThis ? "locked" : "ERR_UNSUPPORTED";
+  assert.equal(stderr, "");
+  assert.deepEqual(said, [name, name, name, 0]);
+});
+
+test("a file without a name is locked, also against who has its descriptor", async () => {
+  await using file = await temporaryFile();
+  const lock = await file.lock();
+  assert.equal(isFreeByDescriptor(file), false);
+  assert.equal(await file.tryLock(), null);
+  await assert.rejects(file.lock({ timeout: 20 }), { code: "ETIMEDOUT" });
+  lock.release();
+  assert.equal(isFreeByDescriptor(file), true);
+  const next = await file.tryLock({ shared: true });
+  assert.equal(next?.shared, true);
+  await file.close();
+  assert.equal(next?.released, true);
+});
+
+test("a spooled file moves to disk to be locked", async () => {
+  await using file = spooledTemporaryFile();
+  file.writeSync("in memory");
+  assert.equal(file.rolled, false);
+  using _lock = await file.lock();
+  assert.equal(file.rolled, true);
+  assert.equal(isFreeByDescriptor(file), false);
+  assert.equal(await file.tryLock(), null);
+  assert.equal(await file.text(), "in memory");
+});
+
+/** What an attacker, or a program that replaces files, leaves under the name. */
+const REPLACEMENTS: { readonly [what: string]: (path: string, other: string) => void } = {
+  "another file": (path, other) => renameSync(other, path),
+  "a link to another file": (path, other) => symlinkSync(other, path),
+  "a directory": (path) => mkdirSync(path),
+  "a named pipe": (path) => void spawnSync("mkfifo", [path]),
+};
+
+test("lock() and tryLock() of a file that was replaced are ERR_REPLACED, and wait for nobody who locked the other", async () => {
+  for (const [what, replace] of Object.entries(REPLACEMENTS)) {
+    await using directory = await temporaryDirectory();
+    const file = await directory.namedTemporaryFile({ delete: false });
+    const other = directory.join("other");
+    writeFileSync(other, "");
+    rmSync(file.path);
+    replace(file.path, other);
+    const taken = what.includes("file") ? await holder(file.path) : undefined;
+    const before = descriptorsOf("self").length;
+    await assert.rejects(file.tryLock(), { code: "ERR_REPLACED", path: file.path }, what);
+    await assert.rejects(file.lock(), { code: "ERR_REPLACED", path: file.path }, what);
+    assert.equal(descriptorsOf("self").length, before, what);
+    if (taken !== undefined) await kill(taken);
+    await file.close();
+  }
+});
+
+test("lock() of a file that is gone is ENOENT", async () => {
+  await using file = await namedTemporaryFile();
+  rmSync(file.path);
+  await assert.rejects(file.lock(), { code: "ENOENT", path: file.path });
+});
+
+/** Counts up in a file, by reading and writing, as often as there are lockers. */
+async function countUp(file: NamedTemporaryFile, lockers: number, locked: boolean): Promise<number> {
+  await file.write("0", { at: 0 });
+  await Promise.all(Array.from({ length: lockers }, async () => {
+    await using _lock = locked ? await file.lock() : undefined;
+    const count = Number(readFileSync(file.path, "utf8"));
+    await pause(1);
+    writeFileSync(file.path, String(count + 1));
+  }));
+  return Number(readFileSync(file.path, "utf8"));
+}
+
+test("fifty lockers at once count up one after the other, which without locks they do not", async () => {
+  await using file = await namedTemporaryFile();
+  assert.ok(await countUp(file, 50, false) < 50);
+  assert.equal(await countUp(file, 50, true), 50);
+});
+
+test("a file that its owner may only read can be locked", async () => {
+  const { said, stderr } = await runChild(
+    `const f = m.namedTemporaryFileSync({ mode: 0o400 });
+     try { fs.openSync(f.path, "r+"); } catch (e) { say(e.code); }
+     for (const shared of [false, true]) { const lock = await f.lock({ shared }); say(lock.shared); lock.release(); }
+     f.closeSync();`,
+    { powerless: true },
+  );
+  assert.equal(stderr, "");
+  assert.deepEqual(said, ["EACCES", false, true]);
+});
+
+test("a lock is not handed on to child processes", async () => {
+  await using file = await namedTemporaryFile();
+  const lock = await file.lock();
+  const child = spawn("sleep", ["60"], { stdio: "ignore" });
+  try {
+    lock.release();
+    assert.equal(isFree(file.path), true);
+  } finally {
+    await kill(child);
+  }
+});
+
+test("closing a file writes its last bytes before it releases its locks", async () => {
+  const file = await fromSource({ bufferSize: 1000 });
+  await file.lock();
+  file.writeSync("the last bytes");
+  using seen = substitute();
+  file.closeSync();
+  const names = seen.calls.map(({ name }) => name).filter((name) => name === "write" || name === "close");
+  assert.deepEqual(names.slice(0, 2), ["write", "close"]);
+  assert.ok(names.length >= 3, "the handle of the lock and that of the file");
+});
+
+/** Locks that only say that they were asked. */
+const noted = (asked: string[]): Locks => ({
+  tryAcquire: () => (asked.push("try"), Promise.resolve(undefined)),
+  acquire: () => (asked.push("wait"), Promise.resolve(0)),
+});
+
+/** A C library whose calls end as told. */
+function library(answer: number, errno: number): BunFfi {
+  return {
+    dlopen: (_library, signatures) => ({
+      symbols: Object.fromEntries(
+        Object.keys(signatures).map((name) => [name, () => name === "flock" ? answer : 1]),
+      ),
+    }),
+    read: { i32: () => errno },
+  };
+}
+
+test("locks by the C library fall back on the helper where the library cannot be called", async () => {
+  const { sync } = adapterFor(globalThis);
+  const unusable: [Parameters<typeof libraryLocks>[1], () => BunFfi][] = [
+    ["linux", () => {
+      throw new Error("no such module");
+    }],
+    ["linux", () => undefined as unknown as BunFfi],
+    ["windows", () => library(0, 0)],
+  ];
+  for (const [platform, ffi] of unusable) {
+    const asked: string[] = [];
+    const locks = libraryLocks(sync, platform, ffi, noted(asked));
+    await locks.tryAcquire("/nowhere", false);
+    await locks.acquire?.("/nowhere", false, AbortSignal.timeout(1000));
+    assert.deepEqual(asked, ["try", "wait"]);
+  }
+});
+
+test("locks by the C library tell a lock that is taken from one that cannot be had", async () => {
+  await using file = await namedTemporaryFile();
+  const { sync } = adapterFor(globalThis);
+  const ask = (answer: number, errno: number) =>
+    libraryLocks(sync, "linux", () => library(answer, errno), noted([])).tryAcquire(file.path, false);
+  const before = opened(file.path);
+  const got = await ask(0, 0);
+  assert.equal(opened(file.path), before + 1);
+  sync.close(got!);
+  assert.equal(await ask(-1, 11), undefined);
+  await assert.rejects(ask(-1, 37), { code: "ENOLCK", syscall: "flock" });
+  assert.equal(opened(file.path), before);
+  assert.equal(libraryLocks(sync, "linux", () => library(0, 0), noted([])).acquire, undefined);
+});
+
+test("who holds only the lock holds the file, which is not collected as garbage", async () => {
+  const { said, stderr, status } = await runChild(
+    `const lock = await (async () => await m.namedTemporaryFileSync().lock())();
+     (() => void m.namedTemporaryFileSync())();
+     for (let i = 0; i < 20; i++) {
+       if (globalThis.Bun) Bun.gc(true); else gc();
+       await new Promise((resolve) => setTimeout(resolve, 10));
+     }
+     say(lock.released);
+     lock.release();`,
+    { flags: "Deno" in globalThis ? ["-A", "--v8-flags=--expose-gc"] : ["--expose-gc"] },
+  );
+  assert.deepEqual([said, status], [[false], 0]);
+  // The other file, which nobody holds, shows that garbage was collected.
+  assert.equal(stderr.match(/MAYFLY_NOT_CLOSED/g)?.length, 1, stderr);
+});

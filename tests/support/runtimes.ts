@@ -1,0 +1,46 @@
+/**
+ * The runtimes that are here, for what happens between two of them.
+ *
+ * @module
+ */
+import { existsSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import type { Scratch } from "./scratch.ts";
+
+/** The root of the project: the lowered tests are run from elsewhere. */
+const root = process.env.MAYFLY_TEST_ROOT ?? process.cwd();
+
+const library = process.env.MAYFLY_TEST_MODE === "dist" ? "dist/mod.js" : "mod.ts";
+
+const bin = (name: string): string => join(root, ".runtimes/bin", name);
+
+const FLAGS: { readonly [name: string]: readonly string[] } = {
+  node24: [],
+  deno: ["run", "-A", "--no-check", "--no-remote"],
+  bun: [],
+};
+
+/** The runtimes that can be started, one of each kind. */
+export const partners: readonly string[] = Object.keys(FLAGS).filter((name) => existsSync(bin(name)));
+
+/** What `node:child_process` wants to know of a program. */
+export interface Command {
+  file: string;
+  args: string[];
+}
+
+/**
+ * Writes a script for one of `partners`: plain JavaScript at the top of a module, with the library as `m`, and its
+ * arguments as `args`.
+ */
+export function partnerCommand(name: string, place: Scratch, code: string, args: string[] = []): Command {
+  const script = join(place.path, `partner-${name}.mjs`);
+  const url = pathToFileURL(join(root, library)).href;
+  writeFileSync(
+    script,
+    `import process from "node:process"; import fs from "node:fs"; import * as m from ${JSON.stringify(url)};
+     const args = process.argv.slice(2);\n${code}`,
+  );
+  return { file: bin(name), args: [...FLAGS[name], script, ...args] };
+}
