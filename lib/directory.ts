@@ -10,7 +10,7 @@ import { warnOfDisposal } from "./file/file.ts";
 import { printAs } from "./inspect.ts";
 import { asyncIo, type Io, syncIo } from "./io.ts";
 import { unwatchLeak, watchLeak } from "./life/leaks.ts";
-import { sessionId } from "./name.ts";
+import { recordKept, sessionFor } from "./life/lease.ts";
 import { type Op, runAsync, runSync } from "./op.ts";
 import {
   type Checked,
@@ -142,6 +142,7 @@ export class TemporaryDirectory implements AsyncDisposable, Disposable {
    * @returns The path.
    */
   keep(): string {
+    recordKept(this.path);
     this.#tree.release();
     unwatchLeak(this.#tree);
     return this.path;
@@ -255,7 +256,7 @@ function* create(io: Io, check: () => Checked): Op<TemporaryDirectory> {
   const options = check();
   const directory = yield* place(io, options);
   const tree = new OwnedTree(options.delete);
-  const session = options.delete ? sessionId() : "";
+  const session = options.delete ? sessionFor(directory) : "";
   try {
     yield* makeDirectory(io, directory, options, session, tree);
   } catch (error) {

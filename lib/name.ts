@@ -74,9 +74,14 @@ function spell(codes: Uint8Array, at: number, bytes: Uint8Array): string {
 
 let session: string | undefined;
 
-/** What all reclaimable names of this module instance carry. */
+/** What all reclaimable names carry that this module instance makes now. */
 export function sessionId(): string {
   return session ??= randomName().slice(0, SESSION_LENGTH);
+}
+
+/** Begins a new session: what was kept in an old one must never be taken for a leftover of the new. */
+export function renewSession(): void {
+  session = undefined;
 }
 
 const SESSION_PATTERN = new RegExp(`^[${ALPHABET}]{${SESSION_LENGTH}}$`);

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Leftover } from "./errors.ts";
+import { codeOf, type Leftover } from "./errors.ts";
 import { type Identity, sameFile } from "./identity.ts";
 import { asyncIo, type Io, syncIo } from "./io.ts";
 import { type Leakable, unwatchLeak } from "./life/leaks.ts";
@@ -55,13 +55,15 @@ export class OwnedTree implements Entry, Leakable {
     unregister(this);
   }
 
-  discard(): void {
-    if (!this.#ours || this.removed) return;
+  discard(): boolean {
+    if (!this.#ours || this.removed) return true;
     try {
       if (this.identity === undefined) this.#discardUnidentified();
-      else runSync(this.remove(syncIo()));
-    } catch {
+      else return runSync(this.remove(syncIo())).length === 0;
+      return true;
+    } catch (error) {
       // The process is ending; what is left is for the next one to sweep.
+      return codeOf(error) === "ENOENT";
     }
   }
 

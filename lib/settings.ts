@@ -16,15 +16,22 @@ export interface Settings {
    * @default {true on Node and Bun; false on Deno, where others' listeners cannot be counted}
    */
   signals?: boolean;
+  /**
+   * Whether to look, beside the program's own work, for what dead processes left.
+   *
+   * @default {true}
+   */
+  reclaim?: boolean;
 }
 
-/** The settings in force. */
-export interface Current {
-  tmpdir: string | undefined;
-  signals: boolean | undefined;
-}
+const FLAGS = ["signals", "reclaim"] as const;
 
-export const settings: Current = { tmpdir: undefined, signals: undefined };
+/** The settings in force; undefined where nothing was said. */
+export type Current =
+  & { tmpdir: string | undefined }
+  & { [name in (typeof FLAGS)[number]]: boolean | undefined };
+
+export const settings: Current = { tmpdir: undefined, signals: undefined, reclaim: undefined };
 
 type Listener = (changed: Partial<Current>) => void;
 
@@ -57,9 +64,10 @@ export function configure(options: Settings): void {
     const { tmpdir } = options;
     next.tmpdir = tmpdir === undefined ? undefined : checkPath(tmpdir, "tmpdir");
   }
-  if ("signals" in options) {
-    const { signals } = options;
-    next.signals = signals === undefined ? undefined : checkBoolean(signals, "signals");
+  for (const name of FLAGS) {
+    if (!(name in options)) continue;
+    const value = options[name];
+    next[name] = value === undefined ? undefined : checkBoolean(value, name);
   }
   Object.assign(settings, next);
   for (const listener of listeners) listener(next);

@@ -6,7 +6,7 @@
 import { createExclusively, settleMode } from "../create.ts";
 import { asyncIo, type Io, syncIo } from "../io.ts";
 import { printAs } from "../inspect.ts";
-import { sessionId } from "../name.ts";
+import { recordKept, sessionFor } from "../life/lease.ts";
 import { type Op, runAsync, runSync } from "../op.ts";
 import { type Checked, checkOptions, type NamedFileOptions } from "../options.ts";
 import { place } from "../place.ts";
@@ -53,7 +53,9 @@ export class NamedTemporaryFile extends TemporaryFile {
    * @returns The path.
    */
   keep(): string {
-    this.#file.owned?.release();
+    const { owned } = this.#file;
+    if (owned !== undefined) recordKept(owned.path!);
+    owned?.release();
     this.#file.owned = undefined;
     return this.path;
   }
@@ -126,7 +128,7 @@ function* create(io: Io, given: NamedFileOptions | undefined): Op<NamedTemporary
 /** Creates a named file in a directory that is known to be canonical. */
 export function* createNamed(io: Io, directory: string, options: Checked): Op<NamedTemporaryFile> {
   const owned = options.delete ? new OwnedName() : undefined;
-  const session = options.delete ? sessionId() : "";
+  const session = options.delete ? sessionFor(directory) : "";
   let handle: Handle | undefined;
   let path!: string;
   try {

@@ -41,14 +41,16 @@ export class OwnedName implements Entry {
     unregister(this);
   }
 
-  discard(): void {
-    if (!this.#ours || this.path === undefined) return;
+  discard(): boolean {
+    if (!this.#ours || this.path === undefined) return true;
     this.#ours = false;
     try {
       if (runtime.platform === "windows") this.beforeDiscard?.();
       runtime.sync.unlink(this.path);
-    } catch {
+      return true;
+    } catch (error) {
       // The process is ending; what is left is for the next one to sweep.
+      return codeOf(error) === "ENOENT";
     }
   }
 }

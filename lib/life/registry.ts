@@ -12,8 +12,12 @@ import { watchEnds } from "./ends.ts";
 
 /** Something to remove before the process ends. */
 export interface Entry {
-  /** Removes it, blocking, without throwing. Called once at most, and only at the end of the process. */
-  discard(): void;
+  /**
+   * Removes it, blocking, without throwing. Called once at most, and only at the end of the process.
+   *
+   * @returns `false` if something is left.
+   */
+  discard(): boolean | void;
 }
 
 /** The one registry of the process. */
@@ -21,16 +25,27 @@ interface Registry {
   /** The process that owns the entries; a copy of this memory in another process owns nothing. */
   readonly pid: number;
   readonly entries: Set<Entry>;
+  /** What goes last, and when there are no entries any more. */
+  readonly leases: Set<Entry>;
   /** Stops listening to the ends of the process; undefined while nobody listens. */
   unwatch: (() => void) | undefined;
   /** Whether a check for listeners that are no longer needed is under way. */
   idle: boolean;
+  /** Whether something was put on the books since that check began. */
+  active: boolean;
 }
 
 const KEY = Symbol.for("mayfly.registry");
 
 function create(): Registry {
-  return { pid: runtime.pid(), entries: new Set(), unwatch: undefined, idle: false };
+  return {
+    pid: runtime.pid(),
+    entries: new Set(),
+    leases: new Set(),
+    unwatch: undefined,
+    idle: false,
+    active: false,
+  };
 }
 
 const scope = globalThis as { [key: symbol]: Registry | undefined };
@@ -46,7 +61,13 @@ function registry(): Registry {
 export function register(entry: Entry): void {
   const books = shared ?? registry();
   books.entries.add(entry);
+  books.active = true;
   if (books.unwatch === undefined) books.unwatch = watchEnds(discardAll);
+}
+
+/** Puts a lease on the books, which goes after everything else. */
+export function registerLease(lease: Entry): void {
+  registry().leases.add(lease);
 }
 
 /** Takes something off the books. */
@@ -65,9 +86,13 @@ const IDLE = 50;
  */
 function scheduleUnwatch(books: Registry): void {
   books.idle = true;
+  books.active = false;
   runtime.later(IDLE, () => {
     books.idle = false;
-    if (books.entries.size === 0) stopWatching(books);
+    if (books.entries.size > 0) return;
+    if (books.active) return scheduleUnwatch(books);
+    stopWatching(books);
+    discardLeases(books);
   });
 }
 
@@ -88,8 +113,24 @@ onSettings(() => {
 function discardAll(): void {
   const books = registry();
   if (books.pid !== runtime.pid()) return;
+  let left = false;
   for (const entry of books.entries) {
     books.entries.delete(entry);
-    entry.discard();
+    if (entry.discard() === false) left = true;
   }
+  // Something is left: then the lease is what leads the next process to it.
+  if (!left) discardLeases(books);
+  for (const call of atEnd) call();
+}
+
+function discardLeases(books: Registry): void {
+  for (const lease of books.leases) lease.discard();
+  books.leases.clear();
+}
+
+const atEnd = new Set<() => void>();
+
+/** Calls `call` when the process ends, after everything of this process is removed. */
+export function atProcessEnd(call: () => void): void {
+  atEnd.add(call);
 }

@@ -6,6 +6,7 @@
 import { codeOf, failure, TempfileError } from "../errors.ts";
 import type { OwnedName } from "../file/owned.ts";
 import type { Io } from "../io.ts";
+import { recordKept } from "../life/lease.ts";
 import type { Op } from "../op.ts";
 import { retrying } from "../retry.ts";
 import { runtime } from "../runtime/mod.ts";
@@ -20,6 +21,8 @@ export function* commit(
   target: Target,
   options: Replacing,
 ): Op<void> {
+  // A name may stay what it was in a directory that has leftovers of the same session.
+  recordKept(target.path);
   if (options.overwrite) {
     yield* rename(io, from, target.path);
     name?.release();

@@ -10,7 +10,7 @@ import { OwnedName } from "../file/owned.ts";
 import { DiskStorage, type Storage } from "../file/storage.ts";
 import { sameFile } from "../identity.ts";
 import type { Io } from "../io.ts";
-import { sessionId } from "../name.ts";
+import { sessionFor } from "../life/lease.ts";
 import type { Op } from "../op.ts";
 import { type Handle, runtime, type Status } from "../runtime/mod.ts";
 import { commit, placingFailure } from "./commit.ts";
@@ -88,7 +88,7 @@ function* giveName(io: Io, storage: Storage, target: Target, options: Replacing)
   const name = new OwnedName();
   try {
     const descriptor = yield* storage.descriptor(io);
-    yield* createExclusively("file", target.directory, NAMING, sessionId(), (path) => {
+    yield* createExclusively("file", target.directory, NAMING, sessionFor(target.directory), (path) => {
       name.path = path;
       return io.blocking ? linkDescriptor.sync(descriptor, path) : linkDescriptor.pooled(descriptor, path);
     });

@@ -7,7 +7,7 @@ import { createExclusively } from "../create.ts";
 import { codeOf, failure, TempfileError } from "../errors.ts";
 import { DiskStorage } from "../file/storage.ts";
 import type { Io } from "../io.ts";
-import { sessionId } from "../name.ts";
+import { recordKept, sessionFor } from "../life/lease.ts";
 import type { Op } from "../op.ts";
 import { OwnedTree } from "../owned_tree.ts";
 import { joinPath } from "../path.ts";
@@ -25,6 +25,7 @@ export function* persistTree(io: Io, tree: OwnedTree, destination: string, optio
   const target = yield* locate(io, destination);
   try {
     requireFree(target, options);
+    recordKept(target.path);
     if (options.durable) yield* synchronizeTree(io, tree.path!);
     if (!(yield* rename(io, tree.path!, target, options))) yield* moveByCopy(io, tree, target, options);
     if (options.durable) yield* synchronizeName(io, target);
@@ -61,7 +62,7 @@ function* rename(io: Io, from: string, target: Target, { overwrite }: Replacing)
 function* moveByCopy(io: Io, tree: OwnedTree, target: Target, options: Replacing): Op<void> {
   const staged = new OwnedTree(true);
   try {
-    yield* createExclusively("directory", target.directory, NAMING, sessionId(), (path) => {
+    yield* createExclusively("directory", target.directory, NAMING, sessionFor(target.directory), (path) => {
       staged.path = path;
       return io.makeDirectory(path, 0o700);
     });

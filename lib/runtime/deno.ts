@@ -9,7 +9,7 @@
 import { linkByHelper } from "./link_descriptor.ts";
 import type { NodeChildProcess } from "./locks.ts";
 import { type NodeFs, nodePrimitives } from "./node_fs.ts";
-import { anchors, platformOf, sleep } from "./node_like.ts";
+import { anchors, attempt, once, platformOf, sleep } from "./node_like.ts";
 import { END_SIGNALS, SIGNAL_NUMBERS } from "./signals.ts";
 import type {
   DirectoryEntry,
@@ -74,6 +74,7 @@ export interface DenoNamespace {
   pid: number;
   build: { os: string };
   uid(): number | null;
+  hostname(): string;
   env: { get(name: string): string | undefined };
   permissions: { querySync(descriptor: { name: string; [key: string]: string }): { state: string } };
   openSync(path: string, options: DenoOpenOptions): DenoFsFile;
@@ -493,6 +494,7 @@ export function denoRuntime(deno: DenoNamespace, scope: DenoScope): Runtime {
   const platform = platformOf(deno.build.os === "windows" ? "win32" : deno.build.os);
   const windows = platform === "windows";
   const childProcess = () => scope.process.getBuiltinModule("node:child_process") as NodeChildProcess;
+  const procIsOpen = (): boolean => platform === "linux" && ALL.every((name) => granted(deno, name));
   const env = (name: string): string | undefined =>
     granted(deno, "env", { variable: name }) ? deno.env.get(name) : undefined;
   return {
@@ -507,6 +509,12 @@ export function denoRuntime(deno: DenoNamespace, scope: DenoScope): Runtime {
     env,
     pid: () => deno.pid,
     mayRead: (path) => granted(deno, "read", { path }),
+    processExists: () => undefined,
+    processNamespace: once(() =>
+      procIsOpen() ? attempt(() => deno.readLinkSync("/proc/self/ns/pid")) : undefined
+    ),
+    hostName: once(() => granted(deno, "sys", { kind: "hostname" }) ? deno.hostname() : undefined),
+    isMainThread: () => !("WorkerGlobalScope" in scope),
     uid: () => granted(deno, "sys", { kind: "uid" }) ? deno.uid() ?? undefined : undefined,
     home: () => env("HOME") ?? env("USERPROFILE"),
     temporaryDirectory: () => temporaryDirectory(deno),
@@ -515,7 +523,7 @@ export function denoRuntime(deno: DenoNamespace, scope: DenoScope): Runtime {
     nextTurn: () => new Promise((resolve) => setImmediate(() => resolve())),
     later: (milliseconds, call) => unreffed(deno, milliseconds, call),
     sleep,
-    anchor: anchors(() => platform === "linux" && ALL.every((name) => granted(deno, name))),
+    anchor: anchors(procIsOpen),
     descriptor: (handle) => typeof handle === "number" ? handle : undefined,
     fromDescriptor: (descriptor) => fromDescriptor(deno, node().sync, descriptor),
     onEnd: (listener) => onEnd(scope, listener),

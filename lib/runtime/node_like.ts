@@ -22,7 +22,7 @@ export interface NodeProcess {
   off(event: string, listener: (...args: never[]) => void): unknown;
   prependListener(event: string, listener: (...args: never[]) => void): unknown;
   listenerCount(event: string): number;
-  kill(pid: number, signal: string): unknown;
+  kill(pid: number, signal: string | 0): unknown;
 }
 
 /** A timer that can be told not to keep the process alive. */
@@ -122,6 +122,10 @@ export function nodeLike(
     env: (name) => process.env[name],
     pid: () => process.pid,
     mayRead: () => true,
+    processExists: (pid) => processExists(process, pid),
+    processNamespace: once(() => attempt(() => fs.readlinkSync("/proc/self/ns/pid"))),
+    hostName: once(() => attempt(() => (process.getBuiltinModule("node:os") as NodeOs).hostname())),
+    isMainThread: () => (process.getBuiltinModule("node:worker_threads") as NodeWorkers).isMainThread,
     uid: () => process.getuid?.(),
     home: () => process.env.HOME ?? process.env.USERPROFILE,
     temporaryDirectory: () => undefined,
@@ -135,6 +139,40 @@ export function nodeLike(
     onEnd,
     warn: (message, code, detail) => process.emitWarning(message, { type: "TempfileWarning", code, detail }),
   };
+}
+
+interface NodeOs {
+  hostname(): string;
+}
+
+interface NodeWorkers {
+  isMainThread: boolean;
+}
+
+/** What does not change is asked once. */
+export function once<T>(ask: () => T): () => T {
+  let answer: { value: T } | undefined;
+  return () => (answer ??= { value: ask() }).value;
+}
+
+/** The answer, or undefined where it is not to be had. */
+export function attempt<T>(ask: () => T): T | undefined {
+  try {
+    return ask();
+  } catch {
+    return undefined;
+  }
+}
+
+/** Signal 0 is sent to nobody, but says whether it could be. */
+function processExists(process: NodeProcess, pid: number): boolean | undefined {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    const { code } = error as { code?: string };
+    return code === "ESRCH" ? false : code === "EPERM" ? true : undefined;
+  }
 }
 
 function canStat(fs: NodeFs, path: string): boolean {

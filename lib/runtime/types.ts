@@ -175,6 +175,14 @@ export interface Runtime {
   pid(): number;
   /** Whether a path may be looked at; asking never prompts. */
   mayRead(path: string): boolean;
+  /** Whether there is a process with a number; undefined where that cannot be asked. */
+  processExists(pid: number): boolean | undefined;
+  /** The namespace in which process numbers count (Linux); undefined where unknown. */
+  processNamespace(): string | undefined;
+  /** The name of the machine; undefined where unknown. */
+  hostName(): string | undefined;
+  /** Whether this is the thread whose end is the end of the process. */
+  isMainThread(): boolean;
   /** User id, undefined where the platform has none or does not permit to ask. */
   uid(): number | undefined;
   /** The user's home directory, undefined where unknown. */

@@ -1,0 +1,75 @@
+/**
+ * Reclaiming beside the program's own work.
+ *
+ * @module
+ */
+import { syncIo } from "../io.ts";
+import type { Op } from "../op.ts";
+import { runtime } from "../runtime/mod.ts";
+import { settings } from "../settings.ts";
+import { type Looking, nothingYet, reclaim } from "./reclaim.ts";
+import { atProcessEnd } from "./registry.ts";
+
+/** Milliseconds of work at a time. */
+const SLICE = 1;
+
+/** Milliseconds between slices: a tenth of one processor at most. */
+const PAUSE = 10;
+
+/** Milliseconds of work in all, and at the end of the process. */
+const BUDGET = 2000;
+const LAST_BUDGET = 10;
+
+/** Milliseconds after which a process that still makes things looks again. */
+const AGAIN = 60_000;
+
+/** The work under way, undefined if there is none. */
+let work: Op<void> | undefined;
+let spent = 0;
+let begun = -Infinity;
+
+const LOOKING: Looking = { dryRun: false, onRemoved: () => {}, ending: false };
+
+let prepared = false;
+
+/** Begins to look for what the dead left, unless that was done a moment ago. */
+export function startReclaiming(): void {
+  if (!prepared) atProcessEnd(finish);
+  prepared = true;
+  if (settings.reclaim === false || work !== undefined || runtime.now() - begun < AGAIN) return;
+  begun = runtime.now();
+  spent = 0;
+  work = reclaim(syncIo(), LOOKING, nothingYet());
+  runtime.later(0, continueLater);
+}
+
+function continueLater(): void {
+  if (!advance(SLICE) && spent < BUDGET) runtime.later(PAUSE, continueLater);
+}
+
+/** Goes on for some time. `true` if there is nothing left to do. */
+function advance(milliseconds: number): boolean {
+  const start = runtime.now();
+  try {
+    for (let answer: unknown; work !== undefined;) {
+      const step = work.next(answer);
+      if (step.done) work = undefined;
+      answer = step.value;
+      if (runtime.now() - start > milliseconds) break;
+    }
+  } catch {
+    // Nobody asked for this work, so nobody is told; sweep() reports.
+    work = undefined;
+  }
+  spent += runtime.now() - start;
+  return work === undefined;
+}
+
+/** Short programs end before there was time: they do a little at their end. */
+function finish(): void {
+  advance(LAST_BUDGET);
+  if (settings.reclaim === false || !runtime.isMainThread()) return;
+  // With the main thread all others end, and what they left belongs to nobody.
+  work = reclaim(syncIo(), { ...LOOKING, ending: true }, nothingYet());
+  advance(LAST_BUDGET);
+}

@@ -1,0 +1,22 @@
+/**
+ * Where leases are.
+ *
+ * @module
+ */
+import { joinPath } from "../path.ts";
+import { runtime, type Status } from "../runtime/mod.ts";
+import { tmpdir } from "../tmpdir.ts";
+
+/** The directory of leases, undefined where there is no user to keep them apart by. */
+export function leaseDirectory(): string | undefined {
+  const uid = runtime.platform === "windows" ? "user" : runtime.uid();
+  return uid === undefined ? undefined : joinPath(tmpdir(), `.mayfly-${uid}`);
+}
+
+/** Why a directory of leases is not to be used; undefined if it is ours alone. */
+export function refusalOf(status: Status): string | undefined {
+  if (status.kind !== "directory") return `it is a ${status.kind}`;
+  if (runtime.platform === "windows") return undefined;
+  if (status.uid !== runtime.uid()) return "it belongs to somebody else";
+  return (status.mode & 0o077) === 0 ? undefined : "others may enter it";
+}

@@ -1,0 +1,78 @@
+/**
+ * Reading leases. They are data from outside: whatever one says, nothing but entries with its own session in their names
+ * is ever touched for it.
+ *
+ * @module
+ */
+import type { Identity } from "../identity.ts";
+import type { Io } from "../io.ts";
+import { isSessionId, SESSION_LENGTH } from "../name.ts";
+import type { Op } from "../op.ts";
+import { isAbsolute, joinPath } from "../path.ts";
+import { type Handle, runtime, type Status } from "../runtime/mod.ts";
+
+/** The first line of a lease, and so the version of what follows. */
+export const HEADER = "mayfly 1";
+
+/** What a lease says. */
+export interface LeaseFile {
+  path: string;
+  session: string;
+  identity: Identity;
+  pid: number;
+  /** Undefined where it was not known. */
+  namespace: string | undefined;
+  host: string | undefined;
+  /** Directories that have entries. */
+  parents: string[];
+  /** Names that are not to be removed. */
+  kept: Set<string>;
+}
+
+const NAME = new RegExp(`^(.{${SESSION_LENGTH}})-(\\d{1,10})\\.lease$`);
+
+/** What the name of a lease says; undefined if it is none. */
+export function parseName(name: string): { session: string; pid: number } | undefined {
+  const match = NAME.exec(name);
+  return match !== null && isSessionId(match[1]) ? { session: match[1], pid: Number(match[2]) } : undefined;
+}
+
+/** Bytes of the longest lease read: room for all the directories that are ever recorded. */
+const LONGEST = 4 * 1024 * 1024;
+
+/** Reads a lease. `undefined` if it is no regular file of this user, or longer than any that we write. */
+export function* readLease(io: Io, directory: string, name: string): Op<LeaseFile | undefined> {
+  const named = parseName(name);
+  if (named === undefined) return undefined;
+  const path = joinPath(directory, name);
+  const seen: Status = yield io.status(path);
+  if (seen.kind !== "file" || !isOurs(seen) || seen.size > LONGEST) return undefined;
+  const handle: Handle = yield io.openFile(path, "read");
+  try {
+    const bytes = new Uint8Array(seen.size);
+    const count: number = bytes.byteLength === 0 ? 0 : yield io.read(handle, bytes, 0);
+    return { path, identity: seen, ...named, ...parse(new TextDecoder().decode(bytes.subarray(0, count))) };
+  } finally {
+    yield io.close(handle);
+  }
+}
+
+/** Whether something belongs to this user. */
+export const isOurs = ({ uid }: Status): boolean => runtime.platform === "windows" || uid === runtime.uid();
+
+type Said = Pick<LeaseFile, "namespace" | "host" | "parents" | "kept">;
+
+/** Takes what makes sense, and nothing from a file that is cut off before its header ends. */
+function parse(text: string): Said {
+  const said: Said = { namespace: undefined, host: undefined, parents: [], kept: new Set() };
+  // Without the end of line, a line may be a part of what was to be written.
+  const [header, ...lines] = text.split("\n").slice(0, -1);
+  if (header !== HEADER) return said;
+  for (const line of lines) {
+    const [, kind, value] = /^(\w+) (.+)$/.exec(line) ?? [];
+    if (kind === "parent" && isAbsolute(value)) said.parents.push(value);
+    else if (kind === "kept") said.kept.add(value);
+    else if ((kind === "namespace" || kind === "host") && value !== "-") said[kind] = value;
+  }
+  return said;
+}

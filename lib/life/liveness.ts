@@ -1,0 +1,68 @@
+/**
+ * Whether the process that made a lease still lives.
+ *
+ * @module
+ */
+import { codeOf } from "../errors.ts";
+import { type Identity, sameFile } from "../identity.ts";
+import type { Io } from "../io.ts";
+import type { Op } from "../op.ts";
+import { type DirectoryEntry, type Listing, runtime, type Status } from "../runtime/mod.ts";
+import type { LeaseFile } from "./lease_file.ts";
+
+/** Only `"dead"` is a reason to remove anything. */
+export type Liveness = "alive" | "dead" | "unknown";
+
+/** Looks for the process that has the lease open. */
+export function* livenessOf(io: Io, lease: LeaseFile): Op<Liveness> {
+  if (!isComparable(lease)) return "unknown";
+  if (runtime.platform !== "linux") return runtime.processExists(lease.pid) === false ? "dead" : "unknown";
+  try {
+    return (yield* hasOpen(io, lease.pid, lease.identity)) ? "alive" : "dead";
+  } catch (error) {
+    // A process of another user, or one that hides itself: it is there, at any rate.
+    return codeOf(error) === "ENOENT" || codeOf(error) === "ESRCH" ? yield* procIsThere(io) : "unknown";
+  }
+}
+
+/** Process numbers can be compared only on one host and in one namespace. */
+export function isComparable({ host, namespace }: LeaseFile): boolean {
+  if (host === undefined || host !== runtime.hostName()) return false;
+  return runtime.platform !== "linux" ||
+    (namespace !== undefined && namespace === runtime.processNamespace());
+}
+
+/** Without `/proc` every process would look dead. */
+function* procIsThere(io: Io): Op<Liveness> {
+  try {
+    yield io.status(`/proc/${runtime.pid()}/fd`);
+    return "dead";
+  } catch {
+    return "unknown";
+  }
+}
+
+function* hasOpen(io: Io, pid: number, file: Identity): Op<boolean> {
+  const directory = `/proc/${pid}/fd`;
+  const listing: Listing = yield io.list(directory);
+  try {
+    for (;;) {
+      const batch: DirectoryEntry[] = yield listing.next();
+      if (batch.length === 0) return false;
+      for (const { name } of batch) if (yield* isFile(io, `${directory}/${name}`, file)) return true;
+    }
+  } finally {
+    listing.close();
+  }
+}
+
+function* isFile(io: Io, descriptor: string, file: Identity): Op<boolean> {
+  try {
+    const status: Status = yield io.statusOfTarget(descriptor);
+    return sameFile(status, file);
+  } catch (error) {
+    // Closed since it was listed.
+    if (codeOf(error) === "ENOENT") return false;
+    throw error;
+  }
+}
