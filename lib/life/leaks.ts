@@ -66,8 +66,10 @@ function sampleStack(): string | undefined {
   return stack;
 }
 
-/** The caller's frames only. */
+/** The frames that say where they are: the caller's only, unless a bundler has put ours and his in one place. */
 function creation(stack: string | undefined): string | undefined {
-  const frames = stack?.split("\n").filter((line) => line.includes("at ") && !line.includes(OWN));
-  return frames?.length ? `Created:\n${frames.join("\n")}` : undefined;
+  const frames = stack?.split("\n").filter((line) => /:\d/.test(line)) ?? [];
+  const callers = frames.filter((line) => !line.includes(OWN));
+  const shown = callers.length > 0 ? callers : frames;
+  return shown.length > 0 ? `Created:\n${shown.join("\n")}` : undefined;
 }

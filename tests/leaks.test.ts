@@ -1,0 +1,215 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { type ChildResult, runChild } from "./support/child.ts";
+import { scratch } from "./support/scratch.ts";
+
+const flags = "Deno" in globalThis
+  ? ["-A", "--v8-flags=--expose-gc"]
+  : process.versions.bun
+  ? []
+  : ["--expose-gc"];
+
+/** `collect(done)` collects garbage until it has shown, or for as long as it takes to be sure that it will not. */
+const TOOLS = `
+const warnings = [];
+process.on("warning", ({ name, code, message, detail }) => warnings.push({ name, code, message, detail: detail ?? "" }));
+const names = () => fs.readdirSync(m.tmpdir()).length;
+const isOurs = (fd) => { try { return fs.readlinkSync("/proc/self/fd/" + fd).startsWith(m.tmpdir() + "/"); } catch { return false; } };
+const descriptors = () => fs.readdirSync("/proc/self/fd").filter(isOurs).length;
+const books = () => globalThis[Symbol.for("mayfly.registry")]?.entries.size ?? 0;
+const collect = async (done) => {
+  for (let i = 0; i < 20 && !done(); i++) {
+    globalThis.Bun ? Bun.gc(true) : gc();
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+};
+`;
+
+/** Runs a child whose garbage is collected on demand, in a directory of its own. */
+async function collected(code: string): Promise<ChildResult & { left: string[] }> {
+  using place = scratch();
+  const result = await runChild(TOOLS + code, { flags, env: { TMPDIR: place.path } });
+  return { ...result, left: place.list() };
+}
+
+test("C116 C219 a named file dropped without anybody having read its path: closed and removed, with a warning that names it and where it was created", async () => {
+  const { said: [before, after, warnings], status } = await collected(`
+    const state = () => ({ names: names(), descriptors: descriptors(), books: books() });
+    const start = state();
+    function careless() { m.namedTemporaryFileSync({ prefix: "dropped-" }).writeSync("x"); }
+    careless();
+    await collect(() => warnings.length > 0);
+    say(start); say(state()); say(warnings);`);
+  assert.equal(status, 0);
+  assert.deepEqual(after, before);
+  assert.equal(warnings.length, 1);
+  const [{ name, code, message, detail }] = warnings;
+  assert.deepEqual({ name, code }, { name: "TempfileWarning", code: "MAYFLY_NOT_CLOSED" });
+  assert.match(message, /\/dropped-\w+" was never closed/);
+  assert.match(detail, /careless.*child\.mjs/);
+  assert.match(detail, /^Created:\n *at careless/);
+});
+
+test("C116 a named file dropped after its path was read: closed with a warning, there until the end of the process", async () => {
+  const { said: [open, during, warnings], left } = await collected(`
+    function careless() { return m.namedTemporaryFileSync().path; }
+    const file = careless();
+    say(descriptors());
+    await collect(() => warnings.length > 0);
+    say({ exists: fs.existsSync(file), books: books(), descriptors: descriptors() });
+    say(warnings.map(({ code, message }) => [code, message.includes(file)]));`);
+  assert.equal(open, 1);
+  assert.deepEqual(during, { exists: true, books: 1, descriptors: 0 });
+  assert.deepEqual(warnings, [["MAYFLY_NOT_CLOSED", true]]);
+  assert.deepEqual(left, []);
+});
+
+test("C116 C219 C216 a directory dropped without anybody having read its path: removed with all in it, with a warning that names it", async () => {
+  const { said: [after, warnings] } = await collected(`
+    function careless() { m.temporaryDirectorySync({ prefix: "dropped-" }); }
+    careless();
+    fs.writeFileSync(path.join(m.tmpdir(), fs.readdirSync(m.tmpdir())[0], "inside"), "x");
+    await collect(() => warnings.length > 0);
+    say({ names: names(), books: books() }); say(warnings);`);
+  assert.deepEqual(after, { names: 0, books: 0 });
+  assert.equal(warnings.length, 1);
+  assert.equal(warnings[0].code, "MAYFLY_NOT_CLOSED");
+  assert.match(warnings[0].message, /directory ".*\/dropped-\w+"/);
+  assert.match(warnings[0].detail, /careless.*child\.mjs/);
+});
+
+test("C116 C216 a directory dropped after its path was read: a warning, there until the end of the process", async () => {
+  const { said: [during, warnings], left } = await collected(`
+    function careless() { return m.temporaryDirectorySync().join("file"); }
+    const file = careless();
+    fs.writeFileSync(file, "x");
+    await collect(() => warnings.length > 0);
+    say({ exists: fs.existsSync(file), books: books() }); say(warnings.map(({ code }) => code));`);
+  assert.deepEqual(during, { exists: true, books: 1 });
+  assert.deepEqual(warnings, ["MAYFLY_NOT_CLOSED"]);
+  assert.deepEqual(left, []);
+});
+
+test("C116 a file without a name dropped: its descriptor is closed, with a warning", async () => {
+  const { said: [open, closed, warnings] } = await collected(`
+    function careless() { m.temporaryFileSync().writeSync("x"); }
+    careless();
+    say(descriptors());
+    await collect(() => warnings.length > 0);
+    say(descriptors()); say(warnings.map(({ code, message }) => [code, message]));`);
+  assert.deepEqual([open, closed], [1, 0]);
+  assert.equal(warnings.length, 1);
+  assert.equal(warnings[0][0], "MAYFLY_NOT_CLOSED");
+});
+
+test("C206 a spooled file dropped while in memory passes in silence, one on the disk is closed with a warning", async () => {
+  const { said: [memory, open, disk] } = await collected(`
+    function inMemory() { m.spooledTemporaryFile().writeSync("x"); }
+    inMemory();
+    await collect(() => false);
+    say(warnings.length);
+    function onDisk() { m.spooledTemporaryFile({ maxMemory: 0 }).writeSync("x"); }
+    onDisk();
+    say(descriptors());
+    await collect(() => warnings.length > 0);
+    say([descriptors(), warnings.map(({ code }) => code)]);`);
+  assert.deepEqual([memory, open], [0, 1]);
+  assert.deepEqual(disk, [0, ["MAYFLY_NOT_CLOSED"]]);
+});
+
+test("C117 what the user removed himself: a directory passes in silence, of a file only that it was not closed is said", async () => {
+  const { said: [directory, file], status, left } = await collected(`
+    const remove = () => fs.readdirSync(m.tmpdir()).forEach((name) => fs.rmSync(path.join(m.tmpdir(), name), { recursive: true }));
+    function directory() { m.temporaryDirectorySync(); }
+    directory();
+    remove();
+    await collect(() => books() === 0);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    say([books(), warnings.length]);
+    function file() { m.namedTemporaryFileSync(); }
+    file();
+    remove();
+    await collect(() => warnings.length > 0);
+    say([books(), warnings.map(({ code }) => code)]);`);
+  assert.deepEqual(directory, [0, 0]);
+  assert.deepEqual(file, [0, ["MAYFLY_NOT_CLOSED"]]);
+  assert.deepEqual({ status, left }, { status: 0, left: [] });
+});
+
+test("C118 a bound method kept while the handle is dropped keeps the file usable", async () => {
+  const { said: [size, text, exists, warnings] } = await collected(`
+    function methods() {
+      const file = m.namedTemporaryFileSync();
+      return { write: file.writeSync.bind(file), text: file.textSync.bind(file) };
+    }
+    const kept = methods();
+    await collect(() => false);
+    say(kept.write("still here")); say(kept.text()); say(names()); say(warnings.length);
+    globalThis.kept = kept;`);
+  assert.deepEqual({ size, text, exists, warnings }, {
+    size: 10,
+    text: "still here",
+    exists: 1,
+    warnings: 0,
+  });
+});
+
+test("C119 an iterator or a stream kept while the handle is dropped gives everything", async () => {
+  const { said: [lines, chunks, warnings] } = await collected(`
+    const count = 20_000;
+    function sources() {
+      const [one, other] = [m.temporaryFileSync(), m.namedTemporaryFileSync()];
+      for (const file of [one, other]) for (let i = 0; i < count; i++) file.writeSync("line " + i + "\\n");
+      return [one.lines({ at: 0 }), other.stream({ at: 0 }).getReader()];
+    }
+    const [lines, reader] = sources();
+    let read = (await lines.next()).done ? 0 : 1;
+    let bytes = (await reader.read()).value.byteLength;
+    await collect(() => false);
+    for await (const line of lines) if (line === "line " + read) read++;
+    for (let step; !(step = await reader.read()).done;) bytes += step.value.byteLength;
+    say(read === count); say(bytes === fs.statSync(path.join(m.tmpdir(), fs.readdirSync(m.tmpdir())[0])).size);
+    say(warnings.length);`);
+  assert.deepEqual({ lines, chunks, warnings }, { lines: true, chunks: true, warnings: 0 });
+});
+
+test("C116 what was closed, removed or given away before it was dropped passes in silence and stays as it was left", async () => {
+  const { said: [kept, warnings], left, stderr } = await collected(`
+    async function careful() {
+      m.namedTemporaryFileSync().closeSync();
+      m.temporaryFileSync()[Symbol.dispose]();
+      await (await m.temporaryFile()).close();
+      await (await m.temporaryDirectory()).remove();
+      m.temporaryDirectorySync({ prefix: "kept-" }).keep();
+      m.temporaryDirectorySync({ prefix: "kept-", delete: false }).keep();
+    }
+    await careful();
+    await collect(() => false);
+    say(names()); say(warnings);`);
+  assert.deepEqual({ kept, warnings, stderr }, { kept: 2, warnings: [], stderr: "" });
+  assert.equal(left.length, 2);
+});
+
+test("C116 C264 handles never collected: the end of the process removes all and says nothing", async () => {
+  const { status, stdout, stderr, left, said: [made] } = await collected(`
+    globalThis.kept = [];
+    for (let i = 0; i < 20; i++) kept.push(m.namedTemporaryFileSync(), m.temporaryDirectorySync(), m.temporaryFileSync());
+    say(names());`);
+  assert.deepEqual({ status, stdout, stderr, left, made }, {
+    status: 0,
+    stdout: "",
+    stderr: "",
+    left: [],
+    made: 40,
+  });
+});
+
+test("C219 the place of creation is noted for the first handles and for a sample of the many that follow", async () => {
+  const { said: [messages, noted] } = await collected(`
+    function careless() { for (let i = 0; i < 250; i++) m.temporaryFileSync(); }
+    careless();
+    await collect(() => warnings.length >= 250);
+    say(warnings.length); say(warnings.filter(({ detail }) => detail.includes("careless")).length);`);
+  assert.equal(messages, 250);
+  assert.equal(noted, 52);
+});
