@@ -47,6 +47,7 @@ export type {
 export { tmpdir } from "./lib/tmpdir.ts";
 export { type DiskSpace, diskSpace, diskSpaceSync, watchSpace, type WatchSpaceOptions } from "./lib/space.ts";
 export { findTmpdir, findTmpdirSync, type TmpdirRequirements } from "./lib/find_tmpdir.ts";
+export { sweep, type SweepOptions, type SweepReport } from "./lib/life/sweep.ts";
 export { configure, type Settings } from "./lib/settings.ts";
 export { type Leftover, TempfileError, type TempfileErrorOptions } from "./lib/errors.ts";
 export type {

@@ -10,6 +10,7 @@ import { warnOfDisposal } from "./file/file.ts";
 import { printAs } from "./inspect.ts";
 import { asyncIo, type Io, syncIo } from "./io.ts";
 import { unwatchLeak, watchLeak } from "./life/leaks.ts";
+import { keepYoung } from "./life/keep_alive.ts";
 import { recordKept, sessionFor } from "./life/lease.ts";
 import { type Op, runAsync, runSync } from "./op.ts";
 import {
@@ -263,6 +264,7 @@ function* create(io: Io, check: () => Checked): Op<TemporaryDirectory> {
     yield* tree.remove(io);
     throw error;
   }
+  if (options.delete) keepYoung(tree, true);
   return new TemporaryDirectory(tree, options.ignoreCleanupErrors);
 }
 

@@ -7,6 +7,7 @@ import { codeOf, type Leftover } from "./errors.ts";
 import { type Identity, sameFile } from "./identity.ts";
 import { asyncIo, type Io, syncIo } from "./io.ts";
 import { type Leakable, unwatchLeak } from "./life/leaks.ts";
+import { letAge } from "./life/keep_alive.ts";
 import { type Entry, register, unregister } from "./life/registry.ts";
 import { type Op, runAsync, runSync } from "./op.ts";
 import { runtime } from "./runtime/mod.ts";
@@ -45,7 +46,7 @@ export class OwnedTree implements Entry, Leakable {
       : yield* removeDirectory(io, path, identity);
     if (leftovers.length > 0) return leftovers;
     this.removed = true;
-    unregister(this);
+    this.release();
     return [];
   }
 
@@ -53,6 +54,7 @@ export class OwnedTree implements Entry, Leakable {
   release(): void {
     this.#ours = false;
     unregister(this);
+    letAge(this);
   }
 
   discard(): boolean {

@@ -22,16 +22,36 @@ export interface Settings {
    * @default {true}
    */
   reclaim?: boolean;
+  /**
+   * Whether a helper (`/bin/sh`) waits for the end of the process and then removes what is left within a second, even after
+   * SIGKILL. Not on Windows. Counts from the next thing made after a moment with none.
+   *
+   * @default {false}
+   */
+  reaper?: boolean;
+  /**
+   * Whether to keep daemons that remove old files from removing ours: directories are locked as systemd-tmpfiles respects
+   * it, and everything is touched every half hour. Counts for what is made from then on.
+   *
+   * @default {false}
+   */
+  keepAlive?: boolean;
 }
 
-const FLAGS = ["signals", "reclaim"] as const;
+const FLAGS = ["signals", "reclaim", "reaper", "keepAlive"] as const;
 
 /** The settings in force; undefined where nothing was said. */
 export type Current =
   & { tmpdir: string | undefined }
   & { [name in (typeof FLAGS)[number]]: boolean | undefined };
 
-export const settings: Current = { tmpdir: undefined, signals: undefined, reclaim: undefined };
+export const settings: Current = {
+  tmpdir: undefined,
+  signals: undefined,
+  reclaim: undefined,
+  reaper: undefined,
+  keepAlive: undefined,
+};
 
 type Listener = (changed: Partial<Current>) => void;
 

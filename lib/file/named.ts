@@ -6,6 +6,7 @@
 import { createExclusively, settleMode } from "../create.ts";
 import { asyncIo, type Io, syncIo } from "../io.ts";
 import { printAs } from "../inspect.ts";
+import { keepYoung } from "../life/keep_alive.ts";
 import { recordKept, sessionFor } from "../life/lease.ts";
 import { type Op, runAsync, runSync } from "../op.ts";
 import { type Checked, checkOptions, type NamedFileOptions } from "../options.ts";
@@ -144,6 +145,7 @@ export function* createNamed(io: Io, directory: string, options: Checked): Op<Na
     else yield* undo(io, handle, path, owned);
     throw error;
   }
+  if (owned !== undefined) keepYoung(owned, false);
   const file = new OpenFile(new DiskStorage(handle!, path), options, BUFFER_SIZE);
   file.owned = owned;
   file.path = path;

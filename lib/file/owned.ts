@@ -5,6 +5,7 @@
  */
 import { codeOf, failure } from "../errors.ts";
 import type { Io } from "../io.ts";
+import { letAge } from "../life/keep_alive.ts";
 import { type Entry, register, unregister } from "../life/registry.ts";
 import type { Op } from "../op.ts";
 import { retrying } from "../retry.ts";
@@ -39,6 +40,7 @@ export class OwnedName implements Entry {
   release(): void {
     this.#ours = false;
     unregister(this);
+    letAge(this);
   }
 
   discard(): boolean {

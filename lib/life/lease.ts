@@ -11,9 +11,11 @@ import { codeOf } from "../errors.ts";
 import { renewSession, sessionId } from "../name.ts";
 import { baseName, joinPath } from "../path.ts";
 import { type Handle, runtime } from "../runtime/mod.ts";
+import { settings } from "../settings.ts";
 import { startReclaiming } from "./background.ts";
 import { leaseDirectory, refusalOf } from "./lease_directory.ts";
 import { HEADER } from "./lease_file.ts";
+import { startReaper } from "./reaper.ts";
 import { type Entry, registerLease } from "./registry.ts";
 
 const encoder = new TextEncoder();
@@ -26,11 +28,13 @@ class Lease implements Entry {
   readonly path: string;
   readonly #handle: Handle;
   readonly #parents = new Set<string>();
+  readonly #stopReaper: (() => void) | undefined;
   #length = 0;
 
   constructor(path: string, handle: Handle) {
     this.path = path;
     this.#handle = handle;
+    if (settings.reaper === true) this.#stopReaper = startReaper(path, sessionId());
   }
 
   /** Records lines. One write each time, and none for what is recorded already. */
@@ -53,6 +57,7 @@ class Lease implements Entry {
     } catch {
       // Another process removes what says nothing any more.
     }
+    this.#stopReaper?.();
     return true;
   }
 }

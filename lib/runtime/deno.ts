@@ -8,6 +8,7 @@
  */
 import { linkByHelper } from "./link_descriptor.ts";
 import type { NodeChildProcess } from "./locks.ts";
+import { startWatcher } from "./watcher.ts";
 import { type NodeFs, nodePrimitives } from "./node_fs.ts";
 import { anchors, attempt, once, platformOf, sleep } from "./node_like.ts";
 import { END_SIGNALS, SIGNAL_NUMBERS } from "./signals.ts";
@@ -527,6 +528,8 @@ export function denoRuntime(deno: DenoNamespace, scope: DenoScope): Runtime {
     descriptor: (handle) => typeof handle === "number" ? handle : undefined,
     fromDescriptor: (descriptor) => fromDescriptor(deno, node().sync, descriptor),
     onEnd: (listener) => onEnd(scope, listener),
+    startWatcher: (command, args) =>
+      granted(deno, "run") ? startWatcher(childProcess(), command, args) : undefined,
     warn: (message, code, detail) =>
       scope.process.emitWarning(message, { type: "TempfileWarning", code, detail }),
     // Deno walks by descriptors (`openat` with `O_NOFOLLOW`).

@@ -14,7 +14,7 @@ interface Helper {
 
 /** The part of `node:child_process` in use. */
 export interface NodeChildProcess {
-  spawn(command: string, args: string[], options: { stdio: unknown[] }): Helper;
+  spawn(command: string, args: string[], options: { stdio: unknown[]; detached?: boolean }): Helper;
   spawnSync(
     command: string,
     args: string[],

@@ -4,6 +4,7 @@
  * @module
  */
 import { linkByHelper } from "./link_descriptor.ts";
+import { startWatcher } from "./watcher.ts";
 import { helperLocks, type NodeChildProcess } from "./locks.ts";
 import { type NodeFs, nodePrimitives } from "./node_fs.ts";
 import { END_SIGNALS } from "./signals.ts";
@@ -137,6 +138,7 @@ export function nodeLike(
     descriptor: (handle) => handle as number,
     fromDescriptor: (descriptor) => descriptor,
     onEnd,
+    startWatcher: (command, args) => startWatcher(childProcess(), command, args),
     warn: (message, code, detail) => process.emitWarning(message, { type: "TempfileWarning", code, detail }),
   };
 }

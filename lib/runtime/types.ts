@@ -213,6 +213,11 @@ export interface Runtime {
    * unhandled rejection. Returns how to stop that.
    */
   onEnd(listener: () => void): () => void;
+  /**
+   * Starts a program whose standard input ends with this process, and which keeps it from ending no longer. Returns what
+   * ends that input earlier; undefined where no program can be started.
+   */
+  startWatcher(command: string, args: string[]): (() => void) | undefined;
   /** Emits a process warning of type `TempfileWarning`. */
   warn(message: string, code: string, detail?: string): void;
   /**
