@@ -14,8 +14,8 @@ export type Data = string | BufferSource;
 export function toBytes(data: unknown, options: Checked): Uint8Array | undefined {
   if (typeof data === "string") return encode(data, options);
   if (data instanceof Uint8Array) return present(data);
-  if (ArrayBuffer.isView(data)) return present(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
-  if (isBuffer(data)) return present(new Uint8Array(data));
+  if (ArrayBuffer.isView(data)) return present(viewOf(data, "data"));
+  if (isBuffer(data)) return present(viewOf(data, "data"));
   return undefined;
 }
 
@@ -44,17 +44,34 @@ const isShared = (buffer: unknown): boolean =>
 /** A view of the bytes that a caller wants filled. */
 export function toTarget(buffer: unknown): Uint8Array {
   if (buffer instanceof Uint8Array) return attached(buffer, "buffer");
-  if (ArrayBuffer.isView(buffer)) {
-    return attached(new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength), "buffer");
-  }
-  if (isBuffer(buffer)) return attached(new Uint8Array(buffer), "buffer");
+  if (ArrayBuffer.isView(buffer)) return viewOf(buffer, "buffer");
+  if (isBuffer(buffer)) return viewOf(buffer, "buffer");
   throw invalid("buffer", "an ArrayBuffer or a view of one", buffer);
+}
+
+function viewOf(data: ArrayBufferView | ArrayBufferLike, option: string): Uint8Array {
+  const buffer = ArrayBuffer.isView(data) ? data.buffer : data;
+  if (isDetached(buffer)) throw detached(option, data);
+  return ArrayBuffer.isView(data)
+    ? new Uint8Array(buffer, data.byteOffset, data.byteLength)
+    : new Uint8Array(buffer);
 }
 
 /** A buffer that was transferred has no bytes, which would pass for the end of a file or for nothing to write. */
 function attached(bytes: Uint8Array, option: string): Uint8Array {
-  if (bytes.byteLength > 0) return bytes;
-  const { buffer } = bytes as { buffer: ArrayBufferLike & { detached?: boolean } };
-  if (buffer.detached === true) throw invalid(option, "a buffer that is still there (it is detached)", bytes);
+  if (bytes.byteLength === 0 && isDetached(bytes.buffer)) throw detached(option, bytes);
   return bytes;
+}
+
+const detached = (option: string, data: unknown): TypeError =>
+  invalid(option, "a buffer that is still there (it is detached)", data);
+
+/** By what it refuses: the property `detached` is not in Node 20. */
+function isDetached(buffer: ArrayBufferLike): boolean {
+  try {
+    new Uint8Array(buffer);
+    return false;
+  } catch {
+    return true;
+  }
 }
