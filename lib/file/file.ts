@@ -405,6 +405,8 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
    */
   async persist(destination: string | URL, options?: PersistOptions): Promise<string> {
     const path = checkPath(destination, "destination"), checked = checkReplacing(options, "keep");
+    // What is still being written from a source belongs to it.
+    if (this.#file.writing !== undefined) await this.#file.writing;
     return await this.#file.async((io) => persistFile(io, this.#file, path, checked));
   }
 

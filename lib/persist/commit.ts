@@ -1,5 +1,5 @@
 /**
- * The step in which a file gets its place.
+ * The step in which a file gets its place, and what follows it.
  *
  * @module
  */
@@ -28,16 +28,20 @@ export function* commit(
     name?.release();
   } else {
     // Renaming would replace what appeared meanwhile; a second name is refused if the name is taken.
-    yield io.link(from, target.path);
+    yield* patiently(io, () => io.link(from, target.path));
     yield* dropOldName(io, from, name);
   }
-  if (options.durable) yield* synchronizeName(io, target);
 }
 
-function* rename(io: Io, from: string, to: string): Op<void> {
-  // Scanners and indexers on Windows have files open for moments; elsewhere nothing passes by itself.
-  if (runtime.platform === "windows") yield* retrying(io, () => io.rename(from, to));
-  else yield io.rename(from, to);
+/** Renames. */
+export function rename(io: Io, from: string, to: string): Op<void> {
+  return patiently(io, () => io.rename(from, to));
+}
+
+/** Scanners and indexers on Windows have files open for moments; elsewhere nothing passes by itself. */
+function* patiently(io: Io, call: () => void | Promise<void>): Op<void> {
+  if (runtime.platform === "windows") yield* retrying(io, call);
+  else yield call();
 }
 
 function* dropOldName(io: Io, from: string, name: OwnedName | undefined): Op<void> {
@@ -52,18 +56,30 @@ function* dropOldName(io: Io, from: string, name: OwnedName | undefined): Op<voi
 /** What file systems say that keep directories safe by themselves, or cannot be asked. */
 const UNSUPPORTED: ReadonlySet<string> = new Set(["EINVAL", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"]);
 
-/** Waits until the disk has the name. */
-export function* synchronizeName(io: Io, { directory, path }: Target): Op<void> {
-  // Windows has no such call for directories.
+/** Waits until the disk has the names in a directory, where there is such a call. */
+export function* synchronizeDirectory(io: Io, path: string): Op<void> {
   if (runtime.platform === "windows") return;
   try {
-    yield io.synchronizeDirectory(directory);
+    yield io.synchronizeDirectory(path);
   } catch (error) {
-    if (UNSUPPORTED.has(codeOf(error))) return;
-    const message =
-      `"${path}" is in place, but may not survive a power cut: its directory cannot be synchronized`;
-    throw new TempfileError(`${message} (${codeOf(error)})`, { code: codeOf(error), path, cause: error });
+    if (!UNSUPPORTED.has(codeOf(error))) throw error;
   }
+}
+
+/** Waits until the disk has the name, where that is asked for. */
+export function* synchronizeName(io: Io, { directory, path }: Target, { durable }: Replacing): Op<void> {
+  if (!durable) return;
+  try {
+    yield* synchronizeDirectory(io, directory);
+  } catch (error) {
+    throw afterwards(path, "it may not survive a power cut: its directory cannot be synchronized", error);
+  }
+}
+
+/** The failure of what was left to do when the result was in its place already. */
+export function afterwards(path: string, but: string, cause: unknown): TempfileError {
+  const code = codeOf(cause);
+  return new TempfileError(`"${path}" is in place, but ${but} (${code})`, { code, path, cause });
 }
 
 /** The failure of putting a file in place. */

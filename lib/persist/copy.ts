@@ -11,14 +11,14 @@ import type { Replacing } from "./options.ts";
 /** Bytes copied at a time. */
 const CHUNK = 1024 * 1024;
 
-/** Copies everything; returns how many bytes that is. */
+/** Copies everything; returns how many bytes that is to be, more than there are if the source ends before that. */
 export function* copyContents(io: Io, from: Storage, to: Storage, { signal }: Replacing): Op<number> {
   const size = yield* from.size(io);
   const chunk = new Uint8Array(Math.min(CHUNK, size));
   for (let at = 0; at < size;) {
     signal?.throwIfAborted();
     const count = yield* from.read(io, chunk, at);
-    if (count === 0) return at;
+    if (count === 0) break;
     yield* to.write(io, chunk.subarray(0, count), at);
     at += count;
   }

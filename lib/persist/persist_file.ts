@@ -13,12 +13,13 @@ import type { Io } from "../io.ts";
 import { sessionFor } from "../life/lease.ts";
 import type { Op } from "../op.ts";
 import { type Handle, runtime, type Status } from "../runtime/mod.ts";
-import { commit, placingFailure } from "./commit.ts";
+import { attributesFor, restore, settle } from "./attributes.ts";
+import { afterwards, commit, placingFailure, synchronizeName } from "./commit.ts";
 import { copyContents } from "./copy.ts";
 import type { Replacing } from "./options.ts";
 import { placeNew } from "./place_new.ts";
-import { NAMING, settle } from "./stage.ts";
-import { type Target, targetOf } from "./target.ts";
+import { NAMING, umaskMode } from "./stage.ts";
+import { statusIfThere, type Target, targetOf } from "./target.ts";
 
 /** Puts the file at `destination` and closes it. On failure it stays as it is, open and whole. */
 export function* persistFile(io: Io, file: OpenFile, destination: string, options: Replacing): Op<string> {
@@ -31,9 +32,19 @@ export function* persistFile(io: Io, file: OpenFile, destination: string, option
   } catch (error) {
     throw placingFailure(target, error);
   }
-  yield* file.close(io, true);
+  // From here on it is in its place, whatever else fails.
   file.path = target.path;
+  yield* closeAfterwards(io, file, target);
+  yield* synchronizeName(io, target, options);
   return target.path;
+}
+
+function* closeAfterwards(io: Io, file: OpenFile, { path }: Target): Op<void> {
+  try {
+    yield* file.close(io, true);
+  } catch (error) {
+    throw afterwards(path, "the temporary file could not be closed and removed", error);
+  }
 }
 
 /** By the cheapest way that keeps the promise. */
@@ -42,68 +53,130 @@ function* move(io: Io, file: OpenFile, target: Target, options: Replacing): Op<v
   const handle: Handle | undefined = storage instanceof DiskStorage ? storage.handle : undefined;
   if (handle !== undefined && file.movable && (yield* moveName(io, file, handle, target, options))) return;
   if (!file.movable && (yield* giveName(io, storage, target, options))) return;
-  yield* placeNew(io, target, options, (to) => copyContents(io, storage, to, options));
+  const own = storage.inMemory ? file.options.mode ?? PRIVATE : (yield* storage.status(io)).mode & 0o777;
+  yield* placeNew(io, target, options, own, (to) => copyContents(io, storage, to, options));
 }
 
-/** Renames. `false` if the target is on another file system. */
+/** What files are created with. */
+const PRIVATE = 0o600;
+
+/** Renames. `false` if that cannot be done, and the contents must be copied. */
 function* moveName(io: Io, file: OpenFile, handle: Handle, target: Target, options: Replacing): Op<boolean> {
   const path = file.path!;
   const status: Status = yield io.statusOf(handle);
-  if (!sameFile(yield io.status(path), status)) {
+  const named = yield* statusIfThere(io, path);
+  // The contents are there even if something has taken their name away.
+  if (named === undefined) return false;
+  if (!sameFile(named, status)) {
     throw new TempfileError(`Cannot persist "${path}": another file has taken its place`, {
       code: "ERR_REPLACED",
       path,
     });
   }
-  if (status.device !== ((yield io.status(target.directory)) as Status).device) return false;
-  yield* makeReady(io, handle, target, options);
+  if (isOtherNameOf(status, target, path) || !(yield* isOnDevice(io, status, target))) return false;
+  const moved = yield* onceReady(
+    io,
+    handle,
+    status,
+    target,
+    options,
+    () => renamed(io, path, file, target, options),
+  );
+  if (moved) file.owned = undefined;
+  return moved;
+}
+
+/** A rename from one name of a file to another of its names does nothing, and says that it has succeeded. */
+const isOtherNameOf = (status: Status, { existing, path }: Target, old: string): boolean =>
+  existing !== undefined && status.links > 1 && path !== old && sameFile(existing, status);
+
+function* isOnDevice(io: Io, { device }: Status, { directory }: Target): Op<boolean> {
+  return device === ((yield io.status(directory)) as Status).device;
+}
+
+/** `false` between mounts, which are different file systems to a rename even if they are on one device. */
+function* renamed(io: Io, path: string, file: OpenFile, target: Target, options: Replacing): Op<boolean> {
   try {
     yield* commit(io, path, file.owned, target, options);
+    return true;
   } catch (error) {
-    // Mounts of one device are different file systems to a rename.
     if (codeOf(error) === "EXDEV") return false;
     throw error;
   }
-  file.owned = undefined;
-  return true;
 }
 
-function* makeReady(io: Io, handle: Handle, target: Target, options: Replacing): Op<void> {
-  yield* settle(io, handle, PRIVATE, target, options);
-  if (options.durable) yield io.synchronize(handle);
-  options.signal?.throwIfAborted();
+/** Makes an existing file what the result is to be, then puts it in place. Otherwise it is as it was. */
+function* onceReady(
+  io: Io,
+  handle: Handle,
+  status: Status,
+  target: Target,
+  options: Replacing,
+  put: () => Op<boolean>,
+): Op<boolean> {
+  let done = false;
+  try {
+    const attributes = attributesFor(target, options, undefined);
+    if (options.mode === "umask") attributes.mode = yield* umaskMode(io, target);
+    yield* settle(io, handle, status, attributes);
+    if (options.durable) yield io.synchronize(handle);
+    options.signal?.throwIfAborted();
+    return done = yield* put();
+  } finally {
+    if (!done) yield* restore(io, handle, status);
+  }
 }
-
-const PRIVATE = 0o600;
 
 /** Bytes from which starting a program that links is cheaper than copying. */
 const WORTH_LINKING = 4 * 1024 * 1024;
 
-/** Gives a file without a name its first one, beside the target. `false` where the system cannot, or copying is cheaper. */
+/**
+ * Gives a file without a name its first one, beside the target. `false` where the system cannot, or copying is cheaper, or
+ * the file has a name elsewhere: then it is not ours alone.
+ */
 function* giveName(io: Io, storage: Storage, target: Target, options: Replacing): Op<boolean> {
   const { linkDescriptor } = runtime;
-  if (linkDescriptor === undefined || storage.inMemory || (yield* storage.size(io)) < WORTH_LINKING) {
+  if (linkDescriptor === undefined || storage.inMemory) return false;
+  const status = yield* storage.status(io);
+  if (status.links > 0 || status.size < WORTH_LINKING || !(yield* isOnDevice(io, status, target))) {
     return false;
   }
-  const name = new OwnedName();
+  const handle = yield* storage.descriptor(io);
+  const link = (path: string): void | Promise<void> =>
+    io.blocking ? linkDescriptor.sync(handle, path) : linkDescriptor.pooled(handle, path);
+  const name = yield* linked(io, status, target, link);
+  if (name === undefined) return false;
   try {
-    const descriptor = yield* storage.descriptor(io);
-    yield* createExclusively("file", target.directory, NAMING, sessionFor(target.directory), (path) => {
-      name.path = path;
-      return io.blocking ? linkDescriptor.sync(descriptor, path) : linkDescriptor.pooled(descriptor, path);
+    return yield* onceReady(io, handle, status, target, options, function* () {
+      yield* commit(io, name.path!, name, target, options);
+      return true;
     });
-    yield* makeReady(io, descriptor, target, options);
-  } catch (error) {
-    yield* discardName(io, name);
-    if (options.signal?.aborted) throw error;
-    return false;
-  }
-  try {
-    yield* commit(io, name.path!, name, target, options);
-    return true;
   } catch (error) {
     yield* discardName(io, name);
     throw error;
+  }
+}
+
+/** The file's name beside the target; undefined if it could not be linked there. */
+function* linked(
+  io: Io,
+  status: Status,
+  { directory }: Target,
+  link: (path: string) => void | Promise<void>,
+): Op<OwnedName | undefined> {
+  const name = new OwnedName();
+  try {
+    yield* createExclusively("file", directory, NAMING, sessionFor(directory), (path) => {
+      name.path = path;
+      return link(path);
+    });
+    return name;
+  } catch {
+    // It may be there even so: a program that is killed does not tell how far it got.
+    const found = yield* statusIfThere(io, name.path!);
+    if (found !== undefined && sameFile(found, status)) yield* discardName(io, name);
+    else name.release();
+    return undefined;
   }
 }
 

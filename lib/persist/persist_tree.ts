@@ -3,17 +3,18 @@
  *
  * @module
  */
-import { createExclusively } from "../create.ts";
-import { codeOf, failure, TempfileError } from "../errors.ts";
+import { createExclusively, takeBack } from "../create.ts";
+import { codeOf, failure, type Leftover, TempfileError } from "../errors.ts";
 import { DiskStorage } from "../file/storage.ts";
+import { sameFile } from "../identity.ts";
 import type { Io } from "../io.ts";
 import { recordKept, sessionFor } from "../life/lease.ts";
 import type { Op } from "../op.ts";
 import { OwnedTree } from "../owned_tree.ts";
-import { joinPath } from "../path.ts";
-import type { Handle, Status } from "../runtime/mod.ts";
+import { baseName, contains, joinPath } from "../path.ts";
+import { type Handle, runtime, type Status } from "../runtime/mod.ts";
 import { contentsOf, type Found } from "../tree/visit.ts";
-import { synchronizeName } from "./commit.ts";
+import { afterwards, rename, synchronizeDirectory, synchronizeName } from "./commit.ts";
 import { copyContents } from "./copy.ts";
 import type { Replacing } from "./options.ts";
 import { NAMING } from "./stage.ts";
@@ -23,43 +24,86 @@ import { locate, type Target } from "./target.ts";
 export function* persistTree(io: Io, tree: OwnedTree, destination: string, options: Replacing): Op<string> {
   options.signal?.throwIfAborted();
   const target = yield* locate(io, destination);
+  let leftovers: Leftover[] = [];
   try {
     requireFree(target, options);
+    yield* requireMovable(io, tree, target);
     recordKept(target.path);
     if (options.durable) yield* synchronizeTree(io, tree.path!);
-    if (!(yield* rename(io, tree.path!, target, options))) yield* moveByCopy(io, tree, target, options);
-    if (options.durable) yield* synchronizeName(io, target);
+    if (!(yield* moved(io, tree.path!, target, options))) {
+      leftovers = yield* moveByCopy(io, tree, target, options);
+    }
   } catch (error) {
     throw failure(`put a directory at "${target.path}"`, error, target.path);
   }
+  // From here on it is in its place, whatever else fails.
   tree.release();
   tree.path = target.path;
+  yield* synchronizeName(io, target, options);
+  if (leftovers.length > 0) {
+    throw afterwards(target.path, `"${leftovers[0].path}" cannot be removed`, leftovers[0]);
+  }
   return target.path;
 }
 
 /** Only an empty directory can be replaced in one step; the system refuses any other. */
 function requireFree({ existing, path }: Target, { overwrite }: Replacing): void {
+  if (/^\.{0,2}$/.test(baseName(path))) throw refusal(path, "EINVAL", "it has no name of its own");
   if (existing === undefined || (overwrite && existing.kind === "directory")) return;
-  const code = overwrite ? "ENOTDIR" : "EEXIST";
-  const why = overwrite ? `a ${existing.kind} is there` : "it exists";
-  throw new TempfileError(`Cannot put a directory at "${path}": ${why} (${code})`, { code, path });
+  if (overwrite) throw refusal(path, "ENOTDIR", `a ${existing.kind} is there`);
+  throw refusal(path, "EEXIST", "it exists");
 }
 
-/** `false` if the target is on another file system. */
-function* rename(io: Io, from: string, target: Target, { overwrite }: Replacing): Op<boolean> {
-  // A rename would replace an empty directory that appeared meanwhile; one that we make ourselves we may replace.
-  if (!overwrite) yield io.makeDirectory(target.path, 0o700);
+function refusal(path: string, code: string, why: string): TempfileError {
+  return new TempfileError(`Cannot put a directory at "${path}": ${why} (${code})`, { code, path });
+}
+
+function* requireMovable(io: Io, { path, identity }: OwnedTree, target: Target): Op<void> {
+  if (!sameFile(yield io.status(path!), identity!)) {
+    throw new TempfileError(`Cannot persist "${path}": another directory has taken its place`, {
+      code: "ERR_REPLACED",
+      path,
+    });
+  }
+  if (contains(path!, target.directory)) {
+    throw refusal(target.path, "EINVAL", "it is in the directory that is to be put there");
+  }
+}
+
+/** Renames. `false` if the target is on another file system. */
+function* moved(io: Io, from: string, target: Target, options: Replacing): Op<boolean> {
+  const undo = yield* makeWay(io, target, options);
   try {
-    yield io.rename(from, target.path);
+    yield* rename(io, from, target.path);
     return true;
   } catch (error) {
-    if (!overwrite) yield io.removeDirectory(target.path);
+    yield* takeBack(undo);
     if (codeOf(error) === "EXDEV") return false;
     throw error;
   }
 }
 
-function* moveByCopy(io: Io, tree: OwnedTree, target: Target, options: Replacing): Op<void> {
+/**
+ * Prepares for a rename that replaces an empty directory on POSIX systems, and none on Windows. With `overwrite: false` one
+ * that appeared meanwhile must not be replaced, so one that we make takes its place. Returns how to undo what was done.
+ */
+function* makeWay(
+  io: Io,
+  { path, existing }: Target,
+  { overwrite }: Replacing,
+): Op<() => void | Promise<void>> {
+  const windows = runtime.platform === "windows";
+  if (windows && existing !== undefined) {
+    yield io.removeDirectory(path);
+    return () => io.makeDirectory(path, existing.mode & 0o777);
+  }
+  if (windows || overwrite) return () => {};
+  yield io.makeDirectory(path, 0o700);
+  return () => io.removeDirectory(path);
+}
+
+/** Returns what could not be removed of the old one; it stays on the books. */
+function* moveByCopy(io: Io, tree: OwnedTree, target: Target, options: Replacing): Op<Leftover[]> {
   const staged = new OwnedTree(true);
   try {
     yield* createExclusively("directory", target.directory, NAMING, sessionFor(target.directory), (path) => {
@@ -68,27 +112,40 @@ function* moveByCopy(io: Io, tree: OwnedTree, target: Target, options: Replacing
     });
     staged.identity = yield io.status(staged.path!);
     yield* copyTree(io, tree.path!, staged.path!, options);
-    if (options.durable) yield* synchronizeTree(io, staged.path!);
-    yield* rename(io, staged.path!, target, options);
+    if (!(yield* moved(io, staged.path!, target, options))) {
+      throw refusal(target.path, "EXDEV", "it is a mount point");
+    }
     staged.release();
   } catch (error) {
     yield* staged.remove(io);
     throw error;
   }
-  // What cannot be removed of the old one stays on the books of nobody but the sweep: the result is in place.
-  yield* tree.remove(io);
+  const leftovers = yield* tree.remove(io);
+  if (leftovers.length > 0) Object.assign(new OwnedTree(true), { path: tree.path, identity: tree.identity });
+  tree.removed = false;
+  tree.identity = staged.identity;
+  return leftovers;
 }
 
+/** Copies contents, links and modes; not owners, times, and which names were of one file. */
 function* copyTree(io: Io, from: string, to: string, options: Replacing): Op<void> {
+  const top: Found = { path: from, inside: "", status: yield io.status(from) };
   const found = yield* contentsOf(io, from);
   for (const entry of found) {
     options.signal?.throwIfAborted();
     yield* COPIES[entry.status.kind](io, entry, joinPath(to, entry.inside), options);
   }
   // Last, and from the depth up: a directory may forbid what is still to be put into it.
-  for (const { status, inside } of found.reverse()) {
-    if (status.kind === "directory") yield* setMode(io, joinPath(to, inside), status.mode);
+  for (const { status, inside } of [top, ...found].reverse()) {
+    if (status.kind === "directory") {
+      yield* finish(io, inside === "" ? to : joinPath(to, inside), status, options);
+    }
   }
+}
+
+function* finish(io: Io, path: string, { mode }: Status, { durable }: Replacing): Op<void> {
+  if (durable) yield* synchronizeDirectory(io, path);
+  if (runtime.platform !== "windows") yield* setMode(io, path, mode);
 }
 
 type Copy = (io: Io, entry: Found, to: string, options: Replacing) => Op<void>;
@@ -106,7 +163,8 @@ const COPIES: { [kind in Status["kind"]]: Copy } = {
       const copy: Handle = yield io.createFile(to, 0o600);
       try {
         yield* copyContents(io, new DiskStorage(from), new DiskStorage(copy), options);
-        yield io.changeMode(copy, status.mode & 0o777);
+        if (runtime.platform !== "windows") yield io.changeMode(copy, status.mode & 0o777);
+        if (options.durable) yield io.synchronize(copy);
       } finally {
         yield io.close(copy);
       }
@@ -136,9 +194,9 @@ function* setMode(io: Io, path: string, mode: number): Op<void> {
 function* synchronizeTree(io: Io, top: string): Op<void> {
   for (const { path, status } of yield* contentsOf(io, top)) {
     if (status.kind === "file") yield* synchronizeFile(io, path);
-    if (status.kind === "directory") yield io.synchronizeDirectory(path);
+    if (status.kind === "directory") yield* synchronizeDirectory(io, path);
   }
-  yield io.synchronizeDirectory(top);
+  yield* synchronizeDirectory(io, top);
 }
 
 function* synchronizeFile(io: Io, path: string): Op<void> {

@@ -6,29 +6,35 @@
 import { DiskStorage } from "../file/storage.ts";
 import type { Io } from "../io.ts";
 import type { Op } from "../op.ts";
+import type { Status } from "../runtime/mod.ts";
+import { attributesFor, creationMode, settle } from "./attributes.ts";
 import { commit } from "./commit.ts";
 import type { Replacing } from "./options.ts";
-import { creationMode, requireSize, settle, stage, unstage } from "./stage.ts";
+import { requireSize, stage, unstage } from "./stage.ts";
 import type { Target } from "./target.ts";
 
 /**
- * Fills a staged file and puts it in place: contents, mode, disk, name, in this order. On failure nothing of it is left.
+ * Fills a staged file and puts it in place: contents, owner and mode, disk, name, in this order. On failure nothing of it
+ * is left.
  *
+ * @param own The mode where nothing is replaced; undefined where the umask decides.
  * @param fill Writes the contents and returns how many bytes they are.
  */
 export function* placeNew(
   io: Io,
   target: Target,
   options: Replacing,
+  own: number | undefined,
   fill: (file: DiskStorage) => Op<number>,
 ): Op<void> {
-  const mode = creationMode(target, options);
-  const staged = yield* stage(io, target, mode);
+  const attributes = attributesFor(target, options, own);
+  const staged = yield* stage(io, target, creationMode(attributes));
   let closed = false;
   try {
     const size = yield* fill(new DiskStorage(staged.handle));
-    yield* settle(io, staged.handle, mode, target, options);
-    yield* requireSize(io, staged.handle, size, target.path);
+    const status: Status = yield io.statusOf(staged.handle);
+    requireSize(status, size, target.path);
+    yield* settle(io, staged.handle, status, attributes);
     if (options.durable) yield io.synchronize(staged.handle);
     options.signal?.throwIfAborted();
     closed = true;

@@ -3,17 +3,24 @@
  *
  * @module
  */
+import { orAborted } from "./abort.ts";
 import { baseName, joinPath, parentOf } from "../path.ts";
 import { runtime } from "../runtime/mod.ts";
 
 /** The last call for each path that has one under way. */
 const last = new Map<string, Promise<unknown>>();
 
-/** Runs `work` after the calls for the same path that were made before it. */
-export function inTurn<T>(path: string, work: () => Promise<T>): Promise<T> {
+/** Runs `work` after the calls for the same path that were made before it; not at all if it is aborted until then. */
+export function inTurn<T>(
+  path: string,
+  signal: AbortSignal | undefined,
+  work: () => Promise<T>,
+): Promise<T> {
   const key = keyOf(path);
-  const result = (last.get(key) ?? Promise.resolve()).then(work, work);
-  const ended: Promise<unknown> = result.catch(() => {}).finally(() => {
+  const before = last.get(key);
+  const result = before === undefined ? work() : orAborted(before, signal).then(work);
+  // Also after an abort, the next one waits for those before.
+  const ended: Promise<unknown> = Promise.allSettled([before, result]).then(() => {
     if (last.get(key) === ended) last.delete(key);
   });
   last.set(key, ended);

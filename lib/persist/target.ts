@@ -6,7 +6,7 @@
 import { codeOf, failure, TempfileError } from "../errors.ts";
 import type { Io } from "../io.ts";
 import type { Op } from "../op.ts";
-import { baseName, joinPath, parentOf, withoutTrailingSeparators } from "../path.ts";
+import { baseName, isAbsolute, joinPath, parentOf, withoutTrailingSeparators } from "../path.ts";
 import type { Status } from "../runtime/mod.ts";
 import type { Replacing } from "./options.ts";
 
@@ -22,8 +22,33 @@ export interface Target {
 /** Links followed before giving up, as the system does. */
 const LINKS = 40;
 
-/** Finds the target, and refuses what cannot be replaced by a file before anything is done. */
+/** Finds the target, and refuses what is not to be replaced by a file before anything is done. */
 export function* targetOf(io: Io, path: string, options: Replacing): Op<Target> {
+  const target = yield* find(io, path, options);
+  const { existing } = target;
+  if (existing?.kind === "directory") throw refusal(target.path, "EISDIR", "it is a directory");
+  if (withoutTrailingSeparators(path) !== path) {
+    throw refusal(path, "ENOTDIR", "with a separator at its end it names a directory");
+  }
+  if (existing !== undefined && !options.overwrite) throw refusal(target.path, "EEXIST", "it exists");
+  if (yield* isSpecial(io, target)) {
+    throw refusal(target.path, "EINVAL", "it is a device, pipe or socket, or a link to one");
+  }
+  return target;
+}
+
+/** Whether something is there that data flows through. Renaming a file to `/dev/null` would break the whole system. */
+function* isSpecial(io: Io, { existing, path }: Target): Op<boolean> {
+  if (existing?.kind !== "link") return existing?.kind === "other";
+  try {
+    return ((yield io.statusOfTarget(path)) as Status).kind === "other";
+  } catch {
+    // It leads nowhere, or nowhere that may be looked at.
+    return false;
+  }
+}
+
+function* find(io: Io, path: string, options: Replacing): Op<Target> {
   let target = yield* locate(io, path);
   for (let links = 0; options.links === "follow" && target.existing?.kind === "link"; links++) {
     if (links === LINKS) throw refusal(path, "ELOOP", "too many symbolic links");
@@ -33,9 +58,6 @@ export function* targetOf(io: Io, path: string, options: Replacing): Op<Target> 
       throw refusal(path, "ENOENT", `its link leads to "${target.path}", which is not there`);
     }
   }
-  const { existing } = target;
-  if (existing?.kind === "directory") throw refusal(target.path, "EISDIR", "it is a directory");
-  if (existing !== undefined && !options.overwrite) throw refusal(target.path, "EEXIST", "it exists");
   return target;
 }
 
@@ -55,7 +77,8 @@ export function* locate(io: Io, path: string): Op<Target> {
   }
 }
 
-function* statusIfThere(io: Io, path: string): Op<Status | undefined> {
+/** What has the name; undefined if nothing does. */
+export function* statusIfThere(io: Io, path: string): Op<Status | undefined> {
   try {
     return yield io.status(path);
   } catch (error) {
@@ -66,5 +89,5 @@ function* statusIfThere(io: Io, path: string): Op<Status | undefined> {
 
 function* linked(io: Io, { directory, path }: Target): Op<string> {
   const link: string = yield io.readLink(path);
-  return /^([a-z]:)?[/\\]/i.test(link) ? link : joinPath(directory, link);
+  return isAbsolute(link) ? link : joinPath(directory, link);
 }

@@ -10,7 +10,8 @@ import type { DiskStorage } from "../file/storage.ts";
 import { asyncIo, type Io, syncIo } from "../io.ts";
 import { type Op, runAsync, runSync } from "../op.ts";
 import { checkPath } from "../options.ts";
-import { placingFailure } from "./commit.ts";
+import { orAborted } from "./abort.ts";
+import { placingFailure, synchronizeName } from "./commit.ts";
 import { checkReplacing, type Replacing, type WriteFileAtomicOptions } from "./options.ts";
 import { placeNew } from "./place_new.ts";
 import { inTurn } from "./queue.ts";
@@ -21,7 +22,8 @@ import { type Target, targetOf } from "./target.ts";
  * a full disk or a power cut. On any failure the old file is untouched and nothing of the attempt is left beside it.
  *
  * Calls for one path in one process are carried out one after the other. The file is a new one: hard links to the old one
- * keep the old contents, and extended attributes and access lists are not taken over.
+ * keep the old contents, and extended attributes and access lists are not taken over. Devices, pipes and sockets, which
+ * are not files to be replaced, are refused.
  *
  * @param path The file to create or replace.
  * @param data As for {@linkcode TemporaryFile.write}; streams are not gathered in memory.
@@ -46,11 +48,14 @@ export async function writeFileAtomic(
   const checked = checkReplacing(options, "umask");
   const bytes = toBytes(data, checked.content);
   const contents = bytes === undefined ? chunksOf(data) : bytes;
+  const { signal } = checked;
   try {
-    checked.signal?.throwIfAborted();
-    await inTurn(place, () => runAsync(replace(asyncIo(), place, contents, checked)));
+    signal?.throwIfAborted();
+    await inTurn(place, signal, () => runAsync(replace(asyncIo(), place, contents, checked)));
   } catch (error) {
-    if (!(contents instanceof Uint8Array)) await contents.cancel(error);
+    const cancelled = contents instanceof Uint8Array ? undefined : contents.cancel(error);
+    // A source that says nothing may not even say that it has ended.
+    if (!signal?.aborted) await cancelled;
     throw error;
   }
 }
@@ -71,10 +76,12 @@ type Contents = Uint8Array | Chunks;
 function* replace(io: Io, path: string, contents: Contents, options: Replacing): Op<void> {
   const target = yield* targetOf(io, path, options);
   try {
-    yield* placeNew(io, target, options, (file) => fill(io, file, contents, options, target));
+    const own = undefined;
+    yield* placeNew(io, target, options, own, (file) => fill(io, file, contents, options, target));
   } catch (error) {
     throw placingFailure(target, error);
   }
+  yield* synchronizeName(io, target, options);
 }
 
 /** Writes everything; returns how many bytes that is. */
@@ -113,15 +120,4 @@ function* writeAt(
     throw new TempfileError(message, { code: "EFBIG", path });
   }
   if (bytes.byteLength > 0) yield* file.write(io, bytes, at);
-}
-
-/** Lets an abort end the waiting for a source that says nothing. */
-function orAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return promise;
-  return new Promise((resolve, reject) => {
-    const abort = (): void => reject(signal.reason);
-    signal.addEventListener("abort", abort);
-    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
-    if (signal.aborted) abort();
-  });
 }

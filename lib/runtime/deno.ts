@@ -230,7 +230,6 @@ const NODE_ONLY = [
   "openDescriptor",
   "openDirectory",
   "locateDirectory",
-  "changeOwner",
   "fileSystem",
 ] as const;
 
@@ -282,15 +281,15 @@ function byHandle<P>(table: { [K in OnHandle]: unknown }, face: () => P): Pick<P
   return Object.fromEntries(Object.keys(table).map((name) => [name, send(name as OnHandle)])) as never;
 }
 
-/** Deno's files cannot change their mode: a descriptor of the same file does, opened without following a link. */
-function changeMode(node: Primitives, handle: Handle, mode: number): void {
-  if (!(handle instanceof DenoFile)) return node.changeMode(handle, mode);
+/** Deno's files cannot change their mode or owner: a descriptor of the same file does, opened without following a link. */
+function onDescriptor(node: Primitives, handle: Handle, change: (descriptor: Handle) => void): void {
+  if (!(handle instanceof DenoFile)) return change(handle);
   const descriptor = node.openFile(handle.path, "read");
   try {
     if (node.statusOf(descriptor).inode !== handle.file.statSync().ino) {
       throw Object.assign(new Error("another file has taken its place"), { code: "ERR_REPLACED" });
     }
-    node.changeMode(descriptor, mode);
+    change(descriptor);
   } finally {
     node.close(descriptor);
   }
@@ -309,7 +308,9 @@ function primitives(deno: DenoNamespace, node: () => Faces): Faces {
     ...byHandle(FILE_SYNC, () => node().sync),
     createFile: (path, mode) => new DenoFile(deno.openSync(path, { ...CREATE, mode }), path),
     openFile: (path, access) => new DenoFile(deno.openSync(path, ACCESS[access]), path),
-    changeMode: (handle, mode) => changeMode(node().sync, handle, mode),
+    changeMode: (handle, mode) => onDescriptor(node().sync, handle, (fd) => node().sync.changeMode(fd, mode)),
+    changeOwner: (handle, uid, gid) =>
+      onDescriptor(node().sync, handle, (fd) => node().sync.changeOwner(fd, uid, gid)),
     makeDirectory: (path, mode) => deno.mkdirSync(path, { mode }),
     unlink: (path) => deno.removeSync(text(path)),
     removeDirectory: (path) => deno.removeSync(asDirectory(deno, path)),
@@ -338,7 +339,8 @@ function primitives(deno: DenoNamespace, node: () => Faces): Faces {
     ...byHandle(FILE_POOLED, () => node().pooled),
     createFile: async (path, mode) => new DenoFile(await deno.open(path, { ...CREATE, mode }), path),
     openFile: async (path, access) => new DenoFile(await deno.open(path, ACCESS[access]), path),
-    changeMode: async (handle, mode) => await changeMode(node().sync, handle, mode),
+    changeMode: async (handle, mode) => await sync.changeMode(handle, mode),
+    changeOwner: async (handle, uid, gid) => await sync.changeOwner(handle, uid, gid),
     makeDirectory: (path, mode) => deno.mkdir(path, { mode }),
     unlink: (path) => deno.remove(text(path)),
     removeDirectory: (path) => deno.remove(asDirectory(deno, path)),
