@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { codeOf, failure, invalid } from "./errors.ts";
+import { codeOf, failure, invalid, TempfileError } from "./errors.ts";
 import { asyncIo, type Io, syncIo } from "./io.ts";
 import { mountOptions } from "./mount_options.ts";
 import { type Op, runAsync, runSync } from "./op.ts";
@@ -29,7 +29,8 @@ export interface TmpdirRequirements {
  * On Deno `disk` and `minFree` need `--allow-sys=statfs`, and `exec` needs `--allow-all`.
  *
  * @returns The canonical absolute path.
- * @throws {TempfileError} `ERR_NO_TMPDIR` if none fits; the message lists each with its reason.
+ * @throws {TempfileError} `ERR_NO_TMPDIR` if none fits; the message lists each with its reason. `ENOENT`, … if there is
+ *   nothing at `sameDeviceAs`.
  *
  * @example Room for a build
  * ```ts
@@ -83,6 +84,8 @@ function* firstReason(io: Io, path: string, checks: readonly Check[]): Op<string
       const reason = yield* check(io, path);
       if (reason !== undefined) return reason;
     } catch (error) {
+      // About what was asked for, not about the directory.
+      if (error instanceof TempfileError) throw error;
       // Without the permission to ask, no directory would fit, and the reason is not the directory.
       if (codeOf(error) === "ERR_ACCESS_DENIED") {
         throw failure(`look for a directory such as "${path}"`, error, path);
@@ -116,8 +119,16 @@ function withFree(minFree: number): Check {
 
 function onDeviceOf(other: string): Check {
   return function* (io, path) {
-    const wanted: Status = yield io.statusOfTarget(other);
+    const wanted = yield* lookAt(io, other);
     const found: Status = yield io.statusOfTarget(path);
     return found.device === wanted.device ? undefined : `not on the device of "${other}"`;
   };
+}
+
+function* lookAt(io: Io, path: string): Op<Status> {
+  try {
+    return yield io.statusOfTarget(path);
+  } catch (error) {
+    throw failure(`look for a directory on the device of "${path}"`, error, path);
+  }
 }

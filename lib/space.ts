@@ -38,9 +38,9 @@ export interface DiskSpace {
  * console.log(available > 1e9);
  * ```
  */
-export function diskSpace(dir?: string | URL): Promise<DiskSpace> {
+export async function diskSpace(dir?: string | URL): Promise<DiskSpace> {
   const path = dir === undefined ? tmpdir() : checkPath(dir, "dir");
-  return runAsync(spaceOf(asyncIo(), path));
+  return await runAsync(spaceOf(asyncIo(), path));
 }
 
 /** As {@linkcode diskSpace}, blocking. */
@@ -85,11 +85,15 @@ export interface WatchSpaceOptions {
 /** The shortest interval: more looks would find the same. */
 const SHORTEST = 10;
 
+/** The longest that timers take; they make one millisecond of more. */
+const LONGEST = 2 ** 31 - 1;
+
 const INTERVAL = 30_000;
 
 /**
  * Looks at the room on disk from time to time, and calls back when it falls below a floor; again only after it was above
- * in between. Does not keep the process alive.
+ * in between. Does not keep the process alive. What fails, a look or the callback, becomes a warning; a failure that lasts,
+ * one.
  *
  * @param onLow Called with what was found.
  * @returns What ends the watching when it is disposed.
@@ -108,6 +112,7 @@ export function watchSpace(options: WatchSpaceOptions, onLow: (space: DiskSpace)
   const { path, isLow, interval } = checkWatch(options);
   if (typeof onLow !== "function") throw invalid("onLow", "a function", onLow);
   let low = false, stopped = false;
+  let warned: string | undefined;
   let cancel: () => void;
   const look = async (): Promise<void> => {
     try {
@@ -115,8 +120,11 @@ export function watchSpace(options: WatchSpaceOptions, onLow: (space: DiskSpace)
       const before = low;
       low = isLow(space);
       if (low && !before && !stopped) onLow(space);
+      warned = undefined;
     } catch (error) {
-      runtime.warn((error as Error).message, codeOf(error));
+      const { message } = error as Error;
+      if (message !== warned && !stopped) runtime.warn(message, codeOf(error));
+      warned = message;
     }
     if (!stopped) cancel = runtime.later(interval, look);
   };
@@ -140,7 +148,9 @@ function checkWatch(
   const bytes = minFree === undefined ? 0 : checkSize(minFree, "minFree");
   const inodes = minInodes === undefined ? 0 : checkSize(minInodes, "minInodes");
   if (typeof interval !== "number") throw invalid("interval", "a number of milliseconds", interval);
-  if (!(interval >= SHORTEST)) throw outOfRange("interval", `${SHORTEST} or more milliseconds`, interval);
+  if (!(interval >= SHORTEST && interval <= LONGEST)) {
+    throw outOfRange("interval", `${SHORTEST} to ${LONGEST} milliseconds`, interval);
+  }
   return {
     path: dir === undefined ? tmpdir() : checkPath(dir, "dir"),
     isLow: (space) => space.available < bytes || (space.inodes?.free ?? Infinity) < inodes,
