@@ -4,6 +4,7 @@
  * @module
  */
 import { invalid, outOfRange } from "../errors.ts";
+import { printAs } from "../inspect.ts";
 import type { Io } from "../io.ts";
 import { watchLeak } from "../life/leaks.ts";
 import type { Op } from "../op.ts";
@@ -485,6 +486,8 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
     }
   }
 }
+
+printAs(TemporaryFile, (file) => `TemporaryFile { closed: ${file.closed} }`);
 
 /** Says that a disposal failed. */
 export function warnOfDisposal(error: unknown): void {

@@ -5,6 +5,7 @@
  */
 import { codeOf, failure, invalid, outOfRange, TempfileError } from "../errors.ts";
 import { sameFile } from "../identity.ts";
+import { printAs } from "../inspect.ts";
 import { checkBoolean, checkSignal } from "../options.ts";
 import { type Handle, type Locks, runtime, type Status } from "../runtime/mod.ts";
 import type { OpenFile } from "./open_file.ts";
@@ -64,6 +65,8 @@ export class FileLock implements AsyncDisposable, Disposable {
     return Promise.resolve();
   }
 }
+
+printAs(FileLock, (lock) => `FileLock { shared: ${lock.shared}, released: ${lock.released} }`);
 
 /** What is behind a lock. It does not know the file's owner, since the file knows it. */
 class Held {

@@ -4,6 +4,7 @@
  * @module
  */
 import { takeBack } from "../create.ts";
+import { printAs } from "../inspect.ts";
 import type { Io } from "../io.ts";
 import type { Op } from "../op.ts";
 import { checkOptions, type SpooledOptions } from "../options.ts";
@@ -48,6 +49,11 @@ export class SpooledTemporaryFile extends TemporaryFile {
     this.#file.sync((io) => this.#file.roll(io, this.#spool));
   }
 }
+
+printAs(
+  SpooledTemporaryFile,
+  (file) => `SpooledTemporaryFile { rolled: ${file.rolled}, closed: ${file.closed} }`,
+);
 
 /**
  * Opens a file that is kept in memory until it would pass `maxMemory`, and then moves to disk.

@@ -1,0 +1,461 @@
+import assert from "node:assert/strict";
+import {
+  closeSync,
+  existsSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { pathToFileURL } from "node:url";
+import {
+  adoptDirectory,
+  adoptDirectorySync,
+  adoptFile,
+  adoptFileSync,
+  mkdtempSync,
+  mkstempSync,
+  NamedTemporaryFile,
+  namedTemporaryFile,
+  TemporaryDirectory,
+  temporaryDirectory,
+} from "#mod";
+import { adoptDirectorySync as adoptFromSource } from "../lib/adopt.ts";
+import { runChild } from "./support/child.ts";
+import { type Scratch, scratch } from "./support/scratch.ts";
+import { substitute, systemError } from "./support/substitute.ts";
+
+const posix = process.platform === "win32" && "links, owners and pipes of POSIX";
+const linux = process.platform !== "linux" && "needs /proc";
+const notRoot = (process.platform !== "linux" || process.getuid?.() !== 0) && "needs root on Linux";
+
+/** A scratch directory with two files, and two directories with a file each. */
+function furnished(): Scratch & { at(...names: string[]): string } {
+  const place = scratch();
+  const at = (...names: string[]): string => join(place.path, ...names);
+  for (const name of ["one", "two"]) {
+    writeFileSync(at(name), name);
+    mkdirSync(at(`${name}.d`));
+    writeFileSync(at(`${name}.d`, "inside"), name);
+  }
+  return { ...place, at };
+}
+
+const EVERYTHING = ["one", "one.d", "two", "two.d"];
+
+test("C131 an adopted file is read and written, and closing it removes it and nothing else", async () => {
+  using place = furnished();
+  for (const adopt of [adoptFile, adoptFileSync]) {
+    writeFileSync(place.at("one"), "one");
+    const file = await adopt(place.at("one"));
+    assert.ok(file instanceof NamedTemporaryFile);
+    assert.deepEqual([file.path, file.position, file.closed], [place.at("one"), 0, false]);
+    assert.equal(await file.readText(), "one");
+    await file.write(" and more");
+    assert.equal(readFileSync(file.path, "utf8"), "one and more");
+    await file.close();
+    assert.deepEqual(place.list(), ["one.d", "two", "two.d"]);
+  }
+});
+
+test("C131 an adopted directory goes with all that is in it, and nothing else", async () => {
+  using place = furnished();
+  for (const adopt of [adoptDirectory, adoptDirectorySync]) {
+    if (!existsSync(place.at("one.d"))) mkdirSync(place.at("one.d"));
+    const directory = await adopt(place.at("one.d"));
+    assert.ok(directory instanceof TemporaryDirectory);
+    assert.equal(directory.path, place.at("one.d"));
+    await directory.namedTemporaryFile({ delete: false }).then((file) => file.close());
+    await directory.remove();
+    assert.deepEqual(place.list(), ["one", "two", "two.d"]);
+  }
+});
+
+test("an adopted file or directory goes at the end of the scope", async () => {
+  using place = furnished();
+  {
+    await using _file = await adoptFile(place.at("one"));
+    using _directory = adoptDirectorySync(place.at("one.d"));
+    assert.deepEqual(place.list(), EVERYTHING);
+  }
+  assert.deepEqual(place.list(), ["two", "two.d"]);
+});
+
+test("what mkstemp and mkdtemp made can be adopted", async () => {
+  const { path, fd } = mkstempSync();
+  closeSync(fd);
+  const made = mkdtempSync();
+  {
+    await using file = await adoptFile(path);
+    await using directory = await adoptDirectory(made);
+    assert.deepEqual([file.path, directory.path], [path, made]);
+  }
+  assert.deepEqual([existsSync(path), existsSync(made)], [false, false]);
+});
+
+test("an adopted file or directory goes at the end of the process", async () => {
+  using place = furnished();
+  const { said, status } = await runChild(
+    `m.adoptFileSync(args[0]); await m.adoptDirectory(args[1]); say(fs.existsSync(args[0]) && fs.existsSync(args[1])); process.exit(3);`,
+    { args: [place.at("one"), place.at("one.d")] },
+  );
+  assert.deepEqual([said, status], [[true], 3]);
+  assert.deepEqual(place.list(), ["two", "two.d"]);
+});
+
+test("adoptFile() obeys deleteOnClose, and takes options of contents", async () => {
+  using place = furnished();
+  const file = await adoptFile(place.at("one"), { deleteOnClose: false, encoding: "latin1", maxSize: 4 });
+  await file.write("é", { at: 0 });
+  assert.deepEqual([...readFileSync(file.path)], [0xe9, ...new TextEncoder().encode("ne")]);
+  await assert.rejects(file.write("12345", { at: 0 }), { code: "EFBIG" });
+  await file.close();
+  assert.ok(existsSync(file.path));
+  await file[Symbol.asyncDispose]();
+  assert.ok(!existsSync(file.path));
+});
+
+test("C132 an empty path cannot be adopted, nor what is no path", async () => {
+  for (const path of ["", 5, null, undefined, ["x"], "a\0b", new URL("https://example.com/x")]) {
+    const wanted = { name: "TypeError", code: "ERR_INVALID_OPTION" };
+    await assert.rejects(adoptFile(path as string), wanted);
+    await assert.rejects(adoptDirectory(path as string), wanted);
+    assert.throws(() => adoptFileSync(path as string), wanted);
+    assert.throws(() => adoptDirectorySync(path as string), wanted);
+  }
+});
+
+test("C132 a relative path is made absolute when it is adopted, whatever the directory is changed to", async () => {
+  using place = furnished();
+  mkdirSync(place.at("elsewhere"));
+  writeFileSync(place.at("elsewhere", "one"), "another");
+  const { said, stderr } = await runChild(
+    `process.chdir(args[0]);
+     const file = m.adoptFileSync("one"), directory = await m.adoptDirectory("./two.d");
+     say(file.path); say(directory.path);
+     process.chdir("elsewhere");
+     file.closeSync(); await directory.remove();`,
+    { args: [place.path] },
+  );
+  assert.equal(stderr, "");
+  assert.deepEqual(said, [place.at("one"), place.at("two.d")]);
+  assert.deepEqual(place.list(), ["elsewhere", "one.d", "two"]);
+  assert.ok(existsSync(place.at("elsewhere", "one")));
+});
+
+test(
+  "C132 the path of what was adopted has no links, whichever way it was given",
+  { skip: posix },
+  async () => {
+    using place = furnished();
+    symlinkSync(place.at("one.d"), place.at("link"));
+    for (const given of [place.at("link", "inside"), pathToFileURL(place.at("link", "inside"))]) {
+      const file = await adoptFile(given);
+      assert.equal(file.path, place.at("one.d", "inside"));
+      assert.equal(file.keep(), place.at("one.d", "inside"));
+      await file.close();
+    }
+  },
+);
+
+test("C133 a relative path where the current directory is gone is an error", { skip: posix }, async () => {
+  using place = furnished();
+  const { said, stderr } = await runChild(
+    `process.chdir(args[0]);
+     fs.rmSync(args[0], { recursive: true });
+     for (const adopt of [m.adoptFile, m.adoptFileSync, m.adoptDirectory, m.adoptDirectorySync]) {
+       for (const path of ["one", "inside", "./one.d"]) {
+         try { await adopt(path); say("adopted"); } catch (e) { say(e.name + " " + e.code); }
+       }
+     }
+     process.exit(0);`,
+    { args: [place.at("one.d")] },
+  );
+  assert.equal(stderr, "");
+  assert.deepEqual(said, Array(12).fill("TempfileError ENOENT"));
+  assert.deepEqual(place.list(), ["one", "two", "two.d"]);
+});
+
+test("what is of another kind, or is not there, cannot be adopted", { skip: posix }, async () => {
+  using place = furnished();
+  symlinkSync(place.at("one"), place.at("link"));
+  symlinkSync(place.at("one.d"), place.at("link.d"));
+  symlinkSync(place.at("nowhere"), place.at("dangling"));
+  const before = place.list();
+  const files = {
+    "one.d": "EISDIR",
+    link: "ELOOP",
+    "link.d": "ELOOP",
+    dangling: "ELOOP",
+    none: "ENOENT",
+    "none/x": "ENOENT",
+  };
+  const directories = {
+    one: "ENOTDIR",
+    link: "ELOOP",
+    "link.d": "ELOOP",
+    // A separator at the end would have the system follow it.
+    "link.d/": "ELOOP",
+    "link.d//": "ELOOP",
+    dangling: "ELOOP",
+    none: "ENOENT",
+  };
+  for (const [name, code] of Object.entries(files)) {
+    const path = `${place.path}/${name}`;
+    await assert.rejects(adoptFile(path), { name: "TempfileError", code }, name);
+    assert.throws(() => adoptFileSync(path), { code }, name);
+  }
+  for (const [name, code] of Object.entries(directories)) {
+    const path = `${place.path}/${name}`;
+    await assert.rejects(adoptDirectory(path), { name: "TempfileError", code }, name);
+    assert.throws(() => adoptDirectorySync(path), { code }, name);
+  }
+  assert.deepEqual(place.list(), before);
+});
+
+test("pipes and sockets cannot be adopted as files", { skip: linux }, async () => {
+  using place = scratch();
+  const { said, stderr } = await runChild(
+    `const { spawnSync } = process.getBuiltinModule("node:child_process");
+     spawnSync("mkfifo", ["pipe"]);
+     const { createServer } = process.getBuiltinModule("node:net");
+     await new Promise((listening) => createServer().listen("socket", listening));
+     for (const name of ["pipe", "socket"]) try { await m.adoptFile(name); say("adopted"); } catch (e) { say(e.code); }
+     say(fs.readdirSync(".").length);
+     process.exit(0);`,
+    { cwd: place.path },
+  );
+  assert.equal(stderr, "");
+  assert.deepEqual(said, ["EINVAL", "EINVAL", 2]);
+});
+
+test("a file that has another name is not adopted, until it has one only", { skip: posix }, async () => {
+  using place = furnished();
+  linkSync(place.at("one"), place.at("same"));
+  await assert.rejects(adoptFile(place.at("one")), { code: "EMLINK", path: place.at("one") });
+  assert.throws(() => adoptFileSync(place.at("same")), { code: "EMLINK" });
+  (await adoptFile(place.at("two"))).closeSync();
+  assert.deepEqual(place.list(), ["one", "one.d", "same", "two.d"]);
+});
+
+test("what belongs to another user is not adopted, by root neither", { skip: notRoot }, async () => {
+  using place = furnished();
+  const { said, stderr } = await runChild(
+    `for (const [path, uid] of [["one", 65534], ["one.d", 65534]]) fs.chownSync(path, uid, uid);
+     for (const adopt of [() => m.adoptFile("one"), () => m.adoptDirectory("one.d"), () => m.adoptFileSync("one")]) {
+       try { await adopt(); say("adopted"); } catch (e) { say(e.code); }
+     }
+     process.exit(0);`,
+    { cwd: place.path },
+  );
+  assert.equal(stderr, "");
+  assert.deepEqual(said, ["EPERM", "EPERM", "EPERM"]);
+  assert.deepEqual(place.list(), EVERYTHING);
+});
+
+/** Adopts each path that it is given, gives back at once what it got, and says what became of it. */
+const TRY_EACH = `
+for (const path of JSON.parse(args[0])) {
+  for (const adopt of [m.adoptDirectory, m.adoptDirectorySync]) {
+    try { const directory = await adopt(path); directory.keep(); say([path, "adopted"]); }
+    catch (e) { say([path, e.name, e.code]); }
+  }
+}
+`;
+
+test(
+  "C245 the home, the current and the temporary directory, and what they are in, are not adopted",
+  { skip: posix },
+  async () => {
+    using place = scratch();
+    const at = (...names: string[]): string => join(place.path, ...names);
+    for (const name of ["home/user", "current/inner", "temporary/tmp"]) {
+      mkdirSync(at(name), { recursive: true });
+    }
+    symlinkSync(at("home/user"), at("link-to-home"));
+    const refused = ["home", "home/user", "current", "current/inner", "temporary", "temporary/tmp"].map((
+      name,
+    ) => at(name));
+    const relative = [".", "..", "./", "../inner"];
+    // The control: a directory beside them, and one in the home directory.
+    mkdirSync(at("home/user/cache"));
+    mkdirSync(at("plain"));
+    const allowed = [at("plain"), at("home/user/cache")];
+    const { said, stderr } = await runChild(TRY_EACH, {
+      args: [JSON.stringify([...refused, ...relative, ...allowed])],
+      cwd: at("current/inner"),
+      // By a link, as a home directory may be.
+      env: { HOME: at("link-to-home"), TMPDIR: at("temporary/tmp") },
+    });
+    assert.equal(stderr, "");
+    const twice = (path: string, ...rest: string[]): string[][] => [[path, ...rest], [path, ...rest]];
+    assert.deepEqual(said, [
+      ...[...refused, ...relative].flatMap((path) => twice(path, "TypeError", "ERR_INVALID_OPTION")),
+      ...allowed.flatMap((path) => twice(path, "adopted")),
+    ]);
+    assert.deepEqual(place.list(), ["current", "home", "link-to-home", "plain", "temporary"]);
+  },
+);
+
+test("C245 a directory that others may write to is not adopted", { skip: posix }, async () => {
+  using place = scratch();
+  const { said } = await runChild(
+    `for (const mode of [0o777, 0o1777, 0o703]) { fs.chmodSync(args[1], mode); ${TRY_EACH} }`,
+    {
+      args: [JSON.stringify([join(place.path, "shared")]), join(place.path, "shared")],
+      cwd: makeIn(place, "shared"),
+    },
+  );
+  assert.equal(said.length, 6);
+  assert.ok(said.every(([, name, code]) => name === "TypeError" && code === "ERR_INVALID_OPTION"));
+});
+
+/** Makes a directory, and returns the one around it. */
+function makeIn(place: Scratch, name: string): string {
+  mkdirSync(join(place.path, name));
+  return place.path;
+}
+
+test("C245 the root, and a directory in it, are not adopted", { skip: posix }, () => {
+  using place = scratch();
+  const real = lstatSync(place.path);
+  // Nothing of the real root is asked or touched: a stand-in has its path.
+  for (const claimed of ["/", "/mayfly-stand-in"]) {
+    const forbidden = (): never => {
+      throw systemError("EPERM");
+    };
+    using seen = substitute({
+      primitives: {
+        realPath: (_real, path: string) => path === place.path ? claimed : path,
+        status: (ask) => ask(place.path),
+        unlink: forbidden,
+        removeDirectory: forbidden,
+        rename: forbidden,
+      },
+      runtime: { removeTree: undefined },
+    });
+    assert.throws(() => adoptFromSource(claimed), { name: "TypeError", code: "ERR_INVALID_OPTION" });
+    assert.deepEqual([...seen.of("unlink"), ...seen.of("removeDirectory"), ...seen.of("openDirectory")], []);
+  }
+  assert.equal(lstatSync(place.path).ino, real.ino);
+});
+
+test(
+  "C245 the root of a mounted file system is not adopted, nor a directory mounted from the same file system",
+  { skip: notRoot },
+  async () => {
+    using place = scratch();
+    const at = (name: string): string => join(place.path, name);
+    for (const name of ["tmpfs", "source", "bound here", "plain"]) mkdirSync(at(name));
+    writeFileSync(join(at("source"), "kept"), "");
+    const mount =
+      `mount -t tmpfs none "$1/tmpfs" && mount --bind "$1/source" "$1/bound here" && shift && exec "$@"`;
+    const { said, stderr } = await runChild(TRY_EACH, {
+      args: [JSON.stringify([at("tmpfs"), at("bound here"), at("source"), at("plain")])],
+      under: ["unshare", "-m", "sh", "-c", mount, "sh", place.path],
+    });
+    assert.equal(stderr, "");
+    const refused = (path: string): string[] => [path, "TypeError", "ERR_INVALID_OPTION"];
+    assert.deepEqual(said, [
+      ...[at("tmpfs"), at("bound here")].flatMap((path) => [refused(path), refused(path)]),
+      ...[at("source"), at("plain")].flatMap((path) => [[path, "adopted"], [path, "adopted"]]),
+    ]);
+    assert.deepEqual(place.list(), ["bound here", "plain", "source", "tmpfs"]);
+    assert.ok(existsSync(join(at("source"), "kept")));
+  },
+);
+
+test("adopting with a signal that is aborted already adopts nothing", async () => {
+  using place = furnished();
+  const { said } = await runChild(
+    `for (const adopt of [m.adoptFile, m.adoptDirectory]) {
+       try { await adopt(args[adopt === m.adoptFile ? 0 : 1], { signal: AbortSignal.abort() }); say("adopted"); } catch (e) { say(e.name); }
+     }
+     process.exit(0);`,
+    { args: [place.at("one"), place.at("one.d")] },
+  );
+  assert.deepEqual(said, ["AbortError", "AbortError"]);
+  assert.deepEqual(place.list(), EVERYTHING);
+});
+
+test("C259 ownership handed to a child: its creator's exit removes nothing, the child's does", async () => {
+  using place = scratch();
+  const { said } = await runChild(
+    `const file = await m.namedTemporaryFile({ dir: args[0] }), directory = m.temporaryDirectorySync({ dir: args[0] });
+     file.writeSync("handed on");
+     fs.writeFileSync(directory.join("inside"), "");
+     say(file.keep()); say(directory.keep());
+     process.exit(0);`,
+    { args: [place.path] },
+  );
+  assert.equal(place.list().length, 2);
+  const heir = await runChild(
+    `const file = m.adoptFileSync(args[0]), directory = m.adoptDirectorySync(args[1]);
+     say(file.textSync()); say(fs.readdirSync(directory.path)); process.exit(0);`,
+    { args: said },
+  );
+  assert.deepEqual(heir.said, ["handed on", ["inside"]]);
+  assert.deepEqual(place.list(), []);
+});
+
+test("of two processes that adopt the same, the first to end removes it, and the other does nothing", async () => {
+  using place = furnished();
+  await using file = await adoptFile(place.at("one"));
+  await using directory = await adoptDirectory(place.at("one.d"));
+  await runChild(`m.adoptFileSync(args[0]); m.adoptDirectorySync(args[1]); process.exit(0);`, {
+    args: [file.path, directory.path],
+  });
+  assert.deepEqual(place.list(), ["two", "two.d"]);
+  // Ours is open all the same.
+  assert.equal(await file.text(), "one");
+  await file.close();
+  await directory.remove();
+  assert.deepEqual(place.list(), ["two", "two.d"]);
+});
+
+test("of two processes that adopt the same directory, the other leaves alone what was made in its place", async () => {
+  using place = furnished();
+  const { said, stderr } = await runChild(
+    `const directory = m.adoptDirectorySync("one.d");
+     fs.renameSync("one.d", "moved"); fs.mkdirSync("one.d"); fs.writeFileSync("one.d/new", "");
+     try { await directory.remove(); say("removed"); } catch (e) { say(e.code); }
+     directory.keep();`,
+    { cwd: place.path },
+  );
+  assert.equal(stderr, "");
+  assert.notEqual(said[0], "removed");
+  assert.deepEqual(place.list(), ["moved", ...EVERYTHING]);
+  assert.ok(existsSync(place.at("one.d", "new")));
+});
+
+test("C141 a file or directory is removed unless delete is false or keep() was called, in each combination", async () => {
+  using place = scratch();
+  for (const kept of [false, true]) {
+    for (const remove of [false, true]) {
+      const options = { dir: place.path, delete: remove };
+      const file = await namedTemporaryFile(options), directory = await temporaryDirectory(options);
+      if (kept) assert.deepEqual([file.keep(), directory.keep()], [file.path, directory.path]);
+      await file[Symbol.asyncDispose]();
+      await directory[Symbol.asyncDispose]();
+      const stays = kept || !remove;
+      assert.deepEqual(
+        [existsSync(file.path), existsSync(directory.path)],
+        [stays, stays],
+        `${kept} ${remove}`,
+      );
+    }
+  }
+});
+
+test("C141 what was adopted is removed unless keep() was called", async () => {
+  using place = furnished();
+  const file = await adoptFile(place.at("one")), directory = await adoptDirectory(place.at("one.d"));
+  assert.deepEqual([file.keep(), directory.keep()], [place.at("one"), place.at("one.d")]);
+  await file.close();
+  await directory[Symbol.asyncDispose]();
+  assert.deepEqual(place.list(), EVERYTHING);
+});

@@ -1,0 +1,143 @@
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { inspect } from "node:util";
+import {
+  NamedTemporaryFile,
+  namedTemporaryFile,
+  spooledTemporaryFile,
+  temporaryDirectory,
+  TemporaryFile,
+  temporaryFile,
+} from "#mod";
+import { scratch } from "./support/scratch.ts";
+
+const posix = process.platform === "win32" && "an open file keeps its name on Windows";
+
+test("C138 two reopened handles read each other's writes, each from its own start, when the owner is gone", {
+  skip: posix,
+}, async () => {
+  const owner = await namedTemporaryFile();
+  const writer = await owner.reopen(), reader = owner.reopenSync();
+  assert.ok(writer instanceof TemporaryFile && !(writer instanceof NamedTemporaryFile));
+  await owner.close();
+  assert.equal(existsSync(owner.path), false);
+  await writer.write("abcde");
+  assert.deepEqual([writer.position, reader.position], [5, 0]);
+  assert.equal(await reader.readText(), "abcde");
+  await writer.close();
+  assert.equal(await reader.text(), "abcde");
+  await reader.close();
+});
+
+test("C138 a reopened handle finds what was written before, buffered or not, and removes nothing", async () => {
+  for (const bufferSize of [0, 1000]) {
+    await using owner = await namedTemporaryFile({ bufferSize });
+    await owner.write("before");
+    const again = await owner.reopen();
+    assert.deepEqual([again.position, owner.position], [0, 6]);
+    assert.equal(await again.text(), "before");
+    await again.write("BE");
+    await again.close();
+    assert.equal(existsSync(owner.path), true);
+    assert.deepEqual([owner.closed, again.closed], [false, true]);
+    assert.equal(await owner.text(), "BEfore");
+  }
+});
+
+/** What an attacker, or a program that replaces files, leaves under the name. */
+const REPLACEMENTS: { readonly [what: string]: (path: string, other: string) => void } = {
+  "another file": (path, other) => renameSync(other, path),
+  "a link to another file": (path, other) => symlinkSync(other, path),
+  "a directory": (path) => mkdirSync(path),
+  "a named pipe": (path) => void spawnSync("mkfifo", [path]),
+};
+
+test("C139 reopen() of a file that was replaced is ERR_REPLACED, and the other is left alone", {
+  skip: posix,
+}, async () => {
+  for (const [what, replace] of Object.entries(REPLACEMENTS)) {
+    using place = scratch();
+    const file = await namedTemporaryFile({ dir: place.path, delete: false });
+    await file.write("ours");
+    const other = join(place.path, "other");
+    writeFileSync(other, "theirs");
+    rmSync(file.path);
+    replace(file.path, other);
+    const wanted = { name: "TempfileError", code: "ERR_REPLACED", path: file.path };
+    await assert.rejects(file.reopen(), wanted, what);
+    assert.throws(() => file.reopenSync(), wanted, what);
+    if (what.includes("file")) assert.equal(readFileSync(file.path, "utf8"), "theirs");
+    assert.equal(await file.text(), "ours");
+    await file.close();
+  }
+});
+
+test("C139 reopen() of a file that is gone is ENOENT, and of a closed one ERR_CLOSED", async () => {
+  const file = await namedTemporaryFile();
+  rmSync(file.path);
+  await assert.rejects(file.reopen(), { code: "ENOENT", path: file.path });
+  await file.close();
+  await assert.rejects(file.reopen(), { code: "ERR_CLOSED" });
+  assert.throws(() => file.reopenSync(), { code: "ERR_CLOSED" });
+});
+
+test("C140 keep() leaves the file at its path: the handle and a fresh open both read it", async () => {
+  using place = scratch();
+  const file = await namedTemporaryFile({ dir: place.path });
+  await file.write("contents");
+  assert.equal(file.keep(), file.path);
+  assert.equal(file.keep(), file.path);
+  assert.deepEqual([await file.text(), readFileSync(file.path, "utf8")], ["contents", "contents"]);
+  await file.write(" and more");
+  await file.close();
+  await file[Symbol.asyncDispose]();
+  assert.equal(readFileSync(file.path, "utf8"), "contents and more");
+});
+
+test("C291 others open a named file, read and write it, while our handle is open", async () => {
+  await using file = await namedTemporaryFile();
+  await file.write("ours");
+  assert.equal(readFileSync(file.path, "utf8"), "ours");
+  writeFileSync(file.path, "theirs");
+  assert.equal(await file.text(), "theirs");
+});
+
+/** How this runtime's console shows a value. */
+const printed = (value: object): string => "Deno" in globalThis ? denoInspect(value) : inspect(value);
+
+const denoInspect = (value: object): string =>
+  (globalThis as unknown as { Deno: { inspect(value: object): string } }).Deno.inspect(value);
+
+test("C224 a handle is printed with its path and state, and is its path as a string", async () => {
+  const file = await namedTemporaryFile(), directory = await temporaryDirectory();
+  assert.deepEqual([`${file}`, `${directory}`], [file.path, directory.path]);
+  for (const show of [printed, inspect]) {
+    assert.equal(
+      show(file),
+      `NamedTemporaryFile { path: ${JSON.stringify(file.path)}, closed: ${file.closed} }`,
+    );
+    assert.ok(show(directory).startsWith(`TemporaryDirectory { path: ${JSON.stringify(directory.path)}`));
+  }
+  await file.close();
+  assert.ok(printed(file).includes("closed: true"));
+  await directory.remove();
+});
+
+test("C224 a handle without a path is printed with its state", async () => {
+  const unnamed = await temporaryFile(), spooled = spooledTemporaryFile({ maxMemory: 3 });
+  for (const show of [printed, inspect]) {
+    assert.equal(show(unnamed), "TemporaryFile { closed: false }");
+    assert.equal(show(spooled), "SpooledTemporaryFile { rolled: false, closed: false }");
+  }
+  await spooled.write("more");
+  const lock = await unnamed.lock();
+  assert.equal(printed(lock), "FileLock { shared: false, released: false }");
+  await unnamed.close();
+  assert.equal(printed(lock), "FileLock { shared: false, released: true }");
+  assert.equal(printed(unnamed), "TemporaryFile { closed: true }");
+  assert.equal(printed(spooled), "SpooledTemporaryFile { rolled: true, closed: false }");
+  await spooled.close();
+});
