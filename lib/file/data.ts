@@ -7,8 +7,8 @@ import { invalid } from "../errors.ts";
 import type { Checked } from "../options.ts";
 import { encode } from "./text.ts";
 
-/** Text, or bytes in memory. */
-export type Data = string | BufferSource;
+/** Text, or bytes in memory: a buffer or a view of one. */
+export type Data = string | ArrayBufferLike | ArrayBufferView;
 
 /** The bytes of `data`; `undefined` for what is neither text nor bytes in memory. No copy, except of shared memory. */
 export function toBytes(data: unknown, options: Checked): Uint8Array | undefined {

@@ -186,13 +186,13 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
    *
    * @returns Bytes read: all that the buffer holds, fewer only where the file ends, 0 at the end.
    */
-  async readInto(buffer: BufferSource, options?: At): Promise<number> {
+  async readInto(buffer: ArrayBufferLike | ArrayBufferView, options?: At): Promise<number> {
     const into = toTarget(buffer), at = checkAt(options);
     return await this.#file.async((io) => this.#file.read(io, into, at));
   }
 
   /** As {@linkcode TemporaryFile.readInto}, blocking. */
-  readIntoSync(buffer: BufferSource, options?: At): number {
+  readIntoSync(buffer: ArrayBufferLike | ArrayBufferView, options?: At): number {
     const into = toTarget(buffer), at = checkAt(options);
     return this.#file.sync((io) => this.#file.read(io, into, at));
   }

@@ -10,7 +10,7 @@ import type { Data } from "./data.ts";
 export type Source =
   | Blob
   | Response
-  | ReadableStream<Uint8Array>
+  | ReadableStream<Data>
   | Iterable<Data>
   | AsyncIterable<Data>;
 
