@@ -34,7 +34,7 @@ const CREATORS = import.meta.resolve("./support/creators.ts");
 const FIRST = "a".repeat(13);
 
 /** Draws zeros for the first name, and honestly after it. */
-function predictable(): (bytes: Uint8Array) => void {
+function predictable(): (bytes: Uint8Array<ArrayBuffer>) => void {
   let drawn = false;
   return (bytes) => {
     crypto.getRandomValues(bytes);

@@ -53,7 +53,8 @@ function continueLater(): void {
 function advance(milliseconds: number): boolean {
   const start = runtime.now();
   try {
-    for (let answer: unknown; work !== undefined;) {
+    let answer: unknown;
+    while (work !== undefined) {
       const step = work.next(answer);
       if (step.done) work = undefined;
       answer = step.value;
