@@ -177,7 +177,7 @@ async function* linesOfFile(path: string, size: number): AsyncGenerator<string[]
  * compare as their bytes do, which strings decoded from UTF-8 would not.
  */
 async function* linesOf(
-  read: (chunk: Uint8Array<ArrayBuffer>) => Promise<number>,
+  read: (chunk: Uint8Array) => Promise<number>,
   chunkSize: number,
 ): AsyncGenerator<string[]> {
   const chunk = Buffer.alloc(chunkSize);
