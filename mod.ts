@@ -46,6 +46,7 @@ export type {
 } from "./lib/persist/options.ts";
 export { tmpdir } from "./lib/tmpdir.ts";
 export { type DiskSpace, diskSpace, diskSpaceSync, watchSpace, type WatchSpaceOptions } from "./lib/space.ts";
+export { type HeldDirectory, type HeldFile, type Usage, usage, usageSync } from "./lib/usage.ts";
 export { findTmpdir, findTmpdirSync, type TmpdirRequirements } from "./lib/find_tmpdir.ts";
 export { sweep, type SweepOptions, type SweepReport } from "./lib/life/sweep.ts";
 export { configure, type Settings } from "./lib/settings.ts";

@@ -13,6 +13,7 @@ import { OwnedName } from "./file/owned.ts";
 import { DiskStorage } from "./file/storage.ts";
 import { sameFile } from "./identity.ts";
 import { asyncIo, type Io, syncIo } from "./io.ts";
+import { hold } from "./life/registry.ts";
 import { type Op, runAsync, runSync } from "./op.ts";
 import {
   checkOptions,
@@ -220,7 +221,9 @@ export function fromDescriptor(fd: number, options?: ContentOptions): TemporaryF
   if (typeof fd !== "number") throw invalid("fd", "a descriptor number", fd);
   if (!Number.isInteger(fd) || fd < 0 || fd > 0x7fffffff) throw outOfRange("fd", "a descriptor number", fd);
   const checked = checkOptions("adopted", options);
-  return new TemporaryFile(new OpenFile(new DiskStorage(handleOf(fd)), checked, 0));
+  const file = new OpenFile(new DiskStorage(handleOf(fd)), checked, 0);
+  hold(file);
+  return new TemporaryFile(file);
 }
 
 function handleOf(fd: number): Handle {

@@ -31,6 +31,10 @@ export class OwnedTree implements Entry, Leakable {
     if (ours) register(this);
   }
 
+  get kind(): "directory" {
+    return "directory";
+  }
+
   /** Removes the tree; of calls that overlap, one does it for all. */
   removing(): Promise<Leftover[]> {
     return this.#removing ??= runAsync(this.remove(asyncIo())).finally(() => this.#removing = undefined);

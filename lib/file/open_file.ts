@@ -6,6 +6,7 @@
 import { closedError, failure, TempfileError } from "../errors.ts";
 import { asyncIo, type Io, syncIo } from "../io.ts";
 import { type Leakable, unwatchLeak } from "../life/leaks.ts";
+import { type Content, letGo } from "../life/registry.ts";
 import { isPromise, type Op, run, runSync } from "../op.ts";
 import type { Checked } from "../options.ts";
 import type { Status } from "../runtime/mod.ts";
@@ -17,7 +18,7 @@ import type { Storage } from "./storage.ts";
 const ignore = (): void => {};
 
 /** The state behind a handle. It does not know the handle, so the handle can be collected as garbage. */
-export class OpenFile implements Leakable {
+export class OpenFile implements Leakable, Content {
   readonly options: Checked;
   storage: Storage;
   /** Where the next read or write starts. */
@@ -334,6 +335,7 @@ export class OpenFile implements Leakable {
   #end(): void {
     this.closed = true;
     unwatchLeak(this);
+    letGo(this);
     for (const end of this.onClose) end();
   }
 
@@ -366,7 +368,10 @@ export class OpenFile implements Leakable {
 
   reclaim(): string | undefined {
     // Memory alone is no leak: the collector has it back already.
-    if (this.storage.inMemory) return undefined;
+    if (this.storage.inMemory) {
+      letGo(this);
+      return undefined;
+    }
     const what = this.owned?.path === undefined
       ? "A temporary file"
       : `The temporary file "${this.owned.path}"`;
@@ -378,6 +383,12 @@ export class OpenFile implements Leakable {
       // The warning that follows is all that can be done.
     }
     return what;
+  }
+
+  measure(): { bytes: number; inMemory: boolean } {
+    const { storage } = this;
+    const size = runSync(storage.size(syncIo()));
+    return { bytes: Math.max(size, this.#buffer.end), inMemory: storage.inMemory };
   }
 
   /** The file, for messages. */
@@ -436,6 +447,11 @@ class WriteBuffer {
   /** What is gathered, undefined if nothing is. */
   get pending(): Uint8Array | undefined {
     return this.#length === 0 ? undefined : this.#bytes.subarray(0, this.#length);
+  }
+
+  /** Where in the file the gathered bytes end. */
+  get end(): number {
+    return this.#length === 0 ? 0 : this.start + this.#length;
   }
 
   /** Gathers `data` if it follows what is there and fits. */

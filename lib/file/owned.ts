@@ -23,6 +23,10 @@ export class OwnedName implements Entry {
     register(this);
   }
 
+  get kind(): "file" {
+    return "file";
+  }
+
   /** Removes the name, unless that was done or the name was given away. A name that is gone already is as good. */
   *remove(io: Io): Op<void> {
     const path = this.path;

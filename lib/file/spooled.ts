@@ -6,6 +6,7 @@
 import { takeBack } from "../create.ts";
 import { printAs } from "../inspect.ts";
 import type { Io } from "../io.ts";
+import { hold } from "../life/registry.ts";
 import type { Op } from "../op.ts";
 import { checkOptions, type SpooledOptions } from "../options.ts";
 import { TemporaryFile } from "./file.ts";
@@ -77,6 +78,7 @@ export function spooledTemporaryFile(options?: SpooledOptions): SpooledTemporary
   const checked = checkOptions("spooled", options);
   const storage = new SpoolStorage(checked.maxMemory, { open, discard });
   const file = new OpenFile(storage, checked, BUFFER_SIZE);
+  hold(file);
   let made: Made | undefined;
   return new SpooledTemporaryFile(file);
 

@@ -6,6 +6,7 @@
 import { createExclusively, settleMode } from "../create.ts";
 import { codeOf, failure } from "../errors.ts";
 import { asyncIo, type Io, syncIo } from "../io.ts";
+import { hold } from "../life/registry.ts";
 import { type Op, runAsync, runSync } from "../op.ts";
 import { type Checked, checkOptions, type FileOptions } from "../options.ts";
 import { place } from "../place.ts";
@@ -50,7 +51,9 @@ export function temporaryFileSync(options?: FileOptions): TemporaryFile {
 }
 
 function* create(io: Io, options: FileOptions | undefined): Op<TemporaryFile> {
-  return new TemporaryFile(yield* openUnnamed(io, checkOptions("file", options)));
+  const file = yield* openUnnamed(io, checkOptions("file", options));
+  hold(file);
+  return new TemporaryFile(file);
 }
 
 function* openUnnamed(io: Io, options: Checked): Op<OpenFile> {

@@ -18,6 +18,18 @@ export interface Entry {
    * @returns `false` if something is left.
    */
   discard(): boolean | void;
+  /** What it is, for whoever asks what is held. */
+  readonly kind?: "file" | "directory";
+  /** Where it is; undefined until its first name is tried. */
+  readonly path?: string | undefined;
+}
+
+/** An open file that has no name to be removed by, or whose name nobody knows. It goes by itself when the process ends. */
+export interface Content {
+  /** How much it holds, and whether that is in memory. */
+  measure(): { bytes: number; inMemory: boolean };
+  /** The name that it must have until it is closed (Windows). */
+  readonly owned?: Entry | undefined;
 }
 
 /** The one registry of the process. */
@@ -25,6 +37,7 @@ interface Registry {
   /** The process that owns the entries; a copy of this memory in another process owns nothing. */
   readonly pid: number;
   readonly entries: Set<Entry>;
+  readonly contents: Set<Content>;
   /** What goes last, and when there are no entries any more. */
   readonly leases: Set<Entry>;
   /** Stops listening to the ends of the process; undefined while nobody listens. */
@@ -41,6 +54,7 @@ function create(): Registry {
   return {
     pid: runtime.pid(),
     entries: new Set(),
+    contents: new Set(),
     leases: new Set(),
     unwatch: undefined,
     idle: false,
@@ -75,6 +89,23 @@ export function unregister(entry: Entry): void {
   const books = registry();
   books.entries.delete(entry);
   if (books.entries.size === 0 && !books.idle) scheduleUnwatch(books);
+}
+
+/** Notes an open file without a name. */
+export function hold(content: Content): void {
+  registry().contents.add(content);
+}
+
+/** Forgets an open file: it is closed. */
+export function letGo(content: Content): void {
+  shared?.contents.delete(content);
+}
+
+/** Everything that this process holds. */
+export function held(): { entries: readonly Entry[]; contents: readonly Content[] } {
+  const books = scope[KEY];
+  if (books === undefined || books.pid !== runtime.pid()) return { entries: [], contents: [] };
+  return { entries: [...books.entries], contents: [...books.contents] };
 }
 
 /** Milliseconds without entries after which nobody listens any more. */

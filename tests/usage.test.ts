@@ -1,0 +1,188 @@
+import assert from "node:assert/strict";
+import { closeSync, cpSync, mkdirSync, unlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { pathToFileURL } from "node:url";
+import {
+  adoptDirectory,
+  mkdtemp,
+  mkstemp,
+  namedTemporaryFile,
+  spooledTemporaryFile,
+  temporaryDirectory,
+  temporaryFile,
+  temporaryFileSync,
+  type Usage,
+  usage,
+  usageSync,
+} from "#mod";
+import { runChild } from "./support/child.ts";
+import { scratch } from "./support/scratch.ts";
+
+const root = process.env.MAYFLY_TEST_ROOT ?? process.cwd();
+
+const NOTHING: Usage = { files: [], directories: [], bytes: 0 };
+
+/** What both functions say, which must be the same. */
+async function held(): Promise<Usage> {
+  const [one, other] = [await usage(), usageSync()];
+  assert.deepEqual(one, other);
+  return one;
+}
+
+test("C287 usage() of a process that holds nothing, and after everything is gone, is empty", async () => {
+  assert.deepEqual(await held(), NOTHING);
+  {
+    await using _named = await namedTemporaryFile();
+    await using _unnamed = await temporaryFile();
+    using _spooled = spooledTemporaryFile();
+    await using _directory = await temporaryDirectory();
+    const { files, directories } = await held();
+    assert.deepEqual([files.length, directories.length], [3, 1]);
+  }
+  assert.deepEqual(await held(), NOTHING);
+});
+
+test("usage() names what has a name, and says of each file how much it has and whether it is in memory", async () => {
+  await using named = await namedTemporaryFile();
+  await named.write("four");
+  assert.deepEqual(await held(), {
+    files: [{ path: named.path, bytes: 4, inMemory: false }],
+    directories: [],
+    bytes: 4,
+  });
+  await using unnamed = await temporaryFile();
+  await unnamed.write("x".repeat(100_000));
+  using spooled = spooledTemporaryFile({ maxMemory: 10 });
+  spooled.writeSync("memory");
+  const { files, bytes } = await held();
+  assert.equal(bytes, 4 + 100_000 + 6);
+  const sorted = files.sort((one, other) => one.bytes - other.bytes);
+  assert.deepEqual(sorted, [
+    { path: named.path, bytes: 4, inMemory: false },
+    { bytes: 6, inMemory: true },
+    { bytes: 100_000, inMemory: false },
+  ]);
+  spooled.writeSync(" that has grown");
+  const grown = (await held()).files.find((file) => file.bytes === 21);
+  assert.deepEqual(grown, { bytes: 21, inMemory: false });
+});
+
+test("usage() counts bytes that wait to be written, and changes none of them", () => {
+  using file = temporaryFileSync({ bufferSize: 1000 });
+  file.writeSync("waiting");
+  assert.equal(usageSync().bytes, 7);
+  file.writeSync("x".repeat(2000));
+  file.writeSync("y");
+  assert.equal(usageSync().bytes, 2008);
+  file.truncateSync(0);
+  file.writeSync("z", { at: 50 });
+  assert.equal(usageSync().bytes, 51);
+  assert.equal(file.textSync().at(-1), "z");
+});
+
+test("usage() answers while calls of a file are under way", async () => {
+  await using file = await temporaryFile();
+  const writing = file.write(new Uint8Array(4 * 1024 * 1024));
+  const found = usageSync();
+  assert.equal(found.files.length, 1);
+  await writing;
+  assert.equal((await held()).bytes, 4 * 1024 * 1024);
+});
+
+test("C287 usage() of a directory says how many files and directories it has at any depth, and their bytes", async () => {
+  await using directory = await temporaryDirectory();
+  mkdirSync(directory.join("one", "two"), { recursive: true });
+  writeFileSync(directory.join("a"), "12345");
+  writeFileSync(directory.join("one", "two", "b"), "123");
+  assert.deepEqual(await held(), {
+    files: [],
+    directories: [{ path: directory.path, files: 2, directories: 2, bytes: 8 }],
+    bytes: 8,
+  });
+});
+
+test("usage() counts no byte twice: what lies in a directory that is held is in its bytes", async () => {
+  await using outer = await temporaryDirectory();
+  await using inner = await outer.temporaryDirectory();
+  await using file = await inner.namedTemporaryFile();
+  await file.write("12345");
+  // A name that begins with that of a directory is not inside of it.
+  writeFileSync(outer.join("plain"), "1");
+  await using beside = await namedTemporaryFile();
+  await beside.write("1234567");
+  const { files, directories, bytes } = await held();
+  assert.equal(bytes, 5 + 1 + 7);
+  assert.deepEqual(files.map((found) => found.bytes).sort(), [5, 7]);
+  assert.deepEqual(directories.map((found) => [found.path, found.bytes]), [[outer.path, 6], [inner.path, 5]]);
+});
+
+test("usage() has nothing of what is kept, persisted, made for the caller or taken away", async () => {
+  using place = scratch();
+  const dir = place.path;
+  (await namedTemporaryFile({ dir })).keep();
+  (await temporaryDirectory({ dir })).keep();
+  await (await namedTemporaryFile({ dir })).persist(join(dir, "named"));
+  await (await temporaryFile({ dir })).persist(join(dir, "unnamed"));
+  await spooledTemporaryFile({ dir }).persist(join(dir, "spooled"));
+  await (await temporaryDirectory({ dir })).persist(join(dir, "directory"));
+  await mkdtemp({ dir });
+  const { fd } = await mkstemp({ dir });
+  closeSync(fd);
+  await using gone = await namedTemporaryFile({ dir });
+  unlinkSync(gone.path);
+  assert.deepEqual((await held()).files, []);
+  assert.deepEqual(await held(), NOTHING);
+});
+
+test("usage() has what is adopted, and a file that only its scope removes until that ends", async () => {
+  using place = scratch();
+  mkdirSync(join(place.path, "mine"));
+  writeFileSync(join(place.path, "mine", "file"), "12");
+  {
+    await using _adopted = await adoptDirectory(join(place.path, "mine"));
+    const file = await namedTemporaryFile({ dir: place.path, deleteOnClose: false });
+    await file.write("123");
+    await file.close();
+    assert.equal((await held()).bytes, 5);
+    await file[Symbol.asyncDispose]();
+  }
+  assert.deepEqual(await held(), NOTHING);
+});
+
+test("usage() finds what another copy of the module holds", async () => {
+  using place = scratch();
+  const urls = ["one", "other"].map((name) => {
+    cpSync(join(root, "dist"), join(place.path, name), { recursive: true });
+    return pathToFileURL(join(place.path, name, "mod.js")).href;
+  });
+  const code = `
+    const [one, other] = await Promise.all(args.map((url) => import(url)));
+    const made = [one.temporaryFileSync(), one.namedTemporaryFileSync(), one.temporaryDirectorySync(), one.spooledTemporaryFile()];
+    for (const file of [made[0], made[1], made[3]]) file.writeSync("12345");
+    fs.writeFileSync(made[2].join("file"), "123");
+    say(other.usageSync());
+    say(made[1].path);`;
+  const { said: [found, path], stderr } = await runChild(code, { bare: true, args: urls });
+  assert.ok(found, stderr);
+  assert.deepEqual([found.files.length, found.directories.length, found.bytes], [3, 1, 18]);
+  assert.ok(found.files.some((file: { path?: string }) => file.path === path));
+});
+
+test("usage() forgets files that were never closed when they are collected", async () => {
+  const code = `
+    const collect = () => globalThis.Bun ? Bun.gc(true) : gc();
+    process.on("warning", () => {});
+    (() => { for (let i = 0; i < 20; i++) m.spooledTemporaryFile().writeSync("x"); for (let i = 0; i < 20; i++) m.temporaryFileSync(); })();
+    say(m.usageSync().files.length);
+    for (let i = 0; i < 100 && m.usageSync().files.length > 5; i++) {
+      collect();
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    say(m.usageSync().files.length);`;
+  const isDeno = "Deno" in globalThis;
+  const flags = isDeno ? ["-A", "--v8-flags=--expose-gc"] : process.versions.bun ? [] : ["--expose-gc"];
+  const { said: [before, after] } = await runChild(code, { flags });
+  assert.equal(before, 40);
+  assert.ok(after <= 5, `${after} are left`);
+});
