@@ -27,6 +27,10 @@ const AGAIN = 60_000;
 
 /** The work under way, undefined if there is none. */
 let work: Op<void> | undefined;
+
+/** What the last step of the work asked for, which the next one gets, whenever that comes. */
+let answer: unknown;
+
 let spent = 0;
 let begun = -Infinity;
 
@@ -53,7 +57,6 @@ function continueLater(): void {
 function advance(milliseconds: number): boolean {
   const start = runtime.now();
   try {
-    let answer: unknown;
     while (work !== undefined) {
       const step = work.next(answer);
       if (step.done) work = undefined;
