@@ -21,7 +21,7 @@ import { runChild } from "./support/child.ts";
 import { type Creator, creatorsOf } from "./support/creators.ts";
 import { naiveDirectory, naiveFile } from "./support/naive_create.ts";
 import { scratch } from "./support/scratch.ts";
-import { constantBytes, type Stand, substitute, systemError } from "./support/substitute.ts";
+import { constantBytes, heldLease, type Stand, substitute, systemError } from "./support/substitute.ts";
 
 const posix = process.platform === "win32" && "links, FIFOs and sockets of POSIX";
 const runtimeName = process.env.MAYFLY_TEST_RUNTIME ?? "";
@@ -103,6 +103,7 @@ test(
   "C10 C11 C64 C65 C66 C82 T13 whatever is planted at the expected name, the next name is used and the plant untouched",
   { skip: posix },
   async () => {
+    using _lease = heldLease();
     for (const [kind, plant] of Object.entries(PLANTS)) {
       for (const [of, creator] of named) {
         using here = field();
@@ -137,6 +138,7 @@ test(
 );
 
 test("C10 without a plant the expected name is the one that is used, so the plants were in the way", async () => {
+  using _lease = heldLease();
   for (const [of, creator] of named) {
     using here = field();
     using _source = substitute({ runtime: { random: predictable() } });
@@ -170,6 +172,7 @@ test("C64 C65 C82 T13 the same plants beat a naive creation", { skip: posix }, (
 test("T13 C64 an attacker who plants a link just before each creating call is outlasted, and gains nothing", {
   skip: posix,
 }, async () => {
+  using _lease = heldLease();
   for (const [of, creator] of named) {
     using here = field();
     const before = here.state();
@@ -199,6 +202,7 @@ test("T13 C64 an attacker who plants a link just before each creating call is ou
 });
 
 test("C12 C13 a source that always draws the same ends with EEXIST after 20 tries, and the first stays untouched", async () => {
+  using _lease = heldLease();
   for (const [of, creator] of named) {
     using here = field();
     using watched = substitute({ runtime: { random: constantBytes(4) } });
@@ -219,6 +223,7 @@ test("C12 C13 a source that always draws the same ends with EEXIST after 20 trie
 });
 
 test("C11 a directory at a file's name may be reported as EISDIR; at a directory's name that is a failure", async () => {
+  using _lease = heldLease();
   for (const [of, creator] of named) {
     using here = field();
     let calls = 0;

@@ -8,7 +8,7 @@ import * as source from "../mod.ts";
 import { runChild } from "./support/child.ts";
 import { creatorsOf } from "./support/creators.ts";
 import { scratch } from "./support/scratch.ts";
-import { bytesInTurn, substitute } from "./support/substitute.ts";
+import { heldLease, substitute } from "./support/substitute.ts";
 
 const posix = process.platform === "win32" && "permission bits of POSIX";
 const notWindows = process.platform !== "win32" && "access lists are Windows'";
@@ -120,6 +120,7 @@ test("C84 a creation that fails reports its own failure, once, and nothing later
 });
 
 test("C85 a parent that is removed between two tries is ENOENT at once", async () => {
+  using _lease = heldLease();
   for (const [of, { make, unnamed }] of creatorsOf(source)) {
     if (unnamed) continue;
     using place = scratch();
@@ -133,7 +134,6 @@ test("C85 a parent that is removed between two tries is ENOENT at once", async (
     };
     using _racing = substitute({
       primitives: { createFile: vanish, createDescriptor: vanish, makeDirectory: vanish },
-      runtime: { random: bytesInTurn() },
     });
     await assert.rejects(async () => await make(source, { dir: parent }), {
       code: "ENOENT",

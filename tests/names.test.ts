@@ -9,7 +9,7 @@ import { runtime } from "../lib/runtime/mod.ts";
 import { moduleUrl, runChild } from "./support/child.ts";
 import { creatorsOf } from "./support/creators.ts";
 import { scratch } from "./support/scratch.ts";
-import { bytesInTurn, constantBytes, substitute, systemError } from "./support/substitute.ts";
+import { bytesInTurn, constantBytes, heldLease, substitute, systemError } from "./support/substitute.ts";
 
 /** The documented alphabet: one case, no look-alikes. */
 const RANDOM = "[abcdefghijkmnpqrstuvwxyz23456789]";
@@ -158,6 +158,7 @@ test("C8 the session is one for all that a module makes, however many ask first 
 });
 
 test("C9 a random source that repeats itself is asked for fresh bytes after 3 collisions: the 4th name succeeds", async () => {
+  using _lease = heldLease();
   for (const [of, creator] of creatorsOf(source).filter(([, { unnamed }]) => !unnamed)) {
     using place = scratch();
     const first = substitute({ runtime: { random: constantBytes(7) } });
@@ -262,6 +263,7 @@ test("C28 a name of 255 bytes is created, one more is ENAMETOOLONG before any sy
 });
 
 test("C28 a file system that wants shorter names is asked once, and its ENAMETOOLONG passed on", async () => {
+  using _lease = heldLease();
   const refuse = (): never => {
     throw systemError("ENAMETOOLONG");
   };

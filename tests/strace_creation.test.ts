@@ -170,9 +170,12 @@ test(
     // The source of random bytes is the child's own: names of one character after a prefix cannot be had, so the child
     // plants the name that it is about to use, between drawing and creating.
     const { calls, said, stderr } = await tracedChild(
-      `import { substitute } from ${JSON.stringify(import.meta.resolve("./support/substitute.ts"))};
+      `import { heldLease, substitute } from ${
+        JSON.stringify(import.meta.resolve("./support/substitute.ts"))
+      };
      import * as source from ${JSON.stringify(import.meta.resolve("../mod.ts"))};
      import { creatorsOf } from ${JSON.stringify(CREATORS)};
+     const lease = heldLease();
      for (const [of, { make, unnamed }] of creatorsOf(source)) {
        if (unnamed) continue;
        const dir = fs.mkdtempSync(path.join(args[0], "victim-"));
@@ -185,7 +188,8 @@ test(
        const made = await make(source, { dir });
        say([of, planted, made.path]);
        await made.remove();
-     }`,
+     }
+     lease[Symbol.dispose]();`,
       { args: [place.path] },
     );
     assert.equal(said.length, creatorsOf(m).filter(([, { unnamed }]) => !unnamed).length, stderr);

@@ -16,7 +16,7 @@ import { candidates } from "../lib/tmpdir.ts";
 import type { Runtime } from "../lib/runtime/mod.ts";
 import { type ChildOptions, runChild, startChild } from "./support/child.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
-import { type Changes, type Substitute, substitute, systemError } from "./support/substitute.ts";
+import { type Changes, heldLease, type Substitute, substitute, systemError } from "./support/substitute.ts";
 
 const posix = process.platform === "win32" && "permission bits and links of POSIX";
 const notRoot = (process.platform !== "linux" || process.getuid?.() !== 0) && "needs root on Linux";
@@ -173,6 +173,7 @@ test("C38 C47 it is found once: the environment counts again only after configur
 });
 
 test("C38 the search is made once, however many files are created", () => {
+  using _lease = heldLease();
   using place = scratch();
   using watched = faked({ TMPDIR: place.path });
   for (let count = 0; count < 5; count++) source.temporaryDirectorySync().removeSync();

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { namedTemporaryFileSync } from "../../lib/file/named.ts";
 import { type Primitives, type Runtime, runtime, substituteRuntime } from "../../lib/runtime/mod.ts";
 
 /** One call of a primitive. */
@@ -54,6 +55,12 @@ export function substitute({ primitives = {}, runtime: other = {} }: Changes = {
     [Symbol.dispose]: undo,
   };
 }
+
+/**
+ * Something named, and with it the lease of the process, until the end of the scope: then what the library creates for
+ * itself exists already, and every creation is one that the test asked for.
+ */
+export const heldLease = (): Disposable => namedTemporaryFileSync();
 
 /** An error as a system call gives it. */
 export function systemError(code: string): Error {
