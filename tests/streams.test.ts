@@ -1,0 +1,484 @@
+import assert from "node:assert/strict";
+import { Readable, Transform, Writable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { test } from "node:test";
+import { namedTemporaryFile, spooledTemporaryFile, temporaryFile } from "#mod";
+import { spooledTemporaryFile as spooledOfSource } from "../lib/file/spooled.ts";
+import { temporaryFile as unnamedOfSource } from "../lib/file/unnamed.ts";
+import { runCollecting } from "./support/collect.ts";
+import { each, failureOf, pattern, sameBytes } from "./support/kinds.ts";
+import { substitute, systemError } from "./support/substitute.ts";
+
+async function gather(chunks: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+  const all: Uint8Array[] = [];
+  for await (const chunk of chunks) all.push(chunk);
+  return new Uint8Array(await new Blob(all as BlobPart[]).arrayBuffer());
+}
+
+const textOf = async (chunks: AsyncIterable<Uint8Array>): Promise<string> =>
+  new TextDecoder().decode(await gather(chunks));
+
+const BIG = pattern(1_300_000);
+
+test("stream() and readable give the contents from the start or an offset, and leave the cursor", async () => {
+  for await (const [kind, file] of each()) {
+    await file.write(BIG);
+    await file.seek(5);
+    assert.ok(sameBytes(await gather(file.stream()), BIG), kind);
+    assert.ok(sameBytes(await gather(file.readable), BIG), kind);
+    assert.ok(sameBytes(await gather(file.stream({ at: 1_000_001 })), BIG.subarray(1_000_001)), kind);
+    assert.equal((await gather(file.stream({ at: 5_000_000 }))).length, 0, kind);
+    assert.equal(file.position, 5, kind);
+    assert.notEqual(file.readable, file.readable, "each is a stream of its own");
+  }
+});
+
+test("asynchronous iteration gives the contents in chunks, and can be left early and begun anew", async () => {
+  for await (const [kind, file] of each()) {
+    await file.write(BIG);
+    assert.ok(sameBytes(await gather(file), BIG), kind);
+    let count = 0;
+    for await (const chunk of file) {
+      assert.ok(chunk.length > 0 && chunk.length < BIG.length, "the whole is not read at once");
+      count++;
+      break;
+    }
+    assert.equal(count, 1, kind);
+    const iterator = file[Symbol.asyncIterator]();
+    await iterator.return();
+    assert.deepEqual(await iterator.next(), { done: true, value: undefined }, kind);
+    await file.write("more");
+    assert.equal((await gather(file)).length, BIG.length + 4, kind);
+    assert.equal(file.position, BIG.length + 4, kind);
+  }
+});
+
+test("streams of one file do not disturb each other, nor the cursor", async () => {
+  for await (const [kind, file] of each()) {
+    await file.write(BIG);
+    await file.seek(0);
+    const all = await Promise.all([
+      gather(file.stream()),
+      gather(file.stream({ at: 7 })),
+      file.read(),
+      gather(file),
+    ]);
+    for (const [index, bytes] of all.entries()) {
+      assert.ok(sameBytes(bytes, index === 1 ? BIG.subarray(7) : BIG), `${kind} ${index}`);
+    }
+  }
+});
+
+test("a stream fills the reader's own buffers (BYOB), exactly and to the end", async () => {
+  for await (const [kind, file] of each()) {
+    await file.write(BIG.subarray(0, 100_000));
+    const reader = file.stream({ at: 10 }).getReader({ mode: "byob" });
+    const parts: Uint8Array[] = [];
+    const sizes: number[] = [];
+    for (let buffer = new ArrayBuffer(30_000);;) {
+      const { done, value } = await reader.read(new Uint8Array(buffer, 100, 29_000));
+      if (done) {
+        assert.equal(value?.byteLength ?? 0, 0, kind);
+        break;
+      }
+      assert.equal(value.byteOffset, 100, "in the place that the view shows");
+      sizes.push(value.byteLength);
+      parts.push(value.slice());
+      buffer = value.buffer;
+    }
+    await reader.closed;
+    assert.deepEqual(sizes, [29_000, 29_000, 29_000, 12_990], kind);
+    const whole = new Uint8Array(await new Blob(parts as BlobPart[]).arrayBuffer());
+    assert.ok(sameBytes(whole, BIG.subarray(10, 100_000)), kind);
+  }
+});
+
+test("a stream reads only what is asked for, so it gives what was written just before", async () => {
+  for await (const [kind, file] of each()) {
+    const reader = file.stream().getReader();
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    await file.write("first");
+    assert.equal(new TextDecoder().decode((await reader.read()).value), "first", kind);
+    await file.write("second");
+    assert.equal(new TextDecoder().decode((await reader.read()).value), "second", kind);
+    assert.equal((await reader.read()).done, true, kind);
+    await file.write("third");
+    assert.equal((await reader.read()).done, true, "an end is final");
+  }
+});
+
+test("a stream that is cancelled reads no more, and the file is as before", async () => {
+  using runtime = substitute();
+  await using file = await unnamedOfSource();
+  await file.write(BIG);
+  const stream = file.stream();
+  const reader = stream.getReader();
+  assert.ok((await reader.read()).value!.length < BIG.length);
+  await reader.cancel(new Error("enough"));
+  const reads = runtime.of("read").length;
+  assert.equal((await reader.read()).done, true);
+  assert.equal(runtime.of("read").length, reads);
+  assert.equal(runtime.of("close").length, 0, "nothing is closed");
+  await stream.cancel().catch(() => {});
+  await file.readable.cancel();
+  assert.ok(sameBytes(await file.bytes(), BIG));
+  await file.write("more");
+  assert.equal(await file.size(), BIG.length + 4);
+});
+
+test("a stream whose file cannot be read fails with the error of the system", async () => {
+  using _runtime = substitute({
+    primitives: {
+      read: () => {
+        throw systemError("EIO");
+      },
+    },
+  });
+  await using file = await unnamedOfSource();
+  await file.write("x");
+  assert.equal(await failureOf(() => file.stream().getReader().read()), "EIO");
+  assert.equal(
+    await failureOf(() => file.stream().getReader({ mode: "byob" }).read(new Uint8Array(5))),
+    "EIO",
+  );
+  assert.equal(await failureOf(() => gather(file)), "EIO");
+  assert.equal(await failureOf(() => file.lines().next()), "EIO");
+  assert.equal(await failureOf(async () => await (await file.blob()).text()), "EIO");
+});
+
+test("writable writes text and bytes at the cursor, and flushes when it is closed; the file stays open", async () => {
+  for await (const [kind, file] of each()) {
+    await file.write("start ");
+    const writer = file.writable.getWriter();
+    await writer.write("té");
+    await writer.write(new Uint8Array([33]));
+    await writer.write(new Uint8Array([63, 63]).buffer);
+    await writer.close();
+    assert.equal(await file.text(), "start té!??", kind);
+    assert.equal(file.position, 12, kind);
+    await file.write(".");
+    assert.equal(await file.text(), "start té!??.", kind);
+  }
+});
+
+test("closing a writable hands what is buffered to the system", async () => {
+  using runtime = substitute();
+  await using file = await unnamedOfSource();
+  const writer = file.writable.getWriter();
+  await writer.write("abc");
+  assert.equal(runtime.of("write").length, 0);
+  await writer.close();
+  assert.equal(runtime.of("write").length, 1);
+});
+
+test("writable exerts backpressure: it is ready again when the chunk is written", async () => {
+  let goOn!: () => void;
+  const gate = new Promise<void>((resolve) => goOn = resolve);
+  using runtime = substitute({
+    primitives: {
+      write: async (real, ...args: unknown[]) => {
+        await gate;
+        return real(...args);
+      },
+    },
+  });
+  await using file = await unnamedOfSource({ bufferSize: 0 });
+  const writer = file.writable.getWriter();
+  assert.equal(writer.desiredSize, 1);
+  const written = writer.write("abc");
+  assert.equal(writer.desiredSize, 0);
+  let ready = false;
+  writer.ready.then(() => ready = true);
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  assert.equal(ready, false);
+  assert.equal(runtime.of("write").length, 1);
+  goOn();
+  await written;
+  await writer.ready;
+  assert.equal(writer.desiredSize, 1);
+  assert.equal(await file.text(), "abc");
+});
+
+test("a writable that is aborted keeps what was written, and the file stays usable", async () => {
+  for await (const [kind, file] of each()) {
+    const writer = file.writable.getWriter();
+    await writer.write("abc");
+    await writer.abort(new Error("changed my mind"));
+    await assert.rejects(writer.write("def"), /changed my mind/, kind);
+    assert.equal(await file.text(), "abc", kind);
+    await file.write("ghi");
+    assert.equal(await file.text(), "abcghi", kind);
+  }
+});
+
+test("a writable fails with the error of a write, and so does what is piped into it", async () => {
+  for await (const [kind, file] of each({ maxSize: 5 })) {
+    const writer = file.writable.getWriter();
+    assert.equal(await failureOf(() => writer.write("too long")), "EFBIG", kind);
+    let cancelled: { code?: string } | undefined;
+    const source = new ReadableStream({
+      pull: (controller) => controller.enqueue("abc"),
+      cancel: (reason) => void (cancelled = reason),
+    });
+    assert.equal(await failureOf(() => source.pipeTo(file.writable)), "EFBIG", kind);
+    assert.equal(cancelled?.code, "EFBIG", kind);
+    assert.equal(
+      await failureOf(() => file.writable.getWriter().write(5 as never)),
+      "TypeError ERR_INVALID_OPTION",
+      kind,
+    );
+    assert.equal(await file.text(), "abc", kind);
+  }
+});
+
+test("streams pipe from one file to another, through transformations and tees", async () => {
+  for await (const [kind, file] of each()) {
+    await file.write("hello ".repeat(10_000));
+    await using copy = await temporaryFile();
+    const upper = new TransformStream<string, string>({
+      transform: (text, out) => out.enqueue(text.toUpperCase()),
+    });
+    await file.readable.pipeThrough(new TextDecoderStream() as never).pipeThrough(upper).pipeTo(
+      copy.writable,
+    );
+    assert.ok(await copy.text() === "HELLO ".repeat(10_000), kind);
+    const [one, other] = file.stream({ at: 59_990 }).tee();
+    assert.deepEqual(
+      await Promise.all([textOf(one), textOf(other)]),
+      ["llo hello ".slice(0), "llo hello "],
+      kind,
+    );
+    const abort = new AbortController();
+    abort.abort(new Error("stop"));
+    await assert.rejects(file.readable.pipeTo(copy.writable, { signal: abort.signal }), /stop/, kind);
+    assert.equal(copy.closed || file.closed, false, kind);
+  }
+});
+
+test("a file goes through CompressionStream and DecompressionStream and is the same after it", async () => {
+  await using file = await temporaryFile();
+  await file.write("compress me ".repeat(50_000));
+  await using packed = await namedTemporaryFile();
+  await packed.write(
+    file.readable.pipeThrough(new CompressionStream("gzip") as never) as ReadableStream<Uint8Array>,
+  );
+  assert.ok(await packed.size() < 10_000);
+  assert.deepEqual([...(await packed.bytes()).subarray(0, 2)], [0x1f, 0x8b]);
+  await using again = spooledTemporaryFile();
+  await packed.readable.pipeThrough(new DecompressionStream("gzip") as never).pipeTo(again.writable);
+  assert.ok(await again.text() === await file.text());
+});
+
+test("a Response reads the file through readable", async () => {
+  for await (const [kind, file] of each()) {
+    await file.write(`{"a":"é"}`);
+    assert.deepEqual(await new Response(file.readable).json(), { a: "é" }, kind);
+    const request = new Request(
+      "http://localhost/",
+      { method: "POST", body: file.stream({ at: 5 }), duplex: "half" } as RequestInit,
+    );
+    assert.equal(await request.text(), `"é"}`, kind);
+  }
+});
+
+test("node's pipeline takes the file as an iterable source and, by fromWeb, as a stream on both sides", async () => {
+  for await (const [kind, file] of each()) {
+    await file.write(BIG.subarray(0, 400_000));
+    await using copy = await temporaryFile();
+    await pipeline(Readable.fromWeb(file.readable as never), Writable.fromWeb(copy.writable as never));
+    assert.ok(sameBytes(await copy.bytes(), BIG.subarray(0, 400_000)), kind);
+    let count = 0;
+    const counting = new Transform({
+      transform(chunk, _encoding, done) {
+        count += chunk.length;
+        done(null, chunk);
+      },
+    });
+    await copy.truncate(0);
+    await copy.seek(0);
+    await pipeline(
+      file,
+      counting,
+      async (chunks: AsyncIterable<Uint8Array>) => void await copy.write(chunks),
+    );
+    assert.equal(count, 400_000, kind);
+    assert.ok(sameBytes(await copy.bytes(), BIG.subarray(0, 400_000)), kind);
+    const broken = pipeline(
+      Readable.fromWeb(file.readable as never),
+      new Transform({ transform: (_chunk, _encoding, done) => done(new Error("broken")) }),
+      Writable.fromWeb(copy.writable as never),
+    );
+    await assert.rejects(broken, /broken/, kind);
+    assert.equal(await file.size(), 400_000, "the file is as before");
+  }
+});
+
+test("blob() has the size of now and reads its ranges when it is asked", async () => {
+  for await (const [kind, file] of each()) {
+    await file.write("0123456789");
+    const blob = await file.blob("application/x-test");
+    assert.ok(blob instanceof Blob, kind);
+    assert.equal(blob.size, 10, kind);
+    assert.equal(blob.type, "application/x-test", kind);
+    await file.write("AB", { at: 1 });
+    await file.write("more");
+    await file.flush();
+    assert.equal(await blob.text(), "0AB3456789", "what is in that range when it is read");
+    assert.deepEqual(new Uint8Array(await blob.arrayBuffer()), new TextEncoder().encode("0AB3456789"), kind);
+    assert.equal(await textOf(blob.stream()), "0AB3456789", kind);
+    const cases: [number | undefined, number | undefined, string][] = [
+      [2, 5, "B34"],
+      [undefined, 3, "0AB"],
+      [7, undefined, "789"],
+      [-3, undefined, "789"],
+      [-3, -1, "78"],
+      [5, 2, ""],
+      [8, 100, "89"],
+      [-100, 2, "0A"],
+      [100, 200, ""],
+    ];
+    for (const [start, end, wanted] of cases) {
+      const part = blob.slice(start, end);
+      assert.equal(part.size, wanted.length, `${kind} ${start} ${end}`);
+      assert.equal(await part.text(), wanted, `${kind} ${start} ${end}`);
+      assert.equal(await textOf(part.stream()), wanted, `${kind} ${start} ${end}`);
+    }
+    assert.equal(await blob.slice(1, 8).slice(2, 4).text(), "34", "a slice of a slice");
+    assert.equal(blob.slice(0, 1, "a/b").type, "a/b", kind);
+    assert.equal(await textOf(blob.slice(2, 6).stream()), "B345", kind);
+    await using copy = await temporaryFile();
+    await copy.write(blob.slice(3, 6));
+    assert.equal(await copy.text(), "345", "a blob can be written to another file");
+    await file.close();
+    assert.equal(await failureOf(() => blob.text()), "ERR_CLOSED", kind);
+    assert.equal(await failureOf(() => blob.slice(1).arrayBuffer()), "ERR_CLOSED", kind);
+    assert.equal(await failureOf(() => textOf(blob.stream())), "ERR_CLOSED", kind);
+  }
+});
+
+test("a blob's stream fills the reader's own buffers, and stops where the blob ends", async () => {
+  await using file = await temporaryFile();
+  await file.write(BIG);
+  const reader = (await file.blob()).slice(100, 1000).stream().getReader({ mode: "byob" });
+  const first = await reader.read(new Uint8Array(600));
+  const second = await reader.read(new Uint8Array(600));
+  const third = await reader.read(new Uint8Array(600));
+  assert.ok(sameBytes(first.value!, BIG.subarray(100, 700)));
+  assert.ok(sameBytes(second.value!, BIG.subarray(700, 1000)));
+  assert.equal(third.done, true);
+});
+
+test("a blob takes no memory: it reads no more than its reader", async () => {
+  using runtime = substitute();
+  await using file = await unnamedOfSource();
+  await file.write(BIG);
+  await file.flush();
+  const blob = await file.blob();
+  assert.equal(runtime.of("read").length, 0);
+  const reader = blob.stream().getReader();
+  await reader.read();
+  const bytes = runtime.of("read").reduce((sum, [, into]) => sum + (into as Uint8Array).length, 0);
+  assert.ok(bytes < BIG.length / 2, `${bytes} bytes were read`);
+  await reader.cancel();
+});
+
+test("C198 streams, iterators, lines and blobs taken before a roll-over see what is written after it", async () => {
+  using runtime = substitute();
+  await using file = spooledOfSource({ maxMemory: 10 });
+  await file.write("one\n");
+  const stream = file.stream().getReader();
+  const started = file.stream().getReader();
+  const chunks = file[Symbol.asyncIterator]();
+  const lines = file.lines();
+  const writer = file.writable.getWriter();
+  assert.equal(new TextDecoder().decode((await started.read()).value), "one\n");
+  assert.equal((await lines.next()).value, "one");
+  await writer.write("two\nthree\n");
+  assert.equal(file.rolled, true);
+  assert.ok(runtime.of("createUnnamed").length > 0);
+  assert.equal(new TextDecoder().decode((await started.read()).value), "two\nthree\n");
+  assert.equal(new TextDecoder().decode((await stream.read()).value), "one\ntwo\nthree\n");
+  assert.equal(new TextDecoder().decode((await chunks.next()).value!), "one\ntwo\nthree\n");
+  assert.deepEqual([(await lines.next()).value, (await lines.next()).value], ["two", "three"]);
+  await writer.write("four");
+  assert.equal(await file.text(), "one\ntwo\nthree\nfour");
+});
+
+test("C118 a bound method keeps the file usable when its handle is not referred to any more", async () => {
+  const { said, stderr } = await runCollecting(`
+    let reads = [], writes = [];
+    for (let i = 0; i < 20; i++) {
+      const file = await m.namedTemporaryFile();
+      await file.write("kept " + i);
+      reads.push(file.text.bind(file));
+      writes.push((data) => file.write(data));
+    }
+    await collect();
+    for (const write of writes) await write("!");
+    say(await Promise.all(reads.map((read) => read())));
+    say(warnings);
+    process.exit();`);
+  assert.deepEqual(said[0], Array.from({ length: 20 }, (_, i) => `kept ${i}!`), stderr);
+  assert.deepEqual(said[1], []);
+});
+
+test("C119 an iterator, stream, writer or blob keeps the file open when its handle is not referred to any more", async () => {
+  const { said, stderr } = await runCollecting(`
+    const text = "line\\n".repeat(200000);
+    const open = async () => { const file = await m.namedTemporaryFile(); await file.write(text); return file; };
+    const kept = {
+      lines: (await open()).lines(),
+      chunks: (await open())[Symbol.asyncIterator](),
+      stream: (await open()).stream().getReader(),
+      started: (await open()).stream().getReader(),
+      blob: await (await open()).blob(),
+      part: (await (await open()).blob()).slice(5, 14),
+      writer: await open().then(async (file) => ({ writer: file.writable.getWriter(), read: file.stream() })),
+    };
+    await kept.started.read();
+    await kept.lines.next();
+    await collect();
+    let count = 1;
+    for (;;) { await collect.call(null, () => count > 3); if ((await kept.lines.next()).done) break; count++; }
+    say(count);
+    const rest = async (next) => { let size = 0; for (let step; !(step = await next()).done;) size += step.value.length; return size; };
+    say(await rest(() => kept.chunks.next()));
+    say(await rest(() => kept.stream.read()));
+    say(await rest(() => kept.started.read()));
+    say((await kept.blob.arrayBuffer()).byteLength);
+    say(await kept.part.text());
+    await kept.writer.writer.write("more");
+    say(await rest(((reader) => () => reader.read())(kept.writer.read.getReader())));
+    say(warnings);
+    process.exit();`);
+  assert.deepEqual(
+    said,
+    [200_000, 1_000_000, 1_000_000, 1_000_000 - 262_144, 1_000_000, "line\nline", 1_000_004, []],
+    stderr,
+  );
+});
+
+test("a handle that nobody has any more is closed, with a warning, where no iterator keeps it", async () => {
+  const { said } = await runCollecting(`
+    for (let i = 0; i < 20; i++) await (await m.namedTemporaryFile()).write("dropped");
+    await collect(() => warnings.length >= 10);
+    say(warnings.length >= 10);
+    say([...new Set(warnings.map(({ name, code }) => name + " " + code))]);
+    process.exit();`);
+  assert.deepEqual(said, [true, ["TempfileWarning MAYFLY_NOT_CLOSED"]]);
+});
+
+test("calls under way are carried out on the file's own descriptor though its handle was collected", async () => {
+  const { said, stderr } = await runCollecting(`
+    const data = new Uint8Array(2_000_000).fill(7);
+    const results = [];
+    for (let i = 0; i < 30; i++) {
+      const file = m.temporaryFileSync();
+      results.push(file.write(data).then((count) => count));
+      results.push(file.sync().then(() => "synced"));
+    }
+    for (let i = 0; i < 10; i++) { gc(); await new Promise((resolve) => setTimeout(resolve, 1)); }
+    say([...new Set(await Promise.all(results))]);
+    process.exit();`);
+  assert.deepEqual(said, [[2_000_000, "synced"]], stderr);
+});

@@ -1,0 +1,64 @@
+/**
+ * Every kind of open file, opened in one way.
+ *
+ * @module
+ */
+import {
+  type FileOptions,
+  namedTemporaryFile,
+  namedTemporaryFileSync,
+  type SpooledOptions,
+  spooledTemporaryFile,
+  type TemporaryFile,
+  temporaryFile,
+  temporaryFileSync,
+} from "#mod";
+
+/** Opens a file of some kind. */
+export type Open = (options?: FileOptions) => TemporaryFile | Promise<TemporaryFile>;
+
+/** What all files have in common must hold for each of these. */
+export const kinds: { readonly [name: string]: Open } = {
+  "unnamed": temporaryFile,
+  "unnamed, sync": temporaryFileSync,
+  "named": namedTemporaryFile,
+  "named, sync": namedTemporaryFileSync,
+  "named, buffered": (options) => namedTemporaryFile({ bufferSize: 100, ...options }),
+  "spooled, in memory": (options) => spooledTemporaryFile({ maxMemory: 2 ** 24, ...options }),
+  "spooled, on disk": (options) => spooledTemporaryFile({ maxMemory: 0, ...options } as SpooledOptions),
+  "spooled, between": (options) => spooledTemporaryFile({ maxMemory: 5, ...options }),
+};
+
+/** Opens one file of each kind, with its name for messages. */
+export async function* each(options?: FileOptions): AsyncGenerator<[string, TemporaryFile]> {
+  for (const [kind, open] of Object.entries(kinds)) {
+    await using file = await open(options);
+    yield [kind, file];
+  }
+}
+
+/** The code of what a call throws, or the name of what has none; "nothing" if it throws nothing. */
+export async function failureOf(call: () => unknown): Promise<string> {
+  try {
+    await call();
+    return "nothing";
+  } catch (error) {
+    const { code, name } = error as { code?: string; name: string };
+    return code === "ERR_INVALID_OPTION" ? `${name} ${code}` : code ?? name;
+  }
+}
+
+/** Bytes that differ from those around them, so that a mix-up shows. */
+export function pattern(length: number, seed = 1): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(length);
+  for (let i = 0, state = seed; i < length; i++) {
+    state = (state * 1_103_515_245 + 12_345) & 0x7fffffff;
+    bytes[i] = state >> 16;
+  }
+  return bytes;
+}
+
+/** Whether two arrays have the same bytes; comparing them by `deepEqual` takes seconds where they are long. */
+export function sameBytes(one: Uint8Array, other: Uint8Array): boolean {
+  return one.length === other.length && one.every((byte, index) => byte === other[index]);
+}
