@@ -50,7 +50,15 @@ export function startReclaiming(): void {
 }
 
 function continueLater(): void {
-  if (!advance(SLICE) && spent < BUDGET) runtime.later(PAUSE, continueLater);
+  if (advance(SLICE)) return;
+  if (spent < BUDGET) runtime.later(PAUSE, continueLater);
+  else giveUp();
+}
+
+/** Closes what the work has open. */
+function giveUp(): void {
+  work?.return();
+  work = undefined;
 }
 
 /** Goes on for some time. `true` if there is nothing left to do. */

@@ -13,15 +13,19 @@ export interface Scratch extends Disposable {
   path: string;
   /** The names in it, sorted. */
   list(): string[];
+  /** As `list`, without the folder of leases, which stays. */
+  names(): string[];
 }
 
 /** Makes a directory that anybody may enter. */
 export function scratch(parent: string = tmpdir()): Scratch {
   const path = realpathSync(mkdtempSync(join(parent, "scratch-")));
   chmodSync(path, 0o755);
+  const list = (): string[] => readdirSync(path).sort();
   return {
     path,
-    list: () => readdirSync(path).sort(),
+    list,
+    names: () => list().filter((name) => !/^\.mayfly-\d+$/.test(name)),
     // By another program, so that no fault of the library or a runtime hides in the clean-up.
     [Symbol.dispose]: () => void spawnSync("rm", ["-rf", "--", path]),
   };

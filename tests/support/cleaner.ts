@@ -1,0 +1,37 @@
+/**
+ * A process that deletes what others create.
+ *
+ * @module
+ */
+import { spawn } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { runtimeCommand } from "./child.ts";
+import { scratch } from "./scratch.ts";
+
+const CLEANER = `import { readdirSync, unlinkSync } from "node:fs";
+import process from "node:process";
+const [directory] = process.argv.slice(2);
+process.stdout.write("ready");
+for (;;) {
+  for (const name of readdirSync(directory)) {
+    try { unlinkSync(directory + "/" + name); } catch {}
+  }
+}`;
+
+/** Runs something while another process deletes, again and again, everything in a directory. */
+export async function whileCleaned(directory: string, act: () => void | Promise<void>): Promise<void> {
+  using place = scratch();
+  const script = join(place.path, "cleaner.mjs");
+  writeFileSync(script, CLEANER);
+  const [command, ...args] = runtimeCommand(script);
+  const cleaner = spawn(command, [...args, directory], { stdio: ["ignore", "pipe", "ignore"] });
+  const ended = new Promise((resolve) => cleaner.once("close", resolve));
+  try {
+    await new Promise((resolve) => cleaner.stdout!.once("data", resolve));
+    await act();
+  } finally {
+    cleaner.kill("SIGKILL");
+    await ended;
+  }
+}

@@ -1,0 +1,21 @@
+/**
+ * What descriptors this process has open.
+ *
+ * @module
+ */
+import { readdirSync, readlinkSync } from "node:fs";
+
+/** The files of a directory that this process has open, with and without a name, as the system calls them; no leases. */
+export function openIn(directory: string): string[] {
+  const targets = readdirSync("/proc/self/fd").map(targetOf);
+  return targets.filter((target) => target.startsWith(`${directory}/`) && !target.endsWith(".lease"));
+}
+
+function targetOf(fd: string): string {
+  try {
+    return readlinkSync(`/proc/self/fd/${fd}`);
+  } catch {
+    // The one that was open to list the others.
+    return "";
+  }
+}
