@@ -127,7 +127,7 @@ function* onceReady(
   }
 }
 
-/** Bytes from which starting a program that links is cheaper than copying. */
+/** Bytes from which starting a program that links, about 2 ms, is cheaper than copying, 0.4 to 0.8 ms for a MiB. */
 const WORTH_LINKING = 4 * 1024 * 1024;
 
 /**

@@ -78,3 +78,22 @@ export function bytesInTurn(...fillings: number[]): (bytes: Uint8Array<ArrayBuff
     else bytes.fill(filling);
   };
 }
+
+/** What makes a POSIX system look like Windows: its separators are understood, and what it lacks is lacking. */
+export function asWindows({ primitives = {}, runtime: other = {} }: Changes = {}): Changes {
+  const posix = (arg: unknown): unknown => typeof arg === "string" ? arg.replaceAll("\\", "/") : arg;
+  const stands = Object.keys(runtime.sync).map((name) => {
+    const stand = primitives[name as keyof Primitives] ?? ((real: Real, ...args: never[]) => real(...args));
+    return [name, (real: Real, ...args: never[]) => stand((...args) => real(...args.map(posix)), ...args)];
+  });
+  return {
+    primitives: Object.fromEntries(stands),
+    runtime: {
+      platform: "windows",
+      linkDescriptor: undefined,
+      anchor: () => undefined,
+      sleep() {},
+      ...other,
+    },
+  };
+}

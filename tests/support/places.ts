@@ -1,0 +1,59 @@
+/**
+ * Where results are put, and who can be asked to put them there.
+ *
+ * @module
+ */
+import { spawnSync } from "node:child_process";
+import { statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import type { PersistOptions, TemporaryFile } from "#mod";
+
+/** Both ways to call `persist`. */
+export const faces: {
+  readonly [name: string]: (file: TemporaryFile, path: string, options?: PersistOptions) => Promise<string>;
+} = {
+  "async": (file, path, options) => file.persist(path, options),
+  "sync": (file, path, options) => new Promise((resolve) => resolve(file.persistSync(path, options))),
+};
+
+const MEMORY = "/dev/shm";
+
+function deviceOf(path: string): number | undefined {
+  return statSync(path, { throwIfNoEntry: false })?.dev;
+}
+
+/** A directory on another file system than the one for temporary files. */
+export const elsewhere: string = MEMORY;
+
+/** Why there is no such directory; false if there is. */
+export const noElsewhere: string | false =
+  deviceOf(MEMORY) !== undefined && deviceOf(MEMORY) !== deviceOf(tmpdir())
+    ? false
+    : "needs a second file system at /dev/shm";
+
+const isRoot = process.getuid?.() === 0;
+
+/** Why nobody else's files can be made here; false if they can. */
+export const notRoot: string | false = isRoot ? false : "needs root";
+
+/** Why no file system can be mounted; false if one can. */
+export const noMounts: string | false = canMount() ? false : "needs root, and the right to mount";
+
+function canMount(): boolean {
+  return process.platform === "linux" && isRoot &&
+    spawnSync("unshare", ["-m", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]).status === 0;
+}
+
+/** What runs a child in a world of its own, where a tmpfs with these options lies over a directory. */
+export function withTmpfs(path: string, options: string): string[] {
+  return [
+    "unshare",
+    "-m",
+    "sh",
+    "-c",
+    `mount -t tmpfs -o "$1" tmpfs "$2" && shift 2 && exec "$@"`,
+    "sh",
+    options,
+    path,
+  ];
+}
