@@ -4,6 +4,7 @@
  * @module
  */
 import { createExclusively, settleMode } from "../create.ts";
+import { failure } from "../errors.ts";
 import { asyncIo, type Io, syncIo } from "../io.ts";
 import { printAs } from "../inspect.ts";
 import { keepYoung } from "../life/keep_alive.ts";
@@ -52,10 +53,15 @@ export class NamedTemporaryFile extends TemporaryFile {
    * Gives the file to the caller: Mayfly forgets it and never removes it. The handle stays open.
    *
    * @returns The path.
+   * @throws {TempfileError} `ENOSPC` if that cannot be recorded for other processes; then it is ours as before.
    */
   keep(): string {
     const { owned } = this.#file;
-    if (owned !== undefined) recordKept(owned.path!);
+    try {
+      if (owned !== undefined) recordKept(owned.path!);
+    } catch (error) {
+      throw failure(`keep "${owned!.path}"`, error, owned!.path);
+    }
     owned?.release();
     this.#file.owned = undefined;
     return this.path;
