@@ -54,7 +54,8 @@ export function* reclaim(io: Io, looking: Looking, report: Reclaimed): Op<void> 
   }
 }
 
-function* isUsable(io: Io, directory: string): Op<boolean> {
+/** Whether a directory of leases is there and ours alone. */
+export function* isUsable(io: Io, directory: string): Op<boolean> {
   try {
     return refusalOf(yield io.status(directory)) === undefined;
   } catch {
@@ -80,7 +81,8 @@ const REASONS = {
   unknown: "nobody can tell from here whether its process is running",
 };
 
-interface Candidate {
+/** Something that a lease may speak for. */
+export interface Candidate {
   path: string;
   status: Status;
 }
@@ -89,7 +91,7 @@ interface Candidate {
  * What a lease may speak for: entries whose names carry its session at the right place, that belong to this user, are no
  * links and no mounts, and were not kept.
  */
-function* entriesOf(io: Io, lease: LeaseFile, parent: string): Op<Candidate[]> {
+export function* entriesOf(io: Io, lease: LeaseFile, parent: string): Op<Candidate[]> {
   const found: Candidate[] = [];
   let home: Status, entries: DirectoryEntry[];
   try {

@@ -1,0 +1,101 @@
+/**
+ * Daemons that remove old files.
+ *
+ * @module
+ */
+import type { Io } from "../io.ts";
+import type { Op } from "../op.ts";
+import { contains, joinPath } from "../path.ts";
+import { runtime } from "../runtime/mod.ts";
+import { entriesIn } from "../tree/list.ts";
+
+/** Something that removes old files. */
+export interface Ageing {
+  who: string;
+  /** After how long, in its own words; undefined where it does not say. */
+  age: string | undefined;
+}
+
+/** Where systemd-tmpfiles is told what to do; a file in an earlier directory hides those of its name in later ones. */
+const CONFIGURATION = [
+  "/etc/tmpfiles.d",
+  "/run/tmpfiles.d",
+  "/usr/local/lib/tmpfiles.d",
+  "/usr/lib/tmpfiles.d",
+];
+
+/** There while systemd runs the machine. */
+const SYSTEMD = "/run/systemd/system";
+
+/** Programs that are started by cron, or by what takes its place. */
+const PROGRAMS: { readonly [path: string]: string } = {
+  "/etc/cron.daily/tmpreaper": "tmpreaper",
+  "/etc/cron.daily/tmpwatch": "tmpwatch",
+  "/etc/periodic/daily/110.clean-tmps": "periodic(8)",
+  "/usr/libexec/dirhelper": "dirhelper",
+};
+
+/** The daemons that may remove what is old in a directory. */
+export function* ageingOf(io: Io, directory: string): Op<Ageing[]> {
+  const found: Ageing[] = [];
+  const age = (yield* isThere(io, SYSTEMD)) ? yield* configuredAge(io, directory) : undefined;
+  if (age !== undefined) found.push({ who: "systemd-tmpfiles", age });
+  for (const [path, who] of Object.entries(PROGRAMS)) {
+    if (yield* isThere(io, path)) found.push({ who, age: undefined });
+  }
+  return found;
+}
+
+function* isThere(io: Io, path: string): Op<boolean> {
+  if (!runtime.mayRead(path)) return false;
+  try {
+    yield io.statusOfTarget(path);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** The age that the line for the nearest directory gives. */
+function* configuredAge(io: Io, directory: string): Op<string | undefined> {
+  let best = { path: "", age: "-" };
+  for (const text of yield* configurations(io)) {
+    for (const line of text.split("\n")) {
+      // type, path, mode, user, group, age
+      const [type = "", path = "", , , , age = "-"] = line.trim().split(/\s+/);
+      if (!/^[dDevqQ]/.test(type) || !contains(path, directory)) continue;
+      if (path.length >= best.path.length) best = { path, age };
+    }
+  }
+  return best.age === "-" ? undefined : best.age.replace(/^[^\d]*/, "");
+}
+
+function* configurations(io: Io): Op<string[]> {
+  const files = new Map<string, string>();
+  for (const directory of CONFIGURATION) {
+    for (const name of yield* namesIn(io, directory)) {
+      if (name.endsWith(".conf") && !files.has(name)) files.set(name, joinPath(directory, name));
+    }
+  }
+  const texts: string[] = [];
+  for (const path of files.values()) texts.push(yield* read(io, path));
+  return texts;
+}
+
+function* namesIn(io: Io, directory: string): Op<string[]> {
+  try {
+    return (yield* entriesIn(io, directory)).map(({ name }) => name).filter((name) =>
+      typeof name === "string"
+    );
+  } catch {
+    return [];
+  }
+}
+
+function* read(io: Io, path: string): Op<string> {
+  try {
+    return yield io.readSystemFile(path);
+  } catch {
+    return "";
+  }
+}

@@ -1,0 +1,280 @@
+/**
+ * `mayfly doctor`.
+ *
+ * @module
+ */
+import { codeOf } from "../errors.ts";
+import { type Io, syncIo } from "../io.ts";
+import { leaseDirectory, refusalOf } from "../life/lease_directory.ts";
+import { survey } from "../life/survey.ts";
+import { mkstempSync } from "../make.ts";
+import { mountOptions } from "../mount_options.ts";
+import { type Op, runSync } from "../op.ts";
+import type { Host } from "../runtime/cli_host.ts";
+import { type FileSystemStatus, runtime } from "../runtime/mod.ts";
+import { spaceOf } from "../space.ts";
+import { candidates, probe } from "../tmpdir.ts";
+import { anchored } from "../tree/spot.ts";
+import { ageingOf } from "./ageing.ts";
+import { type Command, JSON_OPTION, STATUS } from "./command.ts";
+import { COLUMNS, count, oneLine, showBytes, wrap } from "./text.ts";
+
+/** `mayfly doctor` */
+export const doctor: Command = {
+  name: "doctor",
+  synopsis: "[--json]",
+  summary: "Say what this machine and runtime allow",
+  description: [
+    "Tries what Mayfly relies on, and says of each thing:",
+    [
+      ["ok", "it is as good as it can be"],
+      ["note", "it works in another way, or asks for attention"],
+      ["no", "it does not work here"],
+    ],
+  ],
+  options: { json: JSON_OPTION },
+  statuses: [
+    ["0", "There is a temporary directory that can be used"],
+    ["1", "There is none"],
+    ["2", "Wrong command line"],
+  ],
+  examples: ["mayfly doctor", "mayfly doctor --json"],
+  async run(host, given) {
+    const found = await examine(host);
+    await host.write(
+      given.has("json") ? `${JSON.stringify({ checks: found }, undefined, 2)}\n` : asText(found),
+    );
+    return found.some(({ name, state }) => name === "Temporary directory" && state === "no")
+      ? STATUS.failed
+      : STATUS.ok;
+  },
+};
+
+/** What one look has found. */
+interface Check {
+  name: string;
+  state: "ok" | "note" | "no";
+  says: string;
+  /** What can be done about it. */
+  hint?: string;
+}
+
+type Finding = Omit<Check, "name">;
+
+const ok = (says: string): Finding => ({ state: "ok", says });
+const note = (says: string, hint?: string): Finding => ({ state: "note", says, hint });
+const no = (says: string, hint?: string): Finding => ({ state: "no", says, hint });
+
+async function examine(host: Host): Promise<Check[]> {
+  const { directory, finding } = place();
+  const checks: Check[] = [
+    { name: "Runtime", ...ok(`${host.runtime} on ${host.machine}`) },
+    { name: "Temporary directory", ...finding },
+  ];
+  const rest = directory === undefined ? [] : Object.entries(inDirectory(directory));
+  for (const [name, look] of rest) checks.push({ name, ...await attempted(look) });
+  const path = directory ?? candidates()[0];
+  for (const { granted, flag, purpose } of host.permissions(path)) {
+    if (!granted) checks.push({ name: "Permission", ...note(`Missing: to ${purpose}`, flag) });
+  }
+  return checks;
+}
+
+/** A look that fails is a finding as well. */
+async function attempted(look: () => Finding | Promise<Finding>): Promise<Finding> {
+  try {
+    return await look();
+  } catch (error) {
+    return no(`${(error as Error).message}`);
+  }
+}
+
+function inDirectory(directory: string): { [name: string]: () => Finding | Promise<Finding> } {
+  const op = (look: (io: Io, directory: string) => Op<Finding>) => () => runSync(look(syncIo(), directory));
+  return {
+    "File system": op(fileSystem),
+    "Room": op(room),
+    "Programs": op(programs),
+    "Files without names": op(unnamed),
+    "Locks": () => locks(directory),
+    "Removing trees": removal,
+    "Signals": signals,
+    "Leases": op(leases),
+    "Old files": op(ageing),
+  };
+}
+
+const VARIABLES = ["TMPDIR", "TEMP", "TMP"];
+
+/** The directory in use and why, found as `tmpdir()` finds it. */
+function place(): { directory: string | undefined; finding: Finding } {
+  const rejected: string[] = [];
+  let unsafe: string | undefined;
+  for (const candidate of candidates()) {
+    const result = probe(candidate);
+    if (typeof result === "string") {
+      const says = `${result}, ${reasonFor(candidate)}`;
+      return {
+        directory: result,
+        finding: rejected.length === 0 ? ok(says) : note(`${says}; not ${rejected.join(", ")}`),
+      };
+    }
+    unsafe ??= result.unsafe;
+    rejected.push(`"${result.path}" (${result.reason})`);
+  }
+  const says = `Tried ${rejected.join(", ")}`;
+  if (unsafe !== undefined) {
+    return { directory: unsafe, finding: note(`${unsafe}, for want of a better one. ${says}`, "chmod +t") };
+  }
+  const hint = says.includes("ERR_ACCESS_DENIED")
+    ? "Grant the permissions below"
+    : "Set TMPDIR to a directory that you can write to";
+  return { directory: undefined, finding: no(says, hint) };
+}
+
+function reasonFor(path: string): string {
+  const variable = VARIABLES.find((name) => runtime.env(name) === path);
+  if (variable !== undefined) return `from ${variable}`;
+  const unset = VARIABLES.every((name) => !runtime.env(name));
+  return unset ? "the system's own: TMPDIR, TEMP and TMP are not set" : "the system's own";
+}
+
+/** File systems by the numbers that Linux gives them, and whether they lose all when the machine is switched off. */
+const FILE_SYSTEMS: ReadonlyMap<number, string> = new Map([
+  [0xef53, "ext4"],
+  [0x58465342, "xfs"],
+  [0x9123683e, "btrfs"],
+  [0x2fc12fc1, "zfs"],
+  [0xf2f52010, "f2fs"],
+  [0x794c7630, "overlay"],
+  [0x01021994, "tmpfs"],
+  [0x858458f6, "ramfs"],
+  [0x6969, "nfs"],
+  [0xff534d42, "cifs"],
+  [0xfe534d42, "smb2"],
+  [0x01021997, "9p"],
+  [0x65735546, "fuse"],
+]);
+
+const IN_MEMORY: ReadonlySet<string> = new Set(["tmpfs", "ramfs"]);
+const ON_NETWORK: ReadonlySet<string> = new Set(["nfs", "cifs", "smb2", "9p"]);
+
+function* fileSystem(io: Io, directory: string): Op<Finding> {
+  const { type }: FileSystemStatus = yield io.fileSystem(directory);
+  // As a signed number on some systems.
+  const name = FILE_SYSTEMS.get(type >>> 0);
+  if (name === undefined) return ok(`Of a kind without a name here (${(type >>> 0).toString(16)})`);
+  if (IN_MEMORY.has(name)) return note(`${name}: files take memory`, "findTmpdir({ disk: true })");
+  return ON_NETWORK.has(name) ? note(`${name}: on the network`, "Set TMPDIR to a local directory") : ok(name);
+}
+
+/** Below that, room is worth a note. */
+const LITTLE = 0.05;
+
+function* room(io: Io, directory: string): Op<Finding> {
+  const { total, available, inodes } = yield* spaceOf(io, directory);
+  const files = inodes === undefined ? "" : `, and ${inodes.free} of ${inodes.total} inodes free`;
+  const says = `${showBytes(available)} of ${showBytes(total)} available${files}`;
+  const little = available < total * LITTLE || (inodes !== undefined && inodes.free < inodes.total * LITTLE);
+  return little ? note(says, "mayfly usage") : ok(says);
+}
+
+function* programs(io: Io, directory: string): Op<Finding> {
+  if (runtime.platform !== "linux") return ok("Can be run there, as far as can be seen");
+  const options = yield* mountOptions(io, directory);
+  return options.includes("noexec")
+    ? note("Cannot be run there: it is mounted noexec", "findTmpdir({ exec: true })")
+    : ok("Can be run there");
+}
+
+function* unnamed(io: Io, directory: string): Op<Finding> {
+  if (runtime.platform === "windows") return note("Have a name until they are closed");
+  const instead = "Have a name for a moment, and lose it at once";
+  if (runtime.platform !== "linux") return note(instead);
+  try {
+    yield io.close(yield io.createUnnamed(directory, 0o600));
+    return ok("Never have a name (O_TMPFILE)");
+  } catch (error) {
+    return note(`${instead}: this file system has no other way (${codeOf(error)})`);
+  }
+}
+
+async function locks(directory: string): Promise<Finding> {
+  const { locks } = runtime;
+  if (locks === undefined) return no("This platform has none that other programs heed");
+  const { path, fd } = mkstempSync({ dir: directory });
+  try {
+    runtime.sync.close((await locks.tryAcquire(path, false))!);
+    return ok("Exclude other programs (flock)");
+  } catch (error) {
+    if (codeOf(error) === "ERR_UNSUPPORTED") {
+      return no("The program flock(1) is missing", "Install util-linux");
+    }
+    throw error;
+  } finally {
+    runtime.sync.close(fd);
+    runtime.sync.unlink(path);
+  }
+}
+
+function removal(): Finding {
+  if (anchored()) return ok("By descriptors, which no rename can mislead");
+  return runtime.removeTree !== undefined
+    ? ok("By the runtime, whose walk no rename can mislead")
+    : note("By paths: others must not be able to rename what is in the tree");
+}
+
+function signals(): Finding {
+  const { signals } = runtime;
+  if (signals === undefined) return note("Are not handled here");
+  const names = signals.names().join(", ");
+  return signals.countable
+    ? ok(`${names} remove everything, unless the program listens to them itself`)
+    : note(
+      `${names} remove nothing until the program asks for that: who else listens cannot be seen here`,
+      "configure({ signals: true })",
+    );
+}
+
+function* leases(io: Io): Op<Finding> {
+  const directory = leaseDirectory();
+  if (directory === undefined) {
+    return no("Cannot be left: who you are may not be asked. What a crash leaves stays");
+  }
+  try {
+    const refusal = refusalOf(yield io.status(directory));
+    if (refusal !== undefined) {
+      return no(`"${directory}" is not used: ${refusal}. What a crash leaves stays`, `rm -r "${directory}"`);
+    }
+  } catch (error) {
+    if (codeOf(error) === "ENOENT") return ok("None yet");
+    throw error;
+  }
+  const found = yield* survey(io);
+  const live = found.filter(({ liveness }) => liveness === "alive").length;
+  const dead = found.filter(({ liveness }) => liveness === "dead").length;
+  const says = `${count(live, "process lives", "processes live")}, ${dead} died and left something`;
+  const unknown = found.length - live - dead;
+  if (dead > 0) return note(says, "mayfly sweep");
+  return unknown === 0 ? ok(says) : note(`${says}, of ${unknown} nobody can tell from here`);
+}
+
+function* ageing(io: Io, directory: string): Op<Finding> {
+  const found = yield* ageingOf(io, directory);
+  if (found.length === 0) return ok("No daemon that removes them was found");
+  const list = found.map(({ who, age }) => age === undefined ? who : `${who} (after ${age})`).join(", ");
+  return note(`Are removed by ${list}`, "configure({ keepAlive: true }) protects what is in use");
+}
+
+function asText(checks: readonly Check[]): string {
+  const width = Math.max(...checks.map(({ name }) => name.length)) + 2;
+  const lines = checks.flatMap(({ name, state, says, hint }) => {
+    const start = `${state.padEnd(6)}${name.padEnd(width)}`;
+    const indent = " ".repeat(start.length);
+    return [
+      start + wrap(oneLine(says), COLUMNS - start.length, indent).trimStart(),
+      ...hint === undefined ? [] : [wrap(oneLine(`→ ${hint}`), COLUMNS - start.length, indent)],
+    ];
+  });
+  return `${lines.join("\n")}\n`;
+}

@@ -1,0 +1,54 @@
+/**
+ * What `--help` says.
+ *
+ * @module
+ */
+import { COMMON } from "./arguments.ts";
+import type { Command, Option } from "./command.ts";
+import { COLUMNS, twoColumns, wrap } from "./text.ts";
+
+/** The help of the whole. */
+export function overview(commands: readonly Command[]): string {
+  return sections(
+    "Usage: mayfly COMMAND [OPTIONS]",
+    wrap("Temporary files and directories that are gone for certain.", COLUMNS),
+    `Commands:\n${twoColumns(commands.map(({ name, summary }) => [name, summary]))}`,
+    `Options:\n${
+      twoColumns([
+        ["-h, --help", "Show this; behind a command, what that command does"],
+        ["--version", "Print the version"],
+      ])
+    }`,
+    exitStatuses(),
+    '"mayfly COMMAND --help" says more about each. "mayfly run" ends as its command does.',
+  );
+}
+
+/** The help of a command. */
+export function helpOf({ name, synopsis, description, options, statuses, examples }: Command): string {
+  const shown = Object.entries({ ...options, ...COMMON });
+  return sections(
+    `Usage: mayfly ${name} ${synopsis}`,
+    ...description.map((part) => typeof part === "string" ? wrap(part, COLUMNS) : twoColumns(part)),
+    `Options:\n${twoColumns(shown.map(([long, option]) => [spelled(long, option), option.help]))}`,
+    exitStatuses(statuses),
+    `Examples:\n${examples.map((example) => `  ${example}`).join("\n")}`,
+  );
+}
+
+const sections = (...parts: string[]): string => `${parts.join("\n\n")}\n`;
+
+function spelled(name: string, { short, value }: Option): string {
+  const long = value === undefined ? `--${name}` : `--${name} ${value}`;
+  return short === undefined ? long : `-${short}, ${long}`;
+}
+
+/** The statuses of `STATUS`, for people. */
+const STATUSES: readonly (readonly [string, string])[] = [
+  ["0", "Done"],
+  ["1", "Something failed; standard error says what"],
+  ["2", "Wrong command line"],
+];
+
+const exitStatuses = (statuses: readonly (readonly [string, string])[] = STATUSES): string =>
+  `Exit status:\n${twoColumns(statuses)}`;

@@ -1,0 +1,82 @@
+/**
+ * The command line.
+ *
+ * @module
+ */
+import { codeOf } from "../errors.ts";
+import type { Host } from "../runtime/cli_host.ts";
+import { readArguments, suggestion } from "./arguments.ts";
+import { type Command, STATUS, UsageError } from "./command.ts";
+import { doctor } from "./doctor.ts";
+import { helpOf, overview } from "./help.ts";
+import { dir, file } from "./make.ts";
+import { run } from "./run.ts";
+import { sweep } from "./sweep.ts";
+import { harmless } from "./text.ts";
+import { usage } from "./usage.ts";
+import { VERSION } from "./version.ts";
+
+const COMMANDS: readonly Command[] = [file, dir, run, sweep, usage, doctor];
+
+/** Does what the command line says, and sets the exit status. */
+export async function main(host: Host): Promise<void> {
+  const [name, ...rest] = host.args;
+  const command = COMMANDS.find((candidate) => candidate.name === name);
+  try {
+    host.setStatus(command === undefined ? await general(host, name, rest) : await obey(host, command, rest));
+  } catch (error) {
+    await fail(host, command, error);
+  }
+}
+
+async function obey(host: Host, command: Command, args: readonly string[]): Promise<number> {
+  const given = readArguments(host, command, args);
+  if (!given.has("help")) return await command.run(host, given);
+  await host.write(helpOf(command));
+  return STATUS.ok;
+}
+
+/** What is asked for without a command. */
+async function general(host: Host, word: string | undefined, [about]: readonly string[]): Promise<number> {
+  if (word === "--version") await host.write(`${VERSION}\n`);
+  else if (word === "--help" || word === "-h" || word === "help") await host.write(helpAbout(about));
+  else if (word === undefined) return await hint(host);
+  else if (word.startsWith("-")) throw new UsageError(`There is no option ${word}`);
+  else throw unknown(word);
+  return STATUS.ok;
+}
+
+/** Who gives no command wants to know which there are; a script that gives none has a mistake. */
+async function hint(host: Host): Promise<number> {
+  await host.writeError(overview(COMMANDS));
+  return STATUS.misused;
+}
+
+function helpAbout(name: string | undefined): string {
+  if (name === undefined) return overview(COMMANDS);
+  const command = COMMANDS.find((candidate) => candidate.name === name);
+  if (command === undefined) throw unknown(name);
+  return helpOf(command);
+}
+
+function unknown(word: string): UsageError {
+  return new UsageError(
+    `There is no command "${word}"${suggestion(word, COMMANDS.map(({ name }) => name))}`,
+  );
+}
+
+async function fail(host: Host, command: Command | undefined, error: unknown): Promise<void> {
+  // Who has closed the pipe wants no more, and no complaint.
+  if (codeOf(error) === "EPIPE") return host.setStatus(STATUS.failed);
+  const misused = error instanceof UsageError || codeOf(error) === "ERR_INVALID_OPTION";
+  host.setStatus(misused ? STATUS.misused : STATUS.failed);
+  const name = command === undefined ? "mayfly" : `mayfly ${command.name}`;
+  const help = misused ? `\nSee "${name} --help".` : "";
+  await host.writeError(`${name}: ${harmless(messageOf(error))}${help}\n`).catch(() => {});
+}
+
+/** The library names its options; here they have dashes. */
+function messageOf(error: unknown): string {
+  const { message } = error as { message?: string };
+  return (message ?? String(error)).replace(/^Option "(\w+)"/, "--$1");
+}

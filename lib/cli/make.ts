@@ -1,0 +1,94 @@
+/**
+ * `mayfly file` and `mayfly dir`.
+ *
+ * @module
+ */
+import { codeOf } from "../errors.ts";
+import { mkdtempSync, mkstempSync } from "../make.ts";
+import type { MakeOptions } from "../options.ts";
+import type { Host } from "../runtime/cli_host.ts";
+import { runtime } from "../runtime/mod.ts";
+import { readMode } from "./arguments.ts";
+import { type Command, type Given, JSON_OPTION, STATUS } from "./command.ts";
+
+interface Kind {
+  name: "file" | "dir";
+  noun: string;
+  mode: string;
+  examples: readonly string[];
+  /** Makes one and returns its path. */
+  make(options: MakeOptions): string;
+  remove(path: string): void;
+}
+
+/** `mayfly file` */
+export const file: Command = command({
+  name: "file",
+  noun: "file",
+  mode: "600",
+  examples: ["report=$(mayfly file --suffix .csv) && trap 'rm -f \"$report\"' EXIT"],
+  make(options) {
+    const { path, fd } = mkstempSync(options);
+    runtime.sync.close(fd);
+    return path;
+  },
+  remove: (path) => runtime.sync.unlink(path),
+});
+
+/** `mayfly dir` */
+export const dir: Command = command({
+  name: "dir",
+  noun: "directory",
+  mode: "700",
+  examples: ["work=$(mayfly dir --prefix build-) && trap 'rm -rf \"$work\"' EXIT"],
+  make: mkdtempSync,
+  remove: (path) => runtime.sync.removeDirectory(path),
+});
+
+function command(kind: Kind): Command {
+  const { name, noun, mode, examples } = kind;
+  return {
+    name,
+    synopsis: "[OPTIONS]",
+    summary: `Create an empty ${noun} and print its path`,
+    description: [
+      `Creates an empty ${noun} with a name that nobody can guess, which only you can ${
+        name === "file" ? "read" : "enter"
+      }, and prints its path, as mktemp(1) does. It is yours to remove.`,
+      "For temporary files that are removed for you, see mayfly run --help.",
+    ],
+    options: {
+      dir: {
+        type: "string",
+        value: "DIR",
+        help: "Where to create it (default: TMPDIR, or the system's own)",
+      },
+      prefix: { type: "string", value: "TEXT", help: 'How the name begins (default: "tmp")' },
+      suffix: { type: "string", value: "TEXT", help: "How the name ends, such as .txt" },
+      mode: { type: "string", value: "BITS", help: `Permission bits in octal (default: ${mode})` },
+      json: JSON_OPTION,
+    },
+    examples: [`mayfly ${name}`, ...examples],
+    run: (host, given) => print(host, given, kind),
+  };
+}
+
+async function print(host: Host, given: Given, { make, remove }: Kind): Promise<number> {
+  const mode = given.text("mode");
+  const path = make({
+    dir: given.text("dir"),
+    prefix: given.text("prefix"),
+    suffix: given.text("suffix"),
+    mode: mode === undefined ? undefined : readMode(mode, "--mode"),
+  });
+  try {
+    await host.write(given.has("json") ? `${JSON.stringify({ path })}\n` : `${path}\n`);
+  } catch (error) {
+    // Nobody knows of it, so nobody would remove it.
+    remove(path);
+    throw Object.assign(new Error("Cannot print the path: nothing is left behind", { cause: error }), {
+      code: codeOf(error),
+    });
+  }
+  return STATUS.ok;
+}

@@ -1,0 +1,138 @@
+/**
+ * `mayfly run`.
+ *
+ * @module
+ */
+import { type TemporaryDirectory, temporaryDirectorySync } from "../directory.ts";
+import { codeOf } from "../errors.ts";
+import { asyncIo } from "../io.ts";
+import type { Child, Host } from "../runtime/cli_host.ts";
+import { type Command, UsageError } from "./command.ts";
+import { harmless } from "./text.ts";
+
+/** As env(1) and timeout(1) have them: statuses that say nothing of the command. */
+const FAILED = 125;
+const NOT_STARTED = 126;
+const NOT_FOUND = 127;
+
+/** The signals that would end this process before it has removed anything. */
+const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"];
+
+/** Those that the keys of a terminal send to the command as well. */
+const KEYS: ReadonlySet<string> = new Set(["SIGINT", "SIGQUIT"]);
+
+/** `mayfly run` */
+export const run: Command = {
+  name: "run",
+  synopsis: "[--keep-on-failure] [--] COMMAND [ARGUMENT]...",
+  summary: "Run a command with a temporary directory of its own",
+  description: [
+    "Runs a command with TMPDIR, TEMP and TMP set to a new directory that only you can enter. When the command has ended, by itself or by a signal, the directory is removed with everything in it.",
+    "SIGINT, SIGTERM, SIGHUP and SIGQUIT are passed on to the command; what the keys of a terminal send, such as Ctrl-C, it gets from there. Should mayfly itself be killed by SIGKILL, the directory is removed by the next sweep.",
+  ],
+  options: {
+    "keep-on-failure": {
+      type: "boolean",
+      help:
+        "Keep the directory if the command ends with another status than 0, and print its path on standard error",
+    },
+  },
+  takesCommand: true,
+  statuses: [
+    ["0", "The command ended with 0"],
+    ["N", "The command ended with N; 128 + N if signal N ended it"],
+    ["2", "The command ended with 2, or the command line of mayfly is wrong"],
+    ["125", "mayfly failed: no directory could be made, or after a status of 0 not all of it removed"],
+    ["126", "The command could not be started"],
+    ["127", "The command was not found"],
+  ],
+  examples: ["mayfly run make test", "mayfly run --keep-on-failure -- sh -c 'sort big.csv > sorted.csv'"],
+  async run(host, { operands: [command, ...args], has }) {
+    if (command === undefined) throw new UsageError("Which command is to be run?");
+    let child: Child | undefined;
+    const stop = host.onSignals(SIGNALS, (name) => {
+      if (!KEYS.has(name) || !host.isForeground()) child?.kill(name);
+    });
+    try {
+      // Nothing is awaited until the command runs, so that no signal finds nobody to be passed on to.
+      const directory = makeDirectory();
+      const { path } = directory;
+      child = host.start(command, args, { TMPDIR: path, TEMP: path, TMP: path });
+      return await finish(host, directory, await outcome(child, command), has("keep-on-failure"));
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error;
+      await host.writeError(`mayfly run: ${harmless(error.message)}\n`);
+      return error.status;
+    } finally {
+      stop();
+    }
+  },
+};
+
+/** What ends with a status that no command of its own has. */
+class Failure extends Error {
+  readonly status: number;
+
+  constructor(message: string, status: number) {
+    super(message);
+    this.status = status;
+  }
+}
+
+function makeDirectory(): TemporaryDirectory {
+  try {
+    return temporaryDirectorySync({ prefix: "run-" });
+  } catch (error) {
+    throw new Failure((error as Error).message, FAILED);
+  }
+}
+
+/** How the command ended, or why it did not begin. */
+async function outcome(child: Child, command: string): Promise<number | Failure> {
+  try {
+    return await child.ended;
+  } catch (error) {
+    const code = codeOf(error);
+    return code === "ENOENT"
+      ? new Failure(`Cannot find the command "${command}"`, NOT_FOUND)
+      : new Failure(`Cannot start "${command}": ${REASONS[code] ?? (error as Error).message}`, NOT_STARTED);
+  }
+}
+
+const REASONS: { readonly [code: string]: string } = {
+  EACCES: "it is no program, or you may not run it (EACCES)",
+  E2BIG: "its arguments are too long (E2BIG)",
+};
+
+async function finish(
+  host: Host,
+  directory: TemporaryDirectory,
+  ended: number | Failure,
+  keepOnFailure: boolean,
+): Promise<number> {
+  if (keepOnFailure && typeof ended === "number" && ended !== 0) {
+    const path = directory.keep();
+    await host.writeError(`mayfly run: the command ended with status ${ended}; "${path}" is kept\n`);
+    return ended;
+  }
+  const failure = await remove(directory);
+  if (typeof ended !== "number") throw ended;
+  if (failure !== undefined) throw new Failure(failure.message, ended === 0 ? FAILED : ended);
+  return ended;
+}
+
+/** Milliseconds between tries: what the command started in the background may need some time to end. */
+const DELAYS = [50, 200, 500, 1000];
+
+/** Removes the directory. Returns what is said against it in the end. */
+async function remove(directory: TemporaryDirectory): Promise<Error | undefined> {
+  for (const delay of DELAYS) {
+    try {
+      await directory.remove();
+      return undefined;
+    } catch {
+      await asyncIo().sleep(delay);
+    }
+  }
+  return await directory.remove().then(() => undefined, (error) => error);
+}

@@ -1,0 +1,97 @@
+/**
+ * `mayfly sweep`.
+ *
+ * @module
+ */
+import { sweep as removeLeftovers, type SweepReport } from "../life/sweep.ts";
+import type { Host } from "../runtime/cli_host.ts";
+import { readDuration } from "./arguments.ts";
+import { type Command, type Given, JSON_OPTION, STATUS, UsageError } from "./command.ts";
+import { Progress } from "./progress.ts";
+import { count, oneLine, showBytes } from "./text.ts";
+
+/** `mayfly sweep` */
+export const sweep: Command = {
+  name: "sweep",
+  synopsis: "[--dry-run] [--older-than AGE --prefix TEXT [--dir DIR]] [--json]",
+  summary: "Remove what dead processes left",
+  description: [
+    "Removes what processes that used Mayfly left in the temporary directory and elsewhere when they were killed. Only what belongs to processes that are certainly dead is removed. Programs that use Mayfly do the same in passing; this does it now, and completely.",
+    "With --older-than and --prefix it also removes what other programs left: files and directories of yours whose names begin with that prefix, which have not changed for that long, and which no process has locked or, as far as can be seen, open. Links, and what is on another device, stay.",
+  ],
+  options: {
+    "dry-run": { type: "boolean", help: "Only say what would be removed" },
+    "older-than": {
+      type: "string",
+      value: "AGE",
+      help: "A duration such as 90s, 15m, 12h or 7d; with --prefix",
+    },
+    prefix: { type: "string", value: "TEXT", help: "How such names begin; with --older-than" },
+    dir: {
+      type: "string",
+      value: "DIR",
+      help: "Where to look for such names (default: TMPDIR, or the system's own)",
+    },
+    json: JSON_OPTION,
+  },
+  examples: [
+    "mayfly sweep --dry-run",
+    "mayfly sweep --older-than 7d --prefix build-",
+  ],
+  async run(host, given) {
+    const report = await execute(host, given);
+    const dryRun = given.has("dry-run");
+    await host.write(given.has("json") ? asJson(report, dryRun) : asText(report, dryRun));
+    for (const { path, code } of report.left) {
+      await host.writeError(`mayfly sweep: Cannot remove "${oneLine(path)}" (${code})\n`);
+    }
+    return report.left.length === 0 ? STATUS.ok : STATUS.failed;
+  },
+};
+
+async function execute(host: Host, given: Given): Promise<SweepReport> {
+  const age = given.text("older-than"), prefix = given.text("prefix"), dir = given.text("dir");
+  if ((age === undefined) !== (prefix === undefined)) {
+    throw new UsageError("--older-than and --prefix go together: age alone would mean other programs' files");
+  }
+  if (dir !== undefined && age === undefined) {
+    throw new UsageError("--dir goes with --older-than and --prefix; to sweep another TMPDIR, set that");
+  }
+  using progress = new Progress(host);
+  let removed = 0;
+  return await removeLeftovers({
+    olderThan: age === undefined ? undefined : readDuration(age, "--older-than"),
+    prefix,
+    dir,
+    dryRun: given.has("dry-run"),
+    onProgress: () => {
+      removed++;
+      progress.show(() => `${given.has("dry-run") ? "Found" : "Removed"} ${removed}…`);
+    },
+  });
+}
+
+const asJson = (report: SweepReport, dryRun: boolean): string =>
+  `${JSON.stringify({ dryRun, ...report }, undefined, 2)}\n`;
+
+/** A dry run lists what it finds: that is what it is for. */
+function asText({ removed, bytes, kept }: SweepReport, dryRun: boolean): string {
+  const lines = dryRun
+    ? removed.map((one) => `${showBytes(one.bytes).padStart(9)}  ${oneLine(one.path)}`)
+    : [];
+  const all = count(removed.length, "entry", "entries");
+  const verb = dryRun ? "Would remove" : "Removed";
+  lines.push(removed.length === 0 ? "Nothing to remove" : `${verb} ${all}, ${showBytes(bytes)}`);
+  for (const [reason, number] of reasons(kept)) lines.push(`Kept ${number}: ${reason}`);
+  return `${lines.join("\n")}\n`;
+}
+
+/** How many things were kept for each reason. An age would make of every one a reason of its own. */
+function reasons(kept: SweepReport["kept"]): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const { reason } of kept) {
+    const plain = reason.replace(/^it changed \d+ seconds ago$/, "it changed since");
+    counts.set(plain, (counts.get(plain) ?? 0) + 1);
+  }
+  return counts;
+}

@@ -1,0 +1,68 @@
+/**
+ * Text for people.
+ *
+ * @module
+ */
+
+/** Columns where nobody says how many there are. */
+export const COLUMNS = 80;
+
+const BINARY = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+
+/** Bytes in the unit that fits: three digits at most, one behind the point. */
+export function showBytes(bytes: number): string {
+  let value = bytes, unit = 0;
+  // What would be rounded to the next unit is shown in it.
+  while (value >= 1023.5 && unit < BINARY.length - 1) {
+    value /= 1024;
+    unit++;
+  }
+  return `${unit === 0 || value >= 99.95 ? Math.round(value) : value.toFixed(1)} ${BINARY[unit]}`;
+}
+
+/** A number with its noun. */
+export function count(number: number, one: string, many = `${one}s`): string {
+  return `${number} ${number === 1 ? one : many}`;
+}
+
+// deno-lint-ignore no-control-regex -- control characters are what it looks for
+const CONTROLS = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g;
+
+/** Without what terminals obey: anybody can give such a name to a file in a shared directory. */
+export const harmless = (text: string): string => text.replace(CONTROLS, "?");
+
+/** A name as one piece of a line. */
+export const oneLine = (text: string): string => harmless(text).replaceAll("\n", "?");
+
+/** A bar of `width` characters, filled to a share of 1. What is not nothing shows. */
+export function bar(share: number, width: number): string {
+  const filled = share <= 0 ? 0 : Math.min(width, Math.max(1, Math.round(share * width)));
+  return "█".repeat(filled) + "░".repeat(width - filled);
+}
+
+/** The end of what is too long: names differ at their end. */
+export function cutStart(text: string, width: number): string {
+  return text.length <= width ? text : `…${text.slice(text.length - Math.max(width - 1, 0))}`;
+}
+
+/** Breaks a paragraph into lines of `width` characters, each behind an indent. */
+export function wrap(text: string, width: number, indent = ""): string {
+  const lines: string[] = [];
+  for (const word of text.split(" ")) {
+    const last = lines.at(-1);
+    if (last === undefined || last.length - indent.length + 1 + word.length > width) {
+      lines.push(indent + word);
+    } else lines[lines.length - 1] = `${last} ${word}`;
+  }
+  return lines.join("\n");
+}
+
+/** Pairs in two columns, the second wrapped. */
+export function twoColumns(pairs: readonly (readonly [string, string])[], indent = "  "): string {
+  const width = Math.max(...pairs.map(([first]) => first.length)) + 2;
+  const lines = pairs.map(([first, second]) => {
+    const hanging = " ".repeat(indent.length + width);
+    return indent + first.padEnd(width) + wrap(second, COLUMNS - hanging.length, hanging).trimStart();
+  });
+  return lines.join("\n");
+}

@@ -1,0 +1,165 @@
+/**
+ * `mayfly usage`.
+ *
+ * @module
+ */
+import { asyncIo, type Io } from "../io.ts";
+import { leaseDirectory } from "../life/lease_directory.ts";
+import { survey } from "../life/survey.ts";
+import { type Op, runAsync } from "../op.ts";
+import { baseName, contains, joinPath } from "../path.ts";
+import type { Host } from "../runtime/cli_host.ts";
+import type { Status } from "../runtime/mod.ts";
+import { type DiskSpace, diskSpace } from "../space.ts";
+import { tmpdir } from "../tmpdir.ts";
+import { entriesIn } from "../tree/list.ts";
+import { usageOf } from "../tree/usage.ts";
+import { type Command, JSON_OPTION, STATUS } from "./command.ts";
+import { Progress } from "./progress.ts";
+import { bar, COLUMNS, count, cutStart, oneLine, showBytes } from "./text.ts";
+
+/** `mayfly usage` */
+export const usage: Command = {
+  name: "usage",
+  synopsis: "[--json]",
+  summary: "Show what is in the temporary directory, and whose it is",
+  description: [
+    "Shows how much the temporary directory holds, by owner:",
+    [
+      ["live", "of processes that use Mayfly and are running"],
+      ["orphaned", 'left by such processes that are dead; "mayfly sweep" removes it'],
+      ["unknown", "of such processes elsewhere: on another host, or in another container"],
+      ["other", "of all other programs, and of other users"],
+    ],
+    "Sizes are those of the contents, as far as you may look at them.",
+  ],
+  options: { json: JSON_OPTION },
+  examples: ["mayfly usage", "TMPDIR=/var/tmp mayfly usage --json"],
+  async run(host, given) {
+    const found = await look(host);
+    await host.write(given.has("json") ? `${JSON.stringify(found, undefined, 2)}\n` : asText(found, host));
+    return STATUS.ok;
+  },
+};
+
+const OWNERS = ["live", "orphaned", "unknown", "other"] as const;
+type Owner = (typeof OWNERS)[number];
+
+interface Entry {
+  path: string;
+  owner: Owner;
+  /** The process it belongs to, where a lease says so. */
+  pid?: number;
+  bytes: number;
+}
+
+interface Sum {
+  entries: number;
+  bytes: number;
+}
+
+interface Found {
+  directory: string;
+  /** Left out where it may not be asked for. */
+  space?: DiskSpace;
+  owners: { [owner in Owner]: Sum };
+  entries: Entry[];
+}
+
+async function look(host: Host): Promise<Found> {
+  const directory = tmpdir();
+  using progress = new Progress(host);
+  const entries = await runAsync(collect(asyncIo(), directory, progress));
+  entries.sort((one, other) => other.bytes - one.bytes);
+  const owners = Object.fromEntries(OWNERS.map((owner) => [owner, sumOf(entries, owner)]));
+  const space = await diskSpace(directory).catch(() => undefined);
+  return { directory, space, owners: owners as Found["owners"], entries };
+}
+
+function sumOf(entries: readonly Entry[], wanted: Owner): Sum {
+  const own = entries.filter(({ owner }) => owner === wanted);
+  return { entries: own.length, bytes: own.reduce((sum, { bytes }) => sum + bytes, 0) };
+}
+
+const OWNER_OF = { alive: "live", dead: "orphaned", unknown: "unknown" } as const;
+
+function* collect(io: Io, directory: string, progress: Progress): Op<Entry[]> {
+  const known = new Map<string, { owner: Owner; pid?: number }>();
+  for (const { pid, liveness, entries } of yield* survey(io)) {
+    for (const { path } of entries) known.set(path, { owner: OWNER_OF[liveness], pid });
+  }
+  const paths = yield* pathsIn(io, directory);
+  // Leases also lead to other directories; what is deeper in this one is in the bytes of what is around it.
+  for (const path of known.keys()) if (!contains(directory, path)) paths.push(path);
+  const found: Entry[] = [];
+  for (const path of paths) {
+    progress.show(() => `Looked at ${found.length} of ${paths.length}…`);
+    const bytes = yield* bytesOf(io, path);
+    if (bytes !== undefined) found.push({ path, owner: "other", ...known.get(path), bytes });
+  }
+  return found;
+}
+
+/** Everything but the leases themselves. */
+function* pathsIn(io: Io, directory: string): Op<string[]> {
+  const names = (yield* entriesIn(io, directory)).map(({ name }) => name);
+  const own = leaseDirectory();
+  return names.filter((name) => typeof name === "string").map((name) => joinPath(directory, name))
+    .filter((path) => path !== own);
+}
+
+/** `undefined` for what has gone meanwhile. */
+function* bytesOf(io: Io, path: string): Op<number | undefined> {
+  try {
+    const { kind, size }: Status = yield io.status(path);
+    return kind === "directory" ? (yield* usageOf(io, path)).bytes : kind === "file" ? size : 0;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Entries shown one by one. */
+const LARGEST = 10;
+
+function asText({ directory, space, owners, entries }: Found, host: Host): string {
+  const columns = host.columns ?? COLUMNS;
+  const shown = OWNERS.filter((owner) => owner !== "unknown" || owners.unknown.entries > 0);
+  const total = shown.reduce((sum, owner) => sum + owners[owner].bytes, 0);
+  const rows = shown.map((owner) => row(owner, owners[owner], total, columns));
+  const largest = entries.filter(({ bytes }) => bytes > 0).slice(0, LARGEST);
+  const parts = [
+    `${oneLine(directory)}${space === undefined ? "" : `: ${available(space)}`}`,
+    ["OWNER     ENTRIES       SIZE", ...rows].join("\n"),
+  ];
+  if (largest.length > 0) {
+    const lines = largest.map((entry) => line(entry, directory, columns, host.columns !== undefined));
+    parts.push(["LARGEST", ...lines].join("\n"));
+  }
+  if (owners.orphaned.entries > 0) {
+    parts.push(
+      `"mayfly sweep" removes ${count(owners.orphaned.entries, "orphaned entry", "orphaned entries")}.`,
+    );
+  }
+  return `${parts.join("\n\n")}\n`;
+}
+
+const available = (space: DiskSpace): string =>
+  `${showBytes(space.available)} of ${showBytes(space.total)} available`;
+
+/** Columns of a row before its bar, and of the percentage behind it. */
+const BEFORE_BAR = 31;
+const AFTER_BAR = 6;
+
+function row(owner: Owner, { entries, bytes }: Sum, total: number, columns: number): string {
+  const share = total === 0 ? 0 : bytes / total;
+  const width = Math.max(5, Math.min(40, columns - BEFORE_BAR - AFTER_BAR));
+  const numbers = `${owner.padEnd(9)}${String(entries).padStart(8)}${showBytes(bytes).padStart(11)}`;
+  return `${numbers}   ${bar(share, width)}${`${Math.round(share * 100)}%`.padStart(5)}`;
+}
+
+function line({ path, owner, pid, bytes }: Entry, directory: string, columns: number, cut: boolean): string {
+  const name = path === joinPath(directory, baseName(path)) ? baseName(path) : path;
+  const whose = pid === undefined ? owner : `${owner} (${pid})`;
+  const start = `${showBytes(bytes).padStart(9)}  ${whose.padEnd(18)}  `;
+  return start + (cut ? cutStart(oneLine(name), columns - start.length) : oneLine(name));
+}

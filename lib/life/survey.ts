@@ -1,0 +1,44 @@
+/**
+ * Looking at all leases without removing anything.
+ *
+ * @module
+ */
+import type { Io } from "../io.ts";
+import type { Op } from "../op.ts";
+import { entriesIn } from "../tree/list.ts";
+import { leaseDirectory } from "./lease_directory.ts";
+import { readLease } from "./lease_file.ts";
+import { type Liveness, livenessOf } from "./liveness.ts";
+import { type Candidate, entriesOf, isUsable } from "./reclaim.ts";
+
+/** A lease with what it speaks for. */
+export interface Surveyed {
+  pid: number;
+  liveness: Liveness;
+  entries: Candidate[];
+}
+
+/** All leases of this user. */
+export function* survey(io: Io): Op<Surveyed[]> {
+  const found: Surveyed[] = [];
+  const directory = leaseDirectory();
+  if (directory === undefined || !(yield* isUsable(io, directory))) return found;
+  for (const { name } of yield* entriesIn(io, directory)) {
+    const one = typeof name === "string" ? yield* lookAt(io, directory, name) : undefined;
+    if (one !== undefined) found.push(one);
+  }
+  return found;
+}
+
+function* lookAt(io: Io, directory: string, name: string): Op<Surveyed | undefined> {
+  try {
+    const lease = yield* readLease(io, directory, name);
+    if (lease === undefined) return undefined;
+    const entries: Candidate[] = [];
+    for (const parent of lease.parents) entries.push(...yield* entriesOf(io, lease, parent));
+    return { pid: lease.pid, liveness: yield* livenessOf(io, lease), entries };
+  } catch {
+    // Its process has just ended, or another is removing it.
+    return undefined;
+  }
+}

@@ -1,0 +1,259 @@
+/**
+ * What the command line needs of the runtime beyond what the library does: arguments, terminals, other programs, the
+ * exit status. Only the entry of the command line imports it, so the library never loads any of this.
+ *
+ * @module
+ */
+import { detect, type Globals } from "./detect.ts";
+import { attempt } from "./node_like.ts";
+
+/** One argument as `parseArgs` of Node sees it. */
+export interface Token {
+  kind: "option" | "positional" | "option-terminator";
+  /** The name of an option, without its dashes. */
+  name?: string;
+  /** The option as it was written. */
+  rawName?: string;
+  value?: string;
+  inlineValue?: boolean;
+}
+
+/** What `parseArgs` is told of an option. */
+export interface OptionType {
+  type: "string" | "boolean";
+  short?: string;
+}
+
+/** A program that runs. */
+export interface Child {
+  kill(signal: string): void;
+  /**
+   * The status it ended with, as a shell counts it. Rejects, with the system's code, if it could not be started.
+   */
+  readonly ended: Promise<number>;
+}
+
+/** What the runtime's permissions say to something. */
+export interface Permission {
+  granted: boolean;
+  /** The flag that grants it. */
+  flag: string;
+  /** What Mayfly does with it. */
+  purpose: string;
+}
+
+/** The runtime as a command sees it. */
+export interface Host {
+  /** The runtime with its version. */
+  readonly runtime: string;
+  /** The operating system and the kind of processor. */
+  readonly machine: string;
+  readonly args: readonly string[];
+  /** Columns of the terminal that standard output is; undefined if it is none. */
+  readonly columns: number | undefined;
+  /** Whether somebody watches standard error. */
+  readonly watched: boolean;
+  parseArgs(args: readonly string[], options: { [name: string]: OptionType }): Token[];
+  /** Writes to standard output. Rejects if nobody can have got it. */
+  write(text: string): Promise<void>;
+  /** Writes to standard error. */
+  writeError(text: string): Promise<void>;
+  setStatus(status: number): void;
+  /** Starts a program with our standard streams, and variables added to our environment. */
+  start(command: string, args: readonly string[], env: { [name: string]: string }): Child;
+  /** Calls `listener` for signals in place of what they do by default. Returns how to end that. */
+  onSignals(names: readonly string[], listener: (name: string) => void): () => void;
+  /** The status of a process that a signal has ended, as a shell counts it. */
+  statusOf(signal: string): number;
+  /** Whether the keys of a terminal send signals to this process, and so to the programs it starts. */
+  isForeground(): boolean;
+  /** What matters to Mayfly of the permissions in force for a directory; empty where everything is permitted. */
+  permissions(directory: string): Permission[];
+}
+
+interface Stream {
+  isTTY?: boolean;
+  columns?: number;
+  write(text: string, done: (error?: Error | null) => void): unknown;
+  on(event: "error", listener: () => void): unknown;
+}
+
+interface NodeChild {
+  kill(signal: string): unknown;
+  on(event: "error", listener: (error: Error) => void): unknown;
+  on(event: "exit", listener: (status: number | null, signal: string | null) => void): unknown;
+}
+
+/** The part of `process` in use, which Deno has as well. */
+interface CliProcess {
+  argv: string[];
+  env: { [name: string]: string | undefined };
+  platform: string;
+  arch: string;
+  versions: { [name: string]: string | undefined };
+  stdin: Stream;
+  stdout: Stream;
+  stderr: Stream;
+  exitCode?: number | string | null | undefined;
+  permission?: { has(scope: string, reference?: string): boolean };
+  getBuiltinModule(name: string): unknown;
+  on(event: string, listener: () => void): unknown;
+  off(event: string, listener: () => void): unknown;
+}
+
+interface DenoPermissions {
+  permissions: { querySync(descriptor: { name: string; [key: string]: string }): { state: string } };
+}
+
+interface Modules {
+  "node:child_process": {
+    spawn(command: string, args: readonly string[], options: object): NodeChild;
+  };
+  "node:fs": { readFileSync(path: string, encoding: "latin1"): string };
+  "node:os": { constants: { signals: { [name: string]: number } } };
+  "node:util": { parseArgs(config: object): { tokens: Token[] } };
+}
+
+/** Makes the host from the global scope. */
+export function cliHost(scope: object): Host {
+  const { process, Deno: deno } = scope as { process: CliProcess; Deno?: DenoPermissions };
+  const name = detect(scope as Globals);
+  const load = <N extends keyof Modules>(module: N): Modules[N] =>
+    process.getBuiltinModule(module) as Modules[N];
+  const statusOf = (signal: string): number => 128 + (load("node:os").constants.signals[signal] ?? 0);
+  return {
+    runtime: `${name} ${process.versions[name]}`,
+    machine: `${process.platform} ${process.arch}`,
+    args: process.argv.slice(2),
+    get columns() {
+      return process.stdout.isTTY === true ? process.stdout.columns : undefined;
+    },
+    get watched() {
+      return process.stderr.isTTY === true;
+    },
+    parseArgs: (args, options) =>
+      load("node:util").parseArgs({ args, options, strict: false, allowPositionals: true, tokens: true })
+        .tokens,
+    write: (text) => written(process.stdout, text),
+    writeError: (text) => written(process.stderr, text),
+    setStatus(status) {
+      process.exitCode = status;
+    },
+    start: (command, args, env) =>
+      start(() =>
+        load("node:child_process").spawn(command, args, {
+          stdio: "inherit",
+          env: { ...process.env, ...env },
+        }), statusOf),
+    onSignals: (names, listener) => onSignals(process, names, listener),
+    statusOf,
+    isForeground: () =>
+      attempt(() => ownsTerminal(load("node:fs").readFileSync("/proc/self/stat", "latin1"))) ??
+        process.stdin.isTTY === true,
+    permissions: (directory) =>
+      deno === undefined || name !== "deno"
+        ? nodePermissions(process, directory)
+        : denoPermissions(deno, directory),
+  };
+}
+
+/** A stream that has failed says so to the call, and as an event that would end the process if nobody listened. */
+function written(stream: Stream, text: string): Promise<void> {
+  stream.on("error", () => {});
+  return new Promise((resolve, reject) => {
+    stream.write(text, (error) => error ? reject(error) : resolve());
+  });
+}
+
+/** Some runtimes say by an event that a program cannot be started, some throw. */
+function start(spawn: () => NodeChild, statusOf: (signal: string) => number): Child {
+  let child: NodeChild;
+  try {
+    child = spawn();
+  } catch (error) {
+    return { kill() {}, ended: Promise.reject(error) };
+  }
+  const ended = new Promise<number>((resolve, reject) => {
+    child.on("error", reject);
+    child.on("exit", (status, signal) => resolve(signal === null ? status! : statusOf(signal)));
+  });
+  // It may have ended a moment ago.
+  return { kill: (signal) => void attempt(() => child.kill(signal)), ended };
+}
+
+function onSignals(
+  process: CliProcess,
+  names: readonly string[],
+  listener: (name: string) => void,
+): () => void {
+  const listeners = names.map((name) => [name, () => listener(name)] as const);
+  // Not every system has every signal.
+  for (const [name, call] of listeners) attempt(() => process.on(name, call));
+  return () => {
+    for (const [name, call] of listeners) attempt(() => process.off(name, call));
+  };
+}
+
+/** Which fields of `/proc/self/stat` those are, counted from the one behind the name of the program. */
+const GROUP = 2;
+const TERMINAL = 4;
+const FOREGROUND_GROUP = 5;
+
+/** Whether a process is in the group that its terminal sends signals to. */
+function ownsTerminal(stat: string): boolean {
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return fields[TERMINAL] !== "0" && fields[FOREGROUND_GROUP] === fields[GROUP];
+}
+
+function denoPermissions({ permissions }: DenoPermissions, path: string): Permission[] {
+  const granted = (name: string, descriptor?: object): boolean =>
+    permissions.querySync({ name, ...descriptor }).state === "granted";
+  const sys = (kind: string, purpose: string): Permission => ({
+    granted: granted("sys", { kind }),
+    flag: `--allow-sys=${kind}`,
+    purpose,
+  });
+  const all = ["read", "write", "env", "sys", "run", "ffi", "net"].every((name) => granted(name));
+  return [
+    { granted: granted("read", { path }), flag: `--allow-read=${path}`, purpose: "read files" },
+    { granted: granted("write", { path }), flag: `--allow-write=${path}`, purpose: "create anything" },
+    {
+      granted: ["TMPDIR", "TEMP", "TMP"].every((variable) => granted("env", { variable })),
+      flag: "--allow-env=TMPDIR,TEMP,TMP",
+      purpose: "heed these variables",
+    },
+    sys("uid", "leave a lease, by which others remove what a crash leaves"),
+    sys("hostname", "tell from a lease whether its process still runs"),
+    sys("statfs", "ask for free space"),
+    {
+      granted: granted("run"),
+      flag: "--allow-run",
+      purpose: "start the reaper, and put large files without names in place uncopied",
+    },
+    {
+      granted: all,
+      flag: "--allow-all",
+      purpose: "use /proc: to remove trees by descriptors, and to tell whether other processes still run",
+    },
+  ];
+}
+
+function nodePermissions({ permission }: CliProcess, directory: string): Permission[] {
+  if (permission === undefined) return [];
+  const flags = [
+    ["fs.read", directory, `--allow-fs-read=${directory}`, "read files"],
+    ["fs.write", directory, `--allow-fs-write=${directory}`, "create anything"],
+    [
+      "fs.read",
+      "/proc",
+      "--allow-fs-read=/proc",
+      "remove trees by descriptors, and tell whether other processes still run",
+    ],
+    ["child", undefined, "--allow-child-process", "lock files, and start the reaper"],
+  ] as const;
+  return flags.map(([scope, reference, flag, purpose]) => ({
+    granted: permission.has(scope, reference),
+    flag,
+    purpose,
+  }));
+}
