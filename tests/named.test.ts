@@ -1,0 +1,370 @@
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { existsSync, readdirSync, readFileSync, statSync, unlinkSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { test } from "node:test";
+import {
+  adoptFile,
+  NamedTemporaryFile,
+  namedTemporaryFile,
+  namedTemporaryFileSync,
+  TemporaryFile,
+} from "#mod";
+import {
+  namedTemporaryFile as sourceFile,
+  namedTemporaryFileSync as sourceFileSync,
+} from "../lib/file/named.ts";
+import { runChild } from "./support/child.ts";
+import { whileCleaned } from "./support/cleaner.ts";
+import { openIn } from "./support/descriptors.ts";
+import { scratch } from "./support/scratch.ts";
+import { substitute, systemError } from "./support/substitute.ts";
+
+type NamedOptions = Parameters<typeof namedTemporaryFile>[0];
+
+/** Both ways to create one. */
+const creators = [
+  (options?: NamedOptions) => namedTemporaryFile(options),
+  (options?: NamedOptions) => Promise.resolve(namedTemporaryFileSync(options)),
+];
+
+/** Both ways to close one. */
+const closers = [
+  (file: { close(): Promise<void> }) => file.close(),
+  (file: { closeSync(): void }) => Promise.resolve(file.closeSync()),
+];
+
+/** Records the warnings of a child. */
+const WARNINGS = `
+const warnings = [];
+process.on("warning", ({ name, code, message }) => warnings.push({ name, code, message }));
+const warned = async () => { await new Promise((resolve) => setTimeout(resolve, 20)); return warnings; };
+`;
+
+test("C107 C108 a named file has its name while it is open; closing it takes the name away", async () => {
+  for (const create of creators) {
+    for (const close of closers) {
+      using place = scratch();
+      const file = await create({ dir: place.path });
+      assert.equal(dirname(file.path), place.path);
+      assert.ok(statSync(file.path).isFile());
+      await file.write("hello");
+      assert.equal(readFileSync(file.path, "utf8"), "hello");
+      await close(file);
+      assert.ok(file.closed);
+      assert.deepEqual(place.names(), []);
+    }
+  }
+});
+
+test("C109 a named file with delete: false remains after close, dispose and the end of the process", async () => {
+  using place = scratch();
+  const { said, status } = await runChild(
+    `const file = m.namedTemporaryFileSync({ delete: false });
+     file.writeSync("kept");
+     file.closeSync();
+     file[Symbol.dispose]();
+     say(file.path);`,
+    { env: { TMPDIR: place.path } },
+  );
+  assert.equal(status, 0);
+  assert.equal(readFileSync(said[0], "utf8"), "kept");
+});
+
+test("C110 a named file closed three times: no error", async () => {
+  const file = await namedTemporaryFile();
+  await file.close();
+  await file.close();
+  file.closeSync();
+  await file[Symbol.asyncDispose]();
+  assert.ok(!existsSync(file.path));
+});
+
+test("C111 C122 the scope gives the handle; after it the file is gone, also if the scope ends by an error", async () => {
+  let path = "";
+  {
+    using file = namedTemporaryFileSync();
+    path = file.path;
+    assert.ok(existsSync(path));
+  }
+  assert.ok(!existsSync(path));
+  const failing = async (): Promise<void> => {
+    await using file = await namedTemporaryFile();
+    path = file.path;
+    throw new Error("in the scope");
+  };
+  await assert.rejects(failing, /in the scope/);
+  assert.ok(!existsSync(path));
+});
+
+test("C112 C127 any use of a closed file fails with ERR_CLOSED and its path, and does not bring the file back", async () => {
+  const file = await namedTemporaryFile();
+  const { path } = file;
+  await file.close();
+  const uses: { [name: string]: () => unknown } = {
+    write: () => file.write("x"),
+    writeSync: () => file.writeSync("x"),
+    read: () => file.read(),
+    readSync: () => file.readSync(),
+    readInto: () => file.readInto(new Uint8Array(1)),
+    readIntoSync: () => file.readIntoSync(new Uint8Array(1)),
+    readText: () => file.readText(),
+    readTextSync: () => file.readTextSync(),
+    bytes: () => file.bytes(),
+    bytesSync: () => file.bytesSync(),
+    text: () => file.text(),
+    textSync: () => file.textSync(),
+    json: () => file.json(),
+    jsonSync: () => file.jsonSync(),
+    blob: () => file.blob(),
+    lines: () => file.lines().next(),
+    stream: () => file.stream().getReader().read(),
+    readable: () => file.readable.getReader().read(),
+    writable: () => file.writable.getWriter().write("x"),
+    seek: () => file.seek(0),
+    seekSync: () => file.seekSync(0),
+    size: () => file.size(),
+    sizeSync: () => file.sizeSync(),
+    truncate: () => file.truncate(),
+    truncateSync: () => file.truncateSync(),
+    flush: () => file.flush(),
+    flushSync: () => file.flushSync(),
+    sync: () => file.sync(),
+    syncSync: () => file.syncSync(),
+    fd: () => file.fd,
+    lock: () => file.lock(),
+    tryLock: () => file.tryLock(),
+    persist: () => file.persist(`${path}.persisted`),
+    persistSync: () => file.persistSync(`${path}.persisted`),
+    reopen: () => file.reopen(),
+    reopenSync: () => file.reopenSync(),
+  };
+  const harmless = ["constructor", "path", "toString", "closed", "position", "keep", "close", "closeSync"];
+  const members = [NamedTemporaryFile, TemporaryFile].flatMap((type) =>
+    Object.getOwnPropertyNames(type.prototype)
+  );
+  const uncertain = [...new Set(members)].filter((name) => !harmless.includes(name));
+  assert.deepEqual(uncertain.sort(), Object.keys(uses).sort());
+  uses.asyncIterator = () => file[Symbol.asyncIterator]().next();
+  for (const [name, use] of Object.entries(uses)) {
+    await assert.rejects(async () => await use(), { name: "TempfileError", code: "ERR_CLOSED" }, name);
+  }
+  assert.equal(file.path, path);
+  assert.ok(!existsSync(path));
+  assert.ok(!existsSync(`${path}.persisted`));
+});
+
+test("C113 deleteOnClose: false: after close the file is there for another process, at the end of the scope it is gone", async () => {
+  let path = "";
+  for (const close of closers) {
+    {
+      await using file = await namedTemporaryFile({ deleteOnClose: false });
+      await file.write("for another");
+      await close(file);
+      path = file.path;
+      assert.ok(file.closed);
+      assert.equal(execFileSync("cat", [path], { encoding: "utf8" }), "for another");
+    }
+    assert.ok(!existsSync(path));
+  }
+});
+
+test("C113 deleteOnClose: false: a file that was closed and not disposed of goes at the end of the process", async () => {
+  using place = scratch();
+  const { said } = await runChild(
+    `const file = m.namedTemporaryFileSync({ deleteOnClose: false });
+     file.closeSync();
+     say(fs.existsSync(file.path));`,
+    { env: { TMPDIR: place.path } },
+  );
+  assert.deepEqual(said, [true]);
+  assert.deepEqual(place.names(), []);
+});
+
+test("C114 a file that the user deleted in the scope: its close and the end of the scope are silent", async () => {
+  const { said, stderr, status } = await runChild(`${WARNINGS}
+    for (const dispose of [(file) => file.close(), (file) => file.closeSync(), (file) => file[Symbol.dispose](), (file) => file[Symbol.asyncDispose]()]) {
+      const file = m.namedTemporaryFileSync();
+      fs.unlinkSync(file.path);
+      await dispose(file);
+      say(file.closed);
+    }
+    say(await warned());`);
+  assert.deepEqual({ said, stderr, status }, { said: [true, true, true, true, []], stderr: "", status: 0 });
+});
+
+test("C115 delete: false wins over deleteOnClose", async () => {
+  using place = scratch();
+  for (const deleteOnClose of [true, false]) {
+    await using file = await namedTemporaryFile({ dir: place.path, delete: false, deleteOnClose });
+    await file.close();
+  }
+  assert.equal(place.names().length, 2);
+});
+
+test("C120 C121 a named file with a bad mode or encoding: an error that names the option, the directory stays empty", async () => {
+  using place = scratch();
+  const bad = [{ mode: "wr" }, { mode: -2 }, { mode: 0.5 }, { encoding: "ebcdic" }, { encoding: "" }, {
+    delete: 1,
+  }];
+  for (const options of bad) {
+    const [name] = Object.keys(options);
+    const check = (error: Error & { code?: string }): boolean =>
+      error.code === "ERR_INVALID_OPTION" && error.message.includes(`"${name}"`);
+    // deno-lint-ignore no-explicit-any -- what the types forbid
+    const given = { dir: place.path, ...options } as any;
+    assert.throws(() => namedTemporaryFileSync(given), check);
+    await assert.rejects(() => namedTemporaryFile(given), check);
+  }
+  assert.deepEqual(place.list(), []);
+});
+
+test("C122 a failure between creation and return: the error, neither descriptor nor name left", async () => {
+  for (const sync of [true, false]) {
+    for (const remains of [true, false]) {
+      using place = scratch();
+      using _ = substitute({
+        primitives: {
+          statusOf: () => {
+            throw systemError("EIO");
+          },
+        },
+      });
+      const options = { dir: place.path, mode: 0o640, delete: remains };
+      const create = async () => sync ? sourceFileSync(options) : await sourceFile(options);
+      await assert.rejects(create, { name: "TempfileError", code: "EIO", path: place.path });
+      assert.deepEqual(openIn(place.path), []);
+      assert.deepEqual(place.names(), []);
+    }
+  }
+});
+
+test("C122 a creation that is aborted after the file was made: the reason, neither descriptor nor name left", async () => {
+  for (const remains of [true, false]) {
+    using place = scratch();
+    const controller = new AbortController();
+    let made = 0;
+    using _ = substitute({
+      primitives: {
+        createFile: (real, path: string, mode: number) => {
+          const handle = real(path, mode);
+          if (path.startsWith(`${place.path}/tmp`)) {
+            made++;
+            controller.abort(new Error("changed my mind"));
+          }
+          return handle;
+        },
+      },
+    });
+    const options = { dir: place.path, signal: controller.signal, delete: remains };
+    await assert.rejects(() => sourceFile(options), /changed my mind/);
+    assert.equal(made, 1);
+    assert.deepEqual(openIn(place.path), []);
+    assert.deepEqual(place.names(), []);
+  }
+});
+
+test("C122 a creation whose signal is aborted already does nothing", async () => {
+  using place = scratch();
+  const signal = AbortSignal.abort(new Error("never mind"));
+  await assert.rejects(() => namedTemporaryFile({ dir: place.path, signal }), /never mind/);
+  assert.throws(() => namedTemporaryFileSync({ dir: place.path, signal }), /never mind/);
+  assert.deepEqual(place.list(), []);
+});
+
+test("C123 C128 a closed file that is to be removed later can be opened for writing by its path, and still goes", async () => {
+  let path = "";
+  {
+    await using file = await namedTemporaryFile({ deleteOnClose: false });
+    await file.write("one");
+    await file.close();
+    path = file.path;
+    writeFileSync(path, "another");
+    assert.equal(readFileSync(path, "utf8"), "another");
+  }
+  assert.ok(!existsSync(path));
+});
+
+test("C124 C129 a file whose path is gone still reads and writes through its handle", async () => {
+  await using file = await namedTemporaryFile();
+  await file.write("before ");
+  unlinkSync(file.path);
+  await file.write("after");
+  assert.equal(await file.text(), "before after");
+  assert.ok(!existsSync(file.path));
+});
+
+test("C125 a file given away and adopted is the same file with one owner", async () => {
+  const first = await namedTemporaryFile();
+  await first.write("passed on");
+  const path = first.keep();
+  const { ino } = statSync(path);
+  const second = await adoptFile(path);
+  await first.close();
+  assert.ok(existsSync(path), "the old owner left it alone");
+  assert.equal(statSync(second.path).ino, ino);
+  assert.equal(await second.text(), "passed on");
+  await second.close();
+  assert.ok(!existsSync(path));
+});
+
+test("C126 a name that cannot be removed: close reports it, dispose warns, and the file is closed", async () => {
+  using place = scratch();
+  const { said, status, stdout } = await runChild(
+    `${WARNINGS}
+    const dir = path.join(m.tmpdir(), "locked");
+    fs.mkdirSync(dir);
+    const files = [];
+    for (let i = 0; i < 4; i++) files.push(m.namedTemporaryFileSync({ dir }));
+    fs.chmodSync(dir, 0o500);
+    const report = ({ name, code, path }) => say({ name, code, path: path === undefined ? "" : path.startsWith(dir) });
+    await files[0].close().catch(report);
+    try { files[1].closeSync(); } catch (error) { report(error); }
+    files[2][Symbol.dispose]();
+    await files[3][Symbol.asyncDispose]();
+    say(files.map(({ closed }) => closed));
+    say((await warned()).map(({ name, code }) => ({ name, code })));
+    fs.chmodSync(dir, 0o700);`,
+    { powerless: true, env: { TMPDIR: place.path } },
+  );
+  const error = { name: "TempfileError", code: "EACCES", path: true };
+  const warning = { name: "TempfileWarning", code: "EACCES" };
+  assert.deepEqual(said, [error, error, [true, true, true, true], [warning, warning]]);
+  assert.deepEqual({ status, stdout }, { status: 0, stdout: "" });
+  assert.deepEqual(place.names(), ["locked"]);
+  assert.deepEqual(readdirSync(join(place.path, "locked")), [], "the end of the process tried again");
+});
+
+test("C130 a file in a relative directory: after a change of directory still the right one is removed", async () => {
+  using place = scratch();
+  const { said } = await runChild(
+    `fs.mkdirSync("one/in", { recursive: true });
+     fs.mkdirSync("two/in", { recursive: true });
+     process.chdir("one");
+     const file = m.namedTemporaryFileSync({ dir: "in" });
+     const directory = await m.temporaryDirectory({ dir: "./in" });
+     say([path.isAbsolute(file.path), path.isAbsolute(directory.path)]);
+     process.chdir("../two");
+     fs.writeFileSync(path.join("in", path.basename(file.path)), "not mine");
+     fs.mkdirSync(path.join("in", path.basename(directory.path)));
+     file.closeSync();
+     await directory.remove();
+     say([fs.readdirSync("../one/in").length, fs.readdirSync("in").length]);`,
+    { cwd: place.path },
+  );
+  assert.deepEqual(said, [[true, true], [0, 2]]);
+});
+
+test("C101 1,000 named files while another process deletes everything in the directory: no error, all data intact", async () => {
+  using place = scratch();
+  await whileCleaned(place.path, async () => {
+    for (let i = 0; i < 1000; i++) {
+      const file = namedTemporaryFileSync({ dir: place.path });
+      file.writeSync(`data ${i}`);
+      assert.equal(file.textSync(), `data ${i}`);
+      if (i % 2 === 0) file.closeSync();
+      else await file.close();
+    }
+  });
+  assert.deepEqual(openIn(place.path), []);
+});
