@@ -202,16 +202,14 @@ function listingSync(deno: DenoNamespace, path: string): Listing {
   return { next: () => entries.splice(-BATCH), close() {} };
 }
 
-function listingAsync(deno: DenoNamespace, path: string): Listing {
+async function listingAsync(deno: DenoNamespace, path: string): Promise<Listing> {
   const entries = deno.readDir(path)[Symbol.asyncIterator]();
+  // The directory is opened by the first step. Where that fails, closing would fail too.
+  let step = await entries.next();
   return {
     async next() {
       const batch: DirectoryEntry[] = [];
-      while (batch.length < BATCH) {
-        const step = await entries.next();
-        if (step.done) break;
-        batch.push(toEntry(step.value));
-      }
+      for (; !step.done && batch.length < BATCH; step = await entries.next()) batch.push(toEntry(step.value));
       return batch;
     },
     close: () => void entries.return?.(),
@@ -357,7 +355,7 @@ function primitives(deno: DenoNamespace, node: () => Faces): Faces {
       const directory = await deno.open(path, ACCESS.read);
       await directory.sync().finally(() => directory.close());
     },
-    list: (path) => Promise.resolve(listingAsync(deno, text(path))),
+    list: (path) => listingAsync(deno, text(path)),
     readSystemFile: (path) => deno.readTextFile(path),
   };
   return { sync, pooled };

@@ -162,21 +162,24 @@ export class Walk {
     yield* this.#goUp(level);
     // Somebody else has removed it, and perhaps made another.
     if (code === "ENOENT") return yield* this.#removeEmptied(level);
-    if (above !== undefined && outOfDescriptors(error)) {
-      return yield* this.#tryMoveUp(above, level.name, error);
-    }
+    // What is in the top already would only be moved there for ever.
+    const isUp = above === undefined || above === this.#top;
+    if (!isUp && outOfDescriptors(error)) return yield* this.#tryMoveUp(above, level.name, error);
     this.#leaveBehind(above, level.spot.shown, code);
   }
 
   *#removeEntry(level: Level, { name, directory }: DirectoryEntry): Op<void> {
-    if (typeof name === "string" && name.includes("\uFFFD")) level.unspeakable = true;
+    const unspeakable = typeof name === "string" && name.includes("\uFFFD");
+    level.unspeakable ||= unspeakable;
     try {
       if (directory && (yield* this.#enter(level, name))) return;
       if (yield* this.#unlink(level, name)) return;
       yield* this.#enter(level, name);
     } catch (error) {
       const code = codeOf(error);
-      if (code !== "ENOENT") this.#leaveBehind(level, shownWithin(level.spot, name), code);
+      // The replacement character is longer than the byte it stands for.
+      if (code === "ENOENT" || (unspeakable && code === "ENAMETOOLONG")) return;
+      this.#leaveBehind(level, shownWithin(level.spot, name), code);
     }
   }
 
