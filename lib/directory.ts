@@ -60,6 +60,11 @@ export class TemporaryDirectory implements AsyncDisposable, Disposable {
     return this.#tree.path!;
   }
 
+  /** Whether it was removed. */
+  get removed(): boolean {
+    return this.#tree.removed;
+  }
+
   /** The path. */
   toString(): string {
     return this.path;
@@ -213,7 +218,10 @@ export class TemporaryDirectory implements AsyncDisposable, Disposable {
   }
 }
 
-printAs(TemporaryDirectory, (directory) => `TemporaryDirectory { path: ${JSON.stringify(directory.path)} }`);
+printAs(
+  TemporaryDirectory,
+  ({ path, removed }) => `TemporaryDirectory { path: ${JSON.stringify(path)}, removed: ${removed} }`,
+);
 
 /** Paths that a message names; the error's `leftovers` has them all. */
 const NAMED = 5;
