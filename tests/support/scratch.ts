@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { chmodSync, mkdtempSync, readdirSync, realpathSync } from "node:fs";
+import { accessSync, chmodSync, constants, mkdtempSync, readdirSync, realpathSync } from "node:fs";
 import { spawnSync } from "node:child_process";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -15,6 +15,18 @@ export interface Scratch extends Disposable {
   list(): string[];
   /** As `list`, without the folder of leases, which stays. */
   names(): string[];
+}
+
+/** A file system in memory if there is one: for trees so large that a disk would set the time. */
+export const memory: string = isWritable("/dev/shm") ? "/dev/shm" : tmpdir();
+
+function isWritable(path: string): boolean {
+  try {
+    accessSync(path, constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** Makes a directory that anybody may enter. */

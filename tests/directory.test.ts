@@ -1,0 +1,463 @@
+import assert from "node:assert/strict";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { test } from "node:test";
+import { inspect } from "node:util";
+import * as m from "#mod";
+import { TempfileError } from "#mod";
+import { temporaryDirectory, temporaryDirectorySync } from "../lib/directory.ts";
+import { runChild } from "./support/child.ts";
+import { scratch } from "./support/scratch.ts";
+import { substitute, systemError } from "./support/substitute.ts";
+import { warningsOf } from "./support/warnings.ts";
+
+const isWindows = process.platform === "win32";
+
+/** Directories and files down to a depth, two of each per directory. */
+function fill(path: string, depth: number): void {
+  for (const name of ["a", "b"]) {
+    writeFileSync(join(path, `${name}.txt`), name);
+    if (depth === 0) continue;
+    mkdirSync(join(path, name));
+    fill(join(path, name), depth - 1);
+  }
+}
+
+/** Makes `remove()` fail by putting something else in place. Returns how to put it right. */
+function replace(path: string): () => void {
+  renameSync(path, `${path}.aside`);
+  mkdirSync(path);
+  return () => {
+    rmdirSync(path);
+    renameSync(`${path}.aside`, path);
+  };
+}
+
+test("C209 C224 a directory gives its path, exists in its scope, and is gone after it", async () => {
+  const seen: string[] = [];
+  {
+    await using one = await m.temporaryDirectory();
+    using two = m.temporaryDirectorySync();
+    for (const directory of [one, two]) {
+      seen.push(directory.path);
+      assert.ok(existsSync(directory.path));
+      assert.equal(String(directory), directory.path);
+    }
+  }
+  assert.equal(seen.length, 2);
+  for (const path of seen) assert.ok(!existsSync(path), path);
+});
+
+test("C224 a printed directory shows its path and whether it was removed", () => {
+  using directory = m.temporaryDirectorySync();
+  assert.ok(inspect(directory).includes(JSON.stringify(directory.path)));
+  const before = inspect(directory);
+  directory.removeSync();
+  assert.ok(inspect(directory).includes(JSON.stringify(directory.path)));
+  assert.notEqual(inspect(directory), before);
+  assert.equal(directory.removed, true);
+});
+
+test("C210 remove() called three times removes once and then does nothing", async () => {
+  const one = await m.temporaryDirectory(), two = m.temporaryDirectorySync();
+  for (const directory of [one, two]) fill(directory.path, 1);
+  assert.deepEqual(await one.remove(), []);
+  assert.deepEqual(two.removeSync(), []);
+  for (const { path } of [one, two]) {
+    assert.ok(!existsSync(path));
+    // What somebody else puts there later is theirs.
+    mkdirSync(path);
+  }
+  for (let times = 0; times < 2; times++) {
+    assert.deepEqual(await one.remove(), []);
+    assert.deepEqual(two.removeSync(), []);
+  }
+  await one[Symbol.asyncDispose]();
+  two[Symbol.dispose]();
+  for (const { path } of [one, two]) rmdirSync(path);
+});
+
+test("C211 disposing of a directory that the user removed says nothing", async () => {
+  const warnings = await warningsOf(async () => {
+    await using one = await m.temporaryDirectory();
+    using two = m.temporaryDirectorySync();
+    fill(one.path, 1);
+    rmSync(one.path, { recursive: true });
+    rmdirSync(two.path);
+    assert.deepEqual(await one.remove(), []);
+  });
+  assert.deepEqual(warnings, []);
+});
+
+test("C212 an error in the scope removes the directory and is thrown as it is", async () => {
+  const error = new Error("of the body");
+  let path = "";
+  const body = async (): Promise<void> => {
+    await using directory = await m.temporaryDirectory();
+    path = directory.path;
+    fill(path, 1);
+    throw error;
+  };
+  assert.equal(await body().catch((thrown) => thrown), error);
+  assert.ok(!existsSync(path));
+});
+
+test("C212 C219 an error of the disposal becomes a warning with code and path, and the body's error stays", async () => {
+  const error = new Error("of the body");
+  using place = scratch();
+  for (const kind of ["async", "sync"]) {
+    let directory!: m.TemporaryDirectory, undo!: () => void;
+    const body = async (): Promise<void> => {
+      await using owner = await m.temporaryDirectory({ dir: place.path });
+      directory = owner;
+      undo = replace(owner.path);
+      throw error;
+    };
+    const bodySync = (): void => {
+      using owner = m.temporaryDirectorySync({ dir: place.path });
+      directory = owner;
+      undo = replace(owner.path);
+      throw error;
+    };
+    const warnings = await warningsOf(async () => {
+      const thrown = kind === "async"
+        ? await body().catch((thrown) => thrown)
+        : await Promise.resolve().then(bodySync).catch((thrown) => thrown);
+      assert.equal(thrown, error);
+    });
+    assert.equal(warnings.length, 1, kind);
+    assert.equal(warnings[0].code, "ERR_REPLACED");
+    assert.ok(warnings[0].message.includes(directory.path));
+    // It stayed on the books: once the cause is gone it can be removed.
+    undo();
+    assert.deepEqual(await directory.remove(), []);
+  }
+  assert.deepEqual(place.list(), []);
+});
+
+test("C213 delete: false leaves the directory after remove(), the scope, and the exit", async () => {
+  using place = scratch();
+  const code = `
+    const d = m.temporaryDirectorySync({ dir: args[0], delete: false });
+    const e = await m.temporaryDirectory({ dir: args[0], delete: false });
+    say(await d.remove()); await e[Symbol.asyncDispose](); e[Symbol.dispose](); process.exit(0);`;
+  const { said, status } = await runChild(code, { args: [place.path] });
+  assert.deepEqual([status, said], [0, [[]]]);
+  assert.equal(place.list().length, 2);
+});
+
+test("C214 a tree of three levels with two directories and two files each is removed", async () => {
+  const one = await m.temporaryDirectory(), two = m.temporaryDirectorySync();
+  for (const { path } of [one, two]) {
+    fill(path, 3);
+    assert.equal(readdirSync(path, { recursive: true }).length, 2 * (1 + 2 + 4 + 8) + 2 * (1 + 2 + 4));
+  }
+  await one.remove();
+  two.removeSync();
+  for (const { path } of [one, two]) assert.ok(!existsSync(path));
+});
+
+test("C215 a directory handed to another owner lives as long as that one", async () => {
+  const make = async (): Promise<m.TemporaryDirectory> => {
+    const directory = await m.temporaryDirectory();
+    fill(directory.path, 0);
+    return directory;
+  };
+  let path: string;
+  {
+    await using owner = await make();
+    path = owner.path;
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    assert.ok(existsSync(join(path, "a.txt")));
+  }
+  assert.ok(!existsSync(path));
+});
+
+/** How a garbage collection is asked for. */
+const COLLECT = `const collect = async () => {
+  for (let i = 0; i < 20; i++) { (globalThis.gc ?? (() => Bun.gc(true)))(); await new Promise((r) => setTimeout(r, 10)); }
+};`;
+const GC_FLAGS: { [runtime: string]: string[] } = {
+  node: ["--expose-gc"],
+  deno: ["-A", "--v8-flags=--expose-gc"],
+  bun: [],
+};
+const runtimeName = "Deno" in globalThis ? "deno" : "Bun" in globalThis ? "bun" : "node";
+
+test("C216 a directory nobody disposed of is removed at exit", async () => {
+  using place = scratch();
+  const code = `
+    globalThis.held = [m.temporaryDirectorySync({ dir: args[0] }), await m.temporaryDirectory({ dir: args[0] })];
+    for (const d of held) { fs.mkdirSync(d.join("sub")); fs.writeFileSync(d.join("sub", "file"), "x"); }
+    say(fs.readdirSync(args[0]).length);`;
+  const { said, status, stderr } = await runChild(code, { args: [place.path] });
+  assert.deepEqual([said, status, stderr], [[2], 0, ""]);
+  assert.deepEqual(place.list(), []);
+});
+
+test("C216 C219 a directory collected as garbage is warned of, with its path and where it was created", async () => {
+  using place = scratch();
+  const code = `${COLLECT}
+    const heard = [];
+    process.on("warning", (w) => heard.push({ name: w.name, code: w.code, message: w.message, detail: w.detail ?? "" }));
+    function forgetful() { return m.temporaryDirectorySync({ dir: args[0] }).path; }
+    const forgotten = forgetful();
+    await collect();
+    say({ path: forgotten, heard, stays: fs.existsSync(forgotten) });`;
+  const { said: [{ path, heard, stays }], status } = await runChild(code, {
+    args: [place.path],
+    flags: GC_FLAGS[runtimeName],
+  });
+  assert.equal(status, 0);
+  assert.equal(heard.length, 1);
+  assert.equal(heard[0].name, "TempfileWarning");
+  assert.ok(heard[0].message.includes(path));
+  assert.match(heard[0].detail, /forgetful/);
+  // Somebody read the path, so it stays until the exit.
+  assert.equal(stays, true);
+  assert.deepEqual(place.list(), []);
+});
+
+test("C217 a removal that fails at exit changes neither the status nor the output", async () => {
+  using place = scratch();
+  const code = `
+    for (const ignoreCleanupErrors of [true, false]) {
+      const d = m.temporaryDirectorySync({ dir: args[0], ignoreCleanupErrors });
+      fs.renameSync(d.path, d.path + ".aside"); fs.mkdirSync(d.path); fs.writeFileSync(d.path + "/theirs", "x");
+      (globalThis.held ??= []).push(d);
+    }
+    process.exitCode = 7;`;
+  const { status, stdout, stderr } = await runChild(code, { args: [place.path] });
+  assert.deepEqual([status, stdout.trim(), stderr], [7, "", ""]);
+  assert.equal(place.list().length, 4);
+});
+
+test("C218 a directory held by a generator that never ends is removed at exit", async () => {
+  using place = scratch();
+  const code = `
+    function* scope() { const d = m.temporaryDirectorySync({ dir: args[0] }); try { yield d.path; } finally { d.removeSync(); } }
+    globalThis.running = scope();
+    say(fs.existsSync(running.next().value));`;
+  const { said, status } = await runChild(code, { args: [place.path] });
+  assert.deepEqual([said, status], [[true], 0]);
+  assert.deepEqual(place.list(), []);
+});
+
+test("C220 ignoreCleanupErrors reports what is left without throwing, and a second removal gets it", async () => {
+  for (const kind of ["async", "sync"] as const) {
+    let stuck = true;
+    using failing = substitute({
+      primitives: {
+        unlink(real, path: string) {
+          if (stuck && String(path).endsWith("/stuck")) throw systemError("EPERM");
+          return real(path);
+        },
+      },
+    });
+    const directory = temporaryDirectorySync({ ignoreCleanupErrors: true });
+    fill(directory.path, 1);
+    writeFileSync(join(directory.path, "a", "stuck"), "");
+    const remove = async () => kind === "async" ? await directory.remove() : directory.removeSync();
+    assert.deepEqual(await remove(), [{ path: join(directory.path, "a", "stuck"), code: "EPERM" }]);
+    assert.deepEqual(readdirSync(directory.path, { recursive: true }).sort(), ["a", join("a", "stuck")]);
+    assert.ok(failing.of("unlink").length > 0);
+    stuck = false;
+    assert.deepEqual(await remove(), []);
+    assert.ok(!existsSync(directory.path));
+  }
+});
+
+test("C220 without ignoreCleanupErrors the error lists what is left and why", async () => {
+  using _failing = substitute({
+    primitives: {
+      unlink(real, path: string) {
+        if (/\/stuck\d$/.test(String(path))) throw systemError("EPERM");
+        return real(path);
+      },
+    },
+  });
+  const directory = await temporaryDirectory();
+  const stuck = Array.from({ length: 7 }, (_, n) => join(directory.path, `stuck${n}`));
+  for (const path of stuck.slice(0, 1)) writeFileSync(path, "");
+  const one = await directory.remove().catch((error) => error);
+  // Another copy of the class: this one is of the source.
+  assert.equal(one.name, TempfileError.name);
+  assert.deepEqual([one.code, one.path], ["EPERM", directory.path]);
+  assert.ok(one.message.includes(stuck[0]));
+  for (const path of stuck) writeFileSync(path, "");
+  const all = await directory.remove().catch((error) => error);
+  assert.equal(all.code, "ERR_LEFTOVER");
+  assert.deepEqual(all.leftovers.map(({ path }: { path: string }) => path).sort(), stuck);
+  for (const path of stuck) rmSync(path);
+  await directory.remove();
+});
+
+test("C221 ignoreCleanupErrors also covers a failing repair of permissions (Linux)", {
+  skip: process.platform !== "linux",
+}, async () => {
+  let stuck = true;
+  using failing = substitute({
+    primitives: {
+      openDirectory(real, path: string) {
+        if (stuck && String(path).endsWith("/locked")) throw systemError("EACCES");
+        return real(path);
+      },
+      changeModeAt(real, path: string, mode: number) {
+        if (stuck) throw systemError("EPERM");
+        return real(path, mode);
+      },
+    },
+  });
+  const directory = await temporaryDirectory({ ignoreCleanupErrors: true });
+  mkdirSync(join(directory.path, "locked"));
+  writeFileSync(join(directory.path, "other"), "");
+  assert.deepEqual(await directory.remove(), [{ path: join(directory.path, "locked"), code: "EPERM" }]);
+  assert.ok(failing.of("changeModeAt").length > 0);
+  assert.deepEqual(readdirSync(directory.path), ["locked"]);
+  stuck = false;
+  assert.deepEqual(await directory.remove(), []);
+});
+
+test("T4 C225 join() stays inside, and refuses what leads out, also to a sibling with the same beginning", () => {
+  using place = scratch();
+  using directory = m.temporaryDirectorySync({ dir: place.path });
+  const { path } = directory, name = basename(path);
+  assert.equal(directory.join(), path);
+  assert.equal(directory.join("a", "b/c", "..", ".", "d"), join(path, "a", "b", "d"));
+  assert.equal(directory.join("..a", "b.."), join(path, "..a", "b.."));
+  const outside = [
+    ["..", `${name}-evil`, "f"],
+    [`../${name}-evil/f`],
+    ["..", name],
+    [".."],
+    ["a", "../.."],
+    ["a/../../b"],
+    ["/etc/passwd"],
+    [path],
+    [`${path}-evil/f`],
+    ["a", "/etc"],
+    ["a\0b"],
+  ];
+  for (const segments of outside) {
+    assert.throws(
+      () => directory.join(...segments),
+      { name: "TypeError", code: "ERR_INVALID_OPTION" },
+      segments.join(","),
+    );
+  }
+  // deno-lint-ignore no-explicit-any -- what callers without types do
+  for (const segment of [["../x"], { toString: () => "../x" }, new String("../x"), 1, null] as any[]) {
+    assert.throws(() => directory.join(segment), { name: "TypeError", code: "ERR_INVALID_OPTION" });
+  }
+  assert.deepEqual(place.list(), [name]);
+});
+
+test("T1 C225 what is created inside goes nowhere else: any dir is refused, through a link or not (POSIX)", {
+  skip: isWindows,
+}, async () => {
+  using place = scratch();
+  using outside = scratch();
+  using directory = m.temporaryDirectorySync({ dir: place.path });
+  symlinkSync(outside.path, join(directory.path, "evil"));
+  mkdirSync(`${directory.path}-evil`);
+  const dirs = [
+    "evil",
+    "evil/",
+    "./evil/../evil",
+    join(directory.path, "evil"),
+    join(directory.path, "evil") + "/",
+    `${directory.path}-evil`,
+    dirname(directory.path),
+    "..",
+    directory.path,
+  ];
+  for (const dir of dirs) {
+    const options = { dir } as object, refusal = { name: "TypeError", code: "ERR_INVALID_OPTION" };
+    await assert.rejects(directory.namedTemporaryFile(options), refusal, dir);
+    await assert.rejects(directory.temporaryDirectory(options), refusal, dir);
+    assert.throws(() => directory.namedTemporaryFileSync(options), refusal, dir);
+    assert.throws(() => directory.temporaryDirectorySync(options), refusal, dir);
+  }
+  for (const prefix of ["../x", "evil/x", "/x", ".."]) {
+    assert.throws(() => directory.namedTemporaryFileSync({ prefix }), { code: "ERR_INVALID_OPTION" });
+    assert.throws(() => directory.temporaryDirectorySync({ prefix }), { code: "ERR_INVALID_OPTION" });
+  }
+  assert.deepEqual(outside.list(), []);
+  assert.deepEqual(readdirSync(`${directory.path}-evil`), []);
+  assert.deepEqual(readdirSync(directory.path), ["evil"]);
+});
+
+test(
+  "T1 a dir that is a link is resolved before anything is created in it",
+  { skip: isWindows },
+  async () => {
+    using place = scratch();
+    mkdirSync(join(place.path, "real"));
+    symlinkSync("real", join(place.path, "link"));
+    await using directory = await m.temporaryDirectory({ dir: join(place.path, "link") });
+    assert.equal(dirname(directory.path), join(place.path, "real"));
+    // Whoever turns the link elsewhere later turns nothing of ours.
+    using outside = scratch();
+    mkdirSync(join(outside.path, basename(directory.path)));
+    rmSync(join(place.path, "link"));
+    symlinkSync(outside.path, join(place.path, "link"));
+    fill(directory.path, 0);
+    await directory.remove();
+    assert.deepEqual(outside.list(), [basename(directory.path)]);
+    assert.deepEqual(readdirSync(join(place.path, "real")), []);
+  },
+);
+
+test("C225 inside a directory, files and directories are created in it and go with it", async () => {
+  await using directory = await m.temporaryDirectory();
+  await using file = await directory.namedTemporaryFile({ suffix: ".txt" });
+  await using below = await directory.temporaryDirectory();
+  for (const { path } of [file, below]) assert.equal(dirname(path), directory.path);
+  assert.deepEqual(await directory.usage(), { files: 1, directories: 1, bytes: 0 });
+  file.closeSync();
+  await directory.remove();
+  assert.ok(!existsSync(below.path));
+  await assert.rejects(directory.namedTemporaryFile(), { code: "ERR_CLOSED" });
+  assert.throws(() => directory.temporaryDirectorySync(), { code: "ERR_CLOSED" });
+});
+
+test("keep() gives the directory to the caller for good", async () => {
+  using place = scratch();
+  const code = `
+    const d = m.temporaryDirectorySync({ dir: args[0] });
+    const kept = d.keep(); await d.remove(); d[Symbol.dispose](); say(kept);`;
+  const { said, status } = await runChild(code, { args: [place.path] });
+  assert.equal(status, 0);
+  assert.deepEqual(place.list(), [basename(said[0])]);
+});
+
+test("C245 a path whose loss would be a disaster is not adopted", async () => {
+  using place = scratch();
+  const code = `
+    const tried = { empty: "", root: "/", home: process.env.HOME, cwd: process.cwd(), above: path.dirname(process.cwd()), temporary: m.tmpdir() };
+    for (const [name, path] of Object.entries(tried)) {
+      try { m.adoptDirectorySync(path).keep(); say([name, "adopted"]); } catch (error) { say([name, error.code]); }
+    }`;
+  for (const name of ["home", "tmp", "work"]) mkdirSync(join(place.path, name));
+  mkdirSync(join(place.path, "work", "here"));
+  const { said, status } = await runChild(code, {
+    cwd: join(place.path, "work", "here"),
+    env: { HOME: join(place.path, "home"), TMPDIR: join(place.path, "tmp") },
+  });
+  assert.equal(status, 0);
+  const names = ["empty", "root", "home", "cwd", "above", "temporary"];
+  assert.deepEqual(said, names.map((name) => [name, "ERR_INVALID_OPTION"]));
+  // The rest of the rule: an ordinary directory is.
+  mkdirSync(join(place.path, "other"));
+  await (await m.adoptDirectory(join(place.path, "other"))).remove();
+  assert.deepEqual(place.list(), ["home", "tmp", "work"]);
+});

@@ -1,0 +1,969 @@
+import assert from "node:assert/strict";
+import { spawn, spawnSync } from "node:child_process";
+import {
+  chmodSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import * as m from "#mod";
+import { temporaryDirectory, temporaryDirectorySync } from "../lib/directory.ts";
+import { syncIo } from "../lib/io.ts";
+import { runtime } from "../lib/runtime/mod.ts";
+import { removeDirectory } from "../lib/tree/remove.ts";
+import { moduleUrl, runChild } from "./support/child.ts";
+import { DEEP_CHAIN, deepChain, hasPython, manyFiles, python } from "./support/python.ts";
+import { memory, scratch } from "./support/scratch.ts";
+import { substitute, systemError } from "./support/substitute.ts";
+
+const isLinux = process.platform === "linux";
+const isWindows = process.platform === "win32";
+const isRoot = process.getuid?.() === 0;
+const isDeno = "Deno" in globalThis;
+const isBun = "Bun" in globalThis;
+
+/** Whether a command can be had, and used. */
+const works = (command: string, ...args: string[]): boolean => spawnSync(command, args).status === 0;
+const canMount = isLinux && isRoot && works("unshare", "-m", "true");
+
+/** Both ways to remove, each with a directory of its own. */
+async function bothWays(
+  test: (directory: m.TemporaryDirectory, remove: () => Promise<m.Leftover[]>) => unknown,
+) {
+  const one = await m.temporaryDirectory();
+  await test(one, () => one.remove());
+  const two = m.temporaryDirectorySync();
+  await test(two, async () => await two.removeSync());
+  for (const { path } of [one, two]) assert.ok(!existsSync(path), path);
+}
+
+/** For children: removes a directory in both ways; `fill(path)` says what with. */
+const BOTH_WAYS = `
+const attempt = async (call) => { try { return await call(); } catch (error) { return { code: error.code, leftovers: error.leftovers }; } };
+async function bothWays(options, fill, look = () => {}) {
+  for (const way of ["async", "sync"]) {
+    const d = await m.temporaryDirectory(options);
+    await fill(d.path, way);
+    const left = await attempt(() => way === "async" ? d.remove() : d.removeSync());
+    say({ way, path: d.path, left, gone: !fs.existsSync(d.path), seen: look(d.path) });
+  }
+}
+const { spawnSync } = await import("node:child_process");
+`;
+
+const bothGone = (said: { left: unknown; gone: boolean }[]): void => {
+  assert.deepEqual(said.map(({ left, gone }) => ({ left, gone })), [{ left: [], gone: true }, {
+    left: [],
+    gone: true,
+  }]);
+};
+
+test(
+  "C226 a link to a directory is removed, its target and what is in it stay (POSIX)",
+  { skip: isWindows },
+  async () => {
+    using outside = scratch();
+    writeFileSync(join(outside.path, "keep"), "x");
+    mkdirSync(join(outside.path, "sub"));
+    await bothWays(async ({ path }, remove) => {
+      mkdirSync(join(path, "sub"));
+      symlinkSync(outside.path, join(path, "link"));
+      symlinkSync(outside.path, join(path, "sub", "link"));
+      symlinkSync("nowhere", join(path, "dangling"));
+      symlinkSync("loop", join(path, "loop"));
+      assert.deepEqual(await remove(), []);
+      assert.deepEqual(outside.list(), ["keep", "sub"]);
+      assert.equal(readFileSync(join(outside.path, "keep"), "utf8"), "x");
+    });
+  },
+);
+
+/** Outside files and directories of every mode, and links to them in a directory that forbids to be written to. */
+const LINKS_TO_MODES = `
+const outside = args[0], modes = [0, 0o100, 0o200, 0o300, 0o400, 0o500, 0o600, 0o700];
+const kinds = (mode) => [outside + "/file" + mode, outside + "/dir" + mode];
+for (const mode of modes) {
+  const [file, dir] = kinds(mode);
+  fs.writeFileSync(file, "x"); fs.mkdirSync(dir);
+  for (const made of [file, dir]) fs.chmodSync(made, mode);
+}
+const look = () => modes.flatMap((mode) => kinds(mode).map((made) => fs.statSync(made).mode & 0o7777));
+const before = look();
+await bothWays({}, (top) => {
+  fs.mkdirSync(top + "/locked");
+  for (const mode of modes) {
+    for (const [n, made] of kinds(mode).entries()) fs.symlinkSync(made, top + "/locked/link" + mode + n);
+    fs.symlinkSync(outside + "/missing" + mode, top + "/locked/dangling" + mode);
+  }
+  for (const made of [top + "/locked", top]) fs.chmodSync(made, 0o500);
+});
+say({ before, after: look(), names: fs.readdirSync(outside).length });
+`;
+
+test("T17 C227 links whose removal needs a repair leave the modes of all their targets alone (POSIX)", {
+  skip: isWindows,
+}, async () => {
+  using outside = scratch();
+  const { said: [one, two, modes], status, stderr } = await runChild(BOTH_WAYS + LINKS_TO_MODES, {
+    powerless: true,
+    args: [outside.path],
+  });
+  assert.deepEqual([status, stderr], [0, ""]);
+  if (isLinux) bothGone([one, two]);
+  else {for (const { path } of [one, two]) {
+      spawnSync("chmod", ["-R", "u+rwx", path]), spawnSync("rm", ["-rf", path]);
+    }}
+  assert.deepEqual(modes.after, modes.before);
+  assert.deepEqual(new Set(modes.after), new Set([0, 0o100, 0o200, 0o300, 0o400, 0o500, 0o600, 0o700]));
+  assert.equal(modes.names, 16);
+});
+
+test("C228 flags of link targets are left alone (BSD and macOS only)", { skip: true }, () => {});
+
+test(
+  "C230 immutable flags of BSD are cleared (not offered: reported as EPERM; BSD only)",
+  { skip: true },
+  () => {},
+);
+
+test(
+  "C229 directories and files of every mode are removed without root's power (Linux)",
+  { skip: !isLinux },
+  async () => {
+    const code = `${BOTH_WAYS}
+    const modes = [0, 0o100, 0o200, 0o300, 0o400, 0o500, 0o600, 0o700];
+    const make = (top, depth) => {
+      for (const mode of modes) {
+        const dir = top + "/d" + mode.toString(8), file = top + "/f" + mode.toString(8);
+        fs.writeFileSync(file, "x"); fs.chmodSync(file, mode);
+        fs.mkdirSync(dir);
+        if (depth > 0) make(dir, depth - 1);
+        fs.chmodSync(dir, mode);
+      }
+    };
+    for (const mode of modes) await bothWays({}, (top) => { make(top, mode === 0 ? 1 : 0); fs.chmodSync(top, mode); });`;
+    const { said, status, stderr } = await runChild(code, { powerless: true });
+    assert.deepEqual([status, stderr], [0, ""]);
+    assert.equal(said.length, 16);
+    for (const { left, gone, path } of said) assert.deepEqual([left, gone], [[], true], path);
+  },
+);
+
+test("C229 a locked directory deep enough to be moved up is removed without root's power (Linux)", {
+  skip: !isLinux,
+}, async () => {
+  const code = `${BOTH_WAYS}
+    await bothWays({}, (top) => {
+      const dirs = [top];
+      for (let level = 0; level < 40; level++) dirs.push(dirs.at(-1) + "/d");
+      for (const dir of dirs.slice(1)) { fs.mkdirSync(dir); fs.writeFileSync(dir + "/f", ""); }
+      for (const [level, dir] of dirs.reverse().entries()) fs.chmodSync(dir, [0, 0o500, 0o300, 0o400][level % 4]);
+    });`;
+  const { said, status, stderr } = await runChild(code, { powerless: true });
+  assert.deepEqual([status, stderr], [0, ""]);
+  bothGone(said);
+});
+
+const canFreeze = isLinux && isRoot && (() => {
+  using place = scratch();
+  const frozen = works("chattr", "+i", place.path);
+  return frozen && works("chattr", "-i", place.path);
+})();
+
+test(
+  "C231 an immutable file is reported as EPERM with its path, and the rest is removed (root, Linux, where the disk has such flags)",
+  { skip: !canFreeze },
+  async () => {
+    await bothWays(async ({ path }, remove) => {
+      for (const name of ["a", "b", "c"]) mkdirSync(join(path, name));
+      const frozen = join(path, "b", "frozen");
+      for (const file of [frozen, join(path, "a", "f"), join(path, "b", "f")]) writeFileSync(file, "");
+      assert.ok(works("chattr", "+i", frozen));
+      try {
+        const error = await Promise.resolve().then(remove).catch((error) => error);
+        assert.deepEqual([error.name, error.code, error.path], ["TempfileError", "EPERM", path]);
+        assert.deepEqual(error.leftovers, [{ path: frozen, code: "EPERM" }]);
+        assert.deepEqual(readdirSync(path, { recursive: true }).sort(), ["b", "b/frozen"]);
+      } finally {
+        works("chattr", "-i", frozen);
+      }
+      assert.deepEqual(await remove(), []);
+    });
+  },
+);
+
+test(
+  "C232 the parent keeps its mode: a directory that cannot be removed for its sake is emptied and reported (POSIX)",
+  { skip: isWindows },
+  async () => {
+    using place = scratch();
+    const code = `${BOTH_WAYS}
+    const parent = args[0];
+    await bothWays({ dir: parent }, (top) => {
+      fs.mkdirSync(top + "/sub"); fs.writeFileSync(top + "/sub/file", "x");
+      fs.chmodSync(parent, 0o500);
+    }, (top) => {
+      const seen = { mode: fs.statSync(parent).mode & 0o777, inside: fs.readdirSync(top) };
+      fs.chmodSync(parent, 0o700);
+      return seen;
+    });`;
+    const { said, status, stderr } = await runChild(code, { powerless: true, args: [place.path] });
+    assert.deepEqual([status, stderr], [0, ""]);
+    assert.equal(said.length, 2);
+    for (const { left, gone, path, seen } of said) {
+      assert.equal(gone, false);
+      assert.deepEqual(left, { code: "EACCES", leftovers: [{ path, code: "EACCES" }] });
+      assert.deepEqual(seen, { mode: 0o500, inside: [] });
+    }
+    // The exit got both.
+    assert.deepEqual(place.list(), []);
+  },
+);
+
+test("T20 C236 a hard link to an outside file goes, and the file keeps mode, owner and times (POSIX)", {
+  skip: isWindows,
+}, async () => {
+  using outside = scratch();
+  const file = join(outside.path, "file");
+  writeFileSync(file, "x");
+  chmodSync(file, 0);
+  const before = statSync(file);
+  const code = `${BOTH_WAYS}
+    await bothWays({ dir: args[0] }, (top) => {
+      fs.mkdirSync(top + "/sub");
+      for (const name of ["/hard", "/sub/hard"]) fs.linkSync(args[1], top + name);
+      if (process.platform === "linux") for (const dir of [top + "/sub", top]) fs.chmodSync(dir, 0o500);
+    });`;
+  using place = scratch();
+  const { said, status, stderr } = await runChild(code, { powerless: true, args: [place.path, file] });
+  assert.deepEqual([status, stderr], [0, ""]);
+  bothGone(said);
+  const after = statSync(file);
+  for (const what of ["mode", "uid", "gid", "mtimeMs", "atimeMs", "nlink", "size"] as const) {
+    assert.equal(after[what], before[what], what);
+  }
+});
+
+test("C237 a FIFO, a socket and device nodes are unlinked, never opened (POSIX)", {
+  skip: isWindows || !hasPython,
+}, async () => {
+  for (const create of [temporaryDirectory, () => Promise.resolve(temporaryDirectorySync())]) {
+    const directory = await create();
+    python(
+      `
+import os, socket, stat, sys
+os.chdir(sys.argv[1])
+os.mkfifo("fifo")
+socket.socket(socket.AF_UNIX).bind("socket")
+try:
+    os.mknod("null", stat.S_IFCHR | 0o600, os.makedev(1, 3))
+    os.mknod("disk", stat.S_IFBLK | 0o600, os.makedev(7, 250))
+except PermissionError: pass
+`,
+      directory.path,
+    );
+    assert.equal(readdirSync(directory.path).length, isRoot ? 4 : 2);
+    using watched = substitute();
+    // Opening the FIFO would block for ever, for want of a writer.
+    await directory.remove();
+    const opened = ["openFile", "openDescriptor", "openDirectory", "locateDirectory"] as const;
+    for (const [path] of opened.flatMap((name) => watched.of(name))) {
+      assert.doesNotMatch(String(path), /fifo|socket|null|disk/);
+    }
+    assert.ok(!existsSync(directory.path));
+  }
+});
+
+test(
+  "C238 names with a newline, bytes that are no text, a leading dash, and of 255 bytes are removed (POSIX)",
+  { skip: isWindows || !hasPython },
+  async () => {
+    await bothWays(async ({ path }, remove) => {
+      const made = python(
+        String.raw`
+import os, sys
+os.chdir(sys.argv[1])
+odd = [b"new\nline", b"\xff", b"a\xfe\xffb", b"\xed\xa0\x80", b"-rf", b"--", b" ", b"~", b"*", b"...", b"\\", b"\"'$(x)", "\ufffd".encode(), "ä".encode(), b"x" * 255, b"\xff" * 255]
+def make(depth):
+    for name in odd:
+        os.close(os.open(b"file-" + name if len(name) < 250 else name, os.O_CREAT, 0o600))
+        os.mkdir(b"" + name if len(name) < 250 else name[1:])
+        if depth > 0:
+            os.chdir(name if len(name) < 250 else name[1:])
+            make(depth - 1)
+            os.chdir(b"..")
+make(1)
+print(len(os.listdir(b".")))
+`,
+        path,
+      );
+      assert.equal(Number(made), 32);
+      assert.deepEqual(await remove(), []);
+    });
+  },
+);
+
+/** In a mount namespace of its own, so that nothing of it is seen outside. */
+const IN_MOUNT_NAMESPACE = ["unshare", "-m", "--propagation", "private"];
+
+const MOUNTS = `
+const mounted = [];
+const mount = (...args) => {
+  if (spawnSync("mount", args).status !== 0) throw new Error("mount " + args.join(" "));
+  mounted.push(args.at(-1));
+};
+const unmountAll = () => mounted.splice(0).forEach((at) => spawnSync("umount", [at]));
+const unmountBelow = (top) => {
+  const lines = fs.readFileSync("/proc/self/mountinfo", "utf8").split("\\n").map((line) => line.split(" ")[4] ?? "");
+  for (const at of lines.filter((at) => at === top || at.startsWith(top + "/"))) spawnSync("umount", [at]);
+};
+`;
+
+test(
+  "T22 C239 removal stops at whatever is mounted inside, even from the same disk, and reports it (root, Linux)",
+  { skip: !canMount },
+  async () => {
+    using outside = scratch();
+    mkdirSync(join(outside.path, "sub"));
+    for (const name of ["keep", "sub/keep"]) writeFileSync(join(outside.path, name), "x");
+    const code = `${BOTH_WAYS} ${MOUNTS}
+    const outside = args[0];
+    await bothWays({}, (top) => {
+      fs.writeFileSync(top + "/other", "");
+      for (const name of ["/bound", "/tmpfs", "/a/b/odd \\n\\\\ name ä"]) fs.mkdirSync(top + name, { recursive: true });
+      fs.writeFileSync(top + "/file", "");
+      mount("--bind", outside, top + "/bound");
+      mount("--bind", outside, top + "/a/b/odd \\n\\\\ name ä");
+      mount("--bind", outside + "/keep", top + "/file");
+      mount("-t", "tmpfs", "none", top + "/tmpfs");
+      fs.writeFileSync(top + "/tmpfs/keep", "x");
+    }, (top) => {
+      const seen = { top: fs.readdirSync(top), tmpfs: fs.readdirSync(top + "/tmpfs"), bound: fs.readdirSync(top + "/bound") };
+      unmountAll();
+      return seen;
+    });`;
+    const { said, status, stderr } = await runChild(code, {
+      args: [outside.path],
+      under: IN_MOUNT_NAMESPACE,
+    });
+    assert.deepEqual([status, stderr], [0, ""]);
+    assert.equal(said.length, 2);
+    for (const { left, path, seen } of said) {
+      assert.equal(left.code, "ERR_LEFTOVER");
+      const found = Object.fromEntries(left.leftovers.map(({ path, code }: m.Leftover) => [path, code]));
+      assert.deepEqual(found, {
+        [join(path, "bound")]: "EXDEV",
+        [join(path, "tmpfs")]: "EXDEV",
+        [join(path, "a", "b", "odd \n\\ name ä")]: "EXDEV",
+        [join(path, "file")]: "EBUSY",
+      });
+      assert.deepEqual(seen.top.sort(), ["a", "bound", "file", "tmpfs"]);
+      assert.deepEqual([seen.tmpfs, seen.bound.sort()], [["keep"], ["keep", "sub"]]);
+      // Without the mounts the exit got it.
+      assert.ok(!existsSync(path), path);
+    }
+    assert.deepEqual(outside.list(), ["keep", "sub"]);
+    assert.ok(existsSync(join(outside.path, "sub", "keep")));
+  },
+);
+
+test("T22 C239 what is mounted deep inside, or over the directory itself, is left alone too (root, Linux)", {
+  skip: !canMount,
+}, async () => {
+  using outside = scratch();
+  writeFileSync(join(outside.path, "keep"), "x");
+  const code = `${BOTH_WAYS} ${MOUNTS}
+    await bothWays({}, (top) => {
+      const deep = top + "/d".repeat(25);
+      fs.mkdirSync(deep, { recursive: true });
+      mount("--bind", args[0], deep);
+    }, unmountBelow);
+    await bothWays({}, (top) => {
+      fs.writeFileSync(top + "/under", "");
+      mount("--bind", args[0], top);
+    }, unmountBelow);`;
+  const { said, status, stderr } = await runChild(code, { args: [outside.path], under: IN_MOUNT_NAMESPACE });
+  assert.deepEqual([status, stderr], [0, ""]);
+  const codes = said.map(({ left }) => left.leftovers.map(({ code }: m.Leftover) => code));
+  assert.deepEqual(codes, [["EXDEV"], ["EXDEV"], ["ERR_REPLACED"], ["ERR_REPLACED"]]);
+  for (const { path } of said) assert.ok(!existsSync(path), path);
+  assert.deepEqual(outside.list(), ["keep"]);
+});
+
+test(
+  "T22 C239 a locked directory mounted inside keeps its mode (root, Linux)",
+  { skip: !canMount },
+  async () => {
+    using outside = scratch();
+    using place = scratch();
+    const [locked, top] = [join(outside.path, "locked"), join(place.path, "top")];
+    for (const path of [locked, top, join(top, "at")]) mkdirSync(path);
+    chmodSync(locked, 0);
+    const mounting =
+      `mount --bind "$1" "$2" && shift 2 && exec setpriv --bounding-set=-all --inh-caps=-all "$@"`;
+    const { said, status, stderr } = await runChild(
+      `try { await m.adoptDirectorySync(args[0]).remove(); } catch (error) { say(error.leftovers); } process.kill(process.pid, "SIGKILL");`,
+      { args: [top], under: [...IN_MOUNT_NAMESPACE, "sh", "-c", mounting, "sh", locked, join(top, "at")] },
+    );
+    assert.deepEqual([status, stderr], [null, ""]);
+    assert.deepEqual(said, [[{ path: join(top, "at"), code: "EXDEV" }]]);
+    assert.equal(statSync(locked).mode & 0o777, 0);
+  },
+);
+
+/** With few descriptors to have. */
+const FEW_DESCRIPTORS = ["sh", "-c", `ulimit -n 64 && exec "$@"`, "sh"];
+
+test("T21 C240 C241 a tree of 10,000 levels is removed with 64 descriptors at most (POSIX)", {
+  skip: isWindows || !hasPython,
+}, async () => {
+  using place = scratch(memory);
+  const code = `${BOTH_WAYS}
+    await bothWays({ dir: args[1] }, (top) => {
+      if (spawnSync("python3", ["-c", args[0], top, "10000", "d"]).status !== 0) throw new Error("no tree");
+    });`;
+  const { said, status, stderr } = await runChild(code, {
+    args: [DEEP_CHAIN, place.path],
+    under: FEW_DESCRIPTORS,
+  });
+  assert.deepEqual([status, stderr], [0, ""]);
+  bothGone(said);
+});
+
+test("T21 C240 the depth of a tree costs neither descriptors nor stack (Linux)", {
+  skip: !isLinux || !hasPython,
+}, () => {
+  using place = scratch(memory);
+  const most = { open: 0, stack: 0 };
+  const used = (levels: number): typeof most => {
+    most.open = most.stack = 0;
+    const directory = temporaryDirectorySync({ dir: place.path });
+    deepChain(directory.path, levels);
+    using _counting = substitute({
+      primitives: {
+        list(real, path) {
+          most.open = Math.max(most.open, readdirSync("/proc/self/fd").length);
+          most.stack = Math.max(most.stack, stackDepth());
+          return real(path);
+        },
+      },
+    });
+    directory.removeSync();
+    return { ...most };
+  };
+  used(15);
+  const shallow = used(15), deep = used(1000);
+  assert.ok(shallow.stack > 5 && shallow.open > 20);
+  assert.equal(deep.stack, shallow.stack);
+  // A runtime may open one or two of its own meanwhile.
+  assert.ok(deep.open <= shallow.open + 3, `${deep.open} ${shallow.open}`);
+});
+
+function stackDepth(): number {
+  const before = Error.stackTraceLimit;
+  Error.stackTraceLimit = 1000;
+  const depth = new Error("where").stack!.split("\n").length;
+  Error.stackTraceLimit = before;
+  return depth;
+}
+
+test(
+  "C241 with hardly any descriptors left, a tree is removed all the same, or what is left is reported with EMFILE (Linux)",
+  { skip: !isLinux },
+  async () => {
+    const code = `${BOTH_WAYS}
+    const held = [];
+    // Deno gets ready for signals at the first, and dies if it cannot.
+    const ready = () => {}; process.on("SIGUSR2", ready); process.off("SIGUSR2", ready);
+    for (const free of [0, 2, 3, 5, 9]) {
+      await bothWays({}, (top) => {
+        fs.mkdirSync(top + "/a/b/c/d/e/f/g/h", { recursive: true });
+        for (const name of ["/f", "/a/f", "/a/b/c/f", "/a/b/c/d/e/f/g/f"]) fs.writeFileSync(top + name, "");
+        try { for (;;) held.push(fs.openSync("/dev/null")); } catch {}
+        for (let n = free; n > 0; n--) fs.closeSync(held.pop());
+      }, () => { held.splice(0).forEach((fd) => fs.closeSync(fd)); return free; });
+    }`;
+    const { said, status, stderr } = await runChild(code, { under: FEW_DESCRIPTORS });
+    assert.deepEqual([status, stderr], [0, ""]);
+    assert.equal(said.length, 10);
+    for (const { left, gone, path, seen: free } of said) {
+      if (gone) assert.deepEqual(left, []);
+      else assert.ok(left.leftovers.some(({ code }: m.Leftover) => code === "EMFILE"), JSON.stringify(left));
+      if (free === 0) assert.equal(gone, false);
+      if (free === 9) assert.equal(gone, true);
+      // With descriptors to have, the exit got the rest.
+      assert.ok(!existsSync(path));
+    }
+  },
+);
+
+test("C242 the event loop has many turns while 100,000 files in one directory are removed (POSIX)", {
+  skip: isWindows || !hasPython,
+}, async () => {
+  using place = scratch(memory);
+  const directory = await m.temporaryDirectory({ dir: place.path });
+  manyFiles(directory.path, 100_000);
+  let turns = 0, running = true;
+  const turn = (): void => {
+    turns++;
+    if (running) setTimeout(turn, 0);
+  };
+  turn();
+  await directory.remove();
+  running = false;
+  assert.ok(turns > 20, String(turns));
+  assert.ok(!existsSync(directory.path));
+});
+
+test(
+  "C243 paths longer than the system's limit are removed (POSIX)",
+  { skip: isWindows || !hasPython },
+  async () => {
+    await bothWays(async ({ path }, remove) => {
+      deepChain(path, 40, "n".repeat(250));
+      assert.deepEqual(await remove(), []);
+    });
+  },
+);
+
+test("T23 C235 C244 a directory that was replaced is left alone and reported, whatever has its place", async () => {
+  const replacements: { [what: string]: (path: string, aside: string) => void } = {
+    "a directory with files": (path) => (mkdirSync(path), writeFileSync(join(path, "theirs"), "x")),
+    "an empty directory": (path) => mkdirSync(path),
+    "a file": (path) => writeFileSync(path, "theirs"),
+    ...isWindows ? {} : {
+      "a link to the directory itself": (path, aside) => symlinkSync(aside, path),
+      "a link to nowhere": (path) => symlinkSync("nowhere", path),
+    },
+  };
+  using place = scratch();
+  for (const [what, replacement] of Object.entries(replacements)) {
+    for (const full of [true, false]) {
+      await bothWaysIn(place.path, async (directory, remove) => {
+        const { path } = directory, aside = `${path}.aside`;
+        if (full) writeFileSync(join(path, "ours"), "x");
+        renameSync(path, aside);
+        replacement(path, aside);
+        const before = lstatSync(path), inside = before.isDirectory() ? readdirSync(path) : [];
+        const error = await Promise.resolve().then(remove).catch((error) => error);
+        assert.deepEqual([error.name, error.code, error.path], ["TempfileError", "ERR_REPLACED", path], what);
+        assert.deepEqual(error.leftovers, [{ path, code: "ERR_REPLACED" }]);
+        const after = lstatSync(path);
+        assert.deepEqual(
+          [after.ino, after.mode, after.mtimeMs],
+          [before.ino, before.mode, before.mtimeMs],
+          what,
+        );
+        assert.deepEqual(before.isDirectory() ? readdirSync(path) : [], inside);
+        assert.deepEqual(readdirSync(aside), full ? ["ours"] : []);
+        rmSync(path, { recursive: true });
+        renameSync(aside, path);
+        assert.deepEqual(await remove(), []);
+      });
+    }
+  }
+  assert.deepEqual(place.list(), []);
+});
+
+async function bothWaysIn(
+  dir: string,
+  test: (directory: m.TemporaryDirectory, remove: () => Promise<m.Leftover[]>) => unknown,
+) {
+  const one = await m.temporaryDirectory({ dir });
+  await test(one, () => one.remove());
+  const two = m.temporaryDirectorySync({ dir });
+  await test(two, async () => await two.removeSync());
+}
+
+test("T23 a locked directory in place of ours keeps its mode (Linux)", { skip: !isLinux }, async () => {
+  const code = `${BOTH_WAYS}
+    await bothWays({ dir: args[0] }, (top) => {
+      fs.writeFileSync(top + "/ours", "x");
+      fs.renameSync(top, top + ".aside");
+      fs.mkdirSync(top); fs.chmodSync(top, 0);
+    }, (top) => {
+      const mode = fs.statSync(top).mode & 0o777;
+      fs.rmdirSync(top); fs.renameSync(top + ".aside", top);
+      return mode;
+    });`;
+  using place = scratch();
+  chmodSync(place.path, 0o777);
+  const { said, status, stderr } = await runChild(code, { args: [place.path], powerless: true });
+  assert.deepEqual([status, stderr], [0, ""]);
+  assert.deepEqual(said.map(({ left, seen }) => [left.code, seen]), [["ERR_REPLACED", 0], [
+    "ERR_REPLACED",
+    0,
+  ]]);
+  assert.deepEqual(place.list(), []);
+});
+
+test("T24 a directory made in a relative dir is the one removed after the process has moved elsewhere", async () => {
+  using place = scratch();
+  const code = `
+    const [here, there] = args;
+    process.chdir(here);
+    for (const dir of [".", "sub"]) {
+      const d = await m.temporaryDirectory({ dir }), e = m.temporaryDirectorySync({ dir });
+      for (const { path: made } of [d, e]) {
+        say(path.isAbsolute(made));
+        fs.writeFileSync(made + "/ours", "x");
+        const same = path.join(there, path.relative(here, made));
+        fs.mkdirSync(same, { recursive: true }); fs.writeFileSync(same + "/theirs", "x");
+      }
+      process.chdir(there);
+      await d.remove(); e.removeSync();
+      process.chdir(here);
+    }`;
+  for (const path of ["here", "here/sub", "there"]) mkdirSync(join(place.path, path));
+  const [here, there] = [join(place.path, "here"), join(place.path, "there")];
+  const { said, status, stderr } = await runChild(code, { args: [here, there] });
+  assert.deepEqual([said, status, stderr], [[true, true, true, true], 0, ""]);
+  assert.deepEqual(readdirSync(here), ["sub"]);
+  assert.deepEqual(readdirSync(join(here, "sub")), []);
+  assert.equal(
+    readdirSync(there, { recursive: true }).filter((name) => String(name).endsWith("theirs")).length,
+    4,
+  );
+});
+
+test("C246 the current directory inside does not keep a directory from being removed (POSIX)", {
+  skip: isWindows,
+}, async () => {
+  const code = `${BOTH_WAYS}
+    await bothWays({}, (top) => { fs.mkdirSync(top + "/sub"); process.chdir(top + "/sub"); }, () => process.chdir("/"));`;
+  const { said, status, stderr } = await runChild(code);
+  assert.deepEqual([status, stderr], [0, ""]);
+  bothGone(said);
+});
+
+test("C246 the current directory inside is reported as in use (Windows)", { skip: !isWindows }, async () => {
+  const code = `${BOTH_WAYS}
+    await bothWays({}, (top) => { fs.mkdirSync(top + "/sub"); process.chdir(top + "/sub"); }, () => process.chdir("/"));`;
+  const { said } = await runChild(code);
+  for (const { left } of said) assert.match(left.code, /^(EBUSY|EPERM|EACCES)$/);
+});
+
+test("T25 a child process that is told all about a directory does not remove it", async () => {
+  using directory = m.temporaryDirectorySync();
+  writeFileSync(join(directory.path, "file"), "x");
+  const known = JSON.stringify({ text: String(directory), ...directory, json: directory });
+  const code = `
+    globalThis.known = JSON.parse(args[0]);
+    globalThis.mine = m.temporaryDirectorySync({ dir: known.text });
+    say(mine.path);`;
+  const { said, status } = await runChild(code, { args: [known] });
+  assert.equal(status, 0);
+  assert.ok(!existsSync(said[0]));
+  assert.deepEqual(readdirSync(directory.path), ["file"]);
+});
+
+test("T25 memory copied into another process removes nothing there", async () => {
+  using place = scratch();
+  const code = `
+    globalThis.held = m.temporaryDirectorySync({ dir: args[0] });
+    if (args[1] === "copy") globalThis[Symbol.for("mayfly.registry")].pid = process.pid + 1;
+    process.exit(0);`;
+  assert.equal((await runChild(code, { args: [place.path, "copy"] })).status, 0);
+  assert.equal(place.list().length, 1);
+  // The original does.
+  assert.equal((await runChild(code, { args: [place.path, "original"] })).status, 0);
+  assert.equal(place.list().length, 1);
+});
+
+test("T25 a worker that was handed a directory does not remove it when it ends or is terminated", async () => {
+  using place = scratch();
+  const code = `
+    const { Worker } = await import("node:worker_threads");
+    const d = m.temporaryDirectorySync();
+    fs.writeFileSync(d.join("file"), "x");
+    let clone; try { clone = structuredClone(d); } catch {}
+    const script = args[0] + "/worker.mjs";
+    fs.writeFileSync(script, \`
+      import * as m from \${JSON.stringify(args[1])}; import { parentPort, workerData } from "node:worker_threads"; import process from "node:process";
+      globalThis.held = [workerData, m.temporaryDirectorySync({ dir: workerData.path })];
+      parentPort.postMessage("ready");
+      if (workerData.how === "end") setTimeout(() => process.exit(0), 20); else setInterval(() => {}, 1000);\`);
+    for (const how of ["end", "terminate"]) {
+      const worker = new Worker(script, { workerData: { how, path: d.path, clone, ...d } });
+      const ended = new Promise((resolve) => worker.on("exit", resolve));
+      await new Promise((resolve) => worker.on("message", resolve));
+      if (how === "terminate") await worker.terminate();
+      await ended;
+      say(fs.existsSync(d.join("file")));
+    }
+    d.removeSync();
+    say(fs.existsSync(d.path));`;
+  const { said, status, stderr } = await runChild(code, { args: [place.path, moduleUrl] });
+  assert.deepEqual([said, status, stderr], [[true, true, false], 0, ""]);
+});
+
+test("C222 files that appear during the removal are removed by the tries that follow", async () => {
+  for (const kind of ["async", "sync"]) {
+    const directory = temporaryDirectorySync();
+    const { path } = directory;
+    writeFileSync(join(path, "first"), "");
+    let late = 0;
+    using watched = substitute({
+      primitives: {
+        removeDirectory(real, at) {
+          // Somebody is quicker, just before the directory goes; at last he is done.
+          if (late < 3) writeFileSync(join(path, `late${late++}`), "");
+          return real(at);
+        },
+      },
+    });
+    assert.deepEqual(kind === "async" ? await directory.remove() : directory.removeSync(), []);
+    assert.equal(watched.of("removeDirectory").length, 4);
+    assert.ok(!existsSync(path));
+  }
+});
+
+test("C222 files that keep appearing end in ENOTEMPTY after a number of tries", async () => {
+  for (const kind of ["async", "sync"]) {
+    const directory = temporaryDirectorySync();
+    const { path } = directory;
+    let late = 0, hurry = true;
+    using watched = substitute({
+      primitives: {
+        removeDirectory(real, at) {
+          if (hurry) writeFileSync(join(path, `late${late++}`), "");
+          return real(at);
+        },
+      },
+    });
+    const remove = async () => kind === "async" ? await directory.remove() : directory.removeSync();
+    const error = await remove().catch((error) => error);
+    assert.deepEqual([error.name, error.code, error.path], ["TempfileError", "ENOTEMPTY", path]);
+    assert.deepEqual(error.leftovers, [{ path, code: "ENOTEMPTY" }]);
+    assert.equal(watched.of("removeDirectory").length, isWindows ? 12 : 5);
+    hurry = false;
+    assert.deepEqual(await remove(), []);
+  }
+});
+
+test(
+  "C222 a process that writes all the time into a directory does not outlast its removal for long (POSIX)",
+  { skip: isWindows },
+  async () => {
+    const directory = await m.temporaryDirectory();
+    const writer = spawn("sh", [
+      "-c",
+      `cd "$1" && echo ready && i=0 && while [ $i -lt 20000 ] && : > f$i; do i=$((i+1)); done`,
+      "sh",
+      directory.path,
+    ], {
+      stdio: ["ignore", "pipe", "ignore"],
+    });
+    const ended = new Promise((resolve) => writer.on("close", resolve));
+    await new Promise((resolve) => writer.stdout!.once("data", resolve));
+    let tries = 0;
+    for (; existsSync(directory.path); tries++) {
+      const error = await directory.remove().catch((error) => error);
+      if (!Array.isArray(error)) {
+        assert.ok(
+          error.leftovers.every(({ code }: m.Leftover) => code === "ENOTEMPTY"),
+          error,
+        );
+      }
+      assert.ok(tries < 1000);
+    }
+    writer.kill();
+    await ended;
+  },
+);
+
+test("C223 disposers at once all succeed, and one removal does for all", async () => {
+  const directory = await m.temporaryDirectory();
+  for (const name of ["a", "b", "c"]) {
+    mkdirSync(join(directory.path, name));
+    for (let n = 0; n < 200; n++) writeFileSync(join(directory.path, name, `f${n}`), "");
+  }
+  const all = [directory.remove(), directory.remove(), directory[Symbol.asyncDispose](), directory.remove()];
+  assert.deepEqual(directory.removeSync(), []);
+  assert.ok(!existsSync(directory.path));
+  assert.deepEqual(await Promise.all(all), [[], [], undefined, []]);
+  assert.deepEqual(await directory.remove(), []);
+});
+
+test("C223 a directory that another process removes at the same time is gone, whatever it has taken already", () => {
+  using place = scratch(memory);
+  // Before each call of the first removal in turn, the other one removes everything, or a subdirectory only.
+  for (const target of ["", "a", "a/b"]) {
+    for (let call = 1, done = false; !done; call++) {
+      const directory = temporaryDirectorySync({ dir: place.path }), { path } = directory;
+      for (const name of ["a/b/c", "d"]) mkdirSync(join(path, name), { recursive: true });
+      for (const name of ["f", "a/f", "a/b/f", "a/b/c/f", "d/f"]) writeFileSync(join(path, name), "");
+      let calls = 0;
+      const interfere = (): void => {
+        if (++calls === call) rmSync(join(path, target), { recursive: true, force: true });
+      };
+      using _other = substitute({ primitives: beforeEach(interfere) });
+      assert.deepEqual(directory.removeSync(), [], `${target} ${call}`);
+      assert.ok(!existsSync(path), `${target} ${call}`);
+      done = calls < call;
+      assert.ok(done || call < 500);
+    }
+  }
+});
+
+type Stands = NonNullable<NonNullable<Parameters<typeof substitute>[0]>["primitives"]>;
+
+/** Stands for all primitives of a removal, each call preceded by an action. */
+function beforeEach(action: (name: string, ...args: unknown[]) => void): Stands {
+  return Object.fromEntries(
+    Object.keys(runtime.sync).map((
+      name,
+    ) => [name, (real: (...args: unknown[]) => unknown, ...args: unknown[]) => {
+      action(name, ...args);
+      return real(...args);
+    }]),
+  );
+}
+
+test("C247 a removal that is broken off anywhere leaves a smaller tree, contents going before their directories", () => {
+  using place = scratch(memory);
+  for (let stop = 1, done = false; !done; stop++) {
+    const top = join(place.path, "top");
+    for (const name of ["a/b/c", "d"]) mkdirSync(join(top, name), { recursive: true });
+    for (const name of ["f", "a/f", "a/b/f", "a/b/c/f", "d/f"]) writeFileSync(join(top, name), name);
+    const before = new Set(readdirSync(top, { recursive: true }).map(String));
+    const identity = runtime.sync.status(top);
+    let calls = 0;
+    {
+      using _counting = substitute({ primitives: beforeEach(() => calls++) });
+      // A crash: what would come next is never asked for.
+      const op = removeDirectory(syncIo(), top, identity);
+      for (let step = op.next(); !step.done && calls < stop;) step = op.next(step.value);
+    }
+    done = calls < stop;
+    if (done) assert.ok(!existsSync(top));
+    // Gone already, with only descriptors left to close.
+    if (!existsSync(top)) continue;
+    const after = readdirSync(top, { recursive: true }).map(String);
+    for (const name of after) assert.ok(before.has(name), name);
+    for (const name of after.filter((name) => name.endsWith("f"))) {
+      assert.equal(readFileSync(join(top, name), "utf8"), name.replaceAll("\\", "/"));
+    }
+    using again = m.adoptDirectorySync(top);
+    assert.deepEqual(again.removeSync(), []);
+  }
+});
+
+test("C248 a name that stays in use, such as a removed file of NFS, is tried a few times and then reported", async () => {
+  for (const kind of ["async", "sync"]) {
+    const directory = temporaryDirectorySync({ ignoreCleanupErrors: true });
+    const name = ".nfs00000000012345670000002a";
+    writeFileSync(join(directory.path, name), "");
+    writeFileSync(join(directory.path, "other"), "");
+    let busy = Infinity;
+    using watched = substitute({
+      primitives: {
+        unlink(real, path: string) {
+          if (String(path).endsWith(name) && busy-- > 0) throw systemError("EBUSY");
+          return real(path);
+        },
+      },
+    });
+    const remove = async () => kind === "async" ? await directory.remove() : directory.removeSync();
+    assert.deepEqual(await remove(), [{ path: join(directory.path, name), code: "EBUSY" }]);
+    assert.equal(
+      watched.of("unlink").filter(([path]) => String(path).endsWith(name)).length,
+      isWindows ? 11 : 4,
+    );
+    assert.deepEqual(readdirSync(directory.path), [name]);
+    // In use for a moment only: nobody notices.
+    busy = 2;
+    assert.deepEqual(await remove(), []);
+  }
+});
+
+/** Grants for the library's own code, the runtime's script, and what it works on. */
+function restricted(root: string, place: string): string[] | undefined {
+  if (isBun) return undefined;
+  if (isDeno) return [`--allow-read`, `--allow-write=${place}`, `--allow-env`];
+  const flag = Number(process.versions.node.split(".")[0]) < 22
+    ? "--experimental-permission"
+    : "--permission";
+  return [
+    flag,
+    "--no-warnings",
+    `--allow-fs-read=${root}/*`,
+    `--allow-fs-read=${place}/*`,
+    `--allow-fs-write=${place}/*`,
+  ];
+}
+
+const root = process.env.MAYFLY_TEST_ROOT ?? process.cwd();
+
+test(
+  "C214 C226 without permission for /proc, a tree is removed, its links not followed (not on Bun, which has no permissions)",
+  { skip: isBun },
+  async () => {
+    using outside = scratch();
+    writeFileSync(join(outside.path, "keep"), "x");
+    using place = scratch();
+    for (const way of ["async", "sync"]) {
+      const top = join(place.path, way);
+      for (const name of ["a/b", "c", "l".repeat(250)]) mkdirSync(join(top, name), { recursive: true });
+      for (const name of ["f", "a/f", "a/b/f", "c/f"]) writeFileSync(join(top, name), "");
+      if (isWindows) continue;
+      for (const name of ["link", "a/b/link"]) symlinkSync(outside.path, join(top, name));
+      if (hasPython) deepChain(top, 30);
+    }
+    const code = `
+    for (const way of ["async", "sync"]) {
+      const d = m.adoptDirectorySync(args[0] + "/" + way);
+      try { say(way === "async" ? await d.remove() : d.removeSync()); } catch (error) { say([error.message, error.leftovers]); }
+    }
+    try { fs.statSync("/proc/self/fd"); fs.readlinkSync("/proc/self/fd/0"); say("proc"); } catch (error) { say("no proc"); }`;
+    const flags = restricted(root, place.path)!;
+    const script = process.env.TMPDIR ?? "/tmp";
+    const { said, status, stderr } = await runChild(code, {
+      args: [place.path],
+      env: { TMPDIR: place.path },
+      flags: isDeno ? flags : [...flags, `--allow-fs-read=${script}/*`],
+    });
+    assert.deepEqual([said, status, stderr], [[[], [], "no proc"], 0, ""]);
+    assert.deepEqual(place.list(), []);
+    assert.deepEqual(outside.list(), ["keep"]);
+  },
+);
+
+test(
+  "T22 C239 without permission for /proc, another file system inside is left alone all the same (root, Linux, not on Bun)",
+  { skip: !canMount || isBun },
+  async () => {
+    using place = scratch();
+    for (const way of ["async", "sync"]) mkdirSync(join(place.path, way, "a", "tmpfs"), { recursive: true });
+    const mounting =
+      `for way in async sync; do mount -t tmpfs none "$0/$way/a/tmpfs" && : > "$0/$way/a/tmpfs/keep" || exit 9; done; "$@"; ls "$0"/*/a/tmpfs`;
+    const code = `
+    for (const way of ["async", "sync"]) {
+      const d = m.adoptDirectorySync(args[0] + "/" + way);
+      try { say(way === "async" ? await d.remove() : d.removeSync()); } catch (error) { say(error.leftovers); }
+      d.keep();
+    }`;
+    const flags = restricted(root, place.path)!;
+    const { said, stdout, stderr } = await runChild(code, {
+      args: [place.path],
+      env: { TMPDIR: place.path },
+      flags: isDeno ? flags : [...flags, `--allow-fs-read=${process.env.TMPDIR ?? "/tmp"}/*`],
+      under: [...IN_MOUNT_NAMESPACE, "sh", "-c", mounting, place.path],
+    });
+    assert.equal(stderr, "");
+    assert.deepEqual(
+      said,
+      ["async", "sync"].map((way) => [{ path: join(place.path, way, "a", "tmpfs"), code: "EXDEV" }]),
+    );
+    assert.equal(stdout.match(/^keep$/gm)?.length, 2);
+  },
+);

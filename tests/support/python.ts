@@ -1,0 +1,41 @@
+/**
+ * What Node's interface to files cannot do: names in bytes, paths without end, the system calls of an attacker.
+ *
+ * @module
+ */
+import { spawnSync } from "node:child_process";
+
+/** Whether there is a Python. */
+export const hasPython: boolean = process.platform !== "win32" &&
+  spawnSync("python3", ["-c", ""]).status === 0;
+
+/** Runs a script to its end. */
+export function python(script: string, ...args: string[]): string {
+  const { status, stdout, stderr } = spawnSync("python3", ["-c", script, ...args], { encoding: "utf8" });
+  if (status !== 0) throw new Error(`Python failed: ${stderr}`);
+  return stdout;
+}
+
+/** Makes a chain of directories as deep as wanted, with a file in every hundredth and the last. */
+export const deepChain = (top: string, levels: number, name = "d"): string =>
+  python(DEEP_CHAIN, top, String(levels), name);
+
+/** The same for code in a child: `sys.argv` is top, levels, name. */
+export const DEEP_CHAIN = `
+import os, sys
+os.chdir(sys.argv[1])
+levels = int(sys.argv[2])
+for level in range(levels):
+    os.mkdir(sys.argv[3])
+    os.chdir(sys.argv[3])
+    if level % 100 == 0 or level == levels - 1:
+        os.close(os.open("file", os.O_CREAT | os.O_WRONLY, 0o600))
+`;
+
+/** Makes many empty files. */
+export const manyFiles = (top: string, count: number): string =>
+  python(
+    "import os, sys\nfor n in range(int(sys.argv[2])): os.mknod(f'{sys.argv[1]}/f{n}', 0o600)",
+    top,
+    String(count),
+  );
