@@ -1,0 +1,537 @@
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import {
+  chmodSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { basename, dirname, join, relative } from "node:path";
+import { test } from "node:test";
+import { pathToFileURL } from "node:url";
+import {
+  adoptDirectory,
+  type PersistDirectoryOptions,
+  type TemporaryDirectory,
+  temporaryDirectory,
+  temporaryDirectorySync,
+} from "#mod";
+import { temporaryDirectory as sourceDirectory } from "../lib/directory.ts";
+import { runChild } from "./support/child.ts";
+import { failureOf, pattern, sameBytes } from "./support/kinds.ts";
+import { elsewhere, noElsewhere } from "./support/places.ts";
+import { scratch } from "./support/scratch.ts";
+import { asWindows, substitute, systemError } from "./support/substitute.ts";
+
+type Persist = (
+  directory: TemporaryDirectory,
+  path: string | URL,
+  options?: PersistDirectoryOptions,
+) => Promise<string>;
+
+/** Both ways to call it. */
+const faces: { readonly [name: string]: Persist } = {
+  "async": (directory, path, options) => directory.persist(path, options),
+  "sync": (directory, path, options) =>
+    new Promise((resolve) => resolve(directory.persistSync(path, options))),
+};
+
+const modeOf = (path: string): number => lstatSync(path).mode & 0o777;
+
+/** Fills a directory with one of each: files, an empty one, a large one, links, modes that forbid. */
+function fill(path: string): void {
+  mkdirSync(join(path, "sub", "empty"), { recursive: true });
+  writeFileSync(join(path, "file"), "text");
+  writeFileSync(join(path, "sub", "none"), "");
+  writeFileSync(join(path, "sub", "large"), pattern(3 * 1024 ** 2 + 1));
+  writeFileSync(join(path, "sub", "tool"), "#!/bin/sh\n");
+  chmodSync(join(path, "sub", "tool"), 0o755);
+  chmodSync(join(path, "file"), 0o440);
+  symlinkSync("../file", join(path, "sub", "link"));
+  symlinkSync("nowhere", join(path, "dangling"));
+  chmodSync(join(path, "sub", "empty"), 0o500);
+}
+
+/** What `fill` put there is there. */
+function assertFilled(path: string): void {
+  assert.equal(readFileSync(join(path, "file"), "utf8"), "text");
+  assert.equal(statSync(join(path, "sub", "none")).size, 0);
+  assert.ok(sameBytes(readFileSync(join(path, "sub", "large")), pattern(3 * 1024 ** 2 + 1)));
+  assert.deepEqual(
+    ["file", "sub/tool", "sub/empty"].map((name) => modeOf(join(path, name))),
+    [0o440, 0o755, 0o500],
+  );
+  assert.equal(readlinkSync(join(path, "sub", "link")), "../file");
+  assert.equal(readlinkSync(join(path, "dangling")), "nowhere");
+}
+
+test("C142 C147 a directory's persist() moves the whole tree, returns its canonical path, and nothing removes it any more", async () => {
+  for (const persist of Object.values(faces)) {
+    using place = scratch();
+    const target = join(place.path, "result");
+    const directory = await temporaryDirectory({ dir: place.path, mode: 0o750 });
+    const { path } = directory, { ino } = statSync(path);
+    fill(path);
+    assert.equal(await persist(directory, relative(process.cwd(), target)), target);
+    assertFilled(target);
+    assert.deepEqual([statSync(target).ino, modeOf(target)], [ino, 0o750]);
+    assert.equal(directory.path, target);
+    assert.equal(directory.join("file"), join(target, "file"));
+    assert.deepEqual(await directory.remove(), []);
+    directory[Symbol.dispose]();
+    await directory[Symbol.asyncDispose]();
+    assert.deepEqual(place.list(), ["result"]);
+    assertFilled(target);
+  }
+});
+
+test("C147 the end of the process leaves a directory that was persisted", async () => {
+  using place = scratch();
+  const { status, stderr } = await runChild(
+    `const directory = m.temporaryDirectorySync({ dir: args[0] });
+     fs.writeFileSync(directory.join("file"), "x");
+     await directory.persist(path.join(args[0], "result"));`,
+    { args: [place.path] },
+  );
+  assert.equal(status, 0, stderr);
+  assert.deepEqual(place.list(), ["result"]);
+  assert.ok(existsSync(join(place.path, "result", "file")));
+});
+
+test(
+  "C148 a directory's persist() to another file system copies contents, links and modes beside the target, renames, and removes the old tree",
+  {
+    skip: noElsewhere,
+  },
+  async () => {
+    for (const persist of Object.values(faces)) {
+      using there = scratch(elsewhere);
+      using place = scratch();
+      const target = join(place.path, "result");
+      const directory = await sourceDirectory({ dir: there.path, mode: 0o750 });
+      fill(directory.path);
+      using watched = substitute();
+      assert.equal(await persist(directory as never, target), target);
+      assertFilled(target);
+      assert.equal(modeOf(target), 0o750);
+      const renames = watched.of("rename").map((args) => args.slice(0, 2) as string[]);
+      assert.deepEqual(renames.map(([from, to]) => [dirname(from), to]), [[there.path, target], [
+        place.path,
+        target,
+      ]]);
+      assert.equal(directory.path, target);
+      // It can go on being used where it is now, and is nobody's to remove.
+      const file = await directory.namedTemporaryFile();
+      assert.equal(dirname(file.path), target);
+      await file.close();
+      await directory.remove();
+      assert.deepEqual([there.list(), place.list()], [[], ["result"]]);
+    }
+  },
+);
+
+test("C148 the copy of a directory syncs every file and directory before it is renamed, and the parent after", async () => {
+  using place = scratch();
+  const other = join(place.path, "other");
+  mkdirSync(other);
+  const directory = await sourceDirectory({ dir: place.path });
+  fill(directory.path);
+  for (const durable of [true, false]) {
+    const source = durable ? directory : await sourceDirectory({ dir: place.path });
+    const target = join(other, `durable ${durable}`);
+    using watched = substitute({ primitives: { rename: acrossFrom(source.path) } });
+    await source.persist(target, { durable });
+    const steps = watched.calls.filter(({ name }) => /^(synchronize|rename)/.test(name));
+    const last = steps.findLastIndex(({ name }) => name === "rename");
+    const copies = steps.slice(0, last).filter(({ name, args }) =>
+      name === "synchronize" || (name === "synchronizeDirectory" && String(args[0]).includes("/.mayfly-"))
+    );
+    // The top, two below, and the four files; before that, the old tree is synchronized for the rename that failed.
+    assert.equal(copies.length, durable ? 4 + 4 + 3 : 0);
+    assert.deepEqual(
+      steps.slice(last + 1).map(({ name, args }) => [name, args[0]]),
+      durable ? [["synchronizeDirectory", other]] : [],
+    );
+  }
+});
+
+/** A rename that cannot move one path, as on another file system. */
+function acrossFrom(
+  path: string,
+): (real: (...args: unknown[]) => unknown, from: string, to: string) => unknown {
+  return (real, from, to) => {
+    if (from === path) throw systemError("EXDEV");
+    return real(from, to);
+  };
+}
+
+test("C149 a directory's persist() whose copy fails half-way leaves the tree whole, and nothing at or beside the target", async () => {
+  for (
+    const [step, code] of [["write", "ENOSPC"], ["makeDirectory", "EDQUOT"], ["symbolicLink", "EIO"]] as const
+  ) {
+    for (const persist of Object.values(faces)) {
+      using place = scratch();
+      const other = join(place.path, "other");
+      mkdirSync(other);
+      const directory = await sourceDirectory({ dir: place.path });
+      const { path } = directory;
+      fill(path);
+      {
+        let count = 0;
+        using _ = substitute({
+          primitives: {
+            rename: acrossFrom(path),
+            [step]: (real: (...args: unknown[]) => unknown, ...args: unknown[]) => {
+              if (++count === 2) throw systemError(code);
+              return real(...args);
+            },
+          },
+        });
+        assert.equal(await failureOf(() => persist(directory as never, join(other, "result"))), code);
+      }
+      assertFilled(path);
+      assert.equal(directory.path, path);
+      assert.deepEqual(lsOf(other), []);
+      // The call can be made again.
+      await persist(directory as never, join(other, "result"));
+      assertFilled(join(other, "result"));
+      assert.deepEqual(place.list(), ["other"]);
+    }
+  }
+});
+
+const lsOf = (path: string): string[] =>
+  spawnSync("ls", ["-A", path], { encoding: "utf8" }).stdout.split("\n").filter(Boolean);
+
+test("C145 a directory's persist() replaces an empty directory, and refuses anything else that is there", async () => {
+  for (const persist of Object.values(faces)) {
+    using place = scratch();
+    const at = (name: string): string => join(place.path, name);
+    mkdirSync(at("empty"));
+    mkdirSync(at("full"));
+    writeFileSync(at("full/file"), "x");
+    writeFileSync(at("file"), "old");
+    symlinkSync("empty", at("link"));
+    const directory = await temporaryDirectory({ dir: place.path });
+    const { path } = directory;
+    fill(path);
+    for (
+      const [name, code] of [["full", /^(ENOTEMPTY|EEXIST)$/], ["file", /^ENOTDIR$/], [
+        "link",
+        /^ENOTDIR$/,
+      ]] as const
+    ) {
+      assert.match(await failureOf(() => persist(directory, at(name))), code, name);
+    }
+    assertFilled(path);
+    assert.equal(readFileSync(at("file"), "utf8"), "old");
+    await persist(directory, at("empty"));
+    assertFilled(at("empty"));
+    assert.deepEqual(place.list(), ["empty", "file", "full", "link"]);
+  }
+});
+
+test("C144 a directory's persist() with overwrite: false fails with EEXIST where anything is, also what appears meanwhile", async () => {
+  for (const persist of Object.values(faces)) {
+    using place = scratch();
+    const target = join(place.path, "target"), free = join(place.path, "free");
+    mkdirSync(target);
+    const directory = await sourceDirectory({ dir: place.path });
+    const { path } = directory;
+    fill(path);
+    assert.equal(await failureOf(() => persist(directory as never, target, { overwrite: false })), "EEXIST");
+    {
+      using _ = substitute({
+        primitives: {
+          makeDirectory: (real, made: string, mode: number) => {
+            if (made === free) mkdirSync(free);
+            return real(made, mode);
+          },
+        },
+      });
+      assert.equal(await failureOf(() => persist(directory as never, free, { overwrite: false })), "EEXIST");
+    }
+    assert.deepEqual([lsOf(free), lsOf(target)], [[], []], "theirs stay");
+    assertFilled(path);
+    await persist(directory as never, join(place.path, "result"), { overwrite: false });
+    assertFilled(join(place.path, "result"));
+  }
+});
+
+test("C146 a directory's persist() into a missing directory fails with ENOENT and can be made again", async () => {
+  for (const persist of Object.values(faces)) {
+    using place = scratch();
+    const directory = await temporaryDirectory({ dir: place.path });
+    const { path } = directory;
+    fill(path);
+    const missing = join(place.path, "missing");
+    assert.equal(await failureOf(() => persist(directory, join(missing, "result"))), "ENOENT");
+    assertFilled(path);
+    mkdirSync(missing);
+    await persist(directory, join(missing, "result"));
+    assertFilled(join(missing, "result"));
+    assert.deepEqual(place.list(), ["missing"]);
+  }
+});
+
+test("a directory's persist() syncs files and directories before the rename and the parent after it, or nothing with durable: false", async () => {
+  using place = scratch();
+  const directory = await sourceDirectory({ dir: place.path });
+  const { path } = directory;
+  fill(path);
+  const order = (calls: { name: string; args: unknown[] }[]): string[] =>
+    calls.filter(({ name }) => /^(synchronize|rename)/.test(name)).map(({ name, args }) =>
+      name === "synchronizeDirectory" ? `directory ${basename(args[0] as string)}` : name
+    );
+  {
+    using watched = substitute();
+    await directory.persist(join(place.path, "result"));
+    const found = order(watched.calls);
+    const top = `directory ${basename(path)}`;
+    assert.deepEqual(found.slice(-3), [top, "rename", `directory ${basename(place.path)}`]);
+    assert.deepEqual(found.slice(0, -3).sort(), [
+      "directory empty",
+      "directory sub",
+      ...Array(4).fill("synchronize"),
+    ]);
+  }
+  const quick = await sourceDirectory({ dir: place.path });
+  using watched = substitute();
+  await quick.persist(join(place.path, "quick"), { durable: false });
+  assert.deepEqual(order(watched.calls), ["rename"]);
+});
+
+test("C152 a directory's persist() whose fsync fails leaves the tree where it was; if only the parent cannot be synced, it says that the tree is in place", async () => {
+  for (const persist of Object.values(faces)) {
+    using place = scratch();
+    const target = join(place.path, "result");
+    const directory = await sourceDirectory({ dir: place.path });
+    const { path } = directory;
+    fill(path);
+    const failing = (when: (path: unknown) => boolean) => ({
+      primitives: {
+        synchronizeDirectory: (real: (...args: unknown[]) => unknown, synced: unknown) => {
+          if (when(synced)) throw systemError("EIO");
+          return real(synced);
+        },
+      },
+    });
+    {
+      using _ = substitute(failing((synced) => synced === path));
+      assert.equal(await failureOf(() => persist(directory as never, target)), "EIO");
+      assertFilled(path);
+      assert.ok(!existsSync(target));
+    }
+    using _ = substitute(failing((synced) => synced === place.path));
+    await assert.rejects(persist(directory as never, target), { code: "EIO", message: /is in place, but/ });
+    assertFilled(target);
+    assert.equal(directory.path, target);
+    await directory.remove();
+    assert.deepEqual(place.list(), ["result"]);
+  }
+});
+
+test("a directory's persist() refuses a root, the current directory, its own inside, and a directory that was replaced", async () => {
+  using place = scratch();
+  const directory = await temporaryDirectory({ dir: place.path });
+  const { path } = directory;
+  fill(path);
+  for (const persist of Object.values(faces)) {
+    for (
+      const target of ["/", ".", "..", `${place.path}/.`, `${place.path}/..`, join(path, "sub", "inside")]
+    ) {
+      assert.equal(await failureOf(() => persist(directory, target)), "EINVAL", target);
+    }
+    for (const wrong of ["", "a\0b", 5, new URL("http://example.com")]) {
+      assert.equal(
+        await failureOf(() => persist(directory, wrong as string)),
+        "TypeError ERR_INVALID_OPTION",
+      );
+    }
+  }
+  assertFilled(path);
+  renameSync(path, join(place.path, "moved"));
+  mkdirSync(path);
+  writeFileSync(join(path, "theirs"), "x");
+  for (const persist of Object.values(faces)) {
+    assert.equal(await failureOf(() => persist(directory, join(place.path, "result"))), "ERR_REPLACED");
+  }
+  assert.deepEqual(lsOf(path), ["theirs"]);
+  directory.keep();
+});
+
+test("a directory's persist() takes a separator at the end of its path, and file: URLs", async () => {
+  using place = scratch();
+  const one = temporaryDirectorySync({ dir: place.path }), two = temporaryDirectorySync({ dir: place.path });
+  assert.equal(await one.persist(join(place.path, "one", "/")), join(place.path, "one"));
+  assert.equal(two.persistSync(pathToFileURL(join(place.path, "two"))), join(place.path, "two"));
+  assert.deepEqual(place.list(), ["one", "two"]);
+});
+
+test("C160 a directory that was removed cannot be persisted, one that was persisted or kept can be moved again", async () => {
+  using place = scratch();
+  const removed = await temporaryDirectory({ dir: place.path });
+  await removed.remove();
+  for (const persist of Object.values(faces)) {
+    assert.equal(await failureOf(() => persist(removed, join(place.path, "x"))), "ERR_CLOSED");
+  }
+  const kept = await temporaryDirectory({ dir: place.path });
+  kept.keep();
+  await kept.persist(join(place.path, "first"));
+  await kept.persist(join(place.path, "second"));
+  await kept.remove();
+  assert.deepEqual(place.list(), ["second"]);
+});
+
+test("a directory's persist() copies nothing but files, directories and links: a pipe in it fails with EINVAL and all stays", async () => {
+  using place = scratch();
+  const other = join(place.path, "other");
+  mkdirSync(other);
+  const directory = await sourceDirectory({ dir: place.path });
+  const { path } = directory;
+  fill(path);
+  spawnSync("mkfifo", [join(path, "sub", "pipe")]);
+  using _ = substitute({ primitives: { rename: acrossFrom(path) } });
+  assert.equal(await failureOf(() => directory.persist(join(other, "result"))), "EINVAL");
+  assertFilled(path);
+  assert.deepEqual(lsOf(other), []);
+  await directory.remove();
+});
+
+test("a directory's persist() that cannot remove the old tree after a copy says so, with the new one in place", async () => {
+  using place = scratch();
+  const other = join(place.path, "other"), target = join(other, "result");
+  mkdirSync(other);
+  const directory = await sourceDirectory({ dir: place.path });
+  const { path } = directory;
+  fill(path);
+  {
+    const refuse = (real: (...args: unknown[]) => unknown, ...args: unknown[]): unknown => {
+      if (String(args[0]).endsWith("/large")) throw systemError("EACCES");
+      return real(...args);
+    };
+    using _ = substitute({
+      primitives: { rename: acrossFrom(path), unlink: refuse },
+      runtime: { removeTree: undefined },
+    });
+    await assert.rejects(directory.persist(target), {
+      code: "EACCES",
+      message: /is in place, but ".*large" cannot be removed/,
+    });
+  }
+  assertFilled(target);
+  assert.equal(directory.path, target);
+  assert.ok(existsSync(join(path, "sub", "large")));
+});
+
+test("a directory's persist() is aborted by its signal, before and in the middle of a copy", async () => {
+  using place = scratch();
+  const other = join(place.path, "other");
+  mkdirSync(other);
+  const directory = await sourceDirectory({ dir: place.path });
+  const { path } = directory;
+  fill(path);
+  const reason = new Error("enough");
+  await assert.rejects(
+    directory.persist(join(other, "result"), { signal: AbortSignal.abort(reason) }),
+    reason,
+  );
+  const controller = new AbortController();
+  {
+    using _ = substitute({
+      primitives: {
+        rename: acrossFrom(path),
+        symbolicLink: (real, ...args) => (controller.abort(reason), real(...args as unknown[])),
+      },
+    });
+    await assert.rejects(directory.persist(join(other, "result"), { signal: controller.signal }), reason);
+  }
+  assertFilled(path);
+  assert.deepEqual(lsOf(other), []);
+  await directory.remove();
+});
+
+test("a directory's persist() of an adopted directory moves it, and one that Mayfly does not own is copied and left", async () => {
+  using place = scratch();
+  const path = join(place.path, "theirs");
+  mkdirSync(path, { mode: 0o755 });
+  fill(path);
+  const adopted = await adoptDirectory(path);
+  await adopted.persist(join(place.path, "result"));
+  assertFilled(join(place.path, "result"));
+  const other = join(place.path, "other");
+  mkdirSync(other);
+  const owned = await sourceDirectory({ dir: place.path, delete: false });
+  const old = owned.path;
+  fill(old);
+  using _ = substitute({ primitives: { rename: acrossFrom(old) } });
+  await owned.persist(join(other, "copy"));
+  assertFilled(join(other, "copy"));
+  assertFilled(old);
+});
+
+test("C168 a directory's persist() on Windows, where a rename replaces no directory, makes way for itself and waits for scanners", async () => {
+  for (const persist of Object.values(faces)) {
+    for (const existing of [false, true]) {
+      using place = scratch();
+      const target = join(place.path, "result");
+      if (existing) mkdirSync(target);
+      const directory = await sourceDirectory({ dir: place.path });
+      writeFileSync(join(directory.path, "file"), "text");
+      let failures = 2;
+      using watched = substitute(asWindows({
+        primitives: {
+          rename: (real, from: string, to: string) => {
+            if (failures-- > 0 || existsSync(to.replaceAll("\\", "/"))) throw systemError("EPERM");
+            return real(from, to);
+          },
+        },
+      }));
+      await persist(directory as never, target, { overwrite: existing });
+      assert.equal(watched.of("rename").length, 3);
+      assert.equal(watched.of("synchronizeDirectory").length, 0);
+      assert.equal(readFileSync(join(target, "file"), "utf8"), "text");
+      assert.deepEqual(place.list(), ["result"]);
+    }
+  }
+});
+
+test("C168 a directory's persist() on Windows that fails puts the empty directory back that was at its target", async () => {
+  using place = scratch();
+  const target = join(place.path, "result");
+  mkdirSync(target);
+  const directory = await sourceDirectory({ dir: place.path });
+  const refuse = (): never => {
+    throw systemError("EPERM");
+  };
+  {
+    using _ = substitute(asWindows({ primitives: { rename: refuse } }));
+    assert.equal(await failureOf(() => directory.persistSync(target)), "EPERM");
+  }
+  assert.ok(statSync(target).isDirectory());
+  await directory.remove();
+  assert.deepEqual(place.list(), ["result"]);
+});
+
+test("a directory's persist() on Deno needs no permissions but to read and write", {
+  skip: !("Deno" in globalThis) && "Deno's permissions",
+}, async () => {
+  using place = scratch();
+  const { said, stderr } = await runChild(
+    `const directory = await m.temporaryDirectory({ dir: args[0] });
+     Deno.writeTextFileSync(directory.join("file"), "x");
+     say(await directory.persist(args[0] + "/result"));`,
+    {
+      args: [place.path],
+      flags: ["--no-prompt", `--allow-read=${place.path}`, `--allow-write=${place.path}`],
+    },
+  );
+  assert.deepEqual(said, [join(place.path, "result")], stderr);
+  assert.ok(existsSync(join(place.path, "result", "file")));
+});
