@@ -333,11 +333,11 @@ diskTest(
   },
 );
 
-test("what is buffered when the process ends by itself without close() was never promised; what was flushed is there", async () => {
+test("what was flushed is there when the process ends without close(), whatever was buffered after it", async () => {
   const { said, stderr } = await runChild(`
     const file = await m.namedTemporaryFile({ delete: false, bufferSize: 100 });
-    await file.write("flushed"); await file.flush(); await file.write(" not");
+    await file.write("flushed"); await file.flush(); await file.write(" perhaps");
     say(file.path);`);
-  assert.equal(readFileSync(said[0], "utf8"), "flushed", stderr);
+  assert.ok(readFileSync(said[0], "utf8").startsWith("flushed"), stderr);
   unlinkSync(said[0]);
 });

@@ -97,8 +97,9 @@ test("C172 20 and 10 bytes fit in memory of 30; one more rolls over", async () =
 });
 
 test("C173 C174 what would pass the memory rolls over before it is written, with the position and contents right", async () => {
+  using place = scratch();
   using runtime = substitute();
-  await using file = spooledOfSource({ maxMemory: 10 });
+  await using file = spooledOfSource({ dir: place.path, maxMemory: 10 });
   await file.write("abcde");
   assert.equal(runtime.calls.some(isCreation), false);
   await file.write("0123456789");
@@ -124,8 +125,9 @@ test("C175 maxMemory 0 is on disk from the first byte, and Infinity never", asyn
 });
 
 test("C176 of a chunk far larger than the memory no copy is kept: it goes to disk as it is", async () => {
+  using place = scratch();
   using runtime = substitute();
-  await using file = spooledOfSource({ maxMemory: 1000 });
+  await using file = spooledOfSource({ dir: place.path, maxMemory: 1000 });
   const large = pattern(200_000);
   file.writeSync(large);
   const created = runtime.calls.findIndex(isCreation);
@@ -555,8 +557,9 @@ test("C206 a spool that is dropped gives a warning if it has rolled over, and no
 });
 
 test("C208 writes that overlap are carried out one after the other, with one roll-over", async () => {
+  using place = scratch();
   using runtime = substitute();
-  await using file = spooledOfSource({ maxMemory: 1000 });
+  await using file = spooledOfSource({ dir: place.path, maxMemory: 1000 });
   const parts = Array.from({ length: 50 }, (_, i) => String.fromCharCode(65 + i).repeat(100 + i));
   const counts = await Promise.all(parts.map((part) => file.write(part)));
   assert.deepEqual(counts, parts.map((part) => part.length));

@@ -372,9 +372,7 @@ export class OpenFile implements Leakable, Content {
       letGo(this);
       return undefined;
     }
-    const what = this.owned?.path === undefined
-      ? "A temporary file"
-      : `The temporary file "${this.owned.path}"`;
+    const what = this.path === undefined ? "A temporary file" : `The temporary file "${this.path}"`;
     try {
       // The handle may be gone before the last of its calls has ended.
       if (this.busy) this.abandon(!this.pathSeen).catch(ignore);

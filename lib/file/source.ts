@@ -62,13 +62,12 @@ function ofStream(stream: ReadableStream<Uint8Array>): Chunks {
 }
 
 function ofIterator(iterator: Iterator<Data> | AsyncIterator<Data>): Chunks {
+  /** Whether it has failed or was cancelled. */
   let over = false;
   return {
     async next() {
       try {
-        const step = await iterator.next();
-        over = step.done === true;
-        return step;
+        return await iterator.next();
       } catch (error) {
         // As a loop has it: an iterator that failed has ended.
         over = true;

@@ -10,7 +10,7 @@ const PRELUDE = `
 import v8 from "node:v8"; import vm from "node:vm";
 const gc = globalThis.Bun ? () => Bun.gc(true) : globalThis.gc ?? (v8.setFlagsFromString("--expose-gc"), vm.runInNewContext("gc"));
 async function collect(done = () => false) {
-  for (let i = 0; i < 20 && !done(); i++) {
+  for (let i = 0; i < 10 && !done(); i++) {
     gc();
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
