@@ -24,10 +24,11 @@ import {
 } from "#mod";
 import { namedTemporaryFile as fromSource } from "../lib/file/named.ts";
 import { type BunFfi, libraryLocks } from "../lib/runtime/library_locks.ts";
+import { helperLocks, type NodeChildProcess } from "../lib/runtime/locks.ts";
 import { adapterFor, type Locks } from "../lib/runtime/mod.ts";
 import { runChild, startChild } from "./support/child.ts";
 import { scratch } from "./support/scratch.ts";
-import { substitute } from "./support/substitute.ts";
+import { substitute, systemError } from "./support/substitute.ts";
 
 const linux = process.platform !== "linux" && "needs flock(1) and /proc";
 
@@ -290,7 +291,7 @@ test("closing a file ends the waiting for its lock with ERR_CLOSED, at once", { 
   for (const how of ["close", "dispose"]) {
     const file = await namedTemporaryFile({ deleteOnClose: false });
     const other = await holder(file.path);
-    const waiting = file.lock().catch(code);
+    const waiting = file.lock({ timeout: 5000 }).catch(code);
     await pause(20);
     if (how === "close") file.closeSync();
     else file[Symbol.dispose]();
@@ -401,10 +402,12 @@ test(
       rmSync(file.path);
       replace(file.path, other);
       const taken = what.includes("file") ? await holder(file.path) : undefined;
-      const before = descriptorsOf("self").length;
+      const ours = (): number =>
+        descriptorsOf("self").filter((target) => target.startsWith(directory.path)).length;
+      const before = ours();
       await assert.rejects(file.tryLock(), { code: "ERR_REPLACED", path: file.path }, what);
-      await assert.rejects(file.lock(), { code: "ERR_REPLACED", path: file.path }, what);
-      assert.equal(descriptorsOf("self").length, before, what);
+      await assert.rejects(file.lock({ timeout: 5000 }), { code: "ERR_REPLACED", path: file.path }, what);
+      assert.equal(ours(), before, what);
       if (taken !== undefined) await kill(taken);
       await file.close();
     }
@@ -473,6 +476,77 @@ test("closing a file writes its last bytes before it releases its locks", { skip
   assert.deepEqual(names.slice(0, 2), ["write", "close"]);
   assert.ok(names.length >= 3, "the handle of the lock and that of the file");
 });
+
+/** A stand-in for flock(1), which ends when and as it is told. */
+function stage() {
+  const listeners: { [event: string]: (value: never) => void } = {};
+  const killed: string[] = [];
+  const end = (event: "error" | "exit", value: unknown): void => listeners[event](value as never);
+  const spawn = (): ReturnType<NodeChildProcess["spawn"]> => ({
+    on: (event, listener) => void (listeners[event] = listener),
+    kill: (signal) => void killed.push(signal),
+  });
+  return { killed, end, childProcess: () => ({ spawn }) as unknown as NodeChildProcess };
+}
+
+const never = (): () => void => () => {};
+
+test(
+  "a helper that is no longer needed is killed, and nothing goes on before it has ended",
+  { skip: linux },
+  async () => {
+    await using file = await namedTemporaryFile();
+    const { sync } = adapterFor(globalThis);
+    const before = opened(file.path);
+    for (const status of [null, 0]) {
+      const { killed, end, childProcess } = stage();
+      const controller = new AbortController();
+      let settled = false;
+      const waiting = helperLocks(sync, childProcess, never).acquire!(file.path, false, controller.signal)
+        .catch((error) => error).finally(() => settled = true);
+      controller.abort("enough");
+      await pause(10);
+      assert.deepEqual([killed, settled], [["SIGKILL"], false]);
+      end("exit", status);
+      assert.equal(await waiting, "enough");
+      assert.equal(opened(file.path), before);
+    }
+  },
+);
+
+test(
+  "a helper is told that is missing, that cannot be started, and that fails",
+  { skip: linux },
+  async () => {
+    await using file = await namedTemporaryFile();
+    const { sync } = adapterFor(globalThis);
+    const before = opened(file.path);
+    const ends: ["error" | "exit", unknown, string][] = [
+      ["error", systemError("ENOENT"), "ERR_UNSUPPORTED"],
+      ["error", systemError("EAGAIN"), "EAGAIN"],
+      ["exit", 65, "ENOLCK"],
+      ["exit", null, "ENOLCK"],
+    ];
+    for (const [event, value, wanted] of ends) {
+      const { end, childProcess } = stage();
+      const asked = helperLocks(sync, childProcess, never).tryAcquire(file.path, false);
+      end(event, value);
+      await assert.rejects(asked, { code: wanted });
+      const refuses = () =>
+        ({
+          spawn() {
+            throw value;
+          },
+        }) as unknown as NodeChildProcess;
+      if (event === "error") {
+        await assert.rejects(helperLocks(sync, refuses, never).tryAcquire(file.path, false), {
+          code: wanted,
+        });
+      }
+    }
+    assert.equal(opened(file.path), before);
+  },
+);
 
 /** Locks that only say that they were asked. */
 const noted = (asked: string[]): Locks => ({
