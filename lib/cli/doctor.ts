@@ -17,7 +17,7 @@ import { candidates, probe } from "../tmpdir.ts";
 import { anchored } from "../tree/spot.ts";
 import { ageingOf } from "./ageing.ts";
 import { type Command, JSON_OPTION, STATUS } from "./command.ts";
-import { COLUMNS, count, oneLine, showBytes, wrap } from "./text.ts";
+import { COLUMNS, oneLine, showBytes, wrap } from "./text.ts";
 
 /** `mayfly doctor` */
 export const doctor: Command = {
@@ -253,10 +253,10 @@ function* leases(io: Io): Op<Finding> {
   const found = yield* survey(io);
   const live = found.filter(({ liveness }) => liveness === "alive").length;
   const dead = found.filter(({ liveness }) => liveness === "dead").length;
-  const says = `${count(live, "process lives", "processes live")}, ${dead} died and left something`;
+  const says = `${live} of processes that run, ${dead} of dead ones`;
   const unknown = found.length - live - dead;
   if (dead > 0) return note(says, "mayfly sweep");
-  return unknown === 0 ? ok(says) : note(`${says}, of ${unknown} nobody can tell from here`);
+  return unknown === 0 ? ok(says) : note(`${says}, ${unknown} of which nobody can tell from here`);
 }
 
 function* ageing(io: Io, directory: string): Op<Finding> {

@@ -4,8 +4,9 @@
  * @module
  */
 import { type TemporaryDirectory, temporaryDirectorySync } from "../directory.ts";
-import { codeOf } from "../errors.ts";
+import { codeOf, type TempfileError } from "../errors.ts";
 import { asyncIo } from "../io.ts";
+import { mayPass } from "../retry.ts";
 import type { Child, Host } from "../runtime/cli_host.ts";
 import { type Command, UsageError } from "./command.ts";
 import { harmless } from "./text.ts";
@@ -125,14 +126,15 @@ async function finish(
 const DELAYS = [50, 200, 500, 1000];
 
 /** Removes the directory. Returns what is said against it in the end. */
-async function remove(directory: TemporaryDirectory): Promise<Error | undefined> {
-  for (const delay of DELAYS) {
+async function remove(directory: TemporaryDirectory): Promise<TempfileError | undefined> {
+  for (const delay of [...DELAYS, undefined]) {
     try {
       await directory.remove();
       return undefined;
-    } catch {
+    } catch (error) {
+      const failure = error as TempfileError;
+      if (delay === undefined || !failure.leftovers.some(({ code }) => mayPass(code))) return failure;
       await asyncIo().sleep(delay);
     }
   }
-  return await directory.remove().then(() => undefined, (error) => error);
 }

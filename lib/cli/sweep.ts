@@ -13,7 +13,7 @@ import { count, oneLine, showBytes } from "./text.ts";
 /** `mayfly sweep` */
 export const sweep: Command = {
   name: "sweep",
-  synopsis: "[--dry-run] [--older-than AGE --prefix TEXT [--dir DIR]] [--json]",
+  synopsis: "[OPTIONS]",
   summary: "Remove what dead processes left",
   description: [
     "Removes what processes that used Mayfly left in the temporary directory and elsewhere when they were killed. Only what belongs to processes that are certainly dead is removed. Programs that use Mayfly do the same in passing; this does it now, and completely.",
@@ -82,7 +82,7 @@ function asText({ removed, bytes, kept }: SweepReport, dryRun: boolean): string 
   const all = count(removed.length, "entry", "entries");
   const verb = dryRun ? "Would remove" : "Removed";
   lines.push(removed.length === 0 ? "Nothing to remove" : `${verb} ${all}, ${showBytes(bytes)}`);
-  for (const [reason, number] of reasons(kept)) lines.push(`Kept ${number}: ${reason}`);
+  for (const [reason, number] of reasons(kept)) lines.push(`Kept ${number} (${reason})`);
   return `${lines.join("\n")}\n`;
 }
 
