@@ -11,7 +11,7 @@ import { scratch } from "./support/scratch.ts";
 import { substitute } from "./support/substitute.ts";
 
 /** Sequences per kind of file and seed: four kinds and two seeds make more than a thousand in all. */
-const RUNS = 300;
+const RUNS = 200;
 const SEED = 20_251_124;
 
 /** Operations are many and small: where there is memory to do them in, they need no disk. */
