@@ -237,16 +237,15 @@ export class OpenFile implements Leakable, Content {
   }
 
   /**
-   * Sets the size; the cursor stays where it is. What is buffered behind the new end is never written: on a full disk
-   * that could not be done, and this is the call that makes room.
+   * Sets the size; the cursor stays where it is. Nothing that is buffered is written for it: on a full disk that could not
+   * be done, and this is the call that makes room.
    */
   *truncate(io: Io, size: number): Op<void> {
     this.require("truncate");
     this.#requireRoom(size);
     try {
-      if (this.#buffer.start < size) yield* this.#flush(io);
       yield* this.storage.truncate(io, size);
-      this.#buffer.clear();
+      this.#buffer.cut(size);
     } catch (error) {
       throw this.#failure("truncate", error);
     }
@@ -488,6 +487,11 @@ class WriteBuffer {
 
   clear(): void {
     this.#length = 0;
+  }
+
+  /** Drops what belongs behind an offset. */
+  cut(end: number): void {
+    this.#length = Math.max(0, Math.min(this.#length, end - this.start));
   }
 
   release(): void {

@@ -1,0 +1,221 @@
+import assert from "node:assert/strict";
+import { chmodSync, mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { pathToFileURL } from "node:url";
+import { findTmpdir, findTmpdirSync, tmpdir, type TmpdirRequirements } from "#mod";
+import { findTmpdirSync as sourceFindSync } from "../lib/find_tmpdir.ts";
+import { runChild } from "./support/child.ts";
+import { failureOf } from "./support/kinds.ts";
+import { elsewhere, noElsewhere, noMounts, withTmpfs } from "./support/places.ts";
+import { scratch } from "./support/scratch.ts";
+import { substitute } from "./support/substitute.ts";
+
+/** Says what both calls find for each of the requirements, or how they fail. */
+const FIND = `
+for (const text of args) {
+  const requirements = JSON.parse(text);
+  for (const find of [m.findTmpdir, async (wanted) => m.findTmpdirSync(wanted)]) {
+    try { say(await find(requirements)); } catch (error) { say([error.code, error.message]); }
+  }
+}`;
+
+/** What is found by both calls, which must agree. */
+async function found(
+  requirements: TmpdirRequirements,
+  options: { tmp: string; temp?: string; under?: string[] },
+): Promise<string | [string, string]> {
+  const { said, stderr } = await runChild(FIND, {
+    args: [JSON.stringify(requirements)],
+    env: { TMPDIR: options.tmp, TEMP: options.temp, TMP: undefined },
+    under: options.under,
+  });
+  assert.equal(said.length, 2, stderr);
+  assert.deepEqual(said[0], said[1]);
+  return said[0];
+}
+
+test("findTmpdir() without requirements finds what tmpdir() finds, and leaves nothing there", async () => {
+  const before = readdirSync(tmpdir()).sort();
+  assert.equal(await findTmpdir(), tmpdir());
+  assert.equal(findTmpdirSync(), tmpdir());
+  assert.equal(await findTmpdir({ exec: false, disk: false, minFree: 0 }), tmpdir());
+  assert.deepEqual(readdirSync(tmpdir()).sort(), before);
+});
+
+test(
+  "C55 C290 findTmpdir() with exec passes a directory mounted noexec by, and says so if it is the only one",
+  {
+    skip: noMounts,
+  },
+  async () => {
+    using place = scratch();
+    using other = scratch();
+    // A name that the table of mounts writes in another way.
+    const mounted = join(place.path, "no exéc");
+    mkdirSync(mounted);
+    const under = withTmpfs(mounted, "noexec,size=64k");
+    assert.equal(await found({ exec: true }, { tmp: mounted, temp: other.path, under }), other.path);
+    assert.equal(await found({}, { tmp: mounted, temp: other.path, under }), mounted);
+    const code = `m.configure({ tmpdir: args[0] });
+    try { await m.findTmpdir({ exec: true }); } catch (error) { say([error.code, error.message]); }`;
+    const { said, stderr } = await runChild(code, { args: [mounted], under });
+    assert.equal(said[0]?.[0], "ERR_NO_TMPDIR", stderr);
+    assert.match(said[0][1], /no exéc" \(mounted noexec\)$/);
+  },
+);
+
+test("C55 findTmpdir() with exec takes a directory below one that is mounted over a noexec one", {
+  skip: noMounts,
+}, async () => {
+  using place = scratch();
+  const outer = join(place.path, "outer"), inner = join(outer, "inner");
+  mkdirSync(outer);
+  const script =
+    `mount -t tmpfs -o noexec tmpfs "$1" && mkdir "$1/inner" && mount -t tmpfs tmpfs "$1/inner" && shift && exec "$@"`;
+  const under = ["unshare", "-m", "sh", "-c", script, "sh", outer];
+  assert.equal(await found({ exec: true }, { tmp: outer, temp: inner, under }), inner);
+});
+
+test("C56 findTmpdir() with minFree passes a directory with less room by, and says how much there is", {
+  skip: noMounts,
+}, async () => {
+  using place = scratch();
+  using other = scratch();
+  const under = withTmpfs(place.path, "size=64k");
+  const options = { tmp: place.path, temp: other.path, under };
+  assert.equal(await found({ minFree: 65536 }, options), place.path);
+  assert.equal(await found({ minFree: 65537 }, options), other.path);
+  const [code, message] = await found({ minFree: 2 ** 52 }, options);
+  assert.equal(code, "ERR_NO_TMPDIR");
+  assert.ok(message.includes(`"${place.path}" (65536 bytes available, ${2 ** 52} required)`), message);
+  assert.ok(message.includes(`"${other.path}" (`), "each with its reason");
+});
+
+test("C57 findTmpdir() with disk passes what is in memory by", { skip: noMounts }, async () => {
+  using place = scratch();
+  using other = scratch();
+  const under = withTmpfs(place.path, "size=64k");
+  const onDisk = await found({ disk: true }, { tmp: place.path, temp: other.path, under });
+  assert.notEqual(onDisk, place.path);
+  const code = `m.configure({ tmpdir: args[0] });
+    try { await m.findTmpdir({ disk: true }); } catch (error) { say([error.code, error.message]); }`;
+  const { said } = await runChild(code, { args: [place.path], under });
+  assert.equal(said[0]?.[0], "ERR_NO_TMPDIR");
+  assert.match(said[0][1], /\(in memory, not on disk\)$/);
+});
+
+test("C57 findTmpdir() with disk knows tmpfs and ramfs, and takes everything else for a disk", () => {
+  for (
+    const [type, inMemory] of [[0x01021994, true], [0x858458f6, true], [0xef53, false], [0, false]] as const
+  ) {
+    const blank = { blockSize: 1, blocks: 1, freeBlocks: 1, availableBlocks: 1, inodes: 0, freeInodes: 0 };
+    using _ = substitute({ primitives: { fileSystem: () => ({ ...blank, type }) } });
+    if (inMemory) assert.throws(() => sourceFindSync({ disk: true }), { code: "ERR_NO_TMPDIR" });
+    else assert.equal(sourceFindSync({ disk: true }), tmpdir());
+  }
+});
+
+test("C288 tmpdir() and findTmpdir() pass a read-only file system by, and list EROFS if there is no other", {
+  skip: noMounts,
+}, async () => {
+  using place = scratch();
+  using other = scratch();
+  const under = withTmpfs(place.path, "ro");
+  const { said, stderr } = await runChild(
+    `say(m.tmpdir());
+     say(await m.findTmpdir());
+     m.configure({ tmpdir: args[0] });
+     for (const call of [() => m.tmpdir(), () => m.findTmpdirSync(), () => m.findTmpdir(), () => m.namedTemporaryFile()]) {
+       try { await call(); } catch (error) { say([error.code, error.message.includes('"' + args[0] + '" (EROFS)')]); }
+     }`,
+    { args: [place.path], env: { TMPDIR: place.path, TEMP: other.path, TMP: undefined }, under },
+  );
+  const failed = ["ERR_NO_TMPDIR", true];
+  assert.deepEqual(said, [other.path, other.path, failed, failed, failed, failed], stderr);
+});
+
+test("findTmpdir() with sameDeviceAs finds a directory from which a rename can go to the path", {
+  skip: noElsewhere,
+}, async () => {
+  using here = scratch();
+  using there = scratch(elsewhere);
+  const options = { tmp: here.path, temp: there.path };
+  assert.equal(await found({ sameDeviceAs: elsewhere }, options), there.path);
+  assert.equal(await found({ sameDeviceAs: here.path }, { tmp: there.path, temp: here.path }), here.path);
+  symlinkSync(elsewhere, join(here.path, "link"));
+  assert.equal(await found({ sameDeviceAs: join(here.path, "link") }, options), there.path);
+  assert.equal(
+    statSync(await findTmpdir({ sameDeviceAs: pathToFileURL(here.path) })).dev,
+    statSync(here.path).dev,
+  );
+});
+
+test("findTmpdir() with a sameDeviceAs that is not there says that, and not that no directory fits", async () => {
+  using place = scratch();
+  const missing = join(place.path, "missing");
+  for (
+    const find of [
+      findTmpdir,
+      (wanted: TmpdirRequirements) => Promise.resolve().then(() => findTmpdirSync(wanted)),
+    ]
+  ) {
+    await assert.rejects(find({ sameDeviceAs: missing }), { code: "ENOENT", path: missing });
+  }
+});
+
+test("C51 findTmpdir() lists each directory with its reason, and never falls back to the current one", async () => {
+  using place = scratch();
+  const file = join(place.path, "file"), open = join(place.path, "open"), locked = join(place.path, "locked");
+  writeFileSync(file, "x");
+  mkdirSync(open);
+  chmodSync(open, 0o777);
+  mkdirSync(locked);
+  chmodSync(locked, 0o500);
+  const reasons: [string, RegExp][] = [
+    [file, /not a directory/],
+    [join(place.path, "missing"), /ENOENT/],
+    [open, /world-writable/],
+    [locked, /EACCES/],
+  ];
+  for (const [path, reason] of reasons) {
+    const code = `m.configure({ tmpdir: args[0] });
+      try { say(await m.findTmpdir()); } catch (error) { say([error.code, error.message]); }`;
+    const { said, stderr } = await runChild(code, { args: [path], cwd: place.path, powerless: true });
+    assert.equal(said[0]?.[0], "ERR_NO_TMPDIR", stderr);
+    assert.match(said[0][1], reason);
+    assert.ok(said[0][1].includes(`"${path}"`));
+  }
+  chmodSync(locked, 0o700);
+});
+
+test("findTmpdir() checks what it is given, by a rejection", async () => {
+  const wrong: [string, unknown][] = [
+    ["TypeError", null],
+    ["TypeError", "exec"],
+    ["TypeError", { exec: 1 }],
+    ["TypeError", { disk: "yes" }],
+    ["TypeError", { minFree: "1" }],
+    ["RangeError", { minFree: -1 }],
+    ["TypeError", { sameDeviceAs: 3 }],
+    ["TypeError", { sameDeviceAs: "" }],
+  ];
+  for (const [kind, requirements] of wrong) {
+    await assert.rejects(findTmpdir(requirements as TmpdirRequirements), {
+      name: kind,
+      code: "ERR_INVALID_OPTION",
+    });
+    assert.equal(
+      await failureOf(() => findTmpdirSync(requirements as TmpdirRequirements)),
+      `${kind} ERR_INVALID_OPTION`,
+    );
+  }
+});
+
+test("findTmpdir() with exec elsewhere than on Linux takes what it cannot ask about", () => {
+  for (const platform of ["darwin", "other"] as const) {
+    using watched = substitute({ runtime: { platform } });
+    assert.equal(sourceFindSync({ exec: true }), tmpdir());
+    assert.deepEqual(watched.of("readSystemFile"), []);
+  }
+});

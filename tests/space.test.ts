@@ -1,0 +1,249 @@
+import assert from "node:assert/strict";
+import { statfsSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { pathToFileURL } from "node:url";
+import { type DiskSpace, diskSpace, diskSpaceSync, tmpdir, watchSpace, type WatchSpaceOptions } from "#mod";
+import type { FileSystemStatus } from "../lib/runtime/mod.ts";
+import { diskSpaceSync as sourceSpaceSync, watchSpace as sourceWatch } from "../lib/space.ts";
+import { runChild } from "./support/child.ts";
+import { failureOf } from "./support/kinds.ts";
+import { noMounts, withTmpfs } from "./support/places.ts";
+import { scratch } from "./support/scratch.ts";
+import { substitute, systemError } from "./support/substitute.ts";
+
+const isDeno = "Deno" in globalThis;
+
+test("diskSpace() and its twin tell the bytes and inodes of the file system, as the system does", async () => {
+  using place = scratch();
+  for (const dir of [place.path, pathToFileURL(place.path)]) {
+    for (const found of [await diskSpace(dir), diskSpaceSync(dir)]) {
+      const { bsize, blocks, files } = statfsSync(place.path);
+      assert.equal(found.total, blocks * bsize);
+      assert.equal(found.inodes?.total, files > 0 ? files : undefined);
+      assert.ok(found.available > 0 && found.available <= found.free && found.free <= found.total);
+    }
+  }
+});
+
+test("diskSpace() without a directory is about the one for temporary files", async () => {
+  assert.equal((await diskSpace()).total, (await diskSpace(tmpdir())).total);
+  assert.equal(diskSpaceSync().total, diskSpaceSync(tmpdir()).total);
+});
+
+test("diskSpace() follows what is written: a tmpfs of 64 KiB and ten inodes is seen to fill up", {
+  skip: noMounts,
+}, async () => {
+  using place = scratch();
+  const { said, stderr } = await runChild(
+    `const [dir] = args;
+     say(m.diskSpaceSync(dir));
+     fs.writeFileSync(path.join(dir, "file"), new Uint8Array(16384));
+     say(await m.diskSpace(dir));`,
+    { args: [place.path], under: withTmpfs(place.path, "size=64k,nr_inodes=10") },
+  );
+  const [before, after] = said as DiskSpace[];
+  assert.deepEqual(
+    before,
+    { total: 65536, free: 65536, available: 65536, inodes: { total: 10, free: 9 } },
+    stderr,
+  );
+  assert.deepEqual(after, { total: 65536, free: 49152, available: 49152, inodes: { total: 10, free: 8 } });
+});
+
+test("diskSpace() gives no inodes where the file system has no limit of them", () => {
+  using _ = substitute({ primitives: { fileSystem: () => ({ ...status(5), inodes: 0, freeInodes: 0 }) } });
+  assert.equal(sourceSpaceSync("/").inodes, undefined);
+});
+
+test("diskSpace() of what is missing fails with ENOENT, and what is no path is refused, neither by a throw", async () => {
+  using place = scratch();
+  const missing = join(place.path, "missing");
+  assert.equal(await failureOf(() => diskSpace(missing)), "ENOENT");
+  assert.equal(await failureOf(() => diskSpaceSync(missing)), "ENOENT");
+  await assert.rejects(diskSpace(missing), { path: missing, message: /^Cannot ask for the free space of "/ });
+  for (const wrong of ["", 5, null, "a\0b", new URL("http://example.com")]) {
+    const promise = diskSpace(wrong as string);
+    await assert.rejects(promise, { code: "ERR_INVALID_OPTION" });
+    assert.equal(await failureOf(() => diskSpaceSync(wrong as string)), "TypeError ERR_INVALID_OPTION");
+  }
+});
+
+test("diskSpace() and minFree on Deno without the permission say which flag gives it", {
+  skip: !isDeno && "Deno's permissions",
+}, async () => {
+  using place = scratch();
+  const { said, stderr } = await runChild(
+    `for (const call of [() => m.diskSpace(args[0]), async () => m.diskSpaceSync(args[0]),
+       () => m.namedTemporaryFile({ dir: args[0], minFree: 1 }), () => m.findTmpdir({ minFree: 1 }), () => m.findTmpdir({ disk: true })]) {
+       try { await call(); say("told"); } catch (error) { say([error.code, error.message.includes("--allow-sys")]); }
+     }`,
+    {
+      args: [place.path],
+      flags: ["--no-prompt", "--allow-env", `--allow-read=${place.path}`, `--allow-write=${place.path}`],
+      env: { TMPDIR: place.path },
+    },
+  );
+  assert.deepEqual(said, Array(5).fill(["ERR_ACCESS_DENIED", true]), stderr);
+});
+
+/** A file system with so many blocks of one byte available, and as many inodes. */
+function status(available: number): FileSystemStatus {
+  return {
+    type: 0,
+    blockSize: 1,
+    blocks: 1000,
+    freeBlocks: available,
+    availableBlocks: available,
+    inodes: 1000,
+    freeInodes: available,
+  };
+}
+
+/** Watches a file system that shows one state after the other, and returns the states it was called back with. */
+async function watched(options: WatchSpaceOptions, states: number[]): Promise<number[]> {
+  const calls: number[] = [];
+  let next: (() => void) | undefined;
+  let state = states[0];
+  using _ = substitute({
+    primitives: { fileSystem: () => status(state) },
+    runtime: {
+      later: (_milliseconds, call) => {
+        next = call;
+        return () => void (next = undefined);
+      },
+    },
+  });
+  using _watch = sourceWatch(
+    { dir: "/", interval: 10, ...options },
+    ({ available }) => calls.push(available),
+  );
+  for (state of states) {
+    const look = next!;
+    next = undefined;
+    look();
+    // Looking is asynchronous; when it is done, the next look is due.
+    while (next === undefined) await new Promise((resolve) => setTimeout(resolve));
+  }
+  return calls;
+}
+
+test("watchSpace() calls back when the room falls below a floor, and again only after it was above", async () => {
+  assert.deepEqual(await watched({ minFree: 100 }, [500, 100, 99, 50, 99]), [99]);
+  assert.deepEqual(await watched({ minFree: 100 }, [50, 500, 60, 70, 200, 80]), [50, 60, 80]);
+  assert.deepEqual(await watched({ minInodes: 10 }, [50, 9, 8, 10, 7]), [9, 7]);
+  assert.deepEqual(await watched({ minFree: 20, minInodes: 10 }, [50, 15, 9, 50]), [15]);
+  assert.deepEqual(await watched({ minFree: 0 }, [1, 0]), []);
+});
+
+test("watchSpace() looks at once and then at its interval, until it is disposed", async () => {
+  const looks: number[] = [];
+  let available = 5;
+  using _ = substitute({ primitives: { fileSystem: () => (looks.push(available), status(available)) } });
+  const found: number[] = [];
+  let resolve!: () => void;
+  const promise = new Promise<void>((call) => resolve = call);
+  const watch = sourceWatch({ dir: "/", minFree: 10, interval: 10 }, (space) => {
+    found.push(space.available);
+    if (found.length === 2) resolve();
+    else available = 50;
+  });
+  const recover = setInterval(() => looks.includes(50) && (available = 3), 1);
+  await promise;
+  clearInterval(recover);
+  watch[Symbol.dispose]();
+  watch[Symbol.dispose]();
+  assert.deepEqual(found, [5, 3]);
+  const count = looks.length;
+  await new Promise((resolve) => setTimeout(resolve, 60));
+  assert.equal(looks.length, count, "no look after the end");
+});
+
+test("watchSpace() makes a warning of what fails: one for a failure that lasts, one for each of the callback", async () => {
+  const warnings: string[] = [];
+  let next: (() => void) | undefined;
+  let fail = true;
+  using _ = substitute({
+    primitives: {
+      fileSystem: () => {
+        if (fail) throw systemError("ENOENT");
+        return status(5);
+      },
+    },
+    runtime: {
+      later: (_milliseconds, call) => (next = call, () => {}),
+      warn: (_message, code) => void warnings.push(code),
+    },
+  });
+  using _watch = sourceWatch({ dir: "/missing", minFree: 10 }, () => {
+    throw new Error("the callback's own");
+  });
+  const look = async (): Promise<void> => {
+    const due = next!;
+    next = undefined;
+    due();
+    while (next === undefined) await new Promise((resolve) => setTimeout(resolve));
+  };
+  for (let i = 0; i < 4; i++) await look();
+  assert.deepEqual(warnings, ["ENOENT"]);
+  fail = false;
+  await look();
+  assert.deepEqual(warnings, ["ENOENT", "UNKNOWN"]);
+  fail = true;
+  await look();
+  assert.deepEqual(warnings, ["ENOENT", "UNKNOWN", "ENOENT"]);
+});
+
+test("watchSpace() does not keep the process alive", async () => {
+  using place = scratch();
+  const { status, said, stderr } = await runChild(
+    `globalThis.watch = m.watchSpace({ dir: args[0], minFree: Number.MAX_SAFE_INTEGER, interval: 10 }, () => say("low"));
+     setTimeout(() => say("end"), 300);`,
+    { args: [place.path], timeout: 20_000 },
+  );
+  assert.equal(status, 0, stderr);
+  assert.deepEqual(said, ["low", "end"]);
+});
+
+test("watchSpace() cancels its timer at the end of its scope", () => {
+  const cancelled: number[] = [];
+  let number = 0;
+  using _ = substitute({
+    runtime: {
+      later: () => {
+        const mine = number++;
+        return () => void cancelled.push(mine);
+      },
+    },
+  });
+  {
+    using _watch = sourceWatch({ dir: "/", minFree: 1 }, () => {});
+  }
+  assert.deepEqual(cancelled, [0]);
+});
+
+test("watchSpace() checks what it is given", () => {
+  const call = (): void => {};
+  const wrong: [string, unknown, unknown?][] = [
+    ["TypeError", undefined],
+    ["TypeError", null],
+    ["TypeError", {}],
+    ["TypeError", { dir: "/" }],
+    ["TypeError", { minFree: "1" }],
+    ["RangeError", { minFree: -1 }],
+    ["RangeError", { minInodes: 1.5 }],
+    ["TypeError", { minFree: 1, interval: "1" }],
+    ["RangeError", { minFree: 1, interval: 0 }],
+    ["RangeError", { minFree: 1, interval: NaN }],
+    ["RangeError", { minFree: 1, interval: Infinity }],
+    ["TypeError", { minFree: 1, dir: 5 }],
+    ["TypeError", { minFree: 1 }, "call"],
+  ];
+  for (const [name, options, onLow = call] of wrong) {
+    assert.throws(
+      () => watchSpace(options as WatchSpaceOptions, onLow as () => void),
+      { name, code: "ERR_INVALID_OPTION" },
+      JSON.stringify(options),
+    );
+  }
+});
