@@ -1,0 +1,141 @@
+/**
+ * The table of deaths: what is left when a process ends, by the way it ends and by what it held.
+ *
+ * @module
+ */
+import assert from "node:assert/strict";
+import { readdirSync } from "node:fs";
+import { test } from "node:test";
+import { moduleUrl, runChild, startChild } from "./support/child.ts";
+import { scratch } from "./support/scratch.ts";
+
+const onDeno = process.versions.deno !== undefined;
+
+/** What a process held. Of the last two nothing may ever be removed. */
+const KINDS = ["named", "directory", "unnamed", "spooled", "kept", "persisted"] as const;
+
+type Kind = (typeof KINDS)[number];
+
+/** Makes one of each, in whatever thread it runs. */
+const MAKE = `
+  if (${onDeno}) m.configure({ signals: true });
+  const named = m.namedTemporaryFileSync({ prefix: "named-" });
+  const directory = m.temporaryDirectorySync({ prefix: "directory-" });
+  fs.writeFileSync(directory.join("inside"), "x");
+  const unnamed = m.temporaryFileSync({ prefix: "unnamed-" });
+  const spooled = m.spooledTemporaryFile({ prefix: "spooled-", maxMemory: 0 });
+  for (const file of [named, unnamed, spooled]) file.writeSync("contents"), file.flushSync();
+  const kept = m.namedTemporaryFileSync({ prefix: "kept-" });
+  kept.keep();
+  m.namedTemporaryFileSync().persistSync(path.join(process.env.TMPDIR, "persisted-" + Math.random()));
+  globalThis.held = [named, directory, unnamed, spooled, kept];
+`;
+
+const WORKER = `
+  import { Worker } from "node:worker_threads";
+  const script = path.join(process.env.MAYFLY_TEST_SCRIPTS, "worker.mjs");
+  const code = "import process from 'node:process'; import fs from 'node:fs'; import path from 'node:path';" +
+    "import { parentPort } from 'node:worker_threads'; const m = await import(" + JSON.stringify(args[0]) + ");" +
+    ${JSON.stringify(MAKE)} + "; parentPort.postMessage('made'); setInterval(() => {}, 1000);";
+  fs.writeFileSync(script, code);
+  const worker = new Worker(script);
+  await new Promise((resolve, reject) => { worker.on("message", resolve); worker.on("error", reject); });
+`;
+
+/** A way to end. */
+interface Way {
+  name: string;
+  /** What the child does when it has made everything. */
+  code: string;
+  /** The signal it is sent. */
+  signal?: NodeJS.Signals;
+  /** Status or signal it must end with. */
+  end: number | NodeJS.Signals;
+  /** Whether code of ours can run at this end. */
+  mayAct: boolean;
+  /** In which thread things are made, beside the main one. */
+  worker?: boolean;
+}
+
+const STAY = "setInterval(() => {}, 1000);";
+
+const WAYS: readonly Way[] = [
+  { name: "return", code: "", end: 0, mayAct: true },
+  { name: "throw", code: "setTimeout(() => { throw new Error('thrown'); }, 1);", end: 1, mayAct: true },
+  { name: "rejection", code: "Promise.reject(new Error('rejected'));", end: 1, mayAct: true },
+  { name: "process.exit", code: "process.exit(7);", end: 7, mayAct: true },
+  { name: "Deno.exit", code: "(globalThis.Deno ?? process).exit(8);", end: 8, mayAct: true },
+  { name: "SIGINT", code: STAY, signal: "SIGINT", end: "SIGINT", mayAct: true },
+  { name: "SIGTERM", code: STAY, signal: "SIGTERM", end: "SIGTERM", mayAct: true },
+  { name: "SIGHUP", code: STAY, signal: "SIGHUP", end: "SIGHUP", mayAct: true },
+  {
+    name: "own handler",
+    // What an application on Deno that has a handler of its own must say, since nobody can count handlers there.
+    code: `m.configure({ signals: ${onDeno ? "false" : "undefined"} });
+      process.on("SIGTERM", () => { setTimeout(() => process.exit(9), 20); });${STAY}`,
+    signal: "SIGTERM",
+    end: 9,
+    mayAct: true,
+  },
+  { name: "abort", code: "process.abort();", end: "SIGABRT", mayAct: false },
+  { name: "SIGKILL", code: STAY, signal: "SIGKILL", end: "SIGKILL", mayAct: false },
+  { name: "worker.terminate", code: "await worker.terminate();", end: 0, mayAct: true, worker: true },
+  { name: "exit, live worker", code: "process.exit(5);", end: 5, mayAct: true, worker: true },
+];
+
+/** How many of each kind are there. */
+function count(directory: string): { [K in Kind]: number } {
+  const names = readdirSync(directory);
+  return Object.fromEntries(
+    KINDS.map((kind) => [kind, names.filter((name) => name.startsWith(`${kind}-`)).length]),
+  ) as { [K in Kind]: number };
+}
+
+interface Outcome {
+  end: number | string | null;
+  atOnce: { [K in Kind]: number };
+  afterNext: { [K in Kind]: number };
+}
+
+async function die(way: Way): Promise<Outcome> {
+  using place = scratch();
+  using scripts = scratch();
+  const code = `${MAKE}${way.worker ? WORKER : ""} say("made"); ${way.code}`;
+  const env = { TMPDIR: place.path, MAYFLY_TEST_SCRIPTS: scripts.path };
+  const { child, result } = startChild(code, { env, args: [moduleUrl] });
+  if (way.signal !== undefined) child.stdout!.once("data", () => child.kill(way.signal));
+  const { status, signal, stderr, said } = await result;
+  assert.deepEqual(said, ["made"], stderr);
+  const atOnce = count(place.path);
+  const next = await runChild("m.namedTemporaryFileSync().closeSync();", { env });
+  assert.equal(next.status, 0, next.stderr);
+  return { end: signal ?? status, atOnce, afterNext: count(place.path) };
+}
+
+function row(way: Way, { end, atOnce, afterNext }: Outcome): string {
+  const cells = KINDS.map((kind) => `${atOnce[kind]}→${afterNext[kind]}`.padStart(10));
+  return `${way.name.padEnd(18)}${String(end).padStart(8)}${cells.join("")}`;
+}
+
+test("C249 C250 C251 C254 C255 C258 nothing is left where code can run, and nothing after the next run otherwise; what was kept stays", async () => {
+  const rows = [
+    `${"left at once→after the next run".padEnd(26)}${KINDS.map((kind) => kind.padStart(10)).join("")}`,
+  ];
+  const failures: string[] = [];
+  for (const way of WAYS) {
+    const outcome = await die(way);
+    rows.push(row(way, outcome));
+    const makers = way.worker ? 2 : 1;
+    const left = { named: 0, directory: 0, unnamed: 0, spooled: 0, kept: makers, persisted: makers };
+    const atOnce = way.mayAct ? left : { ...left, named: 1, directory: 1 };
+    try {
+      assert.equal(outcome.end, way.end);
+      assert.deepEqual(outcome.atOnce, atOnce);
+      assert.deepEqual(outcome.afterNext, left);
+    } catch (error) {
+      failures.push(`${way.name}: ${(error as Error).message}`);
+    }
+  }
+  console.log(rows.join("\n"));
+  assert.deepEqual(failures, []);
+});
