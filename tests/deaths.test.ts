@@ -100,12 +100,14 @@ interface Outcome {
 async function die(way: Way): Promise<Outcome> {
   using place = scratch();
   using scripts = scratch();
-  const code = `${MAKE}${way.worker ? WORKER : ""} say("made"); ${way.code}`;
+  const said = 'say("made");';
+  const end = way.signal === undefined ? said + way.code : way.code + said;
+  const code = MAKE + (way.worker ? WORKER : "") + end;
   const env = { TMPDIR: place.path, MAYFLY_TEST_SCRIPTS: scripts.path };
   const { child, result } = startChild(code, { env, args: [moduleUrl] });
   if (way.signal !== undefined) child.stdout!.once("data", () => child.kill(way.signal));
-  const { status, signal, stderr, said } = await result;
-  assert.deepEqual(said, ["made"], stderr);
+  const { status, signal, stderr, said: heard } = await result;
+  assert.deepEqual(heard, ["made"], stderr);
   const atOnce = count(place.path);
   const next = await runChild("m.namedTemporaryFileSync().closeSync();", { env });
   assert.equal(next.status, 0, next.stderr);
