@@ -101,7 +101,8 @@ async function die(way: Way): Promise<Outcome> {
   using place = scratch();
   using scripts = scratch();
   const said = 'say("made");';
-  const end = way.signal === undefined ? said + way.code : way.code + said;
+  // Deno has a handler in place only a moment after it was asked to.
+  const end = way.signal === undefined ? said + way.code : `${way.code} setTimeout(() => { ${said} }, 50);`;
   const code = MAKE + (way.worker ? WORKER : "") + end;
   const env = { TMPDIR: place.path, MAYFLY_TEST_SCRIPTS: scripts.path };
   const { child, result } = startChild(code, { env, args: [moduleUrl] });
