@@ -43,8 +43,7 @@ export function* reclaim(io: Io, looking: Looking, report: Reclaimed): Op<void> 
     const named = typeof name === "string" ? parseName(name) : undefined;
     if (named === undefined || (looking.ending && named.pid !== runtime.pid())) continue;
     try {
-      const lease = yield* readLease(io, directory, name as string);
-      if (lease !== undefined) yield* reclaimLease(io, lease, looking, report);
+      yield* reclaimLease(io, directory, name as string, looking, report);
     } catch (error) {
       // Another process may be at the same work: what is gone is done.
       if (codeOf(error) !== "ENOENT") {
@@ -63,8 +62,19 @@ export function* isUsable(io: Io, directory: string): Op<boolean> {
   }
 }
 
-function* reclaimLease(io: Io, lease: LeaseFile, looking: Looking, report: Reclaimed): Op<void> {
-  const liveness: Liveness = looking.ending && isComparable(lease) ? "dead" : yield* livenessOf(io, lease);
+function* reclaimLease(
+  io: Io,
+  directory: string,
+  name: string,
+  looking: Looking,
+  report: Reclaimed,
+): Op<void> {
+  const first = yield* readLease(io, directory, name);
+  if (first === undefined) return;
+  const liveness: Liveness = looking.ending && isComparable(first) ? "dead" : yield* livenessOf(io, first);
+  // Its process may have kept something between the first look at the lease and its death: only now that is final.
+  const lease = liveness === "dead" ? yield* readLease(io, directory, name) : first;
+  if (lease === undefined) return;
   let left = false;
   for (const parent of lease.parents) {
     for (const { path, status } of yield* entriesOf(io, lease, parent)) {
