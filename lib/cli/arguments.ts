@@ -54,10 +54,12 @@ function valueOf({ name, rawName, value, inlineValue }: Token, options: Options)
   return value;
 }
 
-/** What was probably meant. */
+/** What was probably meant: what begins so, or differs in two letters at most. */
 export function suggestion(word: string, known: readonly string[], prefix = ""): string {
   const bare = word.slice(prefix.length);
-  const near = known.find((candidate) => distance(bare, candidate) <= Math.min(2, bare.length - 1));
+  const most = Math.min(2, bare.length - 1);
+  const near = known.find((candidate) => bare.length > 1 && candidate.startsWith(bare)) ??
+    known.find((candidate) => distance(bare, candidate) <= most);
   return near === undefined ? "" : `. Did you mean ${prefix}${near}?`;
 }
 

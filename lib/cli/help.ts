@@ -20,7 +20,7 @@ export function overview(commands: readonly Command[]): string {
       ])
     }`,
     exitStatuses(),
-    '"mayfly COMMAND --help" says more about each. "mayfly run" ends as its command does.',
+    '"mayfly COMMAND --help" says more. "mayfly run" ends as its command does.',
   );
 }
 

@@ -79,7 +79,7 @@ interface Stream {
 }
 
 interface NodeChild {
-  kill(signal: string): unknown;
+  pid?: number;
   on(event: "error", listener: (error: Error) => void): unknown;
   on(event: "exit", listener: (status: number | null, signal: string | null) => void): unknown;
 }
@@ -99,6 +99,7 @@ interface CliProcess {
   getBuiltinModule(name: string): unknown;
   on(event: string, listener: () => void): unknown;
   off(event: string, listener: () => void): unknown;
+  kill(pid: number, signal: string): unknown;
 }
 
 interface DenoPermissions {
@@ -139,12 +140,10 @@ export function cliHost(scope: object): Host {
     setStatus(status) {
       process.exitCode = status;
     },
-    start: (command, args, env) =>
-      start(() =>
-        load("node:child_process").spawn(command, args, {
-          stdio: "inherit",
-          env: { ...process.env, ...env },
-        }), statusOf),
+    start: (command, args, env) => {
+      const options = { stdio: "inherit", env: { ...process.env, ...env } };
+      return start(process, () => load("node:child_process").spawn(command, args, options), statusOf);
+    },
     onSignals: (names, listener) => onSignals(process, names, listener),
     statusOf,
     isForeground: () =>
@@ -166,19 +165,24 @@ function written(stream: Stream, text: string): Promise<void> {
 }
 
 /** Some runtimes say by an event that a program cannot be started, some throw. */
-function start(spawn: () => NodeChild, statusOf: (signal: string) => number): Child {
+function start(process: CliProcess, spawn: () => NodeChild, statusOf: (signal: string) => number): Child {
   let child: NodeChild;
   try {
     child = spawn();
   } catch (error) {
     return { kill() {}, ended: Promise.reject(error) };
   }
+  let running = true;
   const ended = new Promise<number>((resolve, reject) => {
     child.on("error", reject);
-    child.on("exit", (status, signal) => resolve(signal === null ? status! : statusOf(signal)));
+    child.on("exit", (status, signal) => {
+      running = false;
+      resolve(signal === null ? status! : statusOf(signal));
+    });
   });
-  // It may have ended a moment ago.
-  return { kill: (signal) => void attempt(() => child.kill(signal)), ended };
+  // The child's own method sends no second signal on Deno.
+  const kill = (signal: string): unknown => running && attempt(() => process.kill(child.pid!, signal));
+  return { kill, ended };
 }
 
 function onSignals(
