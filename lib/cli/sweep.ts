@@ -75,13 +75,14 @@ const asJson = (report: SweepReport, dryRun: boolean): string =>
   `${JSON.stringify({ dryRun, ...report }, undefined, 2)}\n`;
 
 /** A dry run lists what it finds: that is what it is for. */
-function asText({ removed, bytes, kept }: SweepReport, dryRun: boolean): string {
+function asText({ removed, bytes, kept, left }: SweepReport, dryRun: boolean): string {
   const lines = dryRun
     ? removed.map((one) => `${showBytes(one.bytes).padStart(9)}  ${oneLine(one.path)}`)
     : [];
   const all = count(removed.length, "entry", "entries");
   const verb = dryRun ? "Would remove" : "Removed";
-  lines.push(removed.length === 0 ? "Nothing to remove" : `${verb} ${all}, ${showBytes(bytes)}`);
+  const nothing = left.length === 0 ? "Nothing to remove" : "Nothing removed";
+  lines.push(removed.length === 0 ? nothing : `${verb} ${all}, ${showBytes(bytes)}`);
   for (const [reason, number] of reasons(kept)) lines.push(`Kept ${number} (${reason})`);
   return `${lines.join("\n")}\n`;
 }

@@ -1,0 +1,476 @@
+import assert from "node:assert/strict";
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { runtimeCommand, startChild } from "./support/child.ts";
+import {
+  cliCommand,
+  type CliOptions,
+  type CliResult,
+  entry,
+  mayfly,
+  onTerminal,
+  printed,
+  startProgram,
+} from "./support/cli.ts";
+import { plantLease } from "./support/leases.ts";
+import { type Scratch, scratch } from "./support/scratch.ts";
+
+const root = process.env.MAYFLY_TEST_ROOT ?? process.cwd();
+
+/** A temporary directory for one test, and how to run commands with it. */
+interface Place extends Scratch {
+  options: CliOptions;
+  mayfly(...args: string[]): Promise<CliResult>;
+  /** Names, less that of the directory of leases. */
+  names(): string[];
+}
+
+function place(parent?: string): Place {
+  const made = scratch(parent);
+  const options = { env: { TMPDIR: made.path } };
+  return {
+    ...made,
+    options,
+    mayfly: (...args) => mayfly(args, options),
+    names: () => made.list().filter((name) => !/^\.mayfly-\d+$/.test(name)),
+  };
+}
+
+/** What a command printed, if that is all there is to say of it. */
+function succeeded({ status, signal, stdout, stderr }: CliResult): string {
+  assert.deepEqual({ status, signal, stderr }, { status: 0, signal: null, stderr: "" }, stdout);
+  return stdout;
+}
+
+test("mayfly --help lists the commands, --version is that of both manifests", async () => {
+  assert.match(succeeded(await mayfly(["--help"])), /^Usage: mayfly COMMAND/);
+  const version = succeeded(await mayfly(["--version"]));
+  for (const manifest of ["package.json", "deno.json"]) {
+    assert.equal(version, `${JSON.parse(readFileSync(join(root, manifest), "utf8")).version}\n`);
+  }
+});
+
+test("a wrong command line ends with 2 and says so on standard error alone", async () => {
+  using here = place();
+  await Promise.all([[], ["fiel"], ["file", "--sufix", "x"], ["run"]].map(async (args) => {
+    const { status, stdout, stderr } = await here.mayfly(...args);
+    assert.deepEqual({ args, status, stdout }, { args, status: 2, stdout: "" });
+    assert.match(
+      stderr,
+      args.length === 0 ? /^Usage: mayfly COMMAND/ : /^mayfly.*\nSee "mayfly.* --help"\.\n$/,
+    );
+  }));
+  assert.deepEqual(here.list(), []);
+});
+
+test("mayfly file and dir print the path of what they made, which stays and is private", async () => {
+  using here = place();
+  const [file, dir] = await Promise.all(
+    ["file", "dir"].map(async (name) => succeeded(await here.mayfly(name)).trim()),
+  );
+  assert.deepEqual([file, dir].map((path) => path.startsWith(join(here.path, "tmp"))), [true, true]);
+  const [one, other] = [statSync(file), statSync(dir)];
+  assert.deepEqual([one.isFile(), one.size, one.mode & 0o777], [true, 0, 0o600]);
+  assert.deepEqual([other.isDirectory(), other.mode & 0o777], [true, 0o700]);
+  assert.deepEqual(here.names().length, 2);
+});
+
+test("mayfly file and dir take --dir, --prefix, --suffix and --mode, and print JSON", async () => {
+  using here = place();
+  mkdirSync(join(here.path, "a b"));
+  const options = [
+    "--dir",
+    join(here.path, "a b"),
+    "--prefix=job-",
+    "--suffix",
+    ".x",
+    "--mode",
+    "0750",
+    "--json",
+  ];
+  await Promise.all(["file", "dir"].map(async (name) => {
+    const { path, ...rest } = JSON.parse(succeeded(await here.mayfly(name, ...options)));
+    assert.deepEqual(rest, {});
+    assert.match(path, /\/a b\/job-[a-z2-9]{13}\.x$/);
+    assert.equal(statSync(path).mode & 0o777, 0o750);
+  }));
+  assert.equal(readdirSync(join(here.path, "a b")).length, 2);
+});
+
+test(
+  "mayfly file and dir whose path cannot be printed leave nothing",
+  { skip: !existsSync("/dev/full") },
+  async () => {
+    using here = place();
+    await Promise.all(["file", "dir"].map(async (name) => {
+      const full = openSync("/dev/full", "w");
+      const { status, stderr } = await mayfly([name], { ...here.options, stdout: full });
+      closeSync(full);
+      assert.equal(status, 1);
+      assert.match(stderr, /^mayfly \w+: Cannot print the path/);
+    }));
+    assert.deepEqual(here.names(), []);
+  },
+);
+
+test("a reader that has gone gets no complaint", async () => {
+  using here = place();
+  const line = cliCommand("doctor", "--json").map((part) => `'${part}'`).join(" ");
+  const { result } = startProgram(
+    ["sh", "-c", `(sleep 0.3; ${line}; echo "status $?" >&2) | true`],
+    here.options,
+  );
+  assert.equal((await result).stderr, "status 1\n");
+});
+
+test("mayfly run: the command has a private TMPDIR of its own, TEMP and TMP too, and nothing is left of it", async () => {
+  using here = place();
+  const script =
+    'echo "$TMPDIR $TEMP $TMP"; ls -ld "$TMPDIR"; mkdir "$TMPDIR/sub"; echo x > "$TMPDIR/sub/file"; mktemp';
+  const [paths, mode, made] = succeeded(await here.mayfly("run", "--", "sh", "-c", script)).split("\n");
+  const [path, ...same] = paths.split(" ");
+  assert.ok(path.startsWith(join(here.path, "run-")), path);
+  assert.deepEqual(same, [path, path]);
+  assert.match(mode, /^drwx------/);
+  assert.ok(made.startsWith(`${path}/`));
+  assert.deepEqual(here.names(), []);
+});
+
+test("mayfly run: options behind the command are the command's, with and without --", async () => {
+  const results = await Promise.all([
+    mayfly(["run", "echo", "--json", "--", "-h", "a  b", ""]),
+    mayfly(["run", "--keep-on-failure", "--", "echo", "--json", "--", "-h", "a  b", ""]),
+  ]);
+  for (const result of results) assert.equal(succeeded(result), "--json -- -h a  b \n");
+});
+
+test("mayfly run ends as the command did: its status, 128 and more for signals, 126 and 127 if there was none", async () => {
+  using here = place();
+  const ends: [string[], number][] = [
+    [["true"], 0],
+    [["sh", "-c", "exit 3"], 3],
+    [["sh", "-c", "exit 255"], 255],
+    [["sh", "-c", 'echo x > "$TMPDIR/x"; kill -9 $$'], 137],
+    [["sh", "-c", 'mkdir "$TMPDIR/x"; kill -TERM $$'], 143],
+    [["sh", "-c", "kill -SEGV $$"], 139],
+    [["./no-such-program"], 127],
+    [[here.path], 126],
+  ];
+  await Promise.all(ends.map(async ([command, expected]) => {
+    const { status, signal, stderr } = await here.mayfly("run", ...command);
+    assert.deepEqual({ command, status, signal }, { command, status: expected, signal: null });
+    assert.match(
+      stderr,
+      expected === 126 || expected === 127 ? /^mayfly run: Cannot (find|start) .*\n$/ : /^$/,
+    );
+  }));
+  assert.deepEqual(here.names(), []);
+});
+
+test("mayfly run: standard streams are the command's own", async () => {
+  const script = 'printf "out\\0"; printf err >&2; wc -c';
+  const { status, stdout, stderr } = await mayfly(["run", "sh", "-c", script]);
+  assert.deepEqual({ status, stdout, stderr }, { status: 0, stdout: "out\x000\n", stderr: "err" });
+});
+
+/** Prints "ready", and then what signals it gets, until one of them is enough. */
+const LISTENER = `
+for name in INT TERM HUP QUIT; do trap "echo got $name; exit 9" $name; done
+echo x > "$TMPDIR/x"; echo ready; while :; do sleep 0.02; done`;
+
+test("mayfly run passes SIGINT, SIGTERM, SIGHUP and SIGQUIT on, ends with the command and removes its directory", async () => {
+  using here = place();
+  await Promise.all((["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"] as const).map(async (name) => {
+    const { child, result } = startProgram(cliCommand("run", "sh", "-c", LISTENER), here.options);
+    await printed(child, "ready");
+    process.kill(child.pid!, name);
+    const { status, signal, stdout } = await result;
+    assert.deepEqual({ status, signal }, { status: 9, signal: null }, name);
+    assert.equal(stdout, `ready\ngot ${name.slice(3)}\n`);
+  }));
+  assert.deepEqual(here.names(), []);
+});
+
+test("mayfly run: a signal that the command does not heed does not end it, one that ends it gives 143", async () => {
+  using here = place();
+  const deaf = `trap "" HUP; echo ready; while :; do sleep 0.02; done`;
+  const { child, result } = startProgram(cliCommand("run", "sh", "-c", deaf), here.options);
+  await printed(child, "ready");
+  process.kill(child.pid!, "SIGHUP");
+  await new Promise((resolve) => setTimeout(resolve, 150));
+  assert.equal(here.names().length, 1);
+  process.kill(child.pid!, "SIGTERM");
+  const { status, signal } = await result;
+  assert.deepEqual({ status, signal }, { status: 143, signal: null });
+  assert.deepEqual(here.names(), []);
+});
+
+test("mayfly run on a terminal: Ctrl-C reaches the command once, and the directory is removed", async () => {
+  using here = place();
+  const counting = `trap 'n=$((n+1))' INT; n=0; echo ready
+    i=0; while [ $n = 0 ] && [ $i -lt 200 ]; do sleep 0.02; i=$((i+1)); done
+    sleep 0.3; echo "got $n"; exit 4`;
+  const { status, stdout } = await onTerminal(["run", "sh", "-c", counting], "\x03", here.options);
+  assert.match(stdout, /got 1\r\n/);
+  assert.equal(status, 4);
+  assert.deepEqual(here.names(), []);
+});
+
+test("C254 mayfly run killed by SIGKILL: its directory stays, and goes with the next sweep", async () => {
+  using here = place();
+  const script = 'echo x > "$TMPDIR/x"; echo "pid $$ ready"; exec sleep 60';
+  const { child, result } = startProgram(cliCommand("run", "sh", "-c", script), here.options);
+  const command = Number(/pid (\d+)/.exec(await printed(child, "ready"))![1]);
+  process.kill(child.pid!, "SIGKILL");
+  process.kill(command, "SIGKILL");
+  assert.equal((await result).signal, "SIGKILL");
+  assert.equal(here.names().length, 1);
+  assert.match(succeeded(await here.mayfly("sweep")), /^Removed 1 entry, 2 B\n$/);
+  assert.deepEqual(here.names(), []);
+});
+
+test("mayfly run: what the command left running, and what writes on, keeps nothing from being removed", async () => {
+  using here = place();
+  const script =
+    `(i=0; while [ $i -lt 3000 ]; do i=$((i+1)); echo x > "$TMPDIR/f$i" || exit; done) > /dev/null 2>&1 &
+    while [ ! -e "$TMPDIR/f20" ]; do sleep 0.01; done`;
+  const { status, stderr } = await here.mayfly("run", "sh", "-c", script);
+  assert.deepEqual({ status, stderr }, { status: 0, stderr: "" });
+  assert.deepEqual(here.names(), []);
+});
+
+test("mayfly run: a directory that was put in the place of its own is left and reported, with 125 or the command's status", async () => {
+  using here = place();
+  const script = 'mv "$TMPDIR" "$0" && mkdir "$TMPDIR" && echo x > "$TMPDIR/theirs"; exit $1';
+  await Promise.all([["0", 125], ["7", 7]].map(async ([ends, expected]) => {
+    const { status, stderr } = await here.mayfly(
+      "run",
+      "sh",
+      "-c",
+      script,
+      join(here.path, `moved${ends}`),
+      String(ends),
+    );
+    assert.equal(status, expected);
+    assert.match(stderr, /^mayfly run: Cannot remove "[^"]*\/run-\w+": .*\(ERR_REPLACED\)\n$/);
+  }));
+  for (const name of ["moved0", "moved7"]) assert.deepEqual(readdirSync(join(here.path, name)), []);
+});
+
+test("mayfly run --keep-on-failure keeps the directory of a command that failed, and of no other", async () => {
+  using here = place();
+  const script = 'echo x > "$TMPDIR/x"; exit $0';
+  assert.equal(succeeded(await here.mayfly("run", "--keep-on-failure", "--", "sh", "-c", script, "0")), "");
+  assert.equal((await here.mayfly("run", "--keep-on-failure", "no-such-program")).status, 127);
+  assert.deepEqual(here.names(), []);
+  const { status, stderr } = await here.mayfly("run", "--keep-on-failure", "--", "sh", "-c", script, "6");
+  assert.equal(status, 6);
+  const path = /"(.+)" is kept\n$/.exec(stderr)![1];
+  assert.equal(readFileSync(join(path, "x"), "utf8"), "x\n");
+  succeeded(await here.mayfly("sweep"));
+  assert.ok(existsSync(path), "not even a sweep removes it");
+});
+
+const DEAD = 100;
+const EACH = 100;
+
+test("C265 C268 mayfly sweep removes all that 100 dead processes left, and nothing of the living or of strangers", async () => {
+  using here = place(existsSync("/dev/shm") ? "/dev/shm" : undefined);
+  const living = [0, 1].map(() =>
+    startChild(
+      `m.configure({ reclaim: false });
+       globalThis.made = Array.from({ length: 50 }, (_, i) => i % 5 ? m.namedTemporaryFileSync() : m.temporaryDirectorySync());
+       say(made.map(({ path }) => path)); setInterval(() => {}, 1000);`,
+      here.options,
+    )
+  );
+  const alive: string[] =
+    (await Promise.all(living.map(async ({ child }) => JSON.parse((await printed(child, "\n")).slice(1)))))
+      .flat();
+  assert.equal(alive.length, 100);
+  for (let i = 0; i < DEAD; i++) {
+    const name = plantLease(here.path);
+    for (let j = 0; j < EACH; j++) {
+      const path = join(here.path, name());
+      if (j % 10 === 0) mkdirSync(path);
+      writeFileSync(j % 10 === 0 ? join(path, "file") : path, "1234567890");
+    }
+  }
+  const strangers = ["tmp", "tmpabcdefghijkmnpqrstuvw", "notes.txt"];
+  for (const name of strangers) writeFileSync(join(here.path, name), "");
+  assert.equal(here.names().length, 100 + DEAD * EACH + strangers.length);
+
+  const dry = JSON.parse(succeeded(await here.mayfly("sweep", "--dry-run", "--json")));
+  assert.deepEqual([dry.dryRun, dry.removed.length, dry.bytes], [true, DEAD * EACH, DEAD * EACH * 10]);
+  assert.equal(here.names().length, 100 + DEAD * EACH + strangers.length);
+
+  const text = succeeded(await here.mayfly("sweep"));
+  assert.equal(text, "Removed 10000 entries, 97.7 KiB\nKept 100 (its process is running)\n");
+  assert.deepEqual(
+    here.names(),
+    [...alive.map((path) => path.slice(here.path.length + 1)), ...strangers].sort(),
+  );
+  for (const { child } of living) process.kill(child.pid!, "SIGTERM");
+  await Promise.all(living.map(({ result }) => result));
+});
+
+test("mayfly sweep --older-than --prefix removes what is old and named so, and says why it keeps what it keeps", async () => {
+  using here = place();
+  const dir = join(here.path, "shared");
+  mkdirSync(dir);
+  const old = new Date(Date.now() - 3 * 86_400_000);
+  for (const name of ["build-old", "build-new", "other-old"]) writeFileSync(join(dir, name), "123");
+  mkdirSync(join(dir, "build-tree"));
+  writeFileSync(join(dir, "build-tree", "file"), "1234");
+  symlinkSync(join(dir, "other-old"), join(dir, "build-link"));
+  for (const name of ["build-tree/file", "build-tree", "build-old", "other-old"]) {
+    utimesSync(join(dir, name), old, old);
+  }
+  const options = ["sweep", "--older-than", "2d", "--prefix", "build-", "--dir", dir];
+  const dry = succeeded(await here.mayfly(...options, "--dry-run"));
+  assert.match(dry, /^ +4 B {2}.*build-tree\n|^ +3 B {2}.*build-old\n/);
+  assert.match(dry, /^Would remove 2 entries, 7 B\n/m);
+  assert.equal(readdirSync(dir).length, 5);
+  const text = succeeded(await here.mayfly(...options));
+  assert.match(text, /^Removed 2 entries, 7 B\n/);
+  assert.match(text, /^Kept 1 \(it is a symbolic link\)$/m);
+  assert.match(text, /^Kept 1 \(it changed since\)$/m);
+  assert.deepEqual(readdirSync(dir).sort(), ["build-link", "build-new", "other-old"]);
+});
+
+/** A directory with something of each owner; the living process is ended by what is returned. */
+async function inhabited(here: Place): Promise<{ pid: number; end: () => Promise<unknown> }> {
+  const { child, result } = startChild(
+    `m.configure({ reclaim: false });
+     globalThis.made = [m.temporaryDirectorySync({ suffix: "-" + "long".repeat(40) }), m.namedTemporaryFileSync()];
+     fs.writeFileSync(made[0].join("file"), new Uint8Array(3000)); made[1].writeSync(new Uint8Array(1000));
+     say("ready"); setInterval(() => {}, 1000);`,
+    here.options,
+  );
+  await printed(child, "ready");
+  writeFileSync(join(here.path, plantLease(here.path)()), "x".repeat(4000));
+  mkdirSync(join(here.path, "stranger", "deep"), { recursive: true });
+  writeFileSync(join(here.path, "stranger", "deep", "file"), "x".repeat(2000));
+  writeFileSync(join(here.path, "red\u001b[31m\nname"), "x");
+  return {
+    pid: child.pid!,
+    end: () => (process.kill(child.pid!, "SIGTERM"), result),
+  };
+}
+
+test("mayfly usage shows what is live, orphaned and other, with bars, largest first, nothing removed", async () => {
+  using here = place();
+  const { pid, end } = await inhabited(here);
+  const before = here.list();
+  const [plain, json, { stdout: terminal }] = await Promise.all([
+    here.mayfly("usage"),
+    here.mayfly("usage", "--json"),
+    onTerminal(["usage"], "", here.options),
+  ]);
+  const text = succeeded(plain), report = JSON.parse(succeeded(json));
+  assert.deepEqual(here.list(), before);
+  await end();
+
+  assert.match(text, /^live +2 +3\.9 KiB +█+░+ +40%$/m);
+  assert.match(text, /^orphaned +1 +3\.9 KiB +█+░+ +40%$/m);
+  assert.match(text, /^other +2 +2\.0 KiB +█+░+ +20%$/m);
+  assert.match(text, /LARGEST\n +3\.9 KiB {2}orphaned \(\d+\) +tmp\w+\n +2\.9 KiB {2}live \(\d+\)/);
+  assert.match(text, /red\?\[31m\?name\n/);
+  assert.match(text, /\n"mayfly sweep" removes 1 orphaned entry\.\n$/);
+  // Deno writes some for itself, where standard error is a terminal.
+  // deno-lint-ignore no-control-regex -- what terminals obey
+  const lines = terminal.replace(/\u001b\[\d*[A-Z]/g, "").split("\r\n");
+  assert.ok(lines.every((line) => line.length <= 80), terminal);
+  assert.match(terminal, /…\w+-?(long)+\r\n/);
+
+  const { directory, owners, entries, space } = report;
+  assert.equal(directory, here.path);
+  assert.ok(space.available > 0 && space.total >= space.available);
+  assert.deepEqual(owners, {
+    live: { entries: 2, bytes: 4000 },
+    orphaned: { entries: 1, bytes: 4000 },
+    unknown: { entries: 0, bytes: 0 },
+    other: { entries: 2, bytes: 2001 },
+  });
+  assert.deepEqual(entries.map(({ bytes }: { bytes: number }) => bytes), [4000, 3000, 2000, 1000, 1]);
+  assert.equal(entries[1].pid, pid);
+  assert.equal(entries[2].path, join(here.path, "stranger"));
+});
+
+test("mayfly usage finds what leases lead to in other directories", async () => {
+  using here = place();
+  using elsewhere = scratch();
+  const { child, result } = startChild(
+    `globalThis.made = m.namedTemporaryFileSync({ dir: args[0] }); made.writeSync("12345"); say(made.path); setInterval(() => {}, 1000);`,
+    { ...here.options, args: [elsewhere.path] },
+  );
+  await printed(child, "\n");
+  const { owners, entries } = JSON.parse(succeeded(await here.mayfly("usage", "--json")));
+  process.kill(child.pid!, "SIGTERM");
+  await result;
+  assert.deepEqual(owners.live, { entries: 1, bytes: 5 });
+  assert.ok(entries[0].path.startsWith(elsewhere.path));
+});
+
+test("mayfly doctor looks at all that is relied on, leaves nothing, and says the same as JSON", async () => {
+  using here = place();
+  const [text, json] = (await Promise.all([here.mayfly("doctor"), here.mayfly("doctor", "--json")])).map(
+    succeeded,
+  );
+  const { checks } = JSON.parse(json);
+  const names: string[] = checks.map(({ name }: { name: string }) => name);
+  for (
+    const name of [
+      "Runtime",
+      "Temporary directory",
+      "File system",
+      "Room",
+      "Files without names",
+      "Locks",
+      "Leases",
+    ]
+  ) {
+    assert.ok(names.includes(name), name);
+    assert.match(text, new RegExp(`^(ok|note|no) +${name}  `, "m"));
+  }
+  for (const { state, says } of checks) {
+    assert.ok(["ok", "note", "no"].includes(state));
+    assert.ok(says.length > 0);
+  }
+  const [runtime, place_] = checks;
+  assert.match(runtime.says, /^(node|deno|bun) \d+\.\d+\.\d+ on linux /);
+  assert.deepEqual(place_, { name: "Temporary directory", state: "ok", says: `${here.path}, from TMPDIR` });
+  assert.ok(text.split("\n").every((line) => line.length <= 80), text);
+  assert.deepEqual(here.list(), []);
+});
+
+test("the command line can be loaded as a module of the package, which runs it", async () => {
+  const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+  assert.equal(manifest.bin.mayfly, "dist/cli.js");
+  assert.equal(manifest.exports["./cli"].default, "./dist/cli.js");
+  assert.match(JSON.parse(readFileSync(join(root, "deno.json"), "utf8")).exports["./cli"], /^\.\/cli\.ts$/);
+  assert.match(readFileSync(join(root, "dist/cli.js"), "utf8"), /^#!\/usr\/bin\/env node\n/);
+  assert.equal(statSync(join(root, "dist/cli.js")).mode & 0o111, 0o111);
+  const [command, ...args] = runtimeCommand(entry);
+  assert.equal(
+    succeeded(await startProgram([command, ...args, "--version"]).result).trim(),
+    manifest.version,
+  );
+});
+
+test("the library carries nothing of the command line", () => {
+  const library = readFileSync(join(root, "dist/mod.js"), "utf8");
+  assert.doesNotMatch(library, /parseArgs|Usage: mayfly/);
+});

@@ -1,0 +1,440 @@
+import assert from "node:assert/strict";
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { parseArgs } from "node:util";
+import { ageingOf } from "../lib/cli/ageing.ts";
+import { readDuration, readMode, suggestion } from "../lib/cli/arguments.ts";
+import { main } from "../lib/cli/main.ts";
+import { bar, cutStart, harmless, oneLine, showBytes, twoColumns, wrap } from "../lib/cli/text.ts";
+import { syncIo } from "../lib/io.ts";
+import { runSync } from "../lib/op.ts";
+import { cliHost, type Host } from "../lib/runtime/cli_host.ts";
+import { configure } from "../lib/settings.ts";
+import { plantLease } from "./support/leases.ts";
+import { type Scratch, scratch } from "./support/scratch.ts";
+import { substitute, systemError } from "./support/substitute.ts";
+
+const COMMANDS = ["file", "dir", "run", "sweep", "usage", "doctor"];
+
+/** What a command line comes to, in this process. */
+async function said(
+  args: string[],
+  changes: Partial<Host> = {},
+): Promise<{ status: number | undefined; stdout: string; stderr: string }> {
+  let status: number | undefined, stdout = "", stderr = "";
+  const append = (add: (text: string) => void) => (text: string): Promise<void> => Promise.resolve(add(text));
+  await main({
+    ...cliHost(globalThis),
+    columns: undefined,
+    watched: false,
+    args,
+    write: append((text) => stdout += text),
+    writeError: append((text) => stderr += text),
+    setStatus: (number) => void (status = number),
+    ...changes,
+  });
+  return { status, stdout, stderr };
+}
+
+/** The same in a temporary directory of its own. */
+interface Place extends Scratch {
+  said(...args: string[]): ReturnType<typeof said>;
+}
+
+function place(): Place {
+  const made = scratch();
+  configure({ tmpdir: made.path });
+  return {
+    ...made,
+    said: (...args) => said(args),
+    [Symbol.dispose]() {
+      configure({ tmpdir: undefined });
+      made[Symbol.dispose]();
+    },
+  };
+}
+
+const fits = (text: string): void =>
+  assert.deepEqual(text.split("\n").filter((line) => line.length > 80), []);
+
+test("mayfly --help, -h and help list every command, in 80 columns", async () => {
+  const results = await Promise.all([["--help"], ["-h"], ["help"]].map((args) => said(args)));
+  for (const result of results) assert.deepEqual(result, { ...results[0], status: 0, stderr: "" });
+  const { stdout } = results[0];
+  for (const name of COMMANDS) assert.match(stdout, new RegExp(`^  ${name} +[A-Z]`, "m"));
+  assert.match(stdout, /^Exit status:$/m);
+  fits(stdout);
+});
+
+test("mayfly COMMAND --help says what it does, its options and how it ends, in 80 columns", async () => {
+  for (const name of COMMANDS) {
+    const { status, stdout, stderr } = await said([name, "--help"]);
+    assert.deepEqual({ name, status, stderr }, { name, status: 0, stderr: "" });
+    assert.deepEqual(await said(["help", name]), { status, stdout, stderr });
+    assert.ok(stdout.startsWith(`Usage: mayfly ${name} `), stdout);
+    for (
+      const part of [/^Options:$/m, /^ {2}-h, --help /m, /^Exit status:\n {2}0 /m, /^Examples:\n {2}\S/m]
+    ) {
+      assert.match(stdout, part);
+    }
+    fits(stdout);
+  }
+});
+
+test("mayfly without a command says on standard error which there are, with 2", async () => {
+  const { status, stdout, stderr } = await said([]);
+  assert.deepEqual({ status, stdout, stderr }, {
+    status: 2,
+    stdout: "",
+    stderr: (await said(["help"])).stdout,
+  });
+});
+
+const WRONG: [string[], RegExp][] = [
+  [["fiel"], /no command "fiel". Did you mean file\?$/],
+  [["clean\u001b[31mup"], /no command "clean\?\[31mup"$/],
+  [["help", "nothing"], /no command "nothing"$/],
+  [["--dry-run"], /no option --dry-run$/],
+  [["file", "extra"], /"extra"/],
+  [["file", "--", "extra"], /"extra"/],
+  [["file", "--sufix", ".txt"], /no option --sufix. Did you mean --suffix\?$/],
+  [["file", "-x"], /no option -x$/],
+  [["file", "--suffix"], /--suffix needs a value: --suffix TEXT$/],
+  [["file", "--suffix", "--json"], /--suffix needs a value/],
+  [["file", "--json=yes"], /--json takes no value: got "yes"$/],
+  [["file", "--constructor"], /no option --constructor$/],
+  [["file", "--mode", "rw"], /--mode .*"rw"$/],
+  [["dir", "--mode", "1777"], /--mode .*"1777"$/],
+  [["file", "--prefix", "../x"], /^mayfly file: --prefix must be without path separators/],
+  [["dir", "--suffix=a:b"], /^mayfly dir: --suffix must be /],
+  [["dir", "--dir", ""], /^mayfly dir: --dir must be a path/],
+  [["run"], /Which command/],
+  [["run", "--"], /Which command/],
+  [["run", "--keep", "true"], /no option --keep. Did you mean --keep-on-failure\?$/],
+  [["sweep", "--older-than", "7d"], /--older-than and --prefix go together/],
+  [["sweep", "--prefix", "x"], /--older-than and --prefix go together/],
+  [["sweep", "--prefix", "", "--older-than", "1s"], /--prefix must be /],
+  [["sweep", "--older-than", "7", "--prefix", "x"], /--older-than .*7d: got "7"$/],
+  [["sweep", "--older-than=-7d", "--prefix", "x"], /--older-than .*"-7d"$/],
+  [["sweep", "--dir", "."], /--dir goes with /],
+  [["usage", "--all"], /no option --all$/],
+  [["doctor", "now"], /"now"/],
+];
+
+test("a wrong command line: 2, what is wrong, what was probably meant, where there is help, and nothing is done", async () => {
+  using here = place();
+  for (const [args, message] of WRONG) {
+    const { status, stdout, stderr } = await said(args);
+    assert.deepEqual({ args, status, stdout }, { args, status: 2, stdout: "" }, stderr);
+    const [line, hint, ...rest] = stderr.split("\n");
+    assert.match(line, message);
+    assert.match(hint, /^See "mayfly( \w+)? --help"\.$/);
+    assert.deepEqual(rest, [""]);
+  }
+  assert.deepEqual(here.list(), []);
+});
+
+test("mayfly run where no directory can be made ends with 125 and runs nothing; file and dir end with 1", async () => {
+  configure({ tmpdir: "/nonexistent" });
+  try {
+    const start: Host["start"] = () => assert.fail("started");
+    const run = await said(["run", "true"], { start });
+    assert.deepEqual({ ...run, stderr: "" }, { status: 125, stdout: "", stderr: "" });
+    assert.match(run.stderr, /^mayfly run: Cannot find a usable directory.*\n$/);
+    for (const name of ["file", "dir", "usage"]) {
+      const { status, stderr } = await said([name]);
+      assert.equal(status, 1);
+      assert.match(
+        stderr,
+        new RegExp(`^mayfly ${name}: Cannot find a usable directory.*"/nonexistent" \\(ENOENT\\)\n$`),
+      );
+    }
+    const doctor = await said(["doctor"]);
+    assert.equal(doctor.status, 1);
+    assert.match(
+      doctor.stdout,
+      /^no +Temporary directory +Tried "\/nonexistent" \(ENOENT\)\n +→ Set TMPDIR/m,
+    );
+  } finally {
+    configure({ tmpdir: undefined });
+  }
+});
+
+test("mayfly sweep shows progress where somebody watches, and takes it away again", async () => {
+  using here = place();
+  // Each look at the clock is a second after the last.
+  let now = 0;
+  using _ = substitute({ runtime: { now: () => now += 1000 } });
+  for (const name of ["build-1", "build-2"]) await here.said("file", "--prefix", `${name}-`);
+  const args = ["sweep", "--older-than", "0s", "--prefix", "build-"];
+  const watched = await said([...args, "--dry-run"], { watched: true });
+  assert.equal(watched.stderr, "\r\x1b[KFound 1…\r\x1b[KFound 2…\r\x1b[K");
+  const alone = await said(args);
+  assert.deepEqual({ ...alone, stdout: "" }, { status: 0, stdout: "", stderr: "" });
+  assert.match(alone.stdout, /^Removed 2 entries, 0 B\n/);
+});
+
+test("mayfly file, dir and sweep name a directory that is missing, with 1", async () => {
+  const missing = ["--dir", "/nonexistent/here"];
+  for (const args of [["file"], ["dir"], ["sweep", "--older-than", "0s", "--prefix", "x"]]) {
+    const { status, stdout, stderr } = await said([...args, ...missing]);
+    assert.deepEqual({ status, stdout }, { status: 1, stdout: "" });
+    assert.match(
+      stderr,
+      new RegExp(`^mayfly ${args[0]}: Cannot \\w+ .*"/nonexistent/here".*\\(ENOENT\\)\n$`),
+    );
+  }
+});
+
+test("mayfly sweep: what cannot be removed is named on standard error, with 1", async () => {
+  using here = place();
+  await here.said("file", "--prefix", "stuck-");
+  using _ = substitute({
+    primitives: {
+      unlink() {
+        throw systemError("EROFS");
+      },
+    },
+  });
+  const { status, stdout, stderr } = await here.said("sweep", "--older-than", "0s", "--prefix", "stuck-");
+  assert.deepEqual({ status, stdout }, { status: 1, stdout: "Nothing removed\n" });
+  assert.match(stderr, /^mayfly sweep: Cannot remove "[^"]*\/stuck-\w+" \(EROFS\)\n$/);
+});
+
+test("mayfly sweep with nothing to do says so", async () => {
+  using here = place();
+  assert.deepEqual(await here.said("sweep"), { status: 0, stdout: "Nothing to remove\n", stderr: "" });
+  const { stdout } = await here.said("sweep", "--json");
+  assert.deepEqual(JSON.parse(stdout), { dryRun: false, removed: [], kept: [], left: [], bytes: 0 });
+});
+
+test("mayfly usage of an empty directory has bars of nothing", async () => {
+  using here = place();
+  const { stdout } = await here.said("usage");
+  assert.match(stdout, /^other +0 +0 B +░+ +0%\n$/m);
+  assert.doesNotMatch(stdout, /LARGEST|█|NaN/);
+});
+
+test("mayfly doctor counts the leases of the living and of the dead, and names what helps", async () => {
+  const leases = async (here: Place): Promise<{ state: string; says: string }> => {
+    const { checks } = JSON.parse((await here.said("doctor", "--json")).stdout);
+    return checks.find(({ name }: { name: string }) => name === "Leases");
+  };
+  {
+    using here = place();
+    assert.deepEqual(await leases(here), { name: "Leases", state: "ok", says: "None yet" });
+    plantLease(here.path);
+    const says = "0 of processes that run, 1 of dead ones";
+    assert.deepEqual(await leases(here), { name: "Leases", state: "note", says, hint: "mayfly sweep" });
+  }
+  using here = place();
+  mkdirSync(join(here.path, `.mayfly-${process.getuid!()}`), { mode: 0o755 });
+  const { state, says } = await leases(here);
+  assert.equal(state, "no");
+  assert.match(says, /others may enter it/);
+});
+
+test("an error that nobody foresaw is one line, with 1", async () => {
+  const { status, stderr } = await said(["doctor"], {
+    permissions: () => {
+      throw new Error("unforeseen \u001b[2J");
+    },
+  });
+  assert.deepEqual({ status, stderr }, { status: 1, stderr: "mayfly doctor: unforeseen ?[2J\n" });
+});
+
+test("durations have a number and a unit", () => {
+  const good = {
+    "90s": 90_000,
+    "15m": 900_000,
+    "12h": 43_200_000,
+    "7d": 604_800_000,
+    "1w": 604_800_000,
+    "1.5h": 5_400_000,
+    "250ms": 250,
+    "0s": 0,
+  };
+  for (const [text, expected] of Object.entries(good)) assert.equal(readDuration(text, "--x"), expected);
+  for (const text of ["", "7", "d", "-1d", "1 d", "1d2h", "1e3s", "٣d", ".5h", "1.h", "1D"]) {
+    assert.throws(() => readDuration(text, "--x"), /--x must be a duration/);
+  }
+});
+
+test("modes are octal, of three digits at most", () => {
+  const good = { "600": 0o600, "0600": 0o600, "7": 7, "000": 0, "777": 0o777 };
+  for (const [text, expected] of Object.entries(good)) assert.equal(readMode(text, "--x"), expected);
+  for (const text of ["", "8", "1777", "0o600", "u+x", "-1", "6 0"]) {
+    assert.throws(() => readMode(text, "--x"));
+  }
+});
+
+test("guesses are near what was written, or begin with it", () => {
+  const known = ["file", "dir", "sweep", "keep-on-failure"];
+  const guessed = (word: string): string => suggestion(word, known);
+  assert.equal(guessed("fil"), ". Did you mean file?");
+  assert.equal(guessed("sweeep"), ". Did you mean sweep?");
+  assert.equal(guessed("keep"), ". Did you mean keep-on-failure?");
+  for (const word of ["", "x", "d", "remove", "constructor"]) assert.equal(guessed(word), "", word);
+});
+
+test("sizes are shown in the unit that fits", () => {
+  const shown = {
+    0: "0 B",
+    1023: "1023 B",
+    1024: "1.0 KiB",
+    1536: "1.5 KiB",
+    102_298: "99.9 KiB",
+    102_400: "100 KiB",
+    1_048_575: "1.0 MiB",
+    1_048_576: "1.0 MiB",
+  };
+  for (const [bytes, text] of Object.entries(shown)) assert.equal(showBytes(Number(bytes)), text);
+  assert.equal(showBytes(5 * 1024 ** 4), "5.0 TiB");
+  assert.equal(showBytes(2 ** 70), "1048576 PiB");
+});
+
+test("a bar is as wide as asked, and shows what is not nothing", () => {
+  const drawn = [0, 0.001, 0.5, 0.999, 1, 2].map((share) => bar(share, 10));
+  assert.deepEqual(drawn.map((text) => [text.length, text.replaceAll("░", "").length]), [
+    [10, 0],
+    [10, 1],
+    [10, 5],
+    [10, 10],
+    [10, 10],
+    [10, 10],
+  ]);
+});
+
+test("text for terminals: nothing they obey, no line too long, names cut at their start", () => {
+  assert.equal(harmless("a\u001b]0;x\u0007b\r\u202ec\td\ne"), "a?]0;x?b??c?d\ne");
+  assert.equal(oneLine("a\nb"), "a?b");
+  assert.equal(cutStart("abcdef", 6), "abcdef");
+  assert.equal(cutStart("abcdef", 4), "…def");
+  assert.equal(wrap("one two three", 7, "> "), "> one two\n> three");
+  assert.equal(wrap("averylongword b", 5), "averylongword\nb");
+  fits(twoColumns([["a", "word ".repeat(50).trim()], ["long-option VALUE", "word ".repeat(40).trim()]]));
+});
+
+interface FakePermissions {
+  permission?: { has(scope: string, reference?: string): boolean };
+}
+
+/** The host of a process that is not this one. */
+function hostWith(changes: object, deno?: object): Host {
+  const process_ = {
+    versions: { node: "24.0.0", deno: "2.0.0" },
+    platform: "linux",
+    arch: "x64",
+    argv: ["a", "b", "c"],
+    ...changes,
+  };
+  return cliHost(
+    deno === undefined
+      ? { process: process_ }
+      : { process: process_, Deno: { version: { deno: "2.0.0" }, ...deno } },
+  );
+}
+
+test("permissions: all that matter are listed with the flag that grants them, none where there is no such model", () => {
+  assert.deepEqual(hostWith({}).permissions("/tmp"), []);
+  const permission: FakePermissions["permission"] = {
+    has: (scope, path) => scope === "fs.read" && path === "/tmp",
+  };
+  const node = hostWith({ permission }).permissions("/tmp").map(({ flag, granted }) => [flag, granted]);
+  assert.deepEqual(node, [
+    ["--allow-fs-read=/tmp", true],
+    ["--allow-fs-write=/tmp", false],
+    ["--allow-fs-read=/proc", false],
+    ["--allow-child-process", false],
+  ]);
+  const querySync = ({ name, path }: { name: string; path?: string }): object => ({
+    state: name === "sys" || path === "/tmp" ? "granted" : "prompt",
+  });
+  const deno = hostWith({}, { permissions: { querySync } }).permissions("/tmp");
+  assert.deepEqual(deno.filter(({ granted }) => !granted).map(({ flag }) => flag), [
+    "--allow-env=TMPDIR,TEMP,TMP",
+    "--allow-run",
+    "--allow-all",
+  ]);
+});
+
+test("a terminal's keys reach the process when its group is the one in the foreground", () => {
+  const host = (stat: string | Error, isTTY: boolean): Host =>
+    hostWith({
+      stdin: { isTTY },
+      getBuiltinModule: () => ({
+        readFileSync() {
+          if (stat instanceof Error) throw stat;
+          return stat;
+        },
+      }),
+    });
+  const stat = (terminal: number, group: number, foreground: number): string =>
+    `77 (a ) b) S 1 ${group} 70 ${terminal} ${foreground} 4194304 0`;
+  const cases: [string | Error, boolean, boolean][] = [
+    [stat(34816, 77, 77), false, true],
+    [stat(34816, 77, 80), true, false],
+    [stat(0, 77, -1), true, false],
+    [stat(0, -1, -1), false, false],
+    [systemError("ENOENT"), true, true],
+    [systemError("ENOENT"), false, false],
+  ];
+  for (const [text, isTTY, expected] of cases) {
+    assert.equal(host(text, isTTY).isForeground(), expected, String(text));
+  }
+});
+
+test("the host tells options from words as Node does", () => {
+  const options = { dir: { type: "string" }, json: { type: "boolean" } } as const;
+  const args = ["--dir=-x", "--json", "word", "--", "--dir"];
+  const { tokens } = parseArgs({ args, options, strict: false, allowPositionals: true, tokens: true });
+  assert.deepEqual(cliHost(globalThis).parseArgs(args, options), tokens);
+  assert.deepEqual(tokens.map(({ kind }) => kind), [
+    "option",
+    "option",
+    "positional",
+    "option-terminator",
+    "positional",
+  ]);
+});
+
+/** The daemons found on a machine with some files. */
+function ageing(files: { [path: string]: string }, directory: string): object[] {
+  const inside = (path: string): string[] =>
+    Object.keys(files).filter((file) => file.startsWith(`${path}/`)).map((file) =>
+      file.slice(path.length + 1)
+    );
+  using _ = substitute({
+    primitives: {
+      statusOfTarget: (_real, path: string) => {
+        if (files[path] === undefined && inside(path).length === 0) throw systemError("ENOENT");
+      },
+      readSystemFile: (_real, path: string) => files[path],
+      list: (_real, path: string) => {
+        const names = inside(path).map((name) => ({ name, directory: false }));
+        return { next: () => names.splice(0), close() {} };
+      },
+    },
+  });
+  return runSync(ageingOf(syncIo(), directory));
+}
+
+test("daemons that remove old files are found by their configuration, the nearest line counts", () => {
+  const systemd = { "/run/systemd/system/x": "" };
+  const tmp = "# comment\nq /tmp 1777 root root 10d\nq /var/tmp 1777 root root 30d\nx /tmp/snap-*\n";
+  const usual = { ...systemd, "/usr/lib/tmpfiles.d/tmp.conf": tmp };
+  assert.deepEqual(ageing(usual, "/tmp"), [{ who: "systemd-tmpfiles", age: "10d" }]);
+  assert.deepEqual(ageing(usual, "/var/tmp/mine"), [{ who: "systemd-tmpfiles", age: "30d" }]);
+  assert.deepEqual(ageing(usual, "/home/me/tmp"), []);
+  assert.deepEqual(ageing(usual, "/tmpfs"), []);
+  assert.deepEqual(ageing({ "/usr/lib/tmpfiles.d/tmp.conf": tmp }, "/tmp"), [], "systemd does not run");
+  const hidden = { ...usual, "/etc/tmpfiles.d/tmp.conf": "D! /tmp 1777 root root -\n" };
+  assert.deepEqual(ageing(hidden, "/tmp"), []);
+  const nearer = { ...usual, "/etc/tmpfiles.d/mine.conf": "d /tmp/mine 0700 me me mM:2h" };
+  assert.deepEqual(ageing(nearer, "/tmp/mine"), [{ who: "systemd-tmpfiles", age: "2h" }]);
+  assert.deepEqual(ageing({ "/etc/cron.daily/tmpreaper": "" }, "/tmp"), [{
+    who: "tmpreaper",
+    age: undefined,
+  }]);
+});

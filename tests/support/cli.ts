@@ -1,0 +1,110 @@
+/**
+ * The command line under test, on the runtime under test.
+ *
+ * @module
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { moduleUrl, runtimeCommand } from "./child.ts";
+
+/** How it is run. */
+export interface CliOptions {
+  /** Added to this process's environment. */
+  env?: { [name: string]: string | undefined };
+  /** A descriptor for its standard output, in place of a pipe. */
+  stdout?: number;
+}
+
+/** What became of it. */
+export interface CliResult {
+  status: number | null;
+  signal: string | null;
+  stdout: string;
+  stderr: string;
+}
+
+/** The program that the package installs, source or built. */
+export const entry: string = fileURLToPath(moduleUrl.replace(/mod\.(ts|js)$/, "cli.$1"));
+
+/** The command line of `mayfly` with some arguments. */
+export const cliCommand = (...args: string[]): string[] => [...runtimeCommand(entry), ...args];
+
+/**
+ * Starts a program in a session of its own: no terminal, from which tests may be run, has a say in what signals it gets.
+ */
+export function startProgram(
+  [file, ...args]: string[],
+  { env, stdout = undefined }: CliOptions = {},
+): { child: ChildProcess; result: Promise<CliResult> } {
+  const child = spawn(file, args, {
+    env: {
+      ...process.env,
+      TEMP: undefined,
+      TMP: undefined,
+      NO_COLOR: "1",
+      DENO_NO_UPDATE_CHECK: "1",
+      ...env,
+    },
+    stdio: ["ignore", stdout ?? "pipe", "pipe"],
+    detached: true,
+  });
+  return { child, result: collect(child) };
+}
+
+/** Runs `mayfly` to its end. */
+export function mayfly(args: string[], options?: CliOptions): Promise<CliResult> {
+  return startProgram(cliCommand(...args), options).result;
+}
+
+function collect(child: ChildProcess): Promise<CliResult> {
+  return new Promise((resolve, reject) => {
+    let stdout = "", stderr = "";
+    const timer = setTimeout(() => child.kill("SIGKILL"), 60_000);
+    child.stdout?.setEncoding("utf8").on("data", (text) => stdout += text);
+    child.stderr!.setEncoding("utf8").on("data", (text) => stderr += text);
+    child.on("error", reject);
+    child.on("close", (status, signal) => {
+      clearTimeout(timer);
+      resolve({ status, signal, stdout, stderr });
+    });
+  });
+}
+
+/** Resolves when the program has printed some text. */
+export function printed(child: ChildProcess, text: string): Promise<string> {
+  return new Promise((resolve) => {
+    let all = "";
+    child.stdout!.on("data", (chunk) => {
+      all += chunk;
+      if (all.includes(text)) resolve(all);
+    });
+  });
+}
+
+/** Runs a program on a terminal of 80 columns; when it prints "ready", keys are pressed. Its end is that of the program. */
+const TERMINAL = `
+import fcntl, os, pty, struct, sys, termios, time
+keys, command = sys.argv[1].encode(), sys.argv[2:]
+pid, fd = pty.fork()
+if pid == 0:
+    fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    os.execvp(command[0], command)
+seen = b""
+while True:
+    try: data = os.read(fd, 65536)
+    except OSError: break
+    if not data: break
+    os.write(1, data)
+    seen += data
+    if keys and b"ready" in seen:
+        time.sleep(0.1)
+        os.write(fd, keys)
+        keys = b""
+status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+sys.exit(status if status >= 0 else 128 - status)
+`;
+
+/** Runs `mayfly` on a terminal. What it prints there, on both streams, is in `stdout`. */
+export function onTerminal(args: string[], keys: string, options?: CliOptions): Promise<CliResult> {
+  return startProgram(["python3", "-c", TERMINAL, keys, ...cliCommand(...args)], options).result;
+}
