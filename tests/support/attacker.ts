@@ -1,0 +1,102 @@
+/**
+ * A process that swaps a directory for a link, over and over, as fast as it can.
+ *
+ * @module
+ */
+import { spawn } from "node:child_process";
+import { lstatSync, mkdirSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { hasPython, python } from "./python.ts";
+import { memory, type Scratch, scratch } from "./scratch.ts";
+
+/** Swaps two names in one step: at no instant is either of them missing. */
+const EXCHANGE = `
+import ctypes, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+def exchange(one, other):
+    return libc.renameat2(-100, one, -100, other, 2)
+`;
+
+const LOOP = `${EXCHANGE}
+area, done = sys.argv[1].encode(), 0
+print("ready", flush=True)
+while not os.path.exists(area + b"/stop"):
+    try: one, other = os.readlink(area + b"/current").split(b"\\n")
+    except OSError: continue
+    for _ in range(20):
+        if exchange(one, other) == 0: done += 1
+print(done, flush=True)
+`;
+
+/** Whether an attacker can be had: Linux, Python, and a file system that swaps names. */
+export const canAttack: boolean = process.platform === "linux" && hasPython && ((): boolean => {
+  using place = scratch(memory);
+  for (const name of ["one", "other"]) mkdirSync(join(place.path, name));
+  const script = `${EXCHANGE}\nprint(exchange(sys.argv[1].encode(), sys.argv[2].encode()))`;
+  try {
+    return python(script, join(place.path, "one"), join(place.path, "other")).trim() === "0";
+  } catch {
+    return false;
+  }
+})();
+
+/** An attacker at work. */
+export interface Attacker extends AsyncDisposable {
+  /** Where it looks for what to attack. */
+  readonly area: string;
+  /** Makes it swap these two names from now on. */
+  aimAt(one: string, other: string): void;
+  /** Ends it, and tells how many swaps it made. */
+  stop(): Promise<number>;
+}
+
+/** Starts an attacker. */
+export async function attacker(): Promise<Attacker> {
+  const place: Scratch = scratch(memory), area = place.path;
+  const child = spawn("python3", ["-c", LOOP, area], { stdio: ["ignore", "pipe", "inherit"] });
+  let said = "";
+  const ended = new Promise((resolve) => child.on("close", resolve));
+  await new Promise<void>((resolve, reject) => {
+    child.on("error", reject);
+    child.stdout!.on("data", (text) => {
+      said += text;
+      if (said.includes("ready")) resolve();
+    });
+  });
+  const stop = async (): Promise<number> => {
+    writeFileSync(join(area, "stop"), "");
+    await ended;
+    return Number(/\d+/.exec(said)?.[0]);
+  };
+  return {
+    area,
+    aimAt(one, other) {
+      // A link holds both names, and takes the place of the one before in one step.
+      symlinkSync(`${one}\n${other}`, join(area, "next"));
+      renameSync(join(area, "next"), join(area, "current"));
+    },
+    stop,
+    async [Symbol.asyncDispose]() {
+      await stop();
+      place[Symbol.dispose]();
+    },
+  };
+}
+
+/** Names that are in the tree and outside alike, so that a removal led astray finds what it looks for. */
+const FILES = Array.from({ length: 4 }, (_, n) => `f${n}`);
+
+/** A directory with files, and one more in it with the same. */
+export function fillAlike(path: string): void {
+  for (const at of [path, join(path, "d")]) {
+    mkdirSync(at, { recursive: true });
+    for (const name of FILES) writeFileSync(join(at, name), "x");
+  }
+}
+
+/** Waits until the attacker is seen at work on a path, for some milliseconds at most. */
+export function awaitSwap(path: string): void {
+  const identity = (): unknown => lstatSync(path, { throwIfNoEntry: false })?.ino;
+  const before = identity(), end = performance.now() + 20;
+  while (identity() === before && performance.now() < end);
+}
