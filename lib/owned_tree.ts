@@ -6,6 +6,7 @@
 import { codeOf, type Leftover } from "./errors.ts";
 import { type Identity, sameFile } from "./identity.ts";
 import { asyncIo, type Io, syncIo } from "./io.ts";
+import { recordKept } from "./life/lease.ts";
 import { type Leakable, unwatchLeak } from "./life/leaks.ts";
 import { letAge } from "./life/keep_alive.ts";
 import { type Entry, register, unregister } from "./life/registry.ts";
@@ -48,7 +49,10 @@ export class OwnedTree implements Entry, Leakable {
     const leftovers = path === undefined || identity === undefined
       ? []
       : yield* removeDirectory(io, path, identity);
-    if (leftovers.length > 0) return leftovers;
+    if (leftovers.length > 0) {
+      if (leftovers[0].code === "ERR_REPLACED") disown(path!);
+      return leftovers;
+    }
     this.removed = true;
     this.release();
     return [];
@@ -92,5 +96,14 @@ export class OwnedTree implements Entry, Leakable {
       this.release();
       return true;
     }
+  }
+}
+
+/** What has the place of a directory has its name too: whoever clears up by names must not take it for ours. */
+function disown(path: string): void {
+  try {
+    recordKept(path);
+  } catch {
+    // A disk so full has other troubles; the removal has said what it left.
   }
 }
