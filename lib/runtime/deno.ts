@@ -515,7 +515,8 @@ export function denoRuntime(deno: DenoNamespace, scope: DenoScope): Runtime {
       procIsOpen() ? attempt(() => deno.readLinkSync("/proc/self/ns/pid")) : undefined
     ),
     hostName: once(() => granted(deno, "sys", { kind: "hostname" }) ? deno.hostname() : undefined),
-    isMainThread: () => !("WorkerGlobalScope" in scope),
+    // In both kinds of workers; those of Node's layer lack `WorkerGlobalScope`.
+    isMainThread: () => !("DedicatedWorkerGlobalScope" in scope),
     uid: () => granted(deno, "sys", { kind: "uid" }) ? deno.uid() ?? undefined : undefined,
     home: () => env("HOME") ?? env("USERPROFILE"),
     temporaryDirectory: () => temporaryDirectory(deno),
