@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { parseArgs } from "node:util";
@@ -11,7 +11,7 @@ import { syncIo } from "../lib/io.ts";
 import { runSync } from "../lib/op.ts";
 import { cliHost, type Host } from "../lib/runtime/cli_host.ts";
 import { configure } from "../lib/settings.ts";
-import { plantLease } from "./support/leases.ts";
+import { deadPid, plantLease } from "./support/leases.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
 import { substitute, systemError } from "./support/substitute.ts";
 
@@ -214,6 +214,20 @@ test("mayfly usage of an empty directory has bars of nothing", async () => {
   const { stdout } = await here.said("usage");
   assert.match(stdout, /^other +0 +0 B +░+ +0%\n$/m);
   assert.doesNotMatch(stdout, /LARGEST|█|NaN/);
+});
+
+test("mayfly usage calls unknown what processes of another host have, and sweep keeps it", async () => {
+  using here = place();
+  writeFileSync(join(here.path, plantLease(here.path, deadPid(), "elsewhere")()), "12345");
+  const { owners } = JSON.parse((await here.said("usage", "--json")).stdout);
+  assert.deepEqual(owners.unknown, { entries: 1, bytes: 5 });
+  assert.match((await here.said("usage")).stdout, /^unknown +1 +5 B +█+ 100%$/m);
+  const { status, stdout } = await here.said("sweep");
+  assert.deepEqual([status, stdout], [
+    0,
+    "Nothing to remove\nKept 1 (nobody can tell from here whether its process is running)\n",
+  ]);
+  assert.equal(here.list().length, 2);
 });
 
 test("mayfly doctor counts the leases of the living and of the dead, and names what helps", async () => {
@@ -419,6 +433,31 @@ function ageing(files: { [path: string]: string }, directory: string): object[] 
   });
   return runSync(ageingOf(syncIo(), directory));
 }
+
+test("mayfly doctor without permissions says what cannot be told, and which flag would help", async () => {
+  using here = place();
+  const denied = (): never => {
+    throw systemError("ERR_ACCESS_DENIED");
+  };
+  using _ = substitute({
+    primitives: { fileSystem: denied, readSystemFile: denied },
+    runtime: { mayRead: () => false },
+  });
+  const permissions: Host["permissions"] = (path) => [
+    { granted: false, flag: `--allow-it=${path}`, purpose: "do it" },
+    { granted: true, flag: "--allow-other", purpose: "do the other thing" },
+  ];
+  const { status, stdout } = await said(["doctor"], { permissions });
+  assert.equal(status, 0);
+  for (const name of ["File system", "Room", "Programs", "Old files"]) {
+    assert.match(stdout, new RegExp(`^note +${name} +Cannot be told: a permission is missing$`, "m"));
+  }
+  assert.match(
+    stdout,
+    new RegExp(`^note +Permission +Missing: to do it\n +→ --allow-it=${here.path}\n$`, "m"),
+  );
+  assert.doesNotMatch(stdout, /--allow-other/);
+});
 
 test("daemons that remove old files are found by their configuration, the nearest line counts", () => {
   const systemd = { "/run/systemd/system/x": "" };

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { codeOf } from "../errors.ts";
 import type { Io } from "../io.ts";
 import type { Op } from "../op.ts";
 import { contains, joinPath } from "../path.ts";
@@ -47,11 +48,13 @@ export function* ageingOf(io: Io, directory: string): Op<Ageing[]> {
 }
 
 function* isThere(io: Io, path: string): Op<boolean> {
-  if (!runtime.mayRead(path)) return false;
+  // Asked first, since looking would make Deno ask the user.
+  if (!runtime.mayRead(path)) throw Object.assign(new Error("not permitted"), { code: "ERR_ACCESS_DENIED" });
   try {
     yield io.statusOfTarget(path);
     return true;
-  } catch {
+  } catch (error) {
+    if (codeOf(error) === "ERR_ACCESS_DENIED") throw error;
     return false;
   }
 }

@@ -85,7 +85,9 @@ async function attempted(look: () => Finding | Promise<Finding>): Promise<Findin
   try {
     return await look();
   } catch (error) {
-    return no(`${(error as Error).message}`);
+    return codeOf(error) === "ERR_ACCESS_DENIED"
+      ? note("Cannot be told: a permission is missing")
+      : no((error as Error).message);
   }
 }
 

@@ -140,10 +140,11 @@ export function cliHost(scope: object): Host {
     setStatus(status) {
       process.exitCode = status;
     },
-    start: (command, args, env) => {
-      const options = { stdio: "inherit", env: { ...process.env, ...env } };
-      return start(process, () => load("node:child_process").spawn(command, args, options), statusOf);
-    },
+    start: (command, args, env) =>
+      start(process, () => {
+        const options = { stdio: "inherit", env: { ...process.env, ...env } };
+        return load("node:child_process").spawn(command, args, options);
+      }, statusOf),
     onSignals: (names, listener) => onSignals(process, names, listener),
     statusOf,
     isForeground: () =>

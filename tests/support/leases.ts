@@ -17,12 +17,16 @@ const random = (length: number): string =>
 export const deadPid = (): number => spawnSync("true").pid;
 
 /** Plants the lease of a dead process in a temporary directory; returns names as it would have made them. */
-export function plantLease(directory: string, pid: number = deadPid()): () => string {
+export function plantLease(
+  directory: string,
+  pid: number = deadPid(),
+  host: string = hostname(),
+): () => string {
   const session = random(8);
   const leases = join(directory, `.mayfly-${process.getuid!()}`);
   mkdirSync(leases, { recursive: true, mode: 0o700 });
   const namespace = readlinkSync("/proc/self/ns/pid");
-  const text = `mayfly 1\npid ${pid}\nnamespace ${namespace}\nhost ${hostname()}\nparent ${directory}\n`;
+  const text = `mayfly 1\npid ${pid}\nnamespace ${namespace}\nhost ${host}\nparent ${directory}\n`;
   writeFileSync(join(leases, `${session}-${pid}.lease`), text, { mode: 0o600 });
   return () => `tmp${session}${random(13)}`;
 }
