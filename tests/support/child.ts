@@ -4,8 +4,9 @@
  * @module
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { realpathSync, statSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { scratch } from "./scratch.ts";
 
 const runtime = process.env.MAYFLY_TEST_RUNTIME ?? (process.versions.bun ? "bun" : "node");
@@ -22,8 +23,6 @@ export interface ChildOptions {
   umask?: string;
   /** `true`: without root's power to ignore permission bits (nothing to do if this process is not root). */
   powerless?: boolean;
-  /** Another user id, for which everything the child needs must be readable. Only as root. */
-  uid?: number;
   /** Flags for the runtime, in place of those that permit everything. */
   flags?: string[];
   /** `true`: without the library, which the code imports from `moduleUrl` when it wants it; there is no `m`. */
@@ -56,6 +55,15 @@ export function runtimeCommand(script: string, flags?: string[]): string[] {
 
 /** Where the library under test is. */
 export const moduleUrl: string = import.meta.resolve("#mod");
+
+/** Whether other users may enter every directory on the way to the library and the runtime. */
+export function othersMayEnter(): boolean {
+  const mayEnter = (path: string): boolean => {
+    const parent = dirname(path);
+    return (statSync(parent).mode & 1) !== 0 && (parent === path || mayEnter(parent));
+  };
+  return mayEnter(fileURLToPath(moduleUrl)) && mayEnter(realpathSync(process.execPath));
+}
 
 const PRELUDE = `
 const args = process.argv.slice(2);
@@ -93,12 +101,11 @@ export function runChild(code: string, options?: ChildOptions): Promise<ChildRes
   return startChild(code, options).result;
 }
 
-function wrappers({ umask, powerless, uid, under }: ChildOptions): string[] {
+function wrappers({ umask, powerless, under }: ChildOptions): string[] {
   const isRoot = process.getuid?.() === 0;
   return [
     ...umask === undefined ? [] : ["sh", "-c", `umask ${umask} && exec "$@"`, "sh"],
     ...powerless && isRoot ? ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] : [],
-    ...uid === undefined ? [] : ["setpriv", `--reuid=${uid}`, `--regid=${uid}`, "--clear-groups"],
     ...under ?? [],
   ];
 }
