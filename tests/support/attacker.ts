@@ -83,15 +83,14 @@ export async function attacker(): Promise<Attacker> {
   };
 }
 
-/** Names that are in the tree and outside alike, so that a removal led astray finds what it looks for. */
-const FILES = Array.from({ length: 4 }, (_, n) => `f${n}`);
-
-/** A directory with files, and one more in it with the same. */
-export function fillAlike(path: string): void {
-  for (const at of [path, join(path, "d")]) {
-    mkdirSync(at, { recursive: true });
-    for (const name of FILES) writeFileSync(join(at, name), "x");
-  }
+/**
+ * A directory with files, and another in it, whose names are the same in the tree and outside, so that a removal led astray
+ * finds what it looks for.
+ */
+export function fillAlike(path: string, files: number): void {
+  mkdirSync(join(path, "d"), { recursive: true });
+  for (let n = 0; n < files; n++) writeFileSync(join(path, `f${n}`), "x");
+  for (let n = 0; n < 2; n++) writeFileSync(join(path, "d", `f${n}`), "x");
 }
 
 /** Waits until the attacker is seen at work on a path, for some milliseconds at most. */
