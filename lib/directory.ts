@@ -39,6 +39,10 @@ export type Inside<Options> = Omit<Options, "dir">;
  * scope, and by the end of the process.
  *
  * Removal never follows a link and never leaves the device; a directory that was replaced by another is left alone.
+ * On Linux that holds against anybody who swaps directories for links meanwhile, and locked directories inside are
+ * unlocked. On other systems, and where `/proc` is not permitted (Deno without `--allow-all`, Node with `--permission`),
+ * it does so on Deno and Bun as long as everything can be removed; else it takes that nobody but this user may write
+ * into the directory, as is the case with the default mode.
  */
 export class TemporaryDirectory implements AsyncDisposable, Disposable {
   readonly #tree: OwnedTree;
