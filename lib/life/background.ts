@@ -82,8 +82,7 @@ function advance(milliseconds: number): boolean {
 /** Short programs end before there was time: they do a little at their end. */
 function finish(): void {
   advance(LAST_BUDGET);
-  if (settings.reclaim === false || !runtime.isMainThread()) return;
-  // With the main thread all others end, and what they left belongs to nobody.
+  if (settings.reclaim === false) return;
   work = reclaim(syncIo(), { ...LOOKING, ending: true }, nothingYet());
   advance(LAST_BUDGET);
 }

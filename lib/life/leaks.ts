@@ -53,7 +53,7 @@ const SAMPLE = 100;
 const FRAMES = 30;
 
 /** Where our own code is, as stacks show it. */
-const OWN = import.meta.url.replace(/^file:\/\//, "").replace(/(life\/)?[^/]+$/, "");
+const ownPlace = (): string => import.meta.url.replace(/^file:\/\//, "").replace(/(life\/)?[^/]+$/, "");
 
 const limited = Error as { stackTraceLimit?: number };
 
@@ -69,7 +69,8 @@ function sampleStack(): string | undefined {
 /** The frames that say where they are: the caller's only, unless a bundler has put ours and his in one place. */
 function creation(stack: string | undefined): string | undefined {
   const frames = stack?.split("\n").filter((line) => /:\d/.test(line)) ?? [];
-  const callers = frames.filter((line) => !line.includes(OWN));
+  const own = ownPlace();
+  const callers = frames.filter((line) => !line.includes(own));
   const shown = callers.length > 0 ? callers : frames;
   return shown.length > 0 ? `Created:\n${shown.join("\n")}` : undefined;
 }

@@ -41,7 +41,7 @@ export function* reclaim(io: Io, looking: Looking, report: Reclaimed): Op<void> 
   if (directory === undefined || !(yield* isUsable(io, directory))) return;
   for (const { name } of yield* entriesIn(io, directory)) {
     const named = typeof name === "string" ? parseName(name) : undefined;
-    if (named === undefined || (looking.ending && named.pid !== runtime.pid())) continue;
+    if (named === undefined || (looking.ending && !endsWithUs(named.pid))) continue;
     try {
       yield* reclaimLease(io, directory, name as string, looking, report);
     } catch (error) {
@@ -52,6 +52,12 @@ export function* reclaim(io: Io, looking: Looking, report: Reclaimed): Op<void> 
     }
   }
 }
+
+/**
+ * With the main thread all threads of its process end, and what they left belongs to nobody. Which thread this is costs
+ * milliseconds to ask on Node, so only when there is a lease of this process.
+ */
+const endsWithUs = (pid: number): boolean => pid === runtime.pid() && runtime.isMainThread();
 
 /** Whether a directory of leases is there and ours alone. */
 export function* isUsable(io: Io, directory: string): Op<boolean> {

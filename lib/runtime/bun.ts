@@ -24,6 +24,7 @@ export function bunRuntime(process: NodeProcess): Runtime {
       sync: (path) => fs.rmSync(path, { recursive: true }),
       pooled: (path) => fs.promises.rm(path, { recursive: true }),
     },
+    now: () => performance.now(),
     random: (bytes) => void crypto.getRandomValues(bytes),
   };
   // Node gives every signal its default when it starts; Bun leaves alone what its parent had it ignore.

@@ -37,6 +37,11 @@ export function nodeRuntime(process: NodeProcess): Runtime {
   return nodeLike(process, {
     name: "node",
     removeTree: undefined,
+    // Node loads what is behind `performance` at its first use, which takes more than a millisecond.
+    now() {
+      const [seconds, nanoseconds] = process.hrtime();
+      return seconds * 1000 + nanoseconds / 1e6;
+    },
     random(bytes) {
       const fs = process.getBuiltinModule("node:fs") as NodeFs;
       if (process.platform === "linux" && readRandomDevice(fs, bytes)) return;

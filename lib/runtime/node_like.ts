@@ -23,6 +23,7 @@ export interface NodeProcess {
   off(event: string, listener: (...args: never[]) => void): unknown;
   prependListener(event: string, listener: (...args: never[]) => void): unknown;
   listenerCount(event: string): number;
+  hrtime(): [number, number];
   kill(pid: number, signal: string | 0): unknown;
 }
 
@@ -101,7 +102,7 @@ export function anchors(allowed: () => boolean): (descriptor: number) => string 
 /** A runtime over `process`, with what differs given by `own`. */
 export function nodeLike(
   process: NodeProcess,
-  own: Pick<Runtime, "name" | "random" | "removeTree">,
+  own: Pick<Runtime, "name" | "random" | "removeTree" | "now">,
   signalNames: () => readonly EndSignal[] = () => END_SIGNALS,
 ): Runtime {
   const fs = process.getBuiltinModule("node:fs") as NodeFs;
@@ -125,12 +126,14 @@ export function nodeLike(
     mayRead: () => true,
     processExists: (pid) => processExists(process, pid),
     processNamespace: once(() => attempt(() => fs.readlinkSync("/proc/self/ns/pid"))),
-    hostName: once(() => attempt(() => (process.getBuiltinModule("node:os") as NodeOs).hostname())),
+    hostName: once(() =>
+      attempt(() => fs.readFileSync("/proc/sys/kernel/hostname", "latin1").trim()) ??
+        attempt(() => (process.getBuiltinModule("node:os") as NodeOs).hostname())
+    ),
     isMainThread: () => (process.getBuiltinModule("node:worker_threads") as NodeWorkers).isMainThread,
     uid: () => process.getuid?.(),
     home: () => process.env.HOME ?? process.env.USERPROFILE,
     temporaryDirectory: () => undefined,
-    now: () => performance.now(),
     nextTurn: () => new Promise((resolve) => setImmediate(() => resolve())),
     later,
     sleep,
@@ -143,6 +146,7 @@ export function nodeLike(
   };
 }
 
+/** Takes half a millisecond to load, where the kernel can be asked by a file. */
 interface NodeOs {
   hostname(): string;
 }

@@ -8,7 +8,7 @@ import { readdirSync, readlinkSync } from "node:fs";
 /** The files of a directory that this process has open, with and without a name, as the system calls them; no leases. */
 export function openIn(directory: string): string[] {
   const targets = readdirSync("/proc/self/fd").map(targetOf);
-  return targets.filter((target) => target.startsWith(`${directory}/`) && !target.endsWith(".lease"));
+  return targets.filter((target) => target.startsWith(`${directory}/`) && !target.includes("/.mayfly-"));
 }
 
 function targetOf(fd: string): string {

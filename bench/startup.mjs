@@ -1,0 +1,111 @@
+/**
+ * What a script pays for using Mayfly: the processor time of a whole process that imports it, creates one named file and
+ * removes it, less that of an empty script. Medians of interleaved runs.
+ *
+ * `node bench/startup.mjs [--rounds 15]`, after `npm run build`
+ */
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { inRoot } from "../tools/paths.mjs";
+import { runtimes } from "../tools/runtimes.mjs";
+
+/** Processes per sample: bash counts milliseconds. */
+const REPEATS = 5;
+
+/** Milliseconds that are allowed. */
+const GOALS = { node: 8, bun: 8, deno: 10 };
+
+const { values } = parseArgs({
+  options: { rounds: { type: "string", default: "15" }, only: { type: "string" } },
+});
+const place = mkdtempSync(join(tmpdir(), "mayfly-startup-"));
+try {
+  await main(Number(values.rounds));
+} finally {
+  rmSync(place, { recursive: true });
+}
+
+async function main(rounds) {
+  const scripts = writeScripts();
+  const rows = (await runtimes(values.only?.split(","))).flatMap((runtime) =>
+    (runtime.kind === "deno" ? ["source", "dist"] : ["dist"]).map((mode) => ({
+      runtime,
+      mode,
+      samples: { empty: [], import: [], use: [] },
+    }))
+  );
+  for (let round = 0; round <= rounds; round++) {
+    for (const { runtime, mode, samples } of rows) {
+      for (const kind of Object.keys(samples)) {
+        const taken = sample(runtime, scripts[mode][kind]);
+        // The first round fills caches.
+        if (round > 0) samples[kind].push(taken);
+      }
+    }
+  }
+  report(rows);
+}
+
+function writeScripts() {
+  const write = (name, text) => {
+    const path = join(place, `${name}.mjs`);
+    writeFileSync(path, text);
+    return path;
+  };
+  const scripts = {};
+  for (const [mode, file] of [["source", "mod.ts"], ["dist", "dist/mod.js"]]) {
+    const load = `import { namedTemporaryFileSync } from ${JSON.stringify(inRoot(file))};\n`;
+    scripts[mode] = {
+      empty: write(`${mode}-empty`, ""),
+      import: write(`${mode}-import`, load + "void namedTemporaryFileSync;\n"),
+      use: write(`${mode}-use`, load + "namedTemporaryFileSync().closeSync();\n"),
+    };
+  }
+  return scripts;
+}
+
+/** Milliseconds of processor time, user and system, of one process. */
+function sample({ kind, bin }, script) {
+  const command = kind === "deno" ? [bin, "run", "-A", "--no-check", "--no-remote", script] : [bin, script];
+  const loop = `for i in $(seq ${REPEATS}); do "$@" || exit 1; done; times`;
+  const env = { ...process.env, TMPDIR: place, DENO_NO_UPDATE_CHECK: "1" };
+  const { status, stdout, stderr } = spawnSync("bash", ["-c", loop, "bash", ...command], {
+    encoding: "utf8",
+    env,
+  });
+  if (status !== 0) throw new Error(`${command.join(" ")}: ${stderr}`);
+  const [, children] = stdout.trim().split("\n").slice(-2);
+  const [user, system] = children.split(" ").map((time) => {
+    const [, minutes, seconds] = /(\d+)m([\d.]+)s/.exec(time);
+    return Number(minutes) * 60 + Number(seconds);
+  });
+  return (user + system) * 1000 / REPEATS;
+}
+
+function median(values) {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)];
+}
+
+function report(rows) {
+  console.log("runtime  mode    empty  + import  + import and use  goal (ms of processor time, medians)");
+  for (const { runtime, mode, samples } of rows) {
+    const empty = median(samples.empty);
+    // Of differences between neighbours in time, so that the machine's other work cancels out.
+    const more = (kind) => median(samples[kind].map((taken, round) => taken - samples.empty[round]));
+    const goal = GOALS[runtime.kind];
+    const verdict = more("use") <= goal ? "met" : "missed";
+    const cells = [
+      runtime.name.padEnd(8),
+      mode.padEnd(7),
+      empty.toFixed(1).padStart(5),
+      more("import").toFixed(1).padStart(9),
+      more("use").toFixed(1).padStart(17),
+      `${goal} ${verdict}`.padStart(7),
+    ];
+    console.log(cells.join(" "));
+  }
+}
