@@ -160,7 +160,8 @@ async function attempt(
   [first, last, code]: [number, number, string],
 ): Promise<Attempt> {
   const { replaces, contents, open, put, stands } = scenario;
-  using place = scratch();
+  // Where waiting for the disk costs nothing, if there is such a place.
+  using place = scratch(noElsewhere ? undefined : elsewhere);
   const dir = join(place.path, "temporary"),
     results = join(place.path, "results"),
     target = join(results, "target");
