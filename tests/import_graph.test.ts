@@ -1,0 +1,68 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import ts from "typescript";
+import { importsOf, modules, nodesOf, specifiersOf } from "./support/modules.ts";
+
+test("the library imports nothing but itself", () => {
+  assert.ok(modules().length > 30);
+  const foreign = modules().flatMap((module) => specifiersOf(module).filter((name) => !name.startsWith(".")));
+  assert.deepEqual(foreign, []);
+});
+
+test("the library is loaded without waiting: no module has an await at its top", () => {
+  const inFunction = (node: ts.Node): boolean =>
+    node.parent !== undefined && (ts.isFunctionLike(node.parent) || inFunction(node.parent));
+  const waits = modules().flatMap(({ file, tree }) =>
+    [...nodesOf(tree)].filter((node) => ts.isAwaitExpression(node) && !inFunction(node)).map(() => file)
+  );
+  assert.deepEqual(waits.filter((file) => file !== "cli.ts"), []);
+});
+
+/** From the bottom to the top; each imports only from its own layer and those below. What is not named is on top. */
+const LAYERS: readonly RegExp[] = [
+  /^lib\/runtime\//,
+  /^lib\/(errors|op|identity|path|inline|io|name|options|settings|retry|inspect|mount_options|tmpdir|space|find_tmpdir)\.ts$/,
+  /^lib\/tree\//,
+  /^lib\/life\//,
+  /^lib\/(create|place|owned_tree)\.ts$/,
+  /^lib\/(file|persist)\//,
+];
+
+function layerOf(file: string): number {
+  const layer = LAYERS.findIndex((pattern) => pattern.test(file));
+  return layer === -1 ? LAYERS.length : layer;
+}
+
+test("imports lead from the public surface down to the runtime, and never back", () => {
+  const upward = modules().flatMap((module) =>
+    importsOf(module).filter((target) => layerOf(target) > layerOf(module.file)).map((target) =>
+      `${module.file} → ${target}`
+    )
+  );
+  assert.deepEqual(upward, []);
+});
+
+test("no module imports itself by way of others, not even its types", () => {
+  const graph = new Map(modules().map((module) => [module.file, importsOf(module)]));
+  const done = new Set<string>();
+  const cycles: string[] = [];
+  const visit = (file: string, way: string[]): void => {
+    if (way.includes(file)) return void cycles.push([...way.slice(way.indexOf(file)), file].join(" → "));
+    if (done.has(file)) return;
+    for (
+      const target of graph.get(file) ?? assert.fail(`${way.at(-1)} imports ${file}, which is not there`)
+    ) {
+      visit(target, [...way, file]);
+    }
+    done.add(file);
+  };
+  for (const file of graph.keys()) visit(file, []);
+  assert.deepEqual(cycles, []);
+});
+
+test("every module is reached from the public surface or the command line", () => {
+  const graph = new Map(modules().map((module) => [module.file, importsOf(module)]));
+  const reached = new Set(["mod.ts", "cli.ts"]);
+  for (const file of reached) for (const target of graph.get(file)!) reached.add(target);
+  assert.deepEqual([...graph.keys()].filter((file) => !reached.has(file)), []);
+});

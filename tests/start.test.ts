@@ -1,0 +1,106 @@
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { test } from "node:test";
+import { moduleUrl, runChild, runtimeCommand } from "./support/child.ts";
+import { scratch } from "./support/scratch.ts";
+import { noStrace, tracedChild } from "./support/strace.ts";
+
+const isDeno = "Deno" in globalThis;
+const isNode = !isDeno && process.versions.bun === undefined;
+
+test("C261 C301 importing starts nothing: no timer, no listener, no property on the global scope", async () => {
+  const { said, stderr } = await runChild(
+    `const calls = [];
+     const watch = (target, name) => {
+       const real = target?.[name];
+       if (typeof real === "function") target[name] = (...args) => (calls.push(name), real.apply(target, args));
+     };
+     for (const name of ["setTimeout", "setInterval", "setImmediate", "queueMicrotask", "addEventListener"]) watch(globalThis, name);
+     for (const name of ["on", "once", "addListener", "prependListener"]) watch(process, name);
+     watch(globalThis.Deno, "addSignalListener");
+     watch(globalThis.crypto, "getRandomValues");
+     const keys = Reflect.ownKeys(globalThis).length;
+     await import(moduleUrl);
+     say(calls); say(Reflect.ownKeys(globalThis).length - keys);
+     (await import(moduleUrl)).namedTemporaryFileSync().closeSync();
+     say(calls.length > 0);`,
+    { bare: true },
+  );
+  assert.deepEqual(said, [[], 0, true], stderr);
+});
+
+test(
+  "C301 importing touches neither the temporary directory nor anything of the system (skipped without strace)",
+  {
+    skip: noStrace !== false,
+  },
+  async () => {
+    using place = scratch();
+    const code = `const mark = (name) => { try { fs.rmdirSync("/mark/" + name); } catch {} };
+    mark("start");
+    const m = await import(moduleUrl);
+    mark("end");
+    m.namedTemporaryFileSync().closeSync();`;
+    const { calls, status, stderr } = await tracedChild(code, { bare: true, env: { TMPDIR: place.path } });
+    assert.equal(status, 0, stderr);
+    const [start, end] = ["start", "end"].map((name) =>
+      calls.findIndex(({ path }) => path === `/mark/${name}`)
+    );
+    assert.ok(start >= 0 && end > start);
+    const touches = ({ path }: { path: string }): boolean =>
+      path.startsWith(place.path) || /^\/dev\/|^\/proc\/(self\/ns|sys\/kernel)/.test(path);
+    assert.deepEqual(calls.slice(start, end).filter(touches), []);
+    assert.ok(calls.slice(end).filter(touches).length > 3, "the use that follows is seen");
+  },
+);
+
+test("named files and empty directories load nothing of Node's layer (skipped where it is no layer)", {
+  skip: !isDeno,
+}, () => {
+  using place = scratch();
+  // A script of its own: the code of other children begins with imports that load it.
+  const script = join(place.path, "script.mjs");
+  writeFileSync(
+    script,
+    `const isLoaded = () => "__nodeProcessBootstrapped" in Deno[Deno.internal];
+    const said = [isLoaded()];
+    const m = await import(${JSON.stringify(moduleUrl)});
+    said.push(isLoaded());
+    const file = m.namedTemporaryFileSync();
+    file.writeSync("x");
+    file.closeSync();
+    const directory = await m.temporaryDirectory();
+    const other = await directory.namedTemporaryFile();
+    await other.write("x");
+    await other.close();
+    await directory.remove();
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    said.push(isLoaded());
+    // What only Node's layer can do: then the mark is there.
+    m.temporaryFileSync().closeSync();
+    said.push(isLoaded());
+    console.log(JSON.stringify(said));`,
+  );
+  const [command, ...args] = runtimeCommand(script);
+  const { stdout, stderr } = spawnSync(command, args, { encoding: "utf8" });
+  assert.deepEqual(JSON.parse(stdout || "null"), [false, false, false, true], stderr);
+});
+
+test("a named file loads no module that takes milliseconds (skipped where the runtime does not list them)", {
+  skip: !isNode,
+}, async () => {
+  const heavy = ["crypto", "perf_hooks", "worker_threads", "child_process", "os"];
+  const code = `const loaded = () => ${
+    JSON.stringify(heavy)
+  }.filter((name) => process.moduleLoadList.includes("NativeModule " + name));
+    const before = loaded();
+    const m = await import(moduleUrl);
+    m.namedTemporaryFileSync().closeSync();
+    process.on("exit", () => fs.writeSync(1, "\\u0001" + JSON.stringify(loaded().filter((name) => !before.includes(name))) + "\\n"));
+    say(before.length < ${heavy.length});`;
+  const { said, stderr } = await runChild(code, { bare: true });
+  assert.deepEqual(said, [true, []], stderr);
+});
