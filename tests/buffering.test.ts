@@ -196,7 +196,8 @@ test("truncate() makes room on a full disk: what is buffered behind the new end 
   await using file = await unnamedOfSource();
   await file.write("too much");
   assert.equal(await failureOf(() => file.flush()), "ENOSPC");
-  assert.equal(await failureOf(() => file.truncate(3)), "ENOSPC", "a part of it would have to be");
+  await file.truncate(3);
+  assert.equal(await failureOf(() => file.flush()), "ENOSPC", "a part of it still has to be");
   await file.truncate(0);
   await file.flush();
   assert.equal(await file.size(), 0);
