@@ -69,6 +69,19 @@ const FILES = new Set([
 ]);
 
 /** The calls that a cycle makes; what comes in fewer than one of twenty is not the cycle's. */
+/** Tries before a count is believed: on a busy machine a call is now and then taken for slow, and goes through the pool. */
+const TRIES = 4;
+
+async function assertCalls(cycle: string, wanted: { [name: string]: number }): Promise<void> {
+  for (let tries = 1; tries < TRIES; tries++) {
+    const calls = await regularCalls(cycle);
+    if (JSON.stringify(Object.entries(calls).sort()) === JSON.stringify(Object.entries(wanted).sort())) {
+      return;
+    }
+  }
+  assert.deepEqual(await regularCalls(cycle), wanted);
+}
+
 async function regularCalls(cycle: string): Promise<{ [name: string]: number }> {
   const counts = Object.entries(await callsPerCycle(cycle)).filter(([, count]) => count >= 0.05);
   return Object.fromEntries(counts.map(([name, count]) => [name, Math.round(count * 20) / 20]));
@@ -81,8 +94,8 @@ test(
   },
   async () => {
     const three = { openat: 1, close: 1, unlink: 1 };
-    assert.deepEqual(await regularCalls(`m.namedTemporaryFileSync().closeSync();`), three);
-    assert.deepEqual(await regularCalls(`await (await m.namedTemporaryFile()).close();`), three);
+    await assertCalls(`m.namedTemporaryFileSync().closeSync();`, three);
+    await assertCalls(`await (await m.namedTemporaryFile()).close();`, three);
   },
 );
 
@@ -93,8 +106,8 @@ test(
   },
   async () => {
     const two = { openat: 1, close: 1 };
-    assert.deepEqual(await regularCalls(`m.temporaryFileSync().closeSync();`), two);
-    assert.deepEqual(await regularCalls(`await (await m.temporaryFile()).close();`), two);
+    await assertCalls(`m.temporaryFileSync().closeSync();`, two);
+    await assertCalls(`await (await m.temporaryFile()).close();`, two);
   },
 );
 
@@ -102,8 +115,8 @@ test("an empty directory: made, looked at once, looked at and removed (skipped b
   skip,
 }, async () => {
   const four = { mkdir: 1, statx: 2, rmdir: 1 };
-  assert.deepEqual(await regularCalls(`m.temporaryDirectorySync().removeSync();`), four);
-  assert.deepEqual(await regularCalls(`await (await m.temporaryDirectory()).remove();`), four);
+  await assertCalls(`m.temporaryDirectorySync().removeSync();`, four);
+  await assertCalls(`await (await m.temporaryDirectory()).remove();`, four);
 });
 
 test(
@@ -112,7 +125,7 @@ test(
   async () => {
     const cycle =
       `const file = m.spooledTemporaryFile(); file.writeSync("x"); file.textSync(); file.closeSync();`;
-    assert.deepEqual(await regularCalls(cycle), {});
+    await assertCalls(cycle, {});
   },
 );
 
