@@ -31,7 +31,11 @@ async function found(
     under: options.under,
   });
   assert.equal(said.length, 2, stderr);
-  assert.deepEqual(said[0], said[1]);
+  // Between the two calls, others may write to the disk that both tell the room of.
+  const [sync, async] = said.map((result) =>
+    JSON.stringify(result).replace(/\d{8,} bytes available/g, "room")
+  );
+  assert.equal(sync, async);
   return said[0];
 }
 
