@@ -478,6 +478,7 @@ function temporaryDirectory(deno: DenoNamespace): string | undefined {
 }
 
 declare function setImmediate(call: () => void): unknown;
+
 /** Part of the language since 2024. */
 interface WaitAsync {
   waitAsync(

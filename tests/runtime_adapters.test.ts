@@ -1,0 +1,519 @@
+/**
+ * Each adapter over a namespace that is handed to it, so that every runtime runs the branches of all.
+ *
+ * @module
+ */
+import assert from "node:assert/strict";
+import fs, {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { test } from "node:test";
+import { bunRuntime } from "../lib/runtime/bun.ts";
+import { denoRuntime } from "../lib/runtime/deno.ts";
+import { adapterFor } from "../lib/runtime/mod.ts";
+import { nodeRuntime } from "../lib/runtime/node.ts";
+import { fakeDeno, fakeProcess, type Permits } from "./support/fake_runtimes.ts";
+import { scratch } from "./support/scratch.ts";
+
+const isLinux = process.platform === "linux";
+
+/** Node's file functions with some of them replaced. */
+// deno-lint-ignore no-explicit-any -- any of them
+const fsWith = (own: { [name: string]: (...args: any[]) => unknown }): object => ({ ...fs, ...own });
+
+const fail = (code: string) => (): never => {
+  throw Object.assign(new Error(code), { code });
+};
+
+const error = (code: string) => ({ code });
+
+test("the adapter is chosen by the globals, and made without touching anything", () => {
+  const { process: node, done } = fakeProcess();
+  const { deno, scope, done: denoDone } = fakeDeno();
+  assert.equal(adapterFor({ process: node }).name, "node");
+  assert.equal(adapterFor({ process: node, Bun: { version: "1.4.0" } }).name, "bun");
+  assert.equal(adapterFor({ ...scope, Deno: { ...deno, version: { deno: "2.9.0" } } }).name, "deno");
+  assert.deepEqual(done.filter(([, name]) => name !== "node:fs"), []);
+  assert.deepEqual(denoDone, []);
+});
+
+test("Node and Bun: what they know of the process comes from process", () => {
+  for (const make of [nodeRuntime, bunRuntime]) {
+    const { process: own, done } = fakeProcess();
+    const runtime = make(own);
+    assert.equal(runtime.pid(), 4711);
+    assert.equal(runtime.uid(), 1234);
+    assert.equal(runtime.env("TMPDIR"), "/somewhere");
+    assert.equal(runtime.env("TMP"), undefined);
+    assert.equal(runtime.home(), "/home/mayfly");
+    assert.equal(runtime.temporaryDirectory(), undefined);
+    assert.equal(runtime.mayRead("/etc/shadow"), true);
+    assert.equal(runtime.isMainThread(), true);
+    runtime.warn("a message", "A_CODE", "a detail");
+    assert.deepEqual(done.at(-1), [
+      "emitWarning",
+      "a message",
+      { type: "TempfileWarning", code: "A_CODE", detail: "a detail" },
+    ]);
+    const bare = make(fakeProcess({ getuid: undefined, env: { USERPROFILE: "C:\\Users\\mayfly" } }).process);
+    assert.equal(bare.uid(), undefined);
+    assert.equal(bare.home(), "C:\\Users\\mayfly");
+  }
+  assert.equal(nodeRuntime(fakeProcess().process).now(), 3000.5);
+});
+
+test("every adapter names the platform in the same words", () => {
+  const names = {
+    linux: "linux",
+    android: "linux",
+    darwin: "darwin",
+    win32: "windows",
+    aix: "other",
+    freebsd: "other",
+  };
+  for (const [platform, expected] of Object.entries(names)) {
+    assert.equal(nodeRuntime(fakeProcess({ platform }).process).platform, expected);
+    assert.equal(bunRuntime(fakeProcess({ platform }).process).platform, expected);
+    const { deno, scope } = fakeDeno(platform === "win32" ? "windows" : platform);
+    assert.equal(denoRuntime(deno, scope).platform, expected);
+  }
+});
+
+test("Node and Bun: the exit is listened to, and no longer when that is undone", () => {
+  for (const make of [nodeRuntime, bunRuntime]) {
+    const { process: own, emit } = fakeProcess();
+    let calls = 0;
+    const stop = make(own).onEnd(() => calls++);
+    emit("exit");
+    stop();
+    emit("exit");
+    assert.equal(calls, 1);
+  }
+});
+
+test("Node and Bun: a signal is listened to before all others, counted with them, and raised for this process", () => {
+  for (const make of [nodeRuntime, bunRuntime]) {
+    const { process: own, done, emit } = fakeProcess({}, {
+      "node:fs": fsWith({ readFileSync: fail("ENOENT") }),
+    });
+    const signals = make(own).signals!;
+    assert.equal(signals.countable, true);
+    assert.deepEqual([...signals.names()].sort(), ["SIGHUP", "SIGINT", "SIGTERM"]);
+    const order: string[] = [];
+    own.on("SIGTERM", () => order.push("theirs"));
+    const stop = signals.listen("SIGTERM", () => order.push("ours"));
+    emit("SIGTERM");
+    assert.deepEqual(order, ["ours", "theirs"]);
+    assert.equal(signals.count("SIGTERM"), 2);
+    stop();
+    assert.equal(signals.count("SIGTERM"), 1);
+    signals.raise("SIGTERM");
+    assert.deepEqual(done.at(-1), ["kill", 4711, "SIGTERM"]);
+  }
+});
+
+test("Node and Bun: listeners of signal-exit, which act only when alone, do not count", () => {
+  const scope = globalThis as { [key: symbol]: unknown };
+  const key = Symbol.for("signal-exit emitter");
+  const before = scope[key];
+  for (const make of [nodeRuntime, bunRuntime]) {
+    const { process: own } = fakeProcess();
+    const signals = make(own).signals!;
+    for (let i = 0; i < 3; i++) signals.listen("SIGINT", () => {});
+    assert.equal(signals.count("SIGINT"), 3);
+    try {
+      Object.assign(own, { __signal_exit_emitter__: { count: 1 } });
+      assert.equal(signals.count("SIGINT"), 2);
+      scope[key] = { count: 1 };
+      assert.equal(signals.count("SIGINT"), 1);
+    } finally {
+      if (before === undefined) delete scope[key];
+      else scope[key] = before;
+    }
+  }
+});
+
+test("Bun: signals that the parent had ignored are left alone, on Node they are the default again", () => {
+  const status = (mask: string) =>
+    fsWith({ readFileSync: () => `Name:\tbun\nSigBlk:\t0\nSigIgn:\t${mask}\nSigCgt:\t0\n` });
+  const names = (make: typeof bunRuntime, mask: string) =>
+    [...make(fakeProcess({}, { "node:fs": status(mask) }).process).signals!.names()].sort();
+  assert.deepEqual(names(bunRuntime, "0000000000001000"), ["SIGHUP", "SIGINT", "SIGTERM"]);
+  assert.deepEqual(names(bunRuntime, "0000000000001001"), ["SIGINT", "SIGTERM"]);
+  assert.deepEqual(names(bunRuntime, "0000000000000002"), ["SIGHUP", "SIGTERM"]);
+  assert.deepEqual(names(bunRuntime, "0000000000004003"), []);
+  assert.deepEqual(names(bunRuntime, "nonsense"), ["SIGHUP", "SIGINT", "SIGTERM"]);
+  assert.deepEqual(names(nodeRuntime, "0000000000004003"), ["SIGHUP", "SIGINT", "SIGTERM"]);
+});
+
+test("Node and Bun: whether a process exists is asked by signal 0", () => {
+  for (const make of [nodeRuntime, bunRuntime]) {
+    const answer = (kill?: () => never) => make(fakeProcess(kill && { kill }).process).processExists(1);
+    assert.equal(answer(), true);
+    assert.equal(answer(fail("ESRCH")), false);
+    assert.equal(answer(fail("EPERM")), true);
+    assert.equal(answer(fail("EINVAL")), undefined);
+  }
+});
+
+test("Node and Bun: host and namespace are asked once, of the kernel first, and are unknown where nobody says", () => {
+  for (const make of [nodeRuntime, bunRuntime]) {
+    let asked = 0;
+    const kernel = fsWith({ readFileSync: () => (asked++, "ephemeral\n"), readlinkSync: () => "pid:[1]" });
+    const runtime = make(fakeProcess({}, { "node:fs": kernel }).process);
+    assert.deepEqual([runtime.hostName(), runtime.hostName(), asked], ["ephemeral", "ephemeral", 1]);
+    assert.equal(runtime.processNamespace(), "pid:[1]");
+    const silent = fsWith({ readFileSync: fail("ENOENT"), readlinkSync: fail("ENOENT") });
+    const elsewhere = { "node:fs": silent, "node:os": { hostname: () => "by another way" } };
+    assert.equal(make(fakeProcess({}, elsewhere).process).hostName(), "by another way");
+    const nowhere = make(fakeProcess({}, { ...elsewhere, "node:os": { hostname: fail("EPERM") } }).process);
+    assert.deepEqual([nowhere.hostName(), nowhere.processNamespace()], [undefined, undefined]);
+  }
+});
+
+test("Node: random bytes come from the kernel's device, and from the crypto module where that is not what it should be", () => {
+  const fill = (
+    own: Parameters<typeof fsWith>[0],
+    platform = "linux",
+  ): { bytes: Uint8Array; loaded: boolean; open: number } => {
+    let open = 0;
+    const counted = fsWith({
+      openSync: (...args: Parameters<typeof fs.openSync>) => (open++, fs.openSync(...args)),
+      closeSync: (fd: number) => (open--, fs.closeSync(fd)),
+      ...own,
+    });
+    const { process: fake, done } = fakeProcess({ platform }, { "node:fs": counted });
+    const bytes = new Uint8Array(64);
+    nodeRuntime(fake).random(bytes);
+    return { bytes, open, loaded: done.some(([, name]) => name === "node:crypto") };
+  };
+  const filled = (bytes: Uint8Array): boolean => bytes.some((byte) => byte !== 0);
+  const device = fill({});
+  assert.deepEqual([filled(device.bytes), device.loaded, device.open], [true, !isLinux, 0]);
+  const others: Parameters<typeof fsWith>[0][] = [
+    { openSync: fail("EACCES") },
+    { fstatSync: () => ({ mode: 0o100644, rdev: 0 }) },
+    { fstatSync: () => ({ mode: 0o020666, rdev: (1 << 8) | 3 }) },
+    { fstatSync: fail("EIO") },
+    { readSync: () => 10 },
+  ];
+  for (const own of others) {
+    const { bytes, loaded } = fill(own);
+    assert.deepEqual([filled(bytes.subarray(32)), loaded], [true, true], Object.keys(own)[0]);
+  }
+  for (const own of others.slice(1)) assert.equal(fill(own).open, 0, "the device is closed");
+  assert.equal(fill({}, "darwin").loaded, true);
+});
+
+test("Bun: random bytes are the platform's, and whole trees go by the runtime's own walk", async () => {
+  using place = scratch();
+  const runtime = bunRuntime(fakeProcess().process);
+  const bytes = new Uint8Array(64);
+  runtime.random(bytes);
+  assert.ok(bytes.some((byte) => byte !== 0));
+  assert.ok(runtime.now() >= 0);
+  for (const remove of [runtime.removeTree!.sync, runtime.removeTree!.pooled]) {
+    const tree = join(place.path, "tree");
+    mkdirSync(join(tree, "deep"), { recursive: true });
+    await remove(tree);
+    assert.equal(existsSync(tree), false);
+  }
+  assert.equal(nodeRuntime(fakeProcess().process).removeTree, undefined);
+});
+
+test("Node and Bun: descriptors are named by path on Linux alone, where /proc is there; asked once", () => {
+  for (const make of [nodeRuntime, bunRuntime]) {
+    let asked = 0;
+    const there = { "node:fs": fsWith({ statSync: () => asked++ }) };
+    const { anchor } = make(fakeProcess({}, there).process);
+    assert.deepEqual([anchor(3), anchor(4), asked], ["/proc/self/fd/3", "/proc/self/fd/4", 1]);
+    const missing = { "node:fs": fsWith({ statSync: fail("ENOENT") }) };
+    assert.equal(make(fakeProcess({}, missing).process).anchor(3), undefined);
+    assert.equal(make(fakeProcess({ platform: "darwin" }, there).process).anchor(3), undefined);
+  }
+});
+
+test("Node and Bun: handles are descriptors; without a platform for them there are neither locks nor links", () => {
+  for (const make of [nodeRuntime, bunRuntime]) {
+    const runtime = make(fakeProcess().process);
+    assert.equal(runtime.descriptor(7), 7);
+    assert.equal(runtime.fromDescriptor(7), 7);
+    assert.notEqual(runtime.locks, undefined);
+    assert.notEqual(runtime.linkDescriptor, undefined);
+    const windows = make(fakeProcess({ platform: "win32" }).process);
+    assert.deepEqual([windows.locks, windows.linkDescriptor], [undefined, undefined]);
+  }
+});
+
+/** A fake of Deno that permits what has one of these names. */
+const permitting = (...names: string[]): Permits => (name) => names.includes(name);
+
+test("Deno: what needs a permission is asked only where it is granted, so that nobody is prompted", () => {
+  const all = fakeDeno();
+  const runtime = denoRuntime(all.deno, all.scope);
+  assert.equal(runtime.pid(), 4711);
+  assert.equal(runtime.uid(), 1234);
+  assert.equal(runtime.env("TMPDIR"), "value of TMPDIR");
+  assert.equal(runtime.home(), "value of HOME");
+  assert.equal(runtime.hostName(), "ephemeral");
+  assert.equal(runtime.mayRead("/x"), true);
+  assert.equal(runtime.anchor(3), "/proc/self/fd/3");
+  assert.notEqual(runtime.linkDescriptor, undefined);
+  if (isLinux) assert.equal(runtime.processNamespace(), readlinkSync("/proc/self/ns/pid"));
+  const none = fakeDeno("linux", () => false);
+  const poor = denoRuntime(none.deno, none.scope);
+  const answers = [
+    poor.uid(),
+    poor.env("TMPDIR"),
+    poor.home(),
+    poor.hostName(),
+    poor.processNamespace(),
+    poor.anchor(3),
+  ];
+  assert.deepEqual(answers, [undefined, undefined, undefined, undefined, undefined, undefined]);
+  assert.equal(poor.mayRead("/x"), false);
+  assert.equal(poor.linkDescriptor, undefined);
+  assert.equal(poor.startWatcher("true", []), undefined);
+  assert.deepEqual(none.done, []);
+});
+
+test("Deno: one variable may be permitted and another not", () => {
+  const { deno, scope, done } = fakeDeno(
+    "linux",
+    (name, { variable }) => name === "env" && variable === "USERPROFILE",
+  );
+  const runtime = denoRuntime(deno, scope);
+  assert.equal(runtime.home(), "value of USERPROFILE");
+  assert.deepEqual(done, [["env", "USERPROFILE"]]);
+});
+
+test("Deno: descriptors have paths only where everything is permitted", () => {
+  const every = ["read", "write", "run", "env", "net", "sys", "ffi"];
+  for (const missing of every) {
+    const { deno, scope } = fakeDeno("linux", permitting(...every.filter((name) => name !== missing)));
+    assert.equal(denoRuntime(deno, scope).anchor(3), undefined, missing);
+  }
+  const { deno, scope } = fakeDeno("darwin");
+  assert.equal(denoRuntime(deno, scope).anchor(3), undefined);
+});
+
+test("Deno: its own temporary directory is found by a probe where the environment may not be read", () => {
+  const { deno, scope } = fakeDeno("linux", permitting("write"));
+  const runtime = denoRuntime(deno, scope);
+  const found = runtime.temporaryDirectory()!;
+  assert.ok(statSync(found).isDirectory());
+  assert.deepEqual(fs.readdirSync(found).filter((name) => name.startsWith("fake-")), []);
+  for (const permits of [permitting("write", "env"), permitting("env"), permitting()]) {
+    const other = fakeDeno("linux", permits);
+    assert.equal(denoRuntime(other.deno, other.scope).temporaryDirectory(), undefined);
+  }
+  const failing = fakeDeno("linux", permitting("write"));
+  Object.assign(failing.deno, { makeTempDirSync: fail("ENOENT") });
+  assert.equal(denoRuntime(failing.deno, failing.scope).temporaryDirectory(), undefined);
+});
+
+test("Deno: signals are listened to on request, one on Windows; raising one ends by a status where that is forbidden", () => {
+  const { deno, scope, done } = fakeDeno();
+  const signals = denoRuntime(deno, scope).signals!;
+  assert.deepEqual([...signals.names()].sort(), ["SIGHUP", "SIGINT", "SIGTERM"]);
+  assert.deepEqual([signals.countable, signals.count("SIGINT")], [false, 1]);
+  const listener = (): void => {};
+  signals.listen("SIGINT", listener)();
+  assert.deepEqual(done, [["addSignalListener", "SIGINT", listener], [
+    "removeSignalListener",
+    "SIGINT",
+    listener,
+  ]]);
+  signals.raise("SIGINT");
+  assert.deepEqual(done.at(-1), ["kill", 4711, "SIGINT"]);
+  Object.assign(deno, { kill: fail("NotCapable") });
+  for (const [name, status] of [["SIGHUP", 129], ["SIGINT", 130], ["SIGTERM", 143]] as const) {
+    signals.raise(name);
+    assert.deepEqual(done.at(-1), ["exit", status]);
+  }
+  const windows = fakeDeno("windows");
+  assert.deepEqual(denoRuntime(windows.deno, windows.scope).signals!.names(), ["SIGINT"]);
+});
+
+test("Deno: an end is one unless a listener prevents it, of the web's kind before ours or of Node's kind", () => {
+  const { deno, scope, dispatch, listening } = fakeDeno();
+  let ends = 0;
+  const stop = denoRuntime(deno, scope).onEnd(() => ends++);
+  assert.deepEqual(listening(), ["error", "unhandledrejection", "unload"]);
+  for (const type of ["unload", "error", "unhandledrejection"]) {
+    ends = 0;
+    dispatch(type);
+    assert.equal(ends, 1, type);
+  }
+  ends = 0;
+  dispatch("error", true);
+  dispatch("unhandledrejection", true);
+  const handler = (): void => {};
+  scope.process.on("uncaughtException", handler);
+  dispatch("error");
+  dispatch("unhandledrejection");
+  scope.process.off("uncaughtException", handler);
+  scope.process.on("unhandledRejection", handler);
+  dispatch("unhandledrejection");
+  assert.equal(ends, 0);
+  dispatch("error");
+  dispatch("unload");
+  assert.equal(ends, 2);
+  stop();
+  assert.deepEqual(listening(), []);
+});
+
+test("Deno: in a worker of Node's kind the end is Node's event, and that worker is not the main thread", () => {
+  const { deno, scope, done } = fakeDeno();
+  assert.equal(denoRuntime(deno, scope).isMainThread(), true);
+  denoRuntime(deno, scope).onEnd(() => {})();
+  assert.deepEqual(done, []);
+  const { self: _, ...bare } = scope as typeof scope & { self: unknown };
+  const worker = { ...bare, DedicatedWorkerGlobalScope: class {} };
+  const runtime = denoRuntime(deno, worker);
+  assert.equal(runtime.isMainThread(), false);
+  runtime.onEnd(() => {})();
+  assert.deepEqual(done, [["on", "exit"], ["off", "exit"]]);
+});
+
+test("Deno: later() calls once, also after no time at all, and not when called off", async () => {
+  const { deno, scope } = fakeDeno();
+  const { later } = denoRuntime(deno, scope);
+  const calls: string[] = [];
+  // By timers, which keep the process alive as these waits do not.
+  const pass = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+  later(0, () => calls.push("at once"));
+  const off = later(1, () => calls.push("called off"));
+  off();
+  later(20, () => calls.push("later"));
+  for (let waits = 0; calls.length < 2 && waits < 100; waits++) await pass(20);
+  off();
+  await pass(20);
+  assert.deepEqual(calls, ["at once", "later"]);
+});
+
+test("Deno: its own files have a cursor, which is moved only when it is elsewhere", async () => {
+  using place = scratch();
+  const { deno, scope, done } = fakeDeno();
+  const { sync, pooled, descriptor } = denoRuntime(deno, scope);
+  const path = join(place.path, "file");
+  const handle = sync.createFile(path, 0o640);
+  assert.deepEqual(done, [["open", path, { read: true, write: true, createNew: true, mode: 0o640 }]]);
+  assert.equal(descriptor(handle), undefined);
+  assert.equal(descriptor(5), 5);
+  const text = (value: string) => new TextEncoder().encode(value);
+  assert.equal(sync.write(handle, text("hello"), 0), 5);
+  assert.equal(await pooled.write(handle, text(" you"), 5), 4);
+  assert.deepEqual(done.filter(([name]) => name === "seek"), []);
+  const into = new Uint8Array(5);
+  assert.equal(await pooled.read(handle, into, 0), 5);
+  assert.equal(new TextDecoder().decode(into), "hello");
+  assert.equal(sync.read(handle, into, 5), 4);
+  assert.equal(sync.read(handle, into, 9), 0);
+  assert.deepEqual(done.filter(([name]) => name === "seek"), [["seek", 0]]);
+  await pooled.truncate(handle, 2);
+  sync.synchronize(handle);
+  await pooled.synchronize(handle);
+  assert.deepEqual([sync.statusOf(handle).size, (await pooled.statusOf(handle)).size], [2, 2]);
+  sync.truncate(handle, 1);
+  sync.close(handle);
+  assert.equal(readFileSync(path, "utf8"), "h");
+  assert.throws(() => sync.createFile(path, 0o600), error("EEXIST"));
+  await assert.rejects(() => pooled.createFile(path, 0o600), error("EEXIST"));
+  await pooled.close(await pooled.openFile(path, "read"));
+});
+
+test("Deno: Node's layer is loaded once, by what only it can do", async () => {
+  using place = scratch();
+  const { deno, scope, done } = fakeDeno();
+  const { sync, pooled } = denoRuntime(deno, scope);
+  const loads = (): number => done.filter(([name]) => name === "getBuiltinModule").length;
+  const path = join(place.path, "file");
+  sync.close(sync.createFile(path, 0o600));
+  sync.status(path);
+  sync.makeDirectory(join(place.path, "dir"), 0o700);
+  assert.equal(loads(), 0);
+  const number = sync.openDescriptor(path, "write");
+  assert.equal(typeof number, "number");
+  assert.equal(loads(), 1);
+  assert.equal(sync.statusOf(number).kind, "file");
+  await pooled.close(number);
+  sync.close(sync.openDirectory(place.path));
+  sync.fileSystem(place.path);
+  assert.equal(loads(), 1);
+});
+
+test("Deno: the mode is changed through a descriptor of the same file, never of one that took its place", async () => {
+  using place = scratch();
+  const { deno, scope } = fakeDeno();
+  const { sync, pooled } = denoRuntime(deno, scope);
+  const path = join(place.path, "file");
+  const handle = sync.createFile(path, 0o600);
+  sync.changeMode(handle, 0o640);
+  assert.equal(statSync(path).mode & 0o777, 0o640);
+  await pooled.changeMode(handle, 0o600);
+  assert.equal(statSync(path).mode & 0o777, 0o600);
+  renameSync(path, join(place.path, "moved"));
+  writeFileSync(path, "another", { mode: 0o600 });
+  assert.throws(() => sync.changeMode(handle, 0o666), error("ERR_REPLACED"));
+  await assert.rejects(async () => await pooled.changeMode(handle, 0o666), error("ERR_REPLACED"));
+  assert.equal(statSync(path).mode & 0o777, 0o600);
+  sync.close(handle);
+});
+
+test("Deno: a directory is listed in batches, and a listing can be ended early", async () => {
+  using place = scratch();
+  const { deno, scope } = fakeDeno();
+  const { sync, pooled, removeTree } = denoRuntime(deno, scope);
+  const names = Array.from({ length: 600 }, (_, index) => `file-${index}`);
+  for (const name of names) writeFileSync(join(place.path, name), "");
+  mkdirSync(join(place.path, "dir"));
+  for (const open of [() => Promise.resolve(sync.list(place.path)), () => pooled.list(place.path)]) {
+    const listing = await open();
+    const found: string[] = [];
+    let directories = 0;
+    for (let batch = await listing.next(); batch.length > 0; batch = await listing.next()) {
+      assert.ok(batch.length <= 256);
+      found.push(...batch.map(({ name }) => name as string));
+      directories += batch.filter(({ directory }) => directory).length;
+    }
+    listing.close();
+    assert.deepEqual(found.sort(), [...names, "dir"].sort());
+    assert.equal(directories, 1);
+    const early = await open();
+    await early.next();
+    early.close();
+  }
+  sync.synchronizeDirectory(place.path);
+  await pooled.synchronizeDirectory(place.path);
+  await removeTree!.pooled(join(place.path, "dir"));
+  mkdirSync(join(place.path, "dir"));
+  removeTree!.sync(join(place.path, "dir"));
+  assert.equal(existsSync(join(place.path, "dir")), false);
+});
+
+test("Deno: a warning is one of the process, and the clock, the random source and the next turn are the platform's", async () => {
+  const { deno, scope, done } = fakeDeno();
+  const runtime = denoRuntime(deno, scope);
+  runtime.warn("a message", "A_CODE");
+  assert.deepEqual(done, [["emitWarning", "a message", {
+    type: "TempfileWarning",
+    code: "A_CODE",
+    detail: undefined,
+  }]]);
+  const bytes = new Uint8Array(64);
+  runtime.random(bytes);
+  assert.ok(bytes.some((byte) => byte !== 0));
+  const before = runtime.now();
+  await runtime.nextTurn();
+  runtime.sleep(5);
+  assert.ok(runtime.now() - before >= 4);
+});
