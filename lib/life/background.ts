@@ -19,8 +19,14 @@ const PAUSE = 10;
 /** Milliseconds of work in all. */
 const BUDGET = 2000;
 
-/** Milliseconds of work at the end of the process, where code that runs for the first time takes ten for a few entries. */
-const LAST_BUDGET = 50;
+/**
+ * Milliseconds of work at the end of the process, where code that runs for the first time takes ten for a few entries, and
+ * on a busy machine many times that.
+ */
+const LAST_BUDGET = 200;
+
+/** The same for what this process's own threads left, which is nobody else's to remove. */
+const OWN_BUDGET = 2000;
 
 /** Milliseconds after which a process that still makes things looks again. */
 const AGAIN = 60_000;
@@ -83,6 +89,7 @@ function advance(milliseconds: number): boolean {
 function finish(): void {
   advance(LAST_BUDGET);
   if (settings.reclaim === false) return;
+  giveUp();
   work = reclaim(syncIo(), { ...LOOKING, ending: true }, nothingYet());
-  advance(LAST_BUDGET);
+  advance(OWN_BUDGET);
 }
