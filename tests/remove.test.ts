@@ -127,14 +127,6 @@ test("T17 C227 links whose removal needs a repair leave the modes of all their t
   assert.equal(modes.names, 16);
 });
 
-test("C228 flags of link targets are left alone (BSD and macOS only)", { skip: true }, () => {});
-
-test(
-  "C230 immutable flags of BSD are cleared (not offered: reported as EPERM; BSD only)",
-  { skip: true },
-  () => {},
-);
-
 test(
   "C229 directories and files of every mode are removed without root's power (Linux)",
   { skip: !isLinux },
