@@ -1,26 +1,17 @@
 /**
- * The contract of `Primitives`, written once and held against both faces of the adapter in use.
+ * The contract of `Primitives`, written once and held against both faces of the adapter in use, and of the fake one.
  *
  * @module
  */
 import assert from "node:assert/strict";
-import {
-  chmodSync,
-  existsSync,
-  linkSync,
-  lstatSync,
-  mkdirSync,
-  readFileSync,
-  readlinkSync,
-  statSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
+import * as fs from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { codeOf } from "../lib/errors.ts";
-import { type DirectoryEntry, type Primitives, runtime } from "../lib/runtime/mod.ts";
-import { type Scratch, scratch } from "./support/scratch.ts";
+import { type DirectoryEntry, type Primitives, type Runtime, runtime } from "../lib/runtime/mod.ts";
+import { contentsOf, ROOT, statusOf } from "./support/fake_disk.ts";
+import { FakeMachine, UID } from "./support/faulty_runtime.ts";
+import { scratch } from "./support/scratch.ts";
 
 /** The primitives, each answering with a promise. */
 type Face = {
@@ -28,21 +19,105 @@ type Face = {
     : never;
 };
 
+/** What others do to a disk and see of it, past the runtime. */
+interface Outside {
+  write(path: string, text: string): void;
+  read(path: string): Uint8Array;
+  mkdir(path: string): void;
+  link(from: string, to: string): void;
+  symlink(target: string, path: string): void;
+  readlink(path: string): string;
+  chmod(path: string, mode: number): void;
+  status(path: string): { mode: number; inode: number };
+  exists(path: string): boolean;
+  list(path: string): string[];
+  uid: number;
+}
+
+/** A runtime, the disk it works on, and a directory there. */
+interface World extends Disposable {
+  runtime: Runtime;
+  outside: Outside;
+  path: string;
+}
+
+const onRealDisk: Outside = {
+  write: (path, text) => fs.writeFileSync(path, text),
+  read: (path) => new Uint8Array(fs.readFileSync(path)),
+  mkdir: (path) => void fs.mkdirSync(path),
+  link: (from, to) => fs.linkSync(from, to),
+  symlink: (target, path) => fs.symlinkSync(target, path),
+  readlink: (path) => fs.readlinkSync(path),
+  chmod: (path, mode) => fs.chmodSync(path, mode),
+  status: (path) => {
+    const { mode, ino } = fs.statSync(path);
+    return { mode: mode & 0o777, inode: ino };
+  },
+  exists: (path) => fs.existsSync(path),
+  list: (path) => fs.readdirSync(path).sort(),
+  uid: process.getuid?.() ?? 0,
+};
+
+function realWorld(): World {
+  const place = scratch();
+  return { runtime, outside: onRealDisk, path: place.path, [Symbol.dispose]: place[Symbol.dispose] };
+}
+
+/** @param numbers Whether its files are numbers; else objects, as on Deno. */
+function fakeWorld(numbers: boolean): World {
+  const machine = new FakeMachine({ numbers });
+  const { disk } = machine, fake = machine.start();
+  const { sync } = fake.runtime;
+  const exists = (path: string): boolean => {
+    try {
+      return disk.find(ROOT, path, true) !== undefined;
+    } catch {
+      return false;
+    }
+  };
+  const outside: Outside = {
+    write(path, text) {
+      const file = exists(path) ? sync.openFile(path, "write") : sync.createFile(path, 0o644);
+      sync.write(file, bytes(text), 0);
+      sync.close(file);
+    },
+    read: (path) => contentsOf(disk.find(ROOT, path, true)),
+    mkdir: (path) => void disk.makeDirectory(fake, path, 0o777),
+    link: (from, to) => disk.link(fake, disk.find(fake, from, false), to),
+    symlink: (target, path) => disk.makeLink(fake, target, path),
+    readlink: (path) => disk.readLink(fake, path),
+    chmod: (path, mode) => void (disk.find(fake, path, true).mode = mode),
+    status: (path) => statusOf(disk.find(ROOT, path, true)),
+    exists,
+    list: (path) => disk.list(fake, path).map(({ name }) => name).sort(),
+    uid: UID,
+  };
+  return { runtime: fake.runtime, outside, path: "/tmp", [Symbol.dispose]: () => fake.kill() };
+}
+
+const worlds: readonly (() => World)[] = [realWorld, () => fakeWorld(true), () => fakeWorld(false)];
+
 /** The blocking face as if it were asynchronous, so that one contract serves both. */
-const blocking = new Proxy(runtime.sync, {
-  // deno-lint-ignore no-explicit-any -- any primitive
-  get: (face: any, name) => async (...args: unknown[]) => await face[name](...args),
-}) as unknown as Face;
+const asPromises = (sync: Primitives): Face =>
+  new Proxy(sync, {
+    // deno-lint-ignore no-explicit-any -- any primitive
+    get: (face: any, name) => async (...args: unknown[]) => await face[name](...args),
+  }) as unknown as Face;
 
-const faces: readonly Face[] = [blocking, runtime.pooled as unknown as Face];
+const faces: readonly ((runtime: Runtime) => Face)[] = [
+  ({ sync }) => asPromises(sync),
+  ({ pooled }) => pooled as unknown as Face,
+];
 
-/** Runs a part of the contract on each face, in a directory of its own. */
+/** Runs a part of the contract on each face of each runtime, in a directory of its own. */
 async function onEachFace(
-  part: (io: Face, at: (name: string) => string, place: Scratch) => Promise<void>,
+  part: (io: Face, at: (name: string) => string, world: World) => Promise<void>,
 ) {
-  for (const io of faces) {
-    using place = scratch();
-    await part(io, (name) => join(place.path, name), place);
+  for (const make of worlds) {
+    for (const faceOf of faces) {
+      using world = make();
+      await part(faceOf(world.runtime), (name) => join(world.path, name), world);
+    }
   }
 }
 
@@ -58,20 +133,20 @@ async function codeFrom(call: () => Promise<unknown>): Promise<string> {
 const bytes = (text: string) => new TextEncoder().encode(text);
 
 test("createFile() and createDescriptor() create exclusively, with the mode, for reading and writing", () =>
-  onEachFace(async (io, at) => {
+  onEachFace(async (io, at, { outside }) => {
     for (const name of ["createFile", "createDescriptor"] as const) {
       const path = at(name);
       const handle = await io[name](path, 0o600);
-      assert.equal(statSync(path).mode & 0o777, 0o600);
+      assert.equal(outside.status(path).mode, 0o600);
       assert.equal(await io.write(handle, bytes("abc"), 0), 3);
       const into = new Uint8Array(3);
       assert.equal(await io.read(handle, into, 0), 3);
       assert.deepEqual(into, bytes("abc"));
       await io.close(handle);
       assert.equal(await codeFrom(() => io[name](path, 0o600)), "EEXIST");
-      symlinkSync(at("nowhere"), at(`${name}-link`));
+      outside.symlink(at("nowhere"), at(`${name}-link`));
       assert.equal(await codeFrom(() => io[name](at(`${name}-link`), 0o600)), "EEXIST");
-      assert.equal(existsSync(at("nowhere")), false);
+      assert.equal(outside.exists(at("nowhere")), false);
       assert.equal(await codeFrom(() => io[name](at("missing/file"), 0o600)), "ENOENT");
     }
     const number = await io.createDescriptor(at("number"), 0o600);
@@ -80,7 +155,7 @@ test("createFile() and createDescriptor() create exclusively, with the mode, for
   }));
 
 test("read() and write() work by offset, wherever the call before ended, and say 0 at the end", () =>
-  onEachFace(async (io, at) => {
+  onEachFace(async (io, at, { outside }) => {
     const handle = await io.createFile(at("f"), 0o600);
     await io.write(handle, bytes("world"), 6);
     await io.write(handle, bytes("hello "), 0);
@@ -95,12 +170,12 @@ test("read() and write() work by offset, wherever the call before ended, and say
     await io.truncate(handle, 5);
     await io.synchronize(handle);
     await io.close(handle);
-    assert.deepEqual(new Uint8Array(readFileSync(at("f"))), bytes("hel\0\0"));
+    assert.deepEqual(outside.read(at("f")), bytes("hel\0\0"));
   }));
 
 test("openFile() and openDescriptor() open what exists", () =>
-  onEachFace(async (io, at) => {
-    writeFileSync(at("f"), "abc");
+  onEachFace(async (io, at, { outside }) => {
+    outside.write(at("f"), "abc");
     for (const name of ["openFile", "openDescriptor"] as const) {
       const handle = await io[name](at("f"), "write");
       assert.equal(await io.write(handle, bytes("A"), 0), 1);
@@ -110,25 +185,25 @@ test("openFile() and openDescriptor() open what exists", () =>
       await io.close(reading);
       assert.equal(await codeFrom(() => io[name](at("missing"), "read")), "ENOENT");
     }
-    assert.equal(readFileSync(at("f"), "utf8"), "Abc");
+    assert.deepEqual(outside.read(at("f")), bytes("Abc"));
   }));
 
 test("status(), statusOfTarget() and statusOf() tell kind, size, mode, links and owner", () =>
-  onEachFace(async (io, at) => {
-    writeFileSync(at("f"), "12345");
-    chmodSync(at("f"), 0o640);
-    linkSync(at("f"), at("second"));
-    symlinkSync("f", at("link"));
-    mkdirSync(at("d"));
+  onEachFace(async (io, at, { outside }) => {
+    outside.write(at("f"), "12345");
+    outside.chmod(at("f"), 0o640);
+    outside.link(at("f"), at("second"));
+    outside.symlink("f", at("link"));
+    outside.mkdir(at("d"));
     const file = await io.status(at("f"));
     assert.deepEqual([file.kind, file.size, file.mode, file.links, file.uid], [
       "file",
       5,
       0o640,
       2,
-      process.getuid!(),
+      outside.uid,
     ]);
-    assert.equal(file.inode, lstatSync(at("f")).ino);
+    assert.equal(file.inode, outside.status(at("f")).inode);
     assert.equal((await io.status(at("link"))).kind, "link");
     assert.equal((await io.statusOfTarget(at("link"))).inode, file.inode);
     assert.equal((await io.status(at("d"))).kind, "directory");
@@ -139,33 +214,33 @@ test("status(), statusOfTarget() and statusOf() tell kind, size, mode, links and
   }));
 
 test("birth stays when the contents change, and differs for what was made anew", () =>
-  onEachFace(async (io, at) => {
-    mkdirSync(at("d"));
+  onEachFace(async (io, at, { outside }) => {
+    outside.mkdir(at("d"));
     const before = await io.status(at("d"));
     await new Promise((resolve) => setTimeout(resolve, 20));
-    writeFileSync(at("d/inside"), "x");
-    chmodSync(at("d"), 0o700);
+    outside.write(at("d/inside"), "x");
+    outside.chmod(at("d"), 0o700);
     assert.equal((await io.status(at("d"))).birth, before.birth);
-    mkdirSync(at("other"));
+    outside.mkdir(at("other"));
     // 0 where the file system records no births.
     if (before.birth !== 0) assert.notEqual((await io.status(at("other"))).birth, before.birth);
   }));
 
 test("names: makeDirectory, link, symbolicLink, rename, unlink, removeDirectory, realPath, readLink", () =>
-  onEachFace(async (io, at, place) => {
+  onEachFace(async (io, at, { outside, path }) => {
     await io.makeDirectory(at("d"), 0o700);
-    assert.equal(statSync(at("d")).mode & 0o777, 0o700);
+    assert.equal(outside.status(at("d")).mode, 0o700);
     assert.equal(await codeFrom(() => io.makeDirectory(at("d"), 0o700)), "EEXIST");
-    writeFileSync(at("f"), "x");
+    outside.write(at("f"), "x");
     await io.link(at("f"), at("g"));
     assert.equal(await codeFrom(() => io.link(at("f"), at("g"))), "EEXIST");
     await io.rename(at("g"), at("h"));
     await io.symbolicLink("h", at("l"));
-    assert.equal(await io.readLink(at("l")), readlinkSync(at("l")));
+    assert.equal(await io.readLink(at("l")), outside.readlink(at("l")));
     assert.equal(await io.realPath(at("l")), at("h"));
     await io.unlink(at("l"));
-    assert.deepEqual(place.list(), ["d", "f", "h"]);
-    writeFileSync(at("d/inside"), "x");
+    assert.deepEqual(outside.list(path), ["d", "f", "h"]);
+    outside.write(at("d/inside"), "x");
     assert.match(await codeFrom(() => io.removeDirectory(at("d"))), /^(ENOTEMPTY|EEXIST)$/);
     assert.notEqual(await codeFrom(() => io.unlink(at("d"))), "nothing");
     await io.unlink(at("d/inside"));
@@ -175,20 +250,20 @@ test("names: makeDirectory, link, symbolicLink, rename, unlink, removeDirectory,
   }));
 
 test("changeMode() and touch() change what they name", () =>
-  onEachFace(async (io, at) => {
+  onEachFace(async (io, at, { outside }) => {
     const handle = await io.createFile(at("f"), 0o600);
     await io.changeMode(handle, 0o644);
     await io.close(handle);
-    assert.equal(statSync(at("f")).mode & 0o777, 0o644);
+    assert.equal(outside.status(at("f")).mode, 0o644);
     await io.touch(at("f"), 86_400_000);
     assert.equal((await io.status(at("f"))).modified, 86_400_000);
   }));
 
 test("list() gives every name with its kind, in batches, and an empty one at the end", () =>
-  onEachFace(async (io, at) => {
-    mkdirSync(at("d"));
-    mkdirSync(at("d/sub"));
-    for (let n = 0; n < 600; n++) writeFileSync(at(`d/f${n}`), "");
+  onEachFace(async (io, at, { outside }) => {
+    outside.mkdir(at("d"));
+    outside.mkdir(at("d/sub"));
+    for (let n = 0; n < 600; n++) outside.write(at(`d/f${n}`), "");
     const listing = await io.list(at("d"));
     const entries: DirectoryEntry[] = [];
     for (;;) {
@@ -206,42 +281,42 @@ test("list() gives every name with its kind, in batches, and an empty one at the
 test("openDirectory() refuses links and files; an anchor names what the descriptor holds (Linux)", {
   skip: process.platform !== "linux",
 }, () =>
-  onEachFace(async (io, at) => {
-    mkdirSync(at("d"));
-    symlinkSync("d", at("link"));
-    writeFileSync(at("f"), "x");
+  onEachFace(async (io, at, { outside, runtime }) => {
+    outside.mkdir(at("d"));
+    outside.symlink("d", at("link"));
+    outside.write(at("f"), "x");
     assert.match(await codeFrom(() => io.openDirectory(at("link"))), /^(ELOOP|ENOTDIR)$/);
     assert.equal(await codeFrom(() => io.openDirectory(at("f"))), "ENOTDIR");
     const descriptor = await io.openDirectory(at("d"));
     await io.rename(at("d"), at("moved"));
-    writeFileSync(`${runtime.anchor(descriptor)}/inside`, "x");
-    assert.ok(existsSync(at("moved/inside")));
+    outside.write(`${runtime.anchor(descriptor)}/inside`, "x");
+    assert.ok(outside.exists(at("moved/inside")));
     await io.close(descriptor);
     const located = await io.locateDirectory(at("moved"));
     await io.changeModeAt(runtime.anchor(located)!, 0o711);
     await io.close(located);
-    assert.equal(statSync(at("moved")).mode & 0o777, 0o711);
+    assert.equal(outside.status(at("moved")).mode, 0o711);
   }));
 
 test(
   "createUnnamed() makes a file that no directory has (Linux)",
   { skip: process.platform !== "linux" },
   () =>
-    onEachFace(async (io, _at, place) => {
-      const descriptor = await io.createUnnamed(place.path, 0o600);
+    onEachFace(async (io, _at, { outside, path }) => {
+      const descriptor = await io.createUnnamed(path, 0o600);
       const { links, mode } = await io.statusOf(descriptor);
-      assert.deepEqual([links, mode, place.list()], [0, 0o600, []]);
+      assert.deepEqual([links, mode, outside.list(path)], [0, 0o600, []]);
       await io.close(descriptor);
     }),
 );
 
 test("fileSystem(), readSystemFile() and synchronizeDirectory() answer", () =>
-  onEachFace(async (io, at, place) => {
-    const { blockSize, blocks, availableBlocks } = await io.fileSystem(place.path);
+  onEachFace(async (io, at, { outside, path }) => {
+    const { blockSize, blocks, availableBlocks } = await io.fileSystem(path);
     assert.ok(blockSize > 0 && blocks >= availableBlocks);
-    writeFileSync(at("text"), "plain");
+    outside.write(at("text"), "plain");
     assert.equal(await io.readSystemFile(at("text")), "plain");
-    await io.synchronizeDirectory(place.path);
+    await io.synchronizeDirectory(path);
     assert.equal(await codeFrom(() => io.fileSystem(at("missing"))), "ENOENT");
   }));
 

@@ -1,0 +1,53 @@
+/**
+ * The library as each process loads it: an instance with a state of its own.
+ *
+ * @module
+ */
+import { buildSync } from "esbuild";
+import type * as Mod from "../../mod.ts";
+import type { Runtime } from "../../lib/runtime/mod.ts";
+import { root } from "./modules.ts";
+
+/** The exports of `mod.ts`. */
+export type Library = typeof Mod;
+
+type Loaded = Library & { substituteRuntime(runtime: Runtime): () => void };
+
+const ENTRY = `
+export * from "./mod.ts";
+export { substituteRuntime } from "./lib/runtime/mod.ts";
+`;
+
+let load: ((...scope: unknown[]) => Loaded) | undefined;
+
+/** Bundled once: then an instance costs a millisecond. */
+function loader(): (...scope: unknown[]) => Loaded {
+  const { outputFiles } = buildSync({
+    stdin: { contents: ENTRY, resolveDir: root, loader: "ts" },
+    bundle: true,
+    format: "iife",
+    globalName: "library",
+    write: false,
+    target: "node20",
+    logLevel: "error",
+  });
+  const text = `${outputFiles[0].text}\nreturn library;`;
+  return new Function("globalThis", "setTimeout", "clearTimeout", text) as never;
+}
+
+/** Milliseconds from which a timer of the library is one that should not go off. */
+const LONG = 1000;
+
+/** Does not wait as long as it is asked for, where that is a pause between tries. */
+const impatient = (call: () => void, milliseconds: number): unknown =>
+  setTimeout(call, milliseconds < LONG ? 0 : milliseconds);
+
+/** Loads the library over a runtime. */
+export function loadLibrary(runtime: Runtime): Library {
+  load ??= loader();
+  const { process, Deno, Bun } = globalThis as { process?: unknown; Deno?: unknown; Bun?: unknown };
+  // The registry of the process is found in its global scope.
+  const { substituteRuntime, ...library } = load({ process, Deno, Bun }, impatient, clearTimeout);
+  substituteRuntime(runtime);
+  return library as Library;
+}
