@@ -1,0 +1,95 @@
+/**
+ * The process that is measured: loads one subject in one runtime, and takes a sample of each contender whenever it is
+ * told to begin a round.
+ */
+import fs from "node:fs";
+import process from "node:process";
+import { createInterface } from "node:readline";
+import { pathToFileURL } from "node:url";
+import { peer } from "./peers.mjs";
+import { calibrate, sample, WARM_UP } from "./sample.mjs";
+
+const { subject: file, library, dir, quick, milliseconds, only, trace } = JSON.parse(process.argv[2]);
+const kind = process.versions.bun ? "bun" : process.versions.deno ? "deno" : "node";
+const m = await import(pathToFileURL(library));
+const { default: subject } = await import(pathToFileURL(file));
+const contenders = (await subject.contenders({ m, dir, fs, peer, kind, quick, library }))
+  .filter(({ name, ours }) => only !== "ours" || ours || name === subject.reference);
+const failures = new Map();
+const counts = new Map();
+
+const say = (message) => process.stdout.write(`\u0001${JSON.stringify(message)}\n`);
+
+/** A contender that cannot run is named in the results, and the others go on. */
+async function attempt(contender, action) {
+  if (failures.has(contender)) return undefined;
+  try {
+    return await action();
+  } catch (error) {
+    const message = String(error?.message ?? error).split("\n")[0];
+    failures.set(contender, { name: contender.name, ours: contender.ours === true, message });
+  }
+}
+
+async function warmUp() {
+  for (const contender of contenders) {
+    const fixed = contender.count ?? subject.count;
+    counts.set(contender, await attempt(contender, () => calibrate(contender, milliseconds, fixed)));
+    await rest(WARM_UP * milliseconds);
+  }
+}
+
+/**
+ * Of each second the kernel keeps 50 milliseconds from processes with real-time priority. Who has rested by himself is not
+ * stopped in the middle of a call, which a library that watches the time of its calls would take for a slow disk.
+ */
+const rest = (milliseconds) => new Promise((resolve) => setTimeout(resolve, Math.max(1, milliseconds / 8)));
+
+/** Each begins as often as the others: what comes after one may find its garbage, or its disk busy. */
+async function takeRound(round) {
+  const samples = {};
+  for (let turn = 0; turn < contenders.length; turn++) {
+    const contender = contenders[(turn + round) % contenders.length];
+    const start = performance.now();
+    const taken = await attempt(contender, () => sample(contender, counts.get(contender)));
+    await rest(performance.now() - start);
+    if (taken !== undefined) samples[contender.name] = taken;
+  }
+  return samples;
+}
+
+/** Under strace: which calls are whose is told by directories that are not there. */
+async function takeTraced() {
+  const mark = (name) => {
+    try {
+      fs.rmdirSync(`/mark/${name}`);
+    } catch {
+      // It is only to be seen.
+    }
+  };
+  for (const [index, contender] of contenders.entries()) {
+    await attempt(contender, async () => {
+      await sample(contender, trace);
+      mark(`${index}-start`);
+      await sample(contender, trace);
+      mark(`${index}-end`);
+    });
+  }
+}
+
+const names = contenders.map(({ name, ours = false }) => ({ name, ours }));
+if (trace) {
+  await takeTraced();
+  say({ names, failures: [...failures.values()] });
+  process.exit(0);
+}
+await warmUp();
+say({ names });
+let round = 0;
+for await (const line of createInterface({ input: process.stdin })) {
+  if (line === "round") say({ samples: await takeRound(round++) });
+  if (line === "end") break;
+}
+await subject.end?.();
+say({ failures: [...failures.values()] });
+process.exit(0);

@@ -1,0 +1,27 @@
+import { spawnSync } from "node:child_process";
+import { join } from "node:path";
+import { inRoot } from "../../tools/paths.mjs";
+import { capture } from "../../tools/process.mjs";
+import { prioritised } from "./priority.mjs";
+
+/** The programs of other languages that there are: `{ c, python }`, each the beginning of a command. */
+export async function compileLoop({ work }) {
+  const loop = join(work, "loop");
+  const { status } = spawnSync("cc", ["-O2", "-o", loop, inRoot("bench/external/loop.c")], {
+    stdio: "inherit",
+  });
+  const python = spawnSync("python3", ["--version"]).status === 0;
+  return {
+    c: status === 0 ? [loop] : undefined,
+    python: python ? ["python3", inRoot("bench/external/loop.py")] : undefined,
+  };
+}
+
+/** One sample: the program does `what` in `directory` for some milliseconds, and says what one took in microseconds. */
+export async function sampleExternal(program, what, directory, milliseconds) {
+  const [command, ...args] = prioritised([...program, what, directory, String(milliseconds)]);
+  const env = { ...process.env, TMPDIR: directory };
+  const { code, output } = await capture(command, args, { env });
+  if (code !== 0) throw new Error(output.trim());
+  return { time: Number(output) };
+}

@@ -1,0 +1,118 @@
+import { sampleExternal } from "./external.mjs";
+import { Session } from "./session.mjs";
+
+/** Milliseconds of one sample: long beside the clock, short beside the changes of a busy machine. */
+const SAMPLE = 12, QUICK_SAMPLE = 4;
+const ROUNDS = 15, QUICK_ROUNDS = 3;
+
+/** Measures a subject on a runtime in a place: all contenders in turn, round by round. */
+export async function measure({ subject, place, runtime }, { options, revisions, loop }) {
+  const milliseconds = options.quick ? QUICK_SAMPLE : SAMPLE;
+  const rounds = options.rounds ?? (options.quick ? QUICK_ROUNDS : subject.rounds ?? ROUNDS);
+  const started = performance.now();
+  const task = { subject: subject.file, dir: place.path, quick: options.quick, milliseconds };
+  if (revisions.length > 1) task.only = "ours";
+  const parts = revisions.map(({ label, library }) => new Part(label, runtime, { ...task, library }));
+  if (revisions.length === 1) {
+    parts.push(...externals(subject, loop, place, milliseconds).map((one) => new External(one)));
+  }
+  for (const part of parts) await part.start();
+  for (let round = 0; round <= rounds; round++) {
+    // The first is for what caches, disks and compilers still have to do.
+    for (const part of parts) await part.round(round > 0);
+  }
+  for (const part of parts) await part.end();
+  const seconds = (performance.now() - started) / 1000;
+  console.log(`${subject.name}, ${place.kind}, ${runtime.name}: ${seconds.toFixed(1)} s`);
+  return {
+    subject: subject.name,
+    place: place.kind,
+    runtime: runtime.name,
+    contenders: parts.flatMap((part) => part.contenders()),
+    failures: parts.flatMap((part) => part.failures),
+    rounds,
+  };
+}
+
+/** One build of the library, with everything that runs in the same process. */
+class Part {
+  failures = [];
+  #label;
+  #session;
+  #taken = new Map();
+
+  constructor(label, runtime, task) {
+    this.#label = label;
+    this.#session = new Session(runtime, task);
+  }
+
+  async start() {
+    const { names } = await this.#try(() => this.#session.next()) ?? { names: [] };
+    for (const { name, ours } of names) this.#taken.set(name, { name, ours, samples: [] });
+  }
+
+  async round(counts) {
+    const samples = await this.#try(() => this.#session.round()) ?? {};
+    if (!counts) return;
+    for (const [name, taken] of Object.entries(samples)) this.#taken.get(name).samples.push(taken);
+  }
+
+  async end() {
+    const { failures = [] } = await this.#try(() => this.#session.end()) ?? {};
+    this.failures.push(...failures);
+    this.#session.kill();
+  }
+
+  contenders() {
+    const failed = new Set(this.failures.map(({ name }) => name));
+    return [...this.#taken.values()].filter(({ name, samples }) => samples.length > 0 && !failed.has(name))
+      .map((contender) => ({ ...contender, revision: this.#label }));
+  }
+
+  /** A process that ended has failed as a whole, and once. */
+  async #try(action) {
+    if (this.failures.length) return undefined;
+    try {
+      return await action();
+    } catch (error) {
+      this.failures.push({ name: "(all)", ours: true, message: error.message });
+    }
+  }
+}
+
+function externals({ external = [] }, programs, { path }, milliseconds) {
+  return external.filter(({ program }) => programs[program] !== undefined).map(({ name, program, what }) => ({
+    name,
+    sample: () => sampleExternal(programs[program], what, path, milliseconds),
+  }));
+}
+
+/** A program in another language. */
+class External {
+  failures = [];
+  #samples = [];
+
+  constructor({ name, sample }) {
+    this.name = name;
+    this.sample = sample;
+  }
+
+  start() {}
+
+  async round(counts) {
+    if (this.failures.length) return;
+    try {
+      const taken = await this.sample();
+      if (counts) this.#samples.push(taken);
+    } catch (error) {
+      this.failures.push({ name: this.name, ours: false, message: error.message });
+    }
+  }
+
+  end() {}
+
+  contenders() {
+    if (this.failures.length) return [];
+    return [{ name: this.name, ours: false, revision: "", samples: this.#samples }];
+  }
+}

@@ -1,0 +1,203 @@
+import { describe, evaluate } from "./goals.mjs";
+import { ratios, summary } from "./statistics.mjs";
+
+/** What every subject measures. */
+const TIME = { key: "time", title: "time", unit: "µs", shows: "ratio" };
+
+export const metricsOf = ({ metrics = [TIME] }) => metrics;
+
+/** All that was measured, as Markdown. */
+export function report({ results, subjects, runtimes, machine, options, calls = [] }) {
+  const names = runtimes.map(({ name }) => name);
+  const comparing = options.against !== undefined;
+  return [
+    "# What it takes",
+    "",
+    `Written by \`npm run bench${options.quick ? " -- --quick" : ""}\`.`,
+    "",
+    ...machine,
+    "",
+    ...comparing ? comparison(results, subjects, names, options) : full(results, subjects, names, calls),
+    ...failures(results),
+  ].join("\n").trimEnd() + "\n";
+}
+
+function full(results, subjects, names, calls) {
+  return [
+    ...HOW_TO_READ,
+    "",
+    ...goals(results, subjects, names),
+    ...systemCalls(calls, names),
+    ...subjects.flatMap((subject) => subjectTables(subject, results, names)),
+  ];
+}
+
+const HOW_TO_READ = [
+  "Every number is a median of rounds, in which all contenders took turns in one process for each runtime; in brackets",
+  "is the middle half of the rounds. Ratios are to the contender that is named first in each table, in the same round.",
+];
+
+function goals(results, subjects, names) {
+  const rows = subjects.flatMap((subject) =>
+    (subject.goals ?? []).flatMap((goal) => goalRows(goal, subject, results, names))
+  );
+  if (rows.length === 0) return [];
+  const cells = rows.flatMap(({ cells }) => cells);
+  const count = (wanted) => cells.filter((cell) => cell?.isMet === wanted).length;
+  return [
+    "## Goals",
+    "",
+    `${count(true)} met, ${count(false)} missed.`,
+    "",
+    ...table(
+      ["goal", "place", ...names],
+      rows.map(({ title, place, cells }) => [title, place, ...cells.map(verdict)]),
+    ),
+    "",
+  ];
+}
+
+function goalRows(goal, subject, results, names) {
+  const found = results.filter((result) =>
+    result.subject === subject.name && (goal.place ?? result.place) === result.place
+  );
+  const places = [...new Set(found.map(({ place }) => place))];
+  return places.map((place) => ({
+    title: describe(goal, metricsOf(subject)),
+    place,
+    cells: names.map((name) => {
+      const result = found.find((one) => one.place === place && one.runtime === name);
+      return result && evaluate(goal, result.contenders);
+    }),
+  }));
+}
+
+function verdict(cell) {
+  if (cell === undefined) return "–";
+  const against = cell.against === undefined ? "" : `, ${cell.against}`;
+  return `${spread(cell)}${against} ${cell.isMet ? "met" : "**missed**"}`;
+}
+
+function subjectTables(subject, results, names) {
+  const own = results.filter((result) => result.subject === subject.name);
+  const places = [...new Set(own.map(({ place }) => place))];
+  const tables = places.flatMap((place) =>
+    metricsOf(subject).flatMap((metric) => {
+      const inPlace = own.filter((result) => result.place === place);
+      const title = metricsOf(subject).length > 1 ? `${place}, ${metric.title}` : place;
+      return ["", ...metricTable(title, metric, subject, inPlace, names)];
+    })
+  );
+  return tables.length
+    ? [`## ${subject.title}`, ...subject.note ? ["", subject.note] : [], ...tables, ""]
+    : [];
+}
+
+function metricTable(title, metric, subject, results, names) {
+  const columns = names.map((name) => results.find(({ runtime }) => runtime === name));
+  const contenders = [
+    ...new Set(columns.flatMap((result) => result?.contenders ?? []).map(({ name }) => name)),
+  ];
+  const isShown = (name) => columns.some((result) => sampleCells(result, name, metric));
+  const ordered = contenders.filter(isShown).sort((a, b) => isFirst(subject, b) - isFirst(subject, a));
+  const rows = ordered.map((name) => [name, ...columns.map((result) => cell(result, name, metric, subject))]);
+  return table([title, ...names], rows);
+}
+
+const isFirst = ({ reference }, name) => Number(name === reference);
+
+/** The samples of a contender that have this metric; undefined if it has none. */
+function sampleCells(result, name, { key }) {
+  const samples = result?.contenders.find((contender) => contender.name === name)?.samples;
+  return samples?.every((sample) => sample[key] !== undefined) ? samples : undefined;
+}
+
+function cell(result, name, metric, { reference }) {
+  const samples = sampleCells(result, name, metric);
+  if (samples === undefined) return "–";
+  const first = reference && sampleCells(result, reference, metric);
+  if (metric.shows !== "ratio" || name === reference || first === undefined) {
+    const { median, low, high } = summary(samples.map((sample) => sample[metric.key]));
+    return metric.shows === "ratio"
+      ? `${number(median)} ${metric.unit}`
+      : spread({ median, low, high }, metric.unit);
+  }
+  return spread(summary(ratios(samples, first, metric.key)));
+}
+
+function spread({ median, low, high }, unit) {
+  return `${number(median)}${unit ? ` ${unit}` : ""} (${number(low)}–${number(high)})`;
+}
+
+/** Three digits, which is more than the machine repeats. */
+function number(value) {
+  if (value === 0 || Math.abs(value) >= 100) return value.toFixed(0);
+  return value.toFixed(Math.abs(value) >= 10 ? 1 : 2);
+}
+
+/** How much of the time of the other revision this one takes. */
+function comparison(results, subjects, names, { against }) {
+  const rows = subjects.flatMap((subject) => {
+    const own = results.filter((result) => result.subject === subject.name);
+    const keys = [
+      ...new Set(
+        own.flatMap(({ place, contenders }) =>
+          contenders.filter(({ ours }) => ours).map(({ name }) => `${place}\n${name}`)
+        ),
+      ),
+    ];
+    return keys.map((key) => {
+      const [place, name] = key.split("\n");
+      return [subject.name, name, place, ...names.map((runtime) => compared(own, place, name, runtime))];
+    });
+  });
+  return [
+    `Ours now, as a multiple of what it took at ${against} in the same round: below 1 it became faster.`,
+    "",
+    ...table(["subject", "what", "place", ...names], rows),
+    "",
+  ];
+}
+
+function compared(results, place, name, runtime) {
+  const result = results.find((one) => one.place === place && one.runtime === runtime);
+  const [now, before] = result?.contenders.filter((contender) => contender.name === name) ?? [];
+  if (before === undefined) return "–";
+  return spread(summary(ratios(now.samples, before.samples, "time")));
+}
+
+/** What is made of a system call, for one of each. */
+function systemCalls(calls, names) {
+  if (calls.length === 0) return [];
+  const contenders = [...new Set(calls.map(({ subject, name }) => `${subject}\n${name}`))];
+  const rows = contenders.map((key) => {
+    const [subject, name] = key.split("\n");
+    const find = (runtime) =>
+      calls.find((one) => one.subject === subject && one.name === name && one.runtime === runtime);
+    return [subject, name, ...names.map((runtime) => callsCell(find(runtime)))];
+  });
+  return [
+    "## System calls",
+    "",
+    "For one, of all threads, counted by `strace -f`; in brackets how many of them concern files.",
+    "",
+    ...table(["subject", "what", ...names], rows),
+    "",
+  ];
+}
+
+const callsCell = (found) => found ? `${number(found.all)} (${number(found.files)})` : "–";
+
+function failures(results) {
+  const rows = results.flatMap(({ subject, place, runtime, failures }) =>
+    failures.map(({ name, message }) => [subject, place, runtime, name, message.replaceAll("\n", " ")])
+  );
+  return rows.length
+    ? ["## Could not run", "", ...table(["subject", "place", "runtime", "what", "why"], rows)]
+    : [];
+}
+
+function table(head, rows) {
+  const line = (cells) => `| ${cells.map((cell) => String(cell).replaceAll("|", "\\|")).join(" | ")} |`;
+  return [line(head), line(head.map(() => "---")), ...rows.map(line)];
+}

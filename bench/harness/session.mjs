@@ -1,0 +1,63 @@
+import { spawn } from "node:child_process";
+import { createInterface } from "node:readline";
+import { inRoot, root } from "../../tools/paths.mjs";
+import { prioritised } from "./priority.mjs";
+
+/** The command that runs a script in a runtime. */
+export function scriptCommand({ kind, bin }, script, ...args) {
+  return kind === "deno"
+    ? [bin, "run", "-A", "--no-check", "--no-remote", script, ...args]
+    : [bin, script, ...args];
+}
+
+/** The process in which one library is measured on one subject. */
+export class Session {
+  #child;
+  #messages;
+  #errors = "";
+
+  constructor(runtime, task) {
+    const command = scriptCommand(runtime, inRoot("bench/harness/child.mjs"), JSON.stringify(task));
+    const [program, ...args] = prioritised(command);
+    this.#child = spawn(program, args, {
+      cwd: root,
+      env: environment(task.dir),
+      stdio: ["pipe", "pipe", "pipe"],
+    });
+    this.#child.stderr.setEncoding("utf8").on("data", (text) => this.#errors += text);
+    this.#messages = messages(this.#child.stdout);
+  }
+
+  /** Its next message; what it wrote to its error output, as an error, if it ended instead. */
+  async next() {
+    const { done, value } = await this.#messages.next();
+    if (done) throw new Error(`The measured process ended: ${this.#errors.trim().slice(-2000)}`);
+    return value;
+  }
+
+  async round() {
+    this.#child.stdin.write("round\n");
+    return (await this.next()).samples;
+  }
+
+  async end() {
+    this.#child.stdin.end("end\n");
+    return await this.next();
+  }
+
+  kill() {
+    this.#child.kill("SIGKILL");
+  }
+}
+
+async function* messages(stream) {
+  for await (const line of createInterface({ input: stream })) {
+    if (line.startsWith("\u0001")) yield JSON.parse(line.slice(1));
+  }
+}
+
+/** Everybody asks the environment where temporary files go. */
+export function environment(dir) {
+  const { NODE_OPTIONS: _options, TMP: _tmp, TEMP: _temp, ...inherited } = process.env;
+  return { ...inherited, TMPDIR: dir, NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1", DO_NOT_TRACK: "1" };
+}

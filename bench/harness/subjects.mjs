@@ -1,0 +1,19 @@
+import { existsSync } from "node:fs";
+import { resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import { inRoot } from "../../tools/paths.mjs";
+import { subjectNames } from "./options.mjs";
+
+/** The chosen subjects, each with the `file` it is in. */
+export function loadSubjects({ subjects }) {
+  return Promise.all(subjects.map(async (name) => {
+    const file = subjectNames.includes(name) ? inRoot(`bench/subjects/${name}.mjs`) : resolve(name);
+    if (!existsSync(file)) {
+      throw new Error(`No such subject: "${name}". There are ${subjectNames.join(", ")}`);
+    }
+    return { file, ...(await import(pathToFileURL(file))).default };
+  }));
+}
+
+/** Whether a subject says something about this kind of place. */
+export const isSelected = ({ places = ["tmpfs", "disk"] }, kind) => places.includes(kind);

@@ -1,0 +1,41 @@
+import { rmSync, writeFileSync } from "node:fs";
+import { resolve } from "node:path";
+import { inRoot, root } from "../tools/paths.mjs";
+import { stopChildrenOnSignals } from "../tools/process.mjs";
+import { runtimes } from "../tools/runtimes.mjs";
+import { compileLoop } from "./harness/external.mjs";
+import { machine } from "./harness/machine.mjs";
+import { measure } from "./harness/measure.mjs";
+import { readOptions } from "./harness/options.mjs";
+import { installPeers } from "./harness/peers.mjs";
+import { makePlaces, removePlaces } from "./harness/places.mjs";
+import { report } from "./harness/report.mjs";
+import { builds } from "./harness/builds.mjs";
+import { isSelected, loadSubjects } from "./harness/subjects.mjs";
+
+const options = await readOptions();
+// However it ends: some of these places are in memory.
+process.on("exit", removePlaces);
+stopChildrenOnSignals(removePlaces);
+
+const subjects = await loadSubjects(options);
+const chosen = await runtimes(options.only);
+if (subjects.some(({ peers }) => peers?.length)) await installPeers();
+const places = makePlaces(options);
+const revisions = await builds(options, places);
+const context = { options, places, revisions, loop: await compileLoop(places) };
+const results = [];
+for (const subject of subjects) {
+  for (const place of places.measured.filter(({ kind }) => isSelected(subject, kind))) {
+    for (const runtime of chosen) {
+      results.push(await measure({ subject, place, runtime }, context));
+    }
+  }
+}
+const text = report({ results, subjects, runtimes: chosen, machine: machine(context, chosen), options });
+const output = options.output ?? (options.isWhole ? inRoot("bench/RESULTS.md") : undefined);
+if (output === undefined) console.log(`\n${text}`);
+else writeFileSync(resolve(root, output), text);
+// What does not run is no result: a comparison that lacks its subject must not look like one.
+const broken = results.filter(({ failures }) => failures.some(({ ours }) => ours));
+if (broken.length) process.exitCode = 1;
