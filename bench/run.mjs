@@ -1,4 +1,5 @@
-import { rmSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { inRoot, root } from "../tools/paths.mjs";
 import { stopChildrenOnSignals } from "../tools/process.mjs";
@@ -11,6 +12,7 @@ import { installPeers } from "./harness/peers.mjs";
 import { makePlaces, removePlaces } from "./harness/places.mjs";
 import { report } from "./harness/report.mjs";
 import { builds } from "./harness/builds.mjs";
+import { trace } from "./harness/trace.mjs";
 import { isSelected, loadSubjects } from "./harness/subjects.mjs";
 
 const options = await readOptions();
@@ -23,7 +25,7 @@ const chosen = await runtimes(options.only);
 if (subjects.some(({ peers }) => peers?.length)) await installPeers();
 const places = makePlaces(options);
 const revisions = await builds(options, places);
-const context = { options, places, revisions, loop: await compileLoop(places) };
+const context = { options, places, revisions, loop: compileLoop(places) };
 const results = [];
 for (const subject of subjects) {
   for (const place of places.measured.filter(({ kind }) => isSelected(subject, kind))) {
@@ -32,10 +34,33 @@ for (const subject of subjects) {
     }
   }
 }
-const text = report({ results, subjects, runtimes: chosen, machine: machine(context, chosen), options });
+const calls = await traceAll();
+const text = report({
+  results,
+  calls,
+  subjects,
+  runtimes: chosen,
+  machine: machine(context, chosen),
+  options,
+});
 const output = options.output ?? (options.isWhole ? inRoot("bench/RESULTS.md") : undefined);
 if (output === undefined) console.log(`\n${text}`);
 else writeFileSync(resolve(root, output), text);
 // What does not run is no result: a comparison that lacks its subject must not look like one.
 const broken = results.filter(({ failures }) => failures.some(({ ours }) => ours));
 if (broken.length) process.exitCode = 1;
+
+/** In memory only: the calls are the same elsewhere. */
+async function traceAll() {
+  const place = places.measured.find(({ kind }) => kind === "tmpfs");
+  if (options.against || place === undefined || !canTrace()) return [];
+  const calls = [];
+  for (const subject of subjects.filter(({ traced }) => traced)) {
+    for (const runtime of chosen) calls.push(...await trace({ subject, place, runtime }, context));
+  }
+  return calls;
+}
+
+function canTrace() {
+  return spawnSync("strace", ["-qq", "-o", "/dev/null", "true"]).status === 0;
+}

@@ -5,7 +5,7 @@ import { capture } from "../../tools/process.mjs";
 import { prioritised } from "./priority.mjs";
 
 /** The programs of other languages that there are: `{ c, python }`, each the beginning of a command. */
-export async function compileLoop({ work }) {
+export function compileLoop({ work }) {
   const loop = join(work, "loop");
   const { status } = spawnSync("cc", ["-O2", "-o", loop, inRoot("bench/external/loop.c")], {
     stdio: "inherit",

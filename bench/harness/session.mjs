@@ -10,6 +10,10 @@ export function scriptCommand({ kind, bin }, script, ...args) {
     : [bin, script, ...args];
 }
 
+/** The command of the process that is measured. */
+export const taskCommand = (runtime, task) =>
+  scriptCommand(runtime, inRoot("bench/harness/child.mjs"), JSON.stringify(task));
+
 /** The process in which one library is measured on one subject. */
 export class Session {
   #child;
@@ -17,8 +21,7 @@ export class Session {
   #errors = "";
 
   constructor(runtime, task) {
-    const command = scriptCommand(runtime, inRoot("bench/harness/child.mjs"), JSON.stringify(task));
-    const [program, ...args] = prioritised(command);
+    const [program, ...args] = prioritised(taskCommand(runtime, task));
     this.#child = spawn(program, args, {
       cwd: root,
       env: environment(task.dir),
