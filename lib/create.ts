@@ -6,7 +6,7 @@
 import { codeOf, failure, TempfileError } from "./errors.ts";
 import type { Io } from "./io.ts";
 import { randomName, refreshNames } from "./name.ts";
-import type { Op } from "./op.ts";
+import { nothing, type Op } from "./op.ts";
 import type { Checked } from "./options.ts";
 import { joinPath } from "./path.ts";
 import { type Handle, runtime, type Status } from "./runtime/mod.ts";
@@ -69,15 +69,25 @@ export function isSettled(found: number, wanted: number | undefined, standard: n
  *
  * @param wanted The caller's mode, or undefined for our default.
  */
-export function* settleMode(
+export function settleMode(
   io: Io,
   handle: Handle,
   directory: string,
   wanted: number | undefined,
   standard: number,
 ): Op<void> {
-  if (wanted === undefined && defaultsAreExact === true) return;
-  if (runtime.platform === "windows") return;
+  if (wanted === undefined && defaultsAreExact === true) return nothing;
+  if (runtime.platform === "windows") return nothing;
+  return settle(io, handle, directory, wanted, standard);
+}
+
+function* settle(
+  io: Io,
+  handle: Handle,
+  directory: string,
+  wanted: number | undefined,
+  standard: number,
+): Op<void> {
   try {
     const { mode }: Status = yield io.statusOf(handle);
     const settled = isSettled(mode, wanted, standard);

@@ -12,6 +12,11 @@
 // deno-lint-ignore no-explicit-any
 export type Op<T> = Generator<unknown, T, any>;
 
+/** An operation that has ended: for what, as things stand, has nothing to do. Costs nothing, where a generator does. */
+export const nothing: Op<void> = ended();
+
+function* ended(): Op<void> {}
+
 /** By its method, not its class: test runners load modules into realms of their own, each with its own `Promise`. */
 export function isPromise<T>(value: T | Promise<T>): value is Promise<T> {
   return typeof value === "object" && value !== null && typeof (value as Promise<T>).then === "function";

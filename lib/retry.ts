@@ -23,15 +23,26 @@ export function delays(): readonly number[] {
   return runtime.platform === "windows" ? [10, 20, 40, 80, 150, 200, 300, 400, 400, 400] : [5, 20, 75];
 }
 
-/** Makes a call again as long as its failure may pass. */
+/** Makes a call, and again as long as its failure may pass. */
 export function* retrying<T>(io: Io, call: () => T | Promise<T>): Op<T> {
+  try {
+    return yield call();
+  } catch (error) {
+    return yield* again(io, call, error);
+  }
+}
+
+/** Makes a call that has failed again, as long as its failure may pass. */
+export function* again<T>(io: Io, call: () => T | Promise<T>, failed: unknown): Op<T> {
+  let last = failed;
   for (const delay of delays()) {
+    if (!mayPass(codeOf(last))) break;
+    yield io.sleep(delay);
     try {
       return yield call();
     } catch (error) {
-      if (!mayPass(codeOf(error))) throw error;
-      yield io.sleep(delay);
+      last = error;
     }
   }
-  return yield call();
+  throw last;
 }

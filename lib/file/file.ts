@@ -257,7 +257,7 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
    * @param type The media type it says it has.
    */
   async blob(type = ""): Promise<Blob> {
-    return new FileBlob(this.#readAt, 0, await this.size(), type);
+    return new FileBlob(this.#readAt(), 0, await this.size(), type);
   }
 
   /**
@@ -292,8 +292,10 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
     }
   }
 
-  /** A function, not a method: who holds it holds the handle, so that it is not collected while a stream is read. */
-  readonly #readAt: ReadAt = (into, at) => this.#file.async((io) => this.#file.read(io, into, at));
+  /** Who holds the function holds the handle, so that it is not collected while a stream is read. */
+  #readAt(): ReadAt {
+    return (into, at) => this.#file.async((io) => this.#file.read(io, into, at));
+  }
 
   /**
    * A stream of bytes from an offset on. It can fill buffers of the reader's own (BYOB), reads only what is asked for, and
@@ -302,7 +304,7 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
    * @param options Where to start: the beginning of the file without it. The cursor is neither used nor moved.
    */
   stream(options?: At): ReadableStream<Uint8Array<ArrayBuffer>> {
-    return readableFrom(this.#readAt, checkAt(options) ?? 0);
+    return readableFrom(this.#readAt(), checkAt(options) ?? 0);
   }
 
   /** A new stream of the whole contents; see {@linkcode TemporaryFile.stream}. */
@@ -455,8 +457,8 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
    *
    * @throws {TempfileError} What kept buffered bytes from being written or the file from being removed; it is closed all the same.
    */
-  async close(): Promise<void> {
-    return await this.#file.async((io) => this.#file.close(io, true));
+  close(): Promise<void> {
+    return this.#file.async((io) => this.#file.close(io, true));
   }
 
   /** As {@linkcode TemporaryFile.close}, blocking. */

@@ -86,8 +86,8 @@ export class NamedTemporaryFile extends TemporaryFile {
    *
    * @throws {TempfileError} What kept buffered bytes from being written or the file from being removed; it is closed all the same.
    */
-  override async close(): Promise<void> {
-    return await this.#file.async((io) => this.#file.close(io, this.#file.options.deleteOnClose));
+  override close(): Promise<void> {
+    return this.#file.async((io) => this.#file.close(io, this.#file.options.deleteOnClose));
   }
 
   /** As {@linkcode NamedTemporaryFile.close}, blocking. */

@@ -30,10 +30,6 @@ export class OpenFile implements Leakable, Content {
   path: string | undefined;
   /** Whether `path` is a name that this handle may move elsewhere. */
   movable = false;
-  /** What else ends when the file is closed, before the last bytes are written. */
-  readonly onClose: Set<() => void> = new Set();
-  /** What ends after they are written: the locks held for them. */
-  readonly onWritten: Set<() => void> = new Set();
   /** Whether the caller may still use the path when the handle is gone. */
   pathSeen = false;
   /** No byte may come to lie beyond it. */
@@ -45,6 +41,8 @@ export class OpenFile implements Leakable, Content {
   writing: Promise<unknown> | undefined;
   /** The last of the asynchronous calls that are still under way; each waits for the one before. */
   #tail: Promise<unknown> | undefined;
+  #onClose: Set<() => void> | undefined;
+  #onWritten: Set<() => void> | undefined;
 
   constructor(storage: Storage, options: Checked, bufferSize: number) {
     this.storage = storage;
@@ -52,6 +50,16 @@ export class OpenFile implements Leakable, Content {
     this.#limit = Math.min(options.maxSize, Number.MAX_SAFE_INTEGER);
     this.#plain = isPlain(options);
     this.#buffer = new WriteBuffer(options.bufferSize ?? bufferSize);
+  }
+
+  /** What else ends when the file is closed, before the last bytes are written. Most files have nothing, and pay nothing. */
+  get onClose(): Set<() => void> {
+    return this.#onClose ??= new Set();
+  }
+
+  /** What ends after they are written: the locks held for them. */
+  get onWritten(): Set<() => void> {
+    return this.#onWritten ??= new Set();
   }
 
   /** Whether asynchronous calls are under way. */
@@ -314,28 +322,40 @@ export class OpenFile implements Leakable, Content {
    * Flushes, closes and, where asked to, removes the name. Each step is done whatever became of the one before; then
    * the first failure is thrown.
    */
-  *close(io: Io, remove: boolean): Op<void> {
+  close(io: Io, remove: boolean): Op<void> {
     const open = !this.closed;
     if (open) this.#end();
-    yield* this.#finish(io, open, remove);
+    return this.#finish(io, open, remove);
   }
 
   *#finish(io: Io, close: boolean, remove: boolean): Op<void> {
     const failures: unknown[] = [];
-    if (close) {
-      yield* attempt(failures, this.#lastFlush(io));
-      for (const end of this.onWritten) end();
-      yield* attempt(failures, this.storage.close(io));
+    for (const step of this.#lastSteps(io, close, remove)) {
+      try {
+        yield* step;
+      } catch (error) {
+        failures.push(error);
+      }
     }
-    if (remove && this.owned !== undefined) yield* attempt(failures, this.owned.remove(io));
     if (failures.length > 0) throw failures[0];
+  }
+
+  /** Only those that there is something to do for: most files are closed with empty buffers. */
+  #lastSteps(io: Io, close: boolean, remove: boolean): Op<void>[] {
+    const steps: Op<void>[] = [];
+    if (close && (this.#onWritten !== undefined || this.#buffer.pending !== undefined)) {
+      steps.push(this.#lastFlush(io));
+    }
+    if (close) steps.push(this.storage.close(io));
+    if (remove && this.owned !== undefined) steps.push(this.owned.remove(io));
+    return steps;
   }
 
   #end(): void {
     this.closed = true;
     unwatchLeak(this);
     letGo(this);
-    for (const end of this.onClose) end();
+    this.#onClose?.forEach((end) => end());
   }
 
   *#lastFlush(io: Io): Op<void> {
@@ -345,6 +365,7 @@ export class OpenFile implements Leakable, Content {
       throw this.#failure("write the last bytes of", error);
     } finally {
       this.#buffer.release();
+      this.#onWritten?.forEach((end) => end());
     }
   }
 
@@ -398,15 +419,6 @@ export class OpenFile implements Leakable, Content {
   }
 }
 
-/** Runs one of several steps that must all be tried. */
-function* attempt(failures: unknown[], op: Op<void>): Op<void> {
-  try {
-    yield* op;
-  } catch (error) {
-    failures.push(error);
-  }
-}
-
 /** Where the chunks of one call go. */
 export interface Series {
   /** Undefined until the first chunk is written. */
@@ -429,10 +441,13 @@ const SMALL = 64 * 1024;
 /** Bytes of the first buffer, which grows to its full size as it is used: most files stay small. */
 const FIRST_BUFFER = 1024;
 
+/** Shared, since an array of its own costs each file as much as a system call. */
+const NO_BYTES = new Uint8Array(0);
+
 /** Bytes that follow each other, gathered before they are written. */
 class WriteBuffer {
   readonly #capacity: number;
-  #bytes = new Uint8Array(0);
+  #bytes = NO_BYTES;
   #length = 0;
   /** Where in the file the first gathered byte belongs. */
   start = 0;
@@ -496,6 +511,6 @@ class WriteBuffer {
 
   release(): void {
     this.#length = 0;
-    this.#bytes = new Uint8Array(0);
+    this.#bytes = NO_BYTES;
   }
 }

@@ -8,7 +8,7 @@ import type { Io } from "../io.ts";
 import { letAge } from "../life/keep_alive.ts";
 import { type Entry, register, unregister } from "../life/registry.ts";
 import type { Op } from "../op.ts";
-import { retrying } from "../retry.ts";
+import { again } from "../retry.ts";
 import { runtime } from "../runtime/mod.ts";
 
 /** A file's name on the books. */
@@ -32,10 +32,9 @@ export class OwnedName implements Entry {
     const path = this.path;
     if (!this.#ours || path === undefined) return;
     try {
-      yield* retrying(io, () => io.unlink(path));
+      yield io.unlink(path);
     } catch (error) {
-      // It stays on the books: the end of the process tries once more.
-      if (codeOf(error) !== "ENOENT") throw failure(`remove "${path}"`, error, path);
+      yield* removeAgain(io, path, error);
     }
     this.release();
   }
@@ -58,5 +57,14 @@ export class OwnedName implements Entry {
       // The process is ending; what is left is for the next one to sweep.
       return codeOf(error) === "ENOENT";
     }
+  }
+}
+
+function* removeAgain(io: Io, path: string, failed: unknown): Op<void> {
+  try {
+    yield* again(io, () => io.unlink(path), failed);
+  } catch (error) {
+    // It stays on the books: the end of the process tries once more.
+    if (codeOf(error) !== "ENOENT") throw failure(`remove "${path}"`, error, path);
   }
 }

@@ -50,17 +50,13 @@ export function temporaryFileSync(options?: FileOptions): TemporaryFile {
   return runSync(create(syncIo(), options));
 }
 
-function* create(io: Io, options: FileOptions | undefined): Op<TemporaryFile> {
-  const file = yield* openUnnamed(io, checkOptions("file", options));
-  hold(file);
-  return new TemporaryFile(file);
-}
-
-function* openUnnamed(io: Io, options: Checked): Op<OpenFile> {
+function* create(io: Io, given: FileOptions | undefined): Op<TemporaryFile> {
+  const options = checkOptions("file", given);
   const { handle, owned } = yield* createUnnamed(io, options);
   const file = new OpenFile(new DiskStorage(handle), options, BUFFER_SIZE);
   file.owned = owned;
-  return file;
+  hold(file);
+  return new TemporaryFile(file);
 }
 
 /** Creates a file without a name. */

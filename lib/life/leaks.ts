@@ -45,9 +45,12 @@ function report({ what, stack }: Watched): void {
 
 let created = 0;
 
-/** Stacks of the first handles are kept, later one of a hundred: a leak repeats itself, and a stack costs as much as a file. */
+/**
+ * Stacks of the first handles are kept, then one of a hundred, then one of a thousand: a leak repeats itself, and a stack
+ * costs as much as four files.
+ */
 const ALWAYS = 50;
-const SAMPLE = 100;
+const OFTEN = 1000;
 
 /** Frames looked at: enough to get past our own to the caller's. */
 const FRAMES = 30;
@@ -58,7 +61,7 @@ const ownPlace = (): string => import.meta.url.replace(/^file:\/\//, "").replace
 const limited = Error as { stackTraceLimit?: number };
 
 function sampleStack(): string | undefined {
-  if (++created > ALWAYS && created % SAMPLE !== 0) return undefined;
+  if (++created > ALWAYS && created % (created < OFTEN ? 100 : 1000) !== 0) return undefined;
   const before = limited.stackTraceLimit;
   limited.stackTraceLimit = FRAMES;
   const stack = new Error("created").stack ?? "";
