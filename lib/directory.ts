@@ -11,7 +11,7 @@ import { printAs } from "./inspect.ts";
 import { asyncIo, type Io, syncIo } from "./io.ts";
 import { unwatchLeak, watchLeak } from "./life/leaks.ts";
 import { keepYoung } from "./life/keep_alive.ts";
-import { recordKept, sessionFor } from "./life/lease.ts";
+import { recordKeptDirectory, sessionFor } from "./life/lease.ts";
 import { type Op, runAsync, runSync } from "./op.ts";
 import {
   type Checked,
@@ -147,12 +147,14 @@ export class TemporaryDirectory implements AsyncDisposable, Disposable {
   }
 
   /**
-   * Gives the directory to the caller: Mayfly forgets it and never removes it.
+   * Gives the directory to the caller: Mayfly forgets it and never removes it. What was made inside by functions of Mayfly
+   * is still removed in its time.
    *
    * @returns The path.
+   * @throws {TempfileError} `ENOSPC` if that cannot be recorded for other processes; then it is ours as before.
    */
   keep(): string {
-    recordKept(this.path);
+    recordKeptDirectory(this.path);
     this.#tree.release();
     unwatchLeak(this.#tree);
     return this.path;
@@ -269,7 +271,7 @@ function* create(io: Io, check: () => Checked): Op<TemporaryDirectory> {
   const options = check();
   const directory = yield* place(io, options);
   const tree = new OwnedTree(options.delete);
-  const session = options.delete ? sessionFor(directory) : "";
+  const session = options.delete ? sessionFor(directory, options) : "";
   try {
     yield* makeDirectory(io, directory, options, session, tree);
   } catch (error) {

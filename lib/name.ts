@@ -86,5 +86,10 @@ export function renewSession(): void {
 
 const SESSION_PATTERN = new RegExp(`^[${ALPHABET}]{${SESSION_LENGTH}}$`);
 
+const RANDOM_PATTERN = new RegExp(`^[${ALPHABET}]{${RANDOM_LENGTH}}$`);
+
 /** Whether text from outside can be a session id. */
 export const isSessionId = (text: string): boolean => SESSION_PATTERN.test(text);
+
+/** Whether text from outside can be the random part of a name. */
+export const isRandom = (text: string): boolean => RANDOM_PATTERN.test(text);

@@ -4,7 +4,6 @@
  * @module
  */
 import { createExclusively, settleMode } from "../create.ts";
-import { failure } from "../errors.ts";
 import { asyncIo, type Io, syncIo } from "../io.ts";
 import { printAs } from "../inspect.ts";
 import { keepYoung } from "../life/keep_alive.ts";
@@ -57,11 +56,7 @@ export class NamedTemporaryFile extends TemporaryFile {
    */
   keep(): string {
     const { owned } = this.#file;
-    try {
-      if (owned !== undefined) recordKept(owned.path!);
-    } catch (error) {
-      throw failure(`keep "${owned!.path}"`, error, owned!.path);
-    }
+    if (owned !== undefined) recordKept(owned.path!);
     owned?.release();
     this.#file.owned = undefined;
     return this.path;
@@ -135,7 +130,7 @@ function* create(io: Io, given: NamedFileOptions | undefined): Op<NamedTemporary
 /** Creates a named file in a directory that is known to be canonical. */
 export function* createNamed(io: Io, directory: string, options: Checked): Op<NamedTemporaryFile> {
   const owned = options.delete ? new OwnedName() : undefined;
-  const session = options.delete ? sessionFor(directory) : "";
+  const session = options.delete ? sessionFor(directory, options) : "";
   let handle: Handle | undefined;
   let path!: string;
   try {

@@ -40,7 +40,13 @@ let answer: unknown;
 let spent = 0;
 let begun = -Infinity;
 
-const LOOKING: Looking = { dryRun: false, onRemoved: () => {}, ending: false };
+const LOOKING: Looking = {
+  dryRun: false,
+  onRemoved: () => {},
+  checkpoint: () => {},
+  reportKept: false,
+  ending: false,
+};
 
 let prepared = false;
 
@@ -56,6 +62,7 @@ export function startReclaiming(): void {
 }
 
 function continueLater(): void {
+  if (settings.reclaim === false) return giveUp();
   if (advance(SLICE)) return;
   if (spent < BUDGET) runtime.later(PAUSE, continueLater);
   else giveUp();
@@ -87,9 +94,9 @@ function advance(milliseconds: number): boolean {
 
 /** Short programs end before there was time: they do a little at their end. */
 function finish(): void {
-  advance(LAST_BUDGET);
-  if (settings.reclaim === false) return;
+  if (settings.reclaim !== false) advance(LAST_BUDGET);
   giveUp();
+  if (settings.reclaim === false) return;
   work = reclaim(syncIo(), { ...LOOKING, ending: true }, nothingYet());
   advance(OWN_BUDGET);
 }

@@ -8,8 +8,9 @@ import type { Identity } from "../identity.ts";
 import type { Io } from "../io.ts";
 import { isSessionId, SESSION_LENGTH } from "../name.ts";
 import type { Op } from "../op.ts";
-import { isAbsolute, joinPath } from "../path.ts";
+import { baseName, isAbsolute, joinPath, parentOf } from "../path.ts";
 import { type Handle, runtime, type Status } from "../runtime/mod.ts";
+import { isForm } from "./form.ts";
 
 /** The first line of a lease, and so the version of what follows. */
 export const HEADER = "mayfly 1";
@@ -19,12 +20,14 @@ export interface LeaseFile {
   path: string;
   session: string;
   identity: Identity;
+  /** When it was written to, in milliseconds since the epoch. */
+  modified: number;
   pid: number;
   /** Undefined where it was not known. */
   namespace: string | undefined;
   host: string | undefined;
-  /** Directories that have entries. */
-  parents: string[];
+  /** The forms of the names that were made, by directory. */
+  made: Map<string, Set<string>>;
   /** Names that are not to be removed. */
   kept: Set<string>;
 }
@@ -51,7 +54,13 @@ export function* readLease(io: Io, directory: string, name: string): Op<LeaseFil
   try {
     const bytes = new Uint8Array(seen.size);
     const count: number = bytes.byteLength === 0 ? 0 : yield io.read(handle, bytes, 0);
-    return { path, identity: seen, ...named, ...parse(new TextDecoder().decode(bytes.subarray(0, count))) };
+    return {
+      path,
+      identity: seen,
+      modified: seen.modified,
+      ...named,
+      ...parse(new TextDecoder().decode(bytes.subarray(0, count))),
+    };
   } finally {
     yield io.close(handle);
   }
@@ -60,19 +69,27 @@ export function* readLease(io: Io, directory: string, name: string): Op<LeaseFil
 /** Whether something belongs to this user. */
 export const isOurs = ({ uid }: Status): boolean => runtime.platform === "windows" || uid === runtime.uid();
 
-type Said = Pick<LeaseFile, "namespace" | "host" | "parents" | "kept">;
+type Said = Pick<LeaseFile, "namespace" | "host" | "made" | "kept">;
 
 /** Takes what makes sense, and nothing from a file that is cut off before its header ends. */
 function parse(text: string): Said {
-  const said: Said = { namespace: undefined, host: undefined, parents: [], kept: new Set() };
+  const said: Said = { namespace: undefined, host: undefined, made: new Map(), kept: new Set() };
   // Without the end of line, a line may be a part of what was to be written.
   const [header, ...lines] = text.split("\n").slice(0, -1);
   if (header !== HEADER) return said;
   for (const line of lines) {
     const [, kind, value] = /^(\w+) (.+)$/.exec(line) ?? [];
-    if (kind === "parent" && isAbsolute(value)) said.parents.push(value);
+    if (kind === "made") note(said.made, parentOf(value), baseName(value));
     else if (kind === "kept") said.kept.add(value);
     else if ((kind === "namespace" || kind === "host") && value !== "-") said[kind] = value;
   }
   return said;
+}
+
+/** Directories are recorded by their canonical paths. Any other says that somebody else has written this. */
+function note(made: LeaseFile["made"], directory: string, form: string): void {
+  if (!isAbsolute(directory) || /(^|[/\\])\.\.?([/\\]|$)/.test(directory) || !isForm(form)) return;
+  const forms = made.get(directory);
+  if (forms === undefined) made.set(directory, new Set([form]));
+  else forms.add(form);
 }

@@ -13,9 +13,15 @@ import type { LeaseFile } from "./lease_file.ts";
 /** Only `"dead"` is a reason to remove anything. */
 export type Liveness = "alive" | "dead" | "unknown";
 
-/** Looks for the process that has the lease open. */
+/**
+ * Looks for the process that has the lease open. After the end of that process, be it with the whole machine, nobody has,
+ * even if its number is another's by now.
+ *
+ * Only Linux tells what a process has open. Elsewhere a number that is another's by now says nothing: what its process
+ * left stays until no process has the number.
+ */
 export function* livenessOf(io: Io, lease: LeaseFile): Op<Liveness> {
-  if (!isComparable(lease)) return "unknown";
+  if (!isComparable(lease) && !isStillborn(lease)) return "unknown";
   if (runtime.platform !== "linux") return runtime.processExists(lease.pid) === false ? "dead" : "unknown";
   try {
     return (yield* hasOpen(io, lease.pid, lease.identity)) ? "alive" : "dead";
@@ -30,6 +36,14 @@ export function isComparable({ host, namespace }: LeaseFile): boolean {
   if (host === undefined || host !== runtime.hostName()) return false;
   return runtime.platform !== "linux" ||
     (namespace !== undefined && namespace === runtime.processNamespace());
+}
+
+/** Milliseconds that a process is given to write into the lease that it has just made. */
+const GRACE = 10 * 60_000;
+
+/** Whether a lease says nothing, not even where its process was at home, and not because it is about to be written. */
+function isStillborn({ made, host, namespace, modified }: LeaseFile): boolean {
+  return made.size === 0 && host === undefined && namespace === undefined && Date.now() - modified >= GRACE;
 }
 
 /** Without `/proc` every process would look dead. */

@@ -5,15 +5,17 @@
  */
 import { codeOf, type Leftover } from "../errors.ts";
 import type { Io } from "../io.ts";
-import { RANDOM_LENGTH } from "../name.ts";
 import type { Op } from "../op.ts";
 import { joinPath } from "../path.ts";
-import { type DirectoryEntry, runtime, type Status } from "../runtime/mod.ts";
+import { type DirectoryEntry, type Path, runtime, type Status } from "../runtime/mod.ts";
 import { entriesIn } from "../tree/list.ts";
 import { removeDirectory } from "../tree/remove.ts";
+import { leave, locate, type Spot, within } from "../tree/spot.ts";
 import { usageOf } from "../tree/usage.ts";
+import { formsOf } from "./form.ts";
 import { leaseDirectory, refusalOf } from "./lease_directory.ts";
 import { isOurs, type LeaseFile, parseName, readLease } from "./lease_file.ts";
+import { LockTable } from "./lock_table.ts";
 import { isComparable, type Liveness, livenessOf } from "./liveness.ts";
 
 /** What a look for leftovers did. */
@@ -31,25 +33,32 @@ export interface Looking {
   dryRun: boolean;
   /** Called for each thing removed. */
   onRemoved: (path: string) => void;
+  /** Called before each thing that is looked at. What it throws ends the work. */
+  checkpoint: () => void;
+  /** Whether to say what is kept, for which there must be a look at it. */
+  reportKept: boolean;
   /** Whether this process is ending, so that its own leases, all threads' among them, are those of the dead. */
   ending: boolean;
+}
+
+/** A look under way. */
+interface Work extends Looking {
+  /** Where leases are. */
+  directory: string;
+  locks: LockTable;
+  report: Reclaimed;
 }
 
 /** Looks at all leases, and removes what belongs to those of the dead. */
 export function* reclaim(io: Io, looking: Looking, report: Reclaimed): Op<void> {
   const directory = leaseDirectory();
   if (directory === undefined || !(yield* isUsable(io, directory))) return;
+  const work: Work = { ...looking, directory, locks: new LockTable(), report };
   for (const { name } of yield* entriesIn(io, directory)) {
+    looking.checkpoint();
     const named = typeof name === "string" ? parseName(name) : undefined;
     if (named === undefined || (looking.ending && !endsWithUs(named.pid))) continue;
-    try {
-      yield* reclaimLease(io, directory, name as string, looking, report);
-    } catch (error) {
-      // Another process may be at the same work: what is gone is done.
-      if (codeOf(error) !== "ENOENT") {
-        report.left.push({ path: joinPath(directory, name as string), code: codeOf(error) });
-      }
-    }
+    yield* reclaimLease(io, name as string, work);
   }
 }
 
@@ -68,28 +77,30 @@ export function* isUsable(io: Io, directory: string): Op<boolean> {
   }
 }
 
-function* reclaimLease(
-  io: Io,
-  directory: string,
-  name: string,
-  looking: Looking,
-  report: Reclaimed,
-): Op<void> {
-  const first = yield* readLease(io, directory, name);
+function* reclaimLease(io: Io, name: string, work: Work): Op<void> {
+  const first = yield* readIfThere(io, name, work);
   if (first === undefined) return;
-  const liveness: Liveness = looking.ending && isComparable(first) ? "dead" : yield* livenessOf(io, first);
+  const liveness: Liveness = work.ending && isComparable(first) ? "dead" : yield* livenessOf(io, first);
+  if (liveness !== "dead") return yield* reportKept(io, first, liveness, work);
   // Its process may have kept something between the first look at the lease and its death: only now that is final.
-  const lease = liveness === "dead" ? yield* readLease(io, directory, name) : first;
+  const lease = yield* readIfThere(io, name, work);
   if (lease === undefined) return;
-  let left = false;
-  for (const parent of lease.parents) {
-    for (const { path, status } of yield* entriesOf(io, lease, parent)) {
-      if (liveness === "dead") left = !(yield* removeEntry(io, path, status, looking, report)) || left;
-      else report.kept.push({ path, reason: REASONS[liveness] });
-    }
-  }
+  const stays = () => work.report.left.length + work.report.kept.length, before = stays();
+  yield* visitEntries(io, lease, (entry) => removeUnlocked(io, entry, work));
   // The lease goes last: until then it leads the next process to what is left.
-  if (liveness === "dead" && !left && !looking.dryRun) yield io.unlink(lease.path);
+  if (stays() > before || work.dryRun) return;
+  yield* unlink(io, lease.path, lease.path, work.report);
+}
+
+/** `undefined` if there is nothing to read: another process may be at the same work, and what is gone is done. */
+function* readIfThere(io: Io, name: string, { directory, report }: Work): Op<LeaseFile | undefined> {
+  try {
+    return yield* readLease(io, directory, name);
+  } catch (error) {
+    const code = codeOf(error);
+    if (code !== "ENOENT") report.left.push({ path: joinPath(directory, name), code });
+    return undefined;
+  }
 }
 
 const REASONS = {
@@ -97,74 +108,129 @@ const REASONS = {
   unknown: "nobody can tell from here whether its process is running",
 };
 
+function* reportKept(io: Io, lease: LeaseFile, liveness: keyof typeof REASONS, work: Work): Op<void> {
+  if (!work.reportKept) return;
+  yield* visitEntries(io, lease, function* ({ path }) {
+    work.checkpoint();
+    work.report.kept.push({ path, reason: REASONS[liveness] });
+  });
+}
+
+/**
+ * Whoever has a lock on it, a program that the process has started say, is still at work. The own threads of a process
+ * that ends are not, though the kernel does not know that yet.
+ */
+function* removeUnlocked(io: Io, entry: Candidate, work: Work): Op<void> {
+  if (!work.ending && (yield* work.locks.has(io, entry.status))) {
+    work.report.kept.push({ path: entry.path, reason: LOCKED });
+    return;
+  }
+  yield* removeEntry(io, entry, work, work.report);
+}
+
+/** Why something is kept that is locked. */
+export const LOCKED = "it is locked";
+
 /** Something that a lease may speak for. */
 export interface Candidate {
+  /** For messages, and for what looks at more than a name. */
   path: string;
+  /** Where it is whatever is done to the directories on the way there. */
+  place: Path;
   status: Status;
 }
 
 /**
- * What a lease may speak for: entries whose names carry its session at the right place, that belong to this user, are no
- * links and no mounts, and were not kept.
+ * Visits what a lease may speak for: entries whose names have just the form that was recorded, that belong to this user,
+ * are no links and no mounts, and were not kept.
  */
-export function* entriesOf(io: Io, lease: LeaseFile, parent: string): Op<Candidate[]> {
-  const found: Candidate[] = [];
-  let home: Status, entries: DirectoryEntry[];
-  try {
-    home = yield io.status(parent);
-    if (home.kind !== "directory") return found;
-    entries = yield* entriesIn(io, parent);
-  } catch {
-    return found;
-  }
-  const pattern = new RegExp(`${lease.session}[a-z2-9]{${RANDOM_LENGTH}}`);
-  for (const { name } of entries) {
-    if (typeof name !== "string" || !pattern.test(name) || lease.kept.has(name)) continue;
-    const path = joinPath(parent, name);
-    const status = yield* statusIfThere(io, path);
-    if (status !== undefined && isOurs(status) && isPlain(status) && status.device === home.device) {
-      found.push({ path, status });
+export function* visitEntries(
+  io: Io,
+  lease: LeaseFile,
+  visit: (entry: Candidate) => Op<void>,
+): Op<void> {
+  for (const [directory, forms] of lease.made) {
+    const spot = yield* spotIfThere(io, directory);
+    if (spot === undefined) continue;
+    try {
+      for (const name of yield* namesIn(io, spot)) {
+        if (lease.kept.has(name) || !formsOf(name, lease.session).some((form) => forms.has(form))) continue;
+        const entry = yield* candidate(io, spot, name);
+        if (entry !== undefined) yield* visit(entry);
+      }
+    } finally {
+      yield* leave(io, spot);
     }
   }
-  return found;
 }
 
-const isPlain = ({ kind }: Status): boolean => kind === "file" || kind === "directory";
-
-function* statusIfThere(io: Io, path: string): Op<Status | undefined> {
+/** A directory, never through a link. */
+function* spotIfThere(io: Io, directory: string): Op<Spot | undefined> {
   try {
-    return yield io.status(path);
+    const spot = yield* locate(io, directory);
+    return spot.status.kind === "directory" ? spot : undefined;
   } catch {
     return undefined;
   }
 }
 
-/** Removes a file or a tree. `false` if something of it is left. */
-export function* removeEntry(
-  io: Io,
-  path: string,
-  status: Status,
-  { dryRun, onRemoved }: Pick<Looking, "dryRun" | "onRemoved">,
-  report: Reclaimed,
-): Op<boolean> {
-  const isTree = status.kind === "directory";
-  const bytes = isTree ? (yield* usageOf(io, path)).bytes : status.size;
-  const leftovers = dryRun ? [] : isTree ? yield* removeDirectory(io, path, status) : yield* unlink(io, path);
-  report.left.push(...leftovers);
-  if (leftovers.length > 0) return false;
-  report.removed.push({ path, bytes });
-  onRemoved(path);
-  return true;
+function* namesIn(io: Io, spot: Spot): Op<string[]> {
+  try {
+    // The dot makes the anchor of a descriptor a directory on the way rather than a link at the end.
+    const entries: DirectoryEntry[] = yield* entriesIn(io, within(spot, "."));
+    return entries.map(({ name }) => name).filter((name) => typeof name === "string");
+  } catch {
+    return [];
+  }
 }
 
-function* unlink(io: Io, path: string): Op<Leftover[]> {
+function* candidate(io: Io, spot: Spot, name: string): Op<Candidate | undefined> {
+  const place = within(spot, name);
   try {
-    yield io.unlink(path);
+    const status: Status = yield io.status(place);
+    if (!isOurs(status) || !isPlain(status) || status.device !== spot.status.device) return undefined;
+    return { path: joinPath(spot.shown, name), place, status };
+  } catch {
+    return undefined;
+  }
+}
+
+const isPlain = ({ kind }: Status): boolean => kind === "file" || kind === "directory";
+
+/** Removes a file or a tree, and reports it. */
+export function* removeEntry(
+  io: Io,
+  { path, place, status }: Candidate,
+  { dryRun, onRemoved, checkpoint }: Pick<Looking, "dryRun" | "onRemoved" | "checkpoint">,
+  report: Reclaimed,
+): Op<void> {
+  checkpoint();
+  const isTree = status.kind === "directory";
+  const bytes = isTree ? (yield* usageOf(io, path)).bytes : status.size;
+  const gone = dryRun ||
+    (isTree ? yield* removeTree(io, path, status, report) : yield* unlink(io, place, path, report));
+  if (!gone) return;
+  report.removed.push({ path, bytes });
+  onRemoved(path);
+}
+
+/** Whether that removed it. */
+function* removeTree(io: Io, path: string, status: Status, { left }: Reclaimed): Op<boolean> {
+  const leftovers = yield* removeDirectory(io, path, status);
+  left.push(...leftovers);
+  return leftovers.length === 0;
+}
+
+/** Whether that removed it: another process may have been faster. */
+function* unlink(io: Io, place: Path, path: string, { left }: Reclaimed): Op<boolean> {
+  try {
+    yield io.unlink(place);
+    return true;
   } catch (error) {
     const code = codeOf(error);
-    if (code !== "ENOENT") return [{ path, code }];
+    if (code !== "ENOENT") left.push({ path, code });
+    return false;
   }
-  return [];
 }
 
 /** An empty report. */

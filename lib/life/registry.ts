@@ -84,6 +84,11 @@ export function registerLease(lease: Entry): void {
   registry().leases.add(lease);
 }
 
+/** Takes a lease off the books. */
+export function unregisterLease(lease: Entry): void {
+  registry().leases.delete(lease);
+}
+
 /** Takes something off the books. */
 export function unregister(entry: Entry): void {
   const books = registry();

@@ -9,7 +9,7 @@ import { entriesIn } from "../tree/list.ts";
 import { leaseDirectory } from "./lease_directory.ts";
 import { readLease } from "./lease_file.ts";
 import { type Liveness, livenessOf } from "./liveness.ts";
-import { type Candidate, entriesOf, isUsable } from "./reclaim.ts";
+import { type Candidate, isUsable, visitEntries } from "./reclaim.ts";
 
 /** A lease with what it speaks for. */
 export interface Surveyed {
@@ -35,7 +35,9 @@ function* lookAt(io: Io, directory: string, name: string): Op<Surveyed | undefin
     const lease = yield* readLease(io, directory, name);
     if (lease === undefined) return undefined;
     const entries: Candidate[] = [];
-    for (const parent of lease.parents) entries.push(...yield* entriesOf(io, lease, parent));
+    yield* visitEntries(io, lease, function* (entry) {
+      entries.push(entry);
+    });
     return { pid: lease.pid, liveness: yield* livenessOf(io, lease), entries };
   } catch {
     // Its process has just ended, or another is removing it.

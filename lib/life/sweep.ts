@@ -12,9 +12,11 @@ import { type DirectoryEntry, runtime, type Status } from "../runtime/mod.ts";
 import { tmpdir } from "../tmpdir.ts";
 import { contentsOf } from "../tree/visit.ts";
 import { entriesIn } from "../tree/list.ts";
+import { isLeaseDirectory } from "./lease_directory.ts";
 import { isOurs } from "./lease_file.ts";
 import { type OpenFiles, openFiles } from "./open_files.ts";
-import { nothingYet, reclaim, type Reclaimed, removeEntry } from "./reclaim.ts";
+import { LockTable } from "./lock_table.ts";
+import { LOCKED, type Looking, nothingYet, reclaim, type Reclaimed, removeEntry } from "./reclaim.ts";
 
 /** Options of {@linkcode sweep}. */
 export interface SweepOptions {
@@ -81,8 +83,7 @@ export async function sweep(options: SweepOptions = {}): Promise<SweepReport> {
 /** Checked options. */
 interface Sweeping {
   aged: { dir: string; prefix: string; olderThan: number } | undefined;
-  dryRun: boolean;
-  onRemoved: (path: string) => void;
+  how: Pick<Looking, "dryRun" | "onRemoved" | "checkpoint">;
 }
 
 function check(options: SweepOptions): Sweeping {
@@ -94,10 +95,10 @@ function check(options: SweepOptions): Sweeping {
   }
   return {
     aged: checkAged(olderThan, prefix, dir),
-    dryRun: checkBoolean(dryRun, "dryRun"),
-    onRemoved: (path) => {
-      onProgress?.(path);
-      checkedSignal?.throwIfAborted();
+    how: {
+      dryRun: checkBoolean(dryRun, "dryRun"),
+      onRemoved: (path) => onProgress?.(path),
+      checkpoint: () => checkedSignal?.throwIfAborted(),
     },
   };
 }
@@ -120,38 +121,62 @@ function checkAged(
   return { dir: dir === undefined ? tmpdir() : checkPath(dir, "dir"), prefix: name, olderThan };
 }
 
-function* sweepAll(io: Io, { aged, dryRun, onRemoved }: Sweeping): Op<SweepReport> {
+function* sweepAll(io: Io, { aged, how }: Sweeping): Op<SweepReport> {
+  how.checkpoint();
   const report = nothingYet();
-  yield* reclaim(io, { dryRun, onRemoved, ending: false }, report);
-  if (aged !== undefined) yield* sweepAged(io, aged, { dryRun, onRemoved }, report);
+  yield* reclaim(io, { ...how, reportKept: true, ending: false }, report);
+  if (aged !== undefined) yield* sweepAged(io, aged, how, report);
   return { ...report, bytes: report.removed.reduce((sum, { bytes }) => sum + bytes, 0) };
+}
+
+/** What processes are at work with. */
+interface InUse {
+  open: OpenFiles;
+  locks: LockTable;
 }
 
 function* sweepAged(
   io: Io,
-  { dir, prefix, olderThan }: NonNullable<Sweeping["aged"]>,
-  how: Pick<Sweeping, "dryRun" | "onRemoved">,
+  aged: NonNullable<Sweeping["aged"]>,
+  how: Sweeping["how"],
   report: Reclaimed,
 ): Op<void> {
-  const { directory, home, entries } = yield* listHome(io, dir);
+  const { directory, home, entries } = yield* listHome(io, aged.dir);
   const known = new Set([...report.kept, ...report.removed, ...report.left].map(({ path }) => path));
-  let open: OpenFiles | undefined;
+  let inUse: InUse | undefined;
   for (const { name } of entries) {
-    if (typeof name !== "string" || !name.startsWith(prefix)) continue;
+    how.checkpoint();
+    // The folder of leases is what everything that is not old enough needs.
+    if (typeof name !== "string" || !name.startsWith(aged.prefix) || isLeaseDirectory(name)) continue;
     const path = joinPath(directory, name);
     if (known.has(path)) continue;
-    try {
-      const status: Status = yield io.status(path);
-      open ??= yield* openFiles(io);
-      const reason = yield* reasonToKeep(io, path, status, home, olderThan, open);
-      if (reason === undefined) yield* removeEntry(io, path, status, how, report);
-      else report.kept.push({ path, reason });
-    } catch (error) {
-      if (codeOf(error) === "UNKNOWN") throw error;
-      // Gone meanwhile is as good as removed, and nothing of ours.
-      if (codeOf(error) !== "ENOENT") report.left.push({ path, code: codeOf(error) });
-    }
+    inUse ??= { open: yield* openFiles(io), locks: new LockTable() };
+    const status = yield* oldOne(io, path, home, aged.olderThan, inUse, report);
+    if (status !== undefined) yield* removeEntry(io, { path, place: path, status }, how, report);
   }
+}
+
+/** What is to be removed for its age; undefined if it is not, after saying why. */
+function* oldOne(
+  io: Io,
+  path: string,
+  home: Status,
+  olderThan: number,
+  inUse: InUse,
+  report: Reclaimed,
+): Op<Status | undefined> {
+  try {
+    const status: Status = yield io.status(path);
+    const reason = yield* reasonToKeep(io, path, status, home, olderThan, inUse);
+    if (reason === undefined) return status;
+    report.kept.push({ path, reason });
+  } catch (error) {
+    const code = codeOf(error);
+    if (code === "UNKNOWN") throw error;
+    // Gone meanwhile is as good as removed, and nothing of ours.
+    if (code !== "ENOENT") report.left.push({ path, code });
+  }
+  return undefined;
 }
 
 function* listHome(io: Io, dir: string): Op<{ directory: string; home: Status; entries: DirectoryEntry[] }> {
@@ -170,7 +195,7 @@ function* reasonToKeep(
   status: Status,
   home: Status,
   olderThan: number,
-  open: OpenFiles,
+  inUse: InUse,
 ): Op<string | undefined> {
   if (!isOurs(status)) return "it belongs to somebody else";
   if (status.kind === "link") return "it is a symbolic link";
@@ -182,11 +207,15 @@ function* reasonToKeep(
   ];
   const age = Date.now() - Math.max(...all.map(({ modified }) => modified));
   if (age < olderThan) return `it changed ${Math.round(age / 1000)} seconds ago`;
-  if (all.some((one) => open.has(one))) return "a process has it open";
-  return (yield* isLocked(path)) ? "it is locked" : undefined;
+  if (all.some((one) => inUse.open.has(one))) return "a process has it open";
+  for (const one of all) if (yield* inUse.locks.has(io, one)) return LOCKED;
+  return (yield* isLocked(path)) ? LOCKED : undefined;
 }
 
-/** Whether somebody holds a lock, as systemd-tmpfiles asks to be told not to remove something. */
+/**
+ * Whether somebody holds a lock that the kernel's table does not show, from another container say, as systemd-tmpfiles
+ * asks to be told not to remove something.
+ */
 function* isLocked(path: string): Op<boolean> {
   const { locks } = runtime;
   if (locks === undefined) return false;

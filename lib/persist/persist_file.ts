@@ -166,7 +166,7 @@ function* linked(
 ): Op<OwnedName | undefined> {
   const name = new OwnedName();
   try {
-    yield* createExclusively("file", directory, NAMING, sessionFor(directory), (path) => {
+    yield* createExclusively("file", directory, NAMING, sessionFor(directory, NAMING), (path) => {
       name.path = path;
       return link(path);
     });

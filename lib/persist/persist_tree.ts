@@ -106,10 +106,16 @@ function* makeWay(
 function* moveByCopy(io: Io, tree: OwnedTree, target: Target, options: Replacing): Op<Leftover[]> {
   const staged = new OwnedTree(true);
   try {
-    yield* createExclusively("directory", target.directory, NAMING, sessionFor(target.directory), (path) => {
-      staged.path = path;
-      return io.makeDirectory(path, 0o700);
-    });
+    yield* createExclusively(
+      "directory",
+      target.directory,
+      NAMING,
+      sessionFor(target.directory, NAMING),
+      (path) => {
+        staged.path = path;
+        return io.makeDirectory(path, 0o700);
+      },
+    );
     staged.identity = yield io.status(staged.path!);
     yield* copyTree(io, tree.path!, staged.path!, options);
     if (!(yield* moved(io, staged.path!, target, options))) {

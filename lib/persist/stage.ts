@@ -31,7 +31,7 @@ export function* stage(io: Io, target: Target, mode: number): Op<Staged> {
       "file",
       target.directory,
       NAMING,
-      sessionFor(target.directory),
+      sessionFor(target.directory, NAMING),
       (path) => {
         name.path = path;
         return io.createFile(path, mode);

@@ -126,10 +126,7 @@ export function nodeLike(
     mayRead: () => true,
     processExists: (pid) => processExists(process, pid),
     processNamespace: once(() => attempt(() => fs.readlinkSync("/proc/self/ns/pid"))),
-    hostName: once(() =>
-      attempt(() => fs.readFileSync("/proc/sys/kernel/hostname", "latin1").trim()) ??
-        attempt(() => (process.getBuiltinModule("node:os") as NodeOs).hostname())
-    ),
+    hostName: once(() => attempt(() => (process.getBuiltinModule("node:os") as NodeOs).hostname())),
     isMainThread: () => (process.getBuiltinModule("node:worker_threads") as NodeWorkers).isMainThread,
     uid: () => process.getuid?.(),
     home: () => process.env.HOME ?? process.env.USERPROFILE,
@@ -146,7 +143,7 @@ export function nodeLike(
   };
 }
 
-/** Takes half a millisecond to load, where the kernel can be asked by a file. */
+/** Takes a fifth of a millisecond to load, and one system call where the kernel's file takes three. */
 interface NodeOs {
   hostname(): string;
 }

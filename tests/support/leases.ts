@@ -4,7 +4,7 @@
  * @module
  */
 import { spawnSync } from "node:child_process";
-import { mkdirSync, readlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 
@@ -16,17 +16,76 @@ const random = (length: number): string =>
 /** The number of a process that has ended. */
 export const deadPid = (): number => spawnSync("true").pid;
 
-/** Plants the lease of a dead process in a temporary directory; returns names as it would have made them. */
-export function plantLease(
-  directory: string,
-  pid: number = deadPid(),
-  host: string = hostname(),
-): () => string {
-  const session = random(8);
-  const leases = join(directory, `.mayfly-${process.getuid!()}`);
+/** The directory of leases of this user in a temporary directory. */
+export const leasesIn = (directory: string): string => join(directory, `.mayfly-${process.getuid!()}`);
+
+/** The leases in a temporary directory, by their names. */
+export function readLeases(directory: string): { [name: string]: string } {
+  const leases = leasesIn(directory);
+  return Object.fromEntries(
+    readdirSync(leases).map((name) => [name, readFileSync(join(leases, name), "utf8")]),
+  );
+}
+
+/** What a planted lease says, in place of what the lease of a dead process of this machine would. */
+export interface Said {
+  pid?: number;
+  host?: string;
+  namespace?: string;
+  /** Lines behind those that say where the process was at home. */
+  lines?: readonly string[];
+  /** All of it. */
+  text?: string;
+}
+
+/** A lease, and names as its process would have made them. */
+export interface Planted {
+  /** Where it is. */
+  path: string;
+  session: string;
+  name(prefix?: string, suffix?: string): string;
+}
+
+/** Where processes of this machine are at home. */
+export const home = (): { host: string; namespace: string } => ({
+  host: hostname(),
+  namespace: readlinkSync("/proc/self/ns/pid"),
+});
+
+/** Plants a lease in a temporary directory. */
+export function plant(directory: string, said: Said = {}): Planted {
+  const { pid = deadPid(), host, namespace, lines = [`made ${directory}/tmp*`] } = { ...home(), ...said };
+  const text = said.text ??
+    ["mayfly 1", `pid ${pid}`, `namespace ${namespace}`, `host ${host}`, ...lines, ""].join("\n");
+  const session = random(8), leases = leasesIn(directory);
   mkdirSync(leases, { recursive: true, mode: 0o700 });
-  const namespace = readlinkSync("/proc/self/ns/pid");
-  const text = `mayfly 1\npid ${pid}\nnamespace ${namespace}\nhost ${host}\nparent ${directory}\n`;
-  writeFileSync(join(leases, `${session}-${pid}.lease`), text, { mode: 0o600 });
-  return () => `tmp${session}${random(13)}`;
+  const path = join(leases, `${session}-${pid}.lease`);
+  writeFileSync(path, text, { mode: 0o600 });
+  return { path, session, name: (prefix = "tmp", suffix = "") => prefix + session + random(13) + suffix };
+}
+
+/** Plants the lease of a dead process in a temporary directory; returns names as it would have made them. */
+export function plantLease(directory: string, pid?: number, host?: string): () => string {
+  const { name } = plant(directory, { ...pid === undefined ? {} : { pid }, ...host ? { host } : {} });
+  return () => name();
+}
+
+/** Waits until this process has no lease: then the next thing that it makes begins one. */
+export async function withoutLease(): Promise<void> {
+  for (let tries = 0; openLeases() > 0; tries++) {
+    if (tries === 1000) throw new Error("the lease of this process stays");
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+/** How many leases this process has open. */
+function openLeases(): number {
+  const target = (fd: string): string => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`);
+    } catch {
+      return "";
+    }
+  };
+  return readdirSync("/proc/self/fd").filter((fd) => /\.lease( \(deleted\))?$/.test(target(fd))).length;
 }

@@ -29,7 +29,13 @@ test("C265 what a process keeps while another looks whether it lives is not take
   const undo = substituteRuntime({ ...runtime, sync: { ...sync, list } });
   try {
     const report = nothingYet();
-    runSync(reclaim(syncIo(), { dryRun: false, onRemoved: () => {}, ending: false }, report));
+    runSync(reclaim(syncIo(), {
+      dryRun: false,
+      onRemoved: () => {},
+      checkpoint: () => {},
+      reportKept: true,
+      ending: false,
+    }, report));
     assert.deepEqual(report.removed.map(({ path }) => path), [left]);
   } finally {
     undo();

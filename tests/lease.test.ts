@@ -1,0 +1,359 @@
+import assert from "node:assert/strict";
+import { chownSync, existsSync, lstatSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { basename, join } from "node:path";
+import { test } from "node:test";
+import * as m from "#mod";
+import { namedTemporaryFileSync } from "../lib/file/named.ts";
+import { temporaryDirectorySync } from "../lib/directory.ts";
+import { configure } from "../lib/settings.ts";
+import { type ChildResult, runChild } from "./support/child.ts";
+import { leasesIn, readLeases, withoutLease } from "./support/leases.ts";
+import { naiveLease, naiveSweep } from "./support/naive_sweep.ts";
+import { noMounts, withTmpfs } from "./support/places.ts";
+import { type Scratch, scratch } from "./support/scratch.ts";
+import { substitute, systemError } from "./support/substitute.ts";
+import { warningsOf } from "./support/warnings.ts";
+
+/** Makes things of all kinds with neighbours of all kinds, says what must go and what must stay, and dies. */
+const CRASH = `
+const expected = { goes: [], stays: [] };
+const goes = (...paths) => expected.goes.push(...paths), stays = (...paths) => expected.stays.push(...paths);
+const own = (path) => (fs.writeFileSync(path, "own"), stays(path));
+
+const left = m.namedTemporaryFileSync({ suffix: ".db" });
+goes(left.path);
+for (const end of ["-journal", ".lock", ".bak", "x", "~"]) own(left.path + end);
+own(path.join(path.dirname(left.path), "copy of " + path.basename(left.path)));
+
+const kept = m.namedTemporaryFileSync({ suffix: ".db" });
+stays(kept.keep());
+for (const end of ["-journal", "-wal"]) own(kept.path + end);
+
+const renamed = m.temporaryDirectorySync();
+fs.renameSync(renamed.path, renamed.path + ".aside");
+own(renamed.path + ".aside/file");
+
+// A name with the session as the beginning of another; hidden names; names with all that is allowed.
+for (const prefix of [path.basename(left.path) + "-", ".hidden-", "", "ä [b] 'c' $d "]) {
+  goes(m.namedTemporaryFileSync({ prefix }).path, m.temporaryDirectorySync({ prefix, suffix: ".é" }).path);
+}
+
+const around = m.temporaryDirectorySync();
+const before = [around.namedTemporaryFileSync(), around.temporaryDirectorySync({ suffix: ".d" })];
+fs.writeFileSync(path.join(before[1].path, "inside"), "");
+stays(around.keep());
+own(around.join("own"));
+own(before[0].path + ".neighbour");
+const after = [around.namedTemporaryFileSync({ prefix: "after-" }), around.temporaryDirectorySync()];
+goes(...[...before, ...after].map(({ path }) => path));
+
+// A directory of the caller's own beside one of ours, with its name.
+const plain = m.temporaryDirectorySync();
+const beside = plain.path + "-extra";
+fs.mkdirSync(beside);
+stays(beside);
+goes(plain.path, m.namedTemporaryFileSync({ dir: beside }).path);
+
+const odd = ["a b", "st*r", "br[a]cket", "back\\\\slash", ".."].map((name) => path.join(args[0], "dirs", name + "."));
+for (const dir of odd) {
+  fs.mkdirSync(dir, { recursive: true });
+  goes(m.namedTemporaryFileSync({ dir, suffix: ".txt" }).path);
+}
+say(expected);
+process.kill(process.pid, "SIGKILL");
+setInterval(() => {}, 1000);
+`;
+
+interface Expected {
+  goes: string[];
+  stays: string[];
+}
+
+async function crashIn(place: Scratch, before = ""): Promise<Expected> {
+  const { signal, said, stderr } = await runChild(before + CRASH, {
+    args: [place.path],
+    env: { TMPDIR: place.path },
+  });
+  assert.equal(signal, "SIGKILL", stderr);
+  for (const path of Object.values(said[0] as Expected).flat()) assert.ok(existsSync(path), path);
+  return said[0];
+}
+
+async function sweepIn(place: Scratch): Promise<m.SweepReport> {
+  m.configure({ tmpdir: place.path });
+  try {
+    return await m.sweep();
+  } finally {
+    m.configure({ tmpdir: undefined });
+  }
+}
+
+const there = (paths: readonly string[]): string[] => paths.filter((path) => existsSync(path));
+
+test("C254 C265 C268 after a crash just what was made goes: no neighbour of it, nothing renamed, nothing kept", async () => {
+  using place = scratch();
+  const { goes, stays } = await crashIn(place);
+  const { removed, left } = await sweepIn(place);
+  assert.deepEqual([there(goes), left], [[], []]);
+  assert.deepEqual(there(stays), stays);
+  // What is in a directory goes with it.
+  assert.deepEqual(removed.map(({ path }) => path).sort(), goes.sort());
+  assert.deepEqual(place.list().includes(basename(leasesIn(place.path))), true);
+  assert.deepEqual(readLeases(place.path), {});
+});
+
+test("C254 C268 the reaper removes just the same, hidden names as well", {
+  skip: process.platform === "win32",
+}, async () => {
+  using place = scratch();
+  const { goes, stays } = await crashIn(place, "m.configure({ reaper: true });");
+  for (let tries = 0; Object.keys(readLeases(place.path)).length > 0; tries++) {
+    assert.ok(tries < 600, "the reaper does nothing");
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  assert.deepEqual(there(goes), []);
+  assert.deepEqual(there(stays), stays);
+});
+
+test("control: a sweeper that takes every name with the session for a leftover removes what is not ours", async () => {
+  using place = scratch();
+  const { goes, stays } = await crashIn(place);
+  naiveSweep(leasesIn(place.path));
+  assert.ok(there(goes).length < goes.length, "it does sweep");
+  const lost = stays.filter((path) => !existsSync(path)).map((path) => basename(path));
+  for (const pattern of [/-journal$/, /-wal$/, /^file$/, /^copy of /]) {
+    assert.ok(lost.some((name) => pattern.test(name)), `${pattern} survived the control`);
+  }
+});
+
+test("a lease says who and where, each form once, and goes soon after the last thing", async () => {
+  await withoutLease();
+  using place = scratch();
+  configure({ tmpdir: place.path });
+  try {
+    {
+      using _one = namedTemporaryFileSync();
+      using _two = namedTemporaryFileSync();
+      using three = temporaryDirectorySync({ prefix: "a", suffix: "z" });
+      using _inside = three.namedTemporaryFileSync({ prefix: "no-line" });
+      const [[name, text]] = Object.entries(readLeases(place.path));
+      assert.match(name, new RegExp(`^[a-z2-9]{8}-${process.pid}\\.lease$`));
+      const [header, pid, namespace, host, ...made] = text.split("\n");
+      assert.deepEqual([header, pid], ["mayfly 1", `pid ${process.pid}`]);
+      assert.match(namespace, /^namespace \S/);
+      assert.match(host, /^host \S/);
+      assert.deepEqual(made, [`made ${place.path}/tmp*`, `made ${place.path}/a*z`, ""]);
+      assert.equal(lstatSync(join(leasesIn(place.path), name)).mode & 0o777, 0o600);
+      assert.equal(lstatSync(leasesIn(place.path)).mode & 0o777, 0o700);
+    }
+    for (let tries = 0; Object.keys(readLeases(place.path)).length > 0; tries++) {
+      assert.ok(tries < 1000, "the lease stays");
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  } finally {
+    configure({ tmpdir: undefined });
+  }
+});
+
+test("T11 C269 a directory of leases that is not ours alone is refused and left as it is, with one warning; all else works", async () => {
+  for (const [kind, squat] of Object.entries(SQUATS)) {
+    using place = scratch();
+    using outside = scratch();
+    const leases = leasesIn(place.path);
+    squat(leases, join(outside.path, "target"));
+    const before = [lookOf(leases), outside.list()];
+    await withoutLease();
+    m.configure({ tmpdir: place.path });
+    try {
+      const warnings = await warningsOf(async () => {
+        for (let n = 0; n < 3; n++) {
+          const [file, directory] = [m.namedTemporaryFileSync(), await m.temporaryDirectory()];
+          assert.ok(existsSync(file.path) && existsSync(directory.path), kind);
+          file.closeSync();
+          await directory.remove();
+          const kept = m.namedTemporaryFileSync();
+          assert.ok(existsSync(kept.keep()));
+          kept.closeSync();
+        }
+      });
+      assert.deepEqual(warnings.map(({ code }) => code), ["MAYFLY_NO_LEASE"], kind);
+      assert.ok(warnings[0].message.includes(`"${leases}" is not used: `), warnings[0].message);
+      assert.deepEqual(await m.sweep(), { removed: [], bytes: 0, kept: [], left: [] }, kind);
+    } finally {
+      m.configure({ tmpdir: undefined });
+    }
+    assert.deepEqual([lookOf(leases), outside.list()], before, kind);
+    assert.equal(place.names().length, 3, "what is kept is there");
+  }
+});
+
+test("control: a naive lease is written through a link, and into what others may enter", () => {
+  for (const kind of ["a link", "a directory that others may enter"] as const) {
+    using place = scratch();
+    using outside = scratch();
+    const leases = leasesIn(place.path), target = join(outside.path, "target");
+    mkdirSync(target);
+    SQUATS[kind](leases, target);
+    naiveLease(leases);
+    assert.ok(existsSync(join(kind === "a link" ? target : leases, "naive.lease")), kind);
+  }
+});
+
+/** Takes the place of the directory of leases. */
+type Squat = (leases: string, target: string) => void;
+
+const SQUATS: { [kind: string]: Squat } = {
+  "a directory that others may enter": (leases) => void spawnSync("mkdir", ["-m", "0777", leases]),
+  "a directory that a group may list": (leases) => void spawnSync("mkdir", ["-m", "0740", leases]),
+  "a link": (leases, target) => {
+    mkdirSync(target, { recursive: true, mode: 0o700 });
+    symlinkSync(target, leases);
+  },
+  "a dangling link": (leases, target) => symlinkSync(target, leases),
+  "a file": (leases) => writeFileSync(leases, "somebody's", { mode: 0o700 }),
+  "a pipe": (leases) => void spawnSync("mkfifo", ["-m", "0700", leases]),
+  // Only root can give something away.
+  ...process.getuid?.() === 0
+    ? {
+      "a directory of somebody else": (leases: string) => {
+        mkdirSync(leases, { mode: 0o700 });
+        chownSync(leases, 12345, 12345);
+      },
+    }
+    : {},
+};
+
+function lookOf(path: string): unknown[] {
+  const { mode, uid, gid, ino, nlink, size, mtimeMs } = lstatSync(path);
+  return [mode, uid, gid, ino, nlink, size, mtimeMs];
+}
+
+test("C285 a lease that is written in many short pieces is whole", async () => {
+  await withoutLease();
+  using place = scratch();
+  configure({ tmpdir: place.path });
+  using _ = substitute({
+    primitives: {
+      write: (real, handle: unknown, data: Uint8Array, at: number) => real(handle, data.subarray(0, 3), at),
+    },
+  });
+  try {
+    using file = namedTemporaryFileSync({ prefix: "one-" });
+    file.keep();
+    using _other = namedTemporaryFileSync({ suffix: ".two" });
+    const [text] = Object.values(readLeases(place.path));
+    assert.deepEqual(text.split("\n").slice(4), [
+      `made ${place.path}/one-*`,
+      `kept ${basename(file.path)}`,
+      `made ${place.path}/tmp*.two`,
+      "",
+    ]);
+  } finally {
+    configure({ tmpdir: undefined });
+  }
+});
+
+test("C285 keep() that cannot be recorded fails with ENOSPC, leaves no half line, and the thing ours", async () => {
+  await withoutLease();
+  using place = scratch();
+  configure({ tmpdir: place.path });
+  let room = Infinity;
+  using _ = substitute({
+    primitives: {
+      write: (real, handle: unknown, data: Uint8Array, at: number) => {
+        if (room === 0) throw systemError("ENOSPC");
+        const part = data.subarray(0, room);
+        room -= part.byteLength;
+        return real(handle, part, at);
+      },
+    },
+  });
+  const full = { name: "TempfileError", code: "ENOSPC" };
+  try {
+    using file = namedTemporaryFileSync(), directory = temporaryDirectorySync();
+    const before = readLeases(place.path);
+    for (const one of [file, directory]) {
+      room = 10;
+      assert.throws(() => one.keep(), {
+        ...full,
+        path: one.path,
+        message: `Cannot keep "${one.path}": no space left on device (ENOSPC)`,
+      });
+      assert.deepEqual(readLeases(place.path), before);
+    }
+    // Names that cannot be recorded are made all the same, and can be recorded later.
+    room = 10;
+    namedTemporaryFileSync({ prefix: "unrecorded-" }).closeSync();
+    assert.deepEqual(readLeases(place.path), before);
+    room = Infinity;
+    namedTemporaryFileSync({ prefix: "unrecorded-" }).closeSync();
+    assert.match(Object.values(readLeases(place.path))[0], /\/unrecorded-\*\n$/);
+    file.keep();
+    file.closeSync();
+    directory.removeSync();
+    assert.deepEqual(place.names(), [basename(file.path)]);
+  } finally {
+    configure({ tmpdir: undefined });
+  }
+});
+
+test("C285 on a disk that is full, keep() fails with ENOSPC and what was to be kept is removed as before", {
+  skip: noMounts,
+}, async () => {
+  using disk = scratch();
+  const code = `
+    const [tmpdir] = args;
+    m.configure({ tmpdir });
+    // Long names: what is to be recorded of them must not fit where a short line does not.
+    const prefix = "k".repeat(100);
+    const file = m.namedTemporaryFileSync({ prefix }), directory = m.temporaryDirectorySync({ prefix });
+    const lease = path.join(tmpdir, ".mayfly-" + process.getuid(), fs.readdirSync(path.join(tmpdir, ".mayfly-" + process.getuid()))[0]);
+    const filler = fs.openSync(path.join(tmpdir, "filler"), "w");
+    try { for (;;) fs.writeSync(filler, new Uint8Array(4096)); } catch {}
+    // Up to the end of the page that the lease has already.
+    for (let size = -1, n = 0; fs.statSync(lease).size !== size; n++) {
+      size = fs.statSync(lease).size;
+      m.namedTemporaryFileSync({ prefix: "p" + n }).closeSync();
+    }
+    const end = (call) => { try { return call(); } catch (error) { return [error.name, error.code]; } };
+    const size = fs.statSync(lease).size;
+    say([end(() => file.keep()), end(() => directory.keep()), fs.statSync(lease).size === size]);
+    file.closeSync();
+    directory.removeSync();
+    say(fs.readdirSync(tmpdir).filter((name) => name !== "filler" && !name.startsWith(".mayfly-")));`;
+  const { said, stderr }: ChildResult = await runChild(code, {
+    args: [disk.path],
+    under: withTmpfs(disk.path, "size=64k"),
+  });
+  const full = ["TempfileError", "ENOSPC"];
+  assert.deepEqual(said, [[full, full, true], []], stderr);
+});
+
+test("a lease that has grown large is followed by another, and goes when nothing is left of its things", async () => {
+  await withoutLease();
+  using place = scratch();
+  // So long that a line takes kilobytes.
+  const dir = join(place.path, ...Array.from({ length: 14 }, () => "d".repeat(250)));
+  mkdirSync(dir, { recursive: true });
+  configure({ tmpdir: place.path });
+  try {
+    using first = namedTemporaryFileSync();
+    const [old] = Object.keys(readLeases(place.path));
+    let seen = new Set<string>();
+    for (let n = 0; seen.size < 3; n++) {
+      assert.ok(n < 2000, "no lease follows");
+      namedTemporaryFileSync({ dir, prefix: `${n}-` }).closeSync();
+      if (n % 50 === 0) seen = new Set([...seen, ...Object.keys(readLeases(place.path))]);
+    }
+    const leases = readLeases(place.path);
+    // The one between had nothing left.
+    assert.deepEqual([Object.keys(leases).length, old in leases], [2, true]);
+    for (const text of Object.values(leases)) assert.ok(text.length < 1.5 * 1024 * 1024);
+    // It is recorded in the lease that speaks for it.
+    first.keep();
+    assert.ok(readLeases(place.path)[old].endsWith(`\nkept ${basename(first.path)}\n`));
+  } finally {
+    configure({ tmpdir: undefined });
+  }
+});
