@@ -1,0 +1,171 @@
+/**
+ * The package as its users have it: packed, and installed into a project of their own.
+ *
+ * @module
+ */
+import assert from "node:assert/strict";
+import { existsSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { test } from "node:test";
+import { onceInAll, oncePerRuntime } from "./support/once.ts";
+import { must, type Project, project } from "./support/project.ts";
+
+const root = process.env.MAYFLY_TEST_ROOT ?? process.cwd();
+const isDeno = "Deno" in globalThis, isBun = process.versions.bun !== undefined;
+const tool = (...path: string[]): string => join(root, "node_modules", ...path);
+
+/** A program that uses what most programs use, and prints "fine". */
+const PROGRAM = `
+const file = await m.namedTemporaryFile({ suffix: ".txt" });
+await file.write("hello");
+const directory = m.temporaryDirectorySync();
+await m.writeFileAtomic(directory.join("a"), await file.text());
+const spool = m.spooledTemporaryFile({ maxMemory: 2 });
+spool.writeSync("on disk");
+await spool.persist(directory.join("b"));
+const lock = await file.tryLock();
+lock.release();
+const { files } = await directory.usage();
+if (files !== 2) throw new Error(files + " files");
+for await (const line of file.lines()) if (line !== "hello") throw new Error(line);
+await file.close();
+directory.removeSync();
+console.log("fine");
+`;
+
+const AS_MODULE = `import * as m from "mayfly";\n${PROGRAM}`;
+const AS_COMMONJS = `const m = require("mayfly");\n(async () => {${PROGRAM}})();`;
+
+/** Nothing is left in the project's directory for temporary files but the library's own folder. */
+function assertNothingLeft({ path }: Project): void {
+  const left = readdirSync(join(path, "tmp")).filter((name) =>
+    !/^\.mayfly-\d+$|^node-compile-cache$/.test(name)
+  );
+  assert.deepEqual(left, []);
+}
+
+test(
+  "the packed package has the built modules, their types and the documents, and works in an empty project from modules and from require() (once a runtime)",
+  {
+    skip: oncePerRuntime,
+  },
+  () => {
+    using user = project();
+    const names = user.packed.files.map(({ path }) => path).sort();
+    const documents = ["CHANGELOG.md", "LICENSE", "README.md", "package.json"];
+    assert.deepEqual(names.filter((name) => !name.startsWith("dist/")), documents);
+    assert.deepEqual(names.filter((name) => !/\.(js|d\.ts|md|json)$|^LICENSE$/.test(name)), []);
+
+    user.write("module.mjs", AS_MODULE);
+    assert.equal(must(user.run("module.mjs")).stdout, "fine\n");
+    user.write("common.cjs", AS_COMMONJS);
+    assert.equal(must(user.run("common.cjs")).stdout, "fine\n");
+
+    const help = must(user.run(join("node_modules", "mayfly", "dist", "cli.js"), "--help"));
+    assert.match(help.stdout, /mayfly run/);
+    assert.ok(existsSync(join(user.path, "node_modules", ".bin", "mayfly")));
+    assertNothingLeft(user);
+  },
+);
+
+const TYPED = `
+import { namedTemporaryFile, temporaryDirectory, temporaryFileSync, TempfileError } from "mayfly";
+
+export async function main(): Promise<string> {
+  await using file = await namedTemporaryFile({ suffix: ".txt" });
+  await file.write(new Uint8Array([1, 2, 3]));
+  using scratch = temporaryFileSync();
+  scratch.writeSync("x");
+  await using directory = await temporaryDirectory();
+  try {
+    return directory.join("a") + (await file.text());
+  } catch (error) {
+    if (error instanceof TempfileError) return error.code;
+    throw error;
+  }
+}
+`;
+
+test(
+  "C302 using and await using compile against the packed types, strictly and without any @types, as bundlers and as Node resolve (once)",
+  {
+    skip: onceInAll,
+  },
+  () => {
+    using user = project();
+    user.write("user.ts", TYPED);
+    for (const [moduleResolution, module] of [["nodenext", "nodenext"], ["bundler", "esnext"]]) {
+      const compilerOptions = {
+        strict: true,
+        noEmit: true,
+        target: "es2022",
+        lib: ["es2023", "esnext.disposable", "dom", "dom.iterable"],
+        types: [],
+        module,
+        moduleResolution,
+      };
+      user.write("tsconfig.json", JSON.stringify({ compilerOptions, files: ["user.ts"] }));
+      const { status, stdout } = user.exec(tool(".bin", "tsc"), "-p", ".");
+      assert.deepEqual([status, stdout], [0, ""]);
+      // Control: the types are read, and say no.
+      user.write("user.ts", TYPED.replace('suffix: ".txt"', "suffix: 1"));
+      assert.notEqual(user.exec(tool(".bin", "tsc"), "-p", ".").status, 0);
+      user.write("user.ts", TYPED);
+    }
+  },
+);
+
+test("bundles made by esbuild and by Vite work away from the package (once a runtime)", {
+  skip: oncePerRuntime,
+}, () => {
+  using user = project();
+  user.write("main.mjs", AS_MODULE);
+  must(user.exec(
+    tool(".bin", "esbuild"),
+    ...[
+      "main.mjs",
+      "--bundle",
+      "--format=esm",
+      "--splitting",
+      "--minify",
+      "--platform=node",
+      "--outdir=esbuild",
+    ],
+  ));
+  user.write(
+    "vite.config.mjs",
+    `export default { logLevel: "error", build: { ssr: "main.mjs", outDir: "vite", target: "node20" },
+    ssr: { noExternal: true, external: [] } };`,
+  );
+  must(user.exec(tool(".bin", "vite"), "build"));
+  must(user.exec("rm", "-r", "node_modules"));
+  for (const folder of ["esbuild", "vite"]) {
+    const main = readdirSync(join(user.path, folder)).find((name) => name.startsWith("main."));
+    assert.equal(must(user.run(join(folder, main!))).stdout, "fine\n", folder);
+  }
+  assertNothingLeft(user);
+});
+
+test("bun build --compile makes a program that works alone (once, on Bun)", {
+  skip: oncePerRuntime || (!isBun && "needs Bun"),
+}, () => {
+  using user = project();
+  user.write("main.mjs", AS_MODULE);
+  must(user.exec(process.execPath, "build", "--compile", "main.mjs", "--outfile", "main"));
+  must(user.exec("rm", "-r", "node_modules"));
+  assert.equal(must(user.exec("./main")).stdout, "fine\n");
+  assertNothingLeft(user);
+});
+
+test("deno compile makes a program that works alone (once, on Deno, where DENORT_BIN names its runtime)", {
+  skip: oncePerRuntime || (!isDeno && "needs Deno") ||
+    (process.env.DENORT_BIN === undefined && "npm's Deno comes without the runtime that is compiled in"),
+}, () => {
+  using user = project();
+  user.write("main.mjs", AS_MODULE);
+  must(user.exec(process.execPath, "compile", "-A", "--output", "main", "main.mjs"));
+  must(user.exec("rm", "-r", "node_modules"));
+  assert.equal(must(user.exec("./main")).stdout, "fine\n");
+  assertNothingLeft(user);
+});

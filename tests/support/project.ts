@@ -1,0 +1,66 @@
+/**
+ * Projects of a user: empty but for the package, installed as it is published.
+ *
+ * @module
+ */
+import { spawnSync, type SpawnSyncReturns } from "node:child_process";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import process from "node:process";
+import { type Scratch, scratch } from "./scratch.ts";
+
+/** The root of this project: the lowered tests are run from elsewhere. */
+const root = process.env.MAYFLY_TEST_ROOT ?? process.cwd();
+
+const runtime = process.env.MAYFLY_TEST_RUNTIME ?? (process.versions.bun ? "bun" : "node");
+
+/** A project, until the end of the scope. */
+export interface Project extends Scratch {
+  /** What became of `npm pack`: the archive's size and the files in it. */
+  packed: { size: number; files: { path: string; size: number }[] };
+  /** Writes a file of the project. */
+  write(name: string, text: string): void;
+  /** Runs a script of the project on the runtime of this process. */
+  run(script: string, ...args: string[]): Ended;
+  /** Runs any program in the project. */
+  exec(command: string, ...args: string[]): Ended;
+}
+
+/** What became of a program. */
+export type Ended = Pick<SpawnSyncReturns<string>, "status" | "stdout" | "stderr">;
+
+/** Makes a project that has the package, packed and installed by npm, and nothing else. */
+export function project(): Project {
+  const place = scratch();
+  const temporary = join(place.path, "tmp");
+  mkdirSync(temporary);
+  // What this process was told about its own modules and colours is not for others.
+  const { NODE_OPTIONS: _options, NODE_V8_COVERAGE: _coverage, ...inherited } = process.env;
+  const env = { ...inherited, TMPDIR: temporary, CI: "1" };
+  const exec = (command: string, ...args: string[]): Ended => {
+    return spawnSync(command, args, { cwd: place.path, encoding: "utf8", env, timeout: 100_000 });
+  };
+  const write = (name: string, text: string): void => {
+    mkdirSync(dirname(join(place.path, name)), { recursive: true });
+    writeFileSync(join(place.path, name), text);
+  };
+  write("package.json", '{ "private": true, "type": "module" }');
+  const quiet = ["--json", "--silent", "--ignore-scripts"];
+  const [packed] = JSON.parse(must(exec("npm", "pack", root, ...quiet)).stdout);
+  const offline = ["--offline", "--silent", "--no-audit", "--no-fund"];
+  must(exec("npm", "install", ...offline, `./${packed.filename}`));
+  return {
+    ...place,
+    packed,
+    write,
+    exec,
+    run: (script, ...args) =>
+      exec(process.execPath, ...runtime === "deno" ? ["run", "-A"] : [], script, ...args),
+  };
+}
+
+/** What ended well; throws what it said if it did not. */
+export function must(ended: Ended): Ended {
+  if (ended.status !== 0) throw new Error(`Ended with ${ended.status}: ${ended.stderr}${ended.stdout}`);
+  return ended;
+}

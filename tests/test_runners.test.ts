@@ -1,0 +1,122 @@
+/**
+ * Inside the tools that people run their tests with.
+ *
+ * @module
+ */
+import assert from "node:assert/strict";
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { test } from "node:test";
+import { oncePerRuntime } from "./support/once.ts";
+import { must, type Project, project } from "./support/project.ts";
+
+const root = process.env.MAYFLY_TEST_ROOT ?? process.cwd();
+const isDeno = "Deno" in globalThis, isBun = process.versions.bun !== undefined;
+const onNode = oncePerRuntime || ((isDeno || isBun) && "runs on Node");
+
+/** What each test file does with the library: a fixture of the whole file, one of the test, and one left to the end. */
+const BODY = `
+  const file = await namedTemporaryFile();
+  await file.write("hello");
+  if (await file.text() !== "hello") throw new Error("not what was written");
+  const directory = await temporaryDirectory();
+  await directory.namedTemporaryFile({ delete: false });
+  await file.close();
+  await directory.remove();
+  globalThis.forTheEndOfTheProcess = await namedTemporaryFile();
+`;
+const IMPORTS = `import { namedTemporaryFile, temporaryDirectory } from "mayfly";`;
+
+/** Some files, since runners load modules anew for each. */
+function writeTests(user: Project, name: (number: number) => string, head: string): void {
+  for (let number = 1; number <= 15; number++) {
+    user.write(name(number), `${IMPORTS}\n${head}\ntest("uses the library", async () => {${BODY}});\n`);
+  }
+}
+
+const left = ({ path }: Project): string[] => {
+  const known = /^\.mayfly-\d+$|^node-compile-cache$|^jest_|^vitest|^haste-map/;
+  return readdirSync(join(path, "tmp")).filter((name) => !known.test(name));
+};
+
+/** More listeners than Node thinks are meant bring a warning. */
+const assertNoPileUp = (output: string): void => assert.doesNotMatch(output, /MaxListenersExceeded|leak/i);
+
+/**
+ * What the tests themselves left, the next process with the library removes: Vitest ends its workers, and Jest gives tests
+ * a `process` whose end is never announced.
+ */
+function assertReclaimed(user: Project): void {
+  user.write("next.mjs", `${IMPORTS} await (await temporaryDirectory()).remove();`);
+  must(user.exec(process.execPath, "next.mjs"));
+  assert.deepEqual(left(user), []);
+}
+
+test(
+  "Vitest, in forks and in threads: every file's tests pass, and the next process removes what they left (once a Node)",
+  {
+    skip: onNode,
+  },
+  () => {
+    using user = project();
+    writeTests(user, (number) => `${number}.test.mjs`, 'import { test } from "vitest";');
+    const vitest = join(root, "node_modules/vitest/vitest.mjs");
+    for (const pool of ["forks", "threads"]) {
+      const { stdout, stderr } = must(
+        user.exec(process.execPath, vitest, "run", "--no-isolate", "--pool", pool),
+      );
+      assert.match(stdout, /15 passed/);
+      assertNoPileUp(stdout + stderr);
+      assertReclaimed(user);
+    }
+  },
+);
+
+test(
+  "Jest: the module is loaded anew for each file, listeners do not pile up, and the next process removes what tests left (once a Node)",
+  {
+    skip: onNode,
+  },
+  () => {
+    using user = project();
+    writeTests(user, (number) => `${number}.test.mjs`, "");
+    user.write(
+      "jest.config.json",
+      '{ "testMatch": ["**/*.test.mjs"], "transform": {}, "globalTeardown": "./teardown.cjs" }',
+    );
+    // Here alone runs code with the process of all files.
+    user.write(
+      "teardown.cjs",
+      `module.exports = () => {
+    const counts = ["exit", "SIGINT", "SIGTERM", "SIGHUP"].map((name) => process.listenerCount(name));
+    console.error("listeners: " + Math.max(...counts));
+  };`,
+    );
+    const jest = join(root, "node_modules/jest/bin/jest.js");
+    const flags = ["--runInBand", "--no-cache", "--config", "jest.config.json"];
+    const { stderr } = must(user.exec(process.execPath, "--experimental-vm-modules", jest, ...flags));
+    assert.match(stderr, /15 passed/);
+    const listeners = Number(/listeners: (\d+)/.exec(stderr)?.[1]);
+    assert.ok(listeners < 10, `${listeners} listeners`);
+    assertNoPileUp(stderr);
+    assertReclaimed(user);
+  },
+);
+
+test("the runtime's own runner: every file's tests pass, and nothing is left (once a runtime)", {
+  skip: oncePerRuntime,
+}, () => {
+  using user = project();
+  const own = isBun
+    ? 'import { test } from "bun:test";'
+    : isDeno
+    ? "const test = Deno.test;"
+    : 'import { test } from "node:test";';
+  writeTests(user, (number) => `${number}.test.mjs`, own);
+  const args = isDeno ? ["test", "-A", "--no-check"] : isBun ? ["test"] : ["--test"];
+  const { stdout, stderr } = must(user.exec(process.execPath, ...args));
+  assert.match(stdout + stderr, /15 pass|pass 15/);
+  assertNoPileUp(stdout + stderr);
+  assert.deepEqual(left(user), []);
+});
