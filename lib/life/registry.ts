@@ -50,8 +50,9 @@ interface Registry {
 
 const KEY = Symbol.for("mayfly.registry");
 
+/** Sealed: Jest replaces what can be replaced in its globals when a test file has ended, and our last timer still runs. */
 function create(): Registry {
-  return {
+  return Object.seal({
     pid: runtime.pid(),
     entries: new Set(),
     contents: new Set(),
@@ -59,7 +60,7 @@ function create(): Registry {
     unwatch: undefined,
     idle: false,
     active: false,
-  };
+  });
 }
 
 const scope = globalThis as { [key: symbol]: Registry | undefined };
