@@ -220,7 +220,7 @@ test("mayfly run: a signal that the command does not heed does not end it, one t
 test("mayfly run on a terminal: Ctrl-C reaches the command once, and the directory is removed", async () => {
   using here = place();
   const counting = `trap 'n=$((n+1))' INT; n=0; echo ready
-    i=0; while [ $n = 0 ] && [ $i -lt 200 ]; do sleep 0.02; i=$((i+1)); done
+    i=0; while [ $n = 0 ] && [ $i -lt 3000 ]; do sleep 0.02; i=$((i+1)); done
     sleep 0.3; echo "got $n"; exit 4`;
   const { status, stdout } = await onTerminal(["run", "sh", "-c", counting], "\x03", here.options);
   assert.match(stdout, /got 1\r\n/);

@@ -293,8 +293,12 @@ const make = async () => {
   await file.flush();
   return file;
 };
+const parent = process.ppid;
 const told = (name) => {
-  while (!fs.existsSync(path.join(results, name))) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
+  while (!fs.existsSync(path.join(results, name))) {
+    if (process.ppid !== parent) process.exit();
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
+  }
 };
 m.configure({ reclaim: false });
 // As long as something is held, the lease need not be made anew.

@@ -535,7 +535,7 @@ test("C262 neither a live file nor the wait for idleness keeps the process alive
     for (let i = 0; i < 3; i++) m.namedTemporaryFileSync().closeSync();
     globalThis.kept = [m.namedTemporaryFileSync(), await m.temporaryDirectory(), await m.temporaryFile()];
     say("done");`;
-  const { status, said, stderr } = await runChild(code, { bare: true, timeout: 20_000 });
+  const { status, said, stderr } = await runChild(code, { bare: true, timeout: 40_000 });
   assert.deepEqual({ status, said }, { status: 0, said: ["done"] }, stderr);
 });
 

@@ -137,7 +137,7 @@ const ATTEMPTS: { readonly [name: string]: (file: NamedTemporaryFile, peer: Peer
 /** Starts to wait, and can tell after a while whether it was let in. */
 function waiter(file: NamedTemporaryFile): { waiting: Promise<FileLock>; isHeld: () => Promise<boolean> } {
   let held = false;
-  const waiting = file.lock({ timeout: 20_000 });
+  const waiting = file.lock({ timeout: 60_000 });
   waiting.then(() => held = true, () => {});
   return { waiting, isHeld: () => new Promise((resolve) => setTimeout(() => resolve(held), 40)) };
 }

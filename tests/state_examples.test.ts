@@ -18,7 +18,7 @@ import { fileURLToPath } from "node:url";
 import { ResponseCache } from "../examples/response_cache.ts";
 import { readState, updateState } from "../examples/shared_state.ts";
 import { download } from "../examples/verified_download.ts";
-import { runChild, runtimeCommand, startChild } from "./support/child.ts";
+import { runChild, runtimeCommand, runTogether, startChild } from "./support/child.ts";
 import { pattern, sameBytes } from "./support/kinds.ts";
 import { scratch } from "./support/scratch.ts";
 import { noStrace } from "./support/strace.ts";
@@ -286,14 +286,12 @@ test("shared state without its lock loses changes: the control", async () => {
   const path = join(place.path, "state.json");
   writeFileSync(path, '{"count":0}');
   const code = `
-    await new Promise((resolve) => setTimeout(resolve, Number(args[1]) - Date.now()));
     for (let i = 0; i < 10; i++) {
       const { count } = JSON.parse(fs.readFileSync(args[0], "utf8"));
       await new Promise((resolve) => setTimeout(resolve, 20));
       await m.writeFileAtomic(args[0], JSON.stringify({ count: count + 1 }), { durable: false });
     }`;
-  const begin = String(Date.now() + 500);
-  await Promise.all(["a", "b", "c"].map(() => runChild(code, { args: [path, begin] })));
+  await runTogether(code, [[path], [path], [path]]);
   assert.ok((await readState(path, { count: 30 })).count < 30);
 });
 

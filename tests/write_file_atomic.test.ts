@@ -21,7 +21,7 @@ import {
   writeFileAtomic as sourceAtomic,
   writeFileAtomicSync as sourceAtomicSync,
 } from "../lib/persist/write_file_atomic.ts";
-import { runChild, startChild } from "./support/child.ts";
+import { runChild, runTogether, startChild } from "./support/child.ts";
 import { failureOf, pattern, sameBytes } from "./support/kinds.ts";
 import { elsewhere, noElsewhere, notRoot } from "./support/places.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
@@ -236,9 +236,12 @@ test("C143 a reader beside 2,000 replacements sees whole files only, where a pla
   assert.equal(found.partial, 0);
   assert.ok(found.seen > 5 && found.reads > 20, JSON.stringify(found));
   assert.deepEqual(place.list(), ["target"]);
-  // The control: the same reader catches what is not atomic.
-  const control = await readBeside(place, writeInPlace);
-  assert.ok(control.partial > 0, JSON.stringify(control));
+  // The control: the same reader catches what is not atomic, though not at once on a machine with other things to do.
+  let partial = 0;
+  for (let tries = 0; partial === 0 && tries < 10; tries++) {
+    ({ partial } = await readBeside(place, writeInPlace));
+  }
+  assert.ok(partial > 0);
 });
 
 test("C165 calls of writeFileAtomic() for one path in one process are carried out in the order they were made, by whatever path", async () => {
@@ -335,13 +338,9 @@ test("C106 of processes that create one file by writeFileAtomic() with overwrite
   using place = scratch();
   const target = join(place.path, "target");
   const code = `
-    await new Promise((resolve) => setTimeout(resolve, Number(args[2]) - Date.now()));
     try { await m.writeFileAtomic(args[0], args[1], { overwrite: false }); say("created"); }
     catch (error) { say(error.code); }`;
-  const start = String(Date.now() + 500);
-  const results = await Promise.all(
-    ["a", "b", "c"].map((name) => runChild(code, { args: [target, name, start] })),
-  );
+  const results = await runTogether(code, ["a", "b", "c"].map((name) => [target, name]));
   const said = results.flatMap(({ said }) => said);
   assert.deepEqual([...said].sort(), ["EEXIST", "EEXIST", "created"]);
   assert.equal(readFileSync(target, "utf8"), "abc"[said.indexOf("created")]);

@@ -101,6 +101,20 @@ export function runChild(code: string, options?: ChildOptions): Promise<ChildRes
   return startChild(code, options).result;
 }
 
+/** Runs children whose code begins at the same moment: when the last of them is there. */
+export async function runTogether(code: string, args: string[][]): Promise<ChildResult[]> {
+  using place = scratch();
+  const start = join(place.path, "start");
+  const wait = `say("ready");
+    while (!fs.existsSync(${JSON.stringify(start)})) await new Promise((resolve) => setTimeout(resolve, 1));`;
+  const children = args.map((args) => startChild(wait + code, { args }));
+  const ready = children.map(({ child }) => new Promise((resolve) => child.stdout!.once("data", resolve)));
+  const results = Promise.all(children.map(({ result }) => result));
+  await Promise.race([results, Promise.all(ready)]);
+  writeFileSync(start, "");
+  return (await results).map((result) => ({ ...result, said: result.said.slice(1) }));
+}
+
 function wrappers({ umask, powerless, under }: ChildOptions): string[] {
   const isRoot = process.getuid?.() === 0;
   return [
