@@ -56,6 +56,7 @@ export class TemporaryDirectory implements AsyncDisposable, Disposable {
     this.#tree = internals;
     this.#ignoreErrors = ignoreErrors;
     watchLeak(this, internals);
+    printAs(TemporaryDirectory, describe);
   }
 
   /** The absolute path without links. Stays readable after the directory is removed. */
@@ -224,10 +225,8 @@ export class TemporaryDirectory implements AsyncDisposable, Disposable {
   }
 }
 
-printAs(
-  TemporaryDirectory,
-  ({ path, removed }) => `TemporaryDirectory { path: ${JSON.stringify(path)}, removed: ${removed} }`,
-);
+const describe = ({ path, removed }: TemporaryDirectory): string =>
+  `TemporaryDirectory { path: ${JSON.stringify(path)}, removed: ${removed} }`;
 
 /** Paths that a message names; the error's `leftovers` has them all. */
 const NAMED = 5;

@@ -7,8 +7,12 @@
 /** The symbols by which `console.log` of Node and Bun, and of Deno, asks. */
 const SYMBOLS = [Symbol.for("nodejs.util.inspect.custom"), Symbol.for("Deno.customInspect")];
 
-/** Lets the instances of a class be printed as `describe` says. */
-export function printAs<T>(type: { prototype: T }, describe: (instance: T) => string): void {
+/**
+ * Lets the instances of a class be printed as `describe` says. For its constructor: done at the top of a module, it would
+ * keep bundlers from leaving out a class that nobody uses.
+ */
+export function printAs<T extends object>(type: { prototype: T }, describe: (instance: T) => string): void {
+  if (Object.hasOwn(type.prototype, SYMBOLS[0])) return;
   for (const symbol of SYMBOLS) {
     Object.defineProperty(type.prototype, symbol, {
       value(this: T): string {

@@ -309,7 +309,8 @@ const HARMLESS = /^[\w+=@,~-][\w.+=@,~-]*[\w+=@,~-]$/;
 const SEPARATOR = /[/\\]/;
 // deno-lint-ignore no-control-regex -- control characters are what it looks for
 const FORBIDDEN = /[\u0000-\u001f\u007f-\u009f<>:"|?*]/;
-const SURROGATE = /\p{Surrogate}/u;
+// By its range: to look up the class by its name loads the tables of Unicode.
+const SURROGATE = /[\ud800-\udfff]/u;
 /** Devices of Windows, which any extension leaves devices. The random part follows the prefix, so only a dot can end it. */
 const DEVICE = /^(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³]) *\./i;
 

@@ -60,6 +60,7 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
     }
     this.#file = internals;
     watchLeak(this, internals);
+    printAs(TemporaryFile, describe);
   }
 
   /** Whether the file is closed. */
@@ -489,7 +490,7 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
   }
 }
 
-printAs(TemporaryFile, (file) => `TemporaryFile { closed: ${file.closed} }`);
+const describe = (file: TemporaryFile): string => `TemporaryFile { closed: ${file.closed} }`;
 
 /** Says that a disposal failed. */
 export function warnOfDisposal(error: unknown): void {

@@ -42,6 +42,7 @@ export class FileLock implements AsyncDisposable, Disposable {
     this.shared = shared;
     this.#held = internals as Held;
     this.#owner = owner;
+    printAs(FileLock, describe);
   }
 
   /** Whether it was released. */
@@ -66,7 +67,8 @@ export class FileLock implements AsyncDisposable, Disposable {
   }
 }
 
-printAs(FileLock, (lock) => `FileLock { shared: ${lock.shared}, released: ${lock.released} }`);
+const describe = (lock: FileLock): string =>
+  `FileLock { shared: ${lock.shared}, released: ${lock.released} }`;
 
 /** What is behind a lock. It does not know the file's owner, since the file knows it. */
 class Held {

@@ -35,6 +35,7 @@ export class NamedTemporaryFile extends TemporaryFile {
   constructor(internals: unknown) {
     super(internals);
     this.#file = internals as OpenFile;
+    printAs(NamedTemporaryFile, describe);
   }
 
   /** The absolute path without links. Stays readable after the file is closed. */
@@ -91,10 +92,8 @@ export class NamedTemporaryFile extends TemporaryFile {
   }
 }
 
-printAs(
-  NamedTemporaryFile,
-  (file) => `NamedTemporaryFile { path: ${JSON.stringify(file.path)}, closed: ${file.closed} }`,
-);
+const describe = (file: NamedTemporaryFile): string =>
+  `NamedTemporaryFile { path: ${JSON.stringify(file.path)}, closed: ${file.closed} }`;
 
 /**
  * Creates a file with a name that nobody can guess, and that only its owner can open.

@@ -33,6 +33,7 @@ export class SpooledTemporaryFile extends TemporaryFile {
     super(internals);
     this.#file = internals as OpenFile;
     this.#spool = this.#file.storage as SpoolStorage;
+    printAs(SpooledTemporaryFile, describe);
   }
 
   /** Whether it has moved to disk. */
@@ -51,10 +52,8 @@ export class SpooledTemporaryFile extends TemporaryFile {
   }
 }
 
-printAs(
-  SpooledTemporaryFile,
-  (file) => `SpooledTemporaryFile { rolled: ${file.rolled}, closed: ${file.closed} }`,
-);
+const describe = (file: SpooledTemporaryFile): string =>
+  `SpooledTemporaryFile { rolled: ${file.rolled}, closed: ${file.closed} }`;
 
 /**
  * Opens a file that is kept in memory until it would pass `maxMemory`, and then moves to disk.

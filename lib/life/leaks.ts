@@ -17,7 +17,8 @@ export interface Leakable {
 
 interface Watched {
   what: Leakable;
-  stack: string | undefined;
+  /** Where it was made; an error as long as its text was not asked for. */
+  stack: string | Error | undefined;
 }
 
 let finalization: FinalizationRegistry<Watched> | undefined;
@@ -25,13 +26,37 @@ let finalization: FinalizationRegistry<Watched> | undefined;
 /** Watches a handle until it is collected. */
 export function watchLeak(handle: object, what: Leakable): void {
   finalization ??= new FinalizationRegistry(report);
-  finalization.register(handle, { what, stack: sampleStack() }, what);
+  const watched = { what, stack: sampleStack() };
+  if (watched.stack !== undefined) readLater(watched);
+  finalization.register(handle, watched, what);
 }
 
 /** Stops watching: the handle was closed. */
 export function unwatchLeak(what: Leakable): void {
   finalization?.unregister(what);
+  unread.delete(what);
 }
+
+/**
+ * Handles whose stacks are not text yet. Making it takes as long as making a file, the first time on Deno a millisecond,
+ * and most handles are closed before anybody wants it.
+ */
+const unread = new Map<Leakable, Watched>();
+
+/** Milliseconds after which it is made: an error keeps what its frames belong to from being collected, and with that leaks. */
+const READ_AFTER = 100;
+
+function readLater(watched: Watched): void {
+  if (unread.size === 0) runtime.later(READ_AFTER, readAll);
+  unread.set(watched.what, watched);
+}
+
+function readAll(): void {
+  for (const watched of unread.values()) watched.stack = textOf(watched.stack);
+  unread.clear();
+}
+
+const textOf = (stack: Watched["stack"]): string | undefined => stack instanceof Error ? stack.stack : stack;
 
 function report({ what, stack }: Watched): void {
   const described = what.reclaim();
@@ -39,7 +64,7 @@ function report({ what, stack }: Watched): void {
   runtime.warn(
     `${described} was never closed: it was collected as garbage. Use "using", "await using" or close()`,
     "MAYFLY_NOT_CLOSED",
-    creation(stack),
+    creation(textOf(stack)),
   );
 }
 
@@ -60,11 +85,11 @@ const ownPlace = (): string => import.meta.url.replace(/^file:\/\//, "").replace
 
 const limited = Error as { stackTraceLimit?: number };
 
-function sampleStack(): string | undefined {
+function sampleStack(): Error | undefined {
   if (++created > ALWAYS && created % (created < OFTEN ? 100 : 1000) !== 0) return undefined;
   const before = limited.stackTraceLimit;
   limited.stackTraceLimit = FRAMES;
-  const stack = new Error("created").stack ?? "";
+  const stack = new Error("created");
   limited.stackTraceLimit = before;
   return stack;
 }
