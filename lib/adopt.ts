@@ -13,6 +13,7 @@ import { OwnedName } from "./file/owned.ts";
 import { DiskStorage } from "./file/storage.ts";
 import { sameFile } from "./identity.ts";
 import { asyncIo, type Io, syncIo } from "./io.ts";
+import { keepYoung } from "./life/keep_alive.ts";
 import { hold } from "./life/registry.ts";
 import { type Op, runAsync, runSync } from "./op.ts";
 import {
@@ -81,6 +82,7 @@ function* takeFile(
   file.movable = true;
   // The path comes from the caller, so it is known.
   file.pathSeen = true;
+  keepYoung(file.owned);
   return new NamedTemporaryFile(file);
 }
 
@@ -117,6 +119,7 @@ function* takeDirectory(
   tree.path = path;
   tree.identity = status;
   tree.pathSeen = true;
+  keepYoung(tree);
   return new TemporaryDirectory(tree, checked.ignoreCleanupErrors);
 }
 

@@ -4,7 +4,7 @@
  * @module
  */
 import { createExclusively, isSettled, takeBack } from "./create.ts";
-import { closedError, failure, invalid, type Leftover, TempfileError } from "./errors.ts";
+import { failure, invalid, type Leftover, TempfileError } from "./errors.ts";
 import { createNamed, type NamedTemporaryFile } from "./file/named.ts";
 import { warnOfDisposal } from "./file/file.ts";
 import { printAs } from "./inspect.ts";
@@ -24,7 +24,7 @@ import { OwnedTree } from "./owned_tree.ts";
 import { checkReplacing, type PersistDirectoryOptions, type Replacing } from "./persist/options.ts";
 import { persistTree } from "./persist/persist_tree.ts";
 import { componentsInside, isAbsolute, joinPath } from "./path.ts";
-import { place } from "./place.ts";
+import { place, placeInside } from "./place.ts";
 import { runtime, type Status } from "./runtime/mod.ts";
 import { mustBe } from "./tree/spot.ts";
 import { type DirectoryUsage, usageOf } from "./tree/usage.ts";
@@ -103,7 +103,12 @@ export class TemporaryDirectory implements AsyncDisposable, Disposable {
     return components.reduce(joinPath, this.path);
   }
 
-  /** Creates a named file inside; see {@linkcode namedTemporaryFile}. */
+  /**
+   * Creates a named file inside; see {@linkcode namedTemporaryFile}.
+   *
+   * @throws {TempfileError} Also `ENOENT` if somebody else has removed the directory, `ERR_REPLACED` if something has taken
+   *   its place, `ERR_CLOSED` after `remove()`.
+   */
   namedTemporaryFile(options?: Inside<NamedFileOptions>): Promise<NamedTemporaryFile> {
     return runAsync(this.#createFile(asyncIo(), options));
   }
@@ -114,37 +119,48 @@ export class TemporaryDirectory implements AsyncDisposable, Disposable {
   }
 
   *#createFile(io: Io, given: Inside<NamedFileOptions> | undefined): Op<NamedTemporaryFile> {
-    const options = this.#check("named", given);
-    return yield* createNamed(io, yield* place(io, options), options);
+    const options = checkInside("named", given);
+    return yield* createNamed(io, yield* placeInside(io, options, this.#tree), options);
   }
 
-  /** Creates a directory inside; see {@linkcode temporaryDirectory}. */
+  /**
+   * Creates a directory inside; see {@linkcode temporaryDirectory}.
+   *
+   * @throws {TempfileError} Also `ENOENT` if somebody else has removed the directory, `ERR_REPLACED` if something has taken
+   *   its place, `ERR_CLOSED` after `remove()`.
+   */
   temporaryDirectory(options?: Inside<DirectoryOptions>): Promise<TemporaryDirectory> {
-    return runAsync(create(asyncIo(), () => this.#check("directory", options)));
+    return runAsync(this.#createDirectory(asyncIo(), options));
   }
 
   /** As {@linkcode TemporaryDirectory.temporaryDirectory}, blocking. */
   temporaryDirectorySync(options?: Inside<DirectoryOptions>): TemporaryDirectory {
-    return runSync(create(syncIo(), () => this.#check("directory", options)));
+    return runSync(this.#createDirectory(syncIo(), options));
   }
 
-  #check(of: "named" | "directory", given: object | undefined): Checked {
-    if (this.#tree.removed) throw closedError("create in", this.path);
-    const options = checkOptions(of, given);
-    if (options.dir !== undefined) {
-      throw invalid("dir", "left out: the directory is this one", options.dir);
-    }
-    return { ...options, dir: this.path };
+  *#createDirectory(io: Io, given: Inside<DirectoryOptions> | undefined): Op<TemporaryDirectory> {
+    const options = checkInside("directory", given);
+    return yield* create(io, yield* placeInside(io, options, this.#tree), options);
   }
 
-  /** Counts what is inside. What vanishes meanwhile, or may not be looked at, is not counted. */
+  /**
+   * Counts what is inside. What vanishes meanwhile, or may not be looked at, is not counted.
+   *
+   * @throws {TempfileError} `ENOENT` if somebody else has removed the directory, `ERR_REPLACED` if something has taken its
+   *   place, `ERR_CLOSED` after `remove()`.
+   */
   usage(): Promise<DirectoryUsage> {
-    return runAsync(usageOf(asyncIo(), this.path));
+    return runAsync(this.#usage(asyncIo()));
   }
 
   /** As {@linkcode TemporaryDirectory.usage}, blocking. */
   usageSync(): DirectoryUsage {
-    return runSync(usageOf(syncIo(), this.path));
+    return runSync(this.#usage(syncIo()));
+  }
+
+  *#usage(io: Io): Op<DirectoryUsage> {
+    yield* this.#tree.require(io, "count what is in");
+    return yield* usageOf(io, this.#tree.path!);
   }
 
   /**
@@ -184,7 +200,6 @@ export class TemporaryDirectory implements AsyncDisposable, Disposable {
   }
 
   *#persist(io: Io, destination: string, options: Replacing): Op<string> {
-    if (this.#tree.removed) throw closedError("persist", this.path);
     const path = yield* persistTree(io, this.#tree, destination, options);
     unwatchLeak(this.#tree);
     return path;
@@ -258,17 +273,26 @@ function leftoverError(path: string, leftovers: readonly Leftover[]): TempfileEr
  * ```
  */
 export function temporaryDirectory(options?: DirectoryOptions): Promise<TemporaryDirectory> {
-  return runAsync(create(asyncIo(), () => checkOptions("directory", options)));
+  return runAsync(createSomewhere(asyncIo(), options));
 }
 
 /** As {@linkcode temporaryDirectory}, blocking. */
 export function temporaryDirectorySync(options?: DirectoryOptions): TemporaryDirectory {
-  return runSync(create(syncIo(), () => checkOptions("directory", options)));
+  return runSync(createSomewhere(syncIo(), options));
 }
 
-function* create(io: Io, check: () => Checked): Op<TemporaryDirectory> {
-  const options = check();
-  const directory = yield* place(io, options);
+function* createSomewhere(io: Io, given: DirectoryOptions | undefined): Op<TemporaryDirectory> {
+  const options = checkOptions("directory", given);
+  return yield* create(io, yield* place(io, options), options);
+}
+
+function checkInside(of: "named" | "directory", given: object | undefined): Checked {
+  const options = checkOptions(of, given);
+  if (options.dir === undefined) return options;
+  throw invalid("dir", "left out: the directory is this one", options.dir);
+}
+
+function* create(io: Io, directory: string, options: Checked): Op<TemporaryDirectory> {
   const tree = new OwnedTree(options.delete);
   const session = options.delete ? sessionFor(directory, options) : "";
   try {
@@ -277,7 +301,7 @@ function* create(io: Io, check: () => Checked): Op<TemporaryDirectory> {
     yield* tree.remove(io);
     throw error;
   }
-  if (options.delete) keepYoung(tree, true);
+  if (options.delete) keepYoung(tree);
   return new TemporaryDirectory(tree, options.ignoreCleanupErrors);
 }
 

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { codeOf, type Leftover } from "./errors.ts";
+import { closedError, codeOf, failure, type Leftover, TempfileError } from "./errors.ts";
 import { type Identity, sameFile } from "./identity.ts";
 import { asyncIo, type Io, syncIo } from "./io.ts";
 import { recordKept } from "./life/lease.ts";
@@ -11,7 +11,7 @@ import { type Leakable, unwatchLeak } from "./life/leaks.ts";
 import { letAge } from "./life/keep_alive.ts";
 import { type Entry, register, unregister } from "./life/registry.ts";
 import { type Op, runAsync, runSync } from "./op.ts";
-import { runtime } from "./runtime/mod.ts";
+import { runtime, type Status } from "./runtime/mod.ts";
 import { removeDirectory } from "./tree/remove.ts";
 
 /** A directory on the books. */
@@ -34,6 +34,21 @@ export class OwnedTree implements Entry, Leakable {
 
   get kind(): "directory" {
     return "directory";
+  }
+
+  /** Makes sure that the directory is still there, and the one that was made. The action completes "Cannot …". */
+  *require(io: Io, action: string): Op<void> {
+    const path = this.path!;
+    if (this.removed) throw closedError(action, path);
+    const found = yield* statusIfThere(io, path, action);
+    if (found !== undefined && sameFile(found, this.identity!)) return;
+    const [code, why] = found === undefined
+      ? ["ENOENT", "it was removed by somebody else"]
+      : ["ERR_REPLACED", "something else has taken its place"];
+    throw new TempfileError(`Cannot ${action} the temporary directory "${path}": ${why} (${code})`, {
+      code,
+      path,
+    });
   }
 
   /** Removes the tree; of calls that overlap, one does it for all. */
@@ -96,6 +111,15 @@ export class OwnedTree implements Entry, Leakable {
       this.release();
       return true;
     }
+  }
+}
+
+function* statusIfThere(io: Io, path: string, action: string): Op<Status | undefined> {
+  try {
+    return yield io.status(path);
+  } catch (error) {
+    if (codeOf(error) === "ENOENT" || codeOf(error) === "ENOTDIR") return undefined;
+    throw failure(`${action} the temporary directory "${path}"`, error, path);
   }
 }
 

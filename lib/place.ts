@@ -7,16 +7,24 @@ import { failure, TempfileError } from "./errors.ts";
 import type { Io } from "./io.ts";
 import type { Op } from "./op.ts";
 import type { Checked } from "./options.ts";
+import type { OwnedTree } from "./owned_tree.ts";
 import { spaceOf } from "./space.ts";
 import { tmpdir } from "./tmpdir.ts";
 
 /** The canonical path of the directory asked for. */
-export function* place(io: Io, options: Checked): Op<string> {
-  options.signal?.throwIfAborted();
-  const { dir, minFree } = options;
+export function* place(io: Io, { dir, minFree, signal }: Checked): Op<string> {
+  signal?.throwIfAborted();
   const directory: string = dir === undefined ? tmpdir() : yield* canonical(io, dir);
   if (minFree > 0) yield* requireFree(io, directory, minFree);
   return directory;
+}
+
+/** As `place`, in a directory of ours, which must be there still. */
+export function* placeInside(io: Io, { minFree, signal }: Checked, tree: OwnedTree): Op<string> {
+  signal?.throwIfAborted();
+  yield* tree.require(io, "create in");
+  if (minFree > 0) yield* requireFree(io, tree.path!, minFree);
+  return tree.path!;
 }
 
 function* canonical(io: Io, dir: string): Op<string> {

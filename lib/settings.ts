@@ -4,7 +4,7 @@
  * @module
  */
 import { checkBoolean, checkPath } from "./options.ts";
-import { invalid } from "./errors.ts";
+import { invalid, outOfRange } from "./errors.ts";
 
 /** What {@linkcode configure} takes. Each is optional; what is left out stays as it is. */
 export interface Settings {
@@ -31,18 +31,21 @@ export interface Settings {
   reaper?: boolean;
   /**
    * Whether to keep daemons that remove old files from removing ours: directories are locked as systemd-tmpfiles respects
-   * it, and everything is touched every half hour. Counts for what is made from then on.
+   * it, and every directory and named file is touched every half hour, or every so many milliseconds. What others put into
+   * a directory is protected by its lock alone. Where directories cannot be locked, a warning says why
+   * (`MAYFLY_NO_LOCK`); another says what was removed all the same (`MAYFLY_VANISHED`). Counts for what is made from then
+   * on.
    *
    * @default {false}
    */
-  keepAlive?: boolean;
+  keepAlive?: boolean | number;
 }
 
-const FLAGS = ["signals", "reclaim", "reaper", "keepAlive"] as const;
+const FLAGS = ["signals", "reclaim", "reaper"] as const;
 
 /** The settings in force; undefined where nothing was said. */
 export type Current =
-  & { tmpdir: string | undefined }
+  & { tmpdir: string | undefined; keepAlive: boolean | number | undefined }
   & { [name in (typeof FLAGS)[number]]: boolean | undefined };
 
 export const settings: Current = {
@@ -67,6 +70,7 @@ export function onSettings(listener: Listener): void {
  *
  * @param options What to change.
  * @throws {TypeError} `ERR_INVALID_OPTION` if a value has the wrong type; then nothing is changed.
+ * @throws {RangeError} `ERR_INVALID_OPTION` if `keepAlive` is no number of milliseconds that a timer can have.
  *
  * @example Keep temporary files beside the data
  * ```ts
@@ -84,6 +88,7 @@ export function configure(options: Settings): void {
     const { tmpdir } = options;
     next.tmpdir = tmpdir === undefined ? undefined : checkPath(tmpdir, "tmpdir");
   }
+  if ("keepAlive" in options) next.keepAlive = checkKeepAlive(options.keepAlive);
   for (const name of FLAGS) {
     if (!(name in options)) continue;
     const value = options[name];
@@ -91,4 +96,14 @@ export function configure(options: Settings): void {
   }
   Object.assign(settings, next);
   for (const listener of listeners) listener(next);
+}
+
+/** What the timers of all runtimes can wait for. */
+const LONGEST = 2 ** 31 - 1;
+
+function checkKeepAlive(value: unknown): boolean | number | undefined {
+  if (value === undefined || typeof value === "boolean") return value;
+  if (typeof value !== "number") throw invalid("keepAlive", "a boolean or a number of milliseconds", value);
+  if (value >= 1 && value <= LONGEST) return value;
+  throw outOfRange("keepAlive", `1 to ${LONGEST} milliseconds`, value);
 }

@@ -145,7 +145,7 @@ export function* createNamed(io: Io, directory: string, options: Checked): Op<Na
     else yield* undo(io, handle, path, owned);
     throw error;
   }
-  if (owned !== undefined) keepYoung(owned, false);
+  if (owned !== undefined) keepYoung(owned);
   const file = new OpenFile(new DiskStorage(handle!, path), options, BUFFER_SIZE);
   file.owned = owned;
   file.path = path;

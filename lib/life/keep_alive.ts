@@ -3,58 +3,130 @@
  *
  * @module
  */
-import type { Entry } from "./registry.ts";
 import { codeOf } from "../errors.ts";
+import { type Identity, sameFile } from "../identity.ts";
 import { type Handle, runtime } from "../runtime/mod.ts";
-import { settings } from "../settings.ts";
+import { onSettings, settings } from "../settings.ts";
+import type { Entry } from "./registry.ts";
 
-/** Milliseconds between touches: daemons count in days, careless ones in hours. */
+/** Milliseconds between touches unless the application says how many: daemons count in days, careless ones in hours. */
 const INTERVAL = 30 * 60_000;
 
-/** What is kept young, with the lock that protects it where there is one. */
-const young = new Map<Entry & { readonly path: string | undefined }, Handle | undefined>();
+/** Milliseconds of touching at a time, and between. */
+const SLICE = 1;
+const PAUSE = 10;
+
+/** Something that is kept young. */
+interface Young {
+  readonly path: string;
+  readonly identity: Identity;
+  /** What holds the lock on a directory, once it is taken. */
+  lock: Handle | undefined;
+}
+
+const young = new Map<Entry, Young>();
 
 let cancel: (() => void) | undefined;
+
+/** Whether it was said that directories cannot be locked. Who asks for protection once more is told once more. */
+let unlockable = false;
+
+onSettings((changed) => {
+  if ("keepAlive" in changed) unlockable = false;
+});
 
 /**
  * Protects an entry as long as it is on the books, if the application asked for that: a directory by a shared lock, which
  * systemd-tmpfiles respects, and everything by touching it from time to time.
  */
-export function keepYoung(entry: Entry & { readonly path: string | undefined }, isDirectory: boolean): void {
-  if (settings.keepAlive !== true) return;
-  young.set(entry, undefined);
-  cancel ??= runtime.later(INTERVAL, touchAll);
-  if (isDirectory) lock(entry).catch(() => {});
+export function keepYoung(entry: Entry): void {
+  const { keepAlive } = settings;
+  if (keepAlive === undefined || keepAlive === false) return;
+  const path = entry.path!;
+  const identity = identityOf(path);
+  // Gone at once: its next use says so.
+  if (identity === undefined) return;
+  const one = { path, identity, lock: undefined };
+  young.set(entry, one);
+  cancel ??= runtime.later(interval(), touchAll);
+  if (entry.kind === "directory") void lock(entry, one);
 }
 
 /** Ends the protection. */
-export function letAge(entry: Entry & { readonly path: string | undefined }): void {
+export function letAge(entry: Entry): void {
   if (young.size === 0) return;
-  const handle = young.get(entry);
+  const one = young.get(entry);
   young.delete(entry);
-  if (handle !== undefined) runtime.sync.close(handle);
+  if (one?.lock !== undefined) runtime.sync.close(one.lock);
   if (young.size > 0) return;
   cancel?.();
   cancel = undefined;
 }
 
-async function lock(entry: Entry & { readonly path: string | undefined }): Promise<void> {
-  const handle = await runtime.locks?.tryAcquire(entry.path!, true);
-  if (handle === undefined) return;
-  // It may have gone while the lock was taken.
-  if (young.has(entry)) young.set(entry, handle);
-  else runtime.sync.close(handle);
+const interval = (): number => typeof settings.keepAlive === "number" ? settings.keepAlive : INTERVAL;
+
+function identityOf(path: string): Identity | undefined {
+  try {
+    return runtime.sync.status(path);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Milliseconds before another try: who has the directory locked exclusively is looking whether it may be removed. */
+const RETRY = 1000;
+
+async function lock(entry: Entry, one: Young): Promise<void> {
+  if (unlockable || young.get(entry) !== one) return;
+  try {
+    if (runtime.locks === undefined) throw new Error("this system has no locks that they heed");
+    const handle = await runtime.locks.tryAcquire(one.path, true);
+    if (handle === undefined) runtime.later(RETRY, () => void lock(entry, one));
+    // It may have gone while the lock was taken.
+    else if (young.get(entry) === one) one.lock = handle;
+    else runtime.sync.close(handle);
+  } catch (error) {
+    // Of what is gone the next touch says so.
+    if (codeOf(error) !== "ENOENT") warnOfNoLock(error as Error);
+  }
+}
+
+function warnOfNoLock({ message }: Error): void {
+  if (unlockable) return;
+  unlockable = true;
+  runtime.warn(
+    `Directories are not locked against daemons that remove old files, only touched: ${message}`,
+    "MAYFLY_NO_LOCK",
+  );
 }
 
 function touchAll(): void {
-  for (const { path } of young.keys()) {
-    try {
-      runtime.sync.touch(path!, Date.now());
-    } catch (error) {
-      if (codeOf(error) === "ENOENT") {
-        runtime.warn(`"${path}" was removed by somebody else`, "MAYFLY_VANISHED");
-      }
-    }
+  touchSome(young.entries());
+}
+
+/** Thousands of entries must not hold up the program. */
+function touchSome(rest: MapIterator<[Entry, Young]>): void {
+  const end = runtime.now() + SLICE;
+  for (let step = rest.next(); !step.done; step = rest.next()) {
+    touch(...step.value);
+    if (runtime.now() < end) continue;
+    cancel = runtime.later(PAUSE, () => touchSome(rest));
+    return;
   }
-  cancel = young.size > 0 ? runtime.later(INTERVAL, touchAll) : undefined;
+  cancel = young.size > 0 ? runtime.later(interval(), touchAll) : undefined;
+}
+
+function touch(entry: Entry, one: Young): void {
+  const { path, identity } = one;
+  const found = identityOf(path);
+  if (found === undefined || !sameFile(found, identity)) {
+    letAge(entry);
+    runtime.warn(`"${path}" was removed by somebody else`, "MAYFLY_VANISHED");
+    return;
+  }
+  try {
+    runtime.sync.touch(path, Date.now());
+  } catch {
+    // Gone since the look at it, which the next one says.
+  }
 }

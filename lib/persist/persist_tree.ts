@@ -6,7 +6,6 @@
 import { createExclusively, takeBack } from "../create.ts";
 import { codeOf, failure, type Leftover, TempfileError } from "../errors.ts";
 import { DiskStorage } from "../file/storage.ts";
-import { sameFile } from "../identity.ts";
 import type { Io } from "../io.ts";
 import { recordKept, sessionFor } from "../life/lease.ts";
 import type { Op } from "../op.ts";
@@ -23,11 +22,12 @@ import { locate, type Target } from "./target.ts";
 /** Puts the tree at `destination`. On failure it stays where it is, whole, and the destination as it was. */
 export function* persistTree(io: Io, tree: OwnedTree, destination: string, options: Replacing): Op<string> {
   options.signal?.throwIfAborted();
+  yield* tree.require(io, "persist");
   const target = yield* locate(io, destination);
   let leftovers: Leftover[] = [];
   try {
     requireFree(target, options);
-    yield* requireMovable(io, tree, target);
+    requireOutside(tree, target);
     recordKept(target.path);
     if (options.durable) yield* synchronizeTree(io, tree.path!);
     if (!(yield* moved(io, tree.path!, target, options))) {
@@ -58,13 +58,7 @@ function refusal(path: string, code: string, why: string): TempfileError {
   return new TempfileError(`Cannot put a directory at "${path}": ${why} (${code})`, { code, path });
 }
 
-function* requireMovable(io: Io, { path, identity }: OwnedTree, target: Target): Op<void> {
-  if (!sameFile(yield io.status(path!), identity!)) {
-    throw new TempfileError(`Cannot persist "${path}": another directory has taken its place`, {
-      code: "ERR_REPLACED",
-      path,
-    });
-  }
+function requireOutside({ path }: OwnedTree, target: Target): void {
   if (contains(path!, target.directory)) {
     throw refusal(target.path, "EINVAL", "it is in the directory that is to be put there");
   }

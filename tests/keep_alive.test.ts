@@ -1,0 +1,374 @@
+import assert from "node:assert/strict";
+import { mkdirSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
+import { test } from "node:test";
+import {
+  adoptDirectorySync,
+  configure,
+  namedTemporaryFileSync,
+  TempfileError,
+  type TemporaryDirectory,
+  temporaryDirectory,
+  temporaryDirectorySync,
+} from "#mod";
+import * as source from "../mod.ts";
+import { isLocked, noFlock, noTmpfiles, removeOld, runTmpfiles } from "./support/ager.ts";
+import { runChild, startChild } from "./support/child.ts";
+import { type Scratch, scratch } from "./support/scratch.ts";
+import { substitute } from "./support/substitute.ts";
+import { warningsOf } from "./support/warnings.ts";
+
+/** Waits until something holds: on a busy machine that may take a while. */
+async function until(holds: () => unknown): Promise<void> {
+  for (let waits = 0; !(await holds()); waits++) {
+    assert.ok(waits < 1500, "it never came to that");
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+/** Waits until a directory is locked. Each question keeps others from locking it for a moment, so it is asked rarely. */
+async function untilLocked(...paths: string[]): Promise<void> {
+  await until(async () => paths.every(isLocked) || await new Promise((resolve) => setTimeout(resolve, 300)));
+}
+
+/** The same for a child. */
+const UNTIL = `const until = async (holds) => {
+  for (let waits = 0; !holds() && waits < 1500; waits++) await new Promise((resolve) => setTimeout(resolve, 20));
+  return holds();
+};`;
+
+/** Sets what the source is to do, which a substitute can change, until the end of the scope. */
+function sourceKeeping(keepAlive: boolean | number): Disposable {
+  source.configure({ keepAlive });
+  return { [Symbol.dispose]: () => source.configure({ keepAlive: false }) };
+}
+
+/** Sets what the library under test is to do until the end of the scope. */
+function keeping(keepAlive: boolean | number): Disposable {
+  configure({ keepAlive });
+  return { [Symbol.dispose]: () => configure({ keepAlive: false }) };
+}
+
+test(
+  "C279 C280 a directory is locked for others while it is kept alive, until it is removed, kept or persisted",
+  { skip: noFlock },
+  async () => {
+    using place = scratch();
+    const ends: ((directory: TemporaryDirectory) => unknown)[] = [
+      (directory) => directory.remove(),
+      (directory) => directory[Symbol.dispose](),
+      (directory) => directory.keep(),
+      (directory) => directory.persist(join(place.path, "persisted")),
+    ];
+    using _ = keeping(true);
+    for (const end of ends) {
+      const directory = await temporaryDirectory({ dir: place.path });
+      await untilLocked(directory.path);
+      const other = join(place.path, "persisted");
+      await end(directory);
+      for (const path of [directory.path, other].filter((path) => place.list().includes(basename(path)))) {
+        await until(() => !isLocked(path));
+      }
+    }
+  },
+);
+
+test("C279 control: a directory that is not kept alive is not locked", { skip: noFlock }, async () => {
+  await using directory = await temporaryDirectory();
+  // As long as a lock that is on its way could take.
+  for (let i = 0; i < 10; i++) {
+    assert.equal(isLocked(directory.path), false);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+});
+
+test("C279 an adopted directory is locked as well", { skip: noFlock }, async () => {
+  using place = scratch();
+  const path = join(place.path, "adopted");
+  mkdirSync(path, { mode: 0o700 });
+  using _ = keeping(true);
+  using directory = adoptDirectorySync(path);
+  await untilLocked(path);
+  assert.equal(directory.path, path);
+});
+
+test("C280 the lock goes with the process, also after SIGKILL", { skip: noFlock }, async () => {
+  using place = scratch();
+  const code = `m.configure({ keepAlive: true });
+    globalThis.held = m.temporaryDirectorySync(); say(held.path); setInterval(() => {}, 1000);`;
+  const { child, result } = startChild(code, { env: { TMPDIR: place.path } });
+  await new Promise((resolve) => child.stdout!.once("data", resolve));
+  const path = join(place.path, place.names()[0]);
+  await untilLocked(path);
+  process.kill(child.pid!, "SIGKILL");
+  const { said, stderr } = await result;
+  assert.deepEqual({ said, stderr }, { said: [path], stderr: "" });
+  assert.equal(isLocked(path), false);
+});
+
+test("C281 C282 where the system has no locks, that is said once, with the reason, and directories are touched", async () => {
+  using place = scratch();
+  using changed = substitute({ runtime: { locks: undefined } });
+  using _ = sourceKeeping(20);
+  const warnings = await warningsOf(async () => {
+    const made = [1, 2].map(() => source.temporaryDirectorySync({ dir: place.path }));
+    await until(() => changed.of("touch").length >= 4);
+    for (const directory of made) directory.removeSync();
+  });
+  assert.deepEqual(warnings.map(({ name, code }) => [name, code]), [["TempfileWarning", "MAYFLY_NO_LOCK"]]);
+  assert.match(warnings[0].message, /only touched: this system has no locks that they heed$/);
+});
+
+test("C281 without the program flock(1) Node touches only, and says why; Bun and Deno need no program", {
+  skip: noFlock,
+}, async () => {
+  using place = scratch();
+  const code = `${UNTIL}
+    const warnings = [];
+    process.on("warning", ({ code, message }) => warnings.push([code, message]));
+    m.configure({ keepAlive: 20 });
+    globalThis.held = [m.temporaryDirectorySync(), m.temporaryDirectorySync()];
+    for (const { path } of held) fs.utimesSync(path, 1, 1);
+    const touched = await until(() => held.every(({ path }) => fs.statSync(path).mtimeMs > 1000));
+    process.stdin.once("data", () => { say({ touched, warnings }); process.exit(); });
+    say("ready");`;
+  const { child, result } = startChild(code, { env: { TMPDIR: place.path, PATH: "/nonexistent" } });
+  await new Promise((resolve) => child.stdout!.once("data", resolve));
+  const paths = place.names().map((name) => join(place.path, name));
+  const isNode = process.versions.bun === undefined && process.versions.deno === undefined;
+  if (!isNode) await untilLocked(...paths);
+  assert.deepEqual(paths.map(isLocked), [!isNode, !isNode]);
+  child.stdin!.end("go");
+  const { said: [, { touched, warnings }], stderr } = await result;
+  assert.equal(touched, true, stderr);
+  const message =
+    "Directories are not locked against daemons that remove old files, only touched: the program flock(1) is needed";
+  assert.deepEqual(warnings, isNode ? [["MAYFLY_NO_LOCK", message]] : []);
+});
+
+/** A runtime whose timers wait until they are called and whose clock stands still, without locks, which nobody needs here. */
+function byHand() {
+  const waiting = new Map<number, () => void>();
+  const changed = substitute({
+    runtime: {
+      locks: undefined,
+      now: () => 0,
+      later(milliseconds, call) {
+        waiting.set(milliseconds, call);
+        return () => void (waiting.get(milliseconds) === call && waiting.delete(milliseconds));
+      },
+    },
+  });
+  return {
+    waiting,
+    touched: () => changed.of("touch").map(([path]) => path),
+    [Symbol.dispose]: () => changed[Symbol.dispose](),
+  };
+}
+
+test("C282 everything is touched when the interval set has passed, half an hour unless one is set, and no more once it is gone", () => {
+  for (const [keepAlive, interval] of [[true, 1_800_000], [12_345, 12_345]] as const) {
+    using place = scratch();
+    using hands = byHand();
+    using _ = sourceKeeping(keepAlive);
+    const file = source.namedTemporaryFileSync({ dir: place.path });
+    const directory = source.temporaryDirectorySync({ dir: place.path });
+    assert.deepEqual(hands.touched(), []);
+    hands.waiting.get(interval)!();
+    assert.deepEqual(hands.touched(), [file.path, directory.path]);
+    file.closeSync();
+    hands.waiting.get(interval)!();
+    assert.deepEqual(hands.touched(), [file.path, directory.path, directory.path]);
+    directory.removeSync();
+    assert.equal(hands.waiting.has(interval), false);
+  }
+});
+
+test("C282 thousands of things are touched a little at a time", () => {
+  using place = scratch();
+  using hands = byHand();
+  using _ = sourceKeeping(12_345);
+  const files = Array.from({ length: 100 }, () => source.namedTemporaryFileSync({ dir: place.path }));
+  let now = 0;
+  // Each look at the clock takes half a millisecond.
+  using _clock = substitute({ runtime: { now: () => now += 0.5 } });
+  const counts: number[] = [];
+  for (let next = hands.waiting.get(12_345); next !== undefined; next = hands.waiting.get(10)) {
+    hands.waiting.clear();
+    next();
+    counts.push(hands.touched().length);
+  }
+  assert.deepEqual(counts.slice(0, 3), [2, 4, 6]);
+  assert.deepEqual(hands.touched(), files.map(({ path }) => path));
+  assert.deepEqual([...hands.waiting.keys()], [12_345]);
+  for (const file of files) file.closeSync();
+});
+
+test("C282 the times of directories and open files advance at the interval that is set, again and again, and nothing waits for the timer", async () => {
+  using place = scratch();
+  const code = `${UNTIL}
+    const old = (path) => fs.utimesSync(path, 1, 1);
+    const isNew = (path) => { const { atimeMs, mtimeMs } = fs.statSync(path); return Math.min(atimeMs, mtimeMs) > 1e12; };
+    const control = m.namedTemporaryFileSync();
+    m.configure({ keepAlive: 40 });
+    globalThis.held = [control, m.namedTemporaryFileSync(), await m.temporaryDirectory(), await m.namedTemporaryFile()];
+    const paths = held.slice(1).map(({ path }) => path);
+    old(control.path);
+    for (let round = 0; round < 3; round++) {
+      paths.forEach(old);
+      say(await until(() => paths.every(isNew)));
+    }
+    say(isNew(control.path));`;
+  const { said, status, stderr } = await runChild(code, { env: { TMPDIR: place.path } });
+  assert.deepEqual({ said, status }, { said: [true, true, true, false], status: 0 }, stderr);
+});
+
+test("configure({ keepAlive }) refuses what is neither yes, no, nor a time that a timer can wait", () => {
+  for (const keepAlive of ["1", null, {}]) {
+    assert.throws(() => configure({ keepAlive } as never), { name: "TypeError", code: "ERR_INVALID_OPTION" });
+  }
+  for (const keepAlive of [0, -1, NaN, Infinity, 2 ** 31]) {
+    assert.throws(() => configure({ keepAlive }), {
+      name: "RangeError",
+      code: "ERR_INVALID_OPTION",
+      message: `Option "keepAlive" must be 1 to 2147483647 milliseconds: got ${keepAlive}`,
+    });
+  }
+});
+
+/** Makes a full directory and a file as old as can be, with and without protection. Only what is protected has "kept" in its name. */
+async function someOld(place: Scratch): Promise<Disposable> {
+  const made: { path: string; [Symbol.dispose](): void }[] = [];
+  for (const [keepAlive, prefix] of [[false, "free-"], [20, "kept-"]] as const) {
+    configure({ keepAlive });
+    const directory = await temporaryDirectory({ dir: place.path, prefix });
+    writeFileSync(directory.join("inside"), "contents");
+    made.push(directory);
+  }
+  for (const { path } of made) {
+    utimesSync(join(path, "inside"), 1, 1);
+    utimesSync(path, 1, 1);
+  }
+  await untilLocked(made[1].path);
+  return {
+    [Symbol.dispose]: () => {
+      configure({ keepAlive: false });
+      for (const one of made) one[Symbol.dispose]();
+    },
+  };
+}
+
+test(
+  "C283 a daemon that removes what is old and not locked: a directory that is kept alive survives with all in it, another goes",
+  {
+    skip: noFlock,
+  },
+  async () => {
+    using place = scratch();
+    using _ = await someOld(place);
+    removeOld(place.path);
+    // The one that is protected was touched as well; were it not, its lock alone would do.
+    const [name, ...others] = place.names();
+    assert.deepEqual([name.slice(0, 5), others], ["kept-", []]);
+    assert.deepEqual(readdirSync(join(place.path, name)), ["inside"]);
+  },
+);
+
+test(
+  "C283 systemd-tmpfiles with an age of nothing: a directory that is kept alive survives with all in it, another goes",
+  {
+    skip: noTmpfiles,
+  },
+  async () => {
+    using place = scratch();
+    using _ = await someOld(place);
+    runTmpfiles(place.path);
+    const [name, ...others] = place.names();
+    assert.deepEqual([name.slice(0, 5), others], ["kept-", []]);
+    assert.deepEqual(readdirSync(join(place.path, name)), ["inside"]);
+  },
+);
+
+test("C283 a daemon that removes old files: a named file that is kept alive survives, another goes", {
+  skip: noFlock,
+}, async () => {
+  using place = scratch();
+  using free = namedTemporaryFileSync({ dir: place.path });
+  using _ = keeping(20);
+  using kept = namedTemporaryFileSync({ dir: place.path });
+  for (const { path } of [free, kept]) utimesSync(path, 1, 1);
+  await until(() => statSync(kept.path).mtimeMs > 1000);
+  removeOld(place.path);
+  assert.deepEqual(place.names(), [basename(kept.path)]);
+});
+
+/** What asks for a directory of ours to be there. */
+const USES: { readonly [name: string]: (directory: TemporaryDirectory, place: Scratch) => unknown } = {
+  "namedTemporaryFile": (directory) => directory.namedTemporaryFile(),
+  "namedTemporaryFileSync": (directory) => directory.namedTemporaryFileSync(),
+  "temporaryDirectory": (directory) => directory.temporaryDirectory(),
+  "temporaryDirectorySync": (directory) => directory.temporaryDirectorySync(),
+  "usage": (directory) => directory.usage(),
+  "usageSync": (directory) => directory.usageSync(),
+  "persist": (directory, place) => directory.persist(join(place.path, "persisted")),
+  "persistSync": (directory, place) => directory.persistSync(join(place.path, "persisted")),
+};
+
+/** What a use throws. */
+async function thrownBy(use: () => unknown): Promise<TempfileError> {
+  try {
+    await use();
+  } catch (error) {
+    assert.ok(error instanceof TempfileError, String(error));
+    return error;
+  }
+  throw new assert.AssertionError({ message: "it threw nothing" });
+}
+
+test("C284 a directory that somebody else has removed: its next use says so, with ENOENT and the path", async () => {
+  for (const [name, use] of Object.entries(USES)) {
+    using place = scratch();
+    using directory = temporaryDirectorySync({ dir: place.path });
+    rmSync(directory.path, { recursive: true });
+    const { code, path, message } = await thrownBy(() => use(directory, place));
+    assert.deepEqual({ name, code, path }, { name, code: "ENOENT", path: directory.path });
+    assert.match(message, /the temporary directory ".*": it was removed by somebody else \(ENOENT\)$/, name);
+    assert.deepEqual(place.names(), []);
+  }
+});
+
+test("C284 a directory that was removed and made anew by somebody else is not used: ERR_REPLACED, and nothing is put there", async () => {
+  for (const [name, use] of Object.entries(USES)) {
+    using place = scratch();
+    using directory = temporaryDirectorySync({ dir: place.path });
+    rmSync(directory.path, { recursive: true });
+    // So that the new one is not given the inode of the old.
+    mkdirSync(join(place.path, "between"));
+    mkdirSync(directory.path);
+    const { code, path, message } = await thrownBy(() => use(directory, place));
+    assert.deepEqual({ name, code, path }, { name, code: "ERR_REPLACED", path: directory.path });
+    assert.match(message, /: something else has taken its place \(ERR_REPLACED\)$/, name);
+    assert.deepEqual(readdirSync(directory.path), []);
+    rmSync(directory.path, { recursive: true });
+  }
+});
+
+test("C284 with keepAlive a directory and a file that somebody else has removed are warned of, once each", async () => {
+  using place = scratch();
+  using _ = keeping(20);
+  using directory = temporaryDirectorySync({ dir: place.path });
+  using file = namedTemporaryFileSync({ dir: place.path });
+  let heard = 0;
+  const count = (): void => void heard++;
+  process.on("warning", count);
+  const warnings = await warningsOf(async () => {
+    for (const { path } of [directory, file]) rmSync(path, { recursive: true });
+    await until(() => heard >= 2);
+    // Time enough for a second one.
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  });
+  process.off("warning", count);
+  const vanished = warnings.filter(({ code }) => code === "MAYFLY_VANISHED").map(({ message }) => message);
+  const expected = [directory, file].map(({ path }) => `"${path}" was removed by somebody else`);
+  assert.deepEqual(vanished.sort(), expected.sort());
+});
