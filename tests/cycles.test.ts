@@ -1,0 +1,97 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { runChild } from "./support/child.ts";
+import { oncePerRuntime } from "./support/once.ts";
+import { memory, scratch } from "./support/scratch.ts";
+
+/** How often something is made and disposed of. A million takes half a minute, so that is for who asks for it. */
+const CYCLES = Number(process.env.MAYFLY_CYCLES ?? 240_000);
+
+const flags = "Deno" in globalThis
+  ? ["-A", "--v8-flags=--expose-gc"]
+  : process.versions.bun
+  ? []
+  : ["--expose-gc"];
+
+/** `round(n)` makes and disposes of `n` things in each way in turn, and says what the process has afterwards. */
+const ROUND = `
+const collect = () => globalThis.Bun ? Bun.gc(true) : gc();
+const books = () => {
+  const { entries, contents, leases } = globalThis[Symbol.for("mayfly.registry")];
+  return entries.size + contents.size + leases.size;
+};
+const EVENTS = ["exit", "SIGINT", "SIGTERM", "SIGHUP", "uncaughtException", "unhandledRejection", "beforeExit"];
+let added = 0;
+if (globalThis.Deno?.version) {
+  for (const [target, add, remove] of [[globalThis, "addEventListener", "removeEventListener"], [Deno, "addSignalListener", "removeSignalListener"]]) {
+    const [realAdd, realRemove] = [target[add], target[remove]];
+    target[add] = (...args) => { added++; return realAdd.apply(target, args); };
+    target[remove] = (...args) => { added--; return realRemove.apply(target, args); };
+  }
+}
+const listeners = () => added + EVENTS.reduce((sum, event) => sum + process.listenerCount(event), 0);
+const descriptors = () => fs.readdirSync("/proc/self/fd").length;
+const WAYS = [
+  () => m.namedTemporaryFileSync().closeSync(),
+  () => m.namedTemporaryFileSync()[Symbol.dispose](),
+  () => m.namedTemporaryFileSync().closeSync(),
+  () => m.temporaryFileSync().closeSync(),
+  () => m.temporaryDirectorySync().removeSync(),
+  async () => await (await m.namedTemporaryFile()).close(),
+];
+const round = async (count) => {
+  for (let i = 0; i < count; i++) {
+    const done = WAYS[i % WAYS.length]();
+    if (done !== undefined) await done;
+  }
+  const start = Date.now();
+  for (let settled = 0; settled < 5 || (books() > 0 && Date.now() - start < 30_000); settled++) {
+    collect();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  return { heap: process.memoryUsage().heapUsed, descriptors: descriptors(), books: books(), listeners: listeners() };
+};
+`;
+
+test(
+  "C260 C261 hundreds of thousands made and disposed of (once a runtime): neither memory nor descriptors, listeners nor books grow",
+  {
+    skip: oncePerRuntime,
+  },
+  async () => {
+    using place = scratch(memory);
+    const code = `${ROUND}
+    const [total] = args.map(Number), at = listeners();
+    // What the runtime itself grows to at first is not counted.
+    await round(total / 6);
+    const states = [];
+    for (let i = 0; i < 5; i++) states.push(await round(total / 6));
+    say(states); say(at);`;
+    const env = { TMPDIR: place.path };
+    const { said: [states, listeners], stderr } = await runChild(code, {
+      flags,
+      args: [String(CYCLES)],
+      env,
+      timeout: 140_000,
+    });
+    assert.equal(stderr, "");
+    const [first, last] = [states[0], states.at(-1)];
+    assert.deepEqual(states.map(({ books }: { books: number }) => books), [0, 0, 0, 0, 0]);
+    assert.deepEqual([last.descriptors, last.listeners], [first.descriptors, listeners]);
+    // A byte more for each would be 160,000.
+    assert.ok(last.heap - first.heap < CYCLES / 2, `the heap grew by ${last.heap - first.heap} bytes`);
+    assert.deepEqual(place.names(), []);
+  },
+);
+
+test("C260 control: a handle that is kept for each cycle makes the heap and the books grow", async () => {
+  using place = scratch(memory);
+  const code = `${ROUND}
+    await round(60);
+    const before = { heap: process.memoryUsage().heapUsed, descriptors: descriptors() };
+    globalThis.kept = Array.from({ length: 500 }, () => m.namedTemporaryFileSync());
+    collect();
+    say([process.memoryUsage().heapUsed - before.heap > 25_000, descriptors() - before.descriptors >= 500, books() >= 500]);`;
+  const { said: [grown], stderr } = await runChild(code, { flags, env: { TMPDIR: place.path } });
+  assert.deepEqual(grown, [true, true, true], stderr);
+});
