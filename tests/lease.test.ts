@@ -1,5 +1,13 @@
 import assert from "node:assert/strict";
-import { chownSync, existsSync, lstatSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chownSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { spawnSync } from "node:child_process";
 import { basename, join } from "node:path";
 import { test } from "node:test";
@@ -12,6 +20,7 @@ import { leasesIn, readLeases, withoutLease } from "./support/leases.ts";
 import { naiveLease, naiveSweep } from "./support/naive_sweep.ts";
 import { noMounts, withTmpfs } from "./support/places.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
+import { noStrace } from "./support/strace.ts";
 import { substitute, systemError } from "./support/substitute.ts";
 import { warningsOf } from "./support/warnings.ts";
 
@@ -357,3 +366,65 @@ test("a lease that has grown large is followed by another, and goes when nothing
     configure({ tmpdir: undefined });
   }
 });
+
+/** The system calls of the first and of the second named file, less those of the engine. */
+async function callsOfFirst(place: Scratch): Promise<[first: string[], second: string[]]> {
+  using logs = scratch();
+  const log = join(logs.path, "log");
+  const code = `
+    const mark = (name) => { try { fs.rmdirSync("/mark/" + name); } catch {} };
+    m.tmpdir();
+    globalThis.files = [];
+    mark("first");
+    files.push(m.namedTemporaryFileSync());
+    mark("second");
+    files.push(m.namedTemporaryFileSync());
+    mark("end");`;
+  // Only the thread that the code runs on.
+  const under = ["strace", "-qq", "-s", "4096", "-o", log];
+  const { status, stderr } = await runChild(code, { env: { TMPDIR: place.path }, under });
+  assert.equal(status, 0, stderr);
+  const text = readFileSync(log, "utf8");
+  const between = (from: string, to: string): string[] =>
+    callsIn(text.slice(text.indexOf(`/mark/${from}"`), text.indexOf(`/mark/${to}"`)));
+  return [between("first", "second"), between("second", "end")];
+}
+
+/** Memory, threads, signals, and the place in a file, which Deno sets before it writes. */
+const ENGINE =
+  /^(mmap|munmap|mprotect|madvise|brk|futex|getpid|gettid|rt_sig\w+|sched_\w+|lseek|epoll_\w+|\w*eventfd2?)$/;
+
+function callsIn(trace: string): string[] {
+  const ofEngine = new Set<string>();
+  return trace.split("\n").slice(1).flatMap((line) => {
+    const [, name, args, answer] = /^(\w+)\((.*)\) += (\S+)/.exec(line) ?? [];
+    // Its caches, and what it asks of the machine.
+    const isNews = name === "openat" && /"\/(sys|proc)\/|\/gen\//.test(args);
+    if (isNews) ofEngine.add(answer);
+    const descriptor = /^\d+/.exec(args ?? "")?.[0] ?? "";
+    const isEngine = isNews || ofEngine.has(descriptor) || /^\d+, "\*", 1$/.test(args ?? "");
+    if (name === "close") ofEngine.delete(descriptor);
+    return name === undefined || isEngine || ENGINE.test(name) ? [] : [name];
+  });
+}
+
+test(
+  "the first named thing costs six system calls more than the second, seven if there is no folder of leases (skipped without strace)",
+  {
+    skip: noStrace,
+  },
+  async () => {
+    using place = scratch();
+    const statusOf = /^(statx|lstat|newfstatat)$/;
+    const named = (calls: string[]): string[] =>
+      calls.map((name) => statusOf.test(name) ? "status" : name.replace("pwrite64", "write"));
+    const lease = ["openat", "readlink", "uname", "write"], file = ["openat"];
+    // Once in a process, what the umask has made of the mode.
+    const mode = ["status"];
+    const [first, second] = await callsOfFirst(place);
+    assert.deepEqual(named(first), ["getuid", "status", "mkdir", ...lease, ...file, ...mode]);
+    assert.deepEqual(named(second), file);
+    const [next] = await callsOfFirst(place);
+    assert.deepEqual(named(next), ["getuid", "status", ...lease, ...file, ...mode]);
+  },
+);

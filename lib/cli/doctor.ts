@@ -244,7 +244,7 @@ function* leases(io: Io): Op<Finding> {
     return no("Cannot be left: who you are may not be asked. What a crash leaves stays");
   }
   try {
-    const refusal = refusalOf(yield io.status(directory));
+    const refusal = refusalOf(directory, yield io.status(directory));
     if (refusal !== undefined) {
       return no(`"${directory}" is not used: ${refusal}. What a crash leaves stays`, `rm -r "${directory}"`);
     }

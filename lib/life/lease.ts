@@ -203,7 +203,7 @@ function open(directory: string): Lease {
 /** Makes the directory, or makes sure that it is ours alone. Returns what speaks against it; then it is left as it is. */
 function prepare(directory: string): string | undefined {
   const status = statusIfThere(directory) ?? make(directory);
-  return status === undefined ? undefined : refusalOf(status);
+  return status === undefined ? undefined : refusalOf(directory, status);
 }
 
 function refuse(directory: string, refusal: string): void {

@@ -16,11 +16,11 @@ export function leaseDirectory(): string | undefined {
 /** Whether a name is that of a directory of leases, of this one's or of another temporary directory. */
 export const isLeaseDirectory = (name: string): boolean => /^\.mayfly-(\d+|user)$/.test(name);
 
-/** Why a directory of leases is not to be used; undefined if it is ours alone. */
-export function refusalOf(status: Status): string | undefined {
+/** Why a directory of leases, whose name says whose it is, is not to be used; undefined if it is that user's alone. */
+export function refusalOf(directory: string, status: Status): string | undefined {
   if (status.kind === "other") return "it is no directory";
   if (status.kind !== "directory") return `it is a ${status.kind}`;
   if (runtime.platform === "windows") return undefined;
-  if (status.uid !== runtime.uid()) return "it belongs to somebody else";
+  if (!directory.endsWith(`-${status.uid}`)) return "it belongs to somebody else";
   return (status.mode & 0o077) === 0 ? undefined : "others may enter it";
 }

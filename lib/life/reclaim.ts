@@ -71,7 +71,7 @@ const endsWithUs = (pid: number): boolean => pid === runtime.pid() && runtime.is
 /** Whether a directory of leases is there and ours alone. */
 export function* isUsable(io: Io, directory: string): Op<boolean> {
   try {
-    return refusalOf(yield io.status(directory)) === undefined;
+    return refusalOf(directory, yield io.status(directory)) === undefined;
   } catch {
     return false;
   }
