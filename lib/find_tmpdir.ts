@@ -9,7 +9,7 @@ import { mountOptions } from "./mount_options.ts";
 import { type Op, runAsync, runSync } from "./op.ts";
 import { checkBoolean, checkPath, checkSize } from "./options.ts";
 import { type FileSystemStatus, runtime, type Status } from "./runtime/mod.ts";
-import { candidates, noDirectory, probe, type Rejected } from "./tmpdir.ts";
+import { candidates, lastResort, probe, type Rejected } from "./tmpdir.ts";
 
 /** What {@linkcode findTmpdir} is asked for. */
 export interface TmpdirRequirements {
@@ -24,7 +24,8 @@ export interface TmpdirRequirements {
 }
 
 /**
- * The first of the directories for temporary files that fits; see {@linkcode tmpdir} for which are tried.
+ * The first of the directories for temporary files that fits; see {@linkcode tmpdir} for which are tried, and for the
+ * warning with one that is not safe from other users.
  *
  * On Deno `disk` and `minFree` need `--allow-sys=statfs`, and `exec` needs `--allow-all`.
  *
@@ -71,11 +72,13 @@ function* find(io: Io, checks: readonly Check[]): Op<string> {
   const rejected: Rejected[] = [];
   for (const candidate of candidates()) {
     const found = probe(candidate);
-    const reason = typeof found === "string" ? yield* firstReason(io, found, checks) : found.reason;
-    if (reason === undefined) return found as string;
-    rejected.push({ path: candidate, reason });
+    const path = typeof found === "string" ? found : found.unsafe;
+    const reason = path === undefined ? undefined : yield* firstReason(io, path, checks);
+    if (reason !== undefined) rejected.push({ path: candidate, reason });
+    else if (typeof found === "string") return found;
+    else rejected.push(found);
   }
-  throw noDirectory("a directory for temporary files that fits", rejected);
+  return lastResort("a directory for temporary files that fits", rejected);
 }
 
 function* firstReason(io: Io, path: string, checks: readonly Check[]): Op<string | undefined> {

@@ -104,8 +104,21 @@ function writeProbe(path: string): void {
   }
 }
 
+/**
+ * What is left where no candidate is good: one that is only unsafe, with a warning.
+ *
+ * @throws {TempfileError} `ERR_NO_TMPDIR` with the reasons if there is none.
+ */
+export function lastResort(wanted: string, rejected: readonly Rejected[]): string {
+  const last = rejected.find(({ unsafe }) => unsafe !== undefined);
+  if (last === undefined) throw noDirectory(wanted, rejected);
+  // Containers mount their only writable directory this way, and have no other users.
+  runtime.warn(`Temporary files go to "${last.path}", where ${last.reason}`, "MAYFLY_UNSAFE_TMPDIR");
+  return last.unsafe!;
+}
+
 /** Says why no directory would do. */
-export function noDirectory(wanted: string, rejected: readonly Rejected[]): TempfileError {
+function noDirectory(wanted: string, rejected: readonly Rejected[]): TempfileError {
   const list = rejected.map(({ path, reason }) => `"${path}" (${reason})`).join(", ");
   return new TempfileError(`Cannot find ${wanted}: tried ${list}`, { code: "ERR_NO_TMPDIR" });
 }
@@ -145,9 +158,5 @@ function find(): string {
     if (typeof result === "string") return result;
     rejected.push(result);
   }
-  const last = rejected.find(({ unsafe }) => unsafe !== undefined);
-  if (last === undefined) throw noDirectory("a usable directory for temporary files", rejected);
-  // Containers mount their only writable directory this way, and have no other users.
-  runtime.warn(`Temporary files go to "${last.path}", where ${last.reason}`, "MAYFLY_UNSAFE_TMPDIR");
-  return last.unsafe!;
+  return lastResort("a usable directory for temporary files", rejected);
 }

@@ -48,6 +48,32 @@ test("findTmpdir() without requirements finds what tmpdir() finds, and leaves no
 });
 
 test(
+  "findTmpdir() takes a directory that is open to all only where nothing else fits, and warns as tmpdir() does",
+  {
+    skip: process.platform === "win32" && "needs POSIX permissions",
+  },
+  async () => {
+    using place = scratch();
+    using other = scratch();
+    const open = join(place.path, "open");
+    mkdirSync(open);
+    chmodSync(open, 0o777);
+    assert.equal(await found({}, { tmp: open, temp: other.path }), other.path);
+    const { said, stderr } = await runChild(
+      `process.on("warning", ({ name, code, message }) => say([name, code, message.includes(args[0])]));
+     m.configure({ tmpdir: args[0] });
+     say(await m.findTmpdir());
+     say(m.findTmpdirSync({ minFree: 1 }));
+     try { m.findTmpdirSync({ minFree: 2 ** 52 }); } catch (error) { say([error.code, / bytes available, /.test(error.message)]); }`,
+      { args: [open] },
+    );
+    const warning = ["TempfileWarning", "MAYFLY_UNSAFE_TMPDIR", true];
+    assert.deepEqual(said.filter((value) => value === open).length, 2, stderr);
+    assert.deepEqual(said.filter(Array.isArray).sort(), [["ERR_NO_TMPDIR", true], warning, warning], stderr);
+  },
+);
+
+test(
   "C55 C290 findTmpdir() with exec passes a directory mounted noexec by, and says so if it is the only one",
   {
     skip: noMounts,
@@ -170,16 +196,13 @@ test("findTmpdir() with a sameDeviceAs that is not there says that, and not that
 
 test("C51 findTmpdir() lists each directory with its reason, and never falls back to the current one", async () => {
   using place = scratch();
-  const file = join(place.path, "file"), open = join(place.path, "open"), locked = join(place.path, "locked");
+  const file = join(place.path, "file"), locked = join(place.path, "locked");
   writeFileSync(file, "x");
-  mkdirSync(open);
-  chmodSync(open, 0o777);
   mkdirSync(locked);
   chmodSync(locked, 0o500);
   const reasons: [string, RegExp][] = [
     [file, /not a directory/],
     [join(place.path, "missing"), /ENOENT/],
-    [open, /world-writable/],
     [locked, /EACCES/],
   ];
   for (const [path, reason] of reasons) {

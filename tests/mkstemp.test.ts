@@ -105,10 +105,21 @@ test("C61 a umask that takes everything is made good through the descriptor, for
        const made = await mkdtemp({ dir: args[0] });
        say(fs.lstatSync(made).mode & 0o777);
        fs.rmdirSync(made);
+     }
+     for (const make of [m.namedTemporaryFile, m.namedTemporaryFileSync]) {
+       const file = await make({ dir: args[0] });
+       say(fs.lstatSync(file.path).mode & 0o777);
+       await file.close();
+     }
+     const target = path.join(args[0], "target");
+     for (const write of [m.writeFileAtomic, m.writeFileAtomicSync]) {
+       await write(target, "x", { mode: 0o640 });
+       say(fs.lstatSync(target).mode & 0o777);
+       fs.unlinkSync(target);
      }`,
     { umask: "0777", powerless: true, args: [(chmodSync(place.path, 0o777), place.path)] },
   );
-  assert.deepEqual(said, [0o600, 0o600, 0o700, 0o700], stderr);
+  assert.deepEqual(said, [0o600, 0o600, 0o700, 0o700, 0o600, 0o600, 0o640, 0o640], stderr);
   assert.deepEqual(place.list(), []);
 });
 

@@ -292,6 +292,29 @@ function onDescriptor(node: Primitives, handle: Handle, change: (descriptor: Han
   }
 }
 
+/** An umask can leave a file that not even its owner may open: then by what this process has open already. */
+function changeMode(deno: DenoNamespace, node: Primitives, handle: Handle, mode: number): void {
+  try {
+    onDescriptor(node, handle, (descriptor) => node.changeMode(descriptor, mode));
+  } catch (error) {
+    const denied = handle instanceof DenoFile && (error as { code?: string }).code === "EACCES";
+    const anchor = denied ? attempt(() => anchorOf(deno, handle)) : undefined;
+    if (anchor === undefined) throw error;
+    deno.chmodSync(anchor, mode);
+  }
+}
+
+/** Where the kernel names the descriptor behind a file of Deno's, on Linux and with all permissions. */
+function anchorOf(deno: DenoNamespace, { file }: DenoFile): string | undefined {
+  const { dev, ino } = file.statSync();
+  const anchors = Array.from(deno.readDirSync("/proc/self/fd"), ({ name }) => `/proc/self/fd/${name}`);
+  return anchors.find((anchor) => {
+    // What listed them is closed by now.
+    const found = attempt(() => deno.statSync(anchor));
+    return found?.dev === dev && found.ino === ino;
+  });
+}
+
 /** Deno has names as text only; paths of bytes exist only below listings that it never gives. */
 const text = (path: Path): string => path as string;
 
@@ -305,7 +328,7 @@ function primitives(deno: DenoNamespace, node: () => Faces): Faces {
     ...byHandle(FILE_SYNC, () => node().sync),
     createFile: (path, mode) => new DenoFile(deno.openSync(path, { ...CREATE, mode }), path),
     openFile: (path, access) => new DenoFile(deno.openSync(path, ACCESS[access]), path),
-    changeMode: (handle, mode) => onDescriptor(node().sync, handle, (fd) => node().sync.changeMode(fd, mode)),
+    changeMode: (handle, mode) => changeMode(deno, node().sync, handle, mode),
     changeOwner: (handle, uid, gid) =>
       onDescriptor(node().sync, handle, (fd) => node().sync.changeOwner(fd, uid, gid)),
     makeDirectory: (path, mode) => deno.mkdirSync(path, { mode }),
