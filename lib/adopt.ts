@@ -114,7 +114,11 @@ function* takeDirectory(
   const checked = checkOptions("adopted", options);
   checked.signal?.throwIfAborted();
   const { path, status } = yield* look(io, given, "directory");
-  yield* refusePrecious(io, path, status);
+  try {
+    yield* refusePrecious(io, path, status);
+  } catch (error) {
+    throw failure(`adopt "${path}"`, error, path);
+  }
   const tree = new OwnedTree(true);
   tree.path = path;
   tree.identity = status;

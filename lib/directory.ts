@@ -3,8 +3,7 @@
  *
  * @module
  */
-import { createExclusively, isSettled, takeBack } from "./create.ts";
-import { failure, invalid, type Leftover, TempfileError } from "./errors.ts";
+import { invalid, type Leftover, TempfileError } from "./errors.ts";
 import { createNamed, type NamedTemporaryFile } from "./file/named.ts";
 import { warnOfDisposal } from "./file/file.ts";
 import { printAs } from "./inspect.ts";
@@ -23,13 +22,10 @@ import {
 import { OwnedTree } from "./owned_tree.ts";
 import { checkReplacing, type PersistDirectoryOptions, type Replacing } from "./persist/options.ts";
 import { persistTree } from "./persist/persist_tree.ts";
+import { makeDirectory } from "./make_directory.ts";
 import { componentsInside, isAbsolute, joinPath } from "./path.ts";
 import { place, placeInside } from "./place.ts";
-import { runtime, type Status } from "./runtime/mod.ts";
-import { mustBe } from "./tree/spot.ts";
 import { type DirectoryUsage, usageOf } from "./tree/usage.ts";
-
-const MODE = 0o700;
 
 /** Options of what is created inside a directory: where is known already. */
 export type Inside<Options> = Omit<Options, "dir">;
@@ -303,51 +299,4 @@ function* create(io: Io, directory: string, options: Checked): Op<TemporaryDirec
   }
   if (options.delete) keepYoung(tree);
   return new TemporaryDirectory(tree, options.ignoreCleanupErrors);
-}
-
-/** Makes a directory and records what it is; makes none if that fails or the signal is aborted. */
-export function* makeDirectory(
-  io: Io,
-  parent: string,
-  options: Checked,
-  session: string,
-  tree: OwnedTree,
-): Op<void> {
-  const mode = options.mode ?? MODE;
-  yield* createExclusively("directory", parent, options, session, (path) => {
-    tree.path = path;
-    return io.makeDirectory(path, mode);
-  });
-  try {
-    yield* identify(io, parent, options.mode, tree);
-    options.signal?.throwIfAborted();
-  } catch (error) {
-    tree.identity = undefined;
-    yield* takeBack(() => io.removeDirectory(tree.path!));
-    throw error;
-  }
-}
-
-function* identify(io: Io, parent: string, mode: number | undefined, tree: OwnedTree): Op<void> {
-  try {
-    const status: Status = yield io.status(tree.path!);
-    tree.identity = status;
-    if (runtime.platform === "windows" || isSettled(status.mode, mode, MODE)) return;
-    yield* settle(io, tree.path!, status, mode ?? MODE);
-  } catch (error) {
-    throw failure(`create a temporary directory in "${parent}"`, error, parent);
-  }
-}
-
-/** Puts back the permission bits that the umask took, through a descriptor. */
-function* settle(io: Io, path: string, status: Status, mode: number): Op<void> {
-  const descriptor: number = yield io.locateDirectory(path);
-  try {
-    yield* mustBe(status, { status: yield io.statusOf(descriptor) });
-    const anchor = runtime.anchor(descriptor);
-    const wanted = (status.mode & 0o7000) | mode;
-    yield anchor === undefined ? io.changeMode(descriptor, wanted) : io.changeModeAt(anchor, wanted);
-  } finally {
-    yield io.close(descriptor);
-  }
 }

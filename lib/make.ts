@@ -4,8 +4,8 @@
  * @module
  */
 import { createExclusively, settleMode, takeBack } from "./create.ts";
-import { makeDirectory } from "./directory.ts";
 import { asyncIo, type Io, syncIo } from "./io.ts";
+import { makeDirectory } from "./make_directory.ts";
 import { type Op, runAsync, runSync } from "./op.ts";
 import { checkOptions, type MakeOptions } from "./options.ts";
 import { OwnedTree } from "./owned_tree.ts";

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { closeReadNow } from "../close.ts";
 import { codeOf, failure, invalid, outOfRange, TempfileError } from "../errors.ts";
 import { sameFile } from "../identity.ts";
 import { printAs } from "../inspect.ts";
@@ -88,7 +89,7 @@ class Held {
     if (handle === undefined) return;
     this.handle = undefined;
     this.#file.onWritten.delete(this.#end);
-    runtime.sync.close(handle);
+    closeReadNow(handle);
   }
 }
 

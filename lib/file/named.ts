@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { createExclusively, settleMode } from "../create.ts";
+import { createExclusively, settleMode, takeBack } from "../create.ts";
 import { asyncIo, type Io, syncIo } from "../io.ts";
 import { printAs } from "../inspect.ts";
 import { keepYoung } from "../life/keep_alive.ts";
@@ -163,7 +163,7 @@ function* reopen(io: Io, file: OpenFile): Op<TemporaryFile> {
 }
 
 function* undo(io: Io, handle: Handle, path: string, owned: OwnedName | undefined): Op<void> {
-  yield io.close(handle);
-  if (owned === undefined) yield io.unlink(path);
-  else yield* owned.remove(io);
+  yield* takeBack(() => io.close(handle));
+  if (owned === undefined) yield* takeBack(() => io.unlink(path));
+  else yield* owned.takeBack(io);
 }

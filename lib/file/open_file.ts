@@ -334,7 +334,8 @@ export class OpenFile implements Leakable, Content {
       try {
         yield* step;
       } catch (error) {
-        failures.push(error);
+        // Some file systems say only now that they have no room for what was written.
+        failures.push(this.#failure("close", error));
       }
     }
     if (failures.length > 0) throw failures[0];

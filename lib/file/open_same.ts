@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { closeRead } from "../close.ts";
 import { failure, TempfileError } from "../errors.ts";
 import { sameFile } from "../identity.ts";
 import type { Io } from "../io.ts";
@@ -16,10 +17,10 @@ export function* openSame(io: Io, path: string, status: Status): Op<Handle> {
     handle = yield io.openFile(path, "write");
     if (sameFile(yield io.statusOf(handle!), status)) return handle!;
   } catch (error) {
-    if (handle !== undefined) yield io.close(handle);
+    if (handle !== undefined) yield* closeRead(io, handle);
     throw (yield* isOther(io, path, status)) ? replaced(path) : failure(`open "${path}"`, error, path);
   }
-  yield io.close(handle!);
+  yield* closeRead(io, handle!);
   throw replaced(path);
 }
 

@@ -39,6 +39,15 @@ export class OwnedName implements Entry {
     this.release();
   }
 
+  /** Removes the name where something else has failed, which is the failure to report. */
+  *takeBack(io: Io): Op<void> {
+    try {
+      yield* this.remove(io);
+    } catch {
+      // It stays on the books: the end of the process tries once more.
+    }
+  }
+
   /** Takes the name off the books without removing it. */
   release(): void {
     this.#ours = false;

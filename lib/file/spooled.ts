@@ -91,6 +91,6 @@ export function spooledTemporaryFile(options?: SpooledOptions): SpooledTemporary
     const { handle, owned } = made!;
     file.owned = undefined;
     yield* takeBack(() => io.close(handle));
-    if (owned !== undefined) yield* owned.remove(io);
+    if (owned !== undefined) yield* owned.takeBack(io);
   }
 }

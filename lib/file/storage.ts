@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { closeRead } from "../close.ts";
 import { TempfileError } from "../errors.ts";
 import { sameFile } from "../identity.ts";
 import type { Io } from "../io.ts";
@@ -103,8 +104,13 @@ export class DiskStorage implements Storage {
 
   *#open(io: Io): Op<number> {
     const descriptor: number = yield io.openDescriptor(this.#path!, "write");
-    if (sameFile(yield io.statusOf(descriptor), yield io.statusOf(this.handle))) return descriptor;
-    yield io.close(descriptor);
+    let same = false;
+    try {
+      same = sameFile(yield io.statusOf(descriptor), yield io.statusOf(this.handle));
+    } finally {
+      if (!same) yield* closeRead(io, descriptor);
+    }
+    if (same) return descriptor;
     const message = `Cannot open "${this.#path}" for a descriptor: another file has taken its place`;
     throw new TempfileError(message, { code: "ERR_REPLACED", path: this.#path });
   }

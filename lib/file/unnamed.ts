@@ -3,9 +3,10 @@
  *
  * @module
  */
-import { createExclusively, settleMode } from "../create.ts";
+import { createExclusively, settleMode, takeBack } from "../create.ts";
 import { codeOf, failure } from "../errors.ts";
 import { asyncIo, type Io, syncIo } from "../io.ts";
+import { sessionFor } from "../life/lease.ts";
 import { hold } from "../life/registry.ts";
 import { type Op, runAsync, runSync } from "../op.ts";
 import { type Checked, checkOptions, type FileOptions } from "../options.ts";
@@ -67,8 +68,8 @@ export function* createUnnamed(io: Io, options: Checked): Op<Made> {
     yield* settleMode(io, made.handle, directory, options.mode, MODE);
     options.signal?.throwIfAborted();
   } catch (error) {
-    yield io.close(made.handle);
-    if (made.owned !== undefined) yield* made.owned.remove(io);
+    yield* takeBack(() => io.close(made.handle));
+    if (made.owned !== undefined) yield* made.owned.takeBack(io);
     throw error;
   }
   return made;
@@ -109,7 +110,9 @@ function* createWithName(io: Io, directory: string, options: Checked): Op<Made> 
   const owned = new OwnedName();
   let handle: Handle | undefined;
   try {
-    handle = yield* createExclusively("file", directory, options, "", (path) => {
+    // A process may die between the two calls.
+    const session = sessionFor(directory, options);
+    handle = yield* createExclusively("file", directory, options, session, (path) => {
       owned.path = path;
       return io.createDescriptor(path, options.mode ?? MODE);
     });
@@ -118,7 +121,7 @@ function* createWithName(io: Io, directory: string, options: Checked): Op<Made> 
     return { handle: handle! };
   } catch (error) {
     if (handle === undefined) owned.release();
-    else yield io.close(handle);
+    else yield* takeBack(() => io.close(handle!));
     throw error;
   }
 }

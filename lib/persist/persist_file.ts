@@ -152,7 +152,7 @@ function* giveName(io: Io, storage: Storage, target: Target, options: Replacing)
       return true;
     });
   } catch (error) {
-    yield* discardName(io, name);
+    yield* name.takeBack(io);
     throw error;
   }
 }
@@ -174,16 +174,8 @@ function* linked(
   } catch {
     // It may be there even so: a program that is killed does not tell how far it got.
     const found = yield* statusIfThere(io, name.path!);
-    if (found !== undefined && sameFile(found, status)) yield* discardName(io, name);
+    if (found !== undefined && sameFile(found, status)) yield* name.takeBack(io);
     else name.release();
     return undefined;
-  }
-}
-
-function* discardName(io: Io, name: OwnedName): Op<void> {
-  try {
-    yield* name.remove(io);
-  } catch {
-    // It stays on the books: the end of the process tries once more.
   }
 }

@@ -3,11 +3,13 @@
  *
  * @module
  */
-import { createExclusively, takeBack } from "../create.ts";
+import { closeRead } from "../close.ts";
+import { takeBack } from "../create.ts";
 import { codeOf, failure, type Leftover, TempfileError } from "../errors.ts";
 import { DiskStorage } from "../file/storage.ts";
 import type { Io } from "../io.ts";
 import { recordKept, sessionFor } from "../life/lease.ts";
+import { makeDirectory } from "../make_directory.ts";
 import type { Op } from "../op.ts";
 import { OwnedTree } from "../owned_tree.ts";
 import { baseName, contains, joinPath } from "../path.ts";
@@ -100,17 +102,7 @@ function* makeWay(
 function* moveByCopy(io: Io, tree: OwnedTree, target: Target, options: Replacing): Op<Leftover[]> {
   const staged = new OwnedTree(true);
   try {
-    yield* createExclusively(
-      "directory",
-      target.directory,
-      NAMING,
-      sessionFor(target.directory, NAMING),
-      (path) => {
-        staged.path = path;
-        return io.makeDirectory(path, 0o700);
-      },
-    );
-    staged.identity = yield io.status(staged.path!);
+    yield* makeDirectory(io, target.directory, NAMING, sessionFor(target.directory, NAMING), staged);
     yield* copyTree(io, tree.path!, staged.path!, options);
     if (!(yield* moved(io, staged.path!, target, options))) {
       throw refusal(target.path, "EXDEV", "it is a mount point");
@@ -169,7 +161,7 @@ const COPIES: { [kind in Status["kind"]]: Copy } = {
         yield io.close(copy);
       }
     } finally {
-      yield io.close(from);
+      yield* closeRead(io, from);
     }
   },
   // deno-lint-ignore require-yield -- one of several operations of the same form
@@ -186,7 +178,7 @@ function* setMode(io: Io, path: string, mode: number): Op<void> {
   try {
     yield io.changeMode(directory, mode & 0o777);
   } finally {
-    yield io.close(directory);
+    yield* closeRead(io, directory);
   }
 }
 
@@ -204,6 +196,6 @@ function* synchronizeFile(io: Io, path: string): Op<void> {
   try {
     yield io.synchronize(handle);
   } finally {
-    yield io.close(handle);
+    yield* closeRead(io, handle);
   }
 }

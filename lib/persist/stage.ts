@@ -70,9 +70,5 @@ export function* unstage(io: Io, { handle, name }: Staged, closed: boolean): Op<
   } catch {
     // See above.
   }
-  try {
-    yield* name.remove(io);
-  } catch {
-    // It stays on the books: the end of the process tries once more.
-  }
+  yield* name.takeBack(io);
 }

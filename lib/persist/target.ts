@@ -88,6 +88,11 @@ export function* statusIfThere(io: Io, path: string): Op<Status | undefined> {
 }
 
 function* linked(io: Io, { directory, path }: Target): Op<string> {
-  const link: string = yield io.readLink(path);
+  let link: string;
+  try {
+    link = yield io.readLink(path);
+  } catch (error) {
+    throw failure(`follow the link "${path}"`, error, path);
+  }
   return isAbsolute(link) ? link : joinPath(directory, link);
 }

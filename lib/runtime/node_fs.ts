@@ -161,7 +161,13 @@ function listing(fs: NodeFs, path: Path): Listing {
       rest = fs.readdirSync(path, "buffer").map((name) => ({ name, directory: false }));
       return rest.splice(0, BATCH);
     },
-    close: () => directory.closeSync(),
+    close() {
+      try {
+        directory.closeSync();
+      } catch {
+        // The descriptor is given back whatever the system says, and nothing can be lost.
+      }
+    },
   };
 }
 

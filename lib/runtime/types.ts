@@ -46,6 +46,7 @@ export interface DirectoryEntry {
 export interface Listing {
   /** The next names, an empty array at the end. */
   next(): DirectoryEntry[] | Promise<DirectoryEntry[]>;
+  /** Never throws: nothing can be lost. */
   close(): void;
 }
 

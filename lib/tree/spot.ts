@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { closeRead } from "../close.ts";
 import { codeOf } from "../errors.ts";
 import { type Identity, sameFile } from "../identity.ts";
 import type { Io } from "../io.ts";
@@ -54,7 +55,7 @@ export function shownWithin(spot: Spot, name: Path): string {
 
 /** Leaves a spot. */
 export function* leave(io: Io, spot: Spot): Op<void> {
-  if (spot.descriptor !== undefined) yield io.close(spot.descriptor);
+  if (spot.descriptor !== undefined) yield* closeRead(io, spot.descriptor);
 }
 
 /** Goes to a directory by its path, without looking into it. Nothing more is known of the way there. */
@@ -109,7 +110,7 @@ function* spotOf(io: Io, descriptor: number, shown: string, check?: Check): Op<S
     if (check !== undefined) yield* check(spot);
     return spot;
   } catch (error) {
-    yield io.close(descriptor);
+    yield* closeRead(io, descriptor);
     throw error;
   }
 }

@@ -1,0 +1,63 @@
+/**
+ * Making a directory of which it is known what it is.
+ *
+ * @module
+ */
+import { closeRead } from "./close.ts";
+import { createExclusively, isSettled, takeBack } from "./create.ts";
+import { failure } from "./errors.ts";
+import type { Io } from "./io.ts";
+import type { Op } from "./op.ts";
+import type { Checked } from "./options.ts";
+import type { OwnedTree } from "./owned_tree.ts";
+import { runtime, type Status } from "./runtime/mod.ts";
+import { mustBe } from "./tree/spot.ts";
+
+const MODE = 0o700;
+
+/** Makes a directory and records what it is; makes none if that fails or the signal is aborted. */
+export function* makeDirectory(
+  io: Io,
+  parent: string,
+  options: Checked,
+  session: string,
+  tree: OwnedTree,
+): Op<void> {
+  const mode = options.mode ?? MODE;
+  yield* createExclusively("directory", parent, options, session, (path) => {
+    tree.path = path;
+    return io.makeDirectory(path, mode);
+  });
+  try {
+    yield* identify(io, parent, options.mode, tree);
+    options.signal?.throwIfAborted();
+  } catch (error) {
+    tree.identity = undefined;
+    yield* takeBack(() => io.removeDirectory(tree.path!));
+    throw error;
+  }
+}
+
+function* identify(io: Io, parent: string, mode: number | undefined, tree: OwnedTree): Op<void> {
+  try {
+    const status: Status = yield io.status(tree.path!);
+    tree.identity = status;
+    if (runtime.platform === "windows" || isSettled(status.mode, mode, MODE)) return;
+    yield* settle(io, tree.path!, status, mode ?? MODE);
+  } catch (error) {
+    throw failure(`create a temporary directory in "${parent}"`, error, parent);
+  }
+}
+
+/** Puts back the permission bits that the umask took, through a descriptor. */
+function* settle(io: Io, path: string, status: Status, mode: number): Op<void> {
+  const descriptor: number = yield io.locateDirectory(path);
+  try {
+    yield* mustBe(status, { status: yield io.statusOf(descriptor) });
+    const anchor = runtime.anchor(descriptor);
+    const wanted = (status.mode & 0o7000) | mode;
+    yield anchor === undefined ? io.changeMode(descriptor, wanted) : io.changeModeAt(anchor, wanted);
+  } finally {
+    yield* closeRead(io, descriptor);
+  }
+}
