@@ -250,7 +250,9 @@ function listing(process: FakeProcess, path: Path): Listing {
   const number = process.take({ inode: process.disk.root, access: "read" });
   return {
     next: () => process.call("next", () => entries.splice(-BATCH)),
-    close: () => process.call("close", () => process.release(number)),
+    close() {
+      if (!process.dead) process.release(number);
+    },
   };
 }
 

@@ -1,0 +1,285 @@
+/**
+ * Every call that the library makes of the system fails once, in every way that fits it, and is once the one in which
+ * the process dies; for every public function, on both faces, on a disk in memory.
+ *
+ * @module
+ */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Primitives } from "../../lib/runtime/mod.ts";
+import { type Caller, ROOT } from "../support/fake_disk.ts";
+import { FakeMachine, type FakeProcess } from "../support/faulty_runtime.ts";
+import { type Library, loadLibrary } from "../support/library.ts";
+import { oncePerRuntime } from "../support/once.ts";
+import { Face } from "./facing.ts";
+import { type Scenario, SCENARIOS, textAt, type World } from "./scenarios.ts";
+
+/** What the fake counts beside the primitives. */
+type Other = "next" | "tryAcquire" | "linkDescriptor";
+
+const MAKES = ["EIO", "ENOSPC", "EACCES", "EROFS"], OPENS = ["EIO", "EACCES", "EMFILE", "EINTR"];
+const CREATES = [...MAKES, "EMFILE", "EINTR"], ON_HANDLE = ["EIO", "EINTR"], LOOKS = ["EIO", "EACCES"];
+
+/** How each call can fail. */
+const CODES: { readonly [name in keyof Primitives | Other]: readonly string[] } = {
+  createFile: CREATES,
+  createDescriptor: CREATES,
+  createUnnamed: CREATES,
+  openFile: OPENS,
+  openDescriptor: OPENS,
+  openDirectory: OPENS,
+  locateDirectory: OPENS,
+  close: ON_HANDLE,
+  makeDirectory: MAKES,
+  unlink: ["EIO", "EACCES", "EROFS", "EBUSY"],
+  removeDirectory: ["EIO", "EACCES", "EROFS", "EBUSY"],
+  rename: MAKES,
+  link: MAKES,
+  symbolicLink: MAKES,
+  realPath: LOOKS,
+  readLink: LOOKS,
+  status: LOOKS,
+  statusOfTarget: LOOKS,
+  statusOf: ["EIO"],
+  changeMode: ["EIO", "EPERM", "EROFS"],
+  changeModeAt: ["EIO", "EPERM", "EROFS"],
+  changeOwner: ["EIO", "EPERM"],
+  touch: ["EIO", "EACCES", "EROFS"],
+  truncate: ["EIO", "ENOSPC", "EINTR"],
+  read: ["EIO", "EINTR"],
+  write: ["EIO", "ENOSPC", "EINTR"],
+  synchronize: ["EIO", "ENOSPC", "EINTR"],
+  synchronizeDirectory: OPENS,
+  list: OPENS,
+  readSystemFile: OPENS,
+  fileSystem: LOOKS,
+  next: ["EIO"],
+  tryAcquire: OPENS,
+  linkDescriptor: MAKES,
+};
+
+type Fault = { code: string } | "dies" | "short" | undefined;
+
+/** How a call is made: blocking, or asynchronous on a disk that is quick or slow. */
+type Way = "sync" | "async" | "slow";
+
+/** What a run shows. */
+interface Run {
+  label: string;
+  scenario: Scenario;
+  machine: FakeMachine;
+  process: FakeProcess;
+  library: Library;
+  /** The calls that can fail, by number from the first that counts. */
+  calls: string[];
+  before: Set<string>;
+  mine: Set<string>;
+  /** What a dead process left. */
+  inherited: Set<string>;
+  error: (Error & { code?: string; path?: string }) | undefined;
+}
+
+const LEASES = "/tmp/.mayfly-1000";
+
+/** All paths on a disk. */
+function pathsOn({ disk }: FakeMachine, at = "/"): string[] {
+  return disk.list(ROOT, at).flatMap(({ name, directory }) => {
+    const path = at === "/" ? `/${name}` : `${at}/${name}`;
+    return directory ? [path, ...pathsOn({ disk } as FakeMachine, path)] : [path];
+  });
+}
+
+/** Paths that nobody has asked for. */
+function leftoversOf({ machine, before, mine, scenario }: Run): string[] {
+  const owned = [...mine, ...Object.keys(scenario.either ?? {})];
+  const isOwned = (path: string): boolean => owned.some((one) => path === one || path.startsWith(`${one}/`));
+  return pathsOn(machine).filter((path) =>
+    !before.has(path) && !isOwned(path) && path !== LEASES && !path.startsWith(`${LEASES}/`)
+  );
+}
+
+const leasesOn = (machine: FakeMachine): string[] =>
+  pathsOn(machine).filter((path) => path.startsWith(`${LEASES}/`));
+
+/** What a process has open that is not its lease. */
+function leaked({ process, machine }: Run): Caller["descriptors"] {
+  const leases = new Set(leasesOn(machine).map((path) => machine.disk.find(ROOT, path, false)));
+  return new Map([...process.descriptors].filter(([, { inode }]) => !leases.has(inode)));
+}
+
+/** Names of everything that was called, by all scenarios. */
+const called = new Set<string>();
+
+async function disposeAll(handles: Disposable[], face: Face): Promise<void> {
+  for (const handle of handles.reverse()) {
+    if (handle === null) continue;
+    const one = face.of(handle);
+    await (Symbol.asyncDispose in handle ? one[Symbol.asyncDispose]() : one[Symbol.dispose]());
+  }
+}
+
+/** Milliseconds after which a run hangs. */
+const HANGS = 10_000;
+
+async function within<T>(work: Promise<T>, label: string): Promise<T> {
+  let timer: unknown;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`hangs: ${label}`)), HANGS);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer as number);
+  }
+}
+
+/** Runs a scenario in which the call with a number has a fault. */
+async function perform(name: string, way: Way, number: number, fault: Fault): Promise<Run> {
+  const scenario = SCENARIOS[name];
+  const machine = new FakeMachine(scenario.machine);
+  const inherited = new Set<string>();
+  scenario.prepare?.(machine, (run) => {
+    const process = machine.start(), before = new Set(pathsOn(machine));
+    run(loadLibrary(process.runtime));
+    process.kill();
+    for (const path of pathsOn(machine)) if (!before.has(path)) inherited.add(path);
+  });
+  const process = machine.start();
+  const library = loadLibrary(process.runtime);
+  if (!scenario.cold) {
+    library.namedTemporaryFileSync().closeSync();
+    process.elapse(1);
+  }
+  const before = new Set(pathsOn(machine).filter((path) => !inherited.has(path))),
+    mine = new Set<string>(),
+    handles: Disposable[] = [];
+  const first = process.calls.length;
+  setFault(process, first + number, fault);
+  if (way === "slow") process.delayAt(first + 1, 60);
+  const face = new Face(library, way === "sync", called);
+  const world: World = {
+    machine,
+    process,
+    use(handle) {
+      handles.push(handle as Disposable);
+      return handle;
+    },
+    mine(path) {
+      mine.add(path);
+      return path;
+    },
+  };
+  let error: Run["error"];
+  const label = () =>
+    `${name}, ${way}: call ${number} (${process.calls[first + number - 1]}) ${
+      JSON.stringify(fault)
+    }: ${error}`;
+  try {
+    await within(scenario.run(face.of(library), world), label());
+  } catch (thrown) {
+    error = thrown as Error;
+  }
+  await within(disposeAll(handles, face).catch((thrown) => error ??= thrown), label());
+  const calls = process.calls.slice(first);
+  return { label: label(), scenario, machine, process, library, calls, before, mine, inherited, error };
+}
+
+function setFault(process: FakeProcess, number: number, fault: Fault): void {
+  if (fault === "dies") process.dieAt(number);
+  else if (fault === "short") process.shortenAt(number);
+  else if (fault !== undefined) process.failAt(number, fault.code);
+}
+
+/** Whether an error tells what went wrong, and where. */
+function assertTells({ error, library, label }: Run, code: string): void {
+  if (error === undefined) return;
+  assert.ok(error instanceof library.TempfileError, `${label}\n${error.stack}`);
+  const collective = /^ERR_(LEFTOVER|NO_TMPDIR)$/.test(error.code) && error.message.includes(code);
+  assert.ok(error.code === code || collective, label);
+  assert.ok(
+    error.path !== undefined ||
+      /the temporary file|descriptor|ERR_NO_TMPDIR/.test(error.message + error.code),
+    label,
+  );
+}
+
+function assertWhole({ machine, scenario: { either = {} }, label }: Run): void {
+  for (const [path, texts] of Object.entries(either)) {
+    assert.ok(texts.includes(textAt(machine, path)), `${path} is whole: ${label}`);
+  }
+}
+
+/** Lets another process look for what was left. */
+async function reclaimed(run: Run): Promise<void> {
+  const process = run.machine.start();
+  const { left } = await loadLibrary(process.runtime).sweep();
+  assert.deepEqual(left, [], run.label);
+  process.end();
+}
+
+/** What a failure may leave: nothing, unless it was told; then the next process removes it. */
+async function checkFailure(run: Run, code: string): Promise<void> {
+  const { process, label, error } = run;
+  assertTells(run, code);
+  process.elapse(100);
+  assert.deepEqual([...leaked(run).keys()], [], `no descriptor is lost: ${label}`);
+  process.end();
+  assert.deepEqual(process.defects, [], label);
+  assertWhole(run);
+  const left = leftoversOf(run).filter((path) => !run.inherited.has(path));
+  if (left.length > 0) {
+    assert.ok(error !== undefined || process.warnings.length > 0, `left untold is ${left}: ${label}`);
+  }
+  await reclaimed(run);
+  assert.deepEqual([leftoversOf(run), leasesOn(run.machine)], [[], []], label);
+}
+
+async function checkDeath(run: Run): Promise<void> {
+  const { process, scenario, label } = run;
+  process.kill();
+  assertWhole(run);
+  await reclaimed(run);
+  if (!scenario.callers) assert.deepEqual(leftoversOf(run), [], `reclaimed: ${label}`);
+  assert.deepEqual(leasesOn(run.machine), [], label);
+}
+
+/** The faults to try on a call. */
+function faultsFor(call: string): Fault[] {
+  const codes = CODES[call as keyof typeof CODES].map((code) => ({ code }));
+  return [...codes, ...call === "read" || call === "write" ? ["short" as const] : [], "dies"];
+}
+
+async function everyFault(way: Way, faultsOf: (call: string) => Fault[]): Promise<number> {
+  let points = 0;
+  const failures: string[] = [];
+  for (const [name, scenario] of Object.entries(SCENARIOS)) {
+    if (scenario.asyncOnly && way === "sync") continue;
+    const plain = await perform(name, way, 0, undefined);
+    assert.equal(plain.error, undefined, `${plain.label}\n${plain.error?.stack}`);
+    await checkFailure(plain, "nothing");
+    for (const [index, call] of plain.calls.entries()) {
+      for (const fault of faultsOf(call)) {
+        const run = await perform(name, way, index + 1, fault);
+        points++;
+        try {
+          if (fault === "dies") await checkDeath(run);
+          else await checkFailure(run, typeof fault === "object" ? fault.code : "nothing");
+        } catch (error) {
+          failures.push((error as Error).message);
+        }
+      }
+    }
+  }
+  assert.deepEqual(failures, [], `${failures.length} of ${points} points`);
+  return points;
+}
+
+test(
+  "whichever call fails or is the last of its process, each function says so, leaves nothing and loses nothing (sync)",
+  {
+    skip: oncePerRuntime,
+  },
+  async () => {
+    console.log(`${await everyFault("sync", faultsFor)} points`);
+  },
+);
