@@ -22,6 +22,7 @@ import {
   type ContentOptions,
   type DirectoryOptions,
   type NamedFileOptions,
+  withoutSign,
 } from "./options.ts";
 import { OwnedTree } from "./owned_tree.ts";
 import { baseName, contains, joinPath, parentOf, withoutTrailingSeparators } from "./path.ts";
@@ -228,7 +229,7 @@ export function fromDescriptor(fd: number, options?: ContentOptions): TemporaryF
   if (typeof fd !== "number") throw invalid("fd", "a descriptor number", fd);
   if (!Number.isInteger(fd) || fd < 0 || fd > 0x7fffffff) throw outOfRange("fd", "a descriptor number", fd);
   const checked = checkOptions("adopted", options);
-  const file = new OpenFile(new DiskStorage(handleOf(fd)), checked, 0);
+  const file = new OpenFile(new DiskStorage(handleOf(withoutSign(fd))), checked, 0);
   hold(file);
   return new TemporaryFile(file);
 }

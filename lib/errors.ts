@@ -136,8 +136,17 @@ export function closedError(action: string, path?: string): TempfileError {
 export function show(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}…` : value);
   if (typeof value === "function") return "a function";
-  if (typeof value === "object" && value !== null) return Array.isArray(value) ? "an array" : "an object";
+  if (typeof value === "object" && value !== null) return isArray(value) ? "an array" : "an object";
   return typeof value === "bigint" ? `${value}n` : String(value);
+}
+
+/** A Proxy that was revoked cannot even be asked that. */
+function isArray(value: object): boolean {
+  try {
+    return Array.isArray(value);
+  } catch {
+    return false;
+  }
 }
 
 /** Says that an option has the wrong type or content. */

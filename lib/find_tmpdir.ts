@@ -3,11 +3,11 @@
  *
  * @module
  */
-import { codeOf, failure, invalid, TempfileError } from "./errors.ts";
+import { codeOf, failure, TempfileError } from "./errors.ts";
 import { asyncIo, type Io, syncIo } from "./io.ts";
 import { mountOptions } from "./mount_options.ts";
 import { type Op, runAsync, runSync } from "./op.ts";
-import { checkBoolean, checkPath, checkSize } from "./options.ts";
+import { checkBoolean, checkObject, checkPath, checkSize } from "./options.ts";
 import { type FileSystemStatus, runtime, type Status } from "./runtime/mod.ts";
 import { candidates, lastResort, probe, type Rejected } from "./tmpdir.ts";
 
@@ -56,9 +56,7 @@ export function findTmpdirSync(requirements: TmpdirRequirements = {}): string {
 type Check = (io: Io, path: string) => Op<string | undefined>;
 
 function checksFor(requirements: TmpdirRequirements): Check[] {
-  if (typeof requirements !== "object" || requirements === null) {
-    throw invalid("requirements", "an object", requirements);
-  }
+  checkObject(requirements, "requirements");
   const { exec, disk, minFree, sameDeviceAs } = requirements;
   const checks: Check[] = [];
   if (exec !== undefined && checkBoolean(exec, "exec")) checks.push(executable);

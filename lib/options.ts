@@ -198,9 +198,7 @@ const FIELDS: { [name: string]: readonly (keyof Checked)[] } = {
 /** Checks what the caller gave and fills in the defaults. Unknown options are ignored, as the platform's own APIs do. */
 export function checkOptions(of: keyof typeof FIELDS, given: object | undefined): Checked {
   if (given === undefined) return DEFAULTS;
-  if (typeof given !== "object" || given === null || Array.isArray(given)) {
-    throw invalid("options", "an object", given);
-  }
+  checkObject(given, "options");
   const checked = { ...DEFAULTS } as { [name: string]: unknown };
   for (const name of FIELDS[of]) {
     const value = (given as { [name: string]: unknown })[name];
@@ -209,6 +207,13 @@ export function checkOptions(of: keyof typeof FIELDS, given: object | undefined)
   const result = checked as unknown as Checked;
   checkNameLength(result.prefix, result.suffix);
   return result;
+}
+
+/** Checks what is to hold options. An array is a mistake: it has none. */
+export function checkObject(value: unknown, option: string): void {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw invalid(option, "an object", value);
+  }
 }
 
 /** Checks one option that stands for itself. */
@@ -222,21 +227,27 @@ export function checkBoolean(value: unknown, option: string): boolean {
   return value;
 }
 
+/** The longest that timers take; they make one millisecond of more. */
+export const LONGEST_TIMER: number = 2 ** 31 - 1;
+
 /** Checks a number of bytes. */
 export function checkSize(value: unknown, option: string): number {
   if (typeof value !== "number") throw invalid(option, "a number of bytes", value);
   if (value !== Infinity && !Number.isSafeInteger(value) || value < 0) {
     throw outOfRange(option, "a whole number of bytes, 0 or more", value);
   }
-  return value;
+  return withoutSign(value);
 }
+
+/** Makes 0 of -0, which Node 20 and 22 end the process on. */
+export const withoutSign = (value: number): number => value + 0;
 
 function checkMode(value: unknown, option: string): number {
   if (typeof value !== "number") throw invalid(option, "a number of permission bits such as 0o600", value);
   if (!Number.isInteger(value) || value < 0 || value > 0o777) {
     throw outOfRange(option, "permission bits from 0 to 0o777", value);
   }
-  return value;
+  return withoutSign(value);
 }
 
 const ENCODINGS: readonly unknown[] = ["utf-8", "utf-16le", "latin1"];
@@ -253,20 +264,25 @@ function checkNewline(value: unknown, option: string): string {
 
 /** Checks an abort signal by its shape: one of another realm is as good. */
 export function checkSignal(value: unknown, option: string): AbortSignal {
+  if (!isSignal(value)) throw invalid(option, "an AbortSignal", value);
+  return value;
+}
+
+function isSignal(value: unknown): value is AbortSignal {
+  if (typeof value !== "object" || value === null) return false;
   const signal = value as AbortSignal;
-  if (
-    typeof value !== "object" || value === null || typeof signal.aborted !== "boolean" ||
-    typeof signal.addEventListener !== "function" || typeof signal.throwIfAborted !== "function"
-  ) {
-    throw invalid(option, "an AbortSignal", value);
+  try {
+    return typeof signal.aborted === "boolean" && typeof signal.addEventListener === "function" &&
+      typeof signal.throwIfAborted === "function";
+  } catch {
+    // What only has the prototype of a signal throws when it is asked.
+    return false;
   }
-  return signal;
 }
 
 /** Checks a path: a non-empty string without NUL, or a `file:` URL, which is turned into a path. */
 export function checkPath(value: unknown, option: string): string {
-  const path = value instanceof URL ? pathOfUrl(value, option) : value;
-  if (typeof path !== "string") throw invalid(option, "a string or a file: URL", value);
+  const path = typeof value === "string" ? value : pathOfUrl(value, option);
   if (path === "") throw invalid(option, "a path, not an empty string", value);
   if (path.includes("\0")) throw invalid(option, "a path without NUL characters", value);
   if (SURROGATE.test(path)) throw invalid(option, "a path without lone surrogates", value);
@@ -277,8 +293,8 @@ function checkDirectory(value: unknown, option: string): string {
   return checkPath(value, option);
 }
 
-function pathOfUrl(url: URL, option: string): string {
-  const { protocol, host, pathname } = partsOf(url, option);
+function pathOfUrl(value: unknown, option: string): string {
+  const { protocol, host, pathname } = partsOf(value, option);
   if (protocol !== "file:") throw invalid(option, "a file: URL", protocol);
   if (host !== "" && host !== "localhost") throw invalid(option, "a file: URL of this machine", host);
   if (/%2f/i.test(pathname)) throw invalid(option, "a file: URL without encoded slashes", pathname);
@@ -287,13 +303,16 @@ function pathOfUrl(url: URL, option: string): string {
 }
 
 /** Read once. What only has the prototype of a URL, such as a Proxy, throws when it is asked. */
-function partsOf(url: URL, option: string): Pick<URL, "protocol" | "host" | "pathname"> {
+function partsOf(value: unknown, option: string): Pick<URL, "protocol" | "host" | "pathname"> {
   try {
-    const { protocol, host, pathname } = url;
-    return { protocol, host, pathname };
+    if (value instanceof URL) {
+      const { protocol, host, pathname } = value;
+      return { protocol, host, pathname };
+    }
   } catch {
-    throw invalid(option, "a string or a file: URL", url);
+    // Neither is it a URL that can be used.
   }
+  throw invalid(option, "a string or a file: URL", value);
 }
 
 function decode(text: string, option: string): string {

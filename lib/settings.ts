@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { checkBoolean, checkPath } from "./options.ts";
+import { checkBoolean, checkObject, checkPath, LONGEST_TIMER } from "./options.ts";
 import { invalid, outOfRange } from "./errors.ts";
 
 /** What {@linkcode configure} takes. Each is optional; what is left out stays as it is. */
@@ -82,7 +82,7 @@ export function onSettings(listener: Listener): void {
  * ```
  */
 export function configure(options: Settings): void {
-  if (typeof options !== "object" || options === null) throw invalid("options", "an object", options);
+  checkObject(options, "options");
   const next: Partial<Current> = {};
   if ("tmpdir" in options) {
     const { tmpdir } = options;
@@ -98,12 +98,9 @@ export function configure(options: Settings): void {
   for (const listener of listeners) listener(next);
 }
 
-/** What the timers of all runtimes can wait for. */
-const LONGEST = 2 ** 31 - 1;
-
 function checkKeepAlive(value: unknown): boolean | number | undefined {
   if (value === undefined || typeof value === "boolean") return value;
   if (typeof value !== "number") throw invalid("keepAlive", "a boolean or a number of milliseconds", value);
-  if (value >= 1 && value <= LONGEST) return value;
-  throw outOfRange("keepAlive", `1 to ${LONGEST} milliseconds`, value);
+  if (value >= 1 && value <= LONGEST_TIMER) return value;
+  throw outOfRange("keepAlive", `1 to ${LONGEST_TIMER} milliseconds`, value);
 }

@@ -6,7 +6,7 @@
 import { codeOf, failure, invalid, outOfRange } from "./errors.ts";
 import { asyncIo, type Io, syncIo } from "./io.ts";
 import { type Op, runAsync, runSync } from "./op.ts";
-import { checkPath, checkSize } from "./options.ts";
+import { checkObject, checkPath, checkSize, LONGEST_TIMER } from "./options.ts";
 import { type FileSystemStatus, runtime } from "./runtime/mod.ts";
 import { tmpdir } from "./tmpdir.ts";
 
@@ -85,9 +85,6 @@ export interface WatchSpaceOptions {
 /** The shortest interval: more looks would find the same. */
 const SHORTEST = 10;
 
-/** The longest that timers take; they make one millisecond of more. */
-const LONGEST = 2 ** 31 - 1;
-
 const INTERVAL = 30_000;
 
 /**
@@ -109,8 +106,9 @@ const INTERVAL = 30_000;
  * ```
  */
 export function watchSpace(options: WatchSpaceOptions, onLow: (space: DiskSpace) => void): Disposable {
-  const { path, isLow, interval } = checkWatch(options);
+  const { dir, isLow, interval } = checkWatch(options);
   if (typeof onLow !== "function") throw invalid("onLow", "a function", onLow);
+  const path = dir ?? tmpdir();
   let low = false, stopped = false;
   let warned: string | undefined;
   let cancel: () => void;
@@ -139,8 +137,8 @@ export function watchSpace(options: WatchSpaceOptions, onLow: (space: DiskSpace)
 
 function checkWatch(
   options: WatchSpaceOptions,
-): { path: string; isLow: (space: DiskSpace) => boolean; interval: number } {
-  if (typeof options !== "object" || options === null) throw invalid("options", "an object", options);
+): { dir: string | undefined; isLow: (space: DiskSpace) => boolean; interval: number } {
+  checkObject(options, "options");
   const { dir, minFree, minInodes, interval = INTERVAL } = options;
   if (minFree === undefined && minInodes === undefined) {
     throw invalid("options", "given minFree or minInodes", options);
@@ -148,11 +146,11 @@ function checkWatch(
   const bytes = minFree === undefined ? 0 : checkSize(minFree, "minFree");
   const inodes = minInodes === undefined ? 0 : checkSize(minInodes, "minInodes");
   if (typeof interval !== "number") throw invalid("interval", "a number of milliseconds", interval);
-  if (!(interval >= SHORTEST && interval <= LONGEST)) {
-    throw outOfRange("interval", `${SHORTEST} to ${LONGEST} milliseconds`, interval);
+  if (!(interval >= SHORTEST && interval <= LONGEST_TIMER)) {
+    throw outOfRange("interval", `${SHORTEST} to ${LONGEST_TIMER} milliseconds`, interval);
   }
   return {
-    path: dir === undefined ? tmpdir() : checkPath(dir, "dir"),
+    dir: dir === undefined ? undefined : checkPath(dir, "dir"),
     isLow: (space) => space.available < bytes || (space.inodes?.free ?? Infinity) < inodes,
     interval,
   };

@@ -8,7 +8,7 @@ import { printAs } from "../inspect.ts";
 import type { Io } from "../io.ts";
 import { watchLeak } from "../life/leaks.ts";
 import type { Op } from "../op.ts";
-import { checkPath, checkSize } from "../options.ts";
+import { checkObject, checkPath, checkSize } from "../options.ts";
 import { checkReplacing, type PersistOptions } from "../persist/options.ts";
 import { persistFile } from "../persist/persist_file.ts";
 import { runtime } from "../runtime/mod.ts";
@@ -258,6 +258,7 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
    * @param type The media type it says it has.
    */
   async blob(type = ""): Promise<Blob> {
+    if (typeof type !== "string") throw invalid("type", "a string", type);
     return new FileBlob(this.#readAt(), 0, await this.size(), type);
   }
 
@@ -501,7 +502,7 @@ export function warnOfDisposal(error: unknown): void {
 /** Checks an offset given by the caller. */
 export function checkAt(options: At | undefined): number | undefined {
   if (options === undefined) return undefined;
-  if (typeof options !== "object" || options === null) throw invalid("options", "an object", options);
+  checkObject(options, "options");
   const { at } = options;
   if (at === undefined) return undefined;
   const offset = checkSize(at, "at");

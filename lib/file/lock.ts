@@ -7,7 +7,7 @@ import { closeReadNow } from "../close.ts";
 import { codeOf, failure, invalid, outOfRange, TempfileError } from "../errors.ts";
 import { sameFile } from "../identity.ts";
 import { printAs } from "../inspect.ts";
-import { checkBoolean, checkSignal } from "../options.ts";
+import { checkBoolean, checkObject, checkSignal, LONGEST_TIMER } from "../options.ts";
 import { type Handle, type Locks, runtime, type Status } from "../runtime/mod.ts";
 import type { OpenFile } from "./open_file.ts";
 
@@ -19,7 +19,7 @@ export interface LockOptions {
    * @default {false}
    */
   shared?: boolean;
-  /** Milliseconds to wait, after which it fails with `ETIMEDOUT`; for ever without it. */
+  /** Milliseconds to wait, after which it fails with `ETIMEDOUT`: up to 2³¹ − 1 (24 days); for ever without it. */
   timeout?: number;
   /** Ends the waiting. */
   signal?: AbortSignal;
@@ -40,8 +40,11 @@ export class FileLock implements AsyncDisposable, Disposable {
 
   /** Not for use: call {@linkcode TemporaryFile.lock}. */
   constructor(shared: boolean, internals: unknown, owner: object) {
+    if (!(internals instanceof Held)) {
+      throw new TypeError("Locks are made by lock() and tryLock(), not by a constructor");
+    }
     this.shared = shared;
-    this.#held = internals as Held;
+    this.#held = internals;
     this.#owner = owner;
     printAs(FileLock, describe);
   }
@@ -101,12 +104,12 @@ interface Wanted {
 }
 
 function check(options: LockOptions | undefined): Wanted {
-  if (options !== undefined && (typeof options !== "object" || options === null)) {
-    throw invalid("options", "an object", options);
-  }
+  if (options !== undefined) checkObject(options, "options");
   const { shared = false, timeout = Infinity, signal } = options ?? {};
   if (typeof timeout !== "number") throw invalid("timeout", "a number of milliseconds", timeout);
-  if (!(timeout >= 0)) throw outOfRange("timeout", "0 or more milliseconds", timeout);
+  if (!(timeout >= 0 && timeout <= LONGEST_TIMER) && timeout !== Infinity) {
+    throw outOfRange("timeout", `0 to ${LONGEST_TIMER} milliseconds, or Infinity`, timeout);
+  }
   return {
     shared: checkBoolean(shared, "shared"),
     timeout,

@@ -47,7 +47,7 @@ export class OpenFile implements Leakable, Content {
   constructor(storage: Storage, options: Checked, bufferSize: number) {
     this.storage = storage;
     this.options = options;
-    this.#limit = Math.min(options.maxSize, Number.MAX_SAFE_INTEGER);
+    this.#limit = Math.min(options.maxSize, LARGEST);
     this.#plain = isPlain(options);
     this.#buffer = new WriteBuffer(options.bufferSize ?? bufferSize);
   }
@@ -115,7 +115,7 @@ export class OpenFile implements Leakable, Content {
     if (this.closed || this.busy) return undefined;
     const count = typeof data === "string"
       ? this.#bufferedText(data)
-      : data instanceof Uint8Array && data.byteLength > 0
+      : ArrayBuffer.isView(data) && data instanceof Uint8Array && data.byteLength > 0
       ? this.#bufferedBytes(data)
       : undefined;
     if (count !== undefined) this.position += count;
@@ -419,6 +419,9 @@ export class OpenFile implements Leakable, Content {
     return failure(`${action} ${this.which()}`, error, this.path);
   }
 }
+
+/** Bytes beyond which some runtime cannot express an offset (Bun). No disk is as large. */
+const LARGEST = 2 ** 52 - 1;
 
 /** Where the chunks of one call go. */
 export interface Series {

@@ -23,20 +23,37 @@ export interface Chunks {
 
 /** The chunks of a source, told by its shape: streams of another realm or a polyfill are as good. */
 export function chunksOf(source: unknown): Chunks {
-  if (typeof source !== "object" || source === null) throw unwritable(source);
+  switch (kindOf(source)) {
+    case "stream":
+      return ofStream(source as ReadableStream<Uint8Array>);
+    case "response":
+      return ofResponse(source as Response);
+    case "blob":
+      return ofStream((source as Blob).stream());
+    case "asyncIterable":
+      return ofIterator((source as AsyncIterable<Data>)[Symbol.asyncIterator]());
+    case "iterable":
+      return ofIterator((source as Iterable<Data>)[Symbol.iterator]());
+    default:
+      throw unwritable(source);
+  }
+}
+
+type Kind = "stream" | "response" | "blob" | "asyncIterable" | "iterable";
+
+function kindOf(source: unknown): Kind | undefined {
+  if (typeof source !== "object" || source === null) return undefined;
   const shape = source as { [name: PropertyKey]: unknown };
-  if (typeof shape.getReader === "function") return ofStream(source as ReadableStream<Uint8Array>);
-  if ("bodyUsed" in shape && "body" in shape) return ofResponse(source as Response);
-  if (typeof shape.stream === "function" && typeof shape.size === "number") {
-    return ofStream((source as Blob).stream());
+  try {
+    if (typeof shape.getReader === "function") return "stream";
+    if ("bodyUsed" in shape && "body" in shape) return "response";
+    if (typeof shape.stream === "function" && typeof shape.size === "number") return "blob";
+    if (typeof shape[Symbol.asyncIterator] === "function") return "asyncIterable";
+    return typeof shape[Symbol.iterator] === "function" ? "iterable" : undefined;
+  } catch {
+    // What only has the prototype of a Blob throws when it is asked.
+    return undefined;
   }
-  if (typeof shape[Symbol.asyncIterator] === "function") {
-    return ofIterator((source as AsyncIterable<Data>)[Symbol.asyncIterator]());
-  }
-  if (typeof shape[Symbol.iterator] === "function") {
-    return ofIterator((source as Iterable<Data>)[Symbol.iterator]());
-  }
-  throw unwritable(source);
 }
 
 function unwritable(source: unknown): TypeError {
@@ -53,6 +70,7 @@ function ofResponse(response: Response): Chunks {
 }
 
 function ofStream(stream: ReadableStream<Uint8Array>): Chunks {
+  if (stream.locked) throw invalid("data", "a stream that nobody else reads (it is locked)", stream);
   const reader = stream.getReader();
   return {
     next: () => reader.read() as Promise<IteratorResult<unknown, unknown>>,

@@ -6,7 +6,7 @@
 import { codeOf, failure, invalid, type Leftover, outOfRange } from "../errors.ts";
 import { asyncIo, type Io } from "../io.ts";
 import { type Op, runAsync } from "../op.ts";
-import { checkBoolean, checkOption, checkPath, checkSignal } from "../options.ts";
+import { checkBoolean, checkObject, checkOption, checkPath, checkSignal } from "../options.ts";
 import { joinPath } from "../path.ts";
 import { type DirectoryEntry, runtime, type Status } from "../runtime/mod.ts";
 import { tmpdir } from "../tmpdir.ts";
@@ -82,12 +82,12 @@ export async function sweep(options: SweepOptions = {}): Promise<SweepReport> {
 
 /** Checked options. */
 interface Sweeping {
-  aged: { dir: string; prefix: string; olderThan: number } | undefined;
+  aged: { dir: string | undefined; prefix: string; olderThan: number } | undefined;
   how: Pick<Looking, "dryRun" | "onRemoved" | "checkpoint">;
 }
 
 function check(options: SweepOptions): Sweeping {
-  if (typeof options !== "object" || options === null) throw invalid("options", "an object", options);
+  checkObject(options, "options");
   const { olderThan, prefix, dir, dryRun = false, onProgress, signal } = options;
   const checkedSignal = signal === undefined ? undefined : checkSignal(signal, "signal");
   if (onProgress !== undefined && typeof onProgress !== "function") {
@@ -118,7 +118,7 @@ function checkAged(
     throw invalid("prefix", "given beside olderThan, and not empty", prefix);
   }
   const name = checkOption("prefix", prefix);
-  return { dir: dir === undefined ? tmpdir() : checkPath(dir, "dir"), prefix: name, olderThan };
+  return { dir: dir === undefined ? undefined : checkPath(dir, "dir"), prefix: name, olderThan };
 }
 
 function* sweepAll(io: Io, { aged, how }: Sweeping): Op<SweepReport> {
@@ -141,7 +141,7 @@ function* sweepAged(
   how: Sweeping["how"],
   report: Reclaimed,
 ): Op<void> {
-  const { directory, home, entries } = yield* listHome(io, aged.dir);
+  const { directory, home, entries } = yield* listHome(io, aged.dir ?? tmpdir());
   const known = new Set([...report.kept, ...report.removed, ...report.left].map(({ path }) => path));
   let inUse: InUse | undefined;
   for (const { name } of entries) {

@@ -4,7 +4,14 @@
  * @module
  */
 import { invalid, outOfRange } from "../errors.ts";
-import { checkBoolean, checkOptions, checkSignal, type ContentOptions } from "../options.ts";
+import {
+  checkBoolean,
+  checkObject,
+  checkOptions,
+  checkSignal,
+  type ContentOptions,
+  withoutSign,
+} from "../options.ts";
 import type { Checked } from "../options.ts";
 
 /**
@@ -75,7 +82,7 @@ const POLICIES: readonly unknown[] = ["private", "existing", "umask"];
 
 function checkPolicy(value: unknown): ModePolicy {
   if (typeof value === "number") {
-    if (Number.isInteger(value) && value >= 0 && value <= 0o777) return value;
+    if (Number.isInteger(value) && value >= 0 && value <= 0o777) return withoutSign(value);
     throw outOfRange("mode", "permission bits from 0 to 0o777", value);
   }
   if (!POLICIES.includes(value)) {
@@ -89,9 +96,7 @@ export function checkReplacing(
   given: PersistOptions | WriteFileAtomicOptions | undefined,
   otherwise: Replacing["otherwise"],
 ): Replacing {
-  if (given !== undefined && (typeof given !== "object" || given === null)) {
-    throw invalid("options", "an object", given);
-  }
+  if (given !== undefined) checkObject(given, "options");
   const { overwrite = true, durable = true, mode = "existing", links = "replace", signal } = given ?? {};
   if (links !== "replace" && links !== "follow") throw invalid("links", '"replace" or "follow"', links);
   return {

@@ -1,0 +1,279 @@
+import assert from "node:assert/strict";
+import { closeSync, mkdirSync, openSync, readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import * as m from "../mod.ts";
+import {
+  type Hostile,
+  LATE,
+  type Right,
+  rightFor,
+  SELF_WILLED,
+  VALUES,
+  valuesFor,
+} from "./support/hostile.ts";
+import { oncePerRuntime } from "./support/once.ts";
+import { memory, scratch } from "./support/scratch.ts";
+import { type Substitute, substitute } from "./support/substitute.ts";
+import { type Input, inputs } from "./support/surface.ts";
+
+// deno-lint-ignore no-explicit-any -- every function is called by its name
+type Any = any;
+
+/** What takes no values of a caller's. */
+const NOT_FOR_CALLERS = ["new TempfileError"];
+
+/** What a method is called on; a fresh one each time. */
+const RECEIVERS: { readonly [name: string]: (dir: string) => Any } = {
+  TemporaryFile: (dir) => filled(m.temporaryFileSync({ dir })),
+  NamedTemporaryFile: (dir) => filled(m.namedTemporaryFileSync({ dir })),
+  SpooledTemporaryFile: (dir) => filled(m.spooledTemporaryFile({ dir })),
+  TemporaryDirectory: (dir) => m.temporaryDirectorySync({ dir }),
+};
+
+function filled<F extends m.TemporaryFile>(file: F): F {
+  file.writeSync("contents");
+  return file;
+}
+
+let counter = 0;
+const fresh = (dir: string): string => join(dir, `new-${counter++}`);
+
+/** What is there before a call; apart from what it might make. */
+const GIVEN = "given";
+
+function existingFile(dir: string): string {
+  const path = fresh(join(dir, GIVEN));
+  writeFileSync(path, "contents");
+  return path;
+}
+
+function existingDirectory(dir: string): string {
+  const path = fresh(join(dir, GIVEN));
+  mkdirSync(path);
+  return path;
+}
+
+/** Arguments that are right, where a call needs some. */
+const ARGUMENTS: { readonly [of: string]: (dir: string) => unknown[] } = {
+  "TemporaryFile.write": () => ["x"],
+  "TemporaryFile.writeSync": () => ["x"],
+  "TemporaryFile.readInto": () => [new Uint8Array(4)],
+  "TemporaryFile.readIntoSync": () => [new Uint8Array(4)],
+  "TemporaryFile.seek": () => [0],
+  "TemporaryFile.seekSync": () => [0],
+  "TemporaryFile.persist": (dir) => [fresh(dir)],
+  "TemporaryFile.persistSync": (dir) => [fresh(dir)],
+  "TemporaryDirectory.persist": (dir) => [fresh(dir)],
+  "TemporaryDirectory.persistSync": (dir) => [fresh(dir)],
+  "adoptFile": (dir) => [existingFile(dir)],
+  "adoptFileSync": (dir) => [existingFile(dir)],
+  "adoptDirectory": (dir) => [existingDirectory(dir)],
+  "adoptDirectorySync": (dir) => [existingDirectory(dir)],
+  "fromDescriptor": (dir) => [openSync(existingFile(dir), "r+")],
+  "writeFileAtomic": (dir) => [fresh(dir), "x"],
+  "writeFileAtomicSync": (dir) => [fresh(dir), "x"],
+  "watchSpace": () => [{ minFree: 1 }, () => {}],
+  "sweep": (dir) => [{ olderThan: 1e13, prefix: "no-such-prefix-", dir }],
+};
+
+/** What a function asks of a value beyond what others do. */
+const STRICTER: { readonly [input: string]: Right } = {
+  // Everything would begin with it.
+  "sweep prefix": (value) => value !== "",
+  // At least one floor must be given.
+  "watchSpace options": (_, title) => SELF_WILLED.includes(title),
+};
+
+function isRight(input: Input, { make, title }: Hostile): boolean {
+  const right = rightFor(input), more = STRICTER[`${input.of} ${input.name}`] ?? (() => true);
+  return right !== undefined && right(make(), title) && more(make(), title);
+}
+
+/** The arguments, right but for one. */
+function argumentsWith({ of, name, index, isOption }: Input, { make }: Hostile, dir: string): unknown[] {
+  const args: unknown[] = ARGUMENTS[of]?.(dir) ?? [];
+  args[index] = isOption ? { ...args[index] as object, [name]: make() } : make();
+  return args;
+}
+
+function invoke(of: string, receiver: Any, args: unknown[]): unknown {
+  const [owner, method] = of.split(".");
+  return method === undefined ? (m as Any)[owner](...args) : receiver[method](...args);
+}
+
+/** The error of a call; undefined if there was none. What answers with a promise must not throw. */
+async function errorOf({ of, isAsync }: Input, receiver: Any, args: unknown[]): Promise<Any> {
+  let answer: unknown;
+  try {
+    answer = invoke(of, receiver, args);
+  } catch (error) {
+    assert.ok(!isAsync, `${of} throws where it should reject: ${error}`);
+    return error;
+  }
+  try {
+    await letGo(await answer);
+    return undefined;
+  } catch (error) {
+    return error;
+  }
+}
+
+/** Closes what a call has opened; what lies on disk goes with the scratch directory. */
+async function letGo(made: Any): Promise<void> {
+  if (typeof made !== "object" || made === null) return;
+  if (Symbol.asyncDispose in made) return await made[Symbol.asyncDispose]();
+  if (Symbol.dispose in made) return made[Symbol.dispose]();
+  await made.return?.();
+  await made.cancel?.();
+  if (typeof made.fd === "number") closeSync(made.fd);
+}
+
+const receiverFor = ({ of }: Input, dir: string): Any => RECEIVERS[of.split(".")[0]]?.(dir);
+
+/** Refusals must say what was refused, and come before anything is done. */
+async function refuse(
+  input: Input,
+  hostile: Hostile,
+  receiver: Any,
+  dir: string,
+  watched: Substitute,
+): Promise<void> {
+  const args = argumentsWith(input, hostile, dir);
+  const before = readdirSync(dir);
+  // Forgets the directory for temporary files: to look for it would take system calls.
+  m.configure({ tmpdir: dir });
+  watched.calls.length = 0;
+  const error = await errorOf(input, receiver, args);
+  const isLate = input.type === "Data | Source" && LATE.includes(hostile.title);
+  if (!isLate) assert.deepEqual(watched.calls, [], "no system call");
+  assert.deepEqual(readdirSync(dir), before, "nothing on disk");
+  if (input.of === "fromDescriptor" && input.name !== "fd") closeSync(args[0] as number);
+  assert.ok(error instanceof TypeError || error instanceof RangeError, `${error ?? "no error"}`);
+  assert.equal((error as Any).code, "ERR_INVALID_OPTION", error.stack);
+  assert.ok(error.message.startsWith(`Option "${input.name}" must be `), error.message);
+}
+
+/** What is right succeeds, or fails for a reason that lies outside. */
+async function accept(input: Input, hostile: Hostile, dir: string): Promise<void> {
+  await using receiver = receiverFor(input, dir);
+  const error = await errorOf(input, receiver, argumentsWith(input, hostile, dir));
+  if (error === undefined || SELF_WILLED.includes(hostile.title) || error.name === "AbortError") return;
+  // A Map has a method `delete`, which is no flag.
+  if (input.name === "options" && /^Option "(at|delete)" must be .+ got a function$/.test(error.message)) {
+    return;
+  }
+  assert.ok(error instanceof m.TempfileError, error.stack);
+}
+
+/** Gives an input every value; returns what is wrong. */
+async function attack(input: Input, dir: string, watched: Substitute): Promise<string[]> {
+  const problems: string[] = [];
+  m.configure({ tmpdir: dir });
+  await using receiver = receiverFor(input, dir);
+  for (const hostile of valuesFor(input)) {
+    try {
+      if (isRight(input, hostile)) await accept(input, hostile, dir);
+      else await refuse(input, hostile, receiver, dir, watched);
+    } catch (error) {
+      problems.push(`${input.of} with ${hostile.title} as ${input.name}: ${(error as Error).message}`);
+    }
+  }
+  if (receiver instanceof m.TemporaryFile && (receiver.closed || receiver.textSync() !== "contents")) {
+    problems.push(`${input.of}: a refused ${input.name} changed the file`);
+  }
+  m.configure(DEFAULTS);
+  return problems;
+}
+
+const DEFAULTS = {
+  tmpdir: undefined,
+  signals: undefined,
+  reclaim: undefined,
+  reaper: undefined,
+  keepAlive: undefined,
+};
+
+const all = oncePerRuntime ? [] : inputs().filter(({ of }) => !NOT_FOR_CALLERS.includes(of));
+const isConstructor = ({ of }: Input): boolean => of.startsWith("new ");
+
+test(
+  "every argument and option of the exported types is known to the table of hostile values (once a runtime)",
+  {
+    skip: oncePerRuntime,
+  },
+  () => {
+    assert.ok(all.length > 300, `${all.length} inputs`);
+    const unknown = all.filter((input) => !isConstructor(input) && rightFor(input) === undefined);
+    assert.deepEqual(unknown.map(({ of, name, type }) => `${of} ${name}: ${type}`), []);
+  },
+);
+
+test("the classes of handles cannot be made by callers, whatever they give (once a runtime)", {
+  skip: oncePerRuntime,
+}, () => {
+  const classes = new Set(all.filter(isConstructor).map(({ of }) => of.slice("new ".length)));
+  assert.ok(classes.size >= 5);
+  for (const name of classes) {
+    for (const { title, make } of VALUES.filter(({ title }) => !/bomb|revoked/.test(title))) {
+      assert.throws(
+        () => new (m as Any)[name](make(), make(), make()),
+        /not by a constructor/,
+        `${name} ${title}`,
+      );
+    }
+  }
+});
+
+test(
+  "C22 every input refuses hostile values by name before any system call, and takes the right ones (once a runtime)",
+  {
+    skip: oncePerRuntime,
+  },
+  async () => {
+    using place = scratch(memory);
+    using watched = substitute();
+    const problems: string[] = [];
+    for (const [index, input] of all.filter((input) => !isConstructor(input)).entries()) {
+      const dir = join(place.path, String(index));
+      mkdirSync(join(dir, GIVEN), { recursive: true });
+      problems.push(...await attack(input, dir, watched));
+    }
+    assert.deepEqual(problems, []);
+  },
+);
+
+/** The arguments, with a count of how often each option is read. */
+function counted(of: string, index: number, dir: string): { args: unknown[]; reads: Map<string, number> } {
+  const args = ARGUMENTS[of]?.(dir) ?? [];
+  const reads = new Map<string, number>();
+  args[index] = new Proxy(args[index] as object ?? {}, {
+    has: () => true,
+    get(options, name: string) {
+      reads.set(name, (reads.get(name) ?? 0) + 1);
+      return Reflect.get(options, name);
+    },
+  });
+  return { args, reads };
+}
+
+test(
+  "C23 every function reads each option that its type has, once: a getter cannot change its answer (once a runtime)",
+  {
+    skip: oncePerRuntime,
+  },
+  async () => {
+    using place = scratch(memory);
+    mkdirSync(join(place.path, GIVEN));
+    m.configure({ tmpdir: place.path });
+    const options = all.filter((input) => input.isOption && !isConstructor(input));
+    for (const call of new Set(options.map(({ of, index }) => `${of} ${index}`))) {
+      const own = options.filter(({ of, index }) => `${of} ${index}` === call);
+      await using receiver = receiverFor(own[0], place.path);
+      const { args, reads } = counted(own[0].of, own[0].index, place.path);
+      assert.equal(await errorOf(own[0], receiver, args), undefined, call);
+      for (const { name } of own) assert.equal(reads.get(name), 1, `${call} reads ${name}`);
+    }
+    m.configure(DEFAULTS);
+  },
+);
