@@ -281,7 +281,9 @@ test("Deno: what needs a permission is asked only where it is granted, so that n
   assert.deepEqual(answers, [undefined, undefined, undefined, undefined, undefined, undefined]);
   assert.equal(poor.mayRead("/x"), false);
   assert.equal(poor.linkDescriptor, undefined);
-  assert.equal(poor.startWatcher("true", []), undefined);
+  const reasons: string[] = [];
+  poor.startWatcher("true", [], ({ message }) => reasons.push(message))();
+  assert.deepEqual(reasons, ["it needs --allow-run"]);
   assert.deepEqual(none.done, []);
 });
 

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { RANDOM_LENGTH } from "../name.ts";
 import { runtime } from "../runtime/mod.ts";
 
 /**
@@ -10,37 +11,60 @@ import { runtime } from "../runtime/mod.ts";
  * the lease says. A lease that is gone says that there is nothing to do.
  *
  * `$1` is the lease, `$2` the session, `$3` the process, which must not have the lease open any more. A line
- * `made /tmp/before*after` stands for the names with the session and 13 random characters in place of the star; links are
- * left alone.
+ * `made /tmp/before*after` stands for the names with the session and random characters in place of the star; links and
+ * what belongs to others are left alone. If anything is mounted in what was made, all is left to the next process, whose
+ * removal does not enter it; what could not be removed is as well, so the lease stays.
+ *
+ * What decides is done by the shell itself: a program that is missing must not look like an answer.
  */
 const SCRIPT = `
 trap '' INT TERM HUP
+cd /
 read -r _
 [ -f "$1" ] || exit 0
-ls -l "/proc/$3/fd" 2>/dev/null | grep -qF -e "$1" && exit 0
-random=$(printf '%13s' | sed 's/ /[a-z2-9]/g')
-kept=$(sed -n 's/^kept //p' "$1")
-sed -n 's/^made //p' "$1" | while IFS= read -r made; do
+for descriptor in "/proc/$3/fd"/*; do
+  [ "$descriptor" -ef "$1" ] && exit 0
+done
+case $(cat /proc/self/mounts 2>/dev/null || mount) in *"$2"*) exit 0 ;; esac
+random='${"[a-z2-9]".repeat(RANDOM_LENGTH)}'
+newline='
+'
+kept=$newline
+while IFS= read -r line; do
+  case $line in "kept "*) kept=$kept\${line#kept }$newline ;; esac
+done < "$1"
+left=
+while IFS= read -r line; do
+  case $line in "made "*) made=\${line#made } ;; *) continue ;; esac
   form=\${made##*/}
   for entry in "\${made%/*}/\${form%%\\**}$2"$random"\${form#*\\*}"; do
-    [ -L "$entry" ] && continue
-    [ -e "$entry" ] || continue
-    printf '%s\\n' "$kept" | grep -qxF -e "\${entry##*/}" && continue
+    [ ! -L "$entry" ] && [ -O "$entry" ] || continue
+    case $kept in *"$newline\${entry##*/}$newline"*) continue ;; esac
     rm -rf -- "$entry"
+    [ -e "$entry" ] && left=yes
   done
-done
-rm -f -- "$1"
+done < "$1"
+[ -n "$left" ] || rm -f -- "$1"
 `;
 
-/** Starts the helper for a lease. Returns how to end it; undefined where none can be started. */
-export function startReaper(lease: string, session: string): (() => void) | undefined {
-  if (runtime.platform === "windows") return undefined;
-  return runtime.startWatcher("/bin/sh", [
-    "-c",
-    SCRIPT,
-    "mayfly-reaper",
-    lease,
-    session,
-    String(runtime.pid()),
-  ]);
+/** Whether it was said that no helper can be started. */
+let warned = false;
+
+/** Starts the helper for a lease. Returns how to end it. */
+export function startReaper(lease: string, session: string): () => void {
+  if (runtime.platform === "windows") {
+    warn("not on Windows");
+    return () => {};
+  }
+  const args = ["-c", SCRIPT, "mayfly-reaper", lease, session, String(runtime.pid())];
+  return runtime.startWatcher("/bin/sh", args, (error) => warn(error.message));
+}
+
+function warn(reason: string): void {
+  if (warned) return;
+  warned = true;
+  runtime.warn(
+    `The reaper cannot be started: ${reason}. What this process leaves when it is killed waits for the next one`,
+    "MAYFLY_NO_REAPER",
+  );
 }

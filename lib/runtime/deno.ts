@@ -565,8 +565,12 @@ export function denoRuntime(deno: DenoNamespace, scope: DenoScope): Runtime {
     descriptor: (handle) => typeof handle === "number" ? handle : undefined,
     fromDescriptor: (descriptor) => fromDescriptor(deno, node().sync, descriptor),
     onEnd: (listener) => onEnd(scope, listener),
-    startWatcher: (command, args) =>
-      granted(deno, "run") ? startWatcher(childProcess(), command, args) : undefined,
+    startWatcher(command, args, onFailure) {
+      // Asked first, since trying would make Deno ask the user.
+      if (granted(deno, "run")) return startWatcher(childProcess(), command, args, onFailure);
+      onFailure(new Error("it needs --allow-run"));
+      return () => {};
+    },
     warn: (message, code, detail) =>
       scope.process.emitWarning(message, { type: "TempfileWarning", code, detail }),
     // Deno walks by descriptors (`openat` with `O_NOFOLLOW`).

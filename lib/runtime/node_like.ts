@@ -138,7 +138,7 @@ export function nodeLike(
     descriptor: (handle) => handle as number,
     fromDescriptor: (descriptor) => descriptor,
     onEnd,
-    startWatcher: (command, args) => startWatcher(childProcess(), command, args),
+    startWatcher: (command, args, onFailure) => startWatcher(childProcess(), command, args, onFailure),
     warn: (message, code, detail) => process.emitWarning(message, { type: "TempfileWarning", code, detail }),
   };
 }

@@ -215,10 +215,10 @@ export interface Runtime {
    */
   onEnd(listener: () => void): () => void;
   /**
-   * Starts a program whose standard input ends with this process, and which keeps it from ending no longer. Returns what
-   * ends that input earlier; undefined where no program can be started.
+   * Starts a program whose standard input ends with this process, and which keeps it from ending no longer. Calls
+   * `onFailure`, at once or later, if it cannot be started. Returns what ends that input earlier.
    */
-  startWatcher(command: string, args: string[]): (() => void) | undefined;
+  startWatcher(command: string, args: string[], onFailure: (reason: Error) => void): () => void;
   /** Emits a process warning of type `TempfileWarning`. */
   warn(message: string, code: string, detail?: string): void;
   /**

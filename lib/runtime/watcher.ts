@@ -7,8 +7,9 @@ import type { NodeChildProcess } from "./locks.ts";
 
 /** A started program, as far as it is of interest. */
 export interface Watcher {
+  readonly pid: number | undefined;
   unref(): void;
-  on(event: "error", listener: () => void): void;
+  on(event: "error", listener: (error: Error) => void): void;
   stdin: { unref?(): void; destroy(): void; on(event: "error", listener: () => void): void };
 }
 
@@ -16,12 +17,23 @@ export interface Watcher {
 const pipes = new Set<Watcher>();
 
 /** Starts a program in a session of its own, so that a signal to the terminal's programs does not end it. */
-export function startWatcher(childProcess: NodeChildProcess, command: string, args: string[]): () => void {
-  const watcher = childProcess.spawn(command, args, {
-    stdio: ["pipe", "ignore", "ignore"],
-    detached: true,
-  }) as unknown as Watcher;
-  watcher.on("error", () => {});
+export function startWatcher(
+  { spawn }: NodeChildProcess,
+  command: string,
+  args: string[],
+  onFailure: (reason: Error) => void,
+): () => void {
+  let watcher: Watcher;
+  try {
+    const options = { stdio: ["pipe", "ignore", "ignore"], detached: true };
+    watcher = spawn(command, args, options) as unknown as Watcher;
+  } catch (error) {
+    onFailure(error as Error);
+    return () => {};
+  }
+  // Some runtimes say by an event that a program cannot be started, some throw.
+  watcher.on("error", onFailure);
+  if (watcher.pid === undefined) return () => {};
   watcher.stdin.on("error", () => {});
   watcher.unref();
   watcher.stdin.unref?.();

@@ -406,7 +406,7 @@ function runtimeOf(process: FakeProcess): Runtime {
       return descriptor;
     },
     onEnd: (listener) => process.onEnd(listener),
-    startWatcher: () => undefined,
+    startWatcher: () => () => {},
     warn: (_message, code) => void process.warnings.push(code),
     removeTree: undefined,
   };
