@@ -12,12 +12,11 @@
  * @module
  */
 import { Buffer } from "node:buffer";
-import { realpathSync } from "node:fs";
 import { open, stat } from "node:fs/promises";
 import process from "node:process";
-import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { configure, type TemporaryFile, temporaryFile, writeFileAtomic } from "mayfly";
+import { type TemporaryFile, temporaryFile, writeFileAtomic } from "mayfly";
+import { runAsProgram } from "./program.ts";
 
 /** How to sort. */
 export interface SortOptions {
@@ -284,24 +283,19 @@ function sink(heap: Cursor[]): void {
 const USAGE = "Usage: external_sort.ts INPUT OUTPUT [--memory 32M]";
 
 /** Sorts as the arguments say, and returns the exit status. */
-export async function command(args: string[], onProgress: OnProgress = progressLine()): Promise<number> {
-  // Ctrl-C removes the unfinished output: always on Node and Bun, only when asked for on Deno.
-  configure({ signals: true });
-  try {
-    const { positionals: [input, output, ...more], values } = parse(args);
-    const memory = bytesIn(values.memory);
-    if (input === undefined || output === undefined || more.length > 0 || memory === undefined) {
-      console.error(USAGE);
-      return 2;
-    }
-    const started = performance.now();
-    const report = await externalSort(input, output, { memory, onProgress });
-    console.log(summary(report, (performance.now() - started) / 1000));
-    return 0;
-  } catch (error) {
-    console.error(`external_sort: ${(error as Error).message}`);
-    return 1;
+export async function command(
+  args: string[],
+  onProgress: OnProgress = progressLine(),
+): Promise<number | void> {
+  const { positionals: [input, output, ...more], values } = parse(args);
+  const memory = bytesIn(values.memory);
+  if (input === undefined || output === undefined || more.length > 0 || memory === undefined) {
+    console.error(USAGE);
+    return 2;
   }
+  const started = performance.now();
+  const report = await externalSort(input, output, { memory, onProgress });
+  console.log(summary(report, (performance.now() - started) / 1000));
 }
 
 function parse(args: string[]) {
@@ -339,11 +333,4 @@ function summary({ lines, bytes, temporaryFiles, temporaryBytes }: SortReport, s
 
 const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
 
-/** Whether this file is the program; Node 20 and 22 do not say. */
-function isProgram(): boolean {
-  const [, program] = process.argv;
-  return import.meta.main ??
-    (program !== undefined && realpathSync(program) === fileURLToPath(import.meta.url));
-}
-
-if (isProgram()) process.exitCode = await command(process.argv.slice(2));
+await runAsProgram(import.meta, command);

@@ -13,12 +13,12 @@
  * @module
  */
 import { createHash } from "node:crypto";
-import { createReadStream, mkdirSync, openSync, readSync, realpathSync } from "node:fs";
+import { createReadStream, mkdirSync, openSync, readSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { Readable } from "node:stream";
-import { fileURLToPath } from "node:url";
-import { configure, writeFileAtomic } from "mayfly";
+import { writeFileAtomic } from "mayfly";
+import { runAsProgram } from "./program.ts";
 
 /** What is known of a response beside its body. */
 interface Head {
@@ -105,26 +105,10 @@ export async function command([directory, url, ...rest]: string[]): Promise<void
   if (directory === undefined || url === undefined || rest.length > 0) {
     throw new Error("Usage: response_cache.ts DIRECTORY URL");
   }
-  // On Deno signals are left alone unless the application says so: nothing is to be left beside the cache on Ctrl-C.
-  configure({ signals: true });
   const response = await new ResponseCache(directory).fetch(url);
   for await (const chunk of response.body as unknown as AsyncIterable<Uint8Array>) {
     process.stdout.write(chunk);
   }
 }
 
-/** Whether this file is the program; Node 20 and 22 do not say. */
-function isProgram(): boolean {
-  const [, program] = process.argv;
-  return import.meta.main ??
-    (program !== undefined && realpathSync(program) === fileURLToPath(import.meta.url));
-}
-
-if (isProgram()) {
-  try {
-    await command(process.argv.slice(2));
-  } catch (error) {
-    console.error(`response_cache: ${(error as Error).message}`);
-    process.exitCode = 1;
-  }
-}
+await runAsProgram(import.meta, command);

@@ -14,11 +14,9 @@
  *
  * @module
  */
-import { realpathSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import process from "node:process";
-import { fileURLToPath } from "node:url";
 import { adoptFileSync, type NamedTemporaryFile, TempfileError, writeFileAtomic } from "mayfly";
+import { runAsProgram } from "./program.ts";
 
 /** Reads the state; `initial` if there is none yet. */
 export async function readState<T>(path: string, initial: T): Promise<T> {
@@ -39,7 +37,8 @@ export async function updateState<T>(path: string, initial: T, change: (state: T
   return state;
 }
 
-async function openLockFile(path: string): Promise<NamedTemporaryFile> {
+/** Opens a file that is there to be locked, and creates it if it is missing. It is never removed. */
+export async function openLockFile(path: string): Promise<NamedTemporaryFile> {
   try {
     // Of several processes that find none, one creates it.
     await writeFileAtomic(path, "", { overwrite: false, mode: "private" });
@@ -64,18 +63,4 @@ export async function command([path, name, ...rest]: string[]): Promise<void> {
   console.log(JSON.stringify(state));
 }
 
-/** Whether this file is the program; Node 20 and 22 do not say. */
-function isProgram(): boolean {
-  const [, program] = process.argv;
-  return import.meta.main ??
-    (program !== undefined && realpathSync(program) === fileURLToPath(import.meta.url));
-}
-
-if (isProgram()) {
-  try {
-    await command(process.argv.slice(2));
-  } catch (error) {
-    console.error(`shared_state: ${(error as Error).message}`);
-    process.exitCode = 1;
-  }
-}
+await runAsProgram(import.meta, command);

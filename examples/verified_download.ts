@@ -10,11 +10,9 @@
  * @module
  */
 import { createHash } from "node:crypto";
-import { realpathSync } from "node:fs";
 import { dirname } from "node:path";
-import process from "node:process";
-import { fileURLToPath } from "node:url";
-import { configure, namedTemporaryFile } from "mayfly";
+import { namedTemporaryFile } from "mayfly";
+import { runAsProgram } from "./program.ts";
 
 /** Downloads `url` to `destination` if it has the SHA-256 hash `expected`, in hexadecimal. Returns its canonical path. */
 export async function download(
@@ -42,23 +40,7 @@ export async function command([url, destination, expected, ...rest]: string[]): 
   if (expected === undefined || rest.length > 0) {
     throw new Error("Usage: verified_download.ts URL DESTINATION SHA256");
   }
-  // On Deno signals are left alone unless the application says so.
-  configure({ signals: true });
   console.log(await download(url, destination, expected));
 }
 
-/** Whether this file is the program; Node 20 and 22 do not say. */
-function isProgram(): boolean {
-  const [, program] = process.argv;
-  return import.meta.main ??
-    (program !== undefined && realpathSync(program) === fileURLToPath(import.meta.url));
-}
-
-if (isProgram()) {
-  try {
-    await command(process.argv.slice(2));
-  } catch (error) {
-    console.error(`verified_download: ${(error as Error).message}`);
-    process.exitCode = 1;
-  }
-}
+await runAsProgram(import.meta, command);

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import {
   chmodSync,
@@ -18,48 +18,22 @@ import { fileURLToPath } from "node:url";
 import { ResponseCache } from "../examples/response_cache.ts";
 import { readState, updateState } from "../examples/shared_state.ts";
 import { download } from "../examples/verified_download.ts";
-import { runChild, runtimeCommand, runTogether, startChild } from "./support/child.ts";
+import { runChild, runTogether, startChild } from "./support/child.ts";
+import { example, start } from "./support/example.ts";
 import { pattern, sameBytes } from "./support/kinds.ts";
 import { scratch } from "./support/scratch.ts";
 import { noStrace } from "./support/strace.ts";
 
 const isDeno = "Deno" in globalThis;
 
-const at = (name: string): URL => new URL(name, import.meta.url);
-
-const CACHE = at("../examples/response_cache.ts");
-const STATE = at("../examples/shared_state.ts");
-const DOWNLOAD = at("../examples/verified_download.ts");
-
-/** What the examples need on Deno, and no more. */
-const PERMISSIONS = ["--no-prompt", "--allow-read", "--allow-write", "--allow-net=127.0.0.1"];
+const CACHE = example("response_cache");
+const STATE = example("shared_state");
+const DOWNLOAD = example("verified_download");
 
 /** For a script that imports an example from elsewhere. */
-const WHOLE = isDeno ? ["-A", "--config", fileURLToPath(at("../deno.json"))] : undefined;
-
-/** Starts an example as a program. */
-function start(example: URL, args: string[], under: string[] = []): ChildProcess & { end: Promise<Ended> } {
-  const [command, ...first] = [
-    ...under,
-    ...runtimeCommand(fileURLToPath(example), isDeno ? PERMISSIONS : undefined),
-  ];
-  const child = spawn(command, [...first, ...args], { stdio: ["ignore", "pipe", "pipe"] });
-  let stdout = "", stderr = "";
-  child.stdout.setEncoding("latin1").on("data", (text) => stdout += text);
-  child.stderr.setEncoding("utf8").on("data", (text) => stderr += text);
-  const end = new Promise<Ended>((resolve, reject) => {
-    child.on("error", reject);
-    child.on("close", (status, signal) => resolve({ status, signal, stdout, stderr }));
-  });
-  return Object.assign(child, { end });
-}
-
-interface Ended {
-  status: number | null;
-  signal: string | null;
-  stdout: string;
-  stderr: string;
-}
+const WHOLE = isDeno
+  ? ["-A", "--config", fileURLToPath(new URL("../deno.json", import.meta.url))]
+  : undefined;
 
 /** A server on this machine, until the end of the scope. */
 interface Served extends AsyncDisposable {
@@ -207,7 +181,7 @@ test("response cache whose process is killed in a sync or in the rename has a wh
   ) {
     const directory = join(place.path, calls.replaceAll(/\W/g, ""));
     const names = calls.slice(0, calls.indexOf(":"));
-    const child = start(CACHE, [directory, server.url], [
+    const tracer = [
       "strace",
       "-f",
       "-qq",
@@ -217,7 +191,8 @@ test("response cache whose process is killed in a sync or in the rename has a wh
       `trace=${names}`,
       "-e",
       `inject=${calls}`,
-    ]);
+    ];
+    const child = start(CACHE, [directory, server.url], { under: tracer });
     const { signal, stderr } = await child.end;
     if (signal === "SIGKILL") killed++;
     else assert.equal(stderr, "");

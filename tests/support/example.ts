@@ -1,0 +1,67 @@
+/**
+ * The examples, run as programs.
+ *
+ * @module
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+import { runtimeCommand } from "./child.ts";
+
+const isDeno = "Deno" in globalThis;
+
+/** What most examples need on Deno, and no more. */
+const PERMISSIONS = ["--no-prompt", "--allow-read", "--allow-write", "--allow-net=127.0.0.1"];
+
+/** What became of an example. */
+export interface Ended {
+  status: number | null;
+  signal: string | null;
+  stdout: string;
+  stderr: string;
+}
+
+/** How an example is run. */
+export interface StartOptions {
+  /** A program to run it under. */
+  under?: string[];
+  /** Permissions that it needs on Deno beyond those of files and of this machine's network. */
+  permissions?: string[];
+  env?: { [name: string]: string };
+}
+
+/** Where an example is. */
+export const example = (name: string): URL => new URL(`../../examples/${name}.ts`, import.meta.url);
+
+/** Starts an example as a program. Its standard input is a pipe, empty unless something is written to it. */
+export function start(
+  script: URL,
+  args: string[],
+  { under = [], permissions = [], env }: StartOptions = {},
+): ChildProcess & { end: Promise<Ended> } {
+  const flags = isDeno ? [...PERMISSIONS, ...permissions] : undefined;
+  const [command, ...first] = [...under, ...runtimeCommand(fileURLToPath(script), flags)];
+  const child = spawn(command, [...first, ...args], {
+    stdio: ["pipe", "pipe", "pipe"],
+    env: { ...process.env, ...env },
+  });
+  let stdout = "", stderr = "";
+  child.stdout.setEncoding("latin1").on("data", (text) => stdout += text);
+  child.stderr.setEncoding("utf8").on("data", (text) => stderr += text);
+  const end = new Promise<Ended>((resolve, reject) => {
+    child.on("error", reject);
+    child.on("close", (status, signal) => resolve({ status, signal, stdout, stderr }));
+  });
+  return Object.assign(child, { end });
+}
+
+/** Runs an example to its end, with some standard input. */
+export function run(
+  script: URL,
+  args: string[],
+  options: StartOptions & { input?: string } = {},
+): Promise<Ended> {
+  const child = start(script, args, options);
+  child.stdin!.end(options.input ?? "");
+  return child.end;
+}
