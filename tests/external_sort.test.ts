@@ -136,6 +136,8 @@ function sortInChild(code: string, args: string[], under: string[] = []): Promis
 
 /** Sends itself `signal` while the result is being written. */
 const ENDS_ITSELF = `
+  // As the program does.
+  if (globalThis.Deno) (await import("mayfly")).configure({ signals: true });
   const [signal, input, output] = args;
   let sent = false;
   await command([input, output, "--memory", "64K"], ({ phase }) => {
