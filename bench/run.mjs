@@ -13,7 +13,8 @@ import { makePlaces, removePlaces } from "./harness/places.mjs";
 import { report } from "./harness/report.mjs";
 import { builds } from "./harness/builds.mjs";
 import { trace } from "./harness/trace.mjs";
-import { isSelected, loadSubjects } from "./harness/subjects.mjs";
+import { runScript } from "./harness/script.mjs";
+import { isMeasured, isSelected, loadSubjects } from "./harness/subjects.mjs";
 
 const options = await readOptions();
 // However it ends: some of these places are in memory.
@@ -29,8 +30,10 @@ const context = { options, places, revisions, loop: compileLoop(places) };
 const results = [];
 for (const subject of subjects) {
   for (const place of places.measured.filter(({ kind }) => isSelected(subject, kind))) {
-    for (const runtime of chosen) {
-      results.push(await measure({ subject, place, runtime }, context));
+    for (const runtime of chosen.filter((one) => isMeasured(subject, one, options))) {
+      const started = performance.now();
+      results.push(await (subject.script ? runScript : measure)({ subject, place, runtime }, context));
+      announce(results.at(-1), started);
     }
   }
 }
@@ -49,6 +52,11 @@ else writeFileSync(resolve(root, output), text);
 // What does not run is no result: a comparison that lacks its subject must not look like one.
 const broken = results.filter(({ failures }) => failures.some(({ ours }) => ours));
 if (broken.length) process.exitCode = 1;
+
+function announce({ subject, place, runtime }, started) {
+  const seconds = ((performance.now() - started) / 1000).toFixed(1);
+  console.log(`${subject}, ${place}, ${runtime}: ${seconds} s`);
+}
 
 /** In memory only: the calls are the same elsewhere. */
 async function traceAll() {

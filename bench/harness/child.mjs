@@ -34,7 +34,9 @@ async function attempt(contender, action) {
 async function warmUp() {
   for (const contender of contenders) {
     const fixed = contender.count ?? subject.count;
-    counts.set(contender, await attempt(contender, () => calibrate(contender, milliseconds, fixed)));
+    // A subject is cold if its samples are large, or are processes of their own.
+    const warm = () => calibrate(contender, milliseconds, fixed);
+    counts.set(contender, subject.cold ? fixed : await attempt(contender, warm));
     await rest(WARM_UP * milliseconds);
   }
 }

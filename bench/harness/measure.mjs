@@ -9,7 +9,6 @@ const ROUNDS = 15, QUICK_ROUNDS = 3;
 export async function measure({ subject, place, runtime }, { options, revisions, loop }) {
   const milliseconds = options.quick ? QUICK_SAMPLE : SAMPLE;
   const rounds = options.rounds ?? (options.quick ? QUICK_ROUNDS : subject.rounds ?? ROUNDS);
-  const started = performance.now();
   const task = { subject: subject.file, dir: place.path, quick: options.quick, milliseconds };
   if (revisions.length > 1) task.only = "ours";
   const parts = revisions.map(({ label, library }) => new Part(label, runtime, { ...task, library }));
@@ -22,8 +21,6 @@ export async function measure({ subject, place, runtime }, { options, revisions,
     for (const part of parts) await part.round(round > 0);
   }
   for (const part of parts) await part.end();
-  const seconds = (performance.now() - started) / 1000;
-  console.log(`${subject.name}, ${place.kind}, ${runtime.name}: ${seconds.toFixed(1)} s`);
   return {
     subject: subject.name,
     place: place.kind,

@@ -81,16 +81,24 @@ function verdict(cell) {
 function subjectTables(subject, results, names) {
   const own = results.filter((result) => result.subject === subject.name);
   const places = [...new Set(own.map(({ place }) => place))];
-  const tables = places.flatMap((place) =>
-    metricsOf(subject).flatMap((metric) => {
-      const inPlace = own.filter((result) => result.place === place);
-      const title = metricsOf(subject).length > 1 ? `${place}, ${metric.title}` : place;
-      return ["", ...metricTable(title, metric, subject, inPlace, names)];
-    })
-  );
+  const tables = subject.script
+    ? own.flatMap(printed)
+    : places.flatMap((place) =>
+      metricsOf(subject).flatMap((metric) => {
+        const inPlace = own.filter((result) => result.place === place);
+        const title = metricsOf(subject).length > 1 ? `${place}, ${metric.title}` : place;
+        return ["", ...metricTable(title, metric, subject, inPlace, names)];
+      })
+    );
   return tables.length
     ? [`## ${subject.title}`, ...subject.note ? ["", subject.note] : [], ...tables, ""]
     : [];
+}
+
+/** What a script printed, folded away. */
+function printed({ place, runtime, text }) {
+  if (text === undefined) return [];
+  return ["", `<details><summary>${place}, ${runtime}</summary>`, "", "```", text, "```", "", "</details>"];
 }
 
 function metricTable(title, metric, subject, results, names) {

@@ -14,6 +14,9 @@ export function scriptCommand({ kind, bin }, script, ...args) {
 export const taskCommand = (runtime, task) =>
   scriptCommand(runtime, inRoot("bench/harness/child.mjs"), JSON.stringify(task));
 
+/** Milliseconds after which a process that has not answered is ended: with its priority it would stop all others. */
+const PATIENCE = 60_000;
+
 /** The process in which one library is measured on one subject. */
 export class Session {
   #child;
@@ -31,9 +34,11 @@ export class Session {
     this.#messages = messages(this.#child.stdout);
   }
 
-  /** Its next message; what it wrote to its error output, as an error, if it ended instead. */
+  /** Its next message; what it wrote to its error output, as an error, if it ended instead or says nothing any more. */
   async next() {
+    const timer = setTimeout(() => this.kill(), PATIENCE);
     const { done, value } = await this.#messages.next();
+    clearTimeout(timer);
     if (done) throw new Error(`The measured process ended: ${this.#errors.trim().slice(-2000)}`);
     return value;
   }

@@ -17,3 +17,8 @@ export function loadSubjects({ subjects }) {
 
 /** Whether a subject says something about this kind of place. */
 export const isSelected = ({ places = ["tmpfs", "disk"] }, kind) => places.includes(kind);
+
+/** Whether it is measured on a runtime. Scripts know this library only, so they compare no revisions. */
+export function isMeasured({ script }, { name }, { against }) {
+  return script === undefined || (against === undefined && (script.runtimes?.includes(name) ?? true));
+}

@@ -1,0 +1,28 @@
+import { inRoot } from "../../tools/paths.mjs";
+import { capture } from "../../tools/process.mjs";
+import { prioritised } from "./priority.mjs";
+import { environment, scriptCommand } from "./session.mjs";
+
+/**
+ * Runs a script that measures by itself and can also be run alone: what it prints is the result. A subject says with
+ * `within` that it runs in the runtime that is measured, else it runs in this one.
+ */
+export async function runScript({ subject, place, runtime }, { options }) {
+  const { file, within, args, env = () => ({}) } = subject.script;
+  const given = { place, runtime, quick: options.quick };
+  const command = within
+    ? prioritised(scriptCommand(runtime, inRoot(file), ...args(given)))
+    : [process.execPath, inRoot(file), ...args(given)];
+  const { code, output } = await capture(command[0], command.slice(1), {
+    env: { ...environment(place.path), ...env(given) },
+  });
+  const failures = code === 0 ? [] : [{ name: "(all)", ours: true, message: output.trim().slice(-2000) }];
+  const result = {
+    subject: subject.name,
+    place: place.kind,
+    runtime: runtime.name,
+    contenders: [],
+    failures,
+  };
+  return code === 0 ? { ...result, text: output.trim() } : result;
+}
