@@ -26,11 +26,11 @@ const chosen = await runtimes(options.only);
 if (subjects.some(({ peers }) => peers?.length)) await installPeers();
 const places = makePlaces(options);
 const revisions = await builds(options, places);
-const context = { options, places, revisions, loop: compileLoop(places) };
+const context = { options, places, chosen, revisions, loop: compileLoop(places) };
 const results = [];
 for (const subject of subjects) {
   for (const place of places.measured.filter(({ kind }) => isSelected(subject, kind))) {
-    for (const runtime of chosen.filter((one) => isMeasured(subject, one, options))) {
+    for (const runtime of chosen.filter((one) => isMeasured(subject, one, context))) {
       const started = performance.now();
       results.push(await (subject.script ? runScript : measure)({ subject, place, runtime }, context));
       announce(results.at(-1), started);

@@ -34,10 +34,12 @@ function memory(work) {
   return found ?? mount(join(work, "memory"));
 }
 
-const mounted = () =>
-  readFileSync("/proc/mounts", "utf8").split("\n").map((line) => line.split(" ")).filter(([, , type]) =>
-    type === "tmpfs"
-  ).map(([, path]) => path);
+function mounted() {
+  const lines = existsSync("/proc/mounts") ? readFileSync("/proc/mounts", "utf8").split("\n") : [];
+  return lines.map((line) => line.split(" ")).filter(([, , type]) => type === "tmpfs").map(([, path]) =>
+    path
+  );
+}
 
 function mount(path) {
   mkdirSync(path);

@@ -82,7 +82,7 @@ function subjectTables(subject, results, names) {
   const own = results.filter((result) => result.subject === subject.name);
   const places = [...new Set(own.map(({ place }) => place))];
   const tables = subject.script
-    ? own.flatMap(printed)
+    ? own.flatMap((one) => printed(one, subject))
     : places.flatMap((place) =>
       metricsOf(subject).flatMap((metric) => {
         const inPlace = own.filter((result) => result.place === place);
@@ -95,9 +95,10 @@ function subjectTables(subject, results, names) {
     : [];
 }
 
-/** What a script printed, folded away. */
-function printed({ place, runtime, text }) {
+/** What a script printed; folded away if it is one of many. */
+function printed({ place, runtime, text }, { script }) {
   if (text === undefined) return [];
+  if (!script.within) return ["", "```", text, "```"];
   return ["", `<details><summary>${place}, ${runtime}</summary>`, "", "```", text, "```", "", "</details>"];
 }
 

@@ -5,11 +5,11 @@ import { environment, scriptCommand } from "./session.mjs";
 
 /**
  * Runs a script that measures by itself and can also be run alone: what it prints is the result. A subject says with
- * `within` that it runs in the runtime that is measured, else it runs in this one.
+ * `within` that it runs in the runtime that is measured; else it runs in this one, once, and starts the others itself.
  */
-export async function runScript({ subject, place, runtime }, { options }) {
+export async function runScript({ subject, place, runtime }, { options, chosen }) {
   const { file, within, args, env = () => ({}) } = subject.script;
-  const given = { place, runtime, quick: options.quick };
+  const given = { place, runtimes: chosen, quick: options.quick };
   const command = within
     ? prioritised(scriptCommand(runtime, inRoot(file), ...args(given)))
     : [process.execPath, inRoot(file), ...args(given)];
@@ -24,5 +24,5 @@ export async function runScript({ subject, place, runtime }, { options }) {
     contenders: [],
     failures,
   };
-  return code === 0 ? { ...result, text: output.trim() } : result;
+  return code === 0 ? { ...result, text: output.trim().replaceAll(place.path, place.kind) } : result;
 }

@@ -19,6 +19,8 @@ export function loadSubjects({ subjects }) {
 export const isSelected = ({ places = ["tmpfs", "disk"] }, kind) => places.includes(kind);
 
 /** Whether it is measured on a runtime. Scripts know this library only, so they compare no revisions. */
-export function isMeasured({ script }, { name }, { against }) {
-  return script === undefined || (against === undefined && (script.runtimes?.includes(name) ?? true));
+export function isMeasured({ script }, runtime, { chosen, options }) {
+  if (script === undefined) return true;
+  if (options.against !== undefined) return false;
+  return script.within ? script.runtimes.includes(runtime.name) : runtime === chosen[0];
 }

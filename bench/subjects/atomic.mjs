@@ -8,6 +8,6 @@ export default {
     within: true,
     runtimes: ["node24", "deno", "bun"],
     args: ({ place }) => ["speed", place.path],
-    env: ({ quick }) => ({ ROUNDS: quick ? "1" : "3" }),
+    env: ({ quick }) => ({ ROUNDS: quick ? "1" : "5" }),
   },
 };

@@ -4,6 +4,11 @@ export default {
   places: ["tmpfs"],
   script: {
     file: "bench/startup.mjs",
-    args: ({ runtime, quick }) => ["--only", runtime.name, "--rounds", quick ? "2" : "7"],
+    args: ({ runtimes, quick }) => [
+      "--only",
+      runtimes.map(({ name }) => name).join(),
+      "--rounds",
+      quick ? "2" : "7",
+    ],
   },
 };
