@@ -1,25 +1,74 @@
 import assert from "node:assert/strict";
-import { appendFileSync, existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import {
+  appendFileSync,
+  chownSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import * as real from "node:fs";
 import { basename, join } from "node:path";
 import { test } from "node:test";
 import { syncIo } from "../lib/io.ts";
-import { nothingYet, reclaim } from "../lib/life/reclaim.ts";
-import { runSync } from "../lib/op.ts";
+import { type Looking, nothingYet, reclaim, type Reclaimed } from "../lib/life/reclaim.ts";
+import { type Op, runSync } from "../lib/op.ts";
 import { type Primitives, runtime, substituteRuntime } from "../lib/runtime/mod.ts";
 import { configure } from "../lib/settings.ts";
-import { deadPid, plantLease } from "./support/leases.ts";
-import { scratch } from "./support/scratch.ts";
+import { runChild } from "./support/child.ts";
+import { deadPid, leasesIn, plant, readLeases } from "./support/leases.ts";
+import { naiveSweep, type SweepFs } from "./support/naive_sweep.ts";
+import { noMounts } from "./support/places.ts";
+import { hasPython } from "./support/python.ts";
+import { type Scratch, scratch } from "./support/scratch.ts";
+
+const LOOKING: Looking = {
+  dryRun: false,
+  onRemoved: () => {},
+  checkpoint: () => {},
+  reportKept: true,
+  ending: false,
+};
+
+/** Runs with a directory as the one for temporary files. */
+function within<T>(directory: string, action: () => T): T {
+  configure({ tmpdir: directory });
+  try {
+    return action();
+  } finally {
+    configure({ tmpdir: undefined });
+  }
+}
+
+/** Looks at the leases in a directory. */
+function reclaimIn(directory: string, looking: Partial<Looking> = {}): Reclaimed {
+  return within(directory, () => {
+    const report = nothingYet();
+    runSync(reclaim(syncIo(), { ...LOOKING, ...looking }, report));
+    return report;
+  });
+}
+
+/** Everything below a directory, with the contents of files. */
+function treeOf(directory: string): string[] {
+  return readdirSync(directory, { recursive: true, encoding: "utf8" }).sort().map((name) => {
+    const path = join(directory, name), status = lstatSync(path);
+    return `${name} ${status.uid} ${status.isFile() ? readFileSync(path, "utf8") : ""}`;
+  });
+}
 
 test("C265 what a process keeps while another looks whether it lives is not taken for a leftover", () => {
   using place = scratch();
   const pid = deadPid();
-  const name = plantLease(place.path, pid);
+  const { path: lease, name } = plant(place.path, { pid });
   const [kept, left] = [join(place.path, name()), join(place.path, name())];
   writeFileSync(kept, "");
   mkdirSync(left);
-  const leases = join(place.path, `.mayfly-${process.getuid!()}`);
-  const lease = join(leases, readdirSync(leases)[0]);
-  configure({ tmpdir: place.path });
   const { sync } = runtime;
   const list: Primitives["list"] = (path) => {
     // The last thing that the process did before it was seen to be dead.
@@ -28,18 +77,424 @@ test("C265 what a process keeps while another looks whether it lives is not take
   };
   const undo = substituteRuntime({ ...runtime, sync: { ...sync, list } });
   try {
-    const report = nothingYet();
-    runSync(reclaim(syncIo(), {
-      dryRun: false,
-      onRemoved: () => {},
-      checkpoint: () => {},
-      reportKept: true,
-      ending: false,
-    }, report));
-    assert.deepEqual(report.removed.map(({ path }) => path), [left]);
+    assert.deepEqual(reclaimIn(place.path).removed.map(({ path }) => path), [left]);
   } finally {
     undo();
-    configure({ tmpdir: undefined });
   }
   assert.deepEqual([existsSync(kept), existsSync(left), existsSync(lease)], [true, false, false]);
 });
+
+test("C265 C268 C275 of the dead just what has the recorded form goes; no link, nothing kept, nothing of another form", () => {
+  using place = scratch();
+  using outside = scratch();
+  writeFileSync(join(outside.path, "precious"), "precious");
+  const dead = plant(place.path, { lines: [`made ${place.path}/tmp*.db`, `made ${place.path}/dir-*`] });
+  const file = join(place.path, dead.name("tmp", ".db")), tree = join(place.path, dead.name("dir-"));
+  const kept = join(place.path, dead.name("tmp", ".db"));
+  for (const path of [file, kept]) writeFileSync(path, "12345");
+  mkdirSync(join(tree, "sub"), { recursive: true });
+  writeFileSync(join(tree, "sub", "file"), "123");
+  symlinkSync(outside.path, join(tree, "link"));
+  appendFileSync(dead.path, `kept ${basename(kept)}\n`);
+  const other = [
+    dead.name(), // the form of another lease
+    dead.name("dir-", ".db"),
+    `${dead.name("tmp", ".db")}-journal`,
+    `x${dead.name("tmp", ".db")}`,
+    `tmp${dead.session}.db`,
+    `tmp${dead.session}abcdefghijkm1.db`, // no character of ours
+    `tmp${dead.session}ABCDEFGHIJKLM.db`,
+    `tmp${dead.session.split("").reverse().join("")}abcdefghijkmn.db`,
+    "tmp*.db",
+  ];
+  for (const name of other) writeFileSync(join(place.path, name), "");
+  symlinkSync(outside.path, join(place.path, dead.name("dir-")));
+  symlinkSync(join(outside.path, "precious"), join(place.path, dead.name("tmp", ".db")));
+  spawnSync("mkfifo", [join(place.path, dead.name("tmp", ".db"))]);
+  const before = place.names();
+  const { removed, left } = reclaimIn(place.path);
+  assert.deepEqual(
+    removed.map(({ path, bytes }) => [path, bytes]).sort(),
+    [[file, 5], [tree, 3 + outside.path.length]].sort(),
+  );
+  assert.deepEqual(left, []);
+  assert.deepEqual(place.names(), before.filter((name) => ![basename(file), basename(tree)].includes(name)));
+  assert.deepEqual(outside.list(), ["precious"]);
+  assert.deepEqual(readLeases(place.path), {});
+});
+
+/** Lines of leases that no process of ours wrote. What they lead to is outside, with a name that has the session. */
+const FORGED: { [what: string]: (outside: string, place: Scratch) => string[] } = {
+  "a relative directory": () => ["made ./tmp*", "made tmp*", "made ../tmp*"],
+  "a way up": (outside, { path }) => [`made ${path}/../${basename(outside)}/tmp*`, `made ${outside}/./tmp*`],
+  "the root": () => ["made /tmp*", "made //tmp*", "made /etc/tmp*"],
+  "no form": (
+    outside,
+  ) => [`made ${outside}`, `made ${outside}/`, `made ${outside}/**`, `made ${outside}/*tmp*`],
+  "a link": (outside, { path }) => {
+    symlinkSync(outside, join(path, "link"));
+    return [`made ${path}/link/tmp*`];
+  },
+  "another kind of line": (
+    outside,
+  ) => [
+    `parent ${outside}`,
+    `Made ${outside}/tmp*`,
+    ` made ${outside}/tmp*`,
+    "pid ../..",
+    `made\t${outside}/tmp*`,
+  ],
+  "what does not exist": () => ["made /no/such/place/tmp*", "made /dev/null/tmp*"],
+  "bytes": (outside) => ["\0\x01\xff", `made ${outside}\0/tmp*`, "kept", "made", "made "],
+};
+
+test("C278 whatever a forged lease says, nothing goes but what carries its session in the form and place it names", () => {
+  for (const [what, lines] of Object.entries(FORGED)) {
+    using place = scratch();
+    using outside = scratch();
+    const lease = plant(place.path);
+    const told = lines(outside.path, place);
+    appendFileSync(lease.path, [...told, ""].join("\n"));
+    const precious = lease.name();
+    writeFileSync(join(outside.path, precious), "precious");
+    writeFileSync(join(place.path, lease.name()), "a leftover");
+    const { removed, left } = reclaimIn(place.path);
+    // Control: the lease is taken seriously.
+    assert.deepEqual([removed.length, left], [1, []], what);
+    assert.deepEqual(outside.list(), [precious], what);
+    assert.deepEqual(readLeases(place.path), {}, what);
+  }
+});
+
+test("control: a sweeper that believes leases is led outside by forged ones, and removes through links", () => {
+  const lost: string[] = [];
+  for (const what of ["a way up", "a link"]) {
+    using place = scratch();
+    using outside = scratch();
+    const lease = plant(place.path);
+    appendFileSync(lease.path, [...FORGED[what](outside.path, place), ""].join("\n"));
+    writeFileSync(join(outside.path, lease.name()), "precious");
+    naiveSweep(leasesIn(place.path));
+    if (outside.list().length === 0) lost.push(what);
+  }
+  using place = scratch();
+  using outside = scratch();
+  writeFileSync(join(outside.path, "precious"), "");
+  symlinkSync(outside.path, join(place.path, plant(place.path).name()));
+  naiveSweep(leasesIn(place.path));
+  if (outside.list().length === 0) lost.push("a link in place of a directory");
+  assert.deepEqual(lost, ["a way up", "a link", "a link in place of a directory"]);
+});
+
+test("C278 a lease that is cut off, giant, binary or of strange names leads to nothing, and ends no look at the others", () => {
+  using place = scratch();
+  const texts = {
+    "cut off": `mayfly 1\npid 1\nnamespace`,
+    "cut in a line": plantedBy(`made ${place.path}/tm`),
+    "giant": "mayfly 1\n" + "x".repeat(5 * 1024 * 1024),
+    "binary": String.fromCharCode(...Array.from({ length: 1000 }, (_, i) => i % 256)),
+    "another version": plantedBy(`made ${place.path}/tmp*\n`).replace("mayfly 1", "mayfly 2"),
+  };
+  const kept = Object.values(texts).map((text) => {
+    const lease = plant(place.path, { text });
+    const name = lease.name();
+    writeFileSync(join(place.path, name), "");
+    return name;
+  });
+  const leases = leasesIn(place.path);
+  mkdirSync(join(leases, "abcdefgh-1.lease"));
+  spawnSync("mkfifo", [join(leases, "abcdefgh-2.lease")]);
+  symlinkSync("/etc/passwd", join(leases, "abcdefgh-3.lease"));
+  const good = plant(place.path);
+  writeFileSync(join(place.path, good.name()), "");
+  const { removed, left } = reclaimIn(place.path);
+  assert.deepEqual([removed.length, left], [1, []]);
+  assert.deepEqual(place.names(), kept.sort());
+});
+
+/** What the lease of a dead process says, with something behind. */
+function plantedBy(rest: string): string {
+  using other = scratch();
+  return readFileSync(plant(other.path, { lines: [] }).path, "utf8") + rest;
+}
+
+test("C278 a lease of 100,000 lines leads to each directory once", () => {
+  using place = scratch();
+  const many = Array.from({ length: 10_000 }, (_, n) => `made ${place.path}/none${n}/tmp*`);
+  const same = Array.from({ length: 90_000 }, (_, n) => `made ${place.path}/p${n}*`);
+  const lease = plant(place.path, { lines: [...many, ...same] });
+  writeFileSync(join(place.path, lease.name("p89999")), "");
+  writeFileSync(join(place.path, lease.name("p90000")), "");
+  const { sync } = runtime;
+  let lists = 0;
+  const list: Primitives["list"] = (path) => {
+    lists++;
+    return sync.list(path);
+  };
+  const undo = substituteRuntime({ ...runtime, sync: { ...sync, list } });
+  try {
+    assert.equal(reclaimIn(place.path).removed.length, 1);
+  } finally {
+    undo();
+  }
+  // The leases, the process, the directory.
+  assert.ok(lists <= 4, String(lists));
+});
+
+test("what belongs to somebody else is not looked at (skipped: needs root)", {
+  skip: process.getuid?.() !== 0,
+}, () => {
+  using place = scratch();
+  const lease = plant(place.path);
+  const [file, directory] = [join(place.path, lease.name()), join(place.path, lease.name())];
+  writeFileSync(file, "");
+  mkdirSync(directory);
+  for (const path of [file, directory]) chownSync(path, 12345, 12345);
+  const foreign = plant(place.path);
+  writeFileSync(join(place.path, foreign.name()), "");
+  chownSync(foreign.path, 12345, 12345);
+  assert.deepEqual(reclaimIn(place.path), nothingYet());
+  assert.equal(place.names().length, 3);
+});
+
+test(
+  "T19 what is mounted in the place of a leftover, or in one, stays with all that is in it (skipped: needs root and mounts)",
+  { skip: noMounts },
+  async () => {
+    using place = scratch();
+    using outside = scratch();
+    writeFileSync(join(outside.path, "precious"), "");
+    const lease = plant(place.path);
+    const [device, bound, around] = [0, 1, 2].map(() => join(place.path, lease.name()));
+    for (const path of [device, bound, join(around, "inside")]) mkdirSync(path, { recursive: true });
+    const code = `
+    const [device, bound, around] = args;
+    fs.writeFileSync(device + "/precious", "");
+    const { removed, left } = await m.sweep();
+    say([device, bound, around + "/inside"].map((path) => fs.existsSync(path + "/precious")));
+    say([removed.length, left.map(({ code }) => code)]);`;
+    const mounts =
+      `mount -t tmpfs tmpfs "$1" && mount --bind "$4" "$2" && mount --bind "$4" "$3/inside" && shift 4 && exec "$@"`;
+    const { said, stderr } = await runChild(code, {
+      env: { TMPDIR: place.path },
+      args: [device, bound, around],
+      under: ["unshare", "-m", "sh", "-c", mounts, "sh", device, bound, around, outside.path],
+    });
+    assert.deepEqual(said[0], [true, true, true], stderr);
+    assert.equal(said[1][0], 0);
+    assert.deepEqual(outside.list(), ["precious"]);
+  },
+);
+
+/** What a sweep is let loose on. */
+interface Scene {
+  /** The directory for temporary files. */
+  top: string;
+  parent: string;
+  outside: string;
+}
+
+/** A parent with what a dead process left, and beside it a place where everything has the same names. */
+function arrange(place: Scratch, number: number): Scene {
+  const top = join(place.path, String(number));
+  const [parent, outside] = ["parent", "outside"].map((name) => join(top, name));
+  mkdirSync(top);
+  const lease = plant(top, { lines: [`made ${parent}/tmp*`] });
+  const [file, tree] = [lease.name(), lease.name()];
+  for (const directory of [parent, outside]) {
+    mkdirSync(join(directory, tree, "sub"), { recursive: true });
+    for (const path of [file, join(tree, "one"), join(tree, "sub", "two")]) {
+      writeFileSync(join(directory, path), "contents");
+    }
+  }
+  return { top, parent, outside };
+}
+
+/** Puts a link to what is outside in the place of the parent. */
+function swap({ parent, outside }: Scene): void {
+  renameSync(parent, `${parent}.away`);
+  symlinkSync(outside, parent);
+}
+
+/** Runs an operation with an action before the k-th call of a primitive. `false` if there are fewer. */
+function runBeforeCall(make: () => Op<void>, k: number, action: () => void): boolean {
+  let calls = 0;
+  const { sync } = runtime;
+  const counted = Object.fromEntries(
+    Object.entries(sync).map(([name, call]) => [name, (...args: never[]) => {
+      if (++calls === k) action();
+      return (call as (...args: never[]) => unknown)(...args);
+    }]),
+  ) as unknown as Primitives;
+  const undo = substituteRuntime({ ...runtime, sync: counted });
+  try {
+    runSync(make());
+  } finally {
+    undo();
+  }
+  return calls >= k;
+}
+
+test("T19 a parent that is swapped for a link before any call of a sweep leads it nowhere: what is outside is as it was", () => {
+  using place = scratch();
+  let k = 1;
+  for (;; k++) {
+    const scene = arrange(place, k);
+    const before = treeOf(scene.outside);
+    const report = nothingYet();
+    const reached = within(
+      scene.top,
+      () => runBeforeCall(() => reclaim(syncIo(), LOOKING, report), k, () => swap(scene)),
+    );
+    assert.deepEqual(treeOf(scene.outside), before, `before call ${k}`);
+    if (!reached) break;
+  }
+  assert.ok(k > 20, `${k} calls`);
+});
+
+test("control: the same swap leads a naive sweep outside", () => {
+  using place = scratch();
+  const lost: number[] = [];
+  for (let k = 1, reached = true; reached; k++) {
+    const scene = arrange(place, k);
+    const before = treeOf(scene.outside).length;
+    let calls = 0;
+    const fs = Object.fromEntries(
+      Object.entries(real).filter(([, call]) => typeof call === "function").map((
+        [name, call],
+      ) => [name, (...args: unknown[]) => {
+        if (++calls === k) swap(scene);
+        return (call as (...args: unknown[]) => unknown)(...args);
+      }]),
+    ) as unknown as SweepFs;
+    try {
+      naiveSweep(leasesIn(scene.top), fs);
+    } catch {
+      // It may well fail after it has done the harm.
+    }
+    if (treeOf(scene.outside).length < before) lost.push(k);
+    reached = calls >= k;
+  }
+  assert.ok(lost.length > 0);
+});
+
+test("C270 two sweeps, one step of the one and one of the other, in any shift: no error, all gone, nothing counted twice", () => {
+  for (let shift = 0; shift < 60; shift += 3) {
+    using place = scratch();
+    const lease = plant(place.path);
+    const paths = Array.from({ length: 6 }, () => join(place.path, lease.name())).sort();
+    paths.slice(0, 3).forEach((path) => writeFileSync(path, "x"));
+    paths.slice(3).forEach((path) => mkdirSync(join(path, "sub"), { recursive: true }));
+    within(place.path, () => {
+      const reports = [nothingYet(), nothingYet()];
+      const ops = reports.map((report) => reclaim(syncIo(), LOOKING, report));
+      const answers: unknown[] = [undefined, undefined];
+      const advance = (which: number): boolean => {
+        const step = ops[which].next(answers[which]);
+        answers[which] = step.value;
+        return step.done === true;
+      };
+      for (let n = 0; n < shift; n++) if (advance(0)) break;
+      for (let done = [false, false]; done.includes(false);) {
+        done = done.map((was, which) => was || advance(which));
+      }
+      assert.deepEqual(reports.flatMap(({ left }) => left), [], `shift ${shift}`);
+      const removed = reports.flatMap(({ removed }) => removed.map(({ path }) => path));
+      const files = removed.filter((path) => paths.indexOf(path) < 3).sort();
+      assert.deepEqual(files, paths.slice(0, 3), `shift ${shift}`);
+      assert.deepEqual([...new Set(removed)].sort(), paths, `shift ${shift}`);
+    });
+    assert.deepEqual(place.names(), []);
+    assert.deepEqual(readLeases(place.path), {});
+  }
+});
+
+test("C270 two processes that sweep at once remove everything, without an error", async () => {
+  using place = scratch();
+  for (let n = 0; n < 10; n++) {
+    const lease = plant(place.path);
+    for (let i = 0; i < 30; i++) {
+      const path = join(place.path, lease.name());
+      if (i % 3 === 0) mkdirSync(join(path, "sub"), { recursive: true });
+      else writeFileSync(path, "x");
+    }
+  }
+  const code = `const { removed, left } = await m.sweep(); say([removed.length, left]);`;
+  const children = await Promise.all(
+    [1, 2].map(() => runChild(code, { env: { TMPDIR: place.path } })),
+  );
+  for (const { said, status, stderr } of children) {
+    assert.deepEqual([status, said[0]?.[1], stderr], [0, [], ""]);
+  }
+  assert.deepEqual(place.names(), []);
+  assert.deepEqual(readLeases(place.path), {});
+});
+
+test("C276 a sweep that dies after any step leaves the lease, and the next one finishes", () => {
+  using place = scratch();
+  for (let k = 1, ended = false; !ended; k++) {
+    const scene = arrange(place, k);
+    within(scene.top, () => {
+      const op = reclaim(syncIo(), LOOKING, nothingYet());
+      let step = op.next();
+      for (let n = 1; n < k && !step.done; n++) step = op.next(step.value);
+      ended = step.done === true;
+    });
+    const unfinished = readdirSync(scene.parent).length > 0;
+    if (unfinished) assert.equal(Object.keys(readLeases(scene.top)).length, 1, `after step ${k}`);
+    reclaimIn(scene.top);
+    assert.deepEqual([readdirSync(scene.parent), readLeases(scene.top)], [[], {}], `after step ${k}`);
+  }
+});
+
+/** Holds a lock until its input ends. */
+const PYTHON = `
+import fcntl, sys
+file = open(sys.argv[1], "r+")
+fcntl.lockf(file, fcntl.LOCK_EX)
+print("locked", flush=True)
+sys.stdin.read()
+`;
+
+/** Somebody who has a path locked, once that is so. */
+async function locker(command: string, ...args: string[]): Promise<ChildProcess> {
+  const child = spawn(command, args, { stdio: ["pipe", "pipe", "inherit"] });
+  await new Promise((resolve, reject) => {
+    child.on("error", reject);
+    child.stdout!.once("data", resolve);
+  });
+  return child;
+}
+
+test(
+  "C267 what somebody has locked is kept although its process is dead, and goes when the lock does (skipped but on Linux with flock and Python)",
+  {
+    skip: process.platform !== "linux" || !hasPython || spawnSync("flock", ["-V"]).status !== 0,
+  },
+  async () => {
+    using place = scratch();
+    const lease = plant(place.path);
+    const [file, directory, byPython, free] = [0, 1, 2, 3].map(() => join(place.path, lease.name()));
+    for (const path of [file, byPython, free]) writeFileSync(path, "");
+    mkdirSync(directory);
+    const hold = "echo locked; cat";
+    const lockers = [
+      await locker("flock", file, "sh", "-c", hold),
+      await locker("flock", "--shared", directory, "sh", "-c", hold),
+      await locker("python3", "-c", PYTHON, byPython),
+    ];
+    const { removed, kept, left } = reclaimIn(place.path);
+    assert.deepEqual([removed.map(({ path }) => path), left], [[free], []]);
+    assert.deepEqual(
+      kept.sort((one, other) => one.path < other.path ? -1 : 1),
+      [file, directory, byPython].sort().map((path) => ({ path, reason: "it is locked" })),
+    );
+    await Promise.all(lockers.map((child) => {
+      const end = new Promise((resolve) => child.on("close", resolve));
+      child.stdin!.end();
+      return end;
+    }));
+    assert.equal(reclaimIn(place.path).removed.length, 3);
+    assert.deepEqual(readLeases(place.path), {});
+  },
+);

@@ -9,6 +9,7 @@ import type { Op } from "../op.ts";
 import { joinPath } from "../path.ts";
 import { type DirectoryEntry, type Path, runtime, type Status } from "../runtime/mod.ts";
 import { entriesIn } from "../tree/list.ts";
+import { isMountPoint } from "../tree/mounts.ts";
 import { removeDirectory } from "../tree/remove.ts";
 import { leave, locate, type Spot, within } from "../tree/spot.ts";
 import { usageOf } from "../tree/usage.ts";
@@ -189,10 +190,16 @@ function* candidate(io: Io, spot: Spot, name: string): Op<Candidate | undefined>
   try {
     const status: Status = yield io.status(place);
     if (!isOurs(status) || !isPlain(status) || status.device !== spot.status.device) return undefined;
-    return { path: joinPath(spot.shown, name), place, status };
+    const path = joinPath(spot.shown, name);
+    return (yield* isMounted(io, path, status)) ? undefined : { path, place, status };
   } catch {
     return undefined;
   }
+}
+
+/** A directory bound from the same device is told by the table alone. */
+export function* isMounted(io: Io, path: string, { kind }: Status): Op<boolean> {
+  return kind === "directory" && (yield* isMountPoint(io, path));
 }
 
 const isPlain = ({ kind }: Status): boolean => kind === "file" || kind === "directory";

@@ -16,7 +16,15 @@ import { isLeaseDirectory } from "./lease_directory.ts";
 import { isOurs } from "./lease_file.ts";
 import { type OpenFiles, openFiles } from "./open_files.ts";
 import { LockTable } from "./lock_table.ts";
-import { LOCKED, type Looking, nothingYet, reclaim, type Reclaimed, removeEntry } from "./reclaim.ts";
+import {
+  isMounted,
+  LOCKED,
+  type Looking,
+  nothingYet,
+  reclaim,
+  type Reclaimed,
+  removeEntry,
+} from "./reclaim.ts";
 
 /** Options of {@linkcode sweep}. */
 export interface SweepOptions {
@@ -201,6 +209,7 @@ function* reasonToKeep(
   if (status.kind === "link") return "it is a symbolic link";
   if (status.kind === "other") return "it is no file or directory";
   if (status.device !== home.device) return "it is on another device";
+  if (yield* isMounted(io, path, status)) return "something is mounted there";
   const all = [
     status,
     ...status.kind === "directory" ? (yield* contentsOf(io, path)).map((found) => found.status) : [],

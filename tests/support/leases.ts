@@ -13,8 +13,10 @@ const ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789";
 const random = (length: number): string =>
   Array.from({ length }, () => ALPHABET[Math.floor(Math.random() * ALPHABET.length)]).join("");
 
+let ended: number | undefined;
+
 /** The number of a process that has ended. */
-export const deadPid = (): number => spawnSync("true").pid;
+export const deadPid = (): number => ended ??= spawnSync("true").pid;
 
 /** The directory of leases of this user in a temporary directory. */
 export const leasesIn = (directory: string): string => join(directory, `.mayfly-${process.getuid!()}`);

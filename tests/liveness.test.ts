@@ -1,0 +1,189 @@
+import assert from "node:assert/strict";
+import {
+  closeSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { basename } from "node:path";
+import { test } from "node:test";
+import { syncIo } from "../lib/io.ts";
+import { readLease } from "../lib/life/lease_file.ts";
+import { type Liveness, livenessOf } from "../lib/life/liveness.ts";
+import { runSync } from "../lib/op.ts";
+import { startChild } from "./support/child.ts";
+import { deadPid, home, leasesIn, plant, type Planted } from "./support/leases.ts";
+import { scratch } from "./support/scratch.ts";
+import { type Changes, substitute, systemError } from "./support/substitute.ts";
+
+/** Only Linux tells what a process has open. */
+const skip = process.platform !== "linux";
+
+function livenessIn(directory: string, name: string): Liveness {
+  const lease = runSync(readLease(syncIo(), leasesIn(directory), name));
+  assert.ok(lease !== undefined, "it is a lease");
+  return runSync(livenessOf(syncIo(), lease));
+}
+
+/** What is said of a planted lease. */
+const livenessOfPlanted = (directory: string, { path }: Planted): Liveness =>
+  livenessIn(directory, basename(path));
+
+test(
+  "C265 a process that has its lease open is alive, and dead as soon as it is gone (skipped but on Linux)",
+  { skip },
+  async () => {
+    using place = scratch();
+    const code = `globalThis.file = m.namedTemporaryFileSync(); say("made"); setInterval(() => {}, 1000);`;
+    const { child, result } = startChild(code, { env: { TMPDIR: place.path } });
+    await new Promise((resolve) => child.stdout!.once("data", resolve));
+    const [name] = readdirSync(leasesIn(place.path));
+    assert.equal(livenessIn(place.path, name), "alive");
+    process.kill(child.pid!, "SIGKILL");
+    await result;
+    assert.equal(livenessIn(place.path, name), "dead");
+  },
+);
+
+test(
+  "C266 a number that another process has by now, after the death of one or of the machine, says dead (skipped but on Linux)",
+  { skip },
+  () => {
+    using place = scratch();
+    // This process lives, and has the number.
+    const lease = plant(place.path, { pid: process.pid });
+    assert.equal(livenessOfPlanted(place.path, lease), "dead");
+    // Control: it is not the number that is looked at.
+    const fd = openSync(lease.path, "r");
+    assert.equal(livenessOfPlanted(place.path, lease), "alive");
+    // Nor the name: what is open is another file.
+    renameSync(lease.path, `${lease.path}.old`);
+    writeFileSync(lease.path, plantedText(place.path), { mode: 0o600 });
+    assert.equal(livenessOfPlanted(place.path, lease), "dead");
+    closeSync(fd);
+    assert.equal(livenessOfPlanted(place.path, plant(place.path, { pid: deadPid() })), "dead");
+  },
+);
+
+/** What the lease of a dead process says. */
+function plantedText(directory: string): string {
+  const { host, namespace } = home();
+  return `mayfly 1\npid 1\nnamespace ${namespace}\nhost ${host}\nmade ${directory}/tmp*\n`;
+}
+
+test("C265 from another host or another namespace, or without a word of where, nobody can tell", () => {
+  using place = scratch();
+  const { host, namespace } = home();
+  const made = `made ${place.path}/tmp*\n`;
+  const texts = [
+    `mayfly 1\nnamespace ${namespace}\nhost ${host}.elsewhere\n${made}`,
+    `mayfly 1\nnamespace ${namespace}\nhost -\n${made}`,
+    `mayfly 1\nnamespace ${namespace}\n${made}`,
+    ...skip ? [] : [
+      `mayfly 1\nnamespace pid:[1]\nhost ${host}\n${made}`,
+      `mayfly 1\nnamespace -\nhost ${host}\n${made}`,
+      `mayfly 1\nhost ${host}\n${made}`,
+    ],
+    `mayfly 1\n${made}`,
+  ];
+  for (const text of texts) {
+    assert.equal(livenessOfPlanted(place.path, plant(place.path, { text })), "unknown", text);
+  }
+  // Control: the same with all that is missing.
+  const text = `mayfly 1\nnamespace ${namespace}\nhost ${host}\n${made}`;
+  assert.equal(livenessOfPlanted(place.path, plant(place.path, { text })), "dead");
+});
+
+test(
+  "C265 where /proc hides the process or is not there, nobody can tell (skipped but on Linux)",
+  { skip },
+  () => {
+    using place = scratch();
+    const lease = plant(place.path);
+    const hiding = (code: string, own: boolean): Changes => ({
+      primitives: {
+        list: (real, path: string) => {
+          if (path.startsWith("/proc/")) throw systemError(code);
+          return real(path);
+        },
+        status: (real, path: string) => {
+          if (own && path.startsWith("/proc/")) throw systemError(code);
+          return real(path);
+        },
+      },
+    });
+    for (
+      const [code, own] of [["EACCES", false], ["EPERM", false], ["EMFILE", false], ["ENOENT", true]] as const
+    ) {
+      using _ = substitute(hiding(code, own));
+      assert.equal(livenessOfPlanted(place.path, lease), "unknown", code);
+    }
+    using _ = substitute(hiding("ENOENT", false));
+    assert.equal(livenessOfPlanted(place.path, lease), "dead");
+  },
+);
+
+test("C266 where nobody tells what a process has open, only a number that nobody has says dead", () => {
+  using place = scratch();
+  const answers = [[false, "dead"], [true, "unknown"], [undefined, "unknown"]] as const;
+  const lease = runSync(readLease(syncIo(), leasesIn(place.path), basename(plant(place.path).path)))!;
+  for (const platform of ["darwin", "windows", "other"] as const) {
+    for (const [exists, expected] of answers) {
+      using _ = substitute({ runtime: { platform, processExists: () => exists } });
+      assert.equal(runSync(livenessOf(syncIo(), lease)), expected, platform);
+    }
+  }
+});
+
+/** An hour. */
+const OLD = 3_600_000;
+
+function age(path: string): void {
+  const then = (Date.now() - OLD) / 1000;
+  utimesSync(path, then, then);
+}
+
+test(
+  "C277 a lease that says nothing is kept for a grace time, and as long as its process has it open (skipped but on Linux)",
+  { skip },
+  () => {
+    using place = scratch();
+    for (const text of ["", "may", "mayfly 1\n", "mayfly 1\npid 7\nnames", "\0\xff\n\n\n"]) {
+      const lease = plant(place.path, { text });
+      assert.equal(livenessOfPlanted(place.path, lease), "unknown", "it may be about to be written");
+      age(lease.path);
+      assert.equal(livenessOfPlanted(place.path, lease), "dead");
+    }
+    const own = plant(place.path, { text: "", pid: process.pid });
+    age(own.path);
+    const fd = openSync(own.path, "r");
+    assert.equal(livenessOfPlanted(place.path, own), "alive");
+    closeSync(fd);
+    assert.equal(livenessOfPlanted(place.path, own), "dead");
+    // What leads somewhere is never given up for its age.
+    const made = plant(place.path, { text: `mayfly 1\nmade ${place.path}/tmp*\n` });
+    age(made.path);
+    assert.equal(livenessOfPlanted(place.path, made), "unknown");
+  },
+);
+
+test("C278 what is no lease is not read as one: too large, a directory, a link, no name of one, another's", () => {
+  using place = scratch();
+  const read = (name: string): unknown => runSync(readLease(syncIo(), leasesIn(place.path), name));
+  const lease = plant(place.path);
+  assert.ok(read(basename(lease.path)) !== undefined);
+  truncateSync(lease.path, 4 * 1024 * 1024 + 1);
+  assert.equal(read(basename(lease.path)), undefined);
+  const wrong = [
+    "x.lease",
+    "../../etc/passwd",
+    `${lease.session}-../..lease`,
+    `${lease.session.toUpperCase()}-1.lease`,
+  ];
+  for (const name of [...wrong, `${lease.session}-1.lease.bak`, `${lease.session}--1.lease`]) {
+    assert.equal(read(name), undefined, name);
+  }
+});
