@@ -11,8 +11,8 @@ import { type Caller, ROOT } from "../support/fake_disk.ts";
 import { FakeMachine, type FakeProcess } from "../support/faulty_runtime.ts";
 import { type Library, loadLibrary } from "../support/library.ts";
 import { oncePerRuntime } from "../support/once.ts";
-import { Face } from "./facing.ts";
-import { type Scenario, SCENARIOS, textAt, type World } from "./scenarios.ts";
+import { Face, publicNames } from "./facing.ts";
+import { plant, type Scenario, SCENARIOS, textAt, type World } from "./scenarios.ts";
 
 /** What the fake counts beside the primitives. */
 type Other = "next" | "tryAcquire" | "linkDescriptor";
@@ -134,8 +134,13 @@ async function within<T>(work: Promise<T>, label: string): Promise<T> {
 }
 
 /** Runs a scenario in which the call with a number has a fault. */
-async function perform(name: string, way: Way, number: number, fault: Fault): Promise<Run> {
-  const scenario = SCENARIOS[name];
+async function perform(
+  name: string,
+  scenario: Scenario,
+  way: Way,
+  number: number,
+  fault: Fault,
+): Promise<Run> {
   const machine = new FakeMachine(scenario.machine);
   const inherited = new Set<string>();
   scenario.prepare?.(machine, (run) => {
@@ -209,8 +214,9 @@ function assertWhole({ machine, scenario: { either = {} }, label }: Run): void {
   }
 }
 
-/** Lets another process look for what was left. */
+/** Lets another process look for what was left, if anything is. */
 async function reclaimed(run: Run): Promise<void> {
+  if (leftoversOf(run).length === 0 && leasesOn(run.machine).length === 0) return;
   const process = run.machine.start();
   const { left } = await loadLibrary(process.runtime).sweep();
   assert.deepEqual(left, [], run.label);
@@ -243,43 +249,140 @@ async function checkDeath(run: Run): Promise<void> {
   assert.deepEqual(leasesOn(run.machine), [], label);
 }
 
-/** The faults to try on a call. */
-function faultsFor(call: string): Fault[] {
+/** The faults to try on a call: all that fit it, or one failure for all. */
+function faultsFor(call: string, every: boolean): Fault[] {
   const codes = CODES[call as keyof typeof CODES].map((code) => ({ code }));
+  if (!every) return [...codes.slice(0, 1), "dies"];
   return [...codes, ...call === "read" || call === "write" ? ["short" as const] : [], "dies"];
 }
 
-async function everyFault(way: Way, faultsOf: (call: string) => Fault[]): Promise<number> {
+/** Runs a scenario with a fault, and says what is wrong then. */
+async function tryFault(
+  name: string,
+  scenario: Scenario,
+  way: Way,
+  number: number,
+  fault: Fault,
+): Promise<string[]> {
+  const run = await perform(name, scenario, way, number, fault);
+  try {
+    if (fault === "dies") await checkDeath(run);
+    else await checkFailure(run, typeof fault === "object" ? fault.code : "nothing");
+    return [];
+  } catch (error) {
+    return [(error as Error).message];
+  }
+}
+
+/** Tries every fault of every call that a scenario makes; returns how many that were, and what was wrong. */
+async function tryScenario(
+  name: string,
+  scenario: Scenario,
+  way: Way,
+  every: boolean,
+): Promise<[number, string[]]> {
+  const plain = await perform(name, scenario, way, 0, undefined);
+  assert.equal(plain.error, undefined, `${plain.label}\n${plain.error?.stack}`);
+  await checkFailure(plain, "nothing");
+  const wrong: string[] = [];
   let points = 0;
-  const failures: string[] = [];
-  for (const [name, scenario] of Object.entries(SCENARIOS)) {
-    if (scenario.asyncOnly && way === "sync") continue;
-    const plain = await perform(name, way, 0, undefined);
-    assert.equal(plain.error, undefined, `${plain.label}\n${plain.error?.stack}`);
-    await checkFailure(plain, "nothing");
-    for (const [index, call] of plain.calls.entries()) {
-      for (const fault of faultsOf(call)) {
-        const run = await perform(name, way, index + 1, fault);
-        points++;
-        try {
-          if (fault === "dies") await checkDeath(run);
-          else await checkFailure(run, typeof fault === "object" ? fault.code : "nothing");
-        } catch (error) {
-          failures.push((error as Error).message);
-        }
-      }
+  for (const [index, call] of plain.calls.entries()) {
+    for (const fault of faultsFor(call, every)) {
+      wrong.push(...await tryFault(name, scenario, way, index + 1, fault));
+      points++;
     }
   }
-  assert.deepEqual(failures, [], `${failures.length} of ${points} points`);
-  return points;
+  return [points, wrong];
+}
+
+async function tryAll(way: Way, every: boolean): Promise<number> {
+  let all = 0;
+  const wrong: string[] = [];
+  for (const [name, scenario] of Object.entries(SCENARIOS)) {
+    if (scenario.asyncOnly && way === "sync") continue;
+    const [points, found] = await tryScenario(name, scenario, way, every);
+    all += points;
+    wrong.push(...found);
+  }
+  assert.deepEqual(wrong, [], `${wrong.length} of ${all} points`);
+  console.log(`${all} points of failure and death tried, ${way}`);
+  return all;
 }
 
 test(
-  "whichever call fails or is the last of its process, each function says so, leaves nothing and loses nothing (sync)",
+  "whichever call fails or is the last of the process, blocking functions say so, leave nothing open or behind, and no half of a file (once a runtime)",
   {
     skip: oncePerRuntime,
   },
   async () => {
-    console.log(`${await everyFault("sync", faultsFor)} points`);
+    assert.ok(await tryAll("sync", true) > 1500);
   },
 );
+
+test(
+  "whichever call fails or is the last of the process, asynchronous functions do as the blocking ones (once a runtime)",
+  {
+    skip: oncePerRuntime,
+  },
+  async () => {
+    assert.ok(await tryAll("async", false) > 1000);
+  },
+);
+
+test(
+  "whichever call fails where the disk is slow, asynchronous functions do as the blocking ones (once a runtime)",
+  {
+    skip: oncePerRuntime,
+  },
+  async () => {
+    assert.ok(await tryAll("slow", false) > 1000);
+  },
+);
+
+/** What does nothing that could fail: reading what is known, and refusing to be made. */
+const NOTHING_TO_FAIL: ReadonlySet<string> = new Set([]);
+
+test("every function, method and property that is exported is part of what is tried", async () => {
+  for (const [name, scenario] of Object.entries(SCENARIOS)) {
+    await perform(name, scenario, "async", 0, undefined);
+    if (!scenario.asyncOnly) await perform(name, scenario, "sync", 0, undefined);
+  }
+  const library = loadLibrary(new FakeMachine().start().runtime);
+  const missing = publicNames(library).filter((name) => !called.has(name) && !NOTHING_TO_FAIL.has(name));
+  assert.deepEqual(missing, []);
+});
+
+/** Programs that each forget one thing. */
+const CARELESS: { readonly [name: string]: Scenario["run"] } = {
+  "leaves the file": (_m, { process: { runtime: { sync } } }) => {
+    const file = sync.createFile("/tmp/careless", 0o600);
+    sync.close(file);
+    sync.unlink("/tmp/careless");
+    return Promise.resolve();
+  },
+  "leaves it open": (_m, { mine, process: { runtime: { sync } } }) => {
+    const file = sync.createFile(mine("/tmp/careless"), 0o600);
+    sync.write(file, new Uint8Array(10), 0);
+    sync.close(file);
+    return Promise.resolve();
+  },
+  "writes half a file": (_m, { process: { runtime: { sync } } }) => {
+    const file = sync.openFile("/home/user/target", "write");
+    sync.truncate(file, 0);
+    sync.write(file, new TextEncoder().encode("new"), 0);
+    sync.close(file);
+    return Promise.resolve();
+  },
+};
+
+test("what is tried shows a file that is left, one that stays open, and half a file: programs that do so do not pass", async () => {
+  for (const [name, run] of Object.entries(CARELESS)) {
+    const careless: Scenario = {
+      prepare: (machine) => plant(machine, "/home/user/target", "old"),
+      either: { "/home/user/target": name === "writes half a file" ? ["old", "new"] : ["old"] },
+      run,
+    };
+    const [points, wrong] = await tryScenario(name, careless, "sync", true);
+    assert.ok(wrong.length > 0 && wrong.length < points, `${name}: ${wrong.length} of ${points}`);
+  }
+});

@@ -77,6 +77,7 @@ const created = { either: { [TARGET]: [undefined, NEW] } };
 
 /** Puts something into a directory: files, links, and a directory that forbids to be read. */
 async function fill(m: Facing, path: string, { machine }: World, locked = 0): Promise<void> {
+  // More than a listing gives at once.
   for (const name of ["one", "two", "three", "four"]) plant(machine, `${path}/${name}`, "text");
   plantDirectory(machine, `${path}/inner`);
   plant(machine, `${path}/inner/file`, "text");
@@ -89,7 +90,7 @@ async function fill(m: Facing, path: string, { machine }: World, locked = 0): Pr
 
 /** Deeper than the walk goes down at once. */
 function dig({ machine }: World, path: string): void {
-  for (let depth = 0, at = path; depth < 13; depth++, at += "/d") plantDirectory(machine, at);
+  for (let depth = 0, at = path; depth < 12; depth++, at += "/d") plantDirectory(machine, at);
 }
 
 async function* chunks(): AsyncGenerator<string> {
