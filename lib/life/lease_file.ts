@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { closeRead } from "../close.ts";
 import type { Identity } from "../identity.ts";
 import type { Io } from "../io.ts";
 import { isSessionId, SESSION_LENGTH } from "../name.ts";
@@ -52,18 +53,29 @@ export function* readLease(io: Io, directory: string, name: string): Op<LeaseFil
   if (seen.kind !== "file" || !isOurs(seen) || seen.size > LONGEST) return undefined;
   const handle: Handle = yield io.openFile(path, "read");
   try {
-    const bytes = new Uint8Array(seen.size);
-    const count: number = bytes.byteLength === 0 ? 0 : yield io.read(handle, bytes, 0);
+    const bytes = yield* readWhole(io, handle, seen.size);
     return {
       path,
       identity: seen,
       modified: seen.modified,
       ...named,
-      ...parse(new TextDecoder().decode(bytes.subarray(0, count))),
+      ...parse(new TextDecoder().decode(bytes)),
     };
   } finally {
-    yield io.close(handle);
+    yield* closeRead(io, handle);
   }
+}
+
+/** Half a lease would give up what the other half says is kept. */
+function* readWhole(io: Io, handle: Handle, size: number): Op<Uint8Array> {
+  const bytes = new Uint8Array(size);
+  let done = 0;
+  while (done < size) {
+    const count: number = yield io.read(handle, bytes.subarray(done), done);
+    if (count === 0) break;
+    done += count;
+  }
+  return bytes.subarray(0, done);
 }
 
 /** Whether something belongs to this user. */

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { codeOf, type Leftover } from "../errors.ts";
+import { codeOf, failure, type Leftover } from "../errors.ts";
 import type { Io } from "../io.ts";
 import type { Op } from "../op.ts";
 import { joinPath } from "../path.ts";
@@ -55,11 +55,19 @@ export function* reclaim(io: Io, looking: Looking, report: Reclaimed): Op<void> 
   const directory = leaseDirectory();
   if (directory === undefined || !(yield* isUsable(io, directory))) return;
   const work: Work = { ...looking, directory, locks: new LockTable(), report };
-  for (const { name } of yield* entriesIn(io, directory)) {
+  for (const { name } of yield* leasesIn(io, directory)) {
     looking.checkpoint();
     const named = typeof name === "string" ? parseName(name) : undefined;
     if (named === undefined || (looking.ending && !endsWithUs(named.pid))) continue;
     yield* reclaimLease(io, name as string, work);
+  }
+}
+
+function* leasesIn(io: Io, directory: string): Op<DirectoryEntry[]> {
+  try {
+    return yield* entriesIn(io, directory);
+  } catch (error) {
+    throw failure(`look for leases in "${directory}"`, error, directory);
   }
 }
 
@@ -87,7 +95,7 @@ function* reclaimLease(io: Io, name: string, work: Work): Op<void> {
   const lease = yield* readIfThere(io, name, work);
   if (lease === undefined) return;
   const stays = () => work.report.left.length + work.report.kept.length, before = stays();
-  yield* visitEntries(io, lease, (entry) => removeUnlocked(io, entry, work));
+  yield* visitEntries(io, lease, work.report.left, (entry) => removeUnlocked(io, entry, work));
   // The lease goes last: until then it leads the next process to what is left.
   if (stays() > before || work.dryRun) return;
   yield* unlink(io, lease.path, lease.path, work.report);
@@ -111,7 +119,7 @@ const REASONS = {
 
 function* reportKept(io: Io, lease: LeaseFile, liveness: keyof typeof REASONS, work: Work): Op<void> {
   if (!work.reportKept) return;
-  yield* visitEntries(io, lease, function* ({ path }) {
+  yield* visitEntries(io, lease, [], function* ({ path }) {
     work.checkpoint();
     work.report.kept.push({ path, reason: REASONS[liveness] });
   });
@@ -144,19 +152,24 @@ export interface Candidate {
 /**
  * Visits what a lease may speak for: entries whose names have just the form that was recorded, that belong to this user,
  * are no links and no mounts, and were not kept.
+ *
+ * @param unseen Gets what could not be looked at: something that the lease speaks for may be there.
  */
 export function* visitEntries(
   io: Io,
   lease: LeaseFile,
+  unseen: Leftover[],
   visit: (entry: Candidate) => Op<void>,
 ): Op<void> {
   for (const [directory, forms] of lease.made) {
-    const spot = yield* spotIfThere(io, directory);
-    if (spot === undefined) continue;
+    // A directory, never through a link.
+    const spot = yield* ifThere(directory, unseen, locate(io, directory));
+    if (spot === undefined || spot.status.kind !== "directory") continue;
     try {
-      for (const name of yield* namesIn(io, spot)) {
+      for (const name of (yield* ifThere(directory, unseen, namesIn(io, spot))) ?? []) {
         if (lease.kept.has(name) || !formsOf(name, lease.session).some((form) => forms.has(form))) continue;
-        const entry = yield* candidate(io, spot, name);
+        const path = joinPath(directory, name);
+        const entry = yield* ifThere(path, unseen, candidate(io, spot, name, path));
         if (entry !== undefined) yield* visit(entry);
       }
     } finally {
@@ -165,36 +178,31 @@ export function* visitEntries(
   }
 }
 
-/** A directory, never through a link. */
-function* spotIfThere(io: Io, directory: string): Op<Spot | undefined> {
+/** How systems say that a thing is gone, or a link or a file in its place. */
+const GONE: ReadonlySet<string> = new Set(["ENOENT", "ENOTDIR", "ELOOP"]);
+
+/** What a look finds; undefined if there is nothing to look at, or that is not to be told. */
+function* ifThere<T>(path: string, unseen: Leftover[], look: Op<T>): Op<T | undefined> {
   try {
-    const spot = yield* locate(io, directory);
-    return spot.status.kind === "directory" ? spot : undefined;
-  } catch {
+    return yield* look;
+  } catch (error) {
+    const code = codeOf(error);
+    if (!GONE.has(code)) unseen.push({ path, code });
     return undefined;
   }
 }
 
 function* namesIn(io: Io, spot: Spot): Op<string[]> {
-  try {
-    // The dot makes the anchor of a descriptor a directory on the way rather than a link at the end.
-    const entries: DirectoryEntry[] = yield* entriesIn(io, within(spot, "."));
-    return entries.map(({ name }) => name).filter((name) => typeof name === "string");
-  } catch {
-    return [];
-  }
+  // The dot makes the anchor of a descriptor a directory on the way rather than a link at the end.
+  const entries: DirectoryEntry[] = yield* entriesIn(io, within(spot, "."));
+  return entries.map(({ name }) => name).filter((name) => typeof name === "string");
 }
 
-function* candidate(io: Io, spot: Spot, name: string): Op<Candidate | undefined> {
+function* candidate(io: Io, spot: Spot, name: string, path: string): Op<Candidate | undefined> {
   const place = within(spot, name);
-  try {
-    const status: Status = yield io.status(place);
-    if (!isOurs(status) || !isPlain(status) || status.device !== spot.status.device) return undefined;
-    const path = joinPath(spot.shown, name);
-    return (yield* isMounted(io, path, status)) ? undefined : { path, place, status };
-  } catch {
-    return undefined;
-  }
+  const status: Status = yield io.status(place);
+  if (!isOurs(status) || !isPlain(status) || status.device !== spot.status.device) return undefined;
+  return (yield* isMounted(io, path, status)) ? undefined : { path, place, status };
 }
 
 /** A directory bound from the same device is told by the table alone. */
