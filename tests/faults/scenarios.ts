@@ -243,6 +243,7 @@ export const SCENARIOS: { readonly [name: string]: Scenario } = {
       const file = use(await m.namedTemporaryFile());
       const lock = use(await file.lock({ timeout: 5000 }));
       const none = await (use(await file.reopen())).tryLock();
+      lock[Symbol.dispose]();
       lock.release();
       use(await file.tryLock({ shared: true }));
       return [none, lock.released, lock.shared];
