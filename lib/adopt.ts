@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { guardOf } from "./devices.ts";
 import { TemporaryDirectory } from "./directory.ts";
 import { failure, invalid, outOfRange, TempfileError } from "./errors.ts";
 import { TemporaryFile } from "./file/file.ts";
@@ -79,6 +80,7 @@ function* takeFile(
   const file = new OpenFile(new DiskStorage(handle, path), checked, 0);
   file.owned = new OwnedName();
   file.owned.path = path;
+  file.guard = guardOf(path);
   file.path = path;
   file.movable = true;
   // The path comes from the caller, so it is known.

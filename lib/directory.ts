@@ -146,7 +146,7 @@ export class TemporaryDirectory implements AsyncDisposable, Disposable {
    *   place, `ERR_CLOSED` after `remove()`.
    */
   usage(): Promise<DirectoryUsage> {
-    return runAsync(this.#usage(asyncIo()));
+    return runAsync(this.#usage(asyncIo().at(this.#tree.path!)));
   }
 
   /** As {@linkcode TemporaryDirectory.usage}, blocking. */

@@ -3,8 +3,9 @@
  *
  * @module
  */
-import { inline } from "./inline.ts";
-import { type Handle, type Listing, type Pooled, type Primitives, runtime } from "./runtime/mod.ts";
+import { guardOf } from "./devices.ts";
+import { type Guard, inline } from "./guard.ts";
+import { type Handle, type Pooled, type Primitives, runtime } from "./runtime/mod.ts";
 
 /** The primitives, each answering with its value or a promise of it. */
 export type Io =
@@ -18,6 +19,8 @@ export type Io =
     sleep(milliseconds: number): void | Promise<void>;
     /** Whether waiting blocks the calling thread. */
     readonly blocking: boolean;
+    /** The same face for calls in a directory: how fast its device is decides how they are made. */
+    at(directory: string): Io;
   };
 
 /** Calls that wait for a disk by their nature: never on the calling thread of an asynchronous function. */
@@ -28,14 +31,14 @@ const LONG: ReadonlySet<keyof Primitives> = new Set<keyof Primitives>([
 ]);
 
 /** Bytes up to which a read or write is no longer than the trip to the thread pool. */
-const SHORT_TRANSFER = 256 * 1024;
+export const SHORT_TRANSFER: number = 256 * 1024;
 
 type Call = (...args: unknown[]) => unknown;
 
-function build(sync: Primitives, pooled: Pooled<Primitives>): Io {
-  const io: { [name: string]: unknown } = { blocking: false, sleep };
+function build(sync: Primitives, pooled: Pooled<Primitives>, guard: Guard): Io {
+  const io: { [name: string]: unknown } = { blocking: false, sleep, at: asyncIoAt };
   for (const name of Object.keys(sync) as (keyof Primitives)[]) {
-    io[name] = LONG.has(name) ? pooled[name] : inline(sync[name] as Call, pooled[name] as Call);
+    io[name] = LONG.has(name) ? pooled[name] : inline(guard, sync[name] as Call, pooled[name] as Call);
   }
   for (const name of ["read", "write"] as const) {
     const short = io[name] as Io["read"];
@@ -51,25 +54,33 @@ function sleep(milliseconds: number): Promise<void> {
 
 declare function setTimeout(call: () => void, milliseconds: number): unknown;
 
-let faces: { of: Primitives; sync: Io; async: Io } | undefined;
+interface Faces {
+  of: Primitives;
+  sync: Io;
+  /** One for each device. */
+  async: Map<Guard, Io>;
+}
+
+let current: Faces | undefined;
 
 /** Built at first use, anew when a test has put another runtime in place. */
-function both(): { sync: Io; async: Io } {
-  if (faces?.of !== runtime.sync) {
-    const { sync, pooled } = runtime;
-    faces = {
-      of: sync,
-      sync: { ...sync, blocking: true, sleep: (ms) => runtime.sleep(ms) },
-      async: build(sync, pooled),
-    };
+function faces(): Faces {
+  if (current?.of !== runtime.sync) {
+    const sync: Io = { ...runtime.sync, blocking: true, sleep: (ms) => runtime.sleep(ms), at: () => sync };
+    current = { of: runtime.sync, sync, async: new Map() };
   }
-  return faces;
+  return current;
 }
 
 /** The face whose calls block. */
-export const syncIo = (): Io => both().sync;
+export const syncIo = (): Io => faces().sync;
 
-/** The face whose calls do not hold the event loop for long. */
-export const asyncIo = (): Io => both().async;
+/** The face whose calls do not hold the event loop for long, on the device that a guard is of. */
+export function asyncIo(guard: Guard = guardOf(undefined)): Io {
+  const { async } = faces();
+  let io = async.get(guard);
+  if (io === undefined) async.set(guard, io = build(runtime.sync, runtime.pooled, guard));
+  return io;
+}
 
-export type { Listing };
+const asyncIoAt = (directory: string): Io => asyncIo(guardOf(directory));

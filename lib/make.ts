@@ -47,9 +47,10 @@ export function mkstempSync(options?: MakeOptions): MadeFile {
   return runSync(makeFile(syncIo(), options));
 }
 
-function* makeFile(io: Io, given: MakeOptions | undefined): Op<MadeFile> {
+function* makeFile(face: Io, given: MakeOptions | undefined): Op<MadeFile> {
   const options = checkOptions("make", given);
-  const directory = yield* place(io, options);
+  const directory = yield* place(face, options);
+  const io = face.at(directory);
   let path!: string;
   const fd: number = yield* createExclusively("file", directory, options, "", (candidate) => {
     path = candidate;

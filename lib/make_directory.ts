@@ -17,12 +17,13 @@ const MODE = 0o700;
 
 /** Makes a directory and records what it is; makes none if that fails or the signal is aborted. */
 export function* makeDirectory(
-  io: Io,
+  given: Io,
   parent: string,
   options: Checked,
   session: string,
   tree: OwnedTree,
 ): Op<void> {
+  const io = given.at(parent);
   const mode = options.mode ?? MODE;
   yield* createExclusively("directory", parent, options, session, (path) => {
     tree.path = path;

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { guardOf } from "./devices.ts";
 import { closedError, codeOf, failure, type Leftover, TempfileError } from "./errors.ts";
 import { type Identity, sameFile } from "./identity.ts";
 import { asyncIo, type Io, syncIo } from "./io.ts";
@@ -53,7 +54,9 @@ export class OwnedTree implements Entry, Leakable {
 
   /** Removes the tree; of calls that overlap, one does it for all. */
   removing(): Promise<Leftover[]> {
-    return this.#removing ??= runAsync(this.remove(asyncIo())).finally(() => this.#removing = undefined);
+    return this.#removing ??= runAsync(this.remove(asyncIo(guardOf(this.path)))).finally(() =>
+      this.#removing = undefined
+    );
   }
 
   /** Removes the tree, unless that was done or it was given away. Returns what is left; then it stays on the books. */

@@ -3,11 +3,13 @@
  *
  * @module
  */
+import { isLearnt, learn } from "./devices.ts";
 import { failure, TempfileError } from "./errors.ts";
 import type { Io } from "./io.ts";
 import type { Op } from "./op.ts";
 import type { Checked } from "./options.ts";
 import type { OwnedTree } from "./owned_tree.ts";
+import type { Status } from "./runtime/mod.ts";
 import { spaceOf } from "./space.ts";
 import { tmpdir } from "./tmpdir.ts";
 
@@ -20,16 +22,22 @@ export function* place(io: Io, { dir, minFree, signal }: Checked): Op<string> {
 }
 
 /** As `place`, in a directory of ours, which must be there still. */
-export function* placeInside(io: Io, { minFree, signal }: Checked, tree: OwnedTree): Op<string> {
+export function* placeInside(given: Io, { minFree, signal }: Checked, tree: OwnedTree): Op<string> {
   signal?.throwIfAborted();
+  const io = given.at(tree.path!);
   yield* tree.require(io, "create in");
   if (minFree > 0) yield* requireFree(io, tree.path!, minFree);
   return tree.path!;
 }
 
-function* canonical(io: Io, dir: string): Op<string> {
+function* canonical(given: Io, dir: string): Op<string> {
+  const io = given.at(dir);
   try {
-    return yield io.realPath(dir);
+    const directory: string = yield io.realPath(dir);
+    if (!io.blocking && !isLearnt(directory)) {
+      learn(directory, ((yield io.status(directory)) as Status).device);
+    }
+    return directory;
   } catch (error) {
     throw failure(`use the directory "${dir}"`, error, dir);
   }

@@ -39,9 +39,17 @@ export interface Settings {
    * @default {false}
    */
   keepAlive?: boolean | number;
+  /**
+   * Whether asynchronous functions may make short calls of the system directly, where that takes less time than the way
+   * through the thread pool. They do so only as long as the device is quick, for a millisecond in each turn of the event
+   * loop.
+   *
+   * @default {true}
+   */
+  inline?: boolean;
 }
 
-const FLAGS = ["signals", "reclaim", "reaper"] as const;
+const FLAGS = ["signals", "reclaim", "reaper", "inline"] as const;
 
 /** The settings in force; undefined where nothing was said. */
 export type Current =
@@ -54,6 +62,7 @@ export const settings: Current = {
   reclaim: undefined,
   reaper: undefined,
   keepAlive: undefined,
+  inline: undefined,
 };
 
 type Listener = (changed: Partial<Current>) => void;

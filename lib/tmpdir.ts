@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { learn } from "./devices.ts";
 import { codeOf, TempfileError } from "./errors.ts";
 import { randomName } from "./name.ts";
 import { joinPath, parentOf } from "./path.ts";
@@ -59,8 +60,10 @@ export function probe(path: string): string | Rejected {
   const { sync } = runtime;
   try {
     const canonical = sync.realPath(path);
-    if (sync.status(canonical).kind !== "directory") return { path, reason: "not a directory" };
+    const { kind, device } = sync.status(canonical);
+    if (kind !== "directory") return { path, reason: "not a directory" };
     writeProbe(joinPath(canonical, `tmp${randomName()}`));
+    learn(canonical, device);
     const open = openToAll(canonical);
     if (open === undefined) return canonical;
     const reason = `anybody may rename what is in "${open}": it is world-writable without the sticky bit`;

@@ -4,6 +4,7 @@
  * @module
  */
 import { createExclusively, settleMode, takeBack } from "../create.ts";
+import { guardOf } from "../devices.ts";
 import { asyncIo, type Io, syncIo } from "../io.ts";
 import { printAs } from "../inspect.ts";
 import { keepYoung } from "../life/keep_alive.ts";
@@ -127,7 +128,8 @@ function* create(io: Io, given: NamedFileOptions | undefined): Op<NamedTemporary
 }
 
 /** Creates a named file in a directory that is known to be canonical. */
-export function* createNamed(io: Io, directory: string, options: Checked): Op<NamedTemporaryFile> {
+export function* createNamed(given: Io, directory: string, options: Checked): Op<NamedTemporaryFile> {
+  const io = given.at(directory);
   const owned = options.delete ? new OwnedName() : undefined;
   const session = options.delete ? sessionFor(directory, options) : "";
   let handle: Handle | undefined;
@@ -147,6 +149,7 @@ export function* createNamed(io: Io, directory: string, options: Checked): Op<Na
   }
   if (owned !== undefined) keepYoung(owned);
   const file = new OpenFile(new DiskStorage(handle!, path), options, BUFFER_SIZE);
+  file.guard = guardOf(directory);
   file.owned = owned;
   file.path = path;
   file.movable = true;
@@ -158,6 +161,7 @@ function* reopen(io: Io, file: OpenFile): Op<TemporaryFile> {
   const path = file.path!;
   const handle = yield* openSame(io, path, yield* file.status(io));
   const again = new OpenFile(new DiskStorage(handle, path), file.options, BUFFER_SIZE);
+  again.guard = file.guard;
   again.path = path;
   return new TemporaryFile(again);
 }

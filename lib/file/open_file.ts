@@ -4,6 +4,7 @@
  * @module
  */
 import { closedError, failure, TempfileError } from "../errors.ts";
+import type { Guard } from "../guard.ts";
 import { asyncIo, type Io, syncIo } from "../io.ts";
 import { type Leakable, unwatchLeak } from "../life/leaks.ts";
 import { type Content, letGo } from "../life/registry.ts";
@@ -24,6 +25,8 @@ export class OpenFile implements Leakable, Content {
   /** Where the next read or write starts. */
   position = 0;
   closed = false;
+  /** What is known of the device it is on. */
+  guard: Guard | undefined;
   /** The name it is to be removed by, if it has one. */
   owned: OwnedName | undefined;
   /** For messages. */
@@ -71,7 +74,7 @@ export class OpenFile implements Leakable, Content {
   async<T>(op: (io: Io) => Op<T>): Promise<T> {
     let result: T | Promise<T>;
     try {
-      const start = (): T | Promise<T> => run(op(asyncIo()));
+      const start = (): T | Promise<T> => run(op(asyncIo(this.guard)));
       result = this.#tail === undefined ? start() : this.#tail.then(start);
     } catch (error) {
       return Promise.reject(error);
@@ -384,7 +387,7 @@ export class OpenFile implements Leakable, Content {
       }
     }
     await this.#tail;
-    await run(this.#finish(asyncIo(), true, remove));
+    await run(this.#finish(asyncIo(this.guard), true, remove));
   }
 
   reclaim(): string | undefined {

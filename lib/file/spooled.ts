@@ -82,9 +82,11 @@ export function spooledTemporaryFile(options?: SpooledOptions): SpooledTemporary
   return new SpooledTemporaryFile(file);
 
   function* open(io: Io): Op<Storage> {
-    made = yield* createUnnamed(io, checked);
-    file.owned = made.owned;
-    return new DiskStorage(made.handle);
+    const created = yield* createUnnamed(io, checked);
+    made = created;
+    file.guard = created.guard;
+    file.owned = created.owned;
+    return new DiskStorage(created.handle);
   }
 
   function* discard(io: Io): Op<void> {

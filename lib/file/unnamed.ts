@@ -4,8 +4,10 @@
  * @module
  */
 import { createExclusively, settleMode, takeBack } from "../create.ts";
+import { guardOf } from "../devices.ts";
 import { codeOf, failure } from "../errors.ts";
 import { asyncIo, type Io, syncIo } from "../io.ts";
+import type { Guard } from "../guard.ts";
 import { sessionFor } from "../life/lease.ts";
 import { hold } from "../life/registry.ts";
 import { type Op, runAsync, runSync } from "../op.ts";
@@ -53,16 +55,18 @@ export function temporaryFileSync(options?: FileOptions): TemporaryFile {
 
 function* create(io: Io, given: FileOptions | undefined): Op<TemporaryFile> {
   const options = checkOptions("file", given);
-  const { handle, owned } = yield* createUnnamed(io, options);
+  const { handle, owned, guard } = yield* createUnnamed(io, options);
   const file = new OpenFile(new DiskStorage(handle), options, BUFFER_SIZE);
+  file.guard = guard;
   file.owned = owned;
   hold(file);
   return new TemporaryFile(file);
 }
 
 /** Creates a file without a name. */
-export function* createUnnamed(io: Io, options: Checked): Op<Made> {
-  const directory = yield* place(io, options);
+export function* createUnnamed(given: Io, options: Checked): Op<Made & { guard: Guard }> {
+  const directory = yield* place(given, options);
+  const io = given.at(directory);
   const made = yield* createHandle(io, directory, options);
   try {
     yield* settleMode(io, made.handle, directory, options.mode, MODE);
@@ -72,7 +76,7 @@ export function* createUnnamed(io: Io, options: Checked): Op<Made> {
     if (made.owned !== undefined) yield* made.owned.takeBack(io);
     throw error;
   }
-  return made;
+  return { ...made, guard: guardOf(directory) };
 }
 
 /** A handle, and the name that must stay until it is closed (Windows). */

@@ -3,20 +3,28 @@
  *
  * @module
  */
-import { orAborted } from "./abort.ts";
+import type { Io } from "../io.ts";
+import { isPromise, type Op, run } from "../op.ts";
 import { baseName, joinPath, parentOf } from "../path.ts";
-import { runtime } from "../runtime/mod.ts";
+import { orAborted } from "./abort.ts";
 
 /** The last call for each path that has one under way. */
 const last = new Map<string, Promise<unknown>>();
 
 /** Runs `work` after the calls for the same path that were made before it; not at all if it is aborted until then. */
 export function inTurn<T>(
+  io: Io,
   path: string,
   signal: AbortSignal | undefined,
   work: () => Promise<T>,
 ): Promise<T> {
-  const key = keyOf(path);
+  const key = run(keyOf(io, path));
+  if (!isPromise(key)) return byKey(key, signal, work);
+  // Answers from the pool may overtake each other: until it is there, the path as it was given keeps the order.
+  return byKey(`\0${path}`, signal, async () => await byKey(await key, signal, work));
+}
+
+function byKey<T>(key: string, signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
   const before = last.get(key);
   const result = before === undefined ? work() : orAborted(before, signal).then(work);
   // Also after an abort, the next one waits for those before.
@@ -28,9 +36,9 @@ export function inTurn<T>(
 }
 
 /** By the canonical parent: `/tmp/x` and `/private/tmp/x` are one file, and the file itself may not exist yet. */
-function keyOf(path: string): string {
+function* keyOf(io: Io, path: string): Op<string> {
   try {
-    return joinPath(runtime.sync.realPath(parentOf(path)), baseName(path));
+    return joinPath(yield io.realPath(parentOf(path)), baseName(path));
   } catch {
     // The call itself will say what is wrong with it.
     return path;

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { learn } from "../devices.ts";
 import { codeOf, failure, TempfileError } from "../errors.ts";
 import type { Io } from "../io.ts";
 import type { Op } from "../op.ts";
@@ -71,7 +72,9 @@ export function* locate(io: Io, path: string): Op<Target> {
   try {
     const directory: string = yield io.realPath(parentOf(plain));
     const canonical = joinPath(directory, baseName(plain));
-    return { directory, path: canonical, existing: yield* statusIfThere(io, canonical) };
+    const existing = yield* statusIfThere(io, canonical);
+    if (existing?.kind === "file") learn(directory, existing.device);
+    return { directory, path: canonical, existing };
   } catch (error) {
     throw failure(`put a file at "${path}"`, error, path);
   }

@@ -10,6 +10,7 @@ import type { DiskStorage } from "../file/storage.ts";
 import { asyncIo, type Io, syncIo } from "../io.ts";
 import { type Op, runAsync, runSync } from "../op.ts";
 import { checkPath } from "../options.ts";
+import { parentOf } from "../path.ts";
 import { orAborted } from "./abort.ts";
 import { placingFailure, synchronizeName } from "./commit.ts";
 import { checkReplacing, type Replacing, type WriteFileAtomicOptions } from "./options.ts";
@@ -51,7 +52,8 @@ export async function writeFileAtomic(
   const { signal } = checked;
   try {
     signal?.throwIfAborted();
-    await inTurn(place, signal, () => runAsync(replace(asyncIo(), place, contents, checked)));
+    const io = asyncIo().at(parentOf(place));
+    await inTurn(io, place, signal, () => runAsync(replace(io, place, contents, checked)));
   } catch (error) {
     const cancelled = contents instanceof Uint8Array ? undefined : contents.cancel(error);
     // A source that says nothing may not even say that it has ended.
@@ -73,8 +75,9 @@ export function writeFileAtomicSync(
 
 type Contents = Uint8Array | Chunks;
 
-function* replace(io: Io, path: string, contents: Contents, options: Replacing): Op<void> {
-  const target = yield* targetOf(io, path, options);
+function* replace(given: Io, path: string, contents: Contents, options: Replacing): Op<void> {
+  const target = yield* targetOf(given, path, options);
+  const io = given.at(target.directory);
   try {
     const own = undefined;
     yield* placeNew(io, target, options, own, (file) => fill(io, file, contents, options, target));
