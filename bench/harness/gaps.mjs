@@ -10,8 +10,11 @@ export async function worstGap(action) {
     if (goesOn) setImmediate(tick);
   };
   setImmediate(tick);
-  await action();
-  goesOn = false;
+  try {
+    await action();
+  } finally {
+    goesOn = false;
+  }
   // The turn that the end of the action was in counts as well.
   await new Promise((resolve) => setImmediate(resolve));
   return worst;

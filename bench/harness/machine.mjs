@@ -22,7 +22,7 @@ export function machine({ places, loop }, runtimes) {
     `- Load when it began and ended: ${
       [...loadAtStart, loadavg()[0]].map((load) => load.toFixed(1)).join(", ")
     }`,
-    `- Measured with real-time priority: ${isRaised ? "yes (`chrt -f 20`)" : "no, it is not permitted"}`,
+    `- Measured with real-time priority: ${isRaised ? "yes (`chrt -r 20`)" : "no, it is not permitted"}`,
     `- Runtimes: ${runtimes.map(({ name, bin }) => `${name} (${version(bin)})`).join(", ")}`,
     `- Compared with: ${
       Object.entries(peerVersions).map(([name, number]) => `${name} ${number}`).join(", ")

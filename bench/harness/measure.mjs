@@ -1,3 +1,5 @@
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { join } from "node:path";
 import { sampleExternal } from "./external.mjs";
 import { Session } from "./session.mjs";
 
@@ -9,41 +11,53 @@ const ROUNDS = 15, QUICK_ROUNDS = 3;
 export async function measure({ subject, place, runtime }, { options, revisions, loop }) {
   const milliseconds = options.quick ? QUICK_SAMPLE : SAMPLE;
   const rounds = options.rounds ?? (options.quick ? QUICK_ROUNDS : subject.rounds ?? ROUNDS);
-  const task = { subject: subject.file, dir: place.path, quick: options.quick, milliseconds };
-  if (revisions.length > 1) task.only = "ours";
-  const parts = revisions.map(({ label, library }) => new Part(label, runtime, { ...task, library }));
+  // Nobody works among what others left, and two revisions not in one directory.
+  const dir = mkdtempSync(join(place.path, `${subject.name}-`));
+  const parts = revisions.map(({ label, library }, index) => {
+    const own = join(dir, String(index)), only = revisions.length > 1 ? "ours" : undefined;
+    mkdirSync(own);
+    const task = { subject: subject.file, library, dir: own, quick: options.quick, milliseconds, only };
+    return new Part(label, runtime, task);
+  });
   if (revisions.length === 1) {
-    parts.push(...externals(subject, loop, place, milliseconds).map((one) => new External(one)));
+    parts.push(...externals(subject, loop, dir, milliseconds).map((one) => new External(one)));
   }
-  for (const part of parts) await part.start();
-  for (let round = 0; round <= rounds; round++) {
-    // The first is for what caches, disks and compilers still have to do.
-    for (const part of parts) await part.round(round > 0);
-  }
-  for (const part of parts) await part.end();
+  await takeTurns(parts, rounds);
+  rmSync(dir, { recursive: true });
   return {
     subject: subject.name,
     place: place.kind,
     runtime: runtime.name,
     contenders: parts.flatMap((part) => part.contenders()),
     failures: parts.flatMap((part) => part.failures),
-    rounds,
   };
+}
+
+async function takeTurns(parts, rounds) {
+  for (const part of parts) await part.start();
+  for (let round = 0; round <= rounds; round++) {
+    // The first is for what caches, disks and compilers still have to do.
+    for (const part of parts) await part.round(round > 0);
+  }
+  for (const part of parts) await part.end();
 }
 
 /** One build of the library, with everything that runs in the same process. */
 class Part {
   failures = [];
   #label;
+  #begin;
   #session;
   #taken = new Map();
 
   constructor(label, runtime, task) {
     this.#label = label;
-    this.#session = new Session(runtime, task);
+    this.#begin = () => new Session(runtime, task);
   }
 
+  /** One after the other: while one warms up the others are not to run. */
   async start() {
+    this.#session = this.#begin();
     const { names } = await this.#try(() => this.#session.next()) ?? { names: [] };
     for (const { name, ours } of names) this.#taken.set(name, { name, ours, samples: [] });
   }
@@ -57,7 +71,7 @@ class Part {
   async end() {
     const { failures = [] } = await this.#try(() => this.#session.end()) ?? {};
     this.failures.push(...failures);
-    this.#session.kill();
+    await this.#session.gone();
   }
 
   contenders() {
@@ -77,10 +91,10 @@ class Part {
   }
 }
 
-function externals({ external = [] }, programs, { path }, milliseconds) {
+function externals({ external = [] }, programs, dir, milliseconds) {
   return external.filter(({ program }) => programs[program] !== undefined).map(({ name, program, what }) => ({
     name,
-    sample: () => sampleExternal(programs[program], what, path, milliseconds),
+    sample: () => sampleExternal(programs[program], what, dir, milliseconds),
   }));
 }
 

@@ -1,7 +1,11 @@
 import { spawnSync } from "node:child_process";
 
-/** Above everything that takes turns: on a machine with other work the measured process then has its cores to itself. */
-const REAL_TIME = ["chrt", "-f", "20"];
+/**
+ * Above everything else: on a machine with other work the measured process then has its cores to itself. Its own threads
+ * take turns (`-r`): if the first that runs kept its core (`-f`), an event loop that looks again and again whether a thread
+ * of the pool is done would keep that thread from running.
+ */
+const REAL_TIME = ["chrt", "-r", "20"];
 
 /** Whether we may. */
 export const isRaised = spawnSync(REAL_TIME[0], [...REAL_TIME.slice(1), "true"]).status === 0;

@@ -144,35 +144,46 @@ function number(value) {
   return value.toFixed(Math.abs(value) >= 10 ? 1 : 2);
 }
 
-/** How much of the time of the other revision this one takes. */
+/** How much of what the other revision took this one takes. */
 function comparison(results, subjects, names, { against }) {
   const rows = subjects.flatMap((subject) => {
     const own = results.filter((result) => result.subject === subject.name);
-    const keys = [
-      ...new Set(
-        own.flatMap(({ place, contenders }) =>
-          contenders.filter(({ ours }) => ours).map(({ name }) => `${place}\n${name}`)
-        ),
-      ),
-    ];
-    return keys.map((key) => {
-      const [place, name] = key.split("\n");
-      return [subject.name, name, place, ...names.map((runtime) => compared(own, place, name, runtime))];
-    });
+    return ourNames(own).flatMap(({ place, name }) =>
+      metricsOf(subject).map((metric) => {
+        const what = metric.key === "time" ? name : `${name}, ${metric.title}`;
+        return [
+          subject.name,
+          what,
+          place,
+          ...names.map((runtime) => compared(own, { place, name, runtime }, metric)),
+        ];
+      })
+    );
   });
   return [
-    `Ours now, as a multiple of what it took at ${against} in the same round: below 1 it became faster.`,
+    `Ours now, as a multiple of what it took at ${against} in the same round: below 1 it became less.`,
     "",
-    ...table(["subject", "what", "place", ...names], rows),
+    ...table(
+      ["subject", "what", "place", ...names],
+      rows.filter((cells) => cells.slice(3).some((cell) => cell !== "–")),
+    ),
     "",
   ];
 }
 
-function compared(results, place, name, runtime) {
+/** What of ours was measured where, once for all runtimes. */
+function ourNames(results) {
+  const found = results.flatMap(({ place, contenders }) =>
+    contenders.filter(({ ours }) => ours).map(({ name }) => [`${place} ${name}`, { place, name }])
+  );
+  return [...new Map(found).values()];
+}
+
+function compared(results, { place, name, runtime }, { key }) {
   const result = results.find((one) => one.place === place && one.runtime === runtime);
   const [now, before] = result?.contenders.filter((contender) => contender.name === name) ?? [];
-  if (before === undefined) return "–";
-  return spread(summary(ratios(now.samples, before.samples, "time")));
+  if (before === undefined || [now, before].some(({ samples }) => samples[0][key] === undefined)) return "–";
+  return spread(summary(ratios(now.samples, before.samples, key)));
 }
 
 /** What is made of a system call, for one of each. */

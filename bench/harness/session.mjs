@@ -22,6 +22,7 @@ export class Session {
   #child;
   #messages;
   #errors = "";
+  #gone;
 
   constructor(runtime, task) {
     const [program, ...args] = prioritised(taskCommand(runtime, task));
@@ -31,6 +32,9 @@ export class Session {
       stdio: ["pipe", "pipe", "pipe"],
     });
     this.#child.stderr.setEncoding("utf8").on("data", (text) => this.#errors += text);
+    // That it is gone is told by the lack of an answer.
+    this.#child.stdin.on("error", () => {});
+    this.#gone = new Promise((resolve) => this.#child.on("exit", resolve));
     this.#messages = messages(this.#child.stdout);
   }
 
@@ -55,6 +59,13 @@ export class Session {
 
   kill() {
     this.#child.kill("SIGKILL");
+  }
+
+  /** Waits until it has tidied up. */
+  async gone() {
+    const timer = setTimeout(() => this.kill(), PATIENCE);
+    await this.#gone;
+    clearTimeout(timer);
   }
 }
 
