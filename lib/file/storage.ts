@@ -6,7 +6,7 @@
 import { closeRead } from "../close.ts";
 import { TempfileError } from "../errors.ts";
 import { sameFile } from "../identity.ts";
-import type { Io } from "../io.ts";
+import { type Io, SHORT_TRANSFER } from "../io.ts";
 import type { Op } from "../op.ts";
 import { type Handle, runtime, type Status } from "../runtime/mod.ts";
 
@@ -34,15 +34,9 @@ export interface Storage {
 /** Bytes of one call that blocks: some runtimes take no more than 2 GiB at once. */
 const LONGEST = 1024 ** 3;
 
-/**
- * Bytes of one call that does not block: so few that they are moved on the calling thread while the event loop has the
- * time, which is twice as fast as the way through the thread pool.
- */
-const SHORT = 256 * 1024;
-
-/** What one call moves of the bytes behind those that are done. */
+/** What one call moves of the bytes behind those that are done: without blocking, never more than is short. */
 function slice(io: Io, bytes: Uint8Array, done: number): Uint8Array {
-  const length = io.blocking ? LONGEST : SHORT;
+  const length = io.blocking ? LONGEST : SHORT_TRANSFER;
   return done === 0 && bytes.byteLength <= length ? bytes : bytes.subarray(done, done + length);
 }
 

@@ -5,7 +5,8 @@
  */
 import type { Io } from "../io.ts";
 import { isPromise, type Op, run } from "../op.ts";
-import { baseName, joinPath, parentOf } from "../path.ts";
+import { baseName, parentOf } from "../path.ts";
+import type { Status } from "../runtime/mod.ts";
 import { orAborted } from "./abort.ts";
 
 /** The last call for each path that has one under way. */
@@ -35,10 +36,11 @@ function byKey<T>(key: string, signal: AbortSignal | undefined, work: () => Prom
   return result;
 }
 
-/** By the canonical parent: `/tmp/x` and `/private/tmp/x` are one file, and the file itself may not exist yet. */
+/** By the parent, whatever leads there: `/tmp/x` and `/private/tmp/x` are one file, which may not exist yet. */
 function* keyOf(io: Io, path: string): Op<string> {
   try {
-    return joinPath(yield io.realPath(parentOf(path)), baseName(path));
+    const { device, inode }: Status = yield io.statusOfTarget(parentOf(path));
+    return `${device}:${inode}/${baseName(path)}`;
   } catch {
     // The call itself will say what is wrong with it.
     return path;
