@@ -4,7 +4,7 @@
  * @module
  */
 import assert from "node:assert/strict";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import * as m from "#mod";
@@ -73,4 +73,14 @@ test("C303 the library needs neither AsyncDisposableStack nor SuppressedError, w
   const built = readFileSync(join(root, "dist", "mod.js"), "utf8").replace(/\/\*[^]*?\*\//g, "");
   const found = /AsyncDisposableStack|SuppressedError|\busing [a-z]\w* =/.exec(built);
   assert.equal(found?.[0], undefined);
+});
+
+test("workflows have no permission that a job does not name, and run actions by the commit, not by a name that can move", () => {
+  for (const name of readdirSync(join(root, ".github/workflows"))) {
+    const text = readFileSync(join(root, ".github/workflows", name), "utf8");
+    assert.match(text, /^permissions: \{\}$/m, name);
+    const actions = [...text.matchAll(/uses: *(\S+)/g)].map(([, action]) => action);
+    assert.ok(actions.length > 0, name);
+    for (const action of actions) assert.match(action, /@[\da-f]{40}$/);
+  }
 });
