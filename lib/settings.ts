@@ -17,7 +17,9 @@ export interface Settings {
    */
   signals?: boolean;
   /**
-   * Whether to look, beside the program's own work, for what dead processes left.
+   * Whether to look, beside the program's own work, for what dead processes left, when something is made after a moment
+   * with nothing: at most once a minute, for two seconds in all, a millisecond at a time with pauses ten times as long. A
+   * program that ends before gives it two tenths of a second at its end. What is not done by then is for the next one.
    *
    * @default {true}
    */

@@ -7,7 +7,7 @@ import { codeOf, failure, type Leftover } from "../errors.ts";
 import type { Io } from "../io.ts";
 import type { Op } from "../op.ts";
 import { joinPath } from "../path.ts";
-import { type DirectoryEntry, type Path, runtime, type Status } from "../runtime/mod.ts";
+import { type DirectoryEntry, type Listing, type Path, runtime, type Status } from "../runtime/mod.ts";
 import { entriesIn } from "../tree/list.ts";
 import { isMountPoint } from "../tree/mounts.ts";
 import { removeDirectory } from "../tree/remove.ts";
@@ -166,8 +166,9 @@ export function* visitEntries(
     const spot = yield* ifThere(directory, unseen, locate(io, directory));
     if (spot === undefined || spot.status.kind !== "directory") continue;
     try {
-      for (const name of (yield* ifThere(directory, unseen, namesIn(io, spot))) ?? []) {
-        if (lease.kept.has(name) || !formsOf(name, lease.session).some((form) => forms.has(form))) continue;
+      const isMade = (name: string): boolean =>
+        !lease.kept.has(name) && formsOf(name, lease.session).some((form) => forms.has(form));
+      for (const name of (yield* ifThere(directory, unseen, namesIn(io, spot, isMade))) ?? []) {
         const path = joinPath(directory, name);
         const entry = yield* ifThere(path, unseen, candidate(io, spot, name, path));
         if (entry !== undefined) yield* visit(entry);
@@ -192,10 +193,20 @@ function* ifThere<T>(path: string, unseen: Leftover[], look: Op<T>): Op<T | unde
   }
 }
 
-function* namesIn(io: Io, spot: Spot): Op<string[]> {
+/** The names that are wanted, chosen batch by batch: a directory may have a hundred thousand. */
+function* namesIn(io: Io, spot: Spot, isWanted: (name: string) => boolean): Op<string[]> {
+  const names: string[] = [];
   // The dot makes the anchor of a descriptor a directory on the way rather than a link at the end.
-  const entries: DirectoryEntry[] = yield* entriesIn(io, within(spot, "."));
-  return entries.map(({ name }) => name).filter((name) => typeof name === "string");
+  const listing: Listing = yield io.list(within(spot, "."));
+  try {
+    for (;;) {
+      const batch: DirectoryEntry[] = yield listing.next();
+      if (batch.length === 0) return names;
+      for (const { name } of batch) if (typeof name === "string" && isWanted(name)) names.push(name);
+    }
+  } finally {
+    listing.close();
+  }
 }
 
 function* candidate(io: Io, spot: Spot, name: string, path: string): Op<Candidate | undefined> {

@@ -1,0 +1,191 @@
+import assert from "node:assert/strict";
+import { existsSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { temporaryDirectorySync } from "../lib/directory.ts";
+import { namedTemporaryFileSync } from "../lib/file/named.ts";
+import { startReclaiming } from "../lib/life/background.ts";
+import { runtime } from "../lib/runtime/mod.ts";
+import { configure } from "../lib/settings.ts";
+import { runChild } from "./support/child.ts";
+import { plant, readLeases, withoutLease } from "./support/leases.ts";
+import { type Scratch, scratch } from "./support/scratch.ts";
+import { substitute } from "./support/substitute.ts";
+
+/** Plants what a dead process left. */
+function plantOrphans(place: Scratch, count: number): void {
+  const dead = plant(place.path);
+  for (let n = 0; n < count; n++) writeFileSync(join(place.path, dead.name()), "");
+}
+
+/** Makes something named, and waits until nothing else is there, but not for ever. */
+const live = (before = "", after = ""): string => `
+${before}
+const file = m.namedTemporaryFileSync();
+${after}
+const others = () => fs.readdirSync(m.tmpdir()).filter((name) => !name.startsWith(".") && !file.path.endsWith(name)).length;
+for (let tries = 0; others() > 0 && tries < Number(args[0]); tries++) await new Promise((resolve) => setTimeout(resolve, 20));
+say(others());
+file.closeSync();`;
+
+test("C254 C265 whoever makes something named removes beside its work what the dead left", async () => {
+  using place = scratch();
+  plantOrphans(place, 20);
+  let left = 20;
+  // On a busy machine the time that a process gives to it is over before much is done.
+  for (let tries = 0; left > 0; tries++) {
+    assert.ok(tries < 10, `${left} are left`);
+    const { said, stderr } = await runChild(live(), { args: ["200"], env: { TMPDIR: place.path } });
+    assert.equal(stderr, "");
+    left = said[0];
+  }
+  assert.deepEqual([place.names(), readLeases(place.path)], [[], {}]);
+});
+
+test("C254 C265 a program that ends at once does it at its end", async () => {
+  using place = scratch();
+  plantOrphans(place, 5);
+  for (let tries = 0; place.names().length > 0; tries++) {
+    assert.ok(tries < 10, `${place.names()} are left`);
+    const { status, stderr } = await runChild(`globalThis.file = m.namedTemporaryFileSync();`, {
+      env: { TMPDIR: place.path },
+    });
+    assert.deepEqual([status, stderr], [0, ""]);
+  }
+  assert.deepEqual(readLeases(place.path), {});
+});
+
+test("configure({ reclaim: false }) leaves what the dead left, also at the end, and where it had begun", async () => {
+  using place = scratch();
+  plantOrphans(place, 5);
+  const off = "m.configure({ reclaim: false });";
+  for (const code of [live(off), live("", off)]) {
+    const { said, stderr } = await runChild(code, { args: ["10"], env: { TMPDIR: place.path } });
+    assert.deepEqual([said, stderr], [[5], ""], code);
+    assert.equal(place.names().length, 5);
+  }
+});
+
+/** A clock on which every question takes half a millisecond, timers that run when they are told to, and an end. */
+class Stage {
+  /** Each begins when the others are long over. */
+  static #begin: number = runtime.now();
+  clock: number = Stage.#begin += 1_000_000_000;
+  readonly timers: { milliseconds: number; call: () => void }[] = [];
+  end: () => void = () => assert.fail("nobody listens");
+  pid: number = runtime.pid();
+
+  /** Runs the timers, also those that they set. */
+  play(): void {
+    for (let timer = this.timers.shift(); timer !== undefined; timer = this.timers.shift()) timer.call();
+  }
+
+  enter(): Disposable {
+    const substituted = this.#substitute();
+    return {
+      [Symbol.dispose]: () => {
+        // Among them is the one that ends listening to the end of the process.
+        this.play();
+        substituted[Symbol.dispose]();
+      },
+    };
+  }
+
+  #substitute(): Disposable {
+    return substitute({
+      runtime: {
+        now: () => this.clock += 0.5,
+        later: (milliseconds, call) => {
+          const timer = { milliseconds, call };
+          this.timers.push(timer);
+          return () => void (timer.call = () => {});
+        },
+        onEnd: (listener) => {
+          this.end = listener;
+          return () => {};
+        },
+        pid: () => this.pid,
+        signals: undefined,
+      },
+    });
+  }
+}
+
+test("reclaiming takes a millisecond at a time, two seconds in all, and begins again after a minute", () => {
+  using place = scratch();
+  plantOrphans(place, 3000);
+  const stage = new Stage();
+  configure({ tmpdir: place.path });
+  using _ = stage.enter();
+  try {
+    startReclaiming();
+    const start = stage.clock;
+    let slices = 0, longest = 0;
+    for (let timer = stage.timers.shift(); timer !== undefined; timer = stage.timers.shift()) {
+      assert.equal(timer.milliseconds, slices === 0 ? 0 : 10);
+      const before = stage.clock;
+      timer.call();
+      longest = Math.max(longest, stage.clock - before);
+      slices++;
+    }
+    assert.ok(longest < 3, `a slice took ${longest} ms`);
+    assert.ok(stage.clock - start < 3000, `all took ${stage.clock - start} ms`);
+    assert.ok(slices > 500, `${slices} slices`);
+    const left = place.names().length;
+    assert.ok(left > 0 && left < 3000, `${left} are left`);
+
+    startReclaiming();
+    assert.equal(stage.timers.length, 0, "not so soon");
+    stage.clock += 60_000;
+    startReclaiming();
+    assert.equal(stage.timers.length, 1);
+    stage.play();
+    assert.ok(place.names().length < left);
+  } finally {
+    configure({ tmpdir: undefined });
+  }
+});
+
+test("the end of the process is held up for two tenths of a second by what the dead left", async () => {
+  await withoutLease();
+  using place = scratch();
+  plantOrphans(place, 1000);
+  const stage = new Stage();
+  configure({ tmpdir: place.path });
+  using _ = stage.enter();
+  try {
+    const file = namedTemporaryFileSync(), directory = temporaryDirectorySync();
+    const before = stage.clock;
+    stage.end();
+    assert.deepEqual([existsSync(file.path), existsSync(directory.path)], [false, false]);
+    const left = place.names().length;
+    assert.ok(left > 0 && left < 1000, `${left} are left`);
+    assert.ok(stage.clock - before < 250, `it took ${stage.clock - before} ms`);
+    file.closeSync();
+  } finally {
+    configure({ tmpdir: undefined });
+  }
+});
+
+test("C271 the end of a process with another number than the maker's removes nothing; the maker's does, and again without harm", async () => {
+  await withoutLease();
+  using place = scratch();
+  const stage = new Stage();
+  configure({ tmpdir: place.path, reclaim: false });
+  using _ = stage.enter();
+  try {
+    const file = namedTemporaryFileSync(), directory = temporaryDirectorySync();
+    const there = (): boolean[] => [existsSync(file.path), existsSync(directory.path)];
+    stage.pid++;
+    stage.end();
+    assert.deepEqual([there(), Object.keys(readLeases(place.path)).length], [[true, true], 1]);
+    stage.pid--;
+    stage.end();
+    assert.deepEqual([there(), readLeases(place.path)], [[false, false], {}]);
+    stage.end();
+    file.closeSync();
+    directory.removeSync();
+  } finally {
+    configure({ tmpdir: undefined, reclaim: undefined });
+  }
+});

@@ -1,0 +1,448 @@
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import {
+  chownSync,
+  closeSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { basename, join } from "node:path";
+import { test } from "node:test";
+import { pathToFileURL } from "node:url";
+import * as m from "#mod";
+import { runChild } from "./support/child.ts";
+import { leasesIn, plant, readLeases } from "./support/leases.ts";
+import { noMounts, notRoot } from "./support/places.ts";
+import { hasPython } from "./support/python.ts";
+import { type Scratch, scratch } from "./support/scratch.ts";
+
+const onLinux = process.platform === "linux";
+
+/** Sweeps a directory that is also the one for temporary files. */
+async function sweepIn(place: Scratch, options?: m.SweepOptions): Promise<m.SweepReport> {
+  m.configure({ tmpdir: place.path });
+  try {
+    return await m.sweep(options);
+  } finally {
+    m.configure({ tmpdir: undefined });
+  }
+}
+
+const DAY = 86_400_000;
+
+/** Says that what is at a path, and all that is in it, has not changed for two days. */
+function age(path: string): void {
+  const then = new Date(Date.now() - 2 * DAY);
+  if (!existsSync(path)) return;
+  for (const name of readdirSafe(path)) age(join(path, name));
+  utimesSync(path, then, then);
+}
+
+function readdirSafe(path: string): string[] {
+  try {
+    return readdirSync(path);
+  } catch {
+    return [];
+  }
+}
+
+/** By age, of what begins with "old-". */
+const AGED: m.SweepOptions = { olderThan: DAY, prefix: "old-" };
+
+/** An old file of this user. */
+function oldFile(place: Scratch, name = `old-${Math.random()}`): string {
+  const path = join(place.path, name);
+  writeFileSync(path, "12345");
+  age(path);
+  return path;
+}
+
+/** An old directory of this user with a file in it. */
+function oldTree(place: Scratch): string {
+  const path = join(place.path, `old-${Math.random()}`);
+  mkdirSync(join(path, "sub"), { recursive: true });
+  writeFileSync(join(path, "sub", "file"), "1234567");
+  age(path);
+  return path;
+}
+
+/** The reasons for which things were kept, by their names. */
+const reasonsOf = ({ kept }: m.SweepReport): { [name: string]: string } =>
+  Object.fromEntries(kept.map(({ path, reason }) => [basename(path), reason]));
+
+test("sweep() reports what it removed with its bytes, what it kept and why, and what is left and why", async () => {
+  using place = scratch();
+  const dead = plant(place.path), unknown = plant(place.path, { host: "elsewhere.example" });
+  const file = join(place.path, dead.name()), tree = join(place.path, dead.name());
+  writeFileSync(file, "123");
+  mkdirSync(join(tree, "sub"), { recursive: true });
+  writeFileSync(join(tree, "sub", "file"), "12345");
+  const far = join(place.path, unknown.name());
+  writeFileSync(far, "");
+  const report = await sweepIn(place);
+  assert.deepEqual(report.removed.sort((one, other) => one.bytes - other.bytes), [
+    { path: file, bytes: 3 },
+    { path: tree, bytes: 5 },
+  ]);
+  assert.deepEqual([report.bytes, report.left], [8, []]);
+  assert.deepEqual(report.kept, [
+    { path: far, reason: "nobody can tell from here whether its process is running" },
+  ]);
+  assert.deepEqual(Object.keys(readLeases(place.path)), [basename(unknown.path)]);
+});
+
+test("sweep() keeps what this process has, and says so", async () => {
+  using place = scratch();
+  m.configure({ tmpdir: place.path });
+  try {
+    using file = m.namedTemporaryFileSync(), directory = m.temporaryDirectorySync();
+    using _inside = directory.namedTemporaryFileSync();
+    const { removed, kept } = await m.sweep({ olderThan: 0, prefix: "tmp" });
+    assert.deepEqual(removed, []);
+    assert.deepEqual(
+      kept.map(({ path }) => path).sort(),
+      [file.path, directory.path].sort(),
+    );
+    assert.deepEqual(new Set(kept.map(({ reason }) => reason)), new Set(["its process is running"]));
+  } finally {
+    m.configure({ tmpdir: undefined });
+  }
+});
+
+test(
+  "sweep() reports what cannot be removed, keeps the lease that leads to it, and goes on (skipped: needs root and mounts)",
+  { skip: noMounts },
+  async () => {
+    using place = scratch();
+    const dead = plant(place.path);
+    const [stuck, free] = [join(place.path, dead.name()), join(place.path, dead.name())];
+    mkdirSync(join(stuck, "inside"), { recursive: true });
+    writeFileSync(free, "");
+    const code = `const { removed, left } = await m.sweep(); say([removed.map(({ path }) => path), left]);`;
+    const mount = `mount -t tmpfs tmpfs "$1/inside" && shift && exec "$@"`;
+    const { said, stderr } = await runChild(code, {
+      env: { TMPDIR: place.path },
+      under: ["unshare", "-m", "sh", "-c", mount, "sh", stuck],
+    });
+    const [removed, left] = said[0] ?? [];
+    assert.deepEqual(removed, [free], stderr);
+    assert.deepEqual([left.length > 0, left.every(({ path }: { path: string }) => path.startsWith(stuck))], [
+      true,
+      true,
+    ]);
+    assert.deepEqual(Object.keys(readLeases(place.path)), [basename(dead.path)]);
+    // The next one finishes.
+    assert.deepEqual((await sweepIn(place)).removed.map(({ path }) => path), [stuck]);
+    assert.deepEqual(readLeases(place.path), {});
+  },
+);
+
+test("sweep({ dryRun }) says the same and removes nothing, no lease either", async () => {
+  using place = scratch();
+  const dead = plant(place.path);
+  writeFileSync(join(place.path, dead.name()), "123");
+  mkdirSync(join(place.path, dead.name()));
+  oldFile(place);
+  oldTree(place);
+  const before = [place.list(), Object.keys(readLeases(place.path))];
+  const seen: string[] = [];
+  const dry = await sweepIn(place, { ...AGED, dryRun: true, onProgress: (path) => seen.push(path) });
+  assert.deepEqual([place.list(), Object.keys(readLeases(place.path))], before);
+  assert.deepEqual([dry.removed.length, dry.bytes], [4, 3 + 5 + 7]);
+  assert.deepEqual(seen, dry.removed.map(({ path }) => path));
+  assert.deepEqual(await sweepIn(place, AGED), dry);
+  assert.deepEqual(place.names(), []);
+});
+
+test("sweep({ olderThan, prefix }) removes what is old and named so; a change of anything in a directory keeps it", async () => {
+  using place = scratch();
+  const file = oldFile(place), tree = oldTree(place), young = oldTree(place);
+  writeFileSync(join(young, "sub", "news"), "");
+  age(join(young, "sub", "file"));
+  oldFile(place, "other");
+  oldFile(place, "Old-x");
+  writeFileSync(join(place.path, "old-new"), "");
+  const report = await sweepIn(place, AGED);
+  assert.deepEqual(report.removed.map(({ path }) => path).sort(), [file, tree].sort());
+  assert.equal(report.bytes, 12);
+  assert.deepEqual(place.names(), ["Old-x", "other", "old-new", basename(young)].sort());
+  for (const name of ["old-new", basename(young)]) {
+    assert.match(reasonsOf(report)[name], /^it changed \d+ seconds ago$/);
+  }
+});
+
+test("sweep({ dir }) looks in a directory given as a path or a URL, also through a link, and names it as it is", async () => {
+  using place = scratch();
+  using elsewhere = scratch();
+  for (const dir of [elsewhere.path, pathToFileURL(elsewhere.path), join(place.path, "link")]) {
+    const path = oldFile(elsewhere);
+    if (typeof dir === "string" && dir.endsWith("link")) symlinkSync(elsewhere.path, dir);
+    assert.deepEqual((await sweepIn(place, { ...AGED, dir })).removed, [{ path, bytes: 5 }]);
+  }
+});
+
+test("C275 sweep() by age takes no link, whatever it leads to, and nothing that is no file or directory", async () => {
+  using place = scratch();
+  using outside = scratch();
+  const precious = oldFile(outside, "precious");
+  symlinkSync(outside.path, join(place.path, "old-directory"));
+  symlinkSync(precious, join(place.path, "old-file"));
+  symlinkSync("nowhere", join(place.path, "old-dangling"));
+  spawnSync("mkfifo", [join(place.path, "old-pipe")]);
+  spawnSync("touch", ["-h", "-d", "3 days ago", ...place.names().map((name) => join(place.path, name))]);
+  const report = await sweepIn(place, AGED);
+  assert.deepEqual(report.removed, []);
+  assert.deepEqual(reasonsOf(report), {
+    "old-directory": "it is a symbolic link",
+    "old-file": "it is a symbolic link",
+    "old-dangling": "it is a symbolic link",
+    "old-pipe": "it is no file or directory",
+  });
+  assert.ok(existsSync(precious));
+});
+
+test("sweep() by age removes a name of a file that has others, and only the name", async () => {
+  using place = scratch();
+  const path = oldFile(place), other = join(place.path, "other-name");
+  linkSync(path, other);
+  assert.equal((await sweepIn(place, AGED)).removed.length, 1);
+  assert.equal(readFileSync(other, "utf8"), "12345");
+});
+
+test("sweep() by age takes nothing of another user (skipped: needs root)", { skip: notRoot }, async () => {
+  using place = scratch();
+  for (const path of [oldFile(place), oldTree(place)]) chownSync(path, 12345, 12345);
+  const report = await sweepIn(place, AGED);
+  assert.deepEqual(report.removed, []);
+  assert.deepEqual(Object.values(reasonsOf(report)), [
+    "it belongs to somebody else",
+    "it belongs to somebody else",
+  ]);
+});
+
+test(
+  "T19 sweep() by age takes nothing on another device, nor what is mounted or has a mount in it (skipped: needs root and mounts)",
+  { skip: noMounts },
+  async () => {
+    using place = scratch();
+    using outside = scratch();
+    writeFileSync(join(outside.path, "precious"), "");
+    age(outside.path);
+    const paths = ["device", "bound", "around/inside"].map((name) => join(place.path, `old-${name}`));
+    for (const path of paths) mkdirSync(path, { recursive: true });
+    age(join(place.path, "old-around"));
+    const code = `
+    fs.writeFileSync(args[0] + "/precious", "");
+    const { removed, kept, left } = await m.sweep({ olderThan: 0, prefix: "old-" });
+    say([args.map((path) => fs.existsSync(path + "/precious")), removed.length, kept.map(({ reason }) => reason).sort()]);`;
+    const mounts =
+      `mount -t tmpfs tmpfs "$1" && mount --bind "$4" "$2" && mount --bind "$4" "$3" && shift 4 && exec "$@"`;
+    const { said, stderr } = await runChild(code, {
+      env: { TMPDIR: place.path },
+      args: paths,
+      under: ["unshare", "-m", "sh", "-c", mounts, "sh", ...paths, outside.path],
+    });
+    assert.deepEqual(said[0], [[true, true, true], 0, [
+      "it is on another device",
+      "something is mounted there",
+    ]], stderr);
+  },
+);
+
+/** A program that works with something until its input ends, once it has begun. */
+async function worker(command: string, ...args: string[]): Promise<() => Promise<unknown>> {
+  const child: ChildProcess = spawn(command, args, { stdio: ["pipe", "pipe", "inherit"] });
+  await new Promise((resolve, reject) => {
+    child.on("error", reject);
+    child.stdout!.once("data", resolve);
+  });
+  const end = new Promise((resolve) => child.on("close", resolve));
+  return () => (child.stdin!.end(), end);
+}
+
+const HOLD = "echo ready; cat";
+
+/** Holds a lock of the other kind, and none of the first. */
+const PYTHON = `
+import fcntl, sys
+file = open(sys.argv[1], "r+")
+fcntl.lockf(file, fcntl.LOCK_EX)
+print("ready", flush=True)
+sys.stdin.read()
+`;
+
+test(
+  "C267 sweep() by age takes nothing that is locked, by flock or fcntl, or in which something is (skipped but on Linux with flock and Python)",
+  {
+    skip: !onLinux || !hasPython || spawnSync("flock", ["-V"]).status !== 0,
+  },
+  async () => {
+    using place = scratch();
+    // By a descriptor that the sweep cannot tell from its own: nothing but the lock speaks for it.
+    const [file, shared, directory, byPython, tree] = [
+      oldFile(place),
+      oldFile(place),
+      oldTree(place),
+      oldFile(place),
+      oldTree(place),
+    ];
+    const ends = await Promise.all([
+      worker("flock", file, "sh", "-c", HOLD),
+      worker("flock", "-s", shared, "sh", "-c", HOLD),
+      worker("flock", "-s", directory, "sh", "-c", HOLD),
+      worker("python3", "-c", PYTHON, byPython),
+      worker("python3", "-c", PYTHON, join(tree, "sub", "file")),
+    ]);
+    const report = await sweepIn(place, AGED);
+    assert.deepEqual(report.removed, []);
+    for (const path of [file, shared, directory, byPython, tree]) {
+      assert.match(reasonsOf(report)[basename(path)], /^(it is locked|a process has it open)$/, path);
+    }
+    await Promise.all(ends.map((end) => end()));
+    assert.equal((await sweepIn(place, AGED)).removed.length, 5);
+  },
+);
+
+test(
+  "sweep() by age takes nothing that a process has open or is in, nor a directory with such a thing in it (skipped but on Linux)",
+  { skip: !onLinux },
+  async () => {
+    using place = scratch();
+    const [file, tree, cwd, own] = [oldFile(place), oldTree(place), oldTree(place), oldFile(place)];
+    const ends = await Promise.all([
+      worker("sh", "-c", `exec 3< "$1"; ${HOLD}`, "sh", file),
+      worker("sh", "-c", `exec 3< "$1"; ${HOLD}`, "sh", join(tree, "sub", "file")),
+      worker("sh", "-c", `cd "$1/sub"; ${HOLD}`, "sh", cwd),
+    ]);
+    const fd = openSync(own, "r");
+    const report = await sweepIn(place, AGED);
+    closeSync(fd);
+    assert.deepEqual(report.removed, []);
+    for (const path of [file, tree, cwd, own]) {
+      assert.equal(
+        reasonsOf(report)[basename(path)],
+        "a process has it open",
+      );
+    }
+    await Promise.all(ends.map((end) => end()));
+    assert.equal((await sweepIn(place, AGED)).removed.length, 4);
+  },
+);
+
+test("sweep() by age never takes a folder of leases, this one's or another's, however old", async () => {
+  using place = scratch();
+  plant(place.path, { host: "elsewhere.example" });
+  const others = [".mayfly-4711", ".mayfly-user"];
+  for (const name of others) mkdirSync(join(place.path, name));
+  writeFileSync(join(place.path, ".mayfly-leftover"), "");
+  for (const name of place.list()) age(join(place.path, name));
+  const { removed } = await sweepIn(place, { olderThan: 0, prefix: ".mayfly-" });
+  assert.deepEqual(removed.map(({ path }) => basename(path)), [".mayfly-leftover"]);
+  assert.deepEqual(place.list(), [basename(leasesIn(place.path)), ...others].sort());
+  assert.equal(Object.keys(readLeases(place.path)).length, 1);
+});
+
+test("sweep({ signal }) that is aborted, before or during, rejects with the reason and removes nothing from then on", async () => {
+  using place = scratch();
+  const dead = [plant(place.path), plant(place.path)];
+  for (const { name } of dead) for (let n = 0; n < 5; n++) writeFileSync(join(place.path, name()), "");
+  for (let n = 0; n < 5; n++) oldFile(place);
+  const reason = new Error("enough");
+  await assert.rejects(sweepIn(place, { ...AGED, signal: AbortSignal.abort(reason) }), reason);
+  assert.equal(place.names().length, 15);
+  for (const stop of [1, 3, 8]) {
+    const controller = new AbortController(), before = place.names().length;
+    let count = 0;
+    const onProgress = (): void => {
+      if (++count === stop) controller.abort(reason);
+    };
+    await assert.rejects(sweepIn(place, { ...AGED, signal: controller.signal, onProgress }), reason);
+    assert.equal(before - place.names().length, stop);
+  }
+  assert.equal((await sweepIn(place, AGED)).removed.length, 3);
+});
+
+test("sweep({ signal }) that is aborted while it only looks at what it keeps ends as well", async () => {
+  using place = scratch();
+  const living = plant(place.path, { host: "elsewhere.example" });
+  for (let n = 0; n < 5; n++) writeFileSync(join(place.path, living.name()), "");
+  const controller = new AbortController(), reason = new Error("enough");
+  const { signal } = controller;
+  let asked = 0;
+  const counting = {
+    get aborted() {
+      return signal.aborted;
+    },
+    addEventListener() {},
+    throwIfAborted() {
+      if (++asked === 4) controller.abort(reason);
+      signal.throwIfAborted();
+    },
+  } as unknown as AbortSignal;
+  await assert.rejects(sweepIn(place, { signal: counting }), reason);
+  assert.equal(asked, 4);
+});
+
+test("what onProgress throws ends the sweep, and reaches the caller whatever it is", async () => {
+  using place = scratch();
+  const dead = plant(place.path);
+  for (let n = 0; n < 3; n++) writeFileSync(join(place.path, dead.name()), "");
+  for (let n = 0; n < 2; n++) oldFile(place);
+  for (const error of [new Error("plain"), Object.assign(new Error("system"), { code: "ENOENT" }), "text"]) {
+    const before = place.names().length;
+    await assert.rejects(
+      sweepIn(place, {
+        ...AGED,
+        onProgress: () => {
+          throw error;
+        },
+      }),
+      (thrown) => thrown === error,
+    );
+    assert.equal(place.names().length, before - 1);
+  }
+});
+
+test("sweep() refuses options of wrong types before it looks at anything", async () => {
+  using place = scratch();
+  writeFileSync(join(place.path, plant(place.path).name()), "");
+  const wrong: [unknown, string][] = [
+    [null, "options"],
+    [{ olderThan: 1 }, "prefix"],
+    [{ olderThan: 1, prefix: "" }, "prefix"],
+    [{ prefix: "x" }, "olderThan"],
+    [{ olderThan: "1", prefix: "x" }, "olderThan"],
+    [{ olderThan: 1, prefix: "../x" }, "prefix"],
+    [{ olderThan: 1, prefix: ["x"] }, "prefix"],
+    [{ olderThan: 1, prefix: "x", dir: 7 }, "dir"],
+    [{ dryRun: "yes" }, "dryRun"],
+    [{ onProgress: "yes" }, "onProgress"],
+    [{ signal: {} }, "signal"],
+  ];
+  for (const [options, name] of wrong) {
+    await assert.rejects(
+      sweepIn(place, options as m.SweepOptions),
+      (error: TypeError & { code: string }) =>
+        error instanceof TypeError && error.code === "ERR_INVALID_OPTION" &&
+        error.message.includes(`"${name}"`),
+      JSON.stringify(options),
+    );
+  }
+  for (const olderThan of [-1, NaN]) {
+    await assert.rejects(sweepIn(place, { olderThan, prefix: "x" }), {
+      name: "RangeError",
+      code: "ERR_INVALID_OPTION",
+    });
+  }
+  await assert.rejects(sweepIn(place, { ...AGED, dir: join(place.path, "no") }), {
+    name: "TempfileError",
+    code: "ENOENT",
+  });
+});
