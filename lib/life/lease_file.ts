@@ -100,7 +100,7 @@ function parse(text: string): Said {
 
 /** Directories are recorded by their canonical paths. Any other says that somebody else has written this. */
 function note(made: LeaseFile["made"], directory: string, form: string): void {
-  if (!isAbsolute(directory) || /(^|[/\\])\.\.?([/\\]|$)/.test(directory) || !isForm(form)) return;
+  if (!isAbsolute(directory) || /\0|(^|[/\\])\.\.?([/\\]|$)/.test(directory) || !isForm(form)) return;
   const forms = made.get(directory);
   if (forms === undefined) made.set(directory, new Set([form]));
   else forms.add(form);
