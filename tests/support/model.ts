@@ -78,7 +78,7 @@ function endOfCharacters(bytes: Uint8Array, count: number): number {
 }
 
 /** An error that both should have, by its code or name. */
-class Expected extends Error {
+export class Expected extends Error {
   readonly code: string;
   constructor(code: string) {
     super(code);

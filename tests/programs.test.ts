@@ -1,0 +1,31 @@
+import assert from "node:assert/strict";
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { test } from "node:test";
+import fc from "fast-check";
+import * as m from "#mod";
+import { Model, programs, Real } from "./support/program.ts";
+import { memory, scratch } from "./support/scratch.ts";
+
+/** Programs, half of them the same each time. To look for more than a test has time for: `MAYFLY_PROGRAMS=50000`. */
+const RUNS = Number(process.env.MAYFLY_PROGRAMS ?? 300);
+const LENGTH = 25;
+
+test("random programs over the whole interface leave on disk and on the books what a model says, after each step", async () => {
+  using place = scratch(memory);
+  let count = 0;
+  const property = fc.asyncProperty(programs(LENGTH), async (steps) => {
+    const dir = join(place.path, String(count++));
+    mkdirSync(dir);
+    const model = new Model(), real = new Real(m, dir);
+    try {
+      await fc.asyncModelRun(() => ({ model, real }), steps);
+    } finally {
+      for (const handle of real.handles.slice(1)) await handle[Symbol.asyncDispose]();
+    }
+    assert.deepEqual([m.usageSync().files, m.usageSync().directories], [[], []], "the books are empty");
+  });
+  await fc.assert(property, { numRuns: RUNS / 2, seed: 20_251_125 });
+  await fc.assert(property, { numRuns: RUNS / 2 });
+});
