@@ -14,7 +14,7 @@ import { report } from "./harness/report.mjs";
 import { builds } from "./harness/builds.mjs";
 import { trace } from "./harness/trace.mjs";
 import { runScript } from "./harness/script.mjs";
-import { isMeasured, isSelected, loadSubjects } from "./harness/subjects.mjs";
+import { inPlace, isMeasured, isSelected, loadSubjects } from "./harness/subjects.mjs";
 
 const options = await readOptions();
 // However it ends: some of these places are in memory.
@@ -28,8 +28,9 @@ const places = makePlaces(options);
 const revisions = await builds(options, places);
 const context = { options, places, chosen, revisions, loop: compileLoop(places) };
 const results = [];
-for (const subject of subjects) {
-  for (const place of places.measured.filter(({ kind }) => isSelected(subject, kind))) {
+for (const given of subjects) {
+  for (const place of places.measured.filter(({ kind }) => isSelected(given, kind))) {
+    const subject = inPlace(given, place.kind);
     for (const runtime of chosen.filter((one) => isMeasured(subject, one, context))) {
       const started = performance.now();
       results.push(await (subject.script ? runScript : measure)({ subject, place, runtime }, context));

@@ -9,11 +9,11 @@ import { pathToFileURL } from "node:url";
 import { peer } from "./peers.mjs";
 import { calibrate, sample, WARM_UP } from "./sample.mjs";
 
-const { subject: file, library, dir, quick, milliseconds, only, trace } = JSON.parse(process.argv[2]);
+const { subject: file, library, dir, place, quick, milliseconds, only, trace } = JSON.parse(process.argv[2]);
 const kind = process.versions.bun ? "bun" : process.versions.deno ? "deno" : "node";
 const m = await import(pathToFileURL(library));
 const { default: subject } = await import(pathToFileURL(file));
-const contenders = (await subject.contenders({ m, dir, fs, peer, kind, quick, library }))
+const contenders = (await subject.contenders({ m, dir, fs, peer, kind, quick, library, place }))
   .filter(({ name, ours }) => only !== "ours" || ours || name === subject.reference);
 const failures = new Map();
 const counts = new Map();

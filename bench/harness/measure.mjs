@@ -4,8 +4,8 @@ import { sampleExternal } from "./external.mjs";
 import { Session } from "./session.mjs";
 
 /** Milliseconds of one sample: long beside the clock, short beside the changes of a busy machine. */
-const SAMPLE = 12, QUICK_SAMPLE = 4;
-const ROUNDS = 15, QUICK_ROUNDS = 3;
+const SAMPLE = 10, QUICK_SAMPLE = 4;
+const ROUNDS = 13, QUICK_ROUNDS = 3;
 
 /** Measures a subject on a runtime in a place: all contenders in turn, round by round. */
 export async function measure({ subject, place, runtime }, { options, revisions, loop }) {
@@ -16,13 +16,21 @@ export async function measure({ subject, place, runtime }, { options, revisions,
   const parts = revisions.map(({ label, library }, index) => {
     const own = join(dir, String(index)), only = revisions.length > 1 ? "ours" : undefined;
     mkdirSync(own);
-    const task = { subject: subject.file, library, dir: own, quick: options.quick, milliseconds, only };
+    const task = {
+      subject: subject.file,
+      library,
+      dir: own,
+      quick: options.quick,
+      place: place.kind,
+      milliseconds,
+      only,
+    };
     return new Part(label, runtime, task);
   });
   if (revisions.length === 1) {
     parts.push(...externals(subject, loop, dir, milliseconds).map((one) => new External(one)));
   }
-  await takeTurns(parts, rounds);
+  await takeTurns(parts, rounds, subject.cold);
   rmSync(dir, { recursive: true });
   return {
     subject: subject.name,
@@ -33,10 +41,10 @@ export async function measure({ subject, place, runtime }, { options, revisions,
   };
 }
 
-async function takeTurns(parts, rounds) {
+async function takeTurns(parts, rounds, isCold = false) {
   for (const part of parts) await part.start();
-  for (let round = 0; round <= rounds; round++) {
-    // The first is for what caches, disks and compilers still have to do.
+  // One that does not count is for what caches, disks and compilers still have to do.
+  for (let round = isCold ? 1 : 0; round <= rounds; round++) {
     for (const part of parts) await part.round(round > 0);
   }
   for (const part of parts) await part.end();

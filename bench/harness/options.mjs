@@ -41,6 +41,7 @@ export function readOptions() {
     subjects: values.subject?.split(",") ?? subjectNames,
     kinds: among(values.place, ["tmpfs", "disk"], "place") ?? (quick ? ["tmpfs"] : ["tmpfs", "disk"]),
     rounds: values.rounds && wholeNumber(values.rounds),
+    isChoosing: values.only !== undefined,
     quick,
     dist,
     against,

@@ -15,7 +15,7 @@ export const taskCommand = (runtime, task) =>
   scriptCommand(runtime, inRoot("bench/harness/child.mjs"), JSON.stringify(task));
 
 /** Milliseconds after which a process that has not answered is ended: with its priority it would stop all others. */
-const PATIENCE = 60_000;
+const PATIENCE = 120_000;
 
 /** The process in which one library is measured on one subject. */
 export class Session {

@@ -18,9 +18,15 @@ export function loadSubjects({ subjects }) {
 /** Whether a subject says something about this kind of place. */
 export const isSelected = ({ places = ["tmpfs", "disk"] }, kind) => places.includes(kind);
 
-/** Whether it is measured on a runtime. Scripts know this library only, so they compare no revisions. */
-export function isMeasured({ script }, runtime, { chosen, options }) {
-  if (script === undefined) return true;
-  if (options.against !== undefined) return false;
-  return script.within ? script.runtimes.includes(runtime.name) : runtime === chosen[0];
+/** A subject as it is in a place: on the disk some have other numbers. */
+export const inPlace = (subject, kind) => (kind === "disk" ? { ...subject, ...subject.disk } : subject);
+
+/**
+ * Whether it is measured on a runtime: what takes long is so on some only, unless runtimes were asked for. Scripts know
+ * this library only, so they compare no revisions.
+ */
+export function isMeasured({ runtimes, script }, runtime, { chosen, options }) {
+  if (script && options.against !== undefined) return false;
+  if (script && !script.within) return runtime === chosen[0];
+  return options.isChoosing || (runtimes?.includes(runtime.name) ?? true);
 }

@@ -14,7 +14,14 @@ const FILES =
 /** The system calls that one of each contender makes: `{ subject, runtime, name, all, files }`. */
 export async function trace({ subject, place, runtime }, { places, revisions: [{ library }] }) {
   const log = join(places.work, "trace");
-  const task = { subject: subject.file, library, dir: place.path, milliseconds: 0, trace: COUNT };
+  const task = {
+    subject: subject.file,
+    library,
+    dir: place.path,
+    place: place.kind,
+    milliseconds: 0,
+    trace: COUNT,
+  };
   const command = prioritised(["strace", "-f", "-qq", "-o", log, ...taskCommand(runtime, task)]);
   const { code, output } = await capture(command[0], command.slice(1), { env: environment(place.path) });
   if (code !== 0) throw new Error(`strace ${runtime.name}: ${output.trim().slice(-2000)}`);

@@ -12,6 +12,7 @@ export default {
   peers: ["tmp", "tempy"],
   count: COUNT,
   rounds: 11,
+  disk: { rounds: 3, runtimes: ["node24", "deno", "bun"] },
   metrics: [
     { key: "time", title: "time for each", unit: "µs", shows: "ratio" },
     { key: "gap", title: "longest gap in the event loop", unit: "ms" },

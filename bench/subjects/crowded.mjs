@@ -9,7 +9,7 @@ export default {
   title: "A named file in a directory with many others: create, close, remove",
   reference: bare(10),
   places: ["tmpfs"],
-  rounds: 9,
+  rounds: 7,
   goals: [{ ours: ours(100_000), to: ours(10), atMost: 1.5 }],
   contenders({ m, dir, fs, kind, quick }) {
     return (quick ? [10, 1000] : [10, 1000, 100_000]).flatMap((size) => {

@@ -15,6 +15,7 @@ export default {
   count: 1,
   cold: true,
   rounds: 3,
+  runtimes: ["node24", "deno", "bun"],
   metrics: [
     { key: "time", title: "time", unit: "µs", shows: "ratio" },
     { key: "peak", title: "memory above what there was", unit: "MiB" },

@@ -3,10 +3,10 @@ export default {
   title: "Large and small reads and writes, beside those of a descriptor",
   note: "Above 1 we are faster.",
   places: ["tmpfs"],
+  runtimes: ["node24"],
   script: {
     file: "bench/throughput.mjs",
     within: true,
-    runtimes: ["node24", "deno", "bun"],
     args: ({ place }) => [place.path, "small"],
   },
 };
