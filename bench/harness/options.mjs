@@ -3,8 +3,15 @@ import { parseArgs } from "node:util";
 import { inRoot } from "../../tools/paths.mjs";
 import { runtimeNames } from "../../tools/runtimes.mjs";
 
-/** The subjects in the order they are reported: from what everybody does to what grows. */
-export const subjectNames = readdirSync(inRoot("bench/subjects")).map((name) => name.replace(/\.mjs$/, ""));
+/** What everybody does is reported first. */
+const FIRST = ["named", "unnamed", "directory", "small", "concurrent"];
+
+/** The subjects in the order they are measured and reported. */
+export const subjectNames = [
+  ...FIRST,
+  ...readdirSync(inRoot("bench/subjects")).map((name) => name.replace(/\.mjs$/, ""))
+    .filter((name) => !FIRST.includes(name)).sort(),
+];
 
 const help = `npm run bench -- [--only node24,deno] [--subject named,tree] [--place tmpfs|disk] [--rounds N]
                  [--quick] [--against REV] [--dist] [--output FILE]
@@ -13,7 +20,8 @@ const help = `npm run bench -- [--only node24,deno] [--subject named,tree] [--pl
   --subject  of ${subjectNames.join(", ")}, or paths of files like those in bench/subjects
   --place    only on the file system in memory, or only on the disk
   --rounds   in how many rounds the contenders take turns (each subject has its own number)
-  --quick    few and short rounds, small sizes, in memory, on Node 24, Deno and Bun: a first look, no more
+  --quick    few and short rounds, small sizes, in memory, on Node 24, Deno and Bun, without throughput:
+             a first look, no more
   --against  compares the library with the one of another revision, both built, in the same rounds
   --dist     takes dist/ as it is, in place of building it first
   --output   where the table goes: bench/RESULTS.md if everything was measured, else the terminal

@@ -25,7 +25,8 @@ export const inPlace = (subject, kind) => (kind === "disk" ? { ...subject, ...su
  * Whether it is measured on a runtime: what takes long is so on some only, unless runtimes were asked for. Scripts know
  * this library only, so they compare no revisions.
  */
-export function isMeasured({ runtimes, script }, runtime, { chosen, options }) {
+export function isMeasured({ runtimes, script, thorough }, runtime, { chosen, options }) {
+  if (thorough && options.quick) return false;
   if (script && options.against !== undefined) return false;
   if (script && !script.within) return runtime === chosen[0];
   return options.isChoosing || (runtimes?.includes(runtime.name) ?? true);

@@ -8,7 +8,7 @@ export default {
       "--only",
       runtimes.map(({ name }) => name).join(),
       "--rounds",
-      quick ? "2" : "5",
+      quick ? "1" : "5",
     ],
   },
 };

@@ -4,6 +4,7 @@ export default {
   note: "Above 1 we are faster.",
   places: ["tmpfs"],
   runtimes: ["node24"],
+  thorough: true,
   script: {
     file: "bench/throughput.mjs",
     within: true,
