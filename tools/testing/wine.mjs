@@ -1,0 +1,144 @@
+import { spawnSync } from "node:child_process";
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { parseArgs } from "node:util";
+import { build } from "../build.mjs";
+import { inRoot, root } from "../paths.mjs";
+import { run, stopChildrenOnSignals } from "../process.mjs";
+import { testCommand } from "./commands.mjs";
+import { testFiles } from "./files.mjs";
+import { lower } from "./lower.mjs";
+import { readReport } from "./reports.mjs";
+import { counts, failures, table } from "./summary.mjs";
+
+/** The chroot with Wine, as `tools/windows_under_wine.sh` has made it, and what is in it as Wine names it. */
+const chroot = join(process.env.MAYFLY_WINE, "root");
+const disk = join(chroot, "wine/prefix/drive_c");
+const runtimes = [
+  { name: "node20", kind: "node", major: 20 },
+  { name: "node22", kind: "node", major: 22 },
+  { name: "node24", kind: "node", major: 24 },
+  { name: "bun", kind: "bun" },
+  { name: "deno", kind: "deno" },
+];
+
+/** Starting a program takes seconds there. */
+const fileTimeout = 120_000;
+
+const text = { type: "string" };
+const { values } = parseArgs({ options: { only: text, filter: text } });
+stopChildrenOnSignals();
+prepare();
+await build();
+await lower();
+copyProject();
+const chosen = runtimes.filter(({ name }) => !values.only || values.only.split(",").includes(name));
+const cells = [];
+for (const runtime of chosen) cells.push(await runCell(runtime, testFiles(values.filter)));
+console.log(`\n${cells.flatMap(failures).join("\n")}`);
+console.log(`\nUnder Wine, an emulation\n${table(cells)}`);
+process.exit(cells.some((cell) => counts(cell).failed > 0) ? 1 : 0);
+
+/** The variables of a program in the chroot. */
+function environment(own = {}) {
+  const variables = {
+    HOME: "/root",
+    PATH: "/usr/bin:/bin",
+    LANG: "C.UTF-8",
+    WINEPREFIX: "/wine/prefix",
+    WINEDEBUG: "-all",
+    DENO_DISABLE_NODE_SHIM: "1",
+    DENO_NO_UPDATE_CHECK: "1",
+    NO_COLOR: "1",
+    ...own,
+  };
+  return Object.entries(variables).map(([name, value]) => `${name}=${value}`);
+}
+
+/** Wine's own disk, made once. */
+function prepare() {
+  mkdirSync(join(chroot, "wine"), { recursive: true });
+  if (!existsSync(disk)) spawnSync("chroot", [chroot, "env", "-i", ...environment(), "wineboot", "-i"]);
+}
+
+/** Links are followed: what removes a tree there goes through the links of the system below. */
+function copyProject() {
+  rmSync(join(disk, "project"), { recursive: true, force: true });
+  mkdirSync(join(disk, "project"), { recursive: true });
+  const wanted = [
+    "mod.ts",
+    "cli.ts",
+    "lib",
+    "tests",
+    "examples",
+    "tools",
+    "docs",
+    "dist",
+    ".lowered",
+    "node_modules",
+  ];
+  const files = ["package.json", "deno.json", "README.md", "tsconfig.json"];
+  for (const name of [...wanted, ...files]) {
+    if (existsSync(inRoot(name))) spawnSync("cp", ["-rL", inRoot(name), join(disk, "project")]);
+  }
+  rmSync(join(disk, "runtimes"), { recursive: true, force: true });
+  spawnSync("cp", ["-r", join(process.env.MAYFLY_WINE, "runtimes"), disk]);
+  mkdirSync(join(disk, "reports"), { recursive: true });
+}
+
+async function runCell(runtime, files) {
+  const started = performance.now();
+  const results = [];
+  for (const file of files) results.push(await runFile(runtime, file));
+  const cell = {
+    runtime: runtime.name,
+    mode: "dist",
+    files: results,
+    seconds: (performance.now() - started) / 1000,
+  };
+  const { passed, failed, skipped, seconds } = counts(cell);
+  console.log(`${runtime.name}: ${passed} passed, ${failed} failed, ${skipped} skipped, ${seconds} s`);
+  return cell;
+}
+
+async function runFile(runtime, file) {
+  const report = join(disk, "reports", `${runtime.name}.report`), log = join(disk, "reports", "log");
+  rmSync(report, { force: true });
+  const { args, cwd } = testCommand(runtime, "dist", file, inRoot("REPORT"));
+  const own = {
+    TEMP: "C:\\temporary",
+    TMP: "C:\\temporary",
+    MAYFLY_TEST_RUNTIME: runtime.name,
+    MAYFLY_TEST_MODE: "dist",
+    MAYFLY_TEST_ROOT: "C:\\project",
+  };
+  rmSync(join(disk, "temporary"), { recursive: true, force: true });
+  mkdirSync(join(disk, "temporary"), { recursive: true });
+  const inside = `/wine/prefix/drive_c/project${cwd.slice(root.length)}`;
+  const program = [
+    "wine",
+    `C:\\runtimes\\${runtime.name}.exe`,
+    ...args.map((arg) => asWindows(arg, runtime)),
+  ];
+  // Node writes to a file there, but not to a pipe.
+  const output = openSync(log, "w");
+  const command = [chroot, "env", "-i", "-C", inside, ...environment(own), ...program];
+  const end = await run("chroot", command, { stdio: ["ignore", output, output], timeout: fileTimeout });
+  closeSync(output);
+  const { isWhole, tests } = readReport(runtime.kind, report);
+  const isOk = isWhole && tests.length > 0;
+  const error = readFileSync(log, "utf8").split("\n").slice(-15).join("\n");
+  return {
+    file,
+    tests,
+    troubles: isOk ? [] : [{ name: `(${end.timedOut ? "timed out" : "no whole report"})`, error }],
+  };
+}
+
+/** Paths of the project, and the report, as the program sees them; what is a module to load must be an address. */
+function asWindows(argument, { name }) {
+  const report = `C:\\reports\\${name}.report`;
+  const project = argument.startsWith("--test-reporter=") ? "file:///C:/project" : "C:/project";
+  return argument.replace(inRoot("REPORT"), report).replace(root, project);
+}
