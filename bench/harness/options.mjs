@@ -26,8 +26,8 @@ const help = `npm run bench -- [--only node24,deno] [--subject named,tree] [--pl
   --dist     takes dist/ as it is, in place of building it first
   --output   where the table goes: bench/RESULTS.md if everything was measured, else the terminal
 
-Whatever is measured in one round is measured one after the other in the same process, so the ratios
-hold on a busy machine where the times do not.`;
+In one round everything is measured one after the other, and compared with what was measured in the same
+round: the ratios hold on a busy machine where the times do not.`;
 
 export function readOptions() {
   const text = { type: "string" }, flag = { type: "boolean" };

@@ -1,3 +1,4 @@
+import { root } from "../../tools/paths.mjs";
 import { describe, evaluate } from "./goals.mjs";
 import { ratios, summary } from "./statistics.mjs";
 
@@ -210,12 +211,16 @@ const callsCell = (found) => found ? `${number(found.all)} (${number(found.files
 
 function failures(results) {
   const rows = results.flatMap(({ subject, place, runtime, failures }) =>
-    failures.map(({ name, message }) => [subject, place, runtime, name, message.replaceAll("\n", " ")])
+    failures.map(({ name, message }) => [subject, place, runtime, name, withoutPlaces(message)])
   );
   return rows.length
     ? ["## Could not run", "", ...table(["subject", "place", "runtime", "what", "why"], rows)]
     : [];
 }
+
+/** On one line, and without where things are on this machine. */
+const withoutPlaces = (message) =>
+  message.replaceAll("\n", " ").replaceAll(root, ".").replace(/\/\S*?mayfly-bench-\w+/g, "…");
 
 function table(head, rows) {
   const line = (cells) => `| ${cells.map((cell) => String(cell).replaceAll("|", "\\|")).join(" | ")} |`;

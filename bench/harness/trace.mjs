@@ -24,8 +24,11 @@ export async function trace({ subject, place, runtime }, { places, revisions: [{
   };
   const command = prioritised(["strace", "-f", "-qq", "-o", log, ...taskCommand(runtime, task)]);
   const { code, output } = await capture(command[0], command.slice(1), { env: environment(place.path) });
-  if (code !== 0) throw new Error(`strace ${runtime.name}: ${output.trim().slice(-2000)}`);
   const said = output.split("\n").find((line) => line.startsWith("\u0001"));
+  if (code !== 0 || said === undefined) {
+    console.error(`No system calls of ${subject.name} on ${runtime.name}: ${output.trim().slice(-2000)}`);
+    return [];
+  }
   const { names, failures } = JSON.parse(said.slice(1));
   const lines = readFileSync(log, "latin1").split("\n");
   return names.filter(({ name }) => !failures.some((failure) => failure.name === name))
