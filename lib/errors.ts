@@ -86,6 +86,12 @@ export function codeOf(error: unknown): string {
   return typeof code === "string" ? code : CODE_OF_CLASS.get(name) ?? "UNKNOWN";
 }
 
+/** Whether an error says that nothing has the name: neither it nor, where a file has the place of a directory above, could it. */
+export function isGone(error: unknown): boolean {
+  const code = codeOf(error);
+  return code === "ENOENT" || code === "ENOTDIR";
+}
+
 const PHRASES: ReadonlyMap<string, string> = new Map(Object.entries({
   EACCES: "permission denied",
   EBUSY: "in use",

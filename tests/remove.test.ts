@@ -960,3 +960,19 @@ test(
     assert.equal(stdout.match(/^keep$/gm)?.length, 2);
   },
 );
+
+test("what lay in a directory that a file has the place of now is gone, and nobody complains", async () => {
+  using place = scratch();
+  for (const end of ["async", "sync"]) {
+    const around = join(place.path, `around-${end}`);
+    mkdirSync(around);
+    const file = await m.namedTemporaryFile({ dir: around }),
+      directory = await m.temporaryDirectory({ dir: around });
+    rmSync(around, { recursive: true });
+    writeFileSync(around, "");
+    if (end === "async") await file.close();
+    else file.closeSync();
+    assert.deepEqual(end === "async" ? await directory.remove() : directory.removeSync(), []);
+    assert.deepEqual([m.usageSync().files, m.usageSync().directories], [[], []], "and is off the books");
+  }
+});

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { codeOf, failure } from "../errors.ts";
+import { failure, isGone } from "../errors.ts";
 import type { Io } from "../io.ts";
 import { letAge } from "../life/keep_alive.ts";
 import { type Entry, register, unregister } from "../life/registry.ts";
@@ -64,7 +64,7 @@ export class OwnedName implements Entry {
       return true;
     } catch (error) {
       // The process is ending; what is left is for the next one to sweep.
-      return codeOf(error) === "ENOENT";
+      return isGone(error);
     }
   }
 }
@@ -74,6 +74,6 @@ function* removeAgain(io: Io, path: string, failed: unknown): Op<void> {
     yield* again(io, () => io.unlink(path), failed);
   } catch (error) {
     // It stays on the books: the end of the process tries once more.
-    if (codeOf(error) !== "ENOENT") throw failure(`remove "${path}"`, error, path);
+    if (!isGone(error)) throw failure(`remove "${path}"`, error, path);
   }
 }

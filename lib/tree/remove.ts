@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { codeOf, type Leftover } from "../errors.ts";
+import { codeOf, isGone, type Leftover } from "../errors.ts";
 import { type Identity, sameFile } from "../identity.ts";
 import type { Io } from "../io.ts";
 import type { Op } from "../op.ts";
@@ -23,11 +23,14 @@ export function* removeDirectory(io: Io, path: string, identity: Identity): Op<L
   try {
     const status: Status = yield io.status(path);
     if (!sameFile(status, identity)) return [{ path, code: "ERR_REPLACED" }];
+  } catch (error) {
+    return isGone(error) ? [] : yield* removeFull(io, path, identity);
+  }
+  try {
     yield io.removeDirectory(path);
     return [];
   } catch (error) {
-    if (codeOf(error) === "ENOENT") return [];
-    return yield* removeFull(io, path, identity);
+    return codeOf(error) === "ENOENT" ? [] : yield* removeFull(io, path, identity);
   }
 }
 
