@@ -18,8 +18,9 @@ export function reportBehaviours(required = []) {
   return problems.length === 0;
 }
 
-function printCounts(behaviours, { covered, notOffered, remaining }, phases) {
+function printCounts(behaviours, { covered, notOffered, elsewhere, remaining }, phases) {
   const counts = [`${covered.length} covered`, `${notOffered.length} not offered`];
+  if (elsewhere.length > 0) counts.push(`${elsewhere.length} need another platform (${numbers(elsewhere)})`);
   console.log(
     `Behaviours: ${[...counts, `${remaining.length} remaining`].join(", ")}, of ${behaviours.length}`,
   );

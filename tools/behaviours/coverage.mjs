@@ -1,6 +1,6 @@
 import { mentioned } from "./names.mjs";
 
-/** Who is proved, who is left: `{ covered, notOffered, remaining, unknown }`. */
+/** Who is proved, who cannot be, who is left: `{ covered, notOffered, elsewhere, remaining, unknown }`. */
 export function coverage(behaviours, tests) {
   const named = new Set(tests.flatMap(({ name }) => mentioned(name)));
   const known = new Set(behaviours.map(({ number }) => number));
@@ -8,7 +8,8 @@ export function coverage(behaviours, tests) {
   return {
     covered: behaviours.filter(({ number }) => named.has(number)),
     notOffered: open.filter(({ offered }) => !offered),
-    remaining: open.filter(({ offered }) => offered),
+    elsewhere: open.filter(({ needs }) => needs),
+    remaining: open.filter(({ offered, needs }) => offered && !needs),
     unknown: tests.filter(({ name }) => mentioned(name).some((number) => !known.has(number))),
   };
 }

@@ -1,13 +1,17 @@
 import { readFileSync } from "node:fs";
 import { inRoot } from "../paths.mjs";
 
-/** The committed list, as `{ number, offered, phases, text }`. */
+/** What a behaviour can be: to be proved, left out, or beyond the platforms that the tests run on, with the reason. */
+const STATUS = /^(?:offered|(not offered \(.+\))|(needs \w+ \(.+\)))$/;
+
+/** The committed list, as `{ number, offered, needs, phases, text }`; `needs` is undefined where any platform will do. */
 export function readBehaviours(text = readFileSync(inRoot("tests/behaviours.txt"), "utf8")) {
   return text.split("\n").filter((line) => /^[CT]\d/.test(line)).map(parse);
 }
 
 function parse(line) {
   const [number, status, phases, ...text] = line.split(" | ");
-  if (!["offered", "not offered"].includes(status)) throw new Error(`Unknown status "${status}" in: ${line}`);
-  return { number, offered: status === "offered", phases: phases.split(", "), text: text.join(" | ") };
+  const [isKnown, notOffered, needs] = STATUS.exec(status) ?? [];
+  if (isKnown === undefined) throw new Error(`Unknown status "${status}" in: ${line}`);
+  return { number, offered: !notOffered, needs, phases: phases.split(", "), text: text.join(" | ") };
 }
