@@ -179,8 +179,8 @@ export function* visitEntries(
   }
 }
 
-/** How systems say that a thing is gone, or a link or a file in its place. */
-const GONE: ReadonlySet<string> = new Set(["ENOENT", "ENOTDIR", "ELOOP"]);
+/** How systems say that a thing is gone, that a link or a file is in its place, or that it can never have been. */
+const GONE: ReadonlySet<string> = new Set(["ENOENT", "ENOTDIR", "ELOOP", "ENAMETOOLONG"]);
 
 /** What a look finds; undefined if there is nothing to look at, or that is not to be told. */
 function* ifThere<T>(path: string, unseen: Leftover[], look: Op<T>): Op<T | undefined> {
