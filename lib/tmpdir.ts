@@ -102,8 +102,19 @@ function writeProbe(path: string): void {
     try {
       sync.close(handle);
     } finally {
-      sync.unlink(path);
+      removeProbe(path);
     }
+  }
+}
+
+/** Whoever may make files but not remove them is told of the one that stays. */
+function removeProbe(path: string): void {
+  try {
+    runtime.sync.unlink(path);
+  } catch (error) {
+    const code = codeOf(error);
+    runtime.warn(`"${path}", made to try the directory, cannot be removed (${code})`, code);
+    throw error;
   }
 }
 

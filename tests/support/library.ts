@@ -30,6 +30,8 @@ function loader(): (...scope: unknown[]) => Loaded {
     write: false,
     target: "node20",
     logLevel: "error",
+    // Not known to a script; by it the library tells its own frames of a stack.
+    define: { "import.meta.url": '"file:///library/mod.ts"' },
   });
   const text = `${outputFiles[0].text}\nreturn library;`;
   return new Function("globalThis", "setTimeout", "clearTimeout", text) as never;

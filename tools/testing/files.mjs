@@ -1,8 +1,8 @@
 import { readdirSync } from "node:fs";
 import { inRoot } from "../paths.mjs";
 
-/** Run by tasks of their own: `std` needs JSR, `faults` takes long. */
-const elsewhere = ["std/", "faults/"];
+/** Run by a task of its own: it needs JSR. */
+const elsewhere = ["std/"];
 
 /** The test files, as paths from the root with "/", in a fixed order. */
 export function testFiles(filter = "") {
