@@ -201,6 +201,8 @@ function tmpdirIfAny(): string | undefined {
 }
 
 function* canonicalIfKnown(io: Io, path: string): Op<string | undefined> {
+  // Asked first, since looking would make Deno ask the user.
+  if (!runtime.mayRead(path)) return undefined;
   try {
     return yield io.realPath(path);
   } catch {

@@ -59,7 +59,9 @@ const STICKY = 0o1000;
 export function probe(path: string): string | Rejected {
   const { sync } = runtime;
   try {
+    requirePermission(path);
     const canonical = sync.realPath(path);
+    requirePermission(canonical);
     const { kind, device } = sync.status(canonical);
     if (kind !== "directory") return { path, reason: "not a directory" };
     writeProbe(joinPath(canonical, `tmp${randomName()}`));
@@ -71,6 +73,12 @@ export function probe(path: string): string | Rejected {
   } catch (error) {
     return { path, reason: codeOf(error) };
   }
+}
+
+/** Asked first, since trying would make Deno ask the user. */
+function requirePermission(path: string): void {
+  if (runtime.mayRead(path) && runtime.mayWrite(path)) return;
+  throw Object.assign(new Error("not permitted"), { code: "ERR_ACCESS_DENIED" });
 }
 
 /** The directory on the way there, or there itself, in which anybody may put something in the place of the next. */

@@ -124,6 +124,7 @@ export function nodeLike(
     env: (name) => process.env[name],
     pid: () => process.pid,
     mayRead: () => true,
+    mayWrite: () => true,
     processExists: (pid) => processExists(process, pid),
     processNamespace: once(() => attempt(() => fs.readlinkSync("/proc/self/ns/pid"))),
     hostName: once(() => attempt(() => (process.getBuiltinModule("node:os") as NodeOs).hostname())),

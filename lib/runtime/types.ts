@@ -176,6 +176,8 @@ export interface Runtime {
   pid(): number;
   /** Whether a path may be looked at; asking never prompts. */
   mayRead(path: string): boolean;
+  /** Whether a path may be created, changed or removed; asking never prompts. */
+  mayWrite(path: string): boolean;
   /** Whether there is a process with a number; undefined where that cannot be asked. */
   processExists(pid: number): boolean | undefined;
   /** The namespace in which process numbers count (Linux); undefined where unknown. */

@@ -387,6 +387,7 @@ function runtimeOf(process: FakeProcess): Runtime {
     env: (name) => name === "TMPDIR" ? "/tmp" : undefined,
     pid: () => process.pid,
     mayRead: () => true,
+    mayWrite: () => true,
     processExists: (pid) => process.pid === pid,
     processNamespace: () => onLinux ? "pid:[1]" : undefined,
     hostName: () => "ephemeral",

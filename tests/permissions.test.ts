@@ -1,0 +1,215 @@
+/**
+ * What runtimes permit, and what becomes of everything public where they permit one directory only.
+ *
+ * @module
+ */
+import assert from "node:assert/strict";
+import { mkdirSync, realpathSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { type ChildResult, runChild } from "./support/child.ts";
+import { creators } from "./support/creators.ts";
+import { hasPython } from "./support/python.ts";
+import { type Scratch, scratch } from "./support/scratch.ts";
+
+const isDeno = process.versions.deno !== undefined;
+const isBun = process.versions.bun !== undefined;
+const noPython = !hasPython && "needs Python for a terminal";
+const notDeno = !isDeno && "Deno alone asks";
+const notNode = (isDeno || isBun) && "Node's permission model";
+
+const root = process.env.MAYFLY_TEST_ROOT ?? process.cwd();
+
+/** Runs a program on a terminal, where Deno asks for what it may not do. Whoever asks gets no answer but SIGKILL. */
+const TERMINAL = `
+import os, pty, signal, sys
+pid, fd = pty.fork()
+if pid == 0: os.execvp(sys.argv[1], sys.argv[1:])
+seen = b""
+while True:
+    try: data = os.read(fd, 65536)
+    except OSError: break
+    if not data: break
+    os.write(1, data)
+    seen += data
+    if b"Deno requests" in seen: os.kill(pid, signal.SIGKILL)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) & 255)
+`;
+const onTerminal = ["python3", "-c", TERMINAL];
+
+/** The calls of everything public that touches a disk, beside the creators. */
+const CALLS = `
+const { mkdirSync, writeFileSync } = fs;
+const adoptable = (make) => { const path = dir + "/adoptable" + calls++; make(path); return path; };
+let calls = 0;
+const file = () => adoptable((path) => writeFileSync(path, "x", { mode: 0o600 }));
+const directory = () => adoptable((path) => mkdirSync(path, { mode: 0o700 }));
+const OTHERS = {
+  adoptFile: async () => await (await m.adoptFile(file())).close(),
+  adoptFileSync: () => m.adoptFileSync(file()).closeSync(),
+  adoptDirectory: async () => await (await m.adoptDirectory(directory())).remove(),
+  adoptDirectorySync: () => void m.adoptDirectorySync(directory()).removeSync(),
+  writeFileAtomic: async () => { await m.writeFileAtomic(dir + "/target", "x"); fs.unlinkSync(dir + "/target"); },
+  writeFileAtomicSync: () => { m.writeFileAtomicSync(dir + "/target", "x"); fs.unlinkSync(dir + "/target"); },
+  findTmpdir: async () => void await m.findTmpdir({}),
+  findTmpdirSync: () => void m.findTmpdirSync({}),
+  tmpdir: () => void m.tmpdir(),
+  diskSpace: async () => void await m.diskSpace(dir),
+  diskSpaceSync: () => void m.diskSpaceSync(dir),
+  usage: async () => void await m.usage(),
+  usageSync: () => void m.usageSync(),
+  sweep: async () => void await m.sweep(),
+  sweepSync: () => void m.sweepSync?.(),
+  watchSpace: () => m.watchSpace({ dir, minFree: 1 }, () => {})[Symbol.dispose](),
+};`;
+
+/** Says of each public function that it works, or how it refuses. */
+const TRY = `
+import { creatorsOf } from ${JSON.stringify(import.meta.resolve("./support/creators.ts"))};
+const [dir] = args;
+${CALLS}
+const outcome = async (call) => {
+  try { await call(); return "works"; }
+  catch ({ name, code, message }) { return { name, code, message }; }
+};
+const found = {};
+for (const [name, { make }] of creatorsOf(m)) {
+  found[name + " in dir"] = await outcome(async () => await (await make(m, { dir })).remove());
+  found[name] = await outcome(async () => await (await make(m)).remove());
+}
+for (const [name, call] of Object.entries(OTHERS)) if (name in m) found[name] = await outcome(call);
+say(found);`;
+
+type Outcome = "works" | { name: string; code: string; message: string };
+
+async function tryAll(
+  place: Scratch,
+  flags: string[],
+  under: string[] = [],
+  first = "",
+): Promise<{ result: ChildResult; found: { [name: string]: Outcome } }> {
+  const result = await runChild(first + TRY, {
+    args: [place.path],
+    flags,
+    under,
+    env: { TMPDIR: place.path },
+  });
+  assert.equal(result.status, 0, result.stderr + result.stdout);
+  return { result, found: result.said[0] };
+}
+
+/** Everything works, but for what says in one error what is not permitted. */
+function judge(found: { [name: string]: Outcome }, reason: RegExp, mayRefuse: string[]): void {
+  assert.ok(Object.keys(found).length >= 2 * Object.keys(creators).length + 10);
+  const refused = Object.entries(found).filter(([, outcome]) => outcome !== "works");
+  const surprises = refused.filter(([name]) => !mayRefuse.includes(name));
+  assert.deepEqual(surprises, []);
+  for (const [name, outcome] of refused) {
+    const { name: kind, code, message } = outcome as Exclude<Outcome, string>;
+    assert.deepEqual({ name, kind, code }, { name, kind: "TempfileError", code: "ERR_ACCESS_DENIED" });
+    assert.match(message, reason, name);
+  }
+}
+
+test(
+  "C299 Deno with one directory to read and write: everything works in it, or says which permission is missing, and asks nothing",
+  {
+    skip: notDeno || noPython,
+  },
+  async () => {
+    using place = scratch();
+    const flags = [`--allow-read=${place.path}`, `--allow-write=${place.path}`];
+    // Which directory that is, Deno does not let the library read from the environment.
+    const { result, found } = await tryAll(place, flags, onTerminal, "m.configure({ tmpdir: args[0] });");
+    assert.doesNotMatch(result.stdout, /Deno requests/);
+    judge(found, /--allow-(sys|read|write)/, ["diskSpace", "diskSpaceSync", "watchSpace"]);
+    assert.deepEqual(place.names(), []);
+  },
+);
+
+test(
+  "C299 Deno with a directory that nobody has named: in it everything works, elsewhere one error lists what is not permitted, and nothing is asked",
+  {
+    skip: notDeno || noPython,
+  },
+  async () => {
+    using place = scratch();
+    const flags = [`--allow-read=${place.path}`, `--allow-write=${place.path}`];
+    const { result, found } = await tryAll(place, flags, onTerminal);
+    assert.doesNotMatch(result.stdout, /Deno requests/);
+    for (const [name, outcome] of Object.entries(found)) {
+      if (name.endsWith(" in dir")) assert.equal(outcome, "works", name);
+      else if (name in creators || name === "tmpdir") {
+        const { code, message } = outcome as Exclude<Outcome, string>;
+        assert.equal(code, "ERR_NO_TMPDIR", name);
+        assert.match(message, /: tried "\/tmp" \(ERR_ACCESS_DENIED\)/);
+      }
+    }
+    assert.deepEqual(place.names(), []);
+  },
+);
+
+test("C299 control: on that terminal Deno does ask", { skip: notDeno || noPython }, async () => {
+  using place = scratch();
+  const { stdout } = await runChild(`try { Deno.readTextFileSync("/etc/hostname"); } catch {}`, {
+    flags: [`--allow-read=${place.path}`],
+    under: onTerminal,
+  });
+  assert.match(stdout, /Deno requests/);
+});
+
+/** Node's own flags: the library, the script of the child, and one directory. */
+function nodeFlags(place: Scratch): string[] {
+  const isOld = Number(process.versions.node.split(".")[0]) < 23;
+  const scripts = realpathSync(process.env.TMPDIR ?? "/tmp");
+  return [
+    isOld ? "--experimental-permission" : "--permission",
+    "--no-warnings",
+    ...[root, scripts].map((path) => `--allow-fs-read=${path}/*`),
+    `--allow-fs-write=${place.path}/*`,
+  ];
+}
+
+test("C300 Node with one directory to write: everything works in it, or says which permission is missing", {
+  skip: notNode,
+}, async () => {
+  using place = scratch();
+  const { found } = await tryAll(place, nodeFlags(place));
+  // Node forbids to wait for the disk to everybody who has not all permissions.
+  judge(found, /fsync API is disabled/, ["writeFileAtomic", "writeFileAtomicSync"]);
+  assert.deepEqual(place.names(), []);
+});
+
+test(
+  "C299 C300 where the directory may not be written, every creator refuses with one error that names it, and nothing is made",
+  {
+    skip: isBun && "Bun has no permissions",
+  },
+  async () => {
+    using place = scratch();
+    const other = join(place.path, "other");
+    mkdirSync(other);
+    const flags = isDeno
+      ? [`--allow-read=${other}`, `--allow-write=${other}`, "--no-prompt"]
+      : nodeFlags({ ...place, path: other });
+    const code = `
+    import { creatorsOf } from ${JSON.stringify(import.meta.resolve("./support/creators.ts"))};
+    const found = {};
+    for (const [name, { make }] of creatorsOf(m)) {
+      try { await make(m, { dir: args[0] }); found[name] = "made"; }
+      catch ({ name: kind, code, message }) { found[name] = [kind, code, message]; }
+    }
+    say(found);`;
+    const { said: [found], stderr } = await runChild(code, {
+      args: [place.path],
+      flags,
+      env: { TMPDIR: other },
+    });
+    assert.deepEqual(Object.keys(found ?? {}).sort(), Object.keys(creators).sort(), stderr);
+    for (const [name, [kind, code, message]] of Object.entries<string[]>(found)) {
+      assert.deepEqual({ name, kind, code }, { name, kind: "TempfileError", code: "ERR_ACCESS_DENIED" });
+      assert.ok(message.includes(`"${place.path}"`), message);
+    }
+    assert.deepEqual(place.names(), ["other"]);
+  },
+);
