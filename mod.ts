@@ -17,7 +17,7 @@ export { temporaryFile, temporaryFileSync } from "./lib/file/unnamed.ts";
 export { type At, TemporaryFile, type Whence } from "./lib/file/file.ts";
 export type { Data } from "./lib/file/data.ts";
 export type { Source } from "./lib/file/source.ts";
-export { FileLock, type LockOptions } from "./lib/file/lock.ts";
+export { FileLock, type LockOptions } from "./lib/file/file_lock.ts";
 export { SpooledTemporaryFile, spooledTemporaryFile } from "./lib/file/spooled.ts";
 export {
   adoptDirectory,
@@ -48,7 +48,8 @@ export { tmpdir } from "./lib/tmpdir.ts";
 export { type DiskSpace, diskSpace, diskSpaceSync, watchSpace, type WatchSpaceOptions } from "./lib/space.ts";
 export { type HeldDirectory, type HeldFile, type Usage, usage, usageSync } from "./lib/usage.ts";
 export { findTmpdir, findTmpdirSync, type TmpdirRequirements } from "./lib/find_tmpdir.ts";
-export { sweep, type SweepOptions, type SweepReport } from "./lib/life/sweep.ts";
+export { sweep, type SweepOptions } from "./lib/sweep.ts";
+export type { SweepReport } from "./lib/life/sweep.ts";
 export { configure, type Settings } from "./lib/settings.ts";
 export { type Leftover, TempfileError, type TempfileErrorOptions } from "./lib/errors.ts";
 export type {

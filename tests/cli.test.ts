@@ -25,6 +25,7 @@ import {
   startProgram,
 } from "./support/cli.ts";
 import { plantLease } from "./support/leases.ts";
+import { packageFilesLater, packageFilesOf } from "./support/package_files.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
 
 const root = process.env.MAYFLY_TEST_ROOT ?? process.cwd();
@@ -471,6 +472,9 @@ test("the command line can be loaded as a module of the package, which runs it",
 });
 
 test("the library carries nothing of the command line", () => {
-  const library = readFileSync(join(root, "dist/mod.js"), "utf8");
-  assert.doesNotMatch(library, /parseArgs|Usage: mayfly/);
+  const mark = /parseArgs|Usage: mayfly/, library = packageFilesOf("mod.js");
+  assert.match(packageFilesOf("cli.js").get("cli.js")!, mark);
+  for (const name of [...library.keys(), ...packageFilesLater(library)]) {
+    for (const [file, text] of packageFilesOf(name)) assert.doesNotMatch(text, mark, file);
+  }
 });

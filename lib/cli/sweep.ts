@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { sweep as removeLeftovers, type SweepReport } from "../life/sweep.ts";
+import type { SweepReport } from "../life/sweep.ts";
+import { sweep as removeLeftovers } from "../sweep.ts";
 import type { Host } from "../runtime/cli_host.ts";
 import { readDuration } from "./arguments.ts";
 import { type Command, type Given, JSON_OPTION, STATUS, UsageError } from "./command.ts";

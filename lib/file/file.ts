@@ -12,10 +12,9 @@ import { checkObject, checkPath, checkSize } from "../options.ts";
 import { checkReplacing, type PersistOptions } from "../persist/options.ts";
 import { persistFile } from "../persist/persist_file.ts";
 import { runtime } from "../runtime/mod.ts";
-import { FileBlob } from "./blob.ts";
 import { type Data, requireBytes, toBytes, toTarget } from "./data.ts";
+import type { FileLock, LockOptions } from "./file_lock.ts";
 import { linesOf } from "./lines.ts";
-import { type FileLock, lock, type LockOptions, tryLock } from "./lock.ts";
 import { OpenFile, type Series } from "./open_file.ts";
 import { type Chunks, chunksOf, type Source } from "./source.ts";
 import { CHUNK, readableFrom, type ReadAt, writableTo } from "./streams.ts";
@@ -259,7 +258,9 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
    */
   async blob(type = ""): Promise<Blob> {
     if (typeof type !== "string") throw invalid("type", "a string", type);
-    return new FileBlob(this.#readAt(), 0, await this.size(), type);
+    const size = await this.size();
+    const { FileBlob } = await import("./blob.ts");
+    return new FileBlob(this.#readAt(), 0, size, type);
   }
 
   /**
@@ -442,6 +443,7 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
    * ```
    */
   async lock(options?: LockOptions): Promise<FileLock> {
+    const { lock } = await import("./lock.ts");
     return await lock(this.#file, this, options);
   }
 
@@ -451,6 +453,7 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
    * @returns `null` if somebody has.
    */
   async tryLock(options?: Pick<LockOptions, "shared">): Promise<FileLock | null> {
+    const { tryLock } = await import("./lock.ts");
     return await tryLock(this.#file, this, options);
   }
 

@@ -1,5 +1,6 @@
 /**
- * Reclaiming beside the program's own work.
+ * Reclaiming beside the program's own work. What does it is loaded in time for that, and not with the library: a program
+ * that makes one file and ends pays for it only if there is something to look at.
  *
  * @module
  */
@@ -7,7 +8,8 @@ import { syncIo } from "../io.ts";
 import type { Op } from "../op.ts";
 import { runtime } from "../runtime/mod.ts";
 import { settings } from "../settings.ts";
-import { type Looking, nothingYet, reclaim } from "./reclaim.ts";
+import { isAlone } from "./lease_directory.ts";
+import type { Looking } from "./reclaim.ts";
 import { atProcessEnd } from "./registry.ts";
 
 /** Milliseconds of work at a time. */
@@ -31,6 +33,9 @@ const OWN_BUDGET = 2000;
 /** Milliseconds after which a process that still makes things looks again. */
 const AGAIN = 60_000;
 
+/** What does the work; undefined until it is loaded. */
+let loaded: typeof import("./reclaim.ts") | undefined;
+
 /** The work under way, undefined if there is none. */
 let work: Op<void> | undefined;
 
@@ -50,14 +55,28 @@ const LOOKING: Looking = {
 
 let prepared = false;
 
-/** Begins to look for what the dead left, unless that was done a moment ago. */
+/**
+ * Begins to look for what the dead left, unless that was done a moment ago. At once where there are leases of others, so
+ * that it is loaded by the end of a program that is short; else soon, since a thread of this process may yet leave one.
+ */
 export function startReclaiming(): void {
   if (!prepared) atProcessEnd(finish);
   prepared = true;
   if (settings.reclaim === false || work !== undefined || runtime.now() - begun < AGAIN) return;
   begun = runtime.now();
   spent = 0;
-  work = reclaim(syncIo(), LOOKING, nothingYet());
+  if (isAlone()) runtime.later(0, load);
+  else load();
+}
+
+function load(): void {
+  // Where the file is gone or may not be read, the next program of another installation does it.
+  import("./reclaim.ts").then(begin, () => {});
+}
+
+function begin(module: typeof import("./reclaim.ts")): void {
+  loaded = module;
+  work = module.reclaim(syncIo(), LOOKING, module.nothingYet());
   runtime.later(0, continueLater);
 }
 
@@ -96,7 +115,7 @@ function advance(milliseconds: number): boolean {
 function finish(): void {
   if (settings.reclaim !== false) advance(LAST_BUDGET);
   giveUp();
-  if (settings.reclaim === false) return;
-  work = reclaim(syncIo(), { ...LOOKING, ending: true }, nothingYet());
+  if (settings.reclaim === false || loaded === undefined) return;
+  work = loaded.reclaim(syncIo(), { ...LOOKING, ending: true }, loaded.nothingYet());
   advance(OWN_BUDGET);
 }

@@ -4,7 +4,7 @@
  * @module
  */
 import { joinPath } from "../path.ts";
-import { runtime, type Status } from "../runtime/mod.ts";
+import { type DirectoryEntry, runtime, type Status } from "../runtime/mod.ts";
 import { tmpdir } from "../tmpdir.ts";
 
 /** The directory of leases, undefined where there is no user to keep them apart by. */
@@ -23,4 +23,16 @@ export function refusalOf(directory: string, status: Status): string | undefined
   if (runtime.platform === "windows") return undefined;
   if (!directory.endsWith(`-${status.uid}`)) return "it belongs to somebody else";
   return (status.mode & 0o077) === 0 ? undefined : "others may enter it";
+}
+
+/** Whether there is no lease but the one that this process has just made, as one look at the directory tells. */
+export function isAlone(): boolean {
+  const directory = leaseDirectory();
+  if (directory === undefined) return true;
+  const listing = runtime.sync.list(directory);
+  try {
+    return (listing.next() as DirectoryEntry[]).length <= 1;
+  } finally {
+    listing.close();
+  }
 }

@@ -1,12 +1,11 @@
 /**
- * Removing leftovers on demand.
+ * Removing leftovers when asked to.
  *
  * @module
  */
-import { codeOf, failure, invalid, type Leftover, outOfRange } from "../errors.ts";
-import { asyncIo, type Io } from "../io.ts";
-import { type Op, runAsync } from "../op.ts";
-import { checkBoolean, checkObject, checkOption, checkPath, checkSignal } from "../options.ts";
+import { codeOf, failure, type Leftover } from "../errors.ts";
+import type { Io } from "../io.ts";
+import type { Op } from "../op.ts";
 import { joinPath } from "../path.ts";
 import { type DirectoryEntry, runtime, type Status } from "../runtime/mod.ts";
 import { tmpdir } from "../tmpdir.ts";
@@ -26,34 +25,7 @@ import {
   removeEntry,
 } from "./reclaim.ts";
 
-/** Options of {@linkcode sweep}. */
-export interface SweepOptions {
-  /**
-   * Milliseconds since the last change, of a file or of anything in a directory, after which entries are removed that no
-   * lease speaks for: those of other programs, or of processes that could not have a lease. Only with `prefix`.
-   */
-  olderThan?: number;
-  /** How the names of such entries begin. Only with `olderThan`. */
-  prefix?: string;
-  /**
-   * Where to look for such entries.
-   *
-   * @default {tmpdir()}
-   */
-  dir?: string | URL;
-  /**
-   * Says what would be removed, and removes nothing.
-   *
-   * @default {false}
-   */
-  dryRun?: boolean;
-  /** Called with the path of each thing removed. */
-  onProgress?: (path: string) => void;
-  /** Ends it early. */
-  signal?: AbortSignal;
-}
-
-/** What {@linkcode sweep} did. */
+/** What a sweep did. */
 export interface SweepReport {
   /** What was removed, or would be, with the bytes it held. */
   removed: { path: string; bytes: number }[];
@@ -65,71 +37,14 @@ export interface SweepReport {
   left: Leftover[];
 }
 
-/**
- * Removes what dead processes left: everything that a lease of a process speaks for that certainly lives no longer, and
- * by age where asked to. What is uncertain is kept.
- *
- * By age goes only what belongs to this user, is no link, lies on the directory's own device, is not locked and is not
- * open in a process that this one may look at.
- *
- * @throws {TypeError} `ERR_INVALID_OPTION`.
- * @throws {TempfileError} `ENOENT`, … for a `dir` that cannot be listed.
- *
- * @example What is in the way?
- * ```ts
- * import { sweep } from "mayfly";
- *
- * const { removed, bytes } = await sweep({ dryRun: true });
- * console.log(`${removed.length} leftovers hold ${bytes} bytes`);
- * ```
- */
-export async function sweep(options: SweepOptions = {}): Promise<SweepReport> {
-  const sweeping = check(options);
-  return await runAsync(sweepAll(asyncIo(), sweeping));
-}
-
 /** Checked options. */
-interface Sweeping {
+export interface Sweeping {
   aged: { dir: string | undefined; prefix: string; olderThan: number } | undefined;
   how: Pick<Looking, "dryRun" | "onRemoved" | "checkpoint">;
 }
 
-function check(options: SweepOptions): Sweeping {
-  checkObject(options, "options");
-  const { olderThan, prefix, dir, dryRun = false, onProgress, signal } = options;
-  const checkedSignal = signal === undefined ? undefined : checkSignal(signal, "signal");
-  if (onProgress !== undefined && typeof onProgress !== "function") {
-    throw invalid("onProgress", "a function", onProgress);
-  }
-  return {
-    aged: checkAged(olderThan, prefix, dir),
-    how: {
-      dryRun: checkBoolean(dryRun, "dryRun"),
-      onRemoved: (path) => onProgress?.(path),
-      checkpoint: () => checkedSignal?.throwIfAborted(),
-    },
-  };
-}
-
-function checkAged(
-  olderThan: number | undefined,
-  prefix: string | undefined,
-  dir: string | URL | undefined,
-): Sweeping["aged"] {
-  if (olderThan === undefined && prefix === undefined) return undefined;
-  if (typeof olderThan !== "number") {
-    throw invalid("olderThan", "a number of milliseconds, beside prefix", olderThan);
-  }
-  if (!(olderThan >= 0)) throw outOfRange("olderThan", "0 or more milliseconds", olderThan);
-  // Without it, everything of this user's in a shared directory would be meant.
-  if (prefix === undefined || prefix === "") {
-    throw invalid("prefix", "given beside olderThan, and not empty", prefix);
-  }
-  const name = checkOption("prefix", prefix);
-  return { dir: dir === undefined ? undefined : checkPath(dir, "dir"), prefix: name, olderThan };
-}
-
-function* sweepAll(io: Io, { aged, how }: Sweeping): Op<SweepReport> {
+/** Removes what dead processes left, and what is old enough. */
+export function* sweepAll(io: Io, { aged, how }: Sweeping): Op<SweepReport> {
   how.checkpoint();
   const report = nothingYet();
   yield* reclaim(io, { ...how, reportKept: true, ending: false }, report);

@@ -54,7 +54,29 @@ export function specifiersOf({ tree }: Module): string[] {
 }
 
 /** The files that a module imports, from the root. */
-export function importsOf(module: Module): string[] {
-  const relative = specifiersOf(module).filter((specifier) => specifier.startsWith("."));
-  return relative.map((specifier) => join(dirname(module.file), specifier).replaceAll("\\", "/"));
+export const importsOf = (module: Module): string[] => filesOf(module, specifiersOf(module));
+
+/** Those that are loaded with it: not its types, nor what it imports when it is called for. */
+export function loadedWith(module: Module): string[] {
+  const statements = module.tree.statements.filter((node) =>
+    ts.isImportDeclaration(node)
+      ? node.importClause?.isTypeOnly !== true
+      : ts.isExportDeclaration(node) && !node.isTypeOnly
+  ) as (ts.ImportDeclaration | ts.ExportDeclaration)[];
+  return filesOf(
+    module,
+    statements.flatMap(({ moduleSpecifier }) => (moduleSpecifier as ts.StringLiteral)?.text ?? []),
+  );
+}
+
+/** Those that it imports when they are called for. */
+export function loadedLater(module: Module): string[] {
+  const calls = [...nodesOf(module.tree)].filter(ts.isCallExpression);
+  const imports = calls.filter(({ expression }) => expression.kind === ts.SyntaxKind.ImportKeyword);
+  return filesOf(module, imports.map((call) => (call.arguments[0] as ts.StringLiteral).text));
+}
+
+function filesOf({ file }: Module, specifiers: string[]): string[] {
+  const relative = specifiers.filter((specifier) => specifier.startsWith("."));
+  return relative.map((specifier) => join(dirname(file), specifier).replaceAll("\\", "/"));
 }

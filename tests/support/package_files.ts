@@ -1,0 +1,27 @@
+/**
+ * The files of the built package, as they are loaded.
+ *
+ * @module
+ */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { root } from "./modules.ts";
+
+/** A file of the package with all that it loads at once, by their names in `dist`. */
+export function packageFilesOf(entry: string): Map<string, string> {
+  const found = new Map<string, string>();
+  const visit = (name: string): void => {
+    if (found.has(name)) return;
+    const text = readFileSync(join(root, "dist", name), "utf8");
+    found.set(name, text);
+    for (const [, imported] of text.matchAll(/(?:\bfrom|\bimport)\s*"\.\/([\w.-]+\.js)"/g)) visit(imported);
+  };
+  visit(entry);
+  return found;
+}
+
+/** The names in `dist` of what some files load when it is called for. */
+export function packageFilesLater(files: Map<string, string>): string[] {
+  const calls = [...files.values()].flatMap((text) => [...text.matchAll(/\bimport\("\.\/([\w.-]+\.js)"\)/g)]);
+  return [...new Set(calls.map(([, name]) => name))];
+}

@@ -1,0 +1,77 @@
+/**
+ * What is loaded when. A gain here is soon lost again, one import at a time, unless something counts.
+ *
+ * @module
+ */
+import assert from "node:assert/strict";
+import { build, type Plugin } from "esbuild";
+import { join } from "node:path";
+import { test } from "node:test";
+import { gzipSync } from "node:zlib";
+import { loadedLater, loadedWith, modules, root } from "./support/modules.ts";
+import { onceInAll } from "./support/once.ts";
+import { packageFilesLater, packageFilesOf } from "./support/package_files.ts";
+
+test("locks, blobs, sweeping and reclaiming are loaded by the first call that needs them, and nothing else is", () => {
+  const library = modules();
+  const lazy = library.flatMap(loadedLater);
+  assert.deepEqual([...new Set(lazy)].sort(), [
+    "lib/file/blob.ts",
+    "lib/file/lock.ts",
+    "lib/life/reclaim.ts",
+    "lib/life/sweep.ts",
+  ]);
+  const atOnce = new Map(library.map((module) => [module.file, loadedWith(module)]));
+  const loaded = new Set(["mod.ts"]);
+  for (const file of loaded) for (const target of atOnce.get(file)!) loaded.add(target);
+  assert.deepEqual(lazy.filter((file) => loaded.has(file)), []);
+  // Each module costs Deno a fifth of a millisecond, used or not.
+  assert.ok(loaded.size <= 83, `${loaded.size} modules are loaded with the library`);
+});
+
+test("the package loads two files at once, and what only some programs need later (once in all)", {
+  skip: onceInAll,
+}, () => {
+  const library = packageFilesOf("mod.js");
+  assert.deepEqual([...library.keys()].map((name) => name.split("-")[0]), ["mod.js", "chunk"]);
+  const lazy = packageFilesLater(library).map((name) => name.split("-")[0]).sort();
+  assert.deepEqual(lazy, ["blob", "lock", "reclaim", "sweep"]);
+  const bytes = [...library.values()].reduce((sum, text) => sum + text.length, 0);
+  assert.ok(bytes < 142_000, `${bytes} bytes are parsed by every program`);
+});
+
+/** Leaves apart what is loaded later, as a bundler that splits does. */
+const apart: Plugin = {
+  name: "apart",
+  setup(build) {
+    build.onResolve(
+      { filter: /./ },
+      ({ kind, path }) => kind === "dynamic-import" ? { path, external: true } : null,
+    );
+  },
+};
+
+async function bundled(code: string): Promise<{ text: string; zipped: number }> {
+  const { outputFiles: [{ text }] } = await build({
+    stdin: { contents: code, resolveDir: root },
+    bundle: true,
+    minify: true,
+    format: "esm",
+    platform: "node",
+    target: "es2022",
+    write: false,
+    plugins: [apart],
+  });
+  return { text, zipped: gzipSync(text, { level: 9 }).byteLength };
+}
+
+test("a bundle has only what its program uses (once in all)", { skip: onceInAll }, async () => {
+  const from = JSON.stringify(join(root, "dist", "mod.js"));
+  const named = await bundled(`import { namedTemporaryFile } from ${from}; console.log(namedTemporaryFile);`);
+  assert.ok(named.zipped < 23_500, `${named.zipped} bytes for a named file`);
+  const all = await bundled(`import * as all from ${from}; console.log(all);`);
+  for (const [what, mark] of [["directories", "Temporary directories are made by"], ["spools", "rolled: "]]) {
+    assert.ok(!named.text.includes(mark), `a named file brings ${what}`);
+    assert.ok(all.text.includes(mark), `${what} are told by "${mark}"`);
+  }
+});
