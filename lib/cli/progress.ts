@@ -10,7 +10,7 @@ import { runtime } from "../runtime/mod.ts";
 const INTERVAL = 100;
 
 /** A line on standard error that changes, if that is a terminal. */
-export class Progress implements Disposable {
+export class Progress {
   readonly #host: Host;
   #shown = runtime.now();
   #visible = false;
@@ -29,11 +29,21 @@ export class Progress implements Disposable {
   }
 
   /** Takes the line away. */
-  [Symbol.dispose](): void {
+  end(): void {
     if (this.#visible) this.#write("\r\x1b[K");
   }
 
   #write(text: string): void {
     this.#host.writeError(text).catch(() => {});
+  }
+}
+
+/** Does some work that shows how it gets on. By hand: lowered, `using` brings more code than this into the package. */
+export async function withProgress<T>(host: Host, work: (progress: Progress) => Promise<T>): Promise<T> {
+  const progress = new Progress(host);
+  try {
+    return await work(progress);
+  } finally {
+    progress.end();
   }
 }

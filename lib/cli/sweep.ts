@@ -8,7 +8,7 @@ import { sweep as removeLeftovers } from "../sweep.ts";
 import type { Host } from "../runtime/cli_host.ts";
 import { readDuration } from "./arguments.ts";
 import { type Command, type Given, JSON_OPTION, STATUS, UsageError } from "./command.ts";
-import { Progress } from "./progress.ts";
+import { type Progress, withProgress } from "./progress.ts";
 import { count, oneLine, showBytes } from "./text.ts";
 
 /** `mayfly sweep` */
@@ -58,18 +58,19 @@ async function execute(host: Host, given: Given): Promise<SweepReport> {
   if (dir !== undefined && age === undefined) {
     throw new UsageError("--dir goes with --older-than and --prefix; to sweep another TMPDIR, set that");
   }
-  using progress = new Progress(host);
   let removed = 0;
-  return await removeLeftovers({
-    olderThan: age === undefined ? undefined : readDuration(age, "--older-than"),
-    prefix,
-    dir,
-    dryRun: given.has("dry-run"),
-    onProgress: () => {
-      removed++;
-      progress.show(() => `${given.has("dry-run") ? "Found" : "Removed"} ${removed}…`);
-    },
-  });
+  const remove = (progress: Progress): Promise<SweepReport> =>
+    removeLeftovers({
+      olderThan: age === undefined ? undefined : readDuration(age, "--older-than"),
+      prefix,
+      dir,
+      dryRun: given.has("dry-run"),
+      onProgress: () => {
+        removed++;
+        progress.show(() => `${given.has("dry-run") ? "Found" : "Removed"} ${removed}…`);
+      },
+    });
+  return await withProgress(host, remove);
 }
 
 const asJson = (report: SweepReport, dryRun: boolean): string =>

@@ -15,7 +15,7 @@ import { tmpdir } from "../tmpdir.ts";
 import { entriesIn } from "../tree/list.ts";
 import { usageOf } from "../tree/usage.ts";
 import { type Command, JSON_OPTION, STATUS } from "./command.ts";
-import { Progress } from "./progress.ts";
+import { type Progress, withProgress } from "./progress.ts";
 import { bar, COLUMNS, count, cutStart, oneLine, showBytes } from "./text.ts";
 
 /** `mayfly usage` */
@@ -68,8 +68,7 @@ interface Found {
 
 async function look(host: Host): Promise<Found> {
   const directory = tmpdir();
-  using progress = new Progress(host);
-  const entries = await runAsync(collect(asyncIo(), directory, progress));
+  const entries = await withProgress(host, (progress) => runAsync(collect(asyncIo(), directory, progress)));
   entries.sort((one, other) => other.bytes - one.bytes);
   const owners = Object.fromEntries(OWNERS.map((owner) => [owner, sumOf(entries, owner)]));
   const space = await diskSpace(directory).catch(() => undefined);
