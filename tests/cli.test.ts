@@ -392,7 +392,7 @@ test("mayfly usage shows what is live, orphaned and other, with bars, largest fi
   assert.match(text, /\n"mayfly sweep" removes 1 orphaned entry\.\n$/);
   // Deno writes some for itself, where standard error is a terminal.
   // deno-lint-ignore no-control-regex -- what terminals obey
-  const lines = terminal.replace(/\u001b\[\d*[A-Z]/g, "").split("\r\n");
+  const lines = terminal.replace(/\u001b\[\d*[A-Z]/g, "").split(/\r\n?/);
   assert.ok(lines.every((line) => line.length <= 80), terminal);
   assert.match(terminal, /…\w+-?(long)+\r\n/);
 
