@@ -44,7 +44,10 @@ export async function lock(
   const wanted = check(options);
   const limit = new Limit(file, wanted);
   try {
-    const held = await take(file, (locks, path) => wait(locks, path, wanted, limit.signal));
+    const held = await take(file, (locks, path) => {
+      limit.start();
+      return wait(locks, path, wanted, limit.signal);
+    });
     return new FileLock(wanted.shared, held, owner);
   } catch (error) {
     throw limit.signal.aborted ? limit.signal.reason : error;
@@ -165,17 +168,13 @@ declare function clearTimeout(timer: number): void;
 class Limit {
   readonly #controller = new AbortController();
   readonly #undo: (() => void)[] = [];
+  readonly #file: OpenFile;
+  readonly #timeout: number;
 
   constructor(file: OpenFile, { timeout, signal }: Wanted) {
+    this.#file = file;
+    this.#timeout = timeout;
     const abort = (reason: unknown): void => this.#controller.abort(reason);
-    if (timeout !== Infinity) {
-      const message = `Cannot lock ${file.which()}: others had it for ${timeout} milliseconds (ETIMEDOUT)`;
-      const timer = setTimeout(
-        () => abort(new TempfileError(message, { code: "ETIMEDOUT", path: file.path })),
-        timeout,
-      );
-      this.#undo.push(() => clearTimeout(timer));
-    }
     if (signal !== undefined) {
       const forward = (): void => abort(signal.reason);
       if (signal.aborted) forward();
@@ -189,6 +188,19 @@ class Limit {
 
   get signal(): AbortSignal {
     return this.#controller.signal;
+  }
+
+  /** Begins to count the time: for others, not for what comes before a lock is tried for. */
+  start(): void {
+    if (this.#timeout === Infinity) return;
+    const file = this.#file;
+    const message =
+      `Cannot lock ${file.which()}: others had it for ${this.#timeout} milliseconds (ETIMEDOUT)`;
+    const timer = setTimeout(
+      () => this.#controller.abort(new TempfileError(message, { code: "ETIMEDOUT", path: file.path })),
+      this.#timeout,
+    );
+    this.#undo.push(() => clearTimeout(timer));
   }
 
   end(): void {
