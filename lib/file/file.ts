@@ -301,8 +301,10 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
   }
 
   /**
-   * A stream of bytes from an offset on. It can fill buffers of the reader's own (BYOB), reads only what is asked for, and
-   * ends where the file ends when it gets there.
+   * A stream of bytes from an offset on. It reads only what is asked for, and ends where the file ends when it gets there.
+   *
+   * It can fill buffers of the reader's own (`getReader({ mode: "byob" })`), and then takes no memory however much flows
+   * through. Otherwise each chunk is new memory: some runtimes let 64 MiB of it gather before they take it back.
    *
    * @param options Where to start: the beginning of the file without it. The cursor is neither used nor moved.
    */

@@ -29,8 +29,8 @@ export interface PersistOptions {
    */
   overwrite?: boolean;
   /**
-   * Whether to wait until the disk has the contents before they get their name, and has the name before returning. Without
-   * it, a power cut can leave an empty file.
+   * Whether to wait until the disk has the contents before they get their name, and has the name before returning: two
+   * waits of some milliseconds on most disks. Without it, a power cut can leave the old file or an empty one.
    *
    * @default {true}
    */
