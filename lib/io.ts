@@ -5,7 +5,7 @@
  */
 import { guardOf } from "./devices.ts";
 import { type Guard, inline } from "./guard.ts";
-import { type Handle, type Pooled, type Primitives, runtime } from "./runtime/mod.ts";
+import { type Handle, type Primitives, type Runtime, runtime } from "./runtime/mod.ts";
 
 /** The primitives, each answering with its value or a promise of it. */
 export type Io =
@@ -19,6 +19,8 @@ export type Io =
     sleep(milliseconds: number): void | Promise<void>;
     /** Whether waiting blocks the calling thread. */
     readonly blocking: boolean;
+    /** The runtime's own removal of a tree, of few entries: it may be made inline. See {@linkcode Runtime.removeTree}. */
+    readonly removeSmallTree: ((path: string) => void | Promise<void>) | undefined;
     /** The same face for calls in a directory: how fast its device is decides how they are made. */
     at(directory: string): Io;
   };
@@ -38,8 +40,18 @@ export const SHORT_TRANSFER: number = 1024 * 1024;
 
 type Call = (...args: unknown[]) => unknown;
 
-function build(sync: Primitives, pooled: Pooled<Primitives>, guard: Guard): Io {
-  const io: { [name: string]: unknown } = { blocking: false, sleep, at: asyncIoAt };
+// deno-lint-ignore require-await -- async makes a promise of what it throws
+async function notPooled(): Promise<never> {
+  throw new Error("this runtime has no such call on its thread pool");
+}
+
+function build({ sync, pooled, removeTree }: Runtime, guard: Guard): Io {
+  const io: { [name: string]: unknown } = {
+    blocking: false,
+    sleep,
+    at: asyncIoAt,
+    removeSmallTree: removeTree && inline(guard, removeTree.sync, removeTree.pooled ?? notPooled),
+  };
   for (const name of Object.keys(sync) as (keyof Primitives)[]) {
     io[name] = LONG.has(name) ? pooled[name] : inline(guard, sync[name] as Call, pooled[name] as Call);
   }
@@ -69,7 +81,13 @@ let current: Faces | undefined;
 /** Built at first use, anew when a test has put another runtime in place. */
 function faces(): Faces {
   if (current?.of !== runtime.sync) {
-    const sync: Io = { ...runtime.sync, blocking: true, sleep: (ms) => runtime.sleep(ms), at: () => sync };
+    const sync: Io = {
+      ...runtime.sync,
+      blocking: true,
+      sleep: (ms) => runtime.sleep(ms),
+      at: () => sync,
+      removeSmallTree: runtime.removeTree?.sync,
+    };
     current = { of: runtime.sync, sync, async: new Map() };
   }
   return current;
@@ -82,7 +100,7 @@ export const syncIo = (): Io => faces().sync;
 export function asyncIo(guard: Guard = guardOf(undefined)): Io {
   const { async } = faces();
   let io = async.get(guard);
-  if (io === undefined) async.set(guard, io = build(runtime.sync, runtime.pooled, guard));
+  if (io === undefined) async.set(guard, io = build(runtime, guard));
   return io;
 }
 

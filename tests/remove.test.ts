@@ -976,3 +976,60 @@ test("what lay in a directory that a file has the place of now is gone, and nobo
     assert.deepEqual([m.usageSync().files, m.usageSync().directories], [[], []], "and is off the books");
   }
 });
+
+test(
+  "directories without directories are left to the runtime's own walk, if it has one; what that cannot do is done name by name (Linux)",
+  {
+    skip: !isLinux,
+  },
+  async () => {
+    const asked: string[] = [];
+    /** Removes what has "easy" in its name, and fails for the rest halfway, as where an entry may not be removed. */
+    const own = (path: string): void => {
+      asked.push(path);
+      if (path.includes("easy")) return rmSync(path, { recursive: true });
+      rmSync(join(path, "1"));
+      throw systemError("EACCES");
+    };
+    const fill = (path: string): void => {
+      for (const name of ["easy", "hard", join("above", "easy"), join("above", "hard")]) {
+        mkdirSync(join(path, name), { recursive: true });
+        for (const file of ["1", "2", "3"]) writeFileSync(join(path, name, file), "");
+      }
+    };
+    using _ = substitute({
+      runtime: { removeTree: { sync: own, pooled: (path) => new Promise((resolve) => resolve(own(path))) } },
+    });
+    for (const remove of ["remove", "removeSync"] as const) {
+      const directory = temporaryDirectorySync();
+      fill(directory.path);
+      assert.deepEqual(await directory[remove](), []);
+      assert.ok(!existsSync(directory.path));
+      const names = asked.splice(0);
+      assert.equal(names.length, 4, names.join());
+      // By a descriptor and a name in it, never by the path, which others could lead elsewhere.
+      for (const name of names) assert.match(name, /^\/proc\/self\/fd\/\d+\/(easy|hard)$/);
+    }
+  },
+);
+
+test(
+  "nothing is left to the runtime's own walk where anything is mounted inside, since it would empty that (root, Linux)",
+  {
+    skip: !canMount,
+  },
+  async () => {
+    const code = `
+    const d = m.temporaryDirectorySync();
+    for (const name of ["one", "two"]) { fs.mkdirSync(path.join(d.path, name)); fs.writeFileSync(path.join(d.path, name, "file"), ""); }
+    const { spawnSync } = await import("node:child_process");
+    spawnSync("mount", ["-t", "tmpfs", "none", path.join(d.path, "two")]);
+    fs.writeFileSync(path.join(d.path, "two", "precious"), "");
+    let code; try { await d.remove(); } catch (error) { code = error.code; }
+    say([code, fs.readdirSync(d.path), fs.readdirSync(path.join(d.path, "two"))]);
+    spawnSync("umount", [path.join(d.path, "two")]);
+    d.removeSync();`;
+    const { said, stderr } = await runChild(code, { under: ["unshare", "-m"] });
+    assert.deepEqual(said, [["EXDEV", ["two"], ["precious"]]], stderr);
+  },
+);

@@ -220,13 +220,25 @@ test("Bun: random bytes are the platform's, and whole trees go by the runtime's 
   runtime.random(bytes);
   assert.ok(bytes.some((byte) => byte !== 0));
   assert.ok(runtime.now() >= 0);
-  for (const remove of [runtime.removeTree!.sync, runtime.removeTree!.pooled]) {
+  for (const remove of [runtime.removeTree!.sync, runtime.removeTree!.pooled!]) {
     const tree = join(place.path, "tree");
     mkdirSync(join(tree, "deep"), { recursive: true });
     await remove(tree);
     assert.equal(existsSync(tree), false);
   }
-  assert.equal(nodeRuntime(fakeProcess().process).removeTree, undefined);
+});
+
+test("Node: whole trees go by its own blocking walk from version 24 on, on Linux, and by no asynchronous one", () => {
+  using place = scratch();
+  const removalOf = (node: string, platform = "linux") =>
+    nodeRuntime(fakeProcess({ versions: { node }, platform }).process).removeTree;
+  const tree = join(place.path, "tree");
+  mkdirSync(join(tree, "deep"), { recursive: true });
+  removalOf("24.0.0")!.sync(tree);
+  assert.equal(existsSync(tree), false);
+  assert.equal(removalOf("24.0.0")!.pooled, undefined);
+  assert.equal(removalOf("22.3.0"), undefined);
+  assert.equal(removalOf("24.0.0", "darwin"), undefined);
 });
 
 test("Node and Bun: descriptors are named by path on Linux alone, where /proc is there; asked once", () => {
@@ -496,7 +508,7 @@ test("Deno: a directory is listed in batches, and a listing can be ended early",
   }
   sync.synchronizeDirectory(place.path);
   await pooled.synchronizeDirectory(place.path);
-  await removeTree!.pooled(join(place.path, "dir"));
+  await removeTree!.pooled!(join(place.path, "dir"));
   mkdirSync(join(place.path, "dir"));
   removeTree!.sync(join(place.path, "dir"));
   assert.equal(existsSync(join(place.path, "dir")), false);

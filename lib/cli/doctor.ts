@@ -221,7 +221,7 @@ async function locks(directory: string): Promise<Finding> {
 
 function removal(): Finding {
   if (anchored()) return ok("By descriptors, which no rename can mislead");
-  return runtime.removeTree !== undefined
+  return runtime.removeTree?.pooled !== undefined
     ? ok("By the runtime, whose walk no rename can mislead")
     : note("By paths: others must not be able to rename what is in the tree");
 }

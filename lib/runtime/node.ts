@@ -5,7 +5,7 @@
  */
 import { nodeLike, type NodeProcess } from "./node_like.ts";
 import type { NodeFs } from "./node_fs.ts";
-import type { Runtime } from "./types.ts";
+import type { RemoveTree, Runtime } from "./types.ts";
 
 /** Major and minor number of the kernel's random device, as `rdev` packs them. */
 const RANDOM_DEVICE = (1 << 8) | 9;
@@ -32,11 +32,23 @@ function readRandomDevice(fs: NodeFs, bytes: Uint8Array): boolean {
   }
 }
 
+interface NodeRm {
+  rmSync(path: string, options: { recursive: true }): void;
+}
+
+/** From version 24 on, `rmSync` on Linux walks by descriptors (`openat` with `O_NOFOLLOW`). The asynchronous one does not. */
+function removeTreeOf(process: NodeProcess): RemoveTree | undefined {
+  const isSafe = process.platform === "linux" && Number.parseInt(process.versions.node ?? "0") >= 24;
+  if (!isSafe) return undefined;
+  const fs = process.getBuiltinModule("node:fs") as NodeRm;
+  return { sync: (path) => fs.rmSync(path, { recursive: true }), pooled: undefined };
+}
+
 /** Makes the adapter over Node's `process`. */
 export function nodeRuntime(process: NodeProcess): Runtime {
   return nodeLike(process, {
     name: "node",
-    removeTree: undefined,
+    removeTree: removeTreeOf(process),
     // Node loads what is behind `performance` at its first use, which takes more than a millisecond.
     now() {
       const [seconds, nanoseconds] = process.hrtime();

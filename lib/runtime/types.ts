@@ -158,6 +158,13 @@ export interface Locks {
   acquire: ((path: string, shared: boolean, signal: AbortSignal) => Promise<Handle>) | undefined;
 }
 
+/** A runtime's own removal of trees. */
+export interface RemoveTree {
+  sync: (path: string) => void;
+  /** Undefined where only the blocking one is safe from renames. */
+  pooled: ((path: string) => Promise<void>) | undefined;
+}
+
 /** A runtime: its primitives and its process. */
 export interface Runtime {
   readonly name: "deno" | "bun" | "node";
@@ -225,7 +232,7 @@ export interface Runtime {
   warn(message: string, code: string, detail?: string): void;
   /**
    * Removes a whole tree by a walk of the runtime's own that no racing rename can lead outside; undefined where the
-   * runtime has no such walk.
+   * runtime has no such walk. It empties what is mounted inside, and how deep it can go is not known.
    */
-  readonly removeTree: Both<(path: string) => void> | undefined;
+  readonly removeTree: RemoveTree | undefined;
 }

@@ -55,7 +55,7 @@ const worthAnotherTry = (code: string): boolean => mayPass(code) || code === "EN
  */
 function* removeNatively(io: Io, path: string): Op<boolean> {
   const { removeTree } = runtime;
-  if (removeTree === undefined) return false;
+  if (removeTree?.pooled === undefined) return false;
   try {
     if (yield* leavesDevice(io, path)) return false;
     yield io.blocking ? removeTree.sync(path) : removeTree.pooled(path);
