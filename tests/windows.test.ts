@@ -1,0 +1,142 @@
+/**
+ * What Windows does that other systems do not: files in use, deletions that are pending, links of its own. Where another
+ * system stands for it, its answers are injected into the source; what only Windows can answer is tried there alone.
+ *
+ * @module
+ */
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { chmodSync, existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { temporaryDirectorySync as realDirectorySync } from "#mod";
+import { type TemporaryDirectory, temporaryDirectorySync } from "../mod.ts";
+import type { TempfileError } from "../lib/errors.ts";
+import { scratch } from "./support/scratch.ts";
+import { asWindows, heldLease, substitute, systemError } from "./support/substitute.ts";
+
+const notWindows = process.platform !== "win32" && "the answers of Windows itself";
+
+/** Something that Windows refuses for a while. */
+interface Refusal {
+  primitive: "unlink" | "removeDirectory";
+  name: string;
+  code: string;
+  /** How often. */
+  times: number;
+}
+
+/** A system that looks like Windows and refuses; says how long the library waited in all, and how often it tried. */
+function refusing(refusal: Refusal) {
+  const seen = { waited: 0, tries: 0 };
+  const undo = substitute(asWindows({
+    primitives: {
+      [refusal.primitive](real: (path: unknown) => unknown, path: unknown) {
+        if (!String(path).endsWith(refusal.name)) return real(path);
+        seen.tries++;
+        if (refusal.times-- > 0) throw systemError(refusal.code);
+        return real(path);
+      },
+    },
+    runtime: {
+      // By its own walk a runtime would pass the refusal by.
+      removeTree: undefined,
+      sleep: (milliseconds) => void (seen.waited += milliseconds),
+    },
+  }));
+  return { refusal, seen, [Symbol.dispose]: () => undo[Symbol.dispose]() };
+}
+
+function full(): TemporaryDirectory {
+  const directory = temporaryDirectorySync();
+  for (const name of ["open", "other"]) writeFileSync(join(directory.path, name), "contents");
+  return directory;
+}
+
+function failureOf(call: () => unknown): TempfileError {
+  try {
+    call();
+  } catch (error) {
+    return error as TempfileError;
+  }
+  throw new assert.AssertionError({ message: "it did not fail" });
+}
+
+test("C292 C293 a file that is open yet: the removal says EBUSY or EPERM and where after two seconds of tries, and a second one succeeds", () => {
+  using _lease = heldLease();
+  for (const code of ["EBUSY", "EPERM"]) {
+    using directory = full();
+    using windows = refusing({ primitive: "unlink", name: "open", code, times: Infinity });
+    const { code: found, leftovers } = failureOf(() => directory.removeSync());
+    const open = join(directory.path, "open");
+    assert.deepEqual([found, leftovers.map((left) => [left.path.replaceAll("\\", "/"), left.code])], [code, [[
+      open,
+      code,
+    ]]]);
+    assert.deepEqual(readdirSync(directory.path), ["open"]);
+    assert.equal(windows.seen.waited, 2000);
+    assert.equal(windows.seen.tries, 11);
+    windows.refusal.times = 0;
+    assert.deepEqual(directory.removeSync(), []);
+    assert.equal(existsSync(directory.path), false);
+  }
+});
+
+test("C296 a directory that is not empty since a deletion is pending is tried again for two seconds, and is gone when that is over", () => {
+  using _lease = heldLease();
+  using directory = temporaryDirectorySync();
+  using other = temporaryDirectorySync();
+  const name = directory.path.slice(-13);
+  using windows = refusing({ primitive: "removeDirectory", name, code: "ENOTEMPTY", times: 8 });
+  assert.deepEqual(directory.removeSync(), []);
+  assert.equal(existsSync(directory.path), false);
+  assert.ok(windows.seen.waited > 0 && windows.seen.waited <= 2000, `waited ${windows.seen.waited} ms`);
+  using still = refusing({
+    primitive: "removeDirectory",
+    name: other.path.slice(-13),
+    code: "ENOTEMPTY",
+    times: Infinity,
+  });
+  assert.equal(failureOf(() => other.removeSync()).code, "ENOTEMPTY");
+  assert.equal(still.seen.waited, 2000);
+});
+
+test("C297 a file that a child which was ended holds yet, EACCES there, is tried again, and reported in the end", () => {
+  using _lease = heldLease();
+  using directory = full();
+  using other = full();
+  using windows = refusing({ primitive: "unlink", name: "open", code: "EACCES", times: 3 });
+  assert.deepEqual(directory.removeSync(), []);
+  assert.equal(windows.seen.tries, 4);
+  using still = refusing({ primitive: "unlink", name: "open", code: "EACCES", times: Infinity });
+  const { code, message } = failureOf(() => other.removeSync());
+  assert.equal(code, "EACCES");
+  assert.match(message, /open" \(EACCES\)/);
+  assert.equal(still.seen.waited, 2000);
+});
+
+test(
+  "C294 a junction inside is removed, and what it leads to is whole (Windows)",
+  { skip: notWindows },
+  () => {
+    using outside = scratch();
+    writeFileSync(join(outside.path, "precious"), "x");
+    const directory = realDirectorySync();
+    symlinkSync(outside.path, join(directory.path, "junction"), "junction");
+    mkdirSync(join(directory.path, "sub"));
+    symlinkSync(outside.path, join(directory.path, "sub", "junction"), "junction");
+    assert.deepEqual(directory.removeSync(), []);
+    assert.equal(existsSync(directory.path), false);
+    assert.deepEqual(outside.list(), ["precious"]);
+  },
+);
+
+test("C295 files with the attribute read-only are removed (Windows)", { skip: notWindows }, () => {
+  const directory = realDirectorySync();
+  const file = join(directory.path, "file");
+  writeFileSync(file, "x");
+  chmodSync(file, 0o444);
+  assert.equal(spawnSync("attrib", ["+R", file]).status, 0);
+  assert.deepEqual(directory.removeSync(), []);
+  assert.equal(existsSync(directory.path), false);
+});
