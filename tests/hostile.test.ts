@@ -192,6 +192,7 @@ const DEFAULTS = {
   reclaim: undefined,
   reaper: undefined,
   keepAlive: undefined,
+  inline: undefined,
 };
 
 const all = oncePerRuntime ? [] : inputs().filter(({ of }) => !NOT_FOR_CALLERS.includes(of));

@@ -275,6 +275,7 @@ export const RIGHT: { readonly [nameAndType: string]: Right } = {
   "fatal: boolean": flag,
   "fd: number": (value) => whole(value) && value < 2 ** 31,
   "ignoreCleanupErrors: boolean": flag,
+  "inline: boolean": flag,
   "interval: number": (value) => typeof value === "number" && value >= 10 && value <= timer,
   "keepAlive: number | boolean": (value, title) =>
     flag(value, title) || typeof value === "number" && value >= 1 && value <= timer,
