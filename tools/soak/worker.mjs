@@ -144,6 +144,8 @@ const drawn = Object.entries(weights).flatMap(([name, weight]) => Array(weight).
 const openNow = () => fs.readdirSync("/proc/self/fd").length;
 /** Descriptors that are open for a moment, of the runtime's own as well. */
 const SLACK = 24;
+/** Turns after which everything has been loaded that a runtime loads late. */
+const WARM = 50;
 let baseline;
 
 for (let turn = 1;; turn++) {
@@ -153,11 +155,11 @@ for (let turn = 1;; turn++) {
   } catch (error) {
     complain(`${name}: ${error.stack}`);
   }
-  if (turn === 100) baseline = openNow();
-  if (turn % 25 !== 0) continue;
+  if (turn === WARM) baseline = openNow();
+  if (turn % 5 !== 0) continue;
   fs.writeFileSync(at("counts", String(process.pid)), String(turn));
   if (baseline !== undefined && openNow() > baseline + SLACK) {
-    complain(`${openNow()} descriptors are open after ${turn} turns, ${baseline} were after 100`);
+    complain(`${openNow()} descriptors are open after ${turn} turns, ${baseline} were after ${WARM}`);
     baseline = Infinity;
   }
 }
