@@ -11,6 +11,7 @@ import { writeFileAtomic, writeFileAtomicSync } from "../lib/persist/write_file_
 import { type Primitives, runtime } from "../lib/runtime/mod.ts";
 import { type ChildResult, startChild } from "./support/child.ts";
 import { pattern, sameBytes } from "./support/kinds.ts";
+import { oncePerRuntime } from "./support/once.ts";
 import { elsewhere, noElsewhere } from "./support/places.ts";
 import { scratch } from "./support/scratch.ts";
 import { noStrace } from "./support/strace.ts";
@@ -242,32 +243,44 @@ async function everyCall(
   return { points, failed };
 }
 
-test("whichever single system call fails, persist() and writeFileAtomic() leave the old file or the whole new one, and say which", async () => {
-  const { points, failed } = await everyCall(["EIO", "ENOSPC"], (first) => first);
-  console.log(`${points} points of failure tried on ${runtime.name}`);
-  assert.ok(points > 200);
-  for (
-    const name of [
-      "createFile",
-      "write",
-      "synchronize",
-      "synchronizeDirectory",
-      "close",
-      "rename",
-      "link",
-      "unlink",
-      "read",
-    ]
-  ) {
-    assert.ok(failed.has(name), `${name} was among them`);
-  }
-});
+test(
+  "whichever single system call fails, persist() and writeFileAtomic() leave the old file or the whole new one, and say which (once a runtime)",
+  {
+    skip: oncePerRuntime,
+  },
+  async () => {
+    const { points, failed } = await everyCall(["EIO", "ENOSPC"], (first) => first);
+    console.log(`${points} points of failure tried on ${runtime.name}`);
+    assert.ok(points > 200);
+    for (
+      const name of [
+        "createFile",
+        "write",
+        "synchronize",
+        "synchronizeDirectory",
+        "close",
+        "rename",
+        "link",
+        "unlink",
+        "read",
+      ]
+    ) {
+      assert.ok(failed.has(name), `${name} was among them`);
+    }
+  },
+);
 
-test("whichever system call is the last to succeed, persist() and writeFileAtomic() leave the old file or the whole new one, and say which", async () => {
-  const { points } = await everyCall(["EIO"], () => Infinity);
-  console.log(`${points} points of lasting failure tried on ${runtime.name}`);
-  assert.ok(points > 100);
-});
+test(
+  "whichever system call is the last to succeed, persist() and writeFileAtomic() leave the old file or the whole new one, and say which (once a runtime)",
+  {
+    skip: oncePerRuntime,
+  },
+  async () => {
+    const { points } = await everyCall(["EIO"], () => Infinity);
+    console.log(`${points} points of lasting failure tried on ${runtime.name}`);
+    assert.ok(points > 100);
+  },
+);
 
 /** More than one write where writing does not block. */
 const TRACED_LENGTH = 1_300_000;
