@@ -31,6 +31,9 @@ const PROCESSES = 8;
 /** Milliseconds that a process lives at most, and what it is ended by: most often in the hardest way. */
 const LONGEST_LIFE = 20_000, SIGNALS = ["SIGKILL", "SIGKILL", "SIGKILL", "SIGTERM"];
 
+/** Milliseconds after which a process that was asked to end is killed: it has not heard. */
+const DEAF = 30_000;
+
 const place = mkdtempSync(join(tmpdir(), "mayfly-soak-"));
 const at = (...names) => join(place, ...names);
 const module = pathToFileURL(inRoot("dist/mod.js")).href;
@@ -100,13 +103,16 @@ function liveOnce({ kind, bin }, milliseconds) {
   });
   let errors = "";
   child.stderr.setEncoding("utf8").on("data", (text) => errors += text);
-  const timer = setTimeout(
-    () => child.kill(SIGNALS[Math.floor(Math.random() * SIGNALS.length)]),
-    milliseconds,
-  );
+  const timers = [
+    setTimeout(() => child.kill("SIGKILL"), milliseconds + DEAF),
+    setTimeout(
+      () => child.kill(SIGNALS[Math.floor(Math.random() * SIGNALS.length)]),
+      milliseconds,
+    ),
+  ];
   return new Promise((resolve) => {
     child.on("close", (code, signal) => {
-      clearTimeout(timer);
+      timers.forEach(clearTimeout);
       if (signal === null || /error/i.test(errors)) {
         writeFileSync(at("problems", `${child.pid}-end`), `ended by ${signal ?? code}: ${errors}\n`);
       }

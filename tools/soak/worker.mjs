@@ -57,6 +57,7 @@ async function nested() {
     const inner = await directory.temporaryDirectory();
     const file = inner.namedTemporaryFileSync();
     file.writeSync("inside");
+    file.closeSync();
     fs.mkdirSync(inner.join("deep", "deeper"), { recursive: true });
     fs.symlinkSync(at("foreign"), inner.join("link"));
     if (pick([true, false])) fs.chmodSync(inner.join("deep"), 0);
@@ -91,9 +92,10 @@ async function keep() {
   fs.writeFileSync(at("kept", name), "");
 }
 
+/** What was killed and is not yet taken note of by its parent has given its locks back. */
 const isAlive = (pid) => {
   try {
-    return process.kill(pid, 0) !== false;
+    return !/^State:\s*[ZX]/m.test(fs.readFileSync(`/proc/${pid}/status`, "latin1"));
   } catch {
     return false;
   }
