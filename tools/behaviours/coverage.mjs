@@ -14,12 +14,6 @@ export function coverage(behaviours, tests) {
   };
 }
 
-/** The phases of the list, each with its behaviours of those given. */
-export function byPhase(behaviours, given) {
-  const phases = [...new Set(behaviours.flatMap((behaviour) => behaviour.phases))];
-  return phases.map((phase) => ({ phase, behaviours: given.filter(({ phases }) => phases.includes(phase)) }));
-}
-
 /** Numbers that follow each other joined: "C1–C3, C7". */
 export function joined(numbers) {
   const runs = [];

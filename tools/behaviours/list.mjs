@@ -4,14 +4,14 @@ import { inRoot } from "../paths.mjs";
 /** What a behaviour can be: to be proved, left out, or beyond the platforms that the tests run on, with the reason. */
 const STATUS = /^(?:offered|(not offered \(.+\))|(needs \w+ \(.+\)))$/;
 
-/** The committed list, as `{ number, offered, needs, phases, text }`; `needs` is undefined where any platform will do. */
+/** The committed list, as `{ number, offered, needs, text }`; `needs` is undefined where any platform will do. */
 export function readBehaviours(text = readFileSync(inRoot("tests/behaviours.txt"), "utf8")) {
   return text.split("\n").filter((line) => /^[CT]\d/.test(line)).map(parse);
 }
 
 function parse(line) {
-  const [number, status, phases, ...text] = line.split(" | ");
+  const [number, status, ...text] = line.split(" | ");
   const [isKnown, notOffered, needs] = STATUS.exec(status) ?? [];
   if (isKnown === undefined) throw new Error(`Unknown status "${status}" in: ${line}`);
-  return { number, offered: !notOffered, needs, phases: phases.split(", "), text: text.join(" | ") };
+  return { number, offered: !notOffered, needs, text: text.join(" | ") };
 }
