@@ -65,6 +65,11 @@ export function startReclaiming(): void {
   if (settings.reclaim === false || work !== undefined || runtime.now() - begun < AGAIN) return;
   begun = runtime.now();
   spent = 0;
+  // Not in the call that makes the first thing, which is to be short.
+  Promise.resolve().then(look).catch(() => {});
+}
+
+function look(): void {
   if (isAlone()) runtime.later(0, load);
   else load();
 }
