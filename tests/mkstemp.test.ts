@@ -290,6 +290,7 @@ test("C72 C73 EMFILE, ENFILE, EINTR or EAGAIN from the creating call is tried on
 test("C73 a failure after the creating call leaves no file, no directory and no open descriptor", async () => {
   // With a mode of the caller's, each of these is called after the creation; the mode is never what the file has.
   let failures = 0;
+  using _lease = heldLease();
   const after = ["statusOf", "status", "changeMode", "changeModeAt", "locateDirectory"] as const;
   for (const failing of after) {
     for (const [of, { make }] of creatorsOf(source)) {
