@@ -264,6 +264,18 @@ const MANY_AT_ONCE = `
   for (let i = 0; i < 20; i++) forever();
   setInterval(() => {}, 1000);`;
 
+test("C250 a signal that comes while the thread is busy, just before nobody would listen any more, ends the process all the same", async () => {
+  const { signal, said } = await runChild(
+    `m.configure({ signals: true });
+     m.namedTemporaryFileSync().closeSync();
+     process.kill(process.pid, "SIGTERM");
+     const begin = Date.now();
+     while (Date.now() - begin < 200);
+     setTimeout(() => { say("lived on"); process.exit(); }, 3000);`,
+  );
+  assert.deepEqual([signal, said], ["SIGTERM", []]);
+});
+
 test("C252 a signal in the middle of creations leaves nothing", async () => {
   const create = `m.configure({ signals: true });
     const kept = [];

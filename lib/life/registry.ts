@@ -119,12 +119,14 @@ const IDLE = 50;
 
 /**
  * Stops listening a little later: adding and removing listeners of signals costs system calls, too many for a program
- * that makes one file after the other.
+ * that makes one file after the other. And one turn after the timer: a signal that has come before it is announced after
+ * it, and to nobody if we had stopped listening in between. Then it would end nothing.
  */
 function scheduleUnwatch(books: Registry): void {
   books.idle = true;
   books.active = false;
-  runtime.later(IDLE, () => {
+  runtime.later(IDLE, async () => {
+    await runtime.nextTurn();
     books.idle = false;
     if (books.entries.size > 0) return;
     if (books.active) return scheduleUnwatch(books);
