@@ -161,6 +161,17 @@ test("mayfly run where no directory can be made ends with 125 and runs nothing; 
   }
 });
 
+test("mayfly doctor fits the terminal, narrow or not", async () => {
+  for (const columns of [44, 60, 200]) {
+    const { stdout } = await said(["doctor"], { columns });
+    for (const line of stdout.trimEnd().split("\n")) {
+      // A word that is longer than the room cannot be broken.
+      const isWord = !line.slice("note  Temporary directory  ".length).includes(" ");
+      assert.ok(line.length <= Math.min(columns, 80) || isWord, `${columns} columns: ${line}`);
+    }
+  }
+});
+
 test("mayfly sweep shows progress where somebody watches, and takes it away again", async () => {
   using here = place();
   // Each look at the clock is a second after the last.

@@ -42,7 +42,9 @@ export const doctor: Command = {
   async run(host, given) {
     const found = await examine(host);
     await host.write(
-      given.has("json") ? `${JSON.stringify({ checks: found }, undefined, 2)}\n` : asText(found),
+      given.has("json")
+        ? `${JSON.stringify({ checks: found }, undefined, 2)}\n`
+        : asText(found, Math.min(host.columns ?? COLUMNS, COLUMNS)),
     );
     return found.some(({ name, state }) => name === "Temporary directory" && state === "no")
       ? STATUS.failed
@@ -268,14 +270,17 @@ function* ageing(io: Io, directory: string): Op<Finding> {
   return note(`Are removed by ${list}`, "configure({ keepAlive: true }) protects what is in use");
 }
 
-function asText(checks: readonly Check[]): string {
+/** Columns of the text at least, however narrow the terminal is: less would be a word a line. */
+const NARROWEST = 16;
+
+function asText(checks: readonly Check[], columns: number): string {
   const width = Math.max(...checks.map(({ name }) => name.length)) + 2;
   const lines = checks.flatMap(({ name, state, says, hint }) => {
     const start = `${state.padEnd(6)}${name.padEnd(width)}`;
-    const indent = " ".repeat(start.length);
+    const indent = " ".repeat(start.length), room = Math.max(columns - start.length, NARROWEST);
     return [
-      start + wrap(oneLine(says), COLUMNS - start.length, indent).trimStart(),
-      ...hint === undefined ? [] : [wrap(oneLine(`→ ${hint}`), COLUMNS - start.length, indent)],
+      start + wrap(oneLine(says), room, indent).trimStart(),
+      ...hint === undefined ? [] : [wrap(oneLine(`→ ${hint}`), room, indent)],
     ];
   });
   return `${lines.join("\n")}\n`;
