@@ -452,7 +452,7 @@ test("mayfly doctor without permissions says what cannot be told, and which flag
   };
   using _ = substitute({
     primitives: { fileSystem: denied, readSystemFile: denied },
-    runtime: { mayRead: () => false },
+    runtime: { mayRead: (path) => path === here.path },
   });
   const permissions: Host["permissions"] = (path) => [
     { granted: false, flag: `--allow-it=${path}`, purpose: "do it" },

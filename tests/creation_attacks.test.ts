@@ -247,10 +247,12 @@ test("C64 C65 T13 a file that gets a name for want of O_TMPFILE evades the same 
   const refuse = (): never => {
     throw systemError("EOPNOTSUPP");
   };
+  // Such a file is on the lease until it has lost its name.
+  using _lease = heldLease();
   for (const [kind, plant] of Object.entries(PLANTS).filter(([kind]) => kind !== "a socket")) {
     for (const [of, creator] of creatorsOf(source).filter(([, { unnamed }]) => unnamed)) {
       using here = field();
-      const path = join(here.dir, `tmp${FIRST}`);
+      const path = join(here.dir, `tmp${sessionId()}${FIRST}`);
       plant(path, here.outside);
       const before = here.state();
       using watched = substitute({
