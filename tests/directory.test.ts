@@ -261,6 +261,8 @@ test("C220 ignoreCleanupErrors reports what is left without throwing, and a seco
   for (const kind of ["async", "sync"] as const) {
     let stuck = true;
     using failing = substitute({
+      // The runtime's own walk would remove what the primitives refuse.
+      runtime: { removeTree: undefined },
       primitives: {
         unlink(real, path: string) {
           if (stuck && String(path).endsWith("/stuck")) throw systemError("EPERM");
@@ -283,6 +285,8 @@ test("C220 ignoreCleanupErrors reports what is left without throwing, and a seco
 
 test("C220 without ignoreCleanupErrors the error lists what is left and why", async () => {
   using _failing = substitute({
+    // The runtime's own walk would remove what the primitives refuse.
+    runtime: { removeTree: undefined },
     primitives: {
       unlink(real, path: string) {
         if (/\/stuck\d$/.test(String(path))) throw systemError("EPERM");
@@ -311,6 +315,8 @@ test("C221 ignoreCleanupErrors also covers a failing repair of permissions (Linu
 }, async () => {
   let stuck = true;
   using failing = substitute({
+    // The runtime's own walk would remove what the primitives refuse.
+    runtime: { removeTree: undefined },
     primitives: {
       openDirectory(real, path: string) {
         if (stuck && String(path).endsWith("/locked")) throw systemError("EACCES");
