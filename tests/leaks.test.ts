@@ -20,7 +20,7 @@ const isOurs = (fd) => target(fd).startsWith(m.tmpdir() + "/") && !target(fd).in
 const descriptors = () => fs.readdirSync("/proc/self/fd").filter(isOurs).length;
 const books = () => globalThis[Symbol.for("mayfly.registry")]?.entries.size ?? 0;
 const collect = async (done) => {
-  for (let i = 0; i < (done ? 500 : 20) && !done?.(); i++) {
+  for (let end = Date.now() + 20_000, i = 0; done ? !done() && Date.now() < end : i < 20; i++) {
     globalThis.Bun ? Bun.gc(true) : gc();
     await new Promise((resolve) => setTimeout(resolve, 10));
   }

@@ -5,14 +5,17 @@
  */
 import { type ChildResult, runChild } from "./child.ts";
 
-/** `collect(done)` runs the collector until `done()`, or for a while without it. */
+/**
+ * `collect(done)` runs the collector until `done()`, for as long as a busy machine may need; `collect()` for 20
+ * rounds, twice as long as the stacks of new handles keep them from being collected.
+ */
 const PRELUDE = `
 import v8 from "node:v8"; import vm from "node:vm";
 const gc = globalThis.Bun ? () => Bun.gc(true) : globalThis.gc ?? (v8.setFlagsFromString("--expose-gc"), vm.runInNewContext("gc"));
-async function collect(done = () => false) {
-  for (let i = 0; i < 10 && !done(); i++) {
+async function collect(done) {
+  for (let end = Date.now() + 20_000, i = 0; done ? !done() && Date.now() < end : i < 20; i++) {
     gc();
-    await new Promise((resolve) => setTimeout(resolve, 5));
+    await new Promise((resolve) => setTimeout(resolve, 10));
   }
 }
 const warnings = [];
