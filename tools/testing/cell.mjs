@@ -6,8 +6,8 @@ import { testCommand } from "./commands.mjs";
 import { readReport } from "./reports.mjs";
 import { clearWorkplace, leftovers, makeWorkplace, removeWorkplace } from "./workplace.mjs";
 
-const cellTimeout = 360_000;
-const fileTimeout = 150_000;
+const cellTimeout = 900_000;
+const fileTimeout = 240_000;
 const tailLines = 40;
 
 /**
