@@ -20,6 +20,7 @@ import { runtime } from "../lib/runtime/mod.ts";
 import { attacker, awaitSwap, canAttack, fillAlike } from "./support/attacker.ts";
 import { runChild } from "./support/child.ts";
 import { naiveFs, naiveRemove } from "./support/naive.ts";
+import { oncePerRuntime } from "./support/once.ts";
 import { memory, scratch } from "./support/scratch.ts";
 import { substitute, systemError } from "./support/substitute.ts";
 
@@ -207,19 +208,23 @@ async function swapBeforeEachCall(
   }
 }
 
-test("T15 C233 C235 a swap before any single call of a removal changes nothing outside (Linux)", {
-  skip: !isLinux,
-}, async () => {
-  for (const position of POSITIONS) {
-    for (const way of ["async", "sync"] as const) {
-      const { removals, lost } = await swapBeforeEachCall(position, stepwise(way));
-      assert.equal(lost, 0, `${position} ${way}`);
-      assert.ok(removals > 15);
+test(
+  "T15 C233 C235 a swap before any single call of a removal changes nothing outside (Linux) (once a runtime)",
+  {
+    skip: oncePerRuntime || !isLinux,
+  },
+  async () => {
+    for (const position of POSITIONS) {
+      for (const way of ["async", "sync"] as const) {
+        const { removals, lost } = await swapBeforeEachCall(position, stepwise(way));
+        assert.equal(lost, 0, `${position} ${way}`);
+        assert.ok(removals > 15);
+      }
+      const naive = await swapBeforeEachCall(position, naively);
+      assert.ok(naive.lost > 0, `the control did not lose at ${position}`);
     }
-    const naive = await swapBeforeEachCall(position, naively);
-    assert.ok(naive.lost > 0, `the control did not lose at ${position}`);
-  }
-});
+  },
+);
 
 /** Denies one call of a kind, counted in each removal anew: the first step of a repair follows. */
 function denying(kind: string, which: number, remove: Stepwise): Stepwise {
@@ -233,8 +238,8 @@ function denying(kind: string, which: number, remove: Stepwise): Stepwise {
 }
 
 test(
-  "T17 T18 C234 a swap at or around the repair of permissions changes no mode and nothing else outside (Linux)",
-  { skip: !isLinux },
+  "T17 T18 C234 a swap at or around the repair of permissions changes no mode and nothing else outside (Linux) (once a runtime)",
+  { skip: oncePerRuntime || !isLinux },
   async () => {
     for (const [depth, position] of (["top", "subdirectory", "depth 2"] as const).entries()) {
       for (const way of ["async", "sync"] as const) {

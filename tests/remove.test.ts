@@ -22,6 +22,7 @@ import { runtime } from "../lib/runtime/mod.ts";
 import { removeDirectory } from "../lib/tree/remove.ts";
 import { moduleUrl, runChild } from "./support/child.ts";
 import { DEEP_CHAIN, deepChain, hasPython, manyFiles, python } from "./support/python.ts";
+import { oncePerRuntime } from "./support/once.ts";
 import { memory, scratch } from "./support/scratch.ts";
 import { substitute, systemError } from "./support/substitute.ts";
 
@@ -128,8 +129,8 @@ test("T17 C227 links whose removal needs a repair leave the modes of all their t
 });
 
 test(
-  "C229 directories and files of every mode are removed without root's power (Linux)",
-  { skip: !isLinux },
+  "C229 directories and files of every mode are removed without root's power (Linux) (once a runtime)",
+  { skip: oncePerRuntime || !isLinux },
   async () => {
     const code = `${BOTH_WAYS}
     const modes = [0, 0o100, 0o200, 0o300, 0o400, 0o500, 0o600, 0o700];
@@ -150,20 +151,24 @@ test(
   },
 );
 
-test("C229 a locked directory deep enough to be moved up is removed without root's power (Linux)", {
-  skip: !isLinux,
-}, async () => {
-  const code = `${BOTH_WAYS}
+test(
+  "C229 a locked directory deep enough to be moved up is removed without root's power (Linux) (once a runtime)",
+  {
+    skip: oncePerRuntime || !isLinux,
+  },
+  async () => {
+    const code = `${BOTH_WAYS}
     await bothWays({}, (top) => {
       const dirs = [top];
       for (let level = 0; level < 40; level++) dirs.push(dirs.at(-1) + "/d");
       for (const dir of dirs.slice(1)) { fs.mkdirSync(dir); fs.writeFileSync(dir + "/f", ""); }
       for (const [level, dir] of dirs.reverse().entries()) fs.chmodSync(dir, [0, 0o500, 0o300, 0o400][level % 4]);
     });`;
-  const { said, status, stderr } = await runChild(code, { powerless: true });
-  assert.deepEqual([status, stderr], [0, ""]);
-  bothGone(said);
-});
+    const { said, status, stderr } = await runChild(code, { powerless: true });
+    assert.deepEqual([status, stderr], [0, ""]);
+    bothGone(said);
+  },
+);
 
 const canFreeze = isLinux && isRoot && (() => {
   using place = scratch();
@@ -276,8 +281,8 @@ except PermissionError: pass
 });
 
 test(
-  "C238 names with a newline, bytes that are no text, a leading dash, and of 255 bytes are removed (POSIX)",
-  { skip: isWindows || !hasPython },
+  "C238 names with a newline, bytes that are no text, a leading dash, and of 255 bytes are removed (POSIX) (once a runtime)",
+  { skip: oncePerRuntime || isWindows || !hasPython },
   async () => {
     await bothWays(async ({ path }, remove) => {
       const made = python(

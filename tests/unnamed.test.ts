@@ -21,6 +21,7 @@ import { temporaryFile as sourceFile, temporaryFileSync as sourceFileSync } from
 import { runChild } from "./support/child.ts";
 import { whileCleaned } from "./support/cleaner.ts";
 import { openIn } from "./support/descriptors.ts";
+import { oncePerRuntime } from "./support/once.ts";
 import { scratch } from "./support/scratch.ts";
 import { substitute, systemError } from "./support/substitute.ts";
 
@@ -251,38 +252,48 @@ test("C100 unnamed files on an overlay file system (skipped where nobody may mou
   assert.deepEqual(said, [[0, "x"], [0, "x"], [], overlay], stderr);
 });
 
-test("C101 10,000 unnamed files while another process deletes everything in the directory: no error, all data intact", async () => {
-  using place = scratch();
-  await whileCleaned(place.path, () => {
-    for (let i = 0; i < 10_000; i++) {
-      const file = temporaryFileSync({ dir: place.path, bufferSize: 0 });
-      file.writeSync(`data ${i}`);
-      assert.equal(file.textSync(), `data ${i}`);
-      file.closeSync();
-    }
-  });
-});
+test(
+  "C101 10,000 unnamed files while another process deletes everything in the directory: no error, all data intact (once a runtime)",
+  { skip: oncePerRuntime },
+  async () => {
+    using place = scratch();
+    await whileCleaned(place.path, () => {
+      for (let i = 0; i < 10_000; i++) {
+        const file = temporaryFileSync({ dir: place.path, bufferSize: 0 });
+        file.writeSync(`data ${i}`);
+        assert.equal(file.textSync(), `data ${i}`);
+        file.closeSync();
+      }
+    });
+  },
+);
 
-test("C101 the same on a file system that refuses unnamed files", async () => {
-  using place = scratch();
-  using _ = substitute({
-    primitives: {
-      createUnnamed: () => {
-        throw systemError("EOPNOTSUPP");
+test(
+  "C101 the same on a file system that refuses unnamed files (once a runtime)",
+  { skip: oncePerRuntime },
+  async () => {
+    using place = scratch();
+    using _ = substitute({
+      primitives: {
+        createUnnamed: () => {
+          throw systemError("EOPNOTSUPP");
+        },
       },
-    },
-  });
-  await whileCleaned(place.path, async () => {
-    for (let i = 0; i < 3000; i++) {
-      const file = sourceFileSync({ dir: place.path, bufferSize: 0 });
-      file.writeSync(`data ${i}`);
-      assert.equal(file.textSync(), `data ${i}`);
-      await file.close();
-    }
-  });
-});
+    });
+    await whileCleaned(place.path, async () => {
+      for (let i = 0; i < 3000; i++) {
+        const file = sourceFileSync({ dir: place.path, bufferSize: 0 });
+        file.writeSync(`data ${i}`);
+        assert.equal(file.textSync(), `data ${i}`);
+        await file.close();
+      }
+    });
+  },
+);
 
-test("C101 control: files that are opened again by their names fall to the same deleter", async () => {
+test("C101 control: files that are opened again by their names fall to the same deleter (once a runtime)", {
+  skip: oncePerRuntime,
+}, async () => {
   using place = scratch();
   let failures = 0;
   await whileCleaned(place.path, () => {
@@ -299,7 +310,9 @@ test("C101 control: files that are opened again by their names fall to the same 
   assert.ok(failures > 0);
 });
 
-test("C103 20 workers that make 50 files each: no error, no name twice, nothing left", async () => {
+test("C103 20 workers that make 50 files each: no error, no name twice, nothing left (once a runtime)", {
+  skip: oncePerRuntime,
+}, async () => {
   using place = scratch();
   const code = `
     const { isMainThread, parentPort, Worker } = await import("node:worker_threads");
