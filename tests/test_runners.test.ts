@@ -9,12 +9,12 @@ import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
 import { namedTemporaryFile } from "#mod";
-import { oncePerRuntime } from "./support/once.ts";
+import { onceInAll, oncePerRuntime } from "./support/once.ts";
 import { must, type Project, project } from "./support/project.ts";
 
 const root = process.env.MAYFLY_TEST_ROOT ?? process.cwd();
 const isDeno = "Deno" in globalThis, isBun = process.versions.bun !== undefined;
-const onNode = oncePerRuntime || ((isDeno || isBun) && "runs on Node");
+const onNode = onceInAll || ((isDeno || isBun) && "runs on Node");
 
 /** What each test file does with the library: a fixture of the whole file, one of the test, and one left to the end. */
 const BODY = `
@@ -55,7 +55,7 @@ function assertReclaimed(user: Project): void {
 }
 
 test(
-  "Vitest, in forks and in threads: every file's tests pass, and the next process removes what they left (once a Node)",
+  "Vitest, in forks and in threads: every file's tests pass, and the next process removes what they left (once, on Node)",
   {
     skip: onNode,
   },
@@ -75,7 +75,7 @@ test(
 );
 
 test(
-  "Jest: the module is loaded anew for each file, listeners do not pile up, and the next process removes what tests left (once a Node)",
+  "Jest: the module is loaded anew for each file, listeners do not pile up, and the next process removes what tests left (once, on Node)",
   {
     skip: onNode,
   },
