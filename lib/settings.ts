@@ -20,7 +20,7 @@ export interface Settings {
    * Whether to look, beside the program's own work, for what dead processes left, when something is made after a moment
    * with nothing: at most once a minute, for two seconds in all, a millisecond at a time with pauses ten times as long. A
    * program that ends before gives it two tenths of a second at its end, but one that calls `process.exit()` in the very turn
-   * of its first file none: the code for it is loaded later. What is not done by then is for the next one.
+   * of its first file none. What is not done by then is for the next one.
    *
    * @default {true}
    */

@@ -1,6 +1,7 @@
 /**
- * Reclaiming beside the program's own work. What does it is loaded in time for that, and not with the library: a program
- * that makes one file and ends pays for it only if there is something to look at.
+ * Reclaiming beside the program's own work. It is loaded with the library, not when its time has come: that may be after
+ * a test runner has taken the modules away. But a program that makes one file and ends runs it only if there is something
+ * to look at.
  *
  * @module
  */
@@ -9,7 +10,7 @@ import type { Op } from "../op.ts";
 import { runtime } from "../runtime/mod.ts";
 import { settings } from "../settings.ts";
 import { isAlone } from "./lease_directory.ts";
-import type { Looking } from "./reclaim.ts";
+import { type Looking, nothingYet, reclaim } from "./reclaim.ts";
 import { atProcessEnd } from "./registry.ts";
 
 /** Milliseconds of work at a time. */
@@ -33,8 +34,8 @@ const OWN_BUDGET = 2000;
 /** Milliseconds after which a process that still makes things looks again. */
 const AGAIN = 60_000;
 
-/** What does the work; undefined until it is loaded. */
-let loaded: typeof import("./reclaim.ts") | undefined;
+/** Whether a look was begun: a program that ends before had no time for threads that could leave anything. */
+let looked = false;
 
 /** The work under way, undefined if there is none. */
 let work: Op<void> | undefined;
@@ -57,7 +58,7 @@ let prepared = false;
 
 /**
  * Begins to look for what the dead left, unless that was done a moment ago. At once where there are leases of others, so
- * that it is loaded by the end of a program that is short; else soon, since a thread of this process may yet leave one.
+ * that a program that is short has begun by its end; else soon, since a thread of this process may yet leave one.
  */
 export function startReclaiming(): void {
   if (!prepared) atProcessEnd(finish);
@@ -70,18 +71,13 @@ export function startReclaiming(): void {
 }
 
 function look(): void {
-  if (isAlone()) runtime.later(0, load);
-  else load();
+  if (isAlone()) runtime.later(0, begin);
+  else begin();
 }
 
-function load(): void {
-  // Where the file is gone or may not be read, the next program of another installation does it.
-  import("./reclaim.ts").then(begin, () => {});
-}
-
-function begin(module: typeof import("./reclaim.ts")): void {
-  loaded = module;
-  work = module.reclaim(syncIo(), LOOKING, module.nothingYet());
+function begin(): void {
+  looked = true;
+  work = reclaim(syncIo(), LOOKING, nothingYet());
   runtime.later(0, continueLater);
 }
 
@@ -120,7 +116,7 @@ function advance(milliseconds: number): boolean {
 function finish(): void {
   if (settings.reclaim !== false) advance(LAST_BUDGET);
   giveUp();
-  if (settings.reclaim === false || loaded === undefined) return;
-  work = loaded.reclaim(syncIo(), { ...LOOKING, ending: true }, loaded.nothingYet());
+  if (settings.reclaim === false || !looked) return;
+  work = reclaim(syncIo(), { ...LOOKING, ending: true }, nothingYet());
   advance(OWN_BUDGET);
 }
