@@ -319,16 +319,16 @@ export const SCENARIOS: { readonly [name: string]: Scenario } = {
   },
   "a file and a directory that are adopted": {
     prepare(machine) {
-      plantDirectory(machine, "/home/user/work");
-      plant(machine, "/home/user/work/file", "text");
-      plantDirectory(machine, "/home/user/work/directory");
-      plant(machine, "/home/user/work/directory/inside", "text");
+      plantDirectory(machine, "/home/user/project");
+      plant(machine, "/home/user/project/file", "text");
+      plantDirectory(machine, "/home/user/project/directory");
+      plant(machine, "/home/user/project/directory/inside", "text");
     },
     async run(m, { use, mine }) {
-      for (const path of ["", "/file", "/directory", "/directory/inside"]) mine(`/home/user/work${path}`);
-      const file = use(await m.adoptFile("/home/user/work/file"));
+      for (const path of ["", "/file", "/directory", "/directory/inside"]) mine(`/home/user/project${path}`);
+      const file = use(await m.adoptFile("/home/user/project/file"));
       await file.text();
-      use(await m.adoptDirectory("/home/user/work/directory"));
+      use(await m.adoptDirectory("/home/user/project/directory"));
     },
   },
   "a named file renamed into place": {
