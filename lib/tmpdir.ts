@@ -7,7 +7,8 @@ import { learn } from "./devices.ts";
 import { codeOf, TempfileError } from "./errors.ts";
 import { randomName } from "./name.ts";
 import { joinPath, parentOf } from "./path.ts";
-import { runtime } from "./runtime/mod.ts";
+import { refusesUnnamed } from "./refuses_unnamed.ts";
+import { type Handle, runtime } from "./runtime/mod.ts";
 import { onSettings, settings } from "./settings.ts";
 
 /** A directory that cannot be used, and why. */
@@ -64,7 +65,7 @@ export function probe(path: string): string | Rejected {
     requirePermission(canonical);
     const { kind, device } = sync.status(canonical);
     if (kind !== "directory") return { path, reason: "not a directory" };
-    writeProbe(joinPath(canonical, `tmp${randomName()}`));
+    tryToWrite(canonical);
     learn(canonical, device);
     const open = openToAll(canonical);
     if (open === undefined) return canonical;
@@ -101,17 +102,33 @@ function isOpenToAll(path: string): boolean {
   }
 }
 
-function writeProbe(path: string): void {
+const MODE = 0o600;
+
+/** Writes a file, without a name where that can be had: then nothing stays even if the process is killed meanwhile. */
+function tryToWrite(directory: string): void {
   const { sync } = runtime;
-  const handle = sync.createFile(path, 0o600);
+  if (runtime.platform === "linux" && runtime.lightUnnamed) {
+    try {
+      return writeAndClose(sync.createUnnamed(directory, MODE));
+    } catch (error) {
+      if (!refusesUnnamed(error)) throw error;
+    }
+  }
+  const path = joinPath(directory, `tmp${randomName()}`);
+  const handle = sync.createFile(path, MODE);
+  try {
+    writeAndClose(handle);
+  } finally {
+    removeProbe(path);
+  }
+}
+
+function writeAndClose(handle: Handle): void {
+  const { sync } = runtime;
   try {
     sync.write(handle, Uint8Array.of(0), 0);
   } finally {
-    try {
-      sync.close(handle);
-    } finally {
-      removeProbe(path);
-    }
+    sync.close(handle);
   }
 }
 

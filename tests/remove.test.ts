@@ -755,7 +755,7 @@ test(
     const directory = await m.temporaryDirectory();
     const writer = spawn("sh", [
       "-c",
-      `cd "$1" && echo ready && i=0 && while [ $i -lt 20000 ] && : > f$i; do i=$((i+1)); done`,
+      `cd "$1" && echo ready && i=0 && while [ $i -lt 5000 ] && : > f$i; do i=$((i+1)); done`,
       "sh",
       directory.path,
     ], {

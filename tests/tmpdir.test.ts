@@ -16,7 +16,14 @@ import { candidates } from "../lib/tmpdir.ts";
 import type { Runtime } from "../lib/runtime/mod.ts";
 import { type ChildOptions, runChild, startChild } from "./support/child.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
-import { type Changes, heldLease, type Substitute, substitute, systemError } from "./support/substitute.ts";
+import {
+  type Changes,
+  heldLease,
+  type Stand,
+  type Substitute,
+  substitute,
+  systemError,
+} from "./support/substitute.ts";
 
 const posix = process.platform === "win32" && "permission bits and links of POSIX";
 const notRoot = (process.platform !== "linux" || process.getuid?.() !== 0) && "needs root on Linux";
@@ -25,6 +32,10 @@ const notDeno = process.env.MAYFLY_TEST_RUNTIME !== "deno" && "permissions are D
 type Environment = { [name: string]: string | undefined };
 
 /** The source with an environment of its own, and nothing remembered. */
+/** How many directories were tried. */
+const trials = (watched: Substitute): number =>
+  watched.of("createFile").length + watched.of("createUnnamed").length;
+
 function faked(env: Environment, changes: Changes = {}, platform: Runtime["platform"] = "linux"): Substitute {
   const other = {
     platform,
@@ -178,7 +189,34 @@ test("C38 the search is made once, however many files are created", () => {
   using watched = faked({ TMPDIR: place.path });
   for (let count = 0; count < 5; count++) source.temporaryDirectorySync().removeSync();
   assert.equal(watched.of("realPath").length, 1);
-  assert.equal(watched.of("createFile").length, 1);
+  assert.equal(trials(watched), 1);
+});
+
+test("a directory is tried without a name where that costs nothing, else with one that goes again", () => {
+  using place = scratch();
+  const [a, b] = directories(place, "a", "b");
+  const refuse = (): never => {
+    throw systemError("EOPNOTSUPP");
+  };
+  {
+    using watched = faked({ TMPDIR: a }, { runtime: { lightUnnamed: true } });
+    assert.equal(source.tmpdir(), a);
+    assert.deepEqual([watched.of("createUnnamed").length, watched.of("createFile").length], [1, 0]);
+  }
+  {
+    using watched = faked({ TMPDIR: a }, { runtime: { lightUnnamed: false } });
+    assert.equal(source.tmpdir(), a);
+    assert.deepEqual([watched.of("createUnnamed").length, watched.of("createFile").length], [0, 1]);
+  }
+  {
+    using watched = faked({ TMPDIR: b }, {
+      runtime: { lightUnnamed: true },
+      primitives: { createUnnamed: refuse },
+    });
+    assert.equal(source.tmpdir(), b);
+    assert.deepEqual([watched.of("createUnnamed").length, watched.of("createFile").length], [1, 1]);
+  }
+  assert.deepEqual([readdirSync(a), readdirSync(b)], [[], []]);
 });
 
 test("configure refuses what is no path, and then changes nothing", () => {
@@ -215,7 +253,7 @@ test("C41 the search leaves nothing where a file can be opened but not written, 
   using watched = faked({ TMPDIR: full, TEMP: good }, {
     primitives: {
       write: (real, ...args: unknown[]) => {
-        if (readdirSync(full).length > 0) throw systemError("ENOSPC");
+        if (watched.of("write").length === 1) throw systemError("ENOSPC");
         return real(...args);
       },
     },
@@ -249,14 +287,17 @@ test("C41 C46 a full disk and a read-only one are passed over, and nothing is le
   assert.deepEqual(usable.said, [odd, []], usable.stderr);
 });
 
+const noDescriptors = (): never => {
+  throw systemError("EMFILE");
+};
+
 test("C42 C48 where none can be used the error lists each with its reason; the current directory is never tried", () => {
   using place = scratch();
   const [a] = directories(place, "a");
   using watched = faked({ TMPDIR: a, TEMP: join(place.path, "missing") }, {
     primitives: {
-      createFile: () => {
-        throw systemError("EMFILE");
-      },
+      createFile: noDescriptors,
+      createUnnamed: noDescriptors,
     },
   });
   assert.throws(() => source.tmpdir(), (error: m.TempfileError) => {
@@ -279,16 +320,18 @@ test("C42 C48 where none can be used the error lists each with its reason; the c
 test("C43 an unwritable first candidate costs one try", () => {
   using place = scratch();
   const [locked, good] = directories(place, "locked", "good");
+  const refuse: Stand = (real, path: string, mode: number) => {
+    if (path.startsWith(locked)) throw systemError("EACCES");
+    return real(path, mode);
+  };
   using watched = faked({ TMPDIR: locked, TEMP: good }, {
     primitives: {
-      createFile: (real, ...args: unknown[]) => {
-        if ((args[0] as string).startsWith(locked)) throw systemError("EACCES");
-        return real(...args);
-      },
+      createFile: refuse,
+      createUnnamed: refuse,
     },
   });
   assert.equal(source.tmpdir(), good);
-  assert.equal(watched.of("createFile").length, 2);
+  assert.equal(trials(watched), 2);
 });
 
 test("C43 C46 what cannot be used is passed over: no directory, a file, a dangling link, no permission", {

@@ -22,7 +22,7 @@ import { runChild } from "./support/child.ts";
 import { whileCleaned } from "./support/cleaner.ts";
 import { openIn } from "./support/descriptors.ts";
 import { oncePerRuntime } from "./support/once.ts";
-import { scratch } from "./support/scratch.ts";
+import { memory, scratch } from "./support/scratch.ts";
 import { heldLease, substitute, systemError } from "./support/substitute.ts";
 
 const isLinux = process.platform === "linux";
@@ -258,7 +258,7 @@ test(
   "C101 10,000 unnamed files while another process deletes everything in the directory: no error, all data intact (once a runtime)",
   { skip: oncePerRuntime },
   async () => {
-    using place = scratch();
+    using place = scratch(memory);
     await whileCleaned(place.path, () => {
       for (let i = 0; i < 10_000; i++) {
         const file = temporaryFileSync({ dir: place.path, bufferSize: 0 });

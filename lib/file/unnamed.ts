@@ -5,7 +5,7 @@
  */
 import { createExclusively, settleMode, takeBack } from "../create.ts";
 import { guardOf } from "../devices.ts";
-import { codeOf, failure } from "../errors.ts";
+import { failure } from "../errors.ts";
 import { asyncIo, type Io, syncIo } from "../io.ts";
 import type { Guard } from "../guard.ts";
 import { sessionFor } from "../life/lease.ts";
@@ -13,6 +13,7 @@ import { hold } from "../life/registry.ts";
 import { type Op, runAsync, runSync } from "../op.ts";
 import { type Checked, checkOptions, type FileOptions } from "../options.ts";
 import { place } from "../place.ts";
+import { refusesUnnamed } from "../refuses_unnamed.ts";
 import { type Handle, runtime } from "../runtime/mod.ts";
 import { TemporaryFile } from "./file.ts";
 import { OpenFile } from "./open_file.ts";
@@ -85,9 +86,6 @@ export interface Made {
   owned?: OwnedName;
 }
 
-/** How file systems say that they have no files without names; a directory that is missing says the same as one of them. */
-const REFUSALS: ReadonlySet<string> = new Set(["EOPNOTSUPP", "ENOTSUP", "EISDIR", "ENOENT", "EINVAL"]);
-
 /** Directories whose file system refused; others may be on file systems that do not. */
 const refused = new Set<string>();
 
@@ -99,7 +97,7 @@ function* createHandle(io: Io, directory: string, options: Checked): Op<Made> {
     try {
       return { handle: yield io.createUnnamed(directory, options.mode ?? MODE) };
     } catch (error) {
-      if (!REFUSALS.has(codeOf(error))) {
+      if (!refusesUnnamed(error)) {
         throw failure(`create a temporary file in "${directory}"`, error, directory);
       }
     }

@@ -554,6 +554,8 @@ export function denoRuntime(deno: DenoNamespace, scope: DenoScope): Runtime {
     name: "deno",
     platform,
     ...primitives(deno, node),
+    // Only Node's layer can ask for one.
+    lightUnnamed: false,
     get linkDescriptor() {
       return platform === "linux" && granted(deno, "run") ? linkByHelper(childProcess) : undefined;
     },

@@ -118,6 +118,7 @@ export function nodeLike(
     platform,
     sync,
     pooled,
+    lightUnnamed: true,
     linkDescriptor: platform === "linux" ? linkByHelper(childProcess) : undefined,
     signals: signalsOf(process, signalNames),
     locks: platform === "windows" ? undefined : helperLocks(sync, childProcess, onEnd),

@@ -173,6 +173,8 @@ export interface Runtime {
   readonly sync: Primitives;
   /** The primitives, on the thread pool. */
   readonly pooled: Pooled<Primitives>;
+  /** Whether a file without a name costs no more than one with a name: nothing is loaded for it. */
+  readonly lightUnnamed: boolean;
   readonly signals: Signals | undefined;
   /** Gives the file behind a descriptor a name; undefined where that cannot be done. Fails if the name is taken. */
   readonly linkDescriptor: Both<(descriptor: number, path: string) => void> | undefined;

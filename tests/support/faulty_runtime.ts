@@ -381,6 +381,7 @@ function runtimeOf(process: FakeProcess): Runtime {
     platform,
     sync,
     pooled: pooled(process, sync),
+    lightUnnamed: true,
     signals: undefined,
     linkDescriptor: onLinux ? linkDescriptorOf(process) : undefined,
     locks: locksOf(process),

@@ -4,7 +4,7 @@ import { inRoot, root } from "../paths.mjs";
 import { ending, run } from "../process.mjs";
 import { testCommand } from "./commands.mjs";
 import { readReport } from "./reports.mjs";
-import { clearWorkplace, leftovers, makeWorkplace, removeWorkplace } from "./workplace.mjs";
+import { clearWorkplace, leftovers, makeWorkplace, parentOf, removeWorkplace } from "./workplace.mjs";
 
 const cellTimeout = 900_000;
 const fileTimeout = 240_000;
@@ -17,7 +17,7 @@ const tailLines = 40;
 export async function runCell(runtime, mode, files) {
   const label = `${runtime.name}-${mode}`;
   const log = openLog(label);
-  const place = makeWorkplace();
+  const place = makeWorkplace(parentOf(mode));
   const started = performance.now();
   const results = [];
   for (const file of files) {

@@ -1,13 +1,33 @@
-import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync, statfsSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { spawnSync } from "node:child_process";
 
 const open = new Set();
 
+/** Room for two cells at once, the tests with a gigabyte among them. */
+const enoughMemory = 8 * 1024 ** 3;
+
+/**
+ * Where a mode has its temporary files: the source on a disk and the package in memory, where there is a file system in
+ * memory. The library has to do with both.
+ */
+export function parentOf(mode) {
+  return mode === "dist" && hasMemory() ? "/dev/shm" : tmpdir();
+}
+
+function hasMemory() {
+  try {
+    const { bavail, bsize } = statfsSync("/dev/shm");
+    return bavail * bsize >= enoughMemory;
+  } catch {
+    return false;
+  }
+}
+
 /** A temporary directory for one cell, as open to every user as the system's own. */
-export function makeWorkplace() {
-  const path = mkdtempSync(join(tmpdir(), "mayfly-cell-"));
+export function makeWorkplace(parent = tmpdir()) {
+  const path = mkdtempSync(join(parent, "mayfly-cell-"));
   chmodSync(path, 0o1777);
   open.add(path);
   return path;
