@@ -395,8 +395,6 @@ async function callsOfFirst(place: Scratch): Promise<[first: string[], second: s
   return [between("first", "second"), between("second", "end")];
 }
 
-const isNode = process.versions.bun === undefined && !("Deno" in globalThis);
-
 /** Memory, threads, signals, and the place in a file, which Deno sets before it writes. */
 const ENGINE =
   /^(mmap|munmap|mprotect|madvise|brk|futex|getpid|gettid|rt_sig\w+|sched_\w+|lseek|epoll_\w+|\w*eventfd2?)$/;
@@ -419,7 +417,7 @@ function callsIn(trace: string): string[] {
 }
 
 test(
-  "the first named thing costs six system calls more than the second, one more to make the folder of leases, and one on Node 20 and 22 (skipped without strace)",
+  "the first named thing costs six system calls more than the second, and one more to make the folder of leases (skipped without strace)",
   {
     skip: noStrace,
   },
@@ -428,9 +426,7 @@ test(
     const statusOf = /^(statx|lstat|newfstatat)$/;
     const named = (calls: string[]): string[] =>
       calls.map((name) => statusOf.test(name) ? "status" : name.replace("pwrite64", "write"));
-    // The module for the name of the host asks once more as it is loaded there.
-    const host = /^v2[02]\./.test(process.version) && isNode ? ["uname", "uname"] : ["uname"];
-    const lease = ["openat", "readlink", ...host, "write"], file = ["openat"];
+    const lease = ["openat", "readlink", "uname", "write"], file = ["openat"];
     const [first, second] = await callsOfFirst(place);
     assert.deepEqual(named(first), ["getuid", "status", "mkdir", ...lease, ...file]);
     assert.deepEqual(named(second), file);

@@ -36,9 +36,11 @@ interface NodeRm {
   rmSync(path: string, options: { recursive: true }): void;
 }
 
+const majorOf = ({ versions }: NodeProcess): number => Number.parseInt(versions.node ?? "0");
+
 /** From version 24 on, `rmSync` on Linux walks by descriptors (`openat` with `O_NOFOLLOW`). The asynchronous one does not. */
 function removeTreeOf(process: NodeProcess): RemoveTree | undefined {
-  const isSafe = process.platform === "linux" && Number.parseInt(process.versions.node ?? "0") >= 24;
+  const isSafe = process.platform === "linux" && majorOf(process) >= 24;
   if (!isSafe) return undefined;
   const fs = process.getBuiltinModule("node:fs") as NodeRm;
   return { sync: (path) => fs.rmSync(path, { recursive: true }), pooled: undefined };
@@ -46,6 +48,9 @@ function removeTreeOf(process: NodeProcess): RemoveTree | undefined {
 
 /** Makes the adapter over Node's `process`. */
 export function nodeRuntime(process: NodeProcess): Runtime {
+  // Before version 24 the module asks for the machine's name when it is loaded, and again when it is asked itself:
+  // with the other modules at the start that is no call of the first file.
+  if (majorOf(process) < 24) process.getBuiltinModule("node:os");
   return nodeLike(process, {
     name: "node",
     removeTree: removeTreeOf(process),
