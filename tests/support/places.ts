@@ -22,14 +22,16 @@ function deviceOf(path: string): number | undefined {
   return statSync(path, { throwIfNoEntry: false })?.dev;
 }
 
-/** A directory on another file system than the one for temporary files. */
-export const elsewhere: string = MEMORY;
+const isElsewhere = (directory: string): boolean =>
+  deviceOf(directory) !== undefined && deviceOf(directory) !== deviceOf(tmpdir());
+
+/** A directory on another file system than the one for temporary files: in memory, or on disk if those are in memory. */
+export const elsewhere: string = [MEMORY, "/var/tmp"].find(isElsewhere) ?? MEMORY;
 
 /** Why there is no such directory; false if there is. */
-export const noElsewhere: string | false =
-  deviceOf(MEMORY) !== undefined && deviceOf(MEMORY) !== deviceOf(tmpdir())
-    ? false
-    : "needs a second file system at /dev/shm";
+export const noElsewhere: string | false = isElsewhere(elsewhere)
+  ? false
+  : `needs a second file system at ${MEMORY} or /var/tmp`;
 
 const isRoot = process.getuid?.() === 0;
 
