@@ -17,7 +17,7 @@ const tailLines = 40;
 export async function runCell(runtime, mode, files) {
   const label = `${runtime.name}-${mode}`;
   const log = openLog(label);
-  const place = makeWorkplace(parentOf(mode));
+  const place = makeWorkplace(parentOf(runtime, mode));
   const started = performance.now();
   const results = [];
   for (const file of files) {

@@ -9,11 +9,11 @@ const open = new Set();
 const enoughMemory = 8 * 1024 ** 3;
 
 /**
- * Where a mode has its temporary files: the source on a disk and the package in memory, where there is a file system in
- * memory. The library has to do with both.
+ * Where a cell has its temporary files: the source on a disk and the package in memory, where there is a file system in
+ * memory. The library has to do with both. Deno lets nobody below `/dev` who has not been granted everything.
  */
-export function parentOf(mode) {
-  return mode === "dist" && hasMemory() ? "/dev/shm" : tmpdir();
+export function parentOf(runtime, mode) {
+  return mode === "dist" && runtime.kind !== "deno" && hasMemory() ? "/dev/shm" : tmpdir();
 }
 
 function hasMemory() {
