@@ -20,6 +20,8 @@ import { bunRuntime } from "../lib/runtime/bun.ts";
 import { denoRuntime } from "../lib/runtime/deno.ts";
 import { adapterFor } from "../lib/runtime/mod.ts";
 import { nodeRuntime } from "../lib/runtime/node.ts";
+import type { NodeProcess } from "../lib/runtime/node_like.ts";
+import type { Runtime } from "../lib/runtime/types.ts";
 import { fakeDeno, fakeProcess, type Permits } from "./support/fake_runtimes.ts";
 import { scratch } from "./support/scratch.ts";
 
@@ -28,6 +30,11 @@ const isLinux = process.platform === "linux";
 /** Node's file functions with some of them replaced. */
 // deno-lint-ignore no-explicit-any -- any of them
 const fsWith = (own: { [name: string]: (...args: any[]) => unknown }): object => ({ ...fs, ...own });
+
+/** The adapter for Bun, on the main thread. */
+const onBun = (process: NodeProcess): Runtime => bunRuntime(process, { isMainThread: true });
+
+const NODE_LIKE = [nodeRuntime, onBun] as const;
 
 const fail = (code: string) => (): never => {
   throw Object.assign(new Error(code), { code });
@@ -46,7 +53,7 @@ test("the adapter is chosen by the globals, and made without touching anything",
 });
 
 test("Node and Bun: what they know of the process comes from process", () => {
-  for (const make of [nodeRuntime, bunRuntime]) {
+  for (const make of NODE_LIKE) {
     const { process: own, done } = fakeProcess();
     const runtime = make(own);
     assert.equal(runtime.pid(), 4711);
@@ -70,6 +77,17 @@ test("Node and Bun: what they know of the process comes from process", () => {
   assert.equal(nodeRuntime(fakeProcess().process).now(), 3000.5);
 });
 
+test("Bun: which thread this is comes from its own namespace, which loads no module for that", () => {
+  for (const isMainThread of [true, false]) {
+    const { process: own, done } = fakeProcess();
+    assert.equal(bunRuntime(own, { isMainThread }).isMainThread(), isMainThread);
+    assert.deepEqual(done, [["getBuiltinModule", "node:fs"], ["getBuiltinModule", "node:fs"]]);
+  }
+  const { process: own, done } = fakeProcess();
+  assert.equal(nodeRuntime(own).isMainThread(), true);
+  assert.deepEqual(done.at(-1), ["getBuiltinModule", "node:worker_threads"]);
+});
+
 test("every adapter names the platform in the same words", () => {
   const names = {
     linux: "linux",
@@ -81,14 +99,14 @@ test("every adapter names the platform in the same words", () => {
   };
   for (const [platform, expected] of Object.entries(names)) {
     assert.equal(nodeRuntime(fakeProcess({ platform }).process).platform, expected);
-    assert.equal(bunRuntime(fakeProcess({ platform }).process).platform, expected);
+    assert.equal(onBun(fakeProcess({ platform }).process).platform, expected);
     const { deno, scope } = fakeDeno(platform === "win32" ? "windows" : platform);
     assert.equal(denoRuntime(deno, scope).platform, expected);
   }
 });
 
 test("Node and Bun: the exit is listened to, and no longer when that is undone", () => {
-  for (const make of [nodeRuntime, bunRuntime]) {
+  for (const make of NODE_LIKE) {
     const { process: own, emit } = fakeProcess();
     let calls = 0;
     const stop = make(own).onEnd(() => calls++);
@@ -100,7 +118,7 @@ test("Node and Bun: the exit is listened to, and no longer when that is undone",
 });
 
 test("Node and Bun: a signal is listened to before all others, counted with them, and raised for this process", () => {
-  for (const make of [nodeRuntime, bunRuntime]) {
+  for (const make of NODE_LIKE) {
     const { process: own, done, emit } = fakeProcess({}, {
       "node:fs": fsWith({ readFileSync: fail("ENOENT") }),
     });
@@ -124,7 +142,7 @@ test("Node and Bun: listeners of signal-exit, which act only when alone, do not 
   const scope = globalThis as { [key: symbol]: unknown };
   const key = Symbol.for("signal-exit emitter");
   const before = scope[key];
-  for (const make of [nodeRuntime, bunRuntime]) {
+  for (const make of NODE_LIKE) {
     const { process: own } = fakeProcess();
     const signals = make(own).signals!;
     for (let i = 0; i < 3; i++) signals.listen("SIGINT", () => {});
@@ -144,18 +162,18 @@ test("Node and Bun: listeners of signal-exit, which act only when alone, do not 
 test("Bun: signals that the parent had ignored are left alone, on Node they are the default again", () => {
   const status = (mask: string) =>
     fsWith({ readFileSync: () => `Name:\tbun\nSigBlk:\t0\nSigIgn:\t${mask}\nSigCgt:\t0\n` });
-  const names = (make: typeof bunRuntime, mask: string) =>
+  const names = (make: typeof onBun, mask: string) =>
     [...make(fakeProcess({}, { "node:fs": status(mask) }).process).signals!.names()].sort();
-  assert.deepEqual(names(bunRuntime, "0000000000001000"), ["SIGHUP", "SIGINT", "SIGTERM"]);
-  assert.deepEqual(names(bunRuntime, "0000000000001001"), ["SIGINT", "SIGTERM"]);
-  assert.deepEqual(names(bunRuntime, "0000000000000002"), ["SIGHUP", "SIGTERM"]);
-  assert.deepEqual(names(bunRuntime, "0000000000004003"), []);
-  assert.deepEqual(names(bunRuntime, "nonsense"), ["SIGHUP", "SIGINT", "SIGTERM"]);
+  assert.deepEqual(names(onBun, "0000000000001000"), ["SIGHUP", "SIGINT", "SIGTERM"]);
+  assert.deepEqual(names(onBun, "0000000000001001"), ["SIGINT", "SIGTERM"]);
+  assert.deepEqual(names(onBun, "0000000000000002"), ["SIGHUP", "SIGTERM"]);
+  assert.deepEqual(names(onBun, "0000000000004003"), []);
+  assert.deepEqual(names(onBun, "nonsense"), ["SIGHUP", "SIGINT", "SIGTERM"]);
   assert.deepEqual(names(nodeRuntime, "0000000000004003"), ["SIGHUP", "SIGINT", "SIGTERM"]);
 });
 
 test("Node and Bun: whether a process exists is asked by signal 0", () => {
-  for (const make of [nodeRuntime, bunRuntime]) {
+  for (const make of NODE_LIKE) {
     const answer = (kill?: () => never) => make(fakeProcess(kill && { kill }).process).processExists(1);
     assert.equal(answer(), true);
     assert.equal(answer(fail("ESRCH")), false);
@@ -165,7 +183,7 @@ test("Node and Bun: whether a process exists is asked by signal 0", () => {
 });
 
 test("Node and Bun: host and namespace are asked once, and are unknown where nobody says", () => {
-  for (const make of [nodeRuntime, bunRuntime]) {
+  for (const make of NODE_LIKE) {
     let asked = 0;
     const own = {
       "node:fs": fsWith({ readlinkSync: () => (asked++, "pid:[1]") }),
@@ -221,7 +239,7 @@ test("Node: random bytes come from the kernel's device, and from the crypto modu
 
 test("Bun: random bytes are the platform's, and whole trees go by the runtime's own walk", async () => {
   using place = scratch();
-  const runtime = bunRuntime(fakeProcess().process);
+  const runtime = onBun(fakeProcess().process);
   const bytes = new Uint8Array(64);
   runtime.random(bytes);
   assert.ok(bytes.some((byte) => byte !== 0));
@@ -248,7 +266,7 @@ test("Node: whole trees go by its own blocking walk from version 24 on, on Linux
 });
 
 test("Node and Bun: descriptors are named by path on Linux alone, where /proc is there; asked once", () => {
-  for (const make of [nodeRuntime, bunRuntime]) {
+  for (const make of NODE_LIKE) {
     let asked = 0;
     const there = { "node:fs": fsWith({ statSync: () => asked++ }) };
     const { anchor } = make(fakeProcess({}, there).process);
@@ -260,7 +278,7 @@ test("Node and Bun: descriptors are named by path on Linux alone, where /proc is
 });
 
 test("Node and Bun: handles are descriptors; without a platform for them there are neither locks nor links", () => {
-  for (const make of [nodeRuntime, bunRuntime]) {
+  for (const make of NODE_LIKE) {
     const runtime = make(fakeProcess().process);
     assert.equal(runtime.descriptor(7), 7);
     assert.equal(runtime.fromDescriptor(7), 7);

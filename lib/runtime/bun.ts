@@ -14,8 +14,13 @@ interface BunFs {
   promises: { rm(path: Path, options: { recursive: true }): Promise<void> };
 }
 
-/** Makes the adapter over Bun's `process`. */
-export function bunRuntime(process: NodeProcess): Runtime {
+/** The part of the `Bun` namespace in use. */
+export interface BunNamespace {
+  isMainThread: boolean;
+}
+
+/** Makes the adapter over Bun's `process` and namespace. */
+export function bunRuntime(process: NodeProcess, bun: BunNamespace): Runtime {
   const fs = process.getBuiltinModule("node:fs") as BunFs;
   const own: Parameters<typeof nodeLike>[1] = {
     name: "bun",
@@ -25,6 +30,7 @@ export function bunRuntime(process: NodeProcess): Runtime {
       pooled: (path) => fs.promises.rm(path, { recursive: true }),
     },
     now: () => performance.now(),
+    isMainThread: () => bun.isMainThread,
     random: (bytes) => void crypto.getRandomValues(bytes),
   };
   // Node gives every signal its default when it starts; Bun leaves alone what its parent had it ignore.

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { bunRuntime } from "./bun.ts";
+import { type BunNamespace, bunRuntime } from "./bun.ts";
 import { type DenoNamespace, denoRuntime, type DenoScope } from "./deno.ts";
 import { detect, type Globals } from "./detect.ts";
 import { nodeRuntime } from "./node.ts";
@@ -26,11 +26,11 @@ export type {
   Status,
 } from "./types.ts";
 
-type Scope = Globals & { Deno: DenoNamespace; process: NodeProcess };
+type Scope = Globals & { Bun: BunNamespace; Deno: DenoNamespace; process: NodeProcess };
 
 const MAKERS: { [name in Runtime["name"]]: (scope: Scope) => Runtime } = {
   deno: (scope) => denoRuntime(scope.Deno, scope as unknown as DenoScope),
-  bun: (scope) => bunRuntime(scope.process),
+  bun: (scope) => bunRuntime(scope.process, scope.Bun),
   node: (scope) => nodeRuntime(scope.process),
 };
 

@@ -32,6 +32,10 @@ function readRandomDevice(fs: NodeFs, bytes: Uint8Array): boolean {
   }
 }
 
+interface NodeWorkers {
+  isMainThread: boolean;
+}
+
 interface NodeRm {
   rmSync(path: string, options: { recursive: true }): void;
 }
@@ -54,6 +58,7 @@ export function nodeRuntime(process: NodeProcess): Runtime {
   return nodeLike(process, {
     name: "node",
     removeTree: removeTreeOf(process),
+    isMainThread: () => (process.getBuiltinModule("node:worker_threads") as NodeWorkers).isMainThread,
     // Node loads what is behind `performance` at its first use, which takes more than a millisecond.
     now() {
       const [seconds, nanoseconds] = process.hrtime();

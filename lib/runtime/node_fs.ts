@@ -227,7 +227,7 @@ export function nodePrimitives(fs: NodeFs): { sync: Primitives; pooled: Pooled<P
     write: (handle, data, at) => fs.writeSync(fd(handle), data, 0, data.byteLength, at),
     synchronize: (handle) => fs.fsyncSync(fd(handle)),
     synchronizeDirectory: (path) => {
-      const directory = fs.openSync(path, flags.readTarget);
+      const directory = fs.openSync(path, flags.directory);
       try {
         fs.fsyncSync(directory);
       } finally {
@@ -269,7 +269,7 @@ export function nodePrimitives(fs: NodeFs): { sync: Primitives; pooled: Pooled<P
     write: (handle, data, at) => promised((done) => fs.write(fd(handle), data, 0, data.byteLength, at, done)),
     synchronize: (handle) => promised((done) => fs.fsync(fd(handle), done)),
     synchronizeDirectory: async (path) => {
-      const directory = await open(path, flags.readTarget);
+      const directory = await open(path, flags.directory);
       try {
         await promised((done) => fs.fsync(directory, done));
       } finally {

@@ -102,7 +102,7 @@ export function anchors(allowed: () => boolean): (descriptor: number) => string 
 /** A runtime over `process`, with what differs given by `own`. */
 export function nodeLike(
   process: NodeProcess,
-  own: Pick<Runtime, "name" | "random" | "removeTree" | "now">,
+  own: Pick<Runtime, "name" | "random" | "removeTree" | "now" | "isMainThread">,
   signalNames: () => readonly EndSignal[] = () => END_SIGNALS,
 ): Runtime {
   const fs = process.getBuiltinModule("node:fs") as NodeFs;
@@ -129,7 +129,6 @@ export function nodeLike(
     processExists: (pid) => processExists(process, pid),
     processNamespace: once(() => attempt(() => fs.readlinkSync("/proc/self/ns/pid"))),
     hostName: once(() => attempt(() => (process.getBuiltinModule("node:os") as NodeOs).hostname())),
-    isMainThread: () => (process.getBuiltinModule("node:worker_threads") as NodeWorkers).isMainThread,
     uid: () => process.getuid?.(),
     home: () => process.env.HOME ?? process.env.USERPROFILE,
     temporaryDirectory: () => undefined,
@@ -148,10 +147,6 @@ export function nodeLike(
 /** Takes a fifth of a millisecond to load, and one system call where the kernel's file takes three. */
 interface NodeOs {
   hostname(): string;
-}
-
-interface NodeWorkers {
-  isMainThread: boolean;
 }
 
 /** What does not change is asked once. */
