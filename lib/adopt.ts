@@ -72,7 +72,7 @@ function* takeFile(
   given: string | URL,
   options: AdoptFileOptions | undefined,
 ): Op<NamedTemporaryFile> {
-  const checked = checkOptions("adopted", options);
+  const checked = checkOptions("adoptedFile", options);
   checked.signal?.throwIfAborted();
   const { path, status } = yield* look(io, given, "file");
   if (status.links > 1) throw refusal(path, "EMLINK", "it has other names");
@@ -114,7 +114,7 @@ function* takeDirectory(
   given: string | URL,
   options: AdoptDirectoryOptions | undefined,
 ): Op<TemporaryDirectory> {
-  const checked = checkOptions("adopted", options);
+  const checked = checkOptions("adoptedDirectory", options);
   checked.signal?.throwIfAborted();
   const { path, status } = yield* look(io, given, "directory");
   try {
@@ -232,7 +232,7 @@ function* canonicalIfKnown(io: Io, path: string): Op<string | undefined> {
 export function fromDescriptor(fd: number, options?: ContentOptions): TemporaryFile {
   if (typeof fd !== "number") throw invalid("fd", "a descriptor number", fd);
   if (!Number.isInteger(fd) || fd < 0 || fd > 0x7fffffff) throw outOfRange("fd", "a descriptor number", fd);
-  const checked = checkOptions("adopted", options);
+  const checked = checkOptions("descriptor", options);
   const file = new OpenFile(new DiskStorage(handleOf(withoutSign(fd))), checked, 0);
   hold(file);
   return new TemporaryFile(file);

@@ -164,9 +164,11 @@ export class TemporaryDirectory implements AsyncDisposable, Disposable {
    * is still removed in its time.
    *
    * @returns The path.
-   * @throws {TempfileError} `ENOSPC` if that cannot be recorded for other processes; then it is ours as before.
+   * @throws {TempfileError} `ERR_CLOSED` after `remove()`; `ENOSPC` if that cannot be recorded for other processes; then it is
+   *   ours as before.
    */
   keep(): string {
+    this.#tree.requireLasting("keep");
     recordKeptDirectory(this.path);
     this.#tree.release();
     unwatchLeak(this.#tree);
@@ -185,13 +187,14 @@ export class TemporaryDirectory implements AsyncDisposable, Disposable {
    *   directory is where it was, whole.
    */
   async persist(destination: string | URL, options?: PersistDirectoryOptions): Promise<string> {
-    const path = checkPath(destination, "destination"), checked = checkReplacing(options, "keep");
+    const path = checkPath(destination, "destination"), checked = checkReplacing("directory", options);
     return await runAsync(this.#persist(asyncIo(), path, checked));
   }
 
   /** As {@linkcode TemporaryDirectory.persist}, blocking. */
   persistSync(destination: string | URL, options?: Omit<PersistDirectoryOptions, "signal">): string {
-    const path = checkPath(destination, "destination"), checked = checkReplacing(options, "keep");
+    const path = checkPath(destination, "destination");
+    const checked = checkReplacing("directorySync", options);
     return runSync(this.#persist(syncIo(), path, checked));
   }
 

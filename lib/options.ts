@@ -160,9 +160,10 @@ export const DEFAULTS: Checked = Object.freeze({
   ignoreCleanupErrors: false,
 });
 
-type Check = (value: unknown, option: string) => unknown;
+/** How each option is checked. What a check returns is what counts. */
+export type Checks<Options> = { readonly [K in keyof Options]: (value: unknown, option: string) => unknown };
 
-const CHECKS: { [K in keyof Checked]: Check } = {
+const CHECKS: Checks<Checked> = {
   dir: checkDirectory,
   minFree: checkSize,
   signal: checkSignal,
@@ -180,33 +181,56 @@ const CHECKS: { [K in keyof Checked]: Check } = {
   ignoreCleanupErrors: checkBoolean,
 };
 
-const PLACE = ["dir", "minFree", "signal"] as const;
-const NAME = [...PLACE, "prefix", "suffix", "mode"] as const;
+const NAME = ["dir", "minFree", "prefix", "suffix", "mode"] as const;
 const CONTENT = ["encoding", "newline", "bufferSize", "maxSize", "fatal"] as const;
 
+/** What has options. */
+type Taker =
+  | "make"
+  | "file"
+  | "named"
+  | "spooled"
+  | "directory"
+  | "adoptedFile"
+  | "adoptedDirectory"
+  | "descriptor"
+  | "written";
+
 /** The options each function has. */
-const FIELDS: { [name: string]: readonly (keyof Checked)[] } = {
-  make: NAME,
-  file: [...NAME, ...CONTENT],
-  named: [...NAME, ...CONTENT, "delete", "deleteOnClose"],
-  content: CONTENT,
-  adopted: [...CONTENT, "signal", "deleteOnClose", "ignoreCleanupErrors"],
+const FIELDS: { readonly [of in Taker]: readonly (keyof Checked)[] } = {
+  make: [...NAME, "signal"],
+  file: [...NAME, "signal", ...CONTENT],
+  named: [...NAME, "signal", ...CONTENT, "delete", "deleteOnClose"],
   spooled: [...NAME, ...CONTENT, "maxMemory"],
-  directory: [...NAME, "delete", "ignoreCleanupErrors"],
+  directory: [...NAME, "signal", "delete", "ignoreCleanupErrors"],
+  adoptedFile: ["signal", ...CONTENT, "deleteOnClose"],
+  adoptedDirectory: ["signal", "ignoreCleanupErrors"],
+  descriptor: CONTENT,
+  written: ["encoding", "newline", "maxSize"],
 };
 
 /** Checks what the caller gave and fills in the defaults. Unknown options are ignored, as the platform's own APIs do. */
-export function checkOptions(of: keyof typeof FIELDS, given: object | undefined): Checked {
-  if (given === undefined) return DEFAULTS;
+export function checkOptions(of: Taker, given: object | undefined): Checked {
+  const checked = readOptions(FIELDS[of], given, CHECKS, DEFAULTS);
+  checkNameLength(checked.prefix, checked.suffix);
+  return checked;
+}
+
+/** Reads the options that a function has, and no others, each once. */
+export function readOptions<Options extends object>(
+  names: readonly (keyof Options & string)[],
+  given: object | undefined,
+  checks: Checks<Options>,
+  defaults: Options,
+): Options {
+  if (given === undefined) return defaults;
   checkObject(given, "options");
-  const checked = { ...DEFAULTS } as { [name: string]: unknown };
-  for (const name of FIELDS[of]) {
-    const value = (given as { [name: string]: unknown })[name];
-    if (value !== undefined) checked[name] = CHECKS[name](value, name);
+  const checked = { ...defaults };
+  for (const name of names) {
+    const value: unknown = (given as Partial<Options>)[name];
+    if (value !== undefined) checked[name] = checks[name](value, name) as Options[typeof name];
   }
-  const result = checked as unknown as Checked;
-  checkNameLength(result.prefix, result.suffix);
-  return result;
+  return checked;
 }
 
 /** Checks what is to hold options. An array is a mistake: it has none. */

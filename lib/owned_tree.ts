@@ -52,6 +52,11 @@ export class OwnedTree implements Entry, Leakable {
     });
   }
 
+  /** Makes sure that it was not removed and that nobody is at it. The action completes "Cannot …". */
+  requireLasting(action: string): void {
+    if (this.removed || this.#removing !== undefined) throw closedError(action, this.path);
+  }
+
   /** Removes the tree; of calls that overlap, one does it for all. */
   removing(): Promise<Leftover[]> {
     return this.#removing ??= runAsync(this.remove(asyncIo(guardOf(this.path)))).finally(() =>

@@ -451,6 +451,33 @@ test("keep() gives the directory to the caller for good", async () => {
   assert.deepEqual(place.list(), [basename(said[0])]);
 });
 
+test("keep() after remove(), or while it is under way, fails with ERR_CLOSED; after one that failed the directory is still ours to keep", async () => {
+  using place = scratch();
+  const notKept = (path: string) => ({ name: "TempfileError", code: "ERR_CLOSED", path });
+  for (const isAsync of [true, false]) {
+    const directory = await temporaryDirectory({ dir: place.path });
+    const removing = isAsync ? directory.remove() : directory.removeSync();
+    assert.throws(() => directory.keep(), notKept(directory.path));
+    await removing;
+    assert.throws(() => directory.keep(), notKept(directory.path));
+  }
+  const directory = await temporaryDirectory({ dir: place.path });
+  {
+    using _denied = substitute({
+      primitives: {
+        removeDirectory: () => {
+          throw systemError("EIO");
+        },
+      },
+      runtime: { removeTree: undefined },
+    });
+    await assert.rejects(directory.remove(), { code: "EIO" });
+  }
+  assert.equal(directory.keep(), directory.path);
+  await directory.remove();
+  assert.deepEqual(place.names(), [basename(directory.path)]);
+});
+
 test("C245 a path whose loss would be a disaster is not adopted", async () => {
   using place = scratch();
   const code = `

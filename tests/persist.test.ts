@@ -1073,7 +1073,6 @@ test("persist() checks what it is given before any system call", async () => {
     ["TypeError", target, { durable: "yes" }],
     ["TypeError", target, { mode: "exact" }],
     ["TypeError", target, { links: "no" }],
-    ["TypeError", target, { signal: {} }],
     ["RangeError", target, { mode: 0o1000 }],
     ["RangeError", target, { mode: -1 }],
     ["RangeError", target, { mode: 1.5 }],
@@ -1087,7 +1086,12 @@ test("persist() checks what it is given before any system call", async () => {
       );
     }
   }
-  assert.equal(await failureOf(() => file.persist(target, null as never)), "TypeError ERR_INVALID_OPTION");
+  for (const options of [null, { signal: {} }]) {
+    assert.equal(
+      await failureOf(() => file.persist(target, options as never)),
+      "TypeError ERR_INVALID_OPTION",
+    );
+  }
   assert.deepEqual(watched.calls, []);
   file.closeSync();
 });

@@ -412,7 +412,7 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
    * ```
    */
   async persist(destination: string | URL, options?: PersistOptions): Promise<string> {
-    const path = checkPath(destination, "destination"), checked = checkReplacing(options, "keep");
+    const path = checkPath(destination, "destination"), checked = checkReplacing("file", options);
     // What is still being written from a source belongs to it.
     if (this.#file.writing !== undefined) await this.#file.writing;
     return await this.#file.async((io) => persistFile(io, this.#file, path, checked));
@@ -420,7 +420,8 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
 
   /** As {@linkcode TemporaryFile.persist}, blocking. */
   persistSync(destination: string | URL, options?: Omit<PersistOptions, "signal">): string {
-    const path = checkPath(destination, "destination"), checked = checkReplacing(options, "keep");
+    const path = checkPath(destination, "destination");
+    const checked = checkReplacing("fileSync", options);
     return this.#file.sync((io) => persistFile(io, this.#file, path, checked));
   }
 

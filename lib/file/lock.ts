@@ -5,7 +5,7 @@
  */
 import { codeOf, failure, invalid, outOfRange, TempfileError } from "../errors.ts";
 import { sameFile } from "../identity.ts";
-import { checkBoolean, checkObject, checkSignal, LONGEST_TIMER } from "../options.ts";
+import { checkBoolean, type Checks, checkSignal, LONGEST_TIMER, readOptions } from "../options.ts";
 import { type Handle, type Locks, runtime, type Status } from "../runtime/mod.ts";
 import { FileLock, Held, type LockOptions } from "./file_lock.ts";
 import type { OpenFile } from "./open_file.ts";
@@ -17,18 +17,16 @@ interface Wanted {
   signal: AbortSignal | undefined;
 }
 
-function check(options: LockOptions | undefined): Wanted {
-  if (options !== undefined) checkObject(options, "options");
-  const { shared = false, timeout = Infinity, signal } = options ?? {};
-  if (typeof timeout !== "number") throw invalid("timeout", "a number of milliseconds", timeout);
-  if (!(timeout >= 0 && timeout <= LONGEST_TIMER) && timeout !== Infinity) {
-    throw outOfRange("timeout", `0 to ${LONGEST_TIMER} milliseconds, or Infinity`, timeout);
+const DEFAULTS: Wanted = { shared: false, timeout: Infinity, signal: undefined };
+
+const CHECKS: Checks<Wanted> = { shared: checkBoolean, timeout: checkTimeout, signal: checkSignal };
+
+function checkTimeout(value: unknown): number {
+  if (typeof value !== "number") throw invalid("timeout", "a number of milliseconds", value);
+  if (value !== Infinity && !(value >= 0 && value <= LONGEST_TIMER)) {
+    throw outOfRange("timeout", `0 to ${LONGEST_TIMER} milliseconds, or Infinity`, value);
   }
-  return {
-    shared: checkBoolean(shared, "shared"),
-    timeout,
-    signal: signal === undefined ? undefined : checkSignal(signal, "signal"),
-  };
+  return value;
 }
 
 /**
@@ -41,7 +39,7 @@ export async function lock(
   owner: object,
   options: LockOptions | undefined,
 ): Promise<FileLock> {
-  const wanted = check(options);
+  const wanted = readOptions(["shared", "timeout", "signal"], options, CHECKS, DEFAULTS);
   const limit = new Limit(file, wanted);
   try {
     const held = await take(file, (locks, path) => {
@@ -60,9 +58,9 @@ export async function lock(
 export async function tryLock(
   file: OpenFile,
   owner: object,
-  options: LockOptions | undefined,
+  options: Pick<LockOptions, "shared"> | undefined,
 ): Promise<FileLock | null> {
-  const { shared } = check(options);
+  const { shared } = readOptions(["shared"], options, CHECKS, DEFAULTS);
   const held = await take(file, (locks, path) => locks.tryAcquire(path, shared));
   return held === undefined ? null : new FileLock(shared, held, owner);
 }

@@ -51,16 +51,19 @@ export class NamedTemporaryFile extends TemporaryFile {
   }
 
   /**
-   * Gives the file to the caller: Mayfly forgets it and never removes it. The handle stays open.
+   * Gives the file to the caller: Mayfly forgets it and never removes it. The handle stays as it is, open or, with
+   * `deleteOnClose: false`, closed.
    *
    * @returns The path.
-   * @throws {TempfileError} `ENOSPC` if that cannot be recorded for other processes; then it is ours as before.
+   * @throws {TempfileError} `ERR_CLOSED` after {@linkcode NamedTemporaryFile.close} or the end of the scope has removed it;
+   *   `ENOSPC` if that cannot be recorded for other processes; then it is ours as before.
    */
   keep(): string {
-    const { owned } = this.#file;
+    const file = this.#file, { owned } = file;
+    if (file.ended) throw file.closedError("keep");
     if (owned !== undefined) recordKept(owned.path!);
     owned?.release();
-    this.#file.owned = undefined;
+    file.owned = undefined;
     return this.path;
   }
 

@@ -25,6 +25,8 @@ export class OpenFile implements Leakable, Content {
   /** Where the next read or write starts. */
   position = 0;
   closed = false;
+  /** Whether it was closed for good: the name has gone with it, or is about to. */
+  ended = false;
   /** What is known of the device it is on. */
   guard: Guard | undefined;
   /** The name it is to be removed by, if it has one. */
@@ -328,6 +330,7 @@ export class OpenFile implements Leakable, Content {
   close(io: Io, remove: boolean): Op<void> {
     const open = !this.closed;
     if (open) this.#end();
+    if (remove) this.ended = true;
     return this.#finish(io, open, remove);
   }
 
@@ -379,6 +382,7 @@ export class OpenFile implements Leakable, Content {
    */
   async abandon(remove: boolean): Promise<void> {
     this.#end();
+    if (remove) this.ended = true;
     if (remove && this.owned !== undefined) {
       try {
         runSync(this.owned.remove(syncIo()));

@@ -6,13 +6,14 @@
 import { invalid, outOfRange } from "../errors.ts";
 import {
   checkBoolean,
-  checkObject,
+  type Checked,
   checkOptions,
+  type Checks,
   checkSignal,
   type ContentOptions,
+  readOptions,
   withoutSign,
 } from "../options.ts";
-import type { Checked } from "../options.ts";
 
 /**
  * The permission bits of the result: exact ones; `"private"`: the owner's only (0600); `"existing"`: those of the file that
@@ -70,13 +71,49 @@ export interface WriteFileAtomicOptions
 export interface Replacing {
   overwrite: boolean;
   durable: boolean;
-  /** What to do where nothing is replaced: keep the mode there is, or give the one of the umask. */
-  otherwise: "keep" | "umask";
   mode: ModePolicy;
   links: "replace" | "follow";
   signal: AbortSignal | undefined;
+  /** What to do where nothing is replaced: keep the mode there is, or give the one of the umask. */
+  otherwise: "keep" | "umask";
+}
+
+/** The same, for what is yet to be written. */
+export interface Writing extends Replacing {
   content: Checked;
 }
+
+type Given = Omit<Replacing, "otherwise">;
+
+const DEFAULTS: Given = {
+  overwrite: true,
+  durable: true,
+  mode: "existing",
+  links: "replace",
+  signal: undefined,
+};
+
+const CHECKS: Checks<Given> = {
+  overwrite: checkBoolean,
+  durable: checkBoolean,
+  mode: checkPolicy,
+  links: checkLinks,
+  signal: checkSignal,
+};
+
+const DIRECTORY = ["overwrite", "durable"] as const;
+const FILE = [...DIRECTORY, "mode", "links"] as const;
+
+/** What is put in its place, and whether by a call that blocks. */
+type Taker = "directory" | "directorySync" | "file" | "fileSync";
+
+/** The options each function has. Nothing can abort a call that blocks. */
+const FIELDS: { readonly [of in Taker]: readonly (keyof Given)[] } = {
+  directory: [...DIRECTORY, "signal"],
+  directorySync: DIRECTORY,
+  file: [...FILE, "signal"],
+  fileSync: FILE,
+};
 
 const POLICIES: readonly unknown[] = ["private", "existing", "umask"];
 
@@ -91,21 +128,24 @@ function checkPolicy(value: unknown): ModePolicy {
   return value as ModePolicy;
 }
 
-/** Checks what the caller gave; each option is read once. */
+function checkLinks(value: unknown): unknown {
+  if (value !== "replace" && value !== "follow") throw invalid("links", '"replace" or "follow"', value);
+  return value;
+}
+
+/** Checks what the caller gave to put something there that exists. */
 export function checkReplacing(
-  given: PersistOptions | WriteFileAtomicOptions | undefined,
-  otherwise: Replacing["otherwise"],
+  of: Taker,
+  given: PersistOptions | undefined,
+  otherwise: Replacing["otherwise"] = "keep",
 ): Replacing {
-  if (given !== undefined) checkObject(given, "options");
-  const { overwrite = true, durable = true, mode = "existing", links = "replace", signal } = given ?? {};
-  if (links !== "replace" && links !== "follow") throw invalid("links", '"replace" or "follow"', links);
-  return {
-    overwrite: checkBoolean(overwrite, "overwrite"),
-    durable: checkBoolean(durable, "durable"),
-    otherwise,
-    mode: checkPolicy(mode),
-    links,
-    signal: signal === undefined ? undefined : checkSignal(signal, "signal"),
-    content: checkOptions("content", given),
-  };
+  return { ...readOptions(FIELDS[of], given, CHECKS, DEFAULTS), otherwise };
+}
+
+/** Checks what the caller gave to write something new there. */
+export function checkWriting(
+  of: "file" | "fileSync",
+  given: WriteFileAtomicOptions | undefined,
+): Writing {
+  return { ...checkReplacing(of, given, "umask"), content: checkOptions("written", given) };
 }

@@ -13,7 +13,7 @@ import { checkPath } from "../options.ts";
 import { parentOf } from "../path.ts";
 import { orAborted } from "./abort.ts";
 import { placingFailure, synchronizeName } from "./commit.ts";
-import { checkReplacing, type Replacing, type WriteFileAtomicOptions } from "./options.ts";
+import { checkWriting, type WriteFileAtomicOptions, type Writing } from "./options.ts";
 import { placeNew } from "./place_new.ts";
 import { inTurn } from "./queue.ts";
 import { type Target, targetOf } from "./target.ts";
@@ -46,7 +46,7 @@ export async function writeFileAtomic(
   options?: WriteFileAtomicOptions,
 ): Promise<void> {
   const place = checkPath(path, "path");
-  const checked = checkReplacing(options, "umask");
+  const checked = checkWriting("file", options);
   const bytes = toBytes(data, checked.content);
   const contents = bytes === undefined ? chunksOf(data) : bytes;
   const { signal } = checked;
@@ -69,13 +69,13 @@ export function writeFileAtomicSync(
   options?: Omit<WriteFileAtomicOptions, "signal">,
 ): void {
   const place = checkPath(path, "path");
-  const checked = checkReplacing(options, "umask");
+  const checked = checkWriting("fileSync", options);
   runSync(replace(syncIo(), place, requireBytes(data, checked.content), checked));
 }
 
 type Contents = Uint8Array | Chunks;
 
-function* replace(given: Io, path: string, contents: Contents, options: Replacing): Op<void> {
+function* replace(given: Io, path: string, contents: Contents, options: Writing): Op<void> {
   const target = yield* targetOf(given, path, options);
   const io = given.at(target.directory);
   try {
@@ -92,7 +92,7 @@ function* fill(
   io: Io,
   file: DiskStorage,
   contents: Contents,
-  options: Replacing,
+  options: Writing,
   target: Target,
 ): Op<number> {
   if (contents instanceof Uint8Array) {
@@ -114,7 +114,7 @@ function* writeAt(
   file: DiskStorage,
   bytes: Uint8Array,
   at: number,
-  { content, signal }: Replacing,
+  { content, signal }: Writing,
   { path }: Target,
 ): Op<void> {
   signal?.throwIfAborted();

@@ -9,13 +9,18 @@ import { join } from "node:path";
 import { runtimeCommand } from "./child.ts";
 import { scratch } from "./scratch.ts";
 
-const CLEANER = `import { readdirSync, unlinkSync } from "node:fs";
+const CLEANER = `import { readdirSync, rmSync, unlinkSync } from "node:fs";
 import process from "node:process";
 const [directory] = process.argv.slice(2);
 process.stdout.write("ready");
 for (;;) {
   for (const name of readdirSync(directory)) {
-    try { unlinkSync(directory + "/" + name); } catch {}
+    const path = directory + "/" + name;
+    try {
+      unlinkSync(path);
+    } catch (error) {
+      if (error.code !== "ENOENT") try { rmSync(path, { recursive: true }); } catch {}
+    }
   }
 }`;
 

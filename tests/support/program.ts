@@ -29,8 +29,13 @@ interface Thing {
   owned: boolean;
   deleteOnClose: boolean;
   closed: boolean;
+  /** Whether it was closed for good: with its name. */
+  ended: boolean;
   position: number;
 }
+
+/** How a handle is when it is new. */
+const FRESH = { deleteOnClose: true, closed: false, ended: false, position: 0 };
 
 /** What should be there: names with what they lead to, from the scratch directory on. */
 export class Model {
@@ -49,9 +54,7 @@ export class Model {
       path,
       node,
       owned: true,
-      deleteOnClose: true,
-      closed: false,
-      position: 0,
+      ...FRESH,
       ...options,
     };
     this.things.push(thing);
@@ -365,6 +368,7 @@ class Together extends Step {
 /** What closing a file does to its name. */
 function closed(model: Model, thing: Thing, end = false): void {
   thing.closed = true;
+  thing.ended ||= thing.deleteOnClose || end;
   if (thing.kind === "unnamed" || thing.kind === "spooled") thing.owned = false;
   if (!thing.owned || !(thing.deleteOnClose || end)) return;
   model.remove(thing.path!);
@@ -392,7 +396,7 @@ function removed(model: Model, thing: Thing): void {
   if (!thing.owned) return;
   if (model.disk.has(thing.path!)) model.remove(thing.path!);
   thing.owned = false;
-  thing.closed = true;
+  thing.closed = thing.ended = true;
 }
 
 class Remove extends Step {
@@ -410,6 +414,7 @@ class Keep extends Step {
   fits: Fits = ({ kind }) => kind === "named" || kind === "directory";
   act = ({ handle, real }: Case): string => real.relative(handle.keep());
   expect({ thing }: Case): string {
+    if (thing.ended) throw new Expected("ERR_CLOSED");
     thing.owned = false;
     return thing.path!;
   }
@@ -448,7 +453,7 @@ class Adopt extends Step {
     if (node === undefined) throw new Expected("ENOENT");
     const wanted = thing.kind === "directory" ? "directory" : "file";
     if (node.kind !== wanted) throw new Expected(wanted === "file" ? "EISDIR" : "ENOTDIR");
-    model.things.push({ ...thing, node, owned: true, deleteOnClose: true, closed: false, position: 0 });
+    model.things.push({ ...thing, node, ...FRESH, owned: true });
   }
 }
 
@@ -490,7 +495,8 @@ class Persist extends Step {
     if (moves) model.disk.delete(thing.path!);
     model.disk.set(this.#name, moves ? thing.node : { ...thing.node });
     closed(model, { ...thing, path: "nothing" }, true);
-    Object.assign(thing, { closed: true, owned: false, path: this.#name, node: model.disk.get(this.#name) });
+    Object.assign(thing, { closed: true, ended: true, owned: false });
+    Object.assign(thing, { path: this.#name, node: model.disk.get(this.#name) });
     return this.#name;
   }
 
