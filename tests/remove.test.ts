@@ -21,7 +21,8 @@ import { syncIo } from "../lib/io.ts";
 import { runtime } from "../lib/runtime/mod.ts";
 import { removeDirectory } from "../lib/tree/remove.ts";
 import { moduleUrl, runChild } from "./support/child.ts";
-import { DEEP_CHAIN, deepChain, hasPython, manyFiles, python } from "./support/python.ts";
+import { DEEP_CHAIN, deepChain, hasPython, python } from "./support/python.ts";
+import { naiveRemove } from "./support/naive.ts";
 import { oncePerRuntime } from "./support/once.ts";
 import { memory, scratch } from "./support/scratch.ts";
 import { substitute, systemError } from "./support/substitute.ts";
@@ -195,6 +196,26 @@ test(
       }
       assert.deepEqual(await remove(), []);
     });
+  },
+);
+
+test(
+  "C231 control: a naive removal stops at the first immutable file, and leaves what it could have removed (root, Linux, where the disk has such flags)",
+  { skip: !canFreeze },
+  () => {
+    using place = scratch();
+    const names = ["a", "b"], frozen = names.map((name) => join(place.path, name, "frozen"));
+    for (const name of names) mkdirSync(join(place.path, name));
+    for (const file of [...frozen, ...names.map((name) => join(place.path, name, "f"))]) {
+      writeFileSync(file, "");
+    }
+    for (const file of frozen) assert.ok(works("chattr", "+i", file));
+    try {
+      assert.throws(() => naiveRemove(place.path), { code: "EPERM" });
+      assert.ok(names.some((name) => existsSync(join(place.path, name, "f"))));
+    } finally {
+      for (const file of frozen) works("chattr", "-i", file);
+    }
   },
 );
 
@@ -373,6 +394,25 @@ test(
   },
 );
 
+test("T22 C239 control: a naive removal empties what is mounted inside (root, Linux)", {
+  skip: !canMount,
+}, async () => {
+  using outside = scratch();
+  using place = scratch();
+  const top = join(place.path, "top");
+  mkdirSync(join(top, "bound"), { recursive: true });
+  writeFileSync(join(outside.path, "keep"), "x");
+  const code = `const { spawnSync } = await import("node:child_process"); ${MOUNTS}
+    const { naiveRemove } = await import(args[0]);
+    mount("--bind", args[1], args[2] + "/bound");
+    try { naiveRemove(args[2]); } catch (error) { say(error.code); }
+    unmountAll();`;
+  const args = [import.meta.resolve("./support/naive.ts"), outside.path, top];
+  const { said, status, stderr } = await runChild(code, { args, under: IN_MOUNT_NAMESPACE });
+  assert.deepEqual({ said, status, stderr }, { said: ["EBUSY"], status: 0, stderr: "" });
+  assert.deepEqual(outside.list(), []);
+});
+
 test("T22 C239 what is mounted deep inside, or over the directory itself, is left alone too (root, Linux)", {
   skip: !canMount,
 }, async () => {
@@ -435,6 +475,63 @@ test("T21 C240 C241 a tree of 10,000 levels is removed with 64 descriptors at mo
   assert.deepEqual([status, stderr], [0, ""]);
   bothGone(said);
 });
+
+/** A directory with 70,000 files, and 3,000 levels with ten in each: 103,000 entries. */
+const LARGE_TREE = `
+import os, sys
+os.chdir(sys.argv[1])
+os.mkdir("wide")
+for n in range(70000): os.mknod(f"wide/f{n}", 0o600)
+for level in range(3000):
+    for n in range(10): os.mknod(f"f{n}", 0o600)
+    os.mkdir("d")
+    os.chdir("d")
+`;
+
+test(
+  "T21 C240 C241 C242 a tree of 3,000 levels and 100,000 entries is removed with 64 descriptors at most, where a naive walk runs out of them, and in many turns of the event loop (POSIX; once a runtime)",
+  { skip: isWindows || !hasPython || oncePerRuntime },
+  async () => {
+    using place = scratch(memory);
+    // Goes down the way that others go up: with a descriptor for each level.
+    const code = `
+      const { spawnSync } = await import("node:child_process");
+      const d = await m.temporaryDirectory({ dir: args[1] });
+      if (spawnSync("python3", ["-c", args[0], d.path]).status !== 0) throw new Error("no tree");
+      const descend = (path) => {
+        const fd = fs.openSync(path);
+        try { return descend("/proc/self/fd/" + fd + "/d"); } catch (error) { return error.code; } finally { fs.closeSync(fd); }
+      };
+      if (fs.existsSync("/proc/self/fd")) say(descend(d.path)); else say("EMFILE");
+      let turns = 0;
+      const timer = setInterval(() => turns++, 1);
+      say(await d.remove());
+      clearInterval(timer);
+      say(fs.existsSync(d.path));
+      say(turns > 20);`;
+    const { said, status, stderr } = await runChild(code, {
+      args: [LARGE_TREE, place.path],
+      under: FEW_DESCRIPTORS,
+    });
+    assert.deepEqual({ said, status, stderr }, { said: ["EMFILE", [], false, true], status: 0, stderr: "" });
+  },
+);
+
+test(
+  "T21 C240 C243 control: a naive walk by paths gives up on 3,000 levels, and leaves most of them (POSIX)",
+  {
+    skip: isWindows || !hasPython,
+  },
+  () => {
+    using place = scratch(memory);
+    deepChain(place.path, 3000);
+    assert.throws(
+      () => naiveRemove(join(place.path, "d")),
+      (error: NodeJS.ErrnoException) => error.code === "ENAMETOOLONG" || error instanceof RangeError,
+    );
+    assert.ok(existsSync(join(place.path, ...Array(1000).fill("d"))));
+  },
+);
 
 test("T21 C240 the depth of a tree costs neither descriptors nor stack (Linux)", {
   skip: !isLinux || !hasPython,
@@ -502,24 +599,6 @@ test(
     }
   },
 );
-
-test("C242 the event loop has many turns while 100,000 files in one directory are removed (POSIX)", {
-  skip: isWindows || !hasPython,
-}, async () => {
-  using place = scratch(memory);
-  const directory = await m.temporaryDirectory({ dir: place.path });
-  manyFiles(directory.path, 100_000);
-  let turns = 0, running = true;
-  const turn = (): void => {
-    turns++;
-    if (running) setTimeout(turn, 0);
-  };
-  turn();
-  await directory.remove();
-  running = false;
-  assert.ok(turns > 20, String(turns));
-  assert.ok(!existsSync(directory.path));
-});
 
 test(
   "C243 paths longer than the system's limit are removed (POSIX)",

@@ -31,11 +31,3 @@ for level in range(levels):
     if level % 100 == 0 or level == levels - 1:
         os.close(os.open("file", os.O_CREAT | os.O_WRONLY, 0o600))
 `;
-
-/** Makes many empty files. */
-export const manyFiles = (top: string, count: number): string =>
-  python(
-    "import os, sys\nfor n in range(int(sys.argv[2])): os.mknod(f'{sys.argv[1]}/f{n}', 0o600)",
-    top,
-    String(count),
-  );
