@@ -1,11 +1,13 @@
-// One of the processes of the soak: does everything at random until it is killed, and writes down what is wrong.
-// Runs on each runtime: `worker.mjs <module> <place>`.
+// One of the processes of the soak: does everything at random until it is killed, says what it begins, and writes down
+// what is wrong. Runs on each runtime: `worker.mjs <module> <place> <milliseconds between actions>`.
 import { createHash, randomInt } from "node:crypto";
 import * as fs from "node:fs";
 import { basename, join } from "node:path";
 import process from "node:process";
 
 const [module, place] = process.argv.slice(2);
+/** Milliseconds between two actions, on average. */
+const pause = Number(process.argv[4]);
 const m = await import(module);
 const at = (...names) => join(place, ...names);
 const targets = [0, 1, 2, 3].map((number) => at("results", `target-${number}`));
@@ -101,12 +103,9 @@ const isAlive = (pid) => {
   }
 };
 
-/** Only one may be inside; who died there left a mark that does not count. */
+/** Only one may be inside; who died there left a mark that does not count. Nobody stays long, so nobody waits long. */
 async function lock() {
-  const held = await lockFile.lock({ timeout: 20_000 }).catch((error) => {
-    if (error.code !== "ETIMEDOUT") throw error;
-  });
-  if (held === undefined) return;
+  await using _held = await lockFile.lock({ timeout: 20_000 });
   const mark = at("results", "inside");
   const before = fs.existsSync(mark) ? Number(fs.readFileSync(mark, "latin1")) : 0;
   if (before !== 0 && before !== process.pid && isAlive(before)) {
@@ -118,7 +117,6 @@ async function lock() {
     complain("another came in while it was locked");
   }
   fs.rmSync(mark);
-  held.release();
 }
 
 async function sweep() {
@@ -152,14 +150,15 @@ let baseline;
 
 for (let turn = 1;; turn++) {
   const name = pick(drawn);
+  fs.writeSync(1, `${name}\n`);
   try {
     await actions[name]();
   } catch (error) {
     complain(`${name}: ${error.stack}`);
   }
   if (turn === WARM) baseline = openNow();
+  if (pause > 0) await new Promise((resolve) => setTimeout(resolve, 2 * pause * Math.random()));
   if (turn % 5 !== 0) continue;
-  fs.writeFileSync(at("counts", String(process.pid)), String(turn));
   if (baseline !== undefined && openNow() > baseline + SLACK) {
     complain(`${openNow()} descriptors are open after ${turn} turns, ${baseline} were after ${WARM}`);
     baseline = Infinity;
