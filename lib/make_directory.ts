@@ -11,7 +11,7 @@ import type { Op } from "./op.ts";
 import type { Checked } from "./options.ts";
 import type { OwnedTree } from "./owned_tree.ts";
 import { runtime, type Status } from "./runtime/mod.ts";
-import { mustBe } from "./tree/spot.ts";
+import { anchored, mustBe } from "./tree/spot.ts";
 
 const MODE = 0o700;
 
@@ -52,7 +52,8 @@ function* identify(io: Io, parent: string, mode: number | undefined, tree: Owned
 
 /** Puts back the permission bits that the umask took, through a descriptor. */
 function* settle(io: Io, path: string, status: Status, mode: number): Op<void> {
-  const descriptor: number = yield io.locateDirectory(path);
+  // What is only located can be changed by its anchor alone.
+  const descriptor: number = yield anchored() ? io.locateDirectory(path) : io.openDirectory(path);
   try {
     yield* mustBe(status, { status: yield io.statusOf(descriptor) });
     const anchor = runtime.anchor(descriptor);

@@ -213,3 +213,22 @@ test(
     assert.deepEqual(place.names(), ["other"]);
   },
 );
+
+test(
+  "Deno with nothing but a directory to read and write makes a directory of just the mode that is asked for",
+  {
+    skip: notDeno,
+  },
+  async () => {
+    using place = scratch();
+    const flags = ["--no-prompt", `--allow-read=${place.path}`, `--allow-write=${place.path}`];
+    const { said, stderr } = await runChild(
+      `m.configure({ tmpdir: args[0] });
+      const directory = m.temporaryDirectorySync({ mode: 0o775 });
+      say(Deno.statSync(directory.path).mode & 0o777);
+      directory.removeSync();`,
+      { args: [place.path], flags, umask: "022" },
+    );
+    assert.deepEqual(said, [0o775], stderr);
+  },
+);

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { nodeLike, type NodeProcess } from "./node_like.ts";
+import { attempt, nodeLike, type NodeProcess } from "./node_like.ts";
 import type { NodeFs } from "./node_fs.ts";
 import type { RemoveTree, Runtime } from "./types.ts";
 
@@ -28,7 +28,8 @@ function readRandomDevice(fs: NodeFs, bytes: Uint8Array): boolean {
   } catch {
     return false;
   } finally {
-    if (fd !== undefined) fs.closeSync(fd);
+    // What was read is no worse for it if that fails.
+    if (fd !== undefined) attempt(() => fs.closeSync(fd!));
   }
 }
 

@@ -89,9 +89,9 @@ export function later(milliseconds: number, call: () => void): () => void {
 
 /**
  * Asks once whether the descriptors of this process can be named by path. Permission models refuse `/proc`, and some
- * containers do not mount it.
+ * containers do not mount it. An answer of undefined is none: the next time it is asked again.
  */
-export function anchors(allowed: () => boolean): (descriptor: number) => string | undefined {
+export function anchors(allowed: () => boolean | undefined): (descriptor: number) => string | undefined {
   let usable: boolean | undefined;
   return (descriptor) => {
     usable ??= allowed();
@@ -175,11 +175,15 @@ function processExists(process: NodeProcess, pid: number): boolean | undefined {
   }
 }
 
-function canStat(fs: NodeFs, path: string): boolean {
+/** The codes of what is not there, or not for this process. Any other failure may pass. */
+const ABSENT: ReadonlySet<unknown> = new Set(["ENOENT", "ENOTDIR", "EACCES", "EPERM", "ERR_ACCESS_DENIED"]);
+
+/** Whether a path may be looked at; undefined where that was not to be learnt this time. */
+function canStat(fs: NodeFs, path: string): boolean | undefined {
   try {
     fs.statSync(path);
     return true;
-  } catch {
-    return false;
+  } catch (error) {
+    return ABSENT.has((error as { code?: unknown }).code) ? false : undefined;
   }
 }
