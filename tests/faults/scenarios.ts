@@ -1,31 +1,53 @@
 /**
  * What the public functions are used for, each once with typical options: written as asynchronous code, and run on the
- * blocking face too.
+ * blocking face too; on a disk in memory, and on a real one.
  *
  * @module
  */
-import { contentsOf, ROOT } from "../support/fake_disk.ts";
+import type { Primitives } from "../../lib/runtime/mod.ts";
+import type { MachineOptions } from "../support/faulty_runtime.ts";
 import type { Library } from "../support/library.ts";
-import { type FakeMachine, type FakeProcess, type MachineOptions, UID } from "../support/faulty_runtime.ts";
 
 // deno-lint-ignore no-explicit-any -- every name leads to the one of its face
 export type Facing = any;
 
+/** What is on a disk beside what the library makes. All that takes a path but `at` takes one that is really there. */
+export interface Place {
+  /** Where a path of the scenario really is: what is below `/home/user`, `/tmp` and `/other`, which is another device. */
+  at(path: string): string;
+  /** Makes a file of the user's. */
+  plant(path: string, text: string): void;
+  /** Makes a directory of the user's. */
+  plantDirectory(path: string): void;
+  plantLink(target: string, path: string): void;
+  changeMode(path: string, mode: number): void;
+}
+
 /** What a scenario is given beside the library. */
-export interface World {
-  machine: FakeMachine;
-  process: FakeProcess;
+export interface World extends Place {
   /** Disposes of a handle at the end, as `using` does. */
   use<T>(handle: T): T;
   /** Says that what is at a path is, or may be, the caller's to keep. */
   mine(path: string): string;
+  setUmask(mask: number): void;
+  /** Another number for what a descriptor is open on, as another process has it. */
+  duplicate(descriptor: number): number;
+  /** Closes a descriptor that is the caller's. */
+  close(descriptor: number): void;
+  /** Lets time pass, and what waits for it happen. */
+  elapse(milliseconds: number): Promise<void>;
+  /** Bare calls of the system, for programs that do without the library. */
+  readonly system: System;
 }
 
-/** Has a process of its own do something and then die. */
-export type Died = (run: (m: Library) => void) => void;
+type System = Pick<
+  Primitives,
+  "createFile" | "openFile" | "close" | "write" | "truncate" | "rename" | "unlink"
+>;
 
 /** One use. */
 export interface Scenario {
+  /** What the machine is like, if it is one that only memory has. */
   machine?: MachineOptions;
   /** Only where the blocking face has no such call. */
   asyncOnly?: true;
@@ -34,32 +56,12 @@ export interface Scenario {
   /** Whether a death may leave something that nobody reclaims, since it is the caller's from the start. */
   callers?: true;
   /** What there is before. */
-  prepare?(machine: FakeMachine, died: Died): void;
+  prepare?(place: Place): void;
+  /** What another process did, which has died since. */
+  dead?(m: Library, place: Place): void;
   run(m: Facing, world: World): Promise<unknown>;
-  /** What must be at a path whatever happens: one of these texts, or nothing for undefined. */
+  /** What must be at a path whatever happens: one of these texts, or nothing for undefined; the last if all is well. */
   either?: { [path: string]: readonly (string | undefined)[] };
-}
-
-/** Makes a file of the user's. */
-export function plant({ disk }: FakeMachine, path: string, text = "", mode = 0o644): void {
-  const inode = disk.makeFile(ROOT, path, mode);
-  inode.uid = UID;
-  inode.bytes = new TextEncoder().encode(text);
-  inode.size = inode.bytes.length;
-}
-
-/** Makes a directory of the user's. */
-export function plantDirectory({ disk }: FakeMachine, path: string, mode = 0o755): void {
-  disk.makeDirectory(ROOT, path, mode).uid = UID;
-}
-
-/** The text of a file; undefined if there is none. */
-export function textAt({ disk }: FakeMachine, path: string): string | undefined {
-  try {
-    return new TextDecoder().decode(contentsOf(disk.find(ROOT, path, false)));
-  } catch {
-    return undefined;
-  }
 }
 
 const OLD = "the old contents", NEW = "the new contents, ".repeat(40);
@@ -69,28 +71,28 @@ const TARGET = "/home/user/target";
 const LONG_TEXT = "0123456789abcdef".repeat(5000);
 
 /** What makes a rename or link to copying, and what is large enough to be linked. */
-const ACROSS = { dir: "/other" }, LARGE = 4 * 1024 ** 2;
+const ACROSS = "/other", LARGE = 4 * 1024 ** 2;
 
-const withTarget = (machine: FakeMachine): void => plant(machine, TARGET, OLD);
+const withTarget = ({ at, plant }: Place): void => plant(at(TARGET), OLD);
 const replaced = { prepare: withTarget, either: { [TARGET]: [OLD, NEW] } };
 const created = { either: { [TARGET]: [undefined, NEW] } };
 
 /** Puts something into a directory: files, links, and a directory that forbids to be read. */
-async function fill(m: Facing, path: string, { machine }: World, locked = 0): Promise<void> {
+async function fill(m: Facing, path: string, place: Place, locked = 0): Promise<void> {
   // More than a listing gives at once.
-  for (const name of ["one", "two", "three", "four"]) plant(machine, `${path}/${name}`, "text");
-  plantDirectory(machine, `${path}/inner`);
-  plant(machine, `${path}/inner/file`, "text");
-  machine.disk.makeLink(ROOT, "/home/user", `${path}/link`);
-  plantDirectory(machine, `${path}/locked`);
-  plant(machine, `${path}/locked/file`, "text");
-  machine.disk.find(ROOT, `${path}/locked`, false).mode = locked;
+  for (const name of ["one", "two", "three", "four"]) place.plant(`${path}/${name}`, "text");
+  place.plantDirectory(`${path}/inner`);
+  place.plant(`${path}/inner/file`, "text");
+  place.plantLink(place.at("/home/user"), `${path}/link`);
+  place.plantDirectory(`${path}/locked`);
+  place.plant(`${path}/locked/file`, "text");
+  place.changeMode(`${path}/locked`, locked);
   await m.usage();
 }
 
 /** Deeper than the walk goes down at once. */
-function dig({ machine }: World, path: string): void {
-  for (let depth = 0, at = path; depth < 12; depth++, at += "/d") plantDirectory(machine, at);
+function dig({ plantDirectory }: World, path: string): void {
+  for (let depth = 0, at = path; depth < 12; depth++, at += "/d") plantDirectory(at);
 }
 
 async function* chunks(): AsyncGenerator<string> {
@@ -100,13 +102,21 @@ async function* chunks(): AsyncGenerator<string> {
   }
 }
 
-/** A file, a directory with something in it, and one that stays. */
-function leaveThings(died: Died): void {
-  died((m) => {
-    m.namedTemporaryFileSync();
-    m.temporaryDirectorySync().namedTemporaryFileSync();
-    m.temporaryDirectorySync({ dir: "/home/user" });
-  });
+/** Only what was taken over is closed by its handle. */
+function takeOver(m: Facing, descriptor: number, close: World["close"]): Facing {
+  try {
+    return m.fromDescriptor(descriptor);
+  } catch (error) {
+    close(descriptor);
+    throw error;
+  }
+}
+
+/** A file, a directory with something in it, and one elsewhere. */
+function leaveThings(m: Library, { at }: Place): void {
+  m.namedTemporaryFileSync();
+  m.temporaryDirectorySync().namedTemporaryFileSync();
+  m.temporaryDirectorySync({ dir: at("/home/user") });
 }
 
 export const SCENARIOS: { readonly [name: string]: Scenario } = {
@@ -119,10 +129,10 @@ export const SCENARIOS: { readonly [name: string]: Scenario } = {
   },
   "a process after one that died": {
     cold: true,
-    prepare: (_machine, died) => leaveThings(died),
-    async run(m, { use, process }) {
+    dead: leaveThings,
+    async run(m, { use, elapse }) {
       use(await m.namedTemporaryFile());
-      process.elapse(10_000);
+      await elapse(10_000);
     },
   },
   "an unnamed file, written, read and measured": {
@@ -178,19 +188,11 @@ export const SCENARIOS: { readonly [name: string]: Scenario } = {
   },
   "the descriptor of a file, handed on": {
     machine: { numbers: false },
-    async run(m, { use, process }) {
+    async run(m, { use, duplicate, close }) {
       const file = use(await m.namedTemporaryFile());
       const { fd } = file;
-      const other = use(await m.temporaryFile());
-      // As another process has it: a number of its own.
-      const number = process.take(process.descriptors.get(other.fd)!);
-      try {
-        await use(m.fromDescriptor(number)).write("text");
-      } catch (error) {
-        // Only what was taken over is closed by its handle.
-        if (process.calls.at(-1) === "statusOf") process.release(number);
-        throw error;
-      }
+      const number = duplicate(use(await m.temporaryFile()).fd);
+      await use(takeOver(m, number, close)).write("text");
       return fd;
     },
   },
@@ -207,10 +209,10 @@ export const SCENARIOS: { readonly [name: string]: Scenario } = {
     },
   },
   "a named file with a mode that the umask takes": {
-    async run(m, { use, process }) {
-      process.umask = 0o777;
+    async run(m, { use, setUmask }) {
+      setUmask(0o777);
       use(await m.namedTemporaryFile({ mode: 0o640 }));
-      process.umask = 0o022;
+      setUmask(0o022);
     },
   },
   "a named file that outlives its handle": {
@@ -278,10 +280,17 @@ export const SCENARIOS: { readonly [name: string]: Scenario } = {
     },
   },
   "a directory whose mode the umask takes": {
-    async run(m, { use, process }) {
-      process.umask = 0o777;
+    async run(m, { use, setUmask }) {
+      setUmask(0o777);
       const directory = use(await m.temporaryDirectory());
-      process.umask = 0o022;
+      setUmask(0o022);
+      await directory.remove();
+    },
+  },
+  "a directory whose mode the umask takes, where nothing leads to a descriptor": {
+    machine: { platform: "darwin" },
+    async run(m, { use }) {
+      const directory = use(await m.temporaryDirectory({ mode: 0o775 }));
       await directory.remove();
     },
   },
@@ -295,151 +304,150 @@ export const SCENARIOS: { readonly [name: string]: Scenario } = {
     callers: true,
   },
   "a directory put in place": {
-    async run(m, { use, mine }) {
-      const directory = use(await m.temporaryDirectory({ dir: "/home/user" }));
+    async run(m, { at, use, mine }) {
+      const directory = use(await m.temporaryDirectory({ dir: at("/home/user") }));
       use(await directory.namedTemporaryFile({ delete: false }));
-      await directory.persist(mine("/home/user/result"), { overwrite: false });
+      await directory.persist(mine(at("/home/user/result")), { overwrite: false });
     },
   },
   "a directory copied into place": {
     async run(m, world) {
-      const directory = world.use(await m.temporaryDirectory(ACROSS));
+      const directory = world.use(await m.temporaryDirectory({ dir: world.at(ACROSS) }));
       await fill(m, directory.path, world, 0o500);
-      await directory.persist(world.mine("/home/user/result"));
+      await directory.persist(world.mine(world.at("/home/user/result")));
     },
   },
   "what the caller removes": {
-    async run(m, { process, mine }) {
+    async run(m, { close, mine }) {
       const { path, fd } = await m.mkstemp({ mode: 0o644 });
       mine(path);
-      process.release(fd);
+      close(fd);
       mine(await m.mkdtemp());
     },
     callers: true,
   },
   "a file and a directory that are adopted": {
-    prepare(machine) {
-      plantDirectory(machine, "/home/user/project");
-      plant(machine, "/home/user/project/file", "text");
-      plantDirectory(machine, "/home/user/project/directory");
-      plant(machine, "/home/user/project/directory/inside", "text");
+    prepare({ at, plant, plantDirectory }) {
+      plantDirectory(at("/home/user/project"));
+      plant(at("/home/user/project/file"), "text");
+      plantDirectory(at("/home/user/project/directory"));
+      plant(at("/home/user/project/directory/inside"), "text");
     },
-    async run(m, { use, mine }) {
-      for (const path of ["", "/file", "/directory", "/directory/inside"]) mine(`/home/user/project${path}`);
-      const file = use(await m.adoptFile("/home/user/project/file"));
+    async run(m, { at, use }) {
+      const file = use(await m.adoptFile(at("/home/user/project/file")));
       await file.text();
-      use(await m.adoptDirectory("/home/user/project/directory"));
+      use(await m.adoptDirectory(at("/home/user/project/directory")));
     },
   },
   "a named file renamed into place": {
     ...replaced,
-    async run(m, { use }) {
-      const file = use(await m.namedTemporaryFile({ dir: "/home/user" }));
+    async run(m, { at, use }) {
+      const file = use(await m.namedTemporaryFile({ dir: at("/home/user") }));
       await file.write(NEW);
-      await file.persist(TARGET);
+      await file.persist(at(TARGET));
     },
   },
   "a named file linked into place": {
     ...created,
-    async run(m, { use }) {
-      const file = use(await m.namedTemporaryFile({ dir: "/home/user" }));
+    async run(m, { at, use }) {
+      const file = use(await m.namedTemporaryFile({ dir: at("/home/user") }));
       await file.write(NEW);
-      await file.persist(TARGET, { overwrite: false, mode: "umask" });
+      await file.persist(at(TARGET), { overwrite: false, mode: "umask" });
     },
   },
   "a named file copied into place": {
     ...replaced,
-    async run(m, { use }) {
-      const file = use(await m.namedTemporaryFile(ACROSS));
+    async run(m, { at, use }) {
+      const file = use(await m.namedTemporaryFile({ dir: at(ACROSS) }));
       await file.write(NEW);
-      await file.persist(TARGET);
+      await file.persist(at(TARGET));
     },
   },
   "an unnamed file copied into place": {
     ...replaced,
-    async run(m, { use }) {
-      const file = use(await m.temporaryFile({ dir: "/home/user" }));
+    async run(m, { at, use }) {
+      const file = use(await m.temporaryFile({ dir: at("/home/user") }));
       await file.write(NEW);
-      await file.persist(TARGET);
+      await file.persist(at(TARGET));
     },
   },
   "a large unnamed file linked into place": {
     prepare: withTarget,
-    async run(m, { use, mine }) {
-      const file = use(await m.temporaryFile({ dir: "/home/user" }));
+    async run(m, { at, use, mine }) {
+      const file = use(await m.temporaryFile({ dir: at("/home/user") }));
       await file.truncate(LARGE);
-      await file.persist(mine(TARGET), { durable: false });
+      await file.persist(mine(at(TARGET)), { durable: false });
     },
   },
   "a spool put in place": {
     ...replaced,
-    async run(m, { use }) {
+    async run(m, { at, use }) {
       const file = use(m.spooledTemporaryFile());
       await file.write(NEW);
-      await file.persist(TARGET, { mode: "private" });
+      await file.persist(at(TARGET), { mode: "private" });
     },
   },
   "a file replaced": {
     ...replaced,
-    run: (m) => m.writeFileAtomic(TARGET, NEW),
+    run: (m, { at }) => m.writeFileAtomic(at(TARGET), NEW),
   },
   "a file replaced from a stream": {
     ...replaced,
     asyncOnly: true,
-    run: (m) => m.writeFileAtomic(TARGET, chunks(), { mode: 0o777 }),
+    run: (m, { at }) => m.writeFileAtomic(at(TARGET), chunks(), { mode: 0o777 }),
   },
   "a file created": {
     ...created,
-    run: (m) => m.writeFileAtomic(TARGET, NEW, { overwrite: false, mode: 0o666 }),
+    run: (m, { at }) => m.writeFileAtomic(at(TARGET), NEW, { overwrite: false, mode: 0o666 }),
   },
   "a file replaced through a link": {
     ...replaced,
-    prepare(machine) {
-      withTarget(machine);
-      machine.disk.makeLink(ROOT, TARGET, "/home/user/link");
+    prepare(place) {
+      withTarget(place);
+      place.plantLink(place.at(TARGET), place.at("/home/user/link"));
     },
-    run: (m) => m.writeFileAtomic("/home/user/link", NEW, { links: "follow", durable: false }),
+    run: (m, { at }) => m.writeFileAtomic(at("/home/user/link"), NEW, { links: "follow", durable: false }),
   },
   "where there is room": {
     cold: true,
-    async run(m) {
+    async run(m, { at }) {
       m.configure({ tmpdir: undefined });
       m.tmpdir();
-      await m.findTmpdir({ exec: true, minFree: 1, sameDeviceAs: "/home/user" });
+      await m.findTmpdir({ exec: true, minFree: 1, sameDeviceAs: at("/home/user") });
       await m.diskSpace();
     },
   },
   "a floor under the room": {
-    async run(m, { use, process }) {
+    async run(m, { use, elapse }) {
       let low = 0;
       use(m.watchSpace({ minFree: 1e12, interval: 1000 }, () => low++));
-      for (let look = 0; look < 3; look++) {
-        process.elapse(1000);
-        await process.runtime.nextTurn();
-      }
+      for (let look = 0; look < 3; look++) await elapse(1000);
       return low;
     },
   },
   "daemons kept away": {
-    async run(m, { use, process }) {
+    async run(m, { use, elapse }) {
       m.configure({ keepAlive: true });
       use(await m.temporaryDirectory());
       use(await m.namedTemporaryFile());
-      await process.runtime.nextTurn();
-      process.elapse(31 * 60_000);
+      await elapse(31 * 60_000);
     },
   },
-  "a sweep, by age too": {
-    prepare(machine, died) {
-      plant(machine, "/tmp/old-file", "text");
-      plantDirectory(machine, "/tmp/old-directory");
-      plant(machine, "/tmp/old-directory/file", "text");
-      leaveThings(died);
-    },
-    async run(m, { mine }) {
-      for (const path of ["file", "directory", "directory/file"]) mine(`/tmp/old-${path}`);
+  "a sweep": {
+    // A process that has made something has looked for leftovers already.
+    cold: true,
+    dead: leaveThings,
+    async run(m) {
       await m.sweep({ dryRun: true });
-      await m.sweep({ olderThan: 0, prefix: "old-" });
+      await m.sweep();
     },
+  },
+  "a sweep by age": {
+    prepare({ at, plant, plantDirectory }) {
+      plant(at("/tmp/old-file"), "text");
+      plantDirectory(at("/tmp/old-directory"));
+      plant(at("/tmp/old-directory/file"), "text");
+    },
+    run: (m) => m.sweep({ olderThan: 0, prefix: "old-" }),
   },
 };

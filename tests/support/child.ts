@@ -115,11 +115,15 @@ export async function runTogether(code: string, args: string[][]): Promise<Child
   return (await results).map((result) => ({ ...result, said: result.said.slice(1) }));
 }
 
-function wrappers({ umask, powerless, under }: ChildOptions): string[] {
-  const isRoot = process.getuid?.() === 0;
+/** What takes root's power to ignore permission bits from a program. */
+export const powerless: readonly string[] = process.getuid?.() === 0
+  ? ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]
+  : [];
+
+function wrappers({ umask, powerless: isPowerless, under }: ChildOptions): string[] {
   return [
     ...umask === undefined ? [] : ["sh", "-c", `umask ${umask} && exec "$@"`, "sh"],
-    ...powerless && isRoot ? ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] : [],
+    ...isPowerless ? powerless : [],
     ...under ?? [],
   ];
 }

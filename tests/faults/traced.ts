@@ -1,0 +1,218 @@
+/**
+ * The process that is traced: runs one scenario on a real disk, between calls that mark what is the library's. Bundled, and
+ * started for each fault anew. Its arguments are the scenario, the face, the directory that stands for `/`, the one that
+ * stands for `/other`, and what it is to be.
+ *
+ * @module
+ */
+import * as fs from "node:fs";
+import process from "node:process";
+import * as m from "#mod";
+import { CARELESS } from "./careless.ts";
+import { Face } from "./facing.ts";
+import { pathsBelow } from "./paths.ts";
+import { type Place, type Scenario, SCENARIOS, type World } from "./scenarios.ts";
+
+const [name, way, root, other, role] = process.argv.slice(2);
+const scenario: Scenario = { ...SCENARIOS, ...CARELESS }[name];
+
+/** Tells the driver something at once: the next call may be the last. */
+function say(value: object): void {
+  fs.writeSync(1, `${JSON.stringify(value)}\n`);
+}
+
+/** A call that finds nothing, and is found in the trace. */
+const mark = (text: "on" | "off"): void => void fs.existsSync(`/mayfly/${text}`);
+
+/** Does what is not the library's doing. */
+function aside<T>(act: () => T): T {
+  mark("off");
+  try {
+    return act();
+  } finally {
+    mark("on");
+  }
+}
+
+// The clock stands still: a call that strace holds up would count as slow, and the next be made by another thread.
+let clock = 1000;
+Object.assign(process, { hrtime: () => [Math.floor(clock / 1000), (clock % 1000) * 1e6] });
+performance.now = () => clock;
+
+/** Milliseconds from which a timer waits for the clock; shorter ones are pauses between tries, or no time at all. */
+const LONG = 1000;
+
+/** The same for one that does not keep the process alive: it waits for a moment without work. */
+const IDLE = 50;
+
+interface Timer {
+  at: number;
+  call: () => void;
+  /** What the library has of it. */
+  handle: unknown;
+}
+
+const soon = globalThis.setTimeout, cancel = globalThis.clearTimeout;
+let timers: Timer[] = [];
+
+function later(call: () => void, milliseconds: number): unknown {
+  const at = clock + milliseconds;
+  if (milliseconds >= LONG) {
+    const handle = { unref() {} };
+    timers.push({ at, call, handle });
+    return handle;
+  }
+  const handle = soon(call, milliseconds);
+  if (milliseconds < IDLE || typeof handle === "number") return handle;
+  const unref = (): void => {
+    cancel(handle);
+    timers.push({ at, call, handle });
+  };
+  return Object.assign(handle, { unref });
+}
+
+Object.assign(globalThis, {
+  setTimeout: later,
+  clearTimeout(timer: unknown) {
+    const { length } = timers;
+    timers = timers.filter(({ handle }) => handle !== timer);
+    if (timers.length === length) cancel(timer as undefined);
+  },
+});
+
+/** Turns of the event loop, in which everything that is due is done. */
+async function turns(): Promise<void> {
+  for (let turn = 0; turn < 4; turn++) await new Promise<void>((resolve) => soon(resolve, 1));
+}
+
+async function elapse(milliseconds: number): Promise<void> {
+  await turns();
+  clock += milliseconds;
+  const due = timers.filter(({ at }) => at <= clock);
+  timers = timers.filter(({ at }) => at > clock);
+  for (const { call } of due) call();
+  await turns();
+}
+
+/** Where a path of a scenario is. */
+const at = (path: string): string => path.startsWith("/other") ? other + path.slice(6) : root + path;
+
+const place: Place = {
+  at,
+  plant: (path, text) => aside(() => fs.writeFileSync(path, text)),
+  plantDirectory: (path) => aside(() => fs.mkdirSync(path)),
+  plantLink: (target, path) => aside(() => fs.symlinkSync(target, path)),
+  changeMode: (path, mode) => aside(() => fs.chmodSync(path, mode)),
+};
+
+const handles: Disposable[] = [];
+
+const world: World = {
+  ...place,
+  elapse,
+  use(handle) {
+    handles.push(handle as Disposable);
+    return handle;
+  },
+  mine(path) {
+    aside(() => say({ mine: path }));
+    return path;
+  },
+  setUmask: (mask) => void process.umask(mask),
+  duplicate: (descriptor) => aside(() => fs.openSync(`/proc/self/fd/${descriptor}`, "r+")),
+  close: (descriptor) => aside(() => fs.closeSync(descriptor)),
+  system: {
+    createFile: (path, mode) => fs.openSync(path, "wx+", mode),
+    openFile: (path) => fs.openSync(path as string, "r+"),
+    close: (file) => fs.closeSync(file as number),
+    write: (file, data, at) => fs.writeSync(file as number, data, 0, data.byteLength, at),
+    truncate: (file, size) => fs.ftruncateSync(file as number, size),
+    rename: (from, to) => fs.renameSync(from as string, to as string),
+    unlink: (path) => fs.unlinkSync(path as string),
+  },
+};
+
+/** The files and directories that are open, leases not among them. */
+function openPaths(): Map<number, string> {
+  const open = fs.readdirSync("/proc/self/fd").flatMap((number): [number, string][] => {
+    try {
+      return [[Number(number), fs.readlinkSync(`/proc/self/fd/${number}`)]];
+    } catch {
+      return [];
+    }
+  });
+  return new Map(open.filter(([, path]) => path.startsWith(root) || path.startsWith(other)));
+}
+
+const isLease = (path: string): boolean => /\/\.mayfly-\d+\/[^/]+\.lease( \(deleted\))?$/.test(path);
+
+/** Waits until the driver has attached its tracer. */
+function wait(): void {
+  const byte = new Uint8Array(1);
+  for (;;) {
+    try {
+      if (fs.readSync(0, byte, 0, 1, null) === 0) process.exit(3);
+      return;
+    } catch (error) {
+      if ((error as { code?: string }).code !== "EAGAIN") throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
+    }
+  }
+}
+
+async function disposeAll(face: Face): Promise<void> {
+  for (const handle of handles.reverse()) {
+    if (handle === null) continue;
+    const one = face.of(handle);
+    await (Symbol.asyncDispose in handle ? one[Symbol.asyncDispose]() : one[Symbol.dispose]());
+  }
+}
+
+const warnings: unknown[] = [];
+const called = new Set<string>();
+
+function describe(thrown: unknown): object {
+  const { name, code, path, message, stack } = thrown as Error & { code?: string; path?: string };
+  return { name, code, path, message, stack, isOurs: thrown instanceof m.TempfileError };
+}
+
+/** Runs the scenario; says how that ended, and what is open then. */
+async function perform(): Promise<void> {
+  const face = new Face(m, way === "sync", called);
+  let thrown: unknown;
+  mark("on");
+  try {
+    await scenario.run(face.of(m), world);
+  } catch (error) {
+    thrown = error;
+  }
+  await disposeAll(face).catch((error) => thrown ??= error);
+  mark("off");
+  await turns();
+  const error = thrown === undefined ? undefined : describe(thrown);
+  const open = [...openPaths()].filter(([, path]) => !isLease(path));
+  say({ end: { error, warnings, open, called: [...called] } });
+  // What is done at the end of the process is the library's again.
+  mark("on");
+}
+
+/** Does what is done once per process, so that it is no part of the scenario. */
+async function warmUp(): Promise<void> {
+  m.namedTemporaryFileSync().closeSync();
+  await elapse(1);
+}
+
+process.on("warning", ({ code }: Error & { code?: string }) => void warnings.push(code));
+if (role === "dead" || scenario.dead === undefined) {
+  scenario.prepare?.(place);
+  say({ before: [root, other].flatMap(pathsBelow) });
+}
+if (role === "dead") {
+  scenario.dead!(m, place);
+  process.kill(process.pid, "SIGKILL");
+} else {
+  if (!scenario.cold) await warmUp();
+  say({ thread: fs.readlinkSync("/proc/thread-self").split("/").at(-1) });
+  wait();
+  await perform();
+}

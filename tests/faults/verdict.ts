@@ -1,0 +1,110 @@
+/**
+ * What must hold after a run on a real disk, whatever was done to it.
+ *
+ * @module
+ */
+import assert from "node:assert/strict";
+import { readFileSync, utimesSync } from "node:fs";
+import { configure, sweep } from "#mod";
+import type { Call } from "./calls.ts";
+import { pathsBelow } from "./paths.ts";
+import { assertTells } from "./tells.ts";
+import type { Run } from "./tracing.ts";
+
+/** What is wrong with a run; empty if nothing is. */
+export async function verdictOn(run: Run, what: string | undefined): Promise<string[]> {
+  try {
+    assert.notEqual(run.ending, "hung", run.label);
+    assertWhole(run);
+    if (what === "KILL") await checkDeath(run);
+    else await checkFailure(run, what);
+    return [];
+  } catch (error) {
+    return [(error as Error).message];
+  }
+}
+
+async function checkDeath(run: Run): Promise<void> {
+  assert.equal(run.ending, "SIGKILL", run.label);
+  await reclaim(run);
+  if (!run.scenario.callers) assert.deepEqual(leftoversOf(run), [], `reclaimed: ${run.label}`);
+  assert.deepEqual(leasesOf(run), [], run.label);
+}
+
+async function checkFailure(run: Run, code: string | undefined): Promise<void> {
+  const { report, label, met, calls, inherited } = run;
+  assert.ok(report !== undefined && run.ending === "0", label);
+  if (report.error !== undefined) {
+    assert.ok(code !== undefined && report.error.isOurs, `${label}\n${report.error.stack}`);
+    assertTells(report.error, codeAfter(calls[met], code), label);
+  }
+  const open = report.open.filter(([descriptor]) => descriptor !== run.kept);
+  assert.deepEqual(open, [], `no descriptor is lost: ${label}`);
+  const left = leftoversOf(run).filter((path) => !inherited.has(path));
+  // At the end of the process there is nobody to be told.
+  const isTold = report.error !== undefined || report.warnings.length > 0 || calls[met]?.atEnd;
+  if (!isTold) assert.deepEqual(left, [], `left untold: ${label}`);
+  await reclaim(run);
+  assert.deepEqual([...leftoversOf(run), ...leasesOf(run)], [], `reclaimed: ${label}`);
+}
+
+/** The code that is right after a failure: that of the call, where it is the failure of what was asked for. */
+function codeAfter({ name, text }: Call, code: string): string {
+  // One code for all: flock(1) does not tell why.
+  if (name === "flock") return "ENOLCK";
+  // Without it, what forbids being read cannot be repaired.
+  return text.includes('"/proc/self/fd"') ? "EACCES" : code;
+}
+
+/** A target is one of two files: after a success, the new one. */
+function assertWhole({ scenario: { either = {} }, root, report, label }: Run): void {
+  const isSuccess = report !== undefined && report.error === undefined;
+  for (const [path, texts] of Object.entries(either)) {
+    const allowed = isSuccess ? texts.slice(-1) : texts;
+    assert.ok(allowed.includes(textAt(root + path)), `${path} is whole: ${label}`);
+  }
+}
+
+function textAt(path: string): string | undefined {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return undefined;
+  }
+}
+
+const isInLeases = (root: string, path: string): boolean => path.startsWith(`${root}/tmp/.mayfly-`);
+
+const leasesOf = ({ root }: Run): string[] =>
+  pathsBelow(root).filter((path) => isInLeases(root, path) && path.endsWith(".lease"));
+
+/** Paths that nobody has asked for. */
+function leftoversOf({ root, other, before, mine, scenario }: Run): string[] {
+  const owned = [...mine, ...Object.keys(scenario.either ?? {}).map((path) => root + path)];
+  const isOwned = (path: string): boolean => owned.some((one) => path === one || path.startsWith(`${one}/`));
+  return [root, other].flatMap(pathsBelow).filter((path) =>
+    !before.has(path) && !isOwned(path) && !isInLeases(root, path)
+  );
+}
+
+/** A lease in which nothing is written yet, as that of a process that was killed, is removed when it is old enough. */
+function letAge(leases: string[]): void {
+  const old = Date.now() / 1000 - 3600;
+  for (const path of leases) utimesSync(path, old, old);
+}
+
+/** One at a time: where to look is a setting of the whole process. */
+let turn: Promise<unknown> = Promise.resolve();
+
+/** Does what the next process does: looks for what the dead left. */
+async function reclaim(run: Run): Promise<void> {
+  const { root, label } = run;
+  letAge(leasesOf(run));
+  const look = turn.then(async () => {
+    configure({ tmpdir: `${root}/tmp` });
+    return await sweep();
+  });
+  turn = look.catch(() => {});
+  const { left, kept } = await look;
+  assert.deepEqual([left, kept], [[], []], `the next process: ${label}`);
+}

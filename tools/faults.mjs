@@ -1,0 +1,47 @@
+// Every system call of every scenario fails, and is the one in which the process is killed, by the kernel's own hand:
+// `npm run faults -- --only node24,bun,deno`. The same with the same `--seed`, which says how calls fail.
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { build } from "./build.mjs";
+import { root } from "./paths.mjs";
+import { run, stopChildrenOnSignals } from "./process.mjs";
+import { runtimes } from "./runtimes.mjs";
+
+const text = { type: "string" };
+const { values } = parseArgs({
+  options: { only: { ...text, default: "node24,bun,deno" }, seed: { ...text, default: "0" } },
+});
+
+/** The test file by itself, without the limits that a run of all has. */
+const file = "tests/faults/kernel.test.ts";
+const commands = {
+  node: ["--conditions=dist", file],
+  bun: ["test", "--conditions=dist", "--timeout=100000000", `./${file}`],
+  deno: ["test", "-A", "--no-check", "--no-remote", "--conditions=dist", file],
+};
+
+const place = mkdtempSync(join(tmpdir(), "mayfly-faults-"));
+process.on("exit", () => rmSync(place, { recursive: true, force: true }));
+stopChildrenOnSignals();
+await build();
+for (const { name, kind, bin } of await runtimes(values.only.split(","))) {
+  console.log(`\n${name}`);
+  const { code } = await run(bin, commands[kind], { env: environment(name) });
+  if (code !== 0) process.exitCode = 1;
+}
+
+function environment(name) {
+  return {
+    ...process.env,
+    TMPDIR: place,
+    NO_COLOR: "1",
+    DENO_NO_UPDATE_CHECK: "1",
+    MAYFLY_FAULTS: "all",
+    MAYFLY_SEED: values.seed,
+    MAYFLY_TEST_RUNTIME: name,
+    MAYFLY_TEST_MODE: "dist",
+    MAYFLY_TEST_ROOT: root,
+  };
+}
