@@ -1,59 +1,17 @@
 import assert from "node:assert/strict";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { parseArgs } from "node:util";
-import { ageingOf } from "../lib/cli/ageing.ts";
 import { readDuration, readMode, suggestion } from "../lib/cli/arguments.ts";
-import { main } from "../lib/cli/main.ts";
 import { bar, cutStart, harmless, oneLine, showBytes, twoColumns, wrap } from "../lib/cli/text.ts";
-import { syncIo } from "../lib/io.ts";
-import { runSync } from "../lib/op.ts";
 import { cliHost, type Host } from "../lib/runtime/cli_host.ts";
 import { configure } from "../lib/settings.ts";
 import { deadPid, plantLease } from "./support/leases.ts";
-import { type Scratch, scratch } from "./support/scratch.ts";
+import { place, said } from "./support/said.ts";
 import { substitute, systemError } from "./support/substitute.ts";
 
 const COMMANDS = ["file", "dir", "run", "sweep", "usage", "doctor"];
-
-/** What a command line comes to, in this process. */
-async function said(
-  args: string[],
-  changes: Partial<Host> = {},
-): Promise<{ status: number | undefined; stdout: string; stderr: string }> {
-  let status: number | undefined, stdout = "", stderr = "";
-  const append = (add: (text: string) => void) => (text: string): Promise<void> => Promise.resolve(add(text));
-  await main({
-    ...cliHost(globalThis),
-    columns: undefined,
-    watched: false,
-    args,
-    write: append((text) => stdout += text),
-    writeError: append((text) => stderr += text),
-    setStatus: (number) => void (status = number),
-    ...changes,
-  });
-  return { status, stdout, stderr };
-}
-
-/** The same in a temporary directory of its own. */
-interface Place extends Scratch {
-  said(...args: string[]): ReturnType<typeof said>;
-}
-
-function place(): Place {
-  const made = scratch();
-  configure({ tmpdir: made.path });
-  return {
-    ...made,
-    said: (...args) => said(args),
-    [Symbol.dispose]() {
-      configure({ tmpdir: undefined });
-      made[Symbol.dispose]();
-    },
-  };
-}
 
 const fits = (text: string): void =>
   assert.deepEqual(text.split("\n").filter((line) => line.length > 80), []);
@@ -161,17 +119,6 @@ test("mayfly run where no directory can be made ends with 125 and runs nothing; 
   }
 });
 
-test("mayfly doctor fits the terminal, narrow or not", async () => {
-  for (const columns of [44, 60, 200]) {
-    const { stdout } = await said(["doctor"], { columns });
-    for (const line of stdout.trimEnd().split("\n")) {
-      // A word that is longer than the room cannot be broken.
-      const isWord = !line.slice("note  Temporary directory  ".length).includes(" ");
-      assert.ok(line.length <= Math.min(columns, 80) || isWord, `${columns} columns: ${line}`);
-    }
-  }
-});
-
 test("mayfly sweep shows progress where somebody watches, and takes it away again", async () => {
   using here = place();
   // Each look at the clock is a second after the last.
@@ -239,25 +186,6 @@ test("mayfly usage calls unknown what processes of another host have, and sweep 
     "Nothing to remove\nKept 1 (nobody can tell from here whether its process is running)\n",
   ]);
   assert.equal(here.list().length, 2);
-});
-
-test("mayfly doctor counts the leases of the living and of the dead, and names what helps", async () => {
-  const leases = async (here: Place): Promise<{ state: string; says: string }> => {
-    const { checks } = JSON.parse((await here.said("doctor", "--json")).stdout);
-    return checks.find(({ name }: { name: string }) => name === "Leases");
-  };
-  {
-    using here = place();
-    assert.deepEqual(await leases(here), { name: "Leases", state: "ok", says: "None yet" });
-    plantLease(here.path);
-    const says = "0 of processes that run, 1 of dead ones";
-    assert.deepEqual(await leases(here), { name: "Leases", state: "note", says, hint: "mayfly sweep" });
-  }
-  using here = place();
-  mkdirSync(join(here.path, `.mayfly-${process.getuid!()}`), { mode: 0o755 });
-  const { state, says } = await leases(here);
-  assert.equal(state, "no");
-  assert.match(says, /others may enter it/);
 });
 
 test("an error that nobody foresaw is one line, with 1", async () => {
@@ -422,70 +350,4 @@ test("the host tells options from words as Node does", () => {
     "option-terminator",
     "positional",
   ]);
-});
-
-/** The daemons found on a machine with some files. */
-function ageing(files: { [path: string]: string }, directory: string): object[] {
-  const inside = (path: string): string[] =>
-    Object.keys(files).filter((file) => file.startsWith(`${path}/`)).map((file) =>
-      file.slice(path.length + 1)
-    );
-  using _ = substitute({
-    primitives: {
-      statusOfTarget: (_real, path: string) => {
-        if (files[path] === undefined && inside(path).length === 0) throw systemError("ENOENT");
-      },
-      readSystemFile: (_real, path: string) => files[path],
-      list: (_real, path: string) => {
-        const names = inside(path).map((name) => ({ name, directory: false }));
-        return { next: () => names.splice(0), close() {} };
-      },
-    },
-  });
-  return runSync(ageingOf(syncIo(), directory));
-}
-
-test("mayfly doctor without permissions says what cannot be told, and which flag would help", async () => {
-  using here = place();
-  const denied = (): never => {
-    throw systemError("ERR_ACCESS_DENIED");
-  };
-  using _ = substitute({
-    primitives: { fileSystem: denied, readSystemFile: denied },
-    runtime: { mayRead: (path) => path === here.path },
-  });
-  const permissions: Host["permissions"] = (path) => [
-    { granted: false, flag: `--allow-it=${path}`, purpose: "do it" },
-    { granted: true, flag: "--allow-other", purpose: "do the other thing" },
-  ];
-  const { status, stdout } = await said(["doctor"], { permissions });
-  assert.equal(status, 0);
-  for (const name of ["File system", "Room", "Programs", "Old files"]) {
-    assert.match(stdout, new RegExp(`^note +${name} +Cannot be told: a permission is missing$`, "m"));
-  }
-  assert.match(
-    stdout,
-    // A long path stands in a line of its own.
-    new RegExp(`^note +Permission +Missing: to do it\n +→\\s+--allow-it=${here.path}\n$`, "m"),
-  );
-  assert.doesNotMatch(stdout, /--allow-other/);
-});
-
-test("daemons that remove old files are found by their configuration, the nearest line counts", () => {
-  const systemd = { "/run/systemd/system/x": "" };
-  const tmp = "# comment\nq /tmp 1777 root root 10d\nq /var/tmp 1777 root root 30d\nx /tmp/snap-*\n";
-  const usual = { ...systemd, "/usr/lib/tmpfiles.d/tmp.conf": tmp };
-  assert.deepEqual(ageing(usual, "/tmp"), [{ who: "systemd-tmpfiles", age: "10d" }]);
-  assert.deepEqual(ageing(usual, "/var/tmp/mine"), [{ who: "systemd-tmpfiles", age: "30d" }]);
-  assert.deepEqual(ageing(usual, "/home/me/tmp"), []);
-  assert.deepEqual(ageing(usual, "/tmpfs"), []);
-  assert.deepEqual(ageing({ "/usr/lib/tmpfiles.d/tmp.conf": tmp }, "/tmp"), [], "systemd does not run");
-  const hidden = { ...usual, "/etc/tmpfiles.d/tmp.conf": "D! /tmp 1777 root root -\n" };
-  assert.deepEqual(ageing(hidden, "/tmp"), []);
-  const nearer = { ...usual, "/etc/tmpfiles.d/mine.conf": "d /tmp/mine 0700 me me mM:2h" };
-  assert.deepEqual(ageing(nearer, "/tmp/mine"), [{ who: "systemd-tmpfiles", age: "2h" }]);
-  assert.deepEqual(ageing({ "/etc/cron.daily/tmpreaper": "" }, "/tmp"), [{
-    who: "tmpreaper",
-    age: undefined,
-  }]);
 });

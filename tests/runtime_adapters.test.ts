@@ -555,3 +555,195 @@ test("Deno: a warning is one of the process, and the clock, the random source an
   runtime.sleep(5);
   assert.ok(runtime.now() - before >= 4);
 });
+
+/** A fake of Deno over Node's file functions with some of them replaced. */
+// deno-lint-ignore no-explicit-any -- any of them
+function denoOver(own: { [name: string]: (...args: any[]) => unknown }) {
+  const fake = fakeDeno();
+  Object.assign(fake.scope.process, { getBuiltinModule: () => fsWith(own) });
+  return { ...fake, runtime: denoRuntime(fake.deno, fake.scope) };
+}
+
+test("Deno: what the system does not tell of a file has a value all the same, and a device is neither file nor directory", () => {
+  const { deno, scope } = fakeDeno();
+  const { sync } = denoRuntime(deno, scope);
+  if (isLinux) assert.equal(sync.status("/dev/null").kind, "other");
+  const nothing = { mode: null, ino: null, nlink: null, uid: null, gid: null, birthtime: null, mtime: null };
+  const info = { isFile: true, isDirectory: false, isSymlink: false, size: 7, dev: 3, ...nothing };
+  Object.assign(deno, { lstatSync: () => info });
+  assert.deepEqual(sync.status("C:\\file"), {
+    kind: "file",
+    size: 7,
+    mode: 0o666,
+    device: 3,
+    inode: 0,
+    links: 1,
+    uid: 0,
+    gid: 0,
+    birth: 0,
+    modified: 0,
+  });
+});
+
+test("Deno: an empty directory is removed by a name that only a directory can have, but on Windows", async () => {
+  for (const [platform, ending] of [["linux", "/"], ["windows", ""]] as const) {
+    using place = scratch();
+    const { deno, scope, done } = fakeDeno(platform);
+    const { sync, pooled } = denoRuntime(deno, scope);
+    const path = join(place.path, "d");
+    mkdirSync(path);
+    sync.removeDirectory(path);
+    mkdirSync(path);
+    await pooled.removeDirectory(path);
+    assert.deepEqual(done.filter(([name]) => name === "remove"), [["remove", path + ending], [
+      "remove",
+      path + ending,
+    ]]);
+  }
+});
+
+test("Deno: a lock is a file of its own; one that others have, or that fails, leaves no file open", async () => {
+  using place = scratch();
+  const path = join(place.path, "file");
+  writeFileSync(path, "");
+  const { deno, scope } = fakeDeno();
+  const { open } = deno;
+  let opened = 0, answer = (): Promise<boolean> => Promise.resolve(true);
+  const asked: unknown[] = [];
+  Object.assign(deno, {
+    async open(...args: Parameters<typeof open>) {
+      const file = await open(...args);
+      opened++;
+      const tryLock = (exclusive: boolean): Promise<boolean> => (asked.push(exclusive), answer());
+      return { ...file, tryLock, close: () => (opened--, file.close()) };
+    },
+  });
+  const { sync, locks } = denoRuntime(deno, scope);
+  for (const shared of [false, true]) sync.close((await locks!.tryAcquire(path, shared))!);
+  assert.deepEqual([asked, opened], [[true, false], 0]);
+  answer = () => Promise.resolve(false);
+  assert.equal(await locks!.tryAcquire(path, false), undefined);
+  answer = () => Promise.reject(Object.assign(new Error(), { code: "ENOLCK" }));
+  await assert.rejects(async () => await locks!.tryAcquire(path, false), error("ENOLCK"));
+  assert.equal(opened, 0);
+});
+
+test("Deno: a file that may only be read is opened for that to be locked", async () => {
+  using place = scratch();
+  const path = join(place.path, "file");
+  writeFileSync(path, "");
+  const { deno, scope } = fakeDeno();
+  const { open } = deno;
+  Object.assign(deno, {
+    open: (...[path, options]: Parameters<typeof open>) =>
+      options.write
+        ? Promise.reject(Object.assign(new Error(), { name: "PermissionDenied" }))
+        : open(path, options),
+  });
+  const { sync, locks } = denoRuntime(deno, scope);
+  const handle = await locks!.tryAcquire(path, false);
+  assert.equal(sync.statusOf(handle!).kind, "file");
+  sync.close(handle!);
+});
+
+test(
+  "Deno: a descriptor that its layer of Node does not know is opened a second time, if it is a file's (Linux)",
+  {
+    skip: !isLinux,
+  },
+  () => {
+    using place = scratch();
+    const path = join(place.path, "file");
+    writeFileSync(path, "");
+    const known = denoOver({});
+    const { deno, runtime } = denoOver({ fstatSync: fail("EBADF") });
+    const fd = fs.openSync(path, "r+"), directory = fs.openSync(place.path, "r");
+    try {
+      assert.equal(known.runtime.fromDescriptor(fd), fd);
+      const second = runtime.fromDescriptor(fd) as number;
+      assert.notEqual(second, fd);
+      assert.equal(fs.fstatSync(second).ino, statSync(path).ino);
+      fs.closeSync(second);
+      assert.throws(() => runtime.fromDescriptor(directory), error("EINVAL"));
+    } finally {
+      fs.closeSync(fd);
+      fs.closeSync(directory);
+    }
+    const failWith = (name: string): void =>
+      void Object.assign(deno, {
+        statSync() {
+          throw Object.assign(new Error(), { name });
+        },
+      });
+    failWith("NotFound");
+    assert.throws(() => runtime.fromDescriptor(fd), error("EBADF"));
+    failWith("NotCapable");
+    assert.throws(() => runtime.fromDescriptor(fd), { name: "NotCapable" });
+  },
+);
+
+test("Deno: a file that an umask has closed to its owner too gets its mode by what is open already (Linux)", {
+  skip: !isLinux,
+}, () => {
+  using place = scratch();
+  const path = join(place.path, "file");
+  const { deno, runtime: { sync } } = denoOver({ openSync: fail("EACCES") });
+  const handle = sync.createFile(path, 0o600);
+  sync.changeMode(handle, 0o640);
+  assert.equal(statSync(path).mode & 0o777, 0o640);
+  Object.assign(deno, { readDirSync: fail("ENOENT") });
+  assert.throws(() => sync.changeMode(handle, 0o600), error("EACCES"));
+  assert.equal(statSync(path).mode & 0o777, 0o640);
+  sync.close(handle);
+});
+
+test("Deno: an owner is given through a descriptor of the same file, or by the one at hand", async () => {
+  using place = scratch();
+  const path = join(place.path, "file");
+  const given: unknown[] = [];
+  const { runtime: { sync, pooled } } = denoOver({ fchownSync: (_fd, ...owner) => given.push(owner) });
+  const handle = sync.createFile(path, 0o600);
+  sync.changeOwner(handle, 1, 2);
+  await pooled.changeOwner(handle, 3, 4);
+  const number = sync.openDescriptor(path, "write");
+  sync.changeOwner(number, 5, 6);
+  sync.close(number);
+  renameSync(path, join(place.path, "moved"));
+  writeFileSync(path, "another");
+  assert.throws(() => sync.changeOwner(handle, 7, 8), error("ERR_REPLACED"));
+  sync.close(handle);
+  assert.deepEqual(given, [[1, 2], [3, 4], [5, 6]]);
+});
+
+test("Deno: what needs a permission that is not granted is refused with the flag that gives it, on both faces", async () => {
+  const { deno, scope, done } = fakeDeno("linux", permitting("read"));
+  const { sync, pooled } = denoRuntime(deno, scope);
+  const refused = (flag: string) => ({ code: "ERR_ACCESS_DENIED", message: `it needs ${flag}` });
+  assert.throws(() => sync.readSystemFile("/proc/self/mountinfo"), refused("--allow-all"));
+  await assert.rejects(
+    async () => await pooled.readSystemFile("/proc/self/mountinfo"),
+    refused("--allow-all"),
+  );
+  assert.throws(() => sync.fileSystem("/"), refused("--allow-sys=statfs"));
+  await assert.rejects(async () => await pooled.fileSystem("/"), refused("--allow-sys=statfs"));
+  const none = fakeDeno("linux", () => false);
+  const poor = denoRuntime(none.deno, none.scope);
+  assert.throws(() => poor.sync.readSystemFile("/etc/x"), refused("--allow-read=/etc/x"));
+  assert.deepEqual([poor.mayWrite("/x"), poor.processExists(1)], [false, undefined]);
+  assert.deepEqual([done, none.done], [[], []]);
+});
+
+test("Bun: locks are the C library's, asked for when the first is taken", async () => {
+  using place = scratch();
+  const path = join(place.path, "file");
+  writeFileSync(path, "");
+  const calls: number[][] = [];
+  const symbols = { flock: (...args: number[]) => (calls.push(args), 0), __errno_location: () => 0 };
+  const ffi = { dlopen: () => ({ symbols }), read: { i32: () => 0 } };
+  const { process: own, done } = fakeProcess({}, { "bun:ffi": ffi });
+  const { locks, sync } = bunRuntime(own);
+  assert.equal(done.some(([, name]) => name === "bun:ffi"), false);
+  const handle = await locks!.tryAcquire(path, true);
+  assert.deepEqual(calls, [[handle, 1 | 4]]);
+  sync.close(handle!);
+});

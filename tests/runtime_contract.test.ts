@@ -1,5 +1,6 @@
 /**
- * The contract of `Primitives`, written once and held against both faces of the adapter in use, and of the fake one.
+ * The contract of `Primitives`, written once and held against both faces of the adapter in use, of Deno's over a namespace
+ * that is handed to it, and of the fake one.
  *
  * @module
  */
@@ -8,8 +9,10 @@ import * as fs from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { codeOf } from "../lib/errors.ts";
+import { denoRuntime } from "../lib/runtime/deno.ts";
 import { type DirectoryEntry, type Primitives, type Runtime, runtime } from "../lib/runtime/mod.ts";
 import { contentsOf, ROOT, statusOf } from "./support/fake_disk.ts";
+import { fakeDeno } from "./support/fake_runtimes.ts";
 import { FakeMachine, UID } from "./support/faulty_runtime.ts";
 import { scratch } from "./support/scratch.ts";
 
@@ -58,9 +61,14 @@ const onRealDisk: Outside = {
   uid: process.getuid?.() ?? 0,
 };
 
-function realWorld(): World {
+function onDisk(runtime: Runtime): World {
   const place = scratch();
   return { runtime, outside: onRealDisk, path: place.path, [Symbol.dispose]: place[Symbol.dispose] };
+}
+
+function denoWorld(): World {
+  const { deno, scope } = fakeDeno();
+  return onDisk(denoRuntime(deno, scope));
 }
 
 /** @param numbers Whether its files are numbers; else objects, as on Deno. */
@@ -95,7 +103,12 @@ function fakeWorld(numbers: boolean): World {
   return { runtime: fake.runtime, outside, path: "/tmp", [Symbol.dispose]: () => fake.kill() };
 }
 
-const worlds: readonly (() => World)[] = [realWorld, () => fakeWorld(true), () => fakeWorld(false)];
+const worlds: readonly (() => World)[] = [
+  () => onDisk(runtime),
+  denoWorld,
+  () => fakeWorld(true),
+  () => fakeWorld(false),
+];
 
 /** The blocking face as if it were asynchronous, so that one contract serves both. */
 const asPromises = (sync: Primitives): Face =>

@@ -94,6 +94,7 @@ function toInfo(stats: fs.Stats) {
     ino: stats.ino,
     nlink: stats.nlink,
     uid: stats.uid,
+    gid: stats.gid,
     birthtime: stats.birthtime,
     mtime: stats.mtime,
   };

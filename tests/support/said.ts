@@ -1,0 +1,48 @@
+/**
+ * The command line in this process, on a host that tells what it was given to print.
+ *
+ * @module
+ */
+import { main } from "../../lib/cli/main.ts";
+import { cliHost, type Host } from "../../lib/runtime/cli_host.ts";
+import { configure } from "../../lib/settings.ts";
+import { type Scratch, scratch } from "./scratch.ts";
+
+/** What a command line comes to, in this process. */
+export async function said(
+  args: string[],
+  changes: Partial<Host> = {},
+): Promise<{ status: number | undefined; stdout: string; stderr: string }> {
+  let status: number | undefined, stdout = "", stderr = "";
+  const append = (add: (text: string) => void) => (text: string): Promise<void> => Promise.resolve(add(text));
+  await main({
+    ...cliHost(globalThis),
+    columns: undefined,
+    watched: false,
+    args,
+    write: append((text) => stdout += text),
+    writeError: append((text) => stderr += text),
+    setStatus: (number) => void (status = number),
+    ...changes,
+  });
+  return { status, stdout, stderr };
+}
+
+/** The same in a temporary directory of its own. */
+export interface Place extends Scratch {
+  said(...args: string[]): ReturnType<typeof said>;
+}
+
+/** Makes such a directory the one for temporary files, until the end of the scope. */
+export function place(): Place {
+  const made = scratch();
+  configure({ tmpdir: made.path });
+  return {
+    ...made,
+    said: (...args) => said(args),
+    [Symbol.dispose]() {
+      configure({ tmpdir: undefined });
+      made[Symbol.dispose]();
+    },
+  };
+}
