@@ -459,3 +459,11 @@ test("C141 what was adopted is removed unless keep() was called", async () => {
   await directory[Symbol.asyncDispose]();
   assert.deepEqual(place.list(), EVERYTHING);
 });
+
+test("a directory is adopted also where nobody knows of a home", () => {
+  using place = furnished();
+  using _ = substitute({ runtime: { home: () => undefined } });
+  const directory = adoptFromSource(place.at("one.d"));
+  directory.removeSync();
+  assert.deepEqual(place.list(), EVERYTHING.filter((name) => name !== "one.d"));
+});

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { writeFileSync } from "node:fs";
+import { symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { parseArgs } from "node:util";
@@ -7,8 +7,9 @@ import { readDuration, readMode, suggestion } from "../lib/cli/arguments.ts";
 import { bar, cutStart, harmless, oneLine, showBytes, twoColumns, wrap } from "../lib/cli/text.ts";
 import { cliHost, type Host } from "../lib/runtime/cli_host.ts";
 import { configure } from "../lib/settings.ts";
-import { deadPid, plantLease } from "./support/leases.ts";
+import { deadPid, plant, plantLease } from "./support/leases.ts";
 import { place, said } from "./support/said.ts";
+import { scratch } from "./support/scratch.ts";
 import { substitute, systemError } from "./support/substitute.ts";
 
 const COMMANDS = ["file", "dir", "run", "sweep", "usage", "doctor"];
@@ -119,6 +120,52 @@ test("mayfly run where no directory can be made ends with 125 and runs nothing; 
   }
 });
 
+test("mayfly run: a command that cannot be started for want of something else is 126, with what the system says", async () => {
+  using here = place();
+  const start: Host["start"] = () => ({
+    kill() {},
+    ended: Promise.reject(Object.assign(new Error("too many processes"), { code: "EAGAIN" })),
+  });
+  assert.deepEqual(await said(["run", "true"], { start }), {
+    status: 126,
+    stdout: "",
+    stderr: 'mayfly run: Cannot start "true": too many processes\n',
+  });
+  assert.deepEqual(here.names(), []);
+});
+
+test("mayfly run: an error that nobody foresaw ends with 1, and signals are no longer listened to", async () => {
+  using _here = place();
+  let listening = false;
+  const onSignals: Host["onSignals"] = () => (listening = true, () => listening = false);
+  const start: Host["start"] = () => {
+    assert.ok(listening);
+    throw new Error("unforeseen");
+  };
+  const { status, stderr } = await said(["run", "true"], { start, onSignals });
+  assert.deepEqual({ status, stderr, listening }, {
+    status: 1,
+    stderr: "mayfly run: unforeseen\n",
+    listening: false,
+  });
+});
+
+test("mayfly run waits for what the command left running to let go of the directory", async () => {
+  using here = place();
+  let refusals = 8;
+  using _ = substitute({
+    primitives: {
+      removeDirectory(real, ...args) {
+        if (refusals > 0 && refusals-- > 0) throw systemError("EBUSY");
+        return real(...args as never[]);
+      },
+    },
+  });
+  const start: Host["start"] = () => ({ kill() {}, ended: Promise.resolve(0) });
+  assert.deepEqual(await said(["run", "true"], { start }), { status: 0, stdout: "", stderr: "" });
+  assert.deepEqual([here.names(), refusals], [[], 0]);
+});
+
 test("mayfly sweep shows progress where somebody watches, and takes it away again", async () => {
   using here = place();
   // Each look at the clock is a second after the last.
@@ -128,9 +175,11 @@ test("mayfly sweep shows progress where somebody watches, and takes it away agai
   const args = ["sweep", "--older-than", "0s", "--prefix", "build-"];
   const watched = await said([...args, "--dry-run"], { watched: true });
   assert.equal(watched.stderr, "\r\x1b[KFound 1…\r\x1b[KFound 2…\r\x1b[K");
-  const alone = await said(args);
+  const alone = await said([...args, "--dry-run"]);
   assert.deepEqual({ ...alone, stdout: "" }, { status: 0, stdout: "", stderr: "" });
-  assert.match(alone.stdout, /^Removed 2 entries, 0 B\n/);
+  const { stdout, stderr } = await said(args, { watched: true });
+  assert.equal(stderr, "\r\x1b[KRemoved 1…\r\x1b[KRemoved 2…\r\x1b[K");
+  assert.match(stdout, /^Removed 2 entries, 0 B\n/);
 });
 
 test("mayfly file, dir and sweep name a directory that is missing, with 1", async () => {
@@ -172,6 +221,43 @@ test("mayfly usage of an empty directory has bars of nothing", async () => {
   const { stdout } = await here.said("usage");
   assert.match(stdout, /^other +0 +0 B +░+ +0%\n$/m);
   assert.doesNotMatch(stdout, /LARGEST|█|NaN/);
+});
+
+test("mayfly usage says nothing of the room that may not be asked for", async () => {
+  using here = place();
+  using _ = substitute({
+    primitives: {
+      fileSystem() {
+        throw systemError("ERR_ACCESS_DENIED");
+      },
+    },
+  });
+  const { status, stdout } = await here.said("usage");
+  assert.equal(status, 0);
+  assert.ok(stdout.startsWith(`${here.path}\n\nOWNER`), stdout);
+});
+
+test("mayfly usage names in full what leases lead to elsewhere, counts links as nothing, and forgets what vanishes", async () => {
+  using here = place();
+  using elsewhere = scratch();
+  const { name } = plant(here.path, { lines: [`made ${elsewhere.path}/tmp*`] });
+  const orphan = join(elsewhere.path, name());
+  writeFileSync(orphan, "12345");
+  symlinkSync("nowhere", join(here.path, "link"));
+  writeFileSync(join(here.path, "vanishing"), "1234567");
+  using _ = substitute({
+    primitives: {
+      status(real, ...[path]: [string]) {
+        if (path.endsWith("/vanishing")) throw systemError("ENOENT");
+        return real(...[path] as never[]);
+      },
+    },
+  });
+  const { stdout } = await here.said("usage");
+  assert.match(stdout, /^orphaned +1 +5 B .* 100%$/m);
+  assert.match(stdout, /^other +1 +0 B .* 0%$/m);
+  assert.ok(stdout.includes(`  ${orphan}\n`), stdout);
+  assert.doesNotMatch(stdout, /vanishing/);
 });
 
 test("mayfly usage calls unknown what processes of another host have, and sweep keeps it", async () => {
@@ -336,6 +422,21 @@ test("a terminal's keys reach the process when its group is the one in the foreg
   for (const [text, isTTY, expected] of cases) {
     assert.equal(host(text, isTTY).isForeground(), expected, String(text));
   }
+});
+
+test("a program that cannot be started is told of in one way, and a signal without a number counts as none", async () => {
+  const host = hostWith({
+    getBuiltinModule: () => ({
+      spawn() {
+        throw systemError("ENOENT");
+      },
+      constants: { signals: { SIGTERM: 15 } },
+    }),
+  });
+  const child = host.start("missing", [], {});
+  child.kill("SIGTERM");
+  await assert.rejects(child.ended, { code: "ENOENT" });
+  assert.deepEqual([host.statusOf("SIGTERM"), host.statusOf("SIGELSEWHERE")], [143, 128]);
 });
 
 test("the host tells options from words as Node does", () => {

@@ -499,3 +499,25 @@ test("C245 a path whose loss would be a disaster is not adopted", async () => {
   await (await m.adoptDirectory(join(place.path, "other"))).remove();
   assert.deepEqual(place.list(), ["home", "tmp", "work"]);
 });
+
+test("a directory that was replaced is reported also where a full disk keeps that from being recorded", async () => {
+  using place = scratch();
+  const directory = temporaryDirectorySync({ dir: place.path });
+  const { path } = directory;
+  renameSync(path, join(place.path, "moved"));
+  mkdirSync(path);
+  {
+    using _ = substitute({
+      primitives: {
+        write() {
+          throw systemError("ENOSPC");
+        },
+      },
+    });
+    assert.throws(() => directory.removeSync(), { code: "ERR_REPLACED", path });
+    await assert.rejects(directory.remove(), { code: "ERR_REPLACED", path });
+  }
+  rmdirSync(path);
+  renameSync(join(place.path, "moved"), path);
+  assert.deepEqual(await directory.remove(), []);
+});

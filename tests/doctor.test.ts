@@ -282,8 +282,32 @@ test("mayfly doctor without permissions says what cannot be told, and which flag
   assert.doesNotMatch(stdout, /--allow-other/);
 });
 
-/** A machine that has some files, as far as what is told of daemons is concerned. */
-function machineWith(files: { [path: string]: string }): Changes {
+test("mayfly doctor: what Node does not permit to be looked at is not taken for missing", async () => {
+  using here = place();
+  const denied: Changes = {
+    primitives: {
+      statusOfTarget() {
+        throw systemError("ERR_ACCESS_DENIED");
+      },
+    },
+  };
+  assert.deepEqual(await of("Old files", here, denied), {
+    state: "note",
+    says: "Cannot be told: a permission is missing",
+  });
+  const unseen: Changes = {
+    primitives: {
+      status(real, ...[path]: [string]) {
+        if (path.includes(".mayfly-")) throw systemError("EACCES");
+        return real(...[path] as never[]);
+      },
+    },
+  };
+  assert.deepEqual(await of("Leases", here, unseen), { state: "no", says: "EACCES: injected" });
+});
+
+/** A machine that has some files, one of which may be unreadable, as far as what is told of daemons is concerned. */
+function machineWith(files: { [path: string]: string | Error }): Changes {
   const inside = (path: string): string[] =>
     Object.keys(files).filter((file) => file.startsWith(`${path}/`)).map((file) =>
       file.slice(path.length + 1)
@@ -293,9 +317,13 @@ function machineWith(files: { [path: string]: string }): Changes {
       statusOfTarget: (_real, path: string) => {
         if (files[path] === undefined && inside(path).length === 0) throw systemError("ENOENT");
       },
-      readSystemFile: (_real, path: string) => files[path],
+      readSystemFile: (_real, path: string) => {
+        if (files[path] instanceof Error) throw files[path];
+        return files[path];
+      },
       list: (_real, path: string) => {
         const names = inside(path).map((name) => ({ name, directory: false }));
+        if (names.length === 0) throw systemError("ENOENT");
         return { next: () => names.splice(0), close() {} };
       },
     },
@@ -303,7 +331,7 @@ function machineWith(files: { [path: string]: string }): Changes {
 }
 
 /** The daemons found on such a machine. */
-function ageing(files: { [path: string]: string }, directory: string): object[] {
+function ageing(files: { [path: string]: string | Error }, directory: string): object[] {
   using _ = substitute(machineWith(files));
   return runSync(ageingOf(syncIo(), directory));
 }
@@ -321,6 +349,8 @@ test("daemons that remove old files are found by their configuration, the neares
   assert.deepEqual(ageing(hidden, "/tmp"), []);
   const nearer = { ...usual, "/etc/tmpfiles.d/mine.conf": "d /tmp/mine 0700 me me mM:2h" };
   assert.deepEqual(ageing(nearer, "/tmp/mine"), [{ who: "systemd-tmpfiles", age: "2h" }]);
+  const unreadable = { ...usual, "/etc/tmpfiles.d/secret.conf": systemError("EACCES") };
+  assert.deepEqual(ageing(unreadable, "/tmp"), [{ who: "systemd-tmpfiles", age: "10d" }]);
   assert.deepEqual(ageing({ "/etc/cron.daily/tmpreaper": "" }, "/tmp"), [{
     who: "tmpreaper",
     age: undefined,

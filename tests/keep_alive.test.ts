@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdirSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import { mkdirSync, openSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { test } from "node:test";
 import {
@@ -371,4 +371,29 @@ test("C284 with keepAlive a directory and a file that somebody else has removed 
   const vanished = warnings.filter(({ code }) => code === "MAYFLY_VANISHED").map(({ message }) => message);
   const expected = [directory, file].map(({ path }) => `"${path}" was removed by somebody else`);
   assert.deepEqual(vanished.sort(), expected.sort());
+});
+
+test("C279 a directory that somebody looks at with a lock of his own is locked a little later", async () => {
+  using place = scratch();
+  using hands = byHand();
+  const lock = openSync(place.path, "r");
+  const answers = [undefined, lock];
+  const asked: unknown[][] = [];
+  using locking = substitute({
+    runtime: {
+      locks: {
+        tryAcquire: (...args) => (asked.push(args), Promise.resolve(answers.shift())),
+        acquire: undefined,
+      },
+    },
+  });
+  using _ = sourceKeeping(12_345);
+  const directory = source.temporaryDirectorySync({ dir: place.path });
+  await until(() => hands.waiting.has(1000));
+  assert.equal(locking.of("close").some(([handle]) => handle === lock), false);
+  hands.waiting.get(1000)!();
+  await until(() => asked.length === 2);
+  assert.deepEqual(asked, [[directory.path, true], [directory.path, true]]);
+  directory.removeSync();
+  assert.ok(locking.of("close").some(([handle]) => handle === lock), "the lock goes with the directory");
 });

@@ -1266,3 +1266,90 @@ test("persist() of a big file ended by SIGTERM in the middle leaves the old targ
   assert.equal(readFileSync(target, "utf8"), "old");
   assert.deepEqual([place.temporary.list(), place.results.list()], [[], ["target"]]);
 });
+
+test("persist() that is aborted while it waits for the disk puts nothing in place, and leaves the file as it was", async () => {
+  using place = rooms();
+  const target = join(place.results.path, "old");
+  writeFileSync(target, "old", { mode: 0o644 });
+  const file = await sourceNamed({ dir: place.temporary.path });
+  await file.write("new");
+  const controller = new AbortController(), reason = new Error("no longer");
+  {
+    using _ = substitute({
+      primitives: {
+        synchronize: (real, ...args) => (controller.abort(reason), real(...args as unknown[])),
+      },
+    });
+    await assert.rejects(file.persist(target, { signal: controller.signal }), reason);
+  }
+  assert.deepEqual([readFileSync(target, "utf8"), place.results.list()], ["old", ["old"]]);
+  assert.deepEqual([modeOf(file.path), await file.text()], [0o600, "new"]);
+  await file.persist(target, { signal: new AbortController().signal });
+  assert.equal(readFileSync(target, "utf8"), "new");
+});
+
+test(
+  "C105 persist() of a large file takes away the name that a program has made which then failed, and copies",
+  {
+    skip: runtime.linkDescriptor === undefined && "needs a platform that gives descriptors names",
+  },
+  async () => {
+    for (const persist of Object.values(faces)) {
+      using place = rooms();
+      const { sync, pooled } = runtime.linkDescriptor!;
+      const made: string[] = [];
+      using _ = substitute({
+        runtime: {
+          linkDescriptor: {
+            sync(descriptor, path) {
+              sync(descriptor, path);
+              made.push(path);
+              throw systemError("EIO");
+            },
+            async pooled(descriptor, path) {
+              await pooled(descriptor, path);
+              made.push(path);
+              throw systemError("EIO");
+            },
+          },
+        },
+      });
+      const file = await sourceUnnamed({ dir: place.temporary.path });
+      const data = pattern(BIG);
+      await file.write(data);
+      const target = join(place.results.path, "new");
+      await persist(file as never, target);
+      assert.deepEqual([made.length, existsSync(made[0])], [1, false]);
+      assert.ok(sameBytes(readFileSync(target), data));
+      assert.deepEqual([statSync(target).nlink, place.results.list()], [1, ["new"]]);
+    }
+  },
+);
+
+test(
+  "C162 persist() whose owner cannot be set for another reason than a want of rights fails, and leaves all as it was (skipped: needs root)",
+  {
+    skip: notRoot,
+  },
+  async () => {
+    using place = rooms();
+    const target = join(place.results.path, "old");
+    writeFileSync(target, "old");
+    chownSync(target, 1234, 1234);
+    const file = await sourceNamed({ dir: place.temporary.path });
+    await file.write("new");
+    {
+      using _ = substitute({
+        primitives: {
+          changeOwner() {
+            throw systemError("EIO");
+          },
+        },
+      });
+      assert.equal(await failureOf(() => file.persist(target)), "EIO");
+    }
+    const { uid } = statSync(target);
+    assert.deepEqual([readFileSync(target, "utf8"), uid, await file.text()], ["old", 1234, "new"]);
+    await file.close();
+  },
+);

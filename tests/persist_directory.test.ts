@@ -535,3 +535,26 @@ test("a directory's persist() on Deno needs no permissions but to read and write
   assert.deepEqual(said, [join(place.path, "result")], stderr);
   assert.ok(existsSync(join(place.path, "result", "file")));
 });
+
+test("C148 a directory's persist() onto what no rename reaches, a mount point, fails with EXDEV and leaves the tree whole", async () => {
+  for (const persist of Object.values(faces)) {
+    using place = scratch();
+    const other = join(place.path, "other");
+    mkdirSync(other);
+    const directory = await sourceDirectory({ dir: place.path });
+    fill(directory.path);
+    {
+      using _ = substitute({
+        primitives: {
+          rename() {
+            throw systemError("EXDEV");
+          },
+        },
+      });
+      assert.equal(await failureOf(() => persist(directory as never, join(other, "result"))), "EXDEV");
+    }
+    assertFilled(directory.path);
+    assert.deepEqual(lsOf(other), []);
+    await directory.remove();
+  }
+});

@@ -18,8 +18,10 @@ import process from "node:process";
 import { test } from "node:test";
 import { bunRuntime } from "../lib/runtime/bun.ts";
 import { denoRuntime } from "../lib/runtime/deno.ts";
+import { linkByHelper } from "../lib/runtime/link_descriptor.ts";
 import { adapterFor } from "../lib/runtime/mod.ts";
 import { nodeRuntime } from "../lib/runtime/node.ts";
+import { nodePrimitives } from "../lib/runtime/node_fs.ts";
 import type { NodeProcess } from "../lib/runtime/node_like.ts";
 import type { Runtime } from "../lib/runtime/types.ts";
 import { fakeDeno, fakeProcess, type Permits } from "./support/fake_runtimes.ts";
@@ -746,4 +748,35 @@ test("Bun: locks are the C library's, asked for when the first is taken", async 
   const handle = await locks!.tryAcquire(path, true);
   assert.deepEqual(calls, [[handle, 1 | 4]]);
   sync.close(handle!);
+});
+
+test("ln(1) that is not there, or that fails, is an error on both faces", async () => {
+  const missing = Object.assign(new Error("no ln"), { code: "ENOENT" });
+  const helper = (event: string, argument: unknown) => ({
+    on: (name: string, listener: (argument: unknown) => void) => name === event && listener(argument),
+  });
+  const { sync, pooled } = linkByHelper(() =>
+    ({
+      spawn: () => helper("error", missing),
+      spawnSync: () => ({ status: null, error: missing }),
+    }) as never
+  );
+  assert.throws(() => sync(3, "/x"), missing);
+  await assert.rejects(pooled(3, "/x"), missing);
+  const failing = linkByHelper(() =>
+    ({ spawn: () => helper("exit", 1), spawnSync: () => ({ status: 1 }) }) as never
+  );
+  assert.throws(() => failing.sync(3, "/x"), error("EIO"));
+  await assert.rejects(failing.pooled(3, "/x"), error("EIO"));
+});
+
+test("flags that a platform lacks are left out, those for creating exclusively are everywhere", () => {
+  const opened: unknown[] = [];
+  const openSync = (...args: unknown[]): void => void opened.push(args);
+  const constants = { O_RDONLY: 0, O_RDWR: 2, O_CREAT: 0x100, O_EXCL: 0x400 };
+  const { sync } = nodePrimitives({ openSync, constants } as never);
+  sync.createFile("C:\\f", 0o600);
+  sync.openFile("C:\\f", "write");
+  sync.openDirectory("C:\\d");
+  assert.deepEqual(opened, [["C:\\f", 0x502, 0o600], ["C:\\f", 2], ["C:\\d", 0]]);
 });
