@@ -446,3 +446,24 @@ test("sweep() refuses options of wrong types before it looks at anything", async
     code: "ENOENT",
   });
 });
+
+test("a name that is no text keeps neither sweep() nor usage() from all the others (Linux)", {
+  skip: !onLinux,
+}, async () => {
+  using place = scratch();
+  const { name } = plant(place.path);
+  const foreign = Buffer.concat([Buffer.from(join(place.path, "no-text-")), Uint8Array.of(0xff)]);
+  writeFileSync(foreign, "kept");
+  for (let count = 0; count < 300; count++) writeFileSync(join(place.path, name()), "1");
+  const old = oldFile(place);
+  const { removed, left } = await sweepIn(place, AGED);
+  assert.deepEqual([removed.length, left], [301, []]);
+  assert.ok(!existsSync(old) && existsSync(foreign));
+  await using directory = await m.temporaryDirectory({ dir: place.path });
+  writeFileSync(join(directory.path, "text"), "12345");
+  writeFileSync(Buffer.concat([Buffer.from(join(directory.path, "x")), Uint8Array.of(0xff)]), "");
+  const { files, bytes } = await directory.usage();
+  assert.ok(files >= 1 && bytes === 5);
+  await directory.remove();
+  assert.deepEqual(readdirSync(place.path, "buffer").length, 2);
+});

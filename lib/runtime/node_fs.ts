@@ -139,27 +139,32 @@ const BATCH = 256;
 
 const toEntry = (entry: NodeDirent): DirectoryEntry => ({ name: entry.name, directory: entry.isDirectory() });
 
-/** A decoded name with a replacement character may stand for other bytes: such a directory is listed again as bytes. */
-const isLossy = (entry: DirectoryEntry): boolean => (entry.name as string).includes("\uFFFD");
+/** A decoded name with a replacement character may stand for other bytes. */
+const isLossy = (name: string): boolean => name.includes("\uFFFD");
 
+/** The names in a directory that are no text. Without kinds, which Bun does not give beside bytes. */
+function namesInBytes(fs: NodeFs, path: Path): DirectoryEntry[] {
+  const decoder = new TextDecoder();
+  return fs.readdirSync(path, "buffer").filter((name) => isLossy(decoder.decode(name)))
+    .map((name) => ({ name, directory: false }));
+}
+
+/** Names that are text come first, so that one that is none, which anybody may put there, keeps nobody from those. */
 function listing(fs: NodeFs, path: Path): Listing {
   const directory = fs.opendirSync(path, { bufferSize: BATCH });
-  let rest: DirectoryEntry[] | undefined;
+  let inBytes: DirectoryEntry[] | undefined;
   const batch = (): DirectoryEntry[] => {
     const entries: DirectoryEntry[] = [];
     for (let entry; entries.length < BATCH && (entry = directory.readSync()) !== null;) {
-      entries.push(toEntry(entry));
+      if (isLossy(entry.name)) inBytes ??= namesInBytes(fs, path);
+      else entries.push(toEntry(entry));
     }
     return entries;
   };
   return {
     next() {
-      if (rest !== undefined) return rest.splice(0, BATCH);
       const entries = batch();
-      if (!entries.some(isLossy)) return entries;
-      // Without kinds, which Bun does not give beside bytes.
-      rest = fs.readdirSync(path, "buffer").map((name) => ({ name, directory: false }));
-      return rest.splice(0, BATCH);
+      return entries.length > 0 ? entries : inBytes?.splice(0, BATCH) ?? [];
     },
     close() {
       try {
