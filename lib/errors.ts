@@ -127,8 +127,8 @@ export function failure(action: string, error: unknown, path?: string): unknown 
   }
   const code = codeOf(error);
   if (!SYSTEM_CODE.test(code)) return error;
-  const { message, syscall } = error as { message?: string; syscall?: string };
-  const phrase = PHRASES.get(code) ?? message ?? "failed";
+  const { message, syscall } = error as Error & { syscall?: string };
+  const phrase = PHRASES.get(code) ?? message;
   return new TempfileError(`Cannot ${action}: ${phrase} (${code})`, { code, path, syscall, cause: error });
 }
 

@@ -77,6 +77,5 @@ async function fail(host: Host, command: Command | undefined, error: unknown): P
 
 /** The library names its options; here they have dashes. */
 function messageOf(error: unknown): string {
-  const { message } = error as { message?: string };
-  return (message ?? String(error)).replace(/^Option "(\w+)"/, "--$1");
+  return (error as Error).message.replace(/^Option "(\w+)"/, "--$1");
 }

@@ -21,7 +21,7 @@ interface NodeCrypto {
 function readRandomDevice(fs: NodeFs, bytes: Uint8Array): boolean {
   let fd: number | undefined;
   try {
-    fd = fs.openSync("/dev/urandom", fs.constants.O_RDONLY ?? 0);
+    fd = fs.openSync("/dev/urandom", fs.constants.O_RDONLY!);
     const status = fs.fstatSync(fd) as ReturnType<NodeFs["fstatSync"]> & { rdev: number };
     if ((status.mode & 0o170000) !== 0o020000 || status.rdev !== RANDOM_DEVICE) return false;
     return fs.readSync(fd, bytes, 0, bytes.byteLength, null as unknown as number) === bytes.byteLength;
@@ -41,7 +41,7 @@ interface NodeRm {
   rmSync(path: string, options: { recursive: true }): void;
 }
 
-const majorOf = ({ versions }: NodeProcess): number => Number.parseInt(versions.node ?? "0");
+const majorOf = ({ versions }: NodeProcess): number => Number.parseInt(versions.node!);
 
 /** From version 24 on, `rmSync` on Linux walks by descriptors (`openat` with `O_NOFOLLOW`). The asynchronous one does not. */
 function removeTreeOf(process: NodeProcess): RemoveTree | undefined {
