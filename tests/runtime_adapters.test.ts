@@ -743,7 +743,7 @@ test("Bun: locks are the C library's, asked for when the first is taken", async 
   const symbols = { flock: (...args: number[]) => (calls.push(args), 0), __errno_location: () => 0 };
   const ffi = { dlopen: () => ({ symbols }), read: { i32: () => 0 } };
   const { process: own, done } = fakeProcess({}, { "bun:ffi": ffi });
-  const { locks, sync } = bunRuntime(own);
+  const { locks, sync } = onBun(own);
   assert.equal(done.some(([, name]) => name === "bun:ffi"), false);
   const handle = await locks!.tryAcquire(path, true);
   assert.deepEqual(calls, [[handle, 1 | 4]]);
