@@ -306,7 +306,7 @@ const NAIVE = import.meta.resolve("./support/naive.ts");
 const ATTACKER = import.meta.resolve("./support/attacker.ts");
 
 /** Removals, half of them asynchronous. */
-const REPAIRS = 30;
+const REPAIRS = 20;
 
 /** Removals in which the control must lose once. A few are enough, unless the attacker is kept from running. */
 const CONTROL_REPAIRS = 3000;
