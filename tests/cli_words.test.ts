@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { symlinkSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import { test } from "node:test";
 import { parseArgs } from "node:util";
 import { readDuration, readMode, suggestion } from "../lib/cli/arguments.ts";
@@ -258,6 +258,27 @@ test("mayfly usage names in full what leases lead to elsewhere, counts links as 
   assert.match(stdout, /^other +1 +0 B .* 0%$/m);
   assert.ok(stdout.includes(`  ${orphan}\n`), stdout);
   assert.doesNotMatch(stdout, /vanishing/);
+});
+
+test("mayfly usage and doctor pass over what is no lease, and what cannot be read", async () => {
+  using here = place();
+  const { path, name } = plant(here.path);
+  writeFileSync(join(here.path, name()), "12345");
+  const unreadable = plant(here.path), leases = dirname(path);
+  writeFileSync(join(leases, "notes.txt"), "no lease");
+  mkdirSync(join(leases, basename(path).replace(/^./, "z").replace(/^z(?=z)/, "y")));
+  using _ = substitute({
+    primitives: {
+      openFile(real, ...[path, ...rest]: [string, never]) {
+        if (path === unreadable.path) throw systemError("EIO");
+        return real(...[path, ...rest] as never[]);
+      },
+    },
+  });
+  const { status, stdout } = await here.said("usage");
+  assert.equal(status, 0);
+  assert.match(stdout, /^orphaned +1 +5 B/m);
+  assert.match((await here.said("doctor")).stdout, /0 of processes that run, 1 of dead\s+ones/);
 });
 
 test("mayfly usage calls unknown what processes of another host have, and sweep keeps it", async () => {

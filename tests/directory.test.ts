@@ -6,6 +6,7 @@ import {
   renameSync,
   rmdirSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
@@ -15,6 +16,7 @@ import { inspect } from "node:util";
 import * as m from "#mod";
 import { TempfileError } from "#mod";
 import { temporaryDirectory, temporaryDirectorySync } from "../lib/directory.ts";
+import { runtime } from "../lib/runtime/mod.ts";
 import { runChild } from "./support/child.ts";
 import { scratch } from "./support/scratch.ts";
 import { substitute, systemError } from "./support/substitute.ts";
@@ -520,4 +522,27 @@ test("a directory that was replaced is reported also where a full disk keeps tha
   rmdirSync(path);
   renameSync(join(place.path, "moved"), path);
   assert.deepEqual(await directory.remove(), []);
+});
+
+test("a mode that an umask took is put back by the descriptor where that has no path, as on macOS", async () => {
+  using place = scratch();
+  const { openDirectory } = runtime.sync;
+  using _ = substitute({
+    primitives: {
+      makeDirectory(real, ...[path]: [string]) {
+        return real(...[path, 0o500] as never[]);
+      },
+      locateDirectory: (_real, path: string) => openDirectory(path),
+    },
+    runtime: { anchor: () => undefined },
+  });
+  for (const mode of [undefined, 0o750]) {
+    const blocking = temporaryDirectorySync({ dir: place.path, mode });
+    const waiting = await temporaryDirectory({ dir: place.path, mode });
+    const wanted = mode ?? 0o700;
+    assert.deepEqual([blocking, waiting].map(({ path }) => statSync(path).mode & 0o777), [wanted, wanted]);
+    blocking.removeSync();
+    await waiting.remove();
+  }
+  assert.deepEqual(place.names(), []);
 });

@@ -2,11 +2,13 @@ import assert from "node:assert/strict";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { Guard } from "../lib/guard.ts";
+import { asyncIo, SHORT_TRANSFER } from "../lib/io.ts";
 import { writeFileAtomic } from "../lib/persist/write_file_atomic.ts";
 import { namedTemporaryFile } from "../lib/file/named.ts";
 import { temporaryFile } from "../lib/file/unnamed.ts";
 import { temporaryDirectory } from "../lib/directory.ts";
-import { type Primitives, runtime, type Status, substituteRuntime } from "../lib/runtime/mod.ts";
+import { type Handle, type Primitives, runtime, type Status, substituteRuntime } from "../lib/runtime/mod.ts";
 import { configure } from "../lib/settings.ts";
 import { heldLease } from "./support/substitute.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
@@ -280,4 +282,21 @@ test("configure() refuses a value of inline that is no boolean, and changes noth
     () => configure({ inline: "no" as unknown as boolean }),
     { name: "TypeError", code: "ERR_INVALID_OPTION", message: /inline/ },
   );
+});
+
+test("what is larger than a mebibyte is read and written through the pool, the rest inline", async () => {
+  using place = device();
+  using seen = observed(place);
+  const path = join(place.path, "file");
+  const io = asyncIo(new Guard());
+  const handle: Handle = await io.createFile(path, 0o600);
+  for (const length of [SHORT_TRANSFER, SHORT_TRANSFER + 1]) {
+    const bytes = new Uint8Array(length);
+    seen.taken();
+    await io.write(handle, bytes, 0);
+    await io.read(handle, bytes, 0);
+    const way = length > SHORT_TRANSFER ? "pool" : "inline";
+    assert.deepEqual(seen.taken(), [`${way} write`, `${way} read`]);
+  }
+  await io.close(handle);
 });

@@ -1,7 +1,14 @@
 import assert from "node:assert/strict";
+import { unlinkSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
+import { OpenFile } from "../lib/file/open_file.ts";
+import { DiskStorage } from "../lib/file/storage.ts";
+import { DEFAULTS } from "../lib/options.ts";
+import { runtime } from "../lib/runtime/mod.ts";
 import { type ChildResult, runChild } from "./support/child.ts";
 import { scratch } from "./support/scratch.ts";
+import { type Changes, substitute, systemError } from "./support/substitute.ts";
 
 const flags = "Deno" in globalThis
   ? ["-A", "--v8-flags=--expose-gc"]
@@ -214,4 +221,38 @@ test("C219 the place of creation is noted for the first handles and for a sample
     say(warnings.length); say(warnings.filter(({ detail }) => detail.includes("careless")).length);`);
   assert.equal(messages, 250);
   assert.equal(noted, 52);
+});
+
+test("C116 a handle is collected in peace where closing its file fails, at once or after the call that is under way", async () => {
+  using place = scratch();
+  for (const busy of [false, true]) {
+    const path = join(place.path, "file");
+    const handle = runtime.sync.createFile(path, 0o600);
+    const file = new OpenFile(new DiskStorage(handle), DEFAULTS, 0);
+    file.path = path;
+    const failing: Changes = {
+      primitives: {
+        close(real, ...args) {
+          real(...args as never[]);
+          throw systemError("EIO");
+        },
+      },
+    };
+    using changed = substitute(failing);
+    let end = (): void => {};
+    const call = busy
+      ? file.async(function* () {
+        yield new Promise<void>((resolve) => end = resolve);
+      })
+      : undefined;
+    assert.equal(file.reclaim(), `The temporary file "${path}"`);
+    assert.equal(changed.of("close").length, busy ? 0 : 1);
+    end();
+    await call;
+    for (let waits = 0; changed.of("close").length === 0 && waits < 1000; waits++) {
+      await new Promise((resolve) => setTimeout(resolve));
+    }
+    assert.deepEqual(changed.of("close").map(([closed]) => closed), [handle]);
+    unlinkSync(path);
+  }
 });

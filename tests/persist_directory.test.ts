@@ -558,3 +558,33 @@ test("C148 a directory's persist() onto what no rename reaches, a mount point, f
     await directory.remove();
   }
 });
+
+test("C148 a directory's persist() that must copy a name that is no text fails with EILSEQ, and leaves all where it was", async () => {
+  for (const persist of Object.values(faces)) {
+    using place = scratch();
+    const other = join(place.path, "other");
+    mkdirSync(other);
+    const directory = await sourceDirectory({ dir: place.path });
+    const { path } = directory;
+    writeFileSync(join(path, "file"), "text");
+    {
+      using _ = substitute({
+        primitives: {
+          rename: acrossFrom(path),
+          list(real, ...[at]: [string]) {
+            if (at !== path) return real(...[at] as never[]);
+            const names = [{ name: Uint8Array.of(0xff), directory: false }];
+            return { next: () => names.splice(0), close() {} };
+          },
+        },
+      });
+      const options = { durable: false };
+      assert.equal(
+        await failureOf(() => persist(directory as never, join(other, "result"), options)),
+        "EILSEQ",
+      );
+    }
+    assert.deepEqual([lsOf(other), lsOf(path)], [[], ["file"]]);
+    await directory.remove();
+  }
+});

@@ -222,6 +222,15 @@ test("C254 where no reaper can be started, that is said once, with the reason, a
   assert.deepEqual(changed.calls, []);
 });
 
+test("C254 on Windows, which has no such shell, no reaper is started", () => {
+  const started: string[] = [];
+  using _ = substitute({
+    runtime: { platform: "windows", warn() {}, startWatcher: (command) => (started.push(command), () => {}) },
+  });
+  startReaper("C:\\lease", "abcdefgh")();
+  assert.deepEqual(started, []);
+});
+
 test(
   "C254 without the permission to start programs a reaper is refused with a warning, and no question",
   {

@@ -23,7 +23,7 @@ import { adapterFor } from "../lib/runtime/mod.ts";
 import { nodeRuntime } from "../lib/runtime/node.ts";
 import { nodePrimitives } from "../lib/runtime/node_fs.ts";
 import type { NodeProcess } from "../lib/runtime/node_like.ts";
-import type { Runtime } from "../lib/runtime/types.ts";
+import type { Listing, Runtime } from "../lib/runtime/types.ts";
 import { fakeDeno, fakeProcess, type Permits } from "./support/fake_runtimes.ts";
 import { scratch } from "./support/scratch.ts";
 
@@ -779,4 +779,45 @@ test("flags that a platform lacks are left out, those for creating exclusively a
   sync.openFile("C:\\f", "write");
   sync.openDirectory("C:\\d");
   assert.deepEqual(opened, [["C:\\f", 0x502, 0o600], ["C:\\f", 2], ["C:\\d", 0]]);
+});
+
+test("a helper that cannot be started is told of in one way, whether the runtime throws or says so later", () => {
+  const missing = Object.assign(new Error("no sh"), { code: "ENOENT" });
+  const throwing = { spawn: () => fail("ENOENT")() };
+  const { process: own } = fakeProcess({}, { "node:child_process": throwing });
+  const reasons: string[] = [];
+  nodeRuntime(own).startWatcher("sh", [], ({ message }) => reasons.push(message))();
+  const later = {
+    spawn: () => ({
+      pid: undefined,
+      on: (event: string, listener: (error: Error) => void) => event === "error" && listener(missing),
+    }),
+  };
+  const { deno, scope } = fakeDeno();
+  Object.assign(scope.process, { getBuiltinModule: () => later });
+  denoRuntime(deno, scope).startWatcher("sh", [], ({ message }) => reasons.push(message))();
+  assert.deepEqual(reasons, ["ENOENT", "no sh"]);
+});
+
+test("a listing whose end the system complains of has given its names all the same", () => {
+  using place = scratch();
+  writeFileSync(join(place.path, "file"), "");
+  let closed = 0;
+  const opendirSync = (...args: Parameters<typeof fs.opendirSync>) => {
+    const directory = fs.opendirSync(...args);
+    return {
+      readSync: () => directory.readSync(),
+      closeSync() {
+        closed++;
+        directory.closeSync();
+        fail("EIO")();
+      },
+    };
+  };
+  const { sync } = nodePrimitives(fsWith({ opendirSync: opendirSync as never }) as never);
+  const listing = sync.list(place.path) as Listing;
+  assert.deepEqual(listing.next(), [{ name: "file", directory: false }]);
+  assert.deepEqual(listing.next(), []);
+  listing.close();
+  assert.equal(closed, 1);
 });

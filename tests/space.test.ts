@@ -101,12 +101,16 @@ function status(available: number): FileSystemStatus {
 }
 
 /** Watches a file system that shows one state after the other, and returns the states it was called back with. */
-async function watched(options: WatchSpaceOptions, states: number[]): Promise<number[]> {
+async function watched(
+  options: WatchSpaceOptions,
+  states: number[],
+  changes: Partial<FileSystemStatus> = {},
+): Promise<number[]> {
   const calls: number[] = [];
   let next: (() => void) | undefined;
   let state = states[0];
   using _ = substitute({
-    primitives: { fileSystem: () => status(state) },
+    primitives: { fileSystem: () => ({ ...status(state), ...changes }) },
     runtime: {
       later: (_milliseconds, call) => {
         next = call;
@@ -134,6 +138,12 @@ test("watchSpace() calls back when the room falls below a floor, and again only 
   assert.deepEqual(await watched({ minInodes: 10 }, [50, 9, 8, 10, 7]), [9, 7]);
   assert.deepEqual(await watched({ minFree: 20, minInodes: 10 }, [50, 15, 9, 50]), [15]);
   assert.deepEqual(await watched({ minFree: 0 }, [1, 0]), []);
+});
+
+test("watchSpace() never finds inodes to be few where the file system has no limit of them", async () => {
+  const none = { inodes: 0, freeInodes: 0 };
+  assert.deepEqual(await watched({ minInodes: 10 }, [50, 5], none), []);
+  assert.deepEqual(await watched({ minInodes: 10, minFree: 6 }, [50, 5], none), [5]);
 });
 
 test("watchSpace() looks at once and then at its interval, until it is disposed", async () => {

@@ -454,6 +454,7 @@ test("a name that is no text keeps neither sweep() nor usage() from all the othe
   const { name } = plant(place.path);
   const foreign = Buffer.concat([Buffer.from(join(place.path, "no-text-")), Uint8Array.of(0xff)]);
   writeFileSync(foreign, "kept");
+  writeFileSync(Buffer.concat([Buffer.from(join(leasesIn(place.path), "x")), Uint8Array.of(0xff)]), "");
   for (let count = 0; count < 300; count++) writeFileSync(join(place.path, name()), "1");
   const old = oldFile(place);
   const { removed, left } = await sweepIn(place, AGED);
