@@ -182,6 +182,15 @@ test("mayfly sweep shows progress where somebody watches, and takes it away agai
   assert.match(stdout, /^Removed 2 entries, 0 B\n/);
 });
 
+test("mayfly usage shows how far it is where somebody watches, and takes that away again", async () => {
+  using here = place();
+  let now = 0;
+  using _ = substitute({ runtime: { now: () => now += 1000 } });
+  await here.said("file");
+  const { stderr } = await said(["usage"], { watched: true });
+  assert.equal(stderr, "\r\x1b[KLooked at 0 of 1…\r\x1b[K");
+});
+
 test("mayfly file, dir and sweep name a directory that is missing, with 1", async () => {
   const missing = ["--dir", "/nonexistent/here"];
   for (const args of [["file"], ["dir"], ["sweep", "--older-than", "0s", "--prefix", "x"]]) {

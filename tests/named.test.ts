@@ -427,3 +427,26 @@ test(
     assert.deepEqual(openIn(place.path), []);
   },
 );
+
+test("the end of the scope while a call is under way: a name that cannot be removed then goes when the call has ended", async () => {
+  using place = scratch();
+  let path = "", tries = 0;
+  using _ = substitute({
+    primitives: {
+      unlink(real, ...[name]: [string]) {
+        if (name === path && tries++ === 0) throw systemError("EIO");
+        return real(...[name] as never[]);
+      },
+    },
+  });
+  const file = await sourceFile({ dir: place.path });
+  path = file.path;
+  const writing = file.write(new ReadableStream());
+  file[Symbol.dispose]();
+  assert.deepEqual([file.closed, tries], [true, 1]);
+  await assert.rejects(writing, { code: "ERR_CLOSED" });
+  for (let waits = 0; existsSync(path) && waits < 1000; waits++) {
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  assert.deepEqual([place.names(), tries], [[], 2]);
+});

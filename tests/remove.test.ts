@@ -13,12 +13,12 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { test } from "node:test";
 import * as m from "#mod";
 import { temporaryDirectory, temporaryDirectorySync } from "../lib/directory.ts";
 import { syncIo } from "../lib/io.ts";
-import { runtime } from "../lib/runtime/mod.ts";
+import { runtime, type Status } from "../lib/runtime/mod.ts";
 import { removeDirectory } from "../lib/tree/remove.ts";
 import { moduleUrl, runChild } from "./support/child.ts";
 import { DEEP_CHAIN, deepChain, hasPython, python } from "./support/python.ts";
@@ -1115,5 +1115,87 @@ test(
     d.removeSync();`;
     const { said, stderr } = await runChild(code, { under: ["unshare", "-m"] });
     assert.deepEqual(said, [["EXDEV", ["two"], ["precious"]]], stderr);
+  },
+);
+
+test(
+  "C238 a directory whose name is no text goes with what is in it where descriptors have no paths, too (POSIX)",
+  {
+    skip: isWindows || (isDeno && "Deno has names as text only"),
+  },
+  async () => {
+    using place = scratch();
+    using _ = substitute({ runtime: { anchor: () => undefined, removeTree: undefined } });
+    for (const blocking of [true, false]) {
+      const directory = temporaryDirectorySync({ dir: place.path });
+      const odd = Buffer.concat([Buffer.from(join(directory.path, "x")), Uint8Array.of(0xff)]);
+      mkdirSync(odd);
+      writeFileSync(Buffer.concat([odd, Buffer.from("/file")]), "");
+      assert.deepEqual(blocking ? directory.removeSync() : await directory.remove(), []);
+    }
+    assert.deepEqual(place.names(), []);
+  },
+);
+
+test("where descriptors have no paths, what is mounted inside is told by its device alone", () => {
+  using place = scratch();
+  const directory = temporaryDirectorySync({ dir: place.path });
+  const { path } = directory;
+  for (const name of ["bound", "plain"]) mkdirSync(join(path, name));
+  for (const name of ["bound", "plain"]) writeFileSync(join(path, name, "file"), "");
+  const elsewhere = join(path, "bound");
+  {
+    using _ = substitute({
+      primitives: {
+        readSystemFile: () => `36 35 0:40 / ${elsewhere} rw - tmpfs none rw\n`,
+        status(real, ...[path]: [string]) {
+          const found = real(...[path] as never[]) as Status;
+          return path === elsewhere ? { ...found, device: -1 } : found;
+        },
+      },
+      runtime: { platform: "linux", anchor: () => undefined, removeTree: undefined },
+    });
+    assert.throws(() => directory.removeSync(), {
+      code: "EXDEV",
+      leftovers: [{ path: elsewhere, code: "EXDEV" }],
+    });
+  }
+  assert.deepEqual([readdirSync(path), readdirSync(elsewhere)], [["bound"], ["file"]]);
+  assert.deepEqual(directory.removeSync(), []);
+});
+
+test(
+  "a leaf of hundreds of names is handed to the runtime's own walk where that may block, and emptied in pieces where not",
+  {
+    skip: !isLinux,
+  },
+  async () => {
+    using place = scratch();
+    const handed: string[] = [];
+    using _ = substitute({
+      runtime: {
+        removeTree: {
+          sync(path) {
+            handed.push(basename(path));
+            rmSync(path, { recursive: true });
+          },
+          pooled: undefined,
+        },
+      },
+    });
+    for (const blocking of [true, false]) {
+      handed.length = 0;
+      const directory = temporaryDirectorySync({ dir: place.path });
+      for (const [leaf, count] of [["small", 1], ["large", 400]] as const) {
+        mkdirSync(join(directory.path, leaf));
+        for (let n = 0; n < count; n++) writeFileSync(join(directory.path, leaf, `a-file-named-${n}`), "");
+      }
+      const { size, nlink } = statSync(join(directory.path, "large"));
+      assert.deepEqual(blocking ? directory.removeSync() : await directory.remove(), []);
+      // Not every file system counts the directories in a directory as its links, and small ones may be large elsewhere.
+      if (blocking) assert.deepEqual(handed.sort(), nlink === 2 ? ["large", "small"] : []);
+      else if (size > 4096) assert.ok(!handed.includes("large"));
+    }
+    assert.deepEqual(place.names(), []);
   },
 );
