@@ -363,7 +363,9 @@ test("C73 a failure to close does not keep the file from being removed, and does
 
 test("an aborted signal is thrown as it is, before anything is done, and after it nothing is left", async () => {
   const reason = Object.assign(new Error("stop"), { code: "MY_CODE" });
-  for (const [of, { make }] of creatorsOf(source)) {
+  // What becomes of a spooled file is decided by later calls: its creator takes no signal.
+  const creators = creatorsOf(source).filter(([of]) => !of.startsWith("spooled"));
+  for (const [of, { make }] of creators) {
     using place = scratch();
     {
       using watched = substitute();

@@ -572,7 +572,7 @@ test("Deno: what the system does not tell of a file has a value all the same, an
   if (isLinux) assert.equal(sync.status("/dev/null").kind, "other");
   const nothing = { mode: null, ino: null, nlink: null, uid: null, gid: null, birthtime: null, mtime: null };
   const info = { isFile: true, isDirectory: false, isSymlink: false, size: 7, dev: 3, ...nothing };
-  Object.assign(deno, { lstatSync: () => info });
+  Object.assign(deno, { lstatSync: () => info, uid: () => null });
   assert.deepEqual(sync.status("C:\\file"), {
     kind: "file",
     size: 7,
@@ -585,6 +585,7 @@ test("Deno: what the system does not tell of a file has a value all the same, an
     birth: 0,
     modified: 0,
   });
+  assert.equal(denoRuntime(deno, scope).uid(), undefined);
 });
 
 test("Deno: an empty directory is removed by a name that only a directory can have, but on Windows", async () => {

@@ -17,11 +17,14 @@ import { basename, join } from "node:path";
 import { test } from "node:test";
 import { pathToFileURL } from "node:url";
 import * as m from "#mod";
+import type { Locks } from "../lib/runtime/mod.ts";
+import { sweep as sourceSweep } from "../lib/sweep.ts";
 import { runChild } from "./support/child.ts";
 import { leasesIn, plant, readLeases } from "./support/leases.ts";
 import { noMounts, notRoot } from "./support/places.ts";
 import { hasPython } from "./support/python.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
+import { substitute } from "./support/substitute.ts";
 
 const onLinux = process.platform === "linux";
 
@@ -467,4 +470,23 @@ test("a name that is no text keeps neither sweep() nor usage() from all the othe
   assert.ok(files >= 1 && bytes === 5);
   await directory.remove();
   assert.deepEqual(readdirSync(place.path, "buffer").length, 2);
+});
+
+test("sweep() by age keeps what is locked also where no table tells of it, but an attempt", async () => {
+  using place = scratch();
+  const path = oldFile(place);
+  const sweepAged = () => sourceSweep({ ...AGED, dir: place.path });
+  const locks: Locks = { tryAcquire: () => Promise.resolve(undefined), acquire: undefined };
+  {
+    using _ = substitute({
+      primitives: {
+        readSystemFile: (real, ...[name]: [string]) =>
+          name === "/proc/locks" ? "" : real(...[name] as never[]),
+      },
+      runtime: { locks },
+    });
+    const { removed, kept } = await sweepAged();
+    assert.deepEqual([removed, kept], [[], [{ path, reason: "it is locked" }]]);
+  }
+  assert.deepEqual((await sweepAged()).removed, [{ path, bytes: 5 }]);
 });
