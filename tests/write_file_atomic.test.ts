@@ -7,7 +7,9 @@ import {
   lstatSync,
   mkdirSync,
   openSync,
+  readdirSync,
   readFileSync,
+  renameSync,
   statSync,
   symlinkSync,
   writeFileSync,
@@ -248,6 +250,28 @@ test(
     assert.ok(partial > 0);
   },
 );
+
+test("writeFileAtomic() asks once where a directory is, and goes where its path leads also when that has changed", async () => {
+  using place = scratch();
+  const dir = join(place.path, "dir"), other = join(place.path, "other");
+  mkdirSync(dir);
+  mkdirSync(other);
+  const target = join(dir, "target");
+  sourceAtomicSync(target, "1");
+  {
+    using watched = substitute();
+    sourceAtomicSync(target, "2");
+    sourceAtomicSync(target, "3");
+    assert.ok(watched.of("realPath").length <= 1, `${watched.of("realPath").length} times`);
+  }
+  renameSync(dir, join(place.path, "moved"));
+  symlinkSync(other, dir);
+  sourceAtomicSync(target, "4");
+  await sourceAtomic(target, "5");
+  assert.deepEqual(readdirSync(other), ["target"]);
+  assert.equal(readFileSync(join(other, "target"), "utf8"), "5");
+  assert.equal(readFileSync(join(place.path, "moved", "target"), "utf8"), "3");
+});
 
 test("C165 calls of writeFileAtomic() for one path in one process are carried out in the order they were made, by whatever path", async () => {
   using place = scratch();

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { learn } from "../devices.ts";
+import { isLearnt, learn } from "../devices.ts";
 import { codeOf, failure, TempfileError } from "../errors.ts";
 import type { Io } from "../io.ts";
 import type { Op } from "../op.ts";
@@ -70,7 +70,9 @@ function refusal(path: string, code: string, why: string): TempfileError {
 export function* locate(io: Io, path: string): Op<Target> {
   const plain = withoutTrailingSeparators(path);
   try {
-    const directory: string = yield io.realPath(parentOf(plain));
+    const parent = parentOf(plain);
+    // What was learnt was canonical then. Should a link have come into it since, it still leads where the caller says.
+    const directory: string = isLearnt(parent) ? parent : yield io.realPath(parent);
     const canonical = joinPath(directory, baseName(plain));
     const existing = yield* statusIfThere(io, canonical);
     if (existing?.kind === "file") learn(directory, existing.device);
