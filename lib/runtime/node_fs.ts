@@ -232,7 +232,7 @@ export function nodePrimitives(fs: NodeFs): { sync: Primitives; pooled: Pooled<P
     write: (handle, data, at) => fs.writeSync(fd(handle), data, 0, data.byteLength, at),
     synchronize: (handle) => fs.fsyncSync(fd(handle)),
     synchronizeDirectory: (path) => {
-      const directory = fs.openSync(path, flags.directory);
+      const directory = fs.openSync(path, flags.readTarget);
       try {
         fs.fsyncSync(directory);
       } finally {
@@ -274,7 +274,7 @@ export function nodePrimitives(fs: NodeFs): { sync: Primitives; pooled: Pooled<P
     write: (handle, data, at) => promised((done) => fs.write(fd(handle), data, 0, data.byteLength, at, done)),
     synchronize: (handle) => promised((done) => fs.fsync(fd(handle), done)),
     synchronizeDirectory: async (path) => {
-      const directory = await open(path, flags.directory);
+      const directory = await open(path, flags.readTarget);
       try {
         await promised((done) => fs.fsync(directory, done));
       } finally {

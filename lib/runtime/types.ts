@@ -114,7 +114,7 @@ export interface Primitives {
   write(handle: Handle, data: Uint8Array, at: number): number;
   /** Waits until the contents are on the disk. */
   synchronize(handle: Handle): void;
-  /** Waits until the names in a directory are on the disk. */
+  /** Waits until the names in a directory are on the disk. Follows a link. */
   synchronizeDirectory(path: string): void;
   list(path: Path): Listing;
   /** A whole small file that the system provides (`/proc`), as text. */
