@@ -10,7 +10,7 @@ import { test } from "node:test";
 import * as m from "#mod";
 import { oncePerRuntime } from "../support/once.ts";
 import { noStrace } from "../support/strace.ts";
-import { type Call, codesFor, distinct, type Fault } from "./calls.ts";
+import { type Call, codesFor, distinct, type Fault, textOf } from "./calls.ts";
 import { CARELESS } from "./careless.ts";
 import { publicNames } from "./facing.ts";
 import { type Scenario, SCENARIOS } from "./scenarios.ts";
@@ -90,6 +90,10 @@ function chosen(calls: readonly Call[], way: Way): Fault[] {
 }
 
 async function tryCase(tracer: Tracer, one: Case, way: Way, result: Result): Promise<void> {
+  const miss = (call: Call): void => {
+    result.missed.push(`${one[0]}, ${way}: ${textOf(call)}`);
+    if (isCampaign) console.log(`not met: ${result.missed.at(-1)}`);
+  };
   const judge = async (run: Run, what?: string): Promise<void> => {
     const found = await verdictOn(run, what);
     result.wrong.push(...found);
@@ -101,7 +105,7 @@ async function tryCase(tracer: Tracer, one: Case, way: Way, result: Result): Pro
   for (const name of plain.report?.called ?? []) result.called.add(name);
   for (const fault of chosen(plain.calls, way)) {
     const run = await meet(tracer, one, way, fault);
-    if (run === undefined) result.missed.push(`${one[0]}, ${way}: ${fault.call.name}(${fault.call.text}`);
+    if (run === undefined) miss(fault.call);
     else await judge(run, fault.what);
     if (run !== undefined) result[fault.what === "KILL" ? "killed" : "failed"]++;
   }
