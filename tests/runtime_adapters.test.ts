@@ -279,6 +279,34 @@ test("Node and Bun: descriptors are named by path on Linux alone, where /proc is
   }
 });
 
+test("Node and Bun: a look at /proc that fails for a reason that may pass is no answer, and made again", () => {
+  for (const make of NODE_LIKE) {
+    let asked = 0;
+    const failing = { "node:fs": fsWith({ statSync: () => asked++ === 0 && fail("EIO")() }) };
+    const { anchor } = make(fakeProcess({}, failing).process);
+    assert.deepEqual([anchor(3), anchor(3), anchor(3), asked], [
+      undefined,
+      "/proc/self/fd/3",
+      "/proc/self/fd/3",
+      2,
+    ]);
+  }
+});
+
+test("Node: what was read from the random device is taken though closing that fails", {
+  skip: !isLinux && "Linux has one",
+}, () => {
+  const closeSync = (descriptor: number): never => {
+    fs.closeSync(descriptor);
+    return fail("EIO")();
+  };
+  const { process: own, done } = fakeProcess({}, { "node:fs": fsWith({ closeSync }) });
+  const bytes = new Uint8Array(64);
+  nodeRuntime(own).random(bytes);
+  assert.ok(bytes.some((byte) => byte !== 0));
+  assert.deepEqual(done.filter(([, name]) => name === "node:crypto"), []);
+});
+
 test("Node and Bun: handles are descriptors; without a platform for them there are neither locks nor links", () => {
   for (const make of NODE_LIKE) {
     const runtime = make(fakeProcess().process);
