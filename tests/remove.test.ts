@@ -1199,3 +1199,40 @@ test(
     assert.deepEqual(place.names(), []);
   },
 );
+
+test("where descriptors have no paths, the runtime's own walk empties what leaves no device, and nothing else", async () => {
+  using place = scratch();
+  const handed: string[] = [];
+  let foreign: string | undefined;
+  const rm = (path: string): void => {
+    handed.push(path);
+    rmSync(path, { recursive: true });
+  };
+  using _ = substitute({
+    primitives: {
+      status(real, ...[path]: [string]) {
+        const found = real(...[path] as never[]) as Status;
+        return path === foreign ? { ...found, device: -1 } : found;
+      },
+    },
+    runtime: { anchor: () => undefined, removeTree: { sync: rm, pooled: async (path) => await rm(path) } },
+  });
+  for (const blocking of [true, false]) {
+    const whole = temporaryDirectorySync({ dir: place.path });
+    const mounted = temporaryDirectorySync({ dir: place.path });
+    for (const { path } of [whole, mounted]) {
+      mkdirSync(join(path, "sub"));
+      writeFileSync(join(path, "sub", "file"), "");
+    }
+    foreign = join(mounted.path, "sub");
+    assert.deepEqual(blocking ? whole.removeSync() : await whole.remove(), []);
+    const failure = { code: "EXDEV", leftovers: [{ path: foreign, code: "EXDEV" }] };
+    if (blocking) assert.throws(() => mounted.removeSync(), failure);
+    else await assert.rejects(mounted.remove(), failure);
+    assert.deepEqual([handed.splice(0), existsSync(join(foreign, "file"))], [[whole.path], true]);
+    foreign = undefined;
+    mounted.removeSync();
+    handed.length = 0;
+  }
+  assert.deepEqual(place.names(), []);
+});

@@ -16,8 +16,11 @@ import {
   usage,
   usageSync,
 } from "#mod";
+import { temporaryFileSync as sourceFile } from "../lib/file/unnamed.ts";
+import { usage as sourceUsage, usageSync as sourceUsageSync } from "../lib/usage.ts";
 import { runChild } from "./support/child.ts";
 import { scratch } from "./support/scratch.ts";
+import { substitute, systemError } from "./support/substitute.ts";
 
 const root = process.env.MAYFLY_TEST_ROOT ?? process.cwd();
 
@@ -185,4 +188,24 @@ test("usage() forgets files that were never closed when they are collected", asy
   const { said: [before, after] } = await runChild(code, { flags });
   assert.equal(before, 40);
   assert.ok(after <= 5, `${after} are left`);
+});
+
+test("usage() leaves out a file whose descriptor somebody has closed, and has the others", async () => {
+  using place = scratch();
+  using lost = sourceFile({ dir: place.path });
+  using kept = sourceFile({ dir: place.path });
+  kept.writeSync("12345");
+  kept.flushSync();
+  const { fd } = lost;
+  using _ = substitute({
+    primitives: {
+      statusOf(real, ...[handle]: [unknown]) {
+        if (handle === fd) throw systemError("EBADF");
+        return real(...[handle] as never[]);
+      },
+    },
+  });
+  for (const { files } of [await sourceUsage(), sourceUsageSync()]) {
+    assert.deepEqual(files, [{ bytes: 5, inMemory: false }]);
+  }
 });

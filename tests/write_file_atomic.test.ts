@@ -769,3 +769,22 @@ test(
     assert.deepEqual(other.list(), []);
   },
 );
+
+test("writeFileAtomic() that its own source aborts does not wait for what that would give next", async () => {
+  using place = scratch();
+  const path = join(place.path, "file");
+  writeFileSync(path, "old");
+  const controller = new AbortController(), reason = new Error("enough");
+  let asked = 0;
+  const source: AsyncIterable<string> = {
+    [Symbol.asyncIterator]: () => ({
+      next() {
+        if (asked++ === 0) return Promise.resolve({ value: "new", done: false });
+        controller.abort(reason);
+        return new Promise(() => {});
+      },
+    }),
+  };
+  await assert.rejects(writeFileAtomic(path, source, { signal: controller.signal }), reason);
+  assert.deepEqual([asked, readFileSync(path, "utf8"), place.list()], [2, "old", ["file"]]);
+});
