@@ -275,6 +275,7 @@ test("mayfly usage and doctor pass over what is no lease, and what cannot be rea
   writeFileSync(join(here.path, name()), "12345");
   const unreadable = plant(here.path), leases = dirname(path);
   writeFileSync(join(leases, "notes.txt"), "no lease");
+  writeFileSync(Buffer.concat([Buffer.from(join(leases, "no-text-")), Uint8Array.of(0xff)]), "");
   mkdirSync(join(leases, basename(path).replace(/^./, "z").replace(/^z(?=z)/, "y")));
   using _ = substitute({
     primitives: {
