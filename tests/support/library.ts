@@ -4,6 +4,10 @@
  * @module
  */
 import { buildSync } from "esbuild";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { pathToFileURL } from "node:url";
 import type * as Mod from "../../mod.ts";
 import type { Runtime } from "../../lib/runtime/mod.ts";
 import { root } from "./modules.ts";
@@ -20,6 +24,9 @@ export { substituteRuntime } from "./lib/runtime/mod.ts";
 
 let load: ((...scope: unknown[]) => Loaded) | undefined;
 
+/** Where Node writes what it counts, if it counts what runs. */
+const counted = process.env.NODE_V8_COVERAGE;
+
 /** Bundled once: then an instance costs a millisecond. */
 function loader(): (...scope: unknown[]) => Loaded {
   const { outputFiles } = buildSync({
@@ -30,11 +37,21 @@ function loader(): (...scope: unknown[]) => Loaded {
     write: false,
     target: "node20",
     logLevel: "error",
+    sourcemap: counted === undefined ? false : "inline",
     // Not known to a script; by it the library tells its own frames of a stack.
     define: { "import.meta.url": '"file:///library/mod.ts"' },
   });
   const text = `${outputFiles[0].text}\nreturn library;`;
-  return new Function("globalThis", "setTimeout", "clearTimeout", text) as never;
+  return (counted === undefined ? compile(text) : compileCounted(text, join(counted, "library.js"))) as never;
+}
+
+const compile = (text: string): object => new Function("globalThis", "setTimeout", "clearTimeout", text);
+
+/** Under a name, and kept there: `tools/coverage` finds by its map what of the source ran. */
+function compileCounted(text: string, path: string): object {
+  const compiled = compile(`${text}\n//# sourceURL=${pathToFileURL(path)}`);
+  writeFileSync(path, `(${compiled})`);
+  return compiled;
 }
 
 /** Milliseconds from which a timer of the library is one that should not go off. */

@@ -6,7 +6,7 @@ import { testCommand } from "./commands.mjs";
 import { readReport } from "./reports.mjs";
 import { clearWorkplace, leftovers, makeWorkplace, parentOf, removeWorkplace } from "./workplace.mjs";
 
-const cellTimeout = 900_000;
+const usualTimeout = 900_000;
 const fileTimeout = 240_000;
 const tailLines = 40;
 
@@ -14,7 +14,7 @@ const tailLines = 40;
  * Runs every test file on one runtime, against the source or the built package, each in a process of its
  * own: a crash, a hang or a left-over is then one file's, and costs the others nothing.
  */
-export async function runCell(runtime, mode, files) {
+export async function runCell(runtime, mode, files, cellTimeout = usualTimeout) {
   const label = `${runtime.name}-${mode}`;
   const log = openLog(label);
   const place = makeWorkplace(parentOf(runtime, mode));
@@ -22,7 +22,9 @@ export async function runCell(runtime, mode, files) {
   const results = [];
   for (const file of files) {
     const timeout = Math.min(fileTimeout, cellTimeout - (performance.now() - started));
-    results.push(timeout > 0 ? await runFile({ runtime, mode, file, log, place, timeout }) : notRun(file));
+    results.push(
+      timeout > 0 ? await runFile({ runtime, mode, file, log, place, timeout }) : notRun(file, cellTimeout),
+    );
   }
   removeWorkplace(place);
   closeSync(log);
@@ -59,7 +61,7 @@ function leftoverTroubles(place) {
   return [{ name: "(left behind in the temporary directory)", error: left.join("\n") }];
 }
 
-function notRun(file) {
+function notRun(file, cellTimeout) {
   const error = `The cell's ${cellTimeout / 1000} seconds were used up`;
   return { file, tests: [], troubles: [{ name: "(not run)", error }] };
 }
