@@ -67,7 +67,7 @@ function report() {
 
 function row(name, files, note = "") {
   const [all, never] = sums(files);
-  return `${percent(files).toFixed(1).padStart(6)} % of ${
+  return `${percent(files).toFixed(2).padStart(6)} % of ${
     String(all).padStart(4)
   }, ${never} never  ${name}  ${note}`;
 }
