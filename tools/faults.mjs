@@ -1,5 +1,6 @@
 // Every system call of every scenario fails, and is the one in which the process is killed, by the kernel's own hand:
-// `npm run faults -- --only node24,bun,deno`. The same with the same `--seed`, which says how calls fail.
+// `npm run faults -- --only node24,bun`. The same with the same `--seed`, which says how calls fail. Deno can be followed
+// too, but ends itself (a panic) where closing a directory fails, which is then found wrong.
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,7 +12,7 @@ import { runtimes } from "./runtimes.mjs";
 
 const text = { type: "string" };
 const { values } = parseArgs({
-  options: { only: { ...text, default: "node24,bun,deno" }, seed: { ...text, default: "0" } },
+  options: { only: { ...text, default: "node24,bun" }, seed: { ...text, default: "0" } },
 });
 
 /** The test file by itself, without the limits that a run of all has. */
