@@ -696,6 +696,8 @@ test(
       assert.equal(fs.fstatSync(second).ino, statSync(path).ino);
       fs.closeSync(second);
       assert.throws(() => runtime.fromDescriptor(directory), error("EINVAL"));
+      // It is known, but cannot be asked: a second one would be one too many.
+      assert.throws(() => denoOver({ fstatSync: fail("EIO") }).runtime.fromDescriptor(fd), error("EIO"));
     } finally {
       fs.closeSync(fd);
       fs.closeSync(directory);

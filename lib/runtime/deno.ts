@@ -476,6 +476,7 @@ function fromDescriptor(deno: DenoNamespace, node: Primitives, descriptor: numbe
     node.statusOf(descriptor);
     return descriptor;
   } catch (unknown) {
+    if ((unknown as { code?: unknown }).code !== "EBADF") throw unknown;
     const path = `/proc/self/fd/${descriptor}`;
     if (isFile(deno, path, unknown)) return node.openDescriptor(path, "write");
     throw Object.assign(new Error("it is no regular file"), { code: "EINVAL" });
