@@ -73,6 +73,8 @@ function testEnvironment(name, mode, place) {
     NO_COLOR: "1",
     DENO_NO_UPDATE_CHECK: "1",
     DO_NOT_TRACK: "1",
+    // Else Node takes the types out of every module in each of the many processes of a cell: most of its time.
+    NODE_COMPILE_CACHE: inRoot(".runtimes/compile-cache"),
     TMPDIR: place,
     MAYFLY_TEST_RUNTIME: name,
     MAYFLY_TEST_MODE: mode,
