@@ -211,9 +211,9 @@ async function memory() {
   const steps = {
     "file.write(stream)": () => file.write(streamOf(chunk, 4096)),
     "file.stream(), BYOB": () => readInPlace(file),
-    // Before our own: what a collector has not yet given back then is in the base of the next step.
-    "readSync into new arrays, without us": () => readWithoutUs(file),
+    // Our own first: what a collector has not yet given back is in the base of the next step, and flatters that.
     "file.stream()": () => readChunks(file),
+    "readSync into new arrays, without us": () => readWithoutUs(file),
   };
   for (const [name, step] of Object.entries(steps)) {
     const base = process.memoryUsage.rss();
