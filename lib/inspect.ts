@@ -4,16 +4,15 @@
  * @module
  */
 
-/** The symbols by which `console.log` of Node and Bun, and of Deno, asks. */
-const SYMBOLS = [Symbol.for("nodejs.util.inspect.custom"), Symbol.for("Deno.customInspect")];
+import { INSPECTIONS } from "./runtime/mod.ts";
 
 /**
  * Lets the instances of a class be printed as `describe` says. For its constructor: done at the top of a module, it would
  * keep bundlers from leaving out a class that nobody uses.
  */
 export function printAs<T extends object>(type: { prototype: T }, describe: (instance: T) => string): void {
-  if (Object.hasOwn(type.prototype, SYMBOLS[0])) return;
-  for (const symbol of SYMBOLS) {
+  if (Object.hasOwn(type.prototype, INSPECTIONS[0])) return;
+  for (const symbol of INSPECTIONS) {
     Object.defineProperty(type.prototype, symbol, {
       value(this: T): string {
         return describe(this);

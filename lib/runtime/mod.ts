@@ -10,6 +10,8 @@ import { nodeRuntime } from "./node.ts";
 import type { NodeProcess } from "./node_like.ts";
 import type { Runtime } from "./types.ts";
 
+export { INSPECTIONS } from "./inspection.ts";
+
 export type {
   DirectoryEntry,
   EndSignal,
