@@ -3,7 +3,6 @@
  *
  * @module
  */
-
 import { INSPECTIONS } from "./runtime/mod.ts";
 
 /**
