@@ -852,3 +852,22 @@ test("a listing whose end the system complains of has given its names all the sa
   listing.close();
   assert.equal(closed, 1);
 });
+
+test(
+  "Node and Bun: a directory is synchronized as one, also through a link: a pipe in its place keeps nobody waiting (Linux)",
+  {
+    skip: !isLinux,
+  },
+  () => {
+    const opened: number[] = [];
+    const { sync } = nodePrimitives({
+      constants: fs.constants,
+      openSync: (_path: string, flags: number) => (opened.push(flags), 7),
+      fsyncSync() {},
+      closeSync() {},
+    } as never);
+    sync.synchronizeDirectory("/somewhere");
+    const { O_DIRECTORY, O_NOFOLLOW } = fs.constants;
+    assert.deepEqual(opened.map((flags) => [flags & O_DIRECTORY, flags & O_NOFOLLOW]), [[O_DIRECTORY, 0]]);
+  },
+);

@@ -194,6 +194,7 @@ function openFlags(fs: NodeFs) {
     readTarget: flag("O_RDONLY"),
     writeTarget: flag("O_RDWR"),
     directory: flag("O_RDONLY") | directory | flag("O_NOFOLLOW"),
+    directoryTarget: flag("O_RDONLY") | directory,
     locate: 0o10000000 | directory | flag("O_NOFOLLOW"),
   };
 }
@@ -232,7 +233,7 @@ export function nodePrimitives(fs: NodeFs): { sync: Primitives; pooled: Pooled<P
     write: (handle, data, at) => fs.writeSync(fd(handle), data, 0, data.byteLength, at),
     synchronize: (handle) => fs.fsyncSync(fd(handle)),
     synchronizeDirectory: (path) => {
-      const directory = fs.openSync(path, flags.readTarget);
+      const directory = fs.openSync(path, flags.directoryTarget);
       try {
         fs.fsyncSync(directory);
       } finally {
@@ -274,7 +275,7 @@ export function nodePrimitives(fs: NodeFs): { sync: Primitives; pooled: Pooled<P
     write: (handle, data, at) => promised((done) => fs.write(fd(handle), data, 0, data.byteLength, at, done)),
     synchronize: (handle) => promised((done) => fs.fsync(fd(handle), done)),
     synchronizeDirectory: async (path) => {
-      const directory = await open(path, flags.readTarget);
+      const directory = await open(path, flags.directoryTarget);
       try {
         await promised((done) => fs.fsync(directory, done));
       } finally {
