@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { parseArgs } from "node:util";
 import { readDuration, readMode, suggestion } from "../lib/cli/arguments.ts";
@@ -273,10 +273,11 @@ test("mayfly usage and doctor pass over what is no lease, and what cannot be rea
   using here = place();
   const { path, name } = plant(here.path);
   writeFileSync(join(here.path, name()), "12345");
-  const unreadable = plant(here.path), leases = dirname(path);
+  const unreadable = plant(here.path), noFile = plant(here.path), leases = dirname(path);
   writeFileSync(join(leases, "notes.txt"), "no lease");
   writeFileSync(Buffer.concat([Buffer.from(join(leases, "no-text-")), Uint8Array.of(0xff)]), "");
-  mkdirSync(join(leases, basename(path).replace(/^./, "z").replace(/^z(?=z)/, "y")));
+  rmSync(noFile.path);
+  mkdirSync(noFile.path);
   using _ = substitute({
     primitives: {
       openFile(real, ...[path, ...rest]: [string, never]) {

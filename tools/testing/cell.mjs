@@ -38,7 +38,9 @@ async function runFile({ runtime, mode, file, log, place, timeout }) {
   writeSync(log, `\n--- ${file}\n`);
   const offset = fstatSync(log).size;
   const env = testEnvironment(runtime.name, mode, place);
+  const started = performance.now();
   const end = await run(runtime.bin, args, { cwd, env, stdio: ["ignore", log, log], timeout });
+  writeSync(log, `--- ${file} took ${((performance.now() - started) / 1000).toFixed(1)} s\n`);
   const found = readReport(runtime.kind, report);
   rmSync(report, { force: true });
   const troubles = [...endTroubles(end, found, () => tail(log, offset)), ...leftoverTroubles(place)];
