@@ -36,6 +36,8 @@ export default defineConfig({
     // Without comments and white space there is a third less to parse. Names stay, for stack traces.
     options.minifyWhitespace = true;
     options.minifySyntax = true;
+    // Runtimes show the whole line that threw.
+    options.lineLimit = 120;
   },
   // Without it `node:test` and its like lose their prefix, the only name they have.
   removeNodeProtocol: false,

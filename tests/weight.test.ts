@@ -39,6 +39,14 @@ test("the package loads two files at once, and what only some programs need late
   assert.ok(bytes < 160_000, `${bytes} bytes are parsed by every program`);
 });
 
+test("no line of the package fills a terminal: runtimes show the one that threw (once in all)", {
+  skip: onceInAll,
+}, () => {
+  for (const [name, text] of [...packageFilesOf("mod.js"), ...packageFilesOf("cli.js")]) {
+    for (const line of text.split("\n")) assert.ok(line.length < 500, `${name}: ${line}`);
+  }
+});
+
 /** Leaves apart what is loaded later, as a bundler that splits does. */
 const apart: Plugin = {
   name: "apart",
