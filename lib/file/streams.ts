@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { runtime } from "../runtime/mod.ts";
 import type { Data } from "./data.ts";
 
 /** Bytes of a chunk: from here on, larger ones are no faster. */
@@ -20,7 +21,7 @@ export function readableFrom(read: ReadAt, start: number): ReadableStream<Uint8A
   const pull = async (controller: ReadableByteStreamController): Promise<void> => {
     const request = controller.byobRequest;
     const view = request?.view as Uint8Array | null | undefined;
-    const into = view ?? new Uint8Array(length);
+    const into = view ?? handOut(length);
     const count = await read(into, position);
     position += count;
     length = count < into.byteLength ? PROBE : CHUNK;
@@ -30,6 +31,12 @@ export function readableFrom(read: ReadAt, start: number): ReadableStream<Uint8A
   };
   // Nothing is read before somebody asks, so what is written meanwhile is seen.
   return new ReadableStream({ type: "bytes", pull }, { highWaterMark: 0 });
+}
+
+/** Memory that a reader is given to keep. */
+function handOut(length: number): Uint8Array {
+  runtime.handedOut?.(length);
+  return new Uint8Array(length);
 }
 
 /** A stream that writes each chunk before it takes the next, which is all the backpressure there is to exert. */

@@ -30,6 +30,8 @@ export function bunRuntime(process: NodeProcess, bun: BunNamespace): Runtime {
       pooled: (path) => fs.promises.rm(path, { recursive: true }),
     },
     now: () => performance.now(),
+    // Nothing of that gathers: 30 MiB at 2 GiB a second.
+    handedOut: undefined,
     isMainThread: () => bun.isMainThread,
     random: (bytes) => void crypto.getRandomValues(bytes),
   };

@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { hurry } from "./collector.ts";
 import { linkByHelper } from "./link_descriptor.ts";
 import type { NodeChildProcess } from "./locks.ts";
 import { startWatcher } from "./watcher.ts";
@@ -25,6 +26,9 @@ import type {
   Signals,
   Status,
 } from "./types.ts";
+
+/** Bytes handed out for which the collector is hurried: 50 MiB gather at 3 GiB a second, where it would be 120 without. */
+const HURRY_EVERY = 4 * 1024 * 1024;
 
 interface DenoFileInfo {
   isFile: boolean;
@@ -578,6 +582,7 @@ export function denoRuntime(deno: DenoNamespace, scope: DenoScope): Runtime {
     temporaryDirectory: () => temporaryDirectory(deno),
     random: (bytes) => void crypto.getRandomValues(bytes),
     now: () => performance.now(),
+    handedOut: hurry(HURRY_EVERY),
     nextTurn: () => new Promise((resolve) => setImmediate(() => resolve())),
     later,
     sleep,

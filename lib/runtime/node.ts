@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { hurry } from "./collector.ts";
 import { attempt, nodeLike, type NodeProcess } from "./node_like.ts";
 import type { NodeFs } from "./node_fs.ts";
 import type { RemoveTree, Runtime } from "./types.ts";
@@ -33,6 +34,12 @@ function readRandomDevice(fs: NodeFs, bytes: Uint8Array): boolean {
   }
 }
 
+/**
+ * Bytes handed out for which the collector is hurried: 45 MiB gather at 2 GiB a second, where it would be 120 without,
+ * and reading is a fifth slower.
+ */
+const HURRY_EVERY = 24 * 1024 * 1024;
+
 interface NodeWorkers {
   isMainThread: boolean;
 }
@@ -59,6 +66,8 @@ export function nodeRuntime(process: NodeProcess): Runtime {
   return nodeLike(process, {
     name: "node",
     removeTree: removeTreeOf(process),
+    // Older ones have collected before half of that has gathered.
+    handedOut: majorOf(process) >= 24 ? hurry(HURRY_EVERY) : undefined,
     isMainThread: () => (process.getBuiltinModule("node:worker_threads") as NodeWorkers).isMainThread,
     // Node loads what is behind `performance` at its first use, which takes more than a millisecond.
     now() {

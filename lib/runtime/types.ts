@@ -205,6 +205,8 @@ export interface Runtime {
   random(bytes: Uint8Array<ArrayBuffer>): void;
   /** Milliseconds of a steady clock. */
   now(): number;
+  /** Is told of bytes handed out in a new array, which will soon be garbage; undefined where none of that gathers. */
+  readonly handedOut: ((bytes: number) => void) | undefined;
   /** Resolves on the next turn of the event loop. */
   nextTurn(): Promise<void>;
   /** Runs once after at least `milliseconds`; does not keep the process alive. Returns how to cancel. */

@@ -399,6 +399,7 @@ function runtimeOf(process: FakeProcess): Runtime {
     random: (bytes) => void crypto.getRandomValues(bytes),
     now: () => process.now(),
     nextTurn,
+    handedOut: undefined,
     later: (milliseconds, call) => process.later(milliseconds, call),
     sleep: (milliseconds) => process.pass(milliseconds),
     anchor: (descriptor) => onLinux ? `/proc/self/fd/${descriptor}` : undefined,

@@ -22,6 +22,7 @@ export function packageFilesOf(entry: string): Map<string, string> {
 
 /** The names in `dist` of what some files load when it is called for. */
 export function packageFilesLater(files: Map<string, string>): string[] {
-  const calls = [...files.values()].flatMap((text) => [...text.matchAll(/\bimport\(\s*"\.\/([\w.-]+\.js)"\)/g)]);
+  const call = /\bimport\(\s*"\.\/([\w.-]+\.js)"\)/g;
+  const calls = [...files.values()].flatMap((text) => [...text.matchAll(call)]);
   return [...new Set(calls.map(([, name]) => name))];
 }
