@@ -45,7 +45,7 @@ export interface Leftover {
 export class TempfileError extends Error {
   /** Always `"TempfileError"`, also where bundlers rename the class. */
   override readonly name = "TempfileError";
-  /** A POSIX code (`ENOSPC`, `EACCES`, …) or one of `ERR_INVALID_OPTION`, `ERR_CLOSED`, `ERR_UNSUPPORTED`, `ERR_REPLACED`, `ERR_NO_TMPDIR`, `ERR_LEFTOVER`, `ERR_ACCESS_DENIED`. */
+  /** A POSIX code (`ENOSPC`, `EACCES`, …) or one of `ERR_INVALID_OPTION`, `ERR_CLOSED`, `ERR_UNSUPPORTED`, `ERR_REPLACED`, `ERR_NO_TMPDIR`, `ERR_LEFTOVER`, `ERR_ACCESS_DENIED`, `ERR_MODULE_NOT_FOUND`. */
   readonly code: string;
   /** The path it happened at, if it happened at one. */
   readonly path: string | undefined;
@@ -127,10 +127,27 @@ export function failure(action: string, error: unknown, path?: string): unknown 
   }
   const code = codeOf(error);
   if (!SYSTEM_CODE.test(code)) return error;
-  const { message, syscall } = error as Error & { syscall?: string };
-  const phrase = PHRASES.get(code) ?? message;
+  return wrapped(action, code, error as Error, path);
+}
+
+/** With the words for the code that are the same on every runtime, else those of the error. */
+function wrapped(action: string, code: string, error: Error & { syscall?: string }, path?: string) {
+  const phrase = PHRASES.get(code) ?? error.message;
+  const { syscall } = error;
   return new TempfileError(`Cannot ${action}: ${phrase} (${code})`, { code, path, syscall, cause: error });
 }
+
+/**
+ * What an `import()` of a part of the library fails with: without a descriptor to be had, or when the package is gone by
+ * then. The next call tries again, except on Node 20, which remembers what it could not read.
+ *
+ * @param part What the part is for.
+ */
+export const notLoaded = (part: string) => (error: Error): never => {
+  // Bun says the system's code in the message alone, where Node says it too.
+  const code = /^E[A-Z0-9]+\b/.exec(error.message)?.[0] ?? codeOf(error);
+  throw wrapped(`load the library's part for ${part}`, code, error);
+};
 
 /** Says that a handle was used after it was closed. */
 export function closedError(action: string, path?: string): TempfileError {

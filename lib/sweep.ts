@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { invalid, outOfRange } from "./errors.ts";
+import { invalid, notLoaded, outOfRange } from "./errors.ts";
 import { asyncIo } from "./io.ts";
 import type { Sweeping, SweepReport } from "./life/sweep.ts";
 import { runAsync } from "./op.ts";
@@ -56,7 +56,7 @@ export interface SweepOptions {
  */
 export async function sweep(options: SweepOptions = {}): Promise<SweepReport> {
   const sweeping = check(options);
-  const { sweepAll } = await import("./life/sweep.ts");
+  const { sweepAll } = await import("./life/sweep.ts").catch(notLoaded("sweeping"));
   return await runAsync(sweepAll(asyncIo(), sweeping));
 }
 

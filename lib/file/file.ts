@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { invalid, outOfRange } from "../errors.ts";
+import { invalid, notLoaded, outOfRange } from "../errors.ts";
 import { printAs } from "../inspect.ts";
 import type { Io } from "../io.ts";
 import { watchLeak } from "../life/leaks.ts";
@@ -259,7 +259,7 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
   async blob(type = ""): Promise<Blob> {
     if (typeof type !== "string") throw invalid("type", "a string", type);
     const size = await this.size();
-    const { FileBlob } = await import("./blob.ts");
+    const { FileBlob } = await import("./blob.ts").catch(notLoaded("blobs"));
     return new FileBlob(this.#readAt(), 0, size, type);
   }
 
@@ -447,7 +447,7 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
    * ```
    */
   async lock(options?: LockOptions): Promise<FileLock> {
-    const { lock } = await import("./lock.ts");
+    const { lock } = await import("./lock.ts").catch(notLoaded("locks"));
     return await lock(this.#file, this, options);
   }
 
@@ -457,7 +457,7 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
    * @returns `null` if somebody has.
    */
   async tryLock(options?: Pick<LockOptions, "shared">): Promise<FileLock | null> {
-    const { tryLock } = await import("./lock.ts");
+    const { tryLock } = await import("./lock.ts").catch(notLoaded("locks"));
     return await tryLock(this.#file, this, options);
   }
 
