@@ -183,3 +183,28 @@ export function outOfRange(option: string, wanted: string, got: number): RangeEr
   const message = `Option "${option}" must be ${wanted}: got ${got}`;
   return Object.assign(new RangeError(message), { code: "ERR_INVALID_OPTION" });
 }
+
+/** Where the runtime can take a stack anew, without the frames above a function. */
+const { captureStackTrace: capture } = Error as { captureStackTrace?(error: object, above: unknown): void };
+
+/** Errors whose stack is as it should be: what passes through one call of the library into another keeps the inner place. */
+const told = new WeakSet<object>();
+
+/**
+ * Makes an error of ours tell where the library was called, not where in the library it was noticed: runtimes show ten
+ * frames, and ours are more than that. The system's own error, the cause, keeps them. Errors of others are left alone.
+ *
+ * @param driver The function, among those under way, that what is not to be shown was called by.
+ * @returns The error.
+ */
+export function fromCaller(error: unknown, driver: unknown): unknown {
+  const isOurs = error instanceof TempfileError ||
+    error instanceof Error && codeOf(error) === "ERR_INVALID_OPTION";
+  if (capture === undefined || !isOurs || told.has(error)) return error;
+  told.add(error);
+  const { stack } = error;
+  capture(error, driver);
+  // After a wait the engine may not know who waits.
+  if (!/\n\s+at /.test(error.stack ?? "")) error.stack = stack;
+  return error;
+}

@@ -7,6 +7,7 @@
  *
  * @module
  */
+import { fromCaller } from "./errors.ts";
 
 /** An operation that ends with a `T`. What `yield` gives back cannot be typed: name its type where it lands. */
 // deno-lint-ignore no-explicit-any
@@ -24,39 +25,52 @@ export function isPromise<T>(value: T | Promise<T>): value is Promise<T> {
 
 /** Runs an operation over the synchronous face. */
 export function runSync<T>(op: Op<T>): T {
-  let step = op.next();
-  while (!step.done) step = op.next(step.value);
-  return step.value;
+  try {
+    let step = op.next();
+    while (!step.done) step = op.next(step.value);
+    return step.value;
+  } catch (error) {
+    throw fromCaller(error, runSync);
+  }
 }
 
 /** Runs an operation as far as it goes without waiting: its result, or the promise of it. */
 export function run<T>(op: Op<T>): T | Promise<T> {
-  let step = op.next();
-  while (!step.done) {
-    if (isPromise(step.value)) return waiting(op, step.value);
-    step = op.next(step.value);
+  try {
+    let step = op.next();
+    while (!step.done) {
+      if (isPromise(step.value)) return waiting(op, step.value);
+      step = op.next(step.value);
+    }
+    return step.value;
+  } catch (error) {
+    throw fromCaller(error, run);
   }
-  return step.value;
 }
 
 /** Runs an operation over the asynchronous face. */
-// deno-lint-ignore require-await -- async turns what the operation throws into a rejection
 export async function runAsync<T>(op: Op<T>): Promise<T> {
-  return run(op);
+  const result = run(op);
+  // Awaited, not returned: through that engines find the caller, for the stack of what fails later.
+  return isPromise(result) ? await result : result;
 }
 
 async function waiting<T>(op: Op<T>, first: Promise<unknown>): Promise<T> {
   let answer: unknown = first;
-  for (;;) {
-    let step: IteratorResult<unknown, T>;
-    try {
-      if (isPromise(answer)) answer = await answer;
-      step = op.next(answer);
-    } catch (error) {
-      // What the operation itself threw has ended it; throwing into it again only hands the same error back.
-      step = op.throw(error);
+  try {
+    for (;;) {
+      let step: IteratorResult<unknown, T>;
+      try {
+        if (isPromise(answer)) answer = await answer;
+        step = op.next(answer);
+      } catch (error) {
+        // What the operation itself threw has ended it; throwing into it again only hands the same error back.
+        step = op.throw(error);
+      }
+      if (step.done) return step.value;
+      answer = step.value;
     }
-    if (step.done) return step.value;
-    answer = step.value;
+  } catch (error) {
+    throw fromCaller(error, waiting);
   }
 }

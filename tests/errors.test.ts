@@ -249,3 +249,61 @@ test("show says what a value is, in short", () => {
     ],
   );
 });
+
+/** How many frames are above the first one of the tests; -1 if there is none. */
+const framesAboveOurs = (error: Error): number =>
+  error.stack!.split("\n").filter((line) => /:\d+/.test(line)).findIndex((line) =>
+    /errors\.test|creators/.test(line)
+  );
+
+async function failureOf(call: () => unknown): Promise<Error> {
+  try {
+    await call();
+  } catch (error) {
+    return error as Error;
+  }
+  assert.fail("it did not fail");
+}
+
+test("an error's stack leads to the line that called the library, though the library's own calls are deeper than a runtime shows", async () => {
+  using place = scratch();
+  const dir = join(place.path, "missing");
+  const target = join(dir, "target");
+  const closed = m.namedTemporaryFileSync();
+  closed.closeSync();
+  const calls: (() => unknown)[] = [
+    ...creatorsOf(m).map(([, { make }]) => () => make(m, { dir })),
+    ...creatorsOf(m).map(([, { make }]) => () => make(m, { prefix: "../mine" })),
+    () => m.writeFileAtomicSync(target, "data"),
+    () => closed.write("late"),
+    () => closed.writeSync("late"),
+  ];
+  for (const call of calls) {
+    const error = await failureOf(call);
+    const above = framesAboveOurs(error);
+    assert.ok(above >= 0 && above <= 6, error.stack);
+  }
+});
+
+test("an error that comes out of the caller's own code keeps its stack", async () => {
+  const own = Object.assign(new Error("mine"), { code: "ERR_MINE" });
+  const { stack } = own;
+  // deno-lint-ignore require-yield -- it fails before
+  const chunks = function* (): Generator<Uint8Array> {
+    throw own;
+  };
+  await using file = await m.namedTemporaryFile();
+  await assert.rejects(file.write(chunks()), own);
+  assert.equal(own.stack, stack);
+});
+
+test("what fails after a wait leads to the caller too", async () => {
+  using place = scratch();
+  const { said } = await runChild(
+    `m.configure({ inline: false });
+     async function caller() { await m.namedTemporaryFile({ dir: args[0] }); }
+     await caller().catch((error) => say(error.stack));`,
+    { args: [join(place.path, "missing")] },
+  );
+  assert.match(said[0], /at async caller/);
+});
