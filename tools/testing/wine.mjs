@@ -90,7 +90,10 @@ function copyProject() {
 async function runCell(runtime, files) {
   const started = performance.now();
   const results = [];
-  for (const file of files) results.push(await runFile(runtime, file));
+  for (const file of files) {
+    results.push(await runFile(runtime, file));
+    announce(runtime, results.at(-1));
+  }
   const cell = {
     runtime: runtime.name,
     mode: "dist",
@@ -100,6 +103,12 @@ async function runCell(runtime, files) {
   const { passed, failed, skipped, seconds } = counts(cell);
   console.log(`${runtime.name}: ${passed} passed, ${failed} failed, ${skipped} skipped, ${seconds} s`);
   return cell;
+}
+
+/** A cell takes the better part of an hour: this is how it gets on. */
+function announce({ name }, file) {
+  const { passed, failed, skipped, seconds } = counts({ files: [file], seconds: file.seconds });
+  console.log(`  ${name} ${file.file}: ${passed} passed, ${failed} failed, ${skipped} skipped, ${seconds} s`);
 }
 
 async function runFile(runtime, file) {
@@ -126,11 +135,14 @@ async function runFile(runtime, file) {
   const command = [chroot, "env", "-i", "-C", inside, ...environment(own), ...program];
   const end = await run("chroot", command, { stdio: ["ignore", output, output], timeout: fileTimeout });
   closeSync(output);
+  // What the program started is no child of it there, and goes on.
+  if (end.timedOut) spawnSync("chroot", [chroot, "env", "-i", ...environment(), "wineserver", "-k"]);
   const { isWhole, tests } = readReport(runtime.kind, report);
   const isOk = isWhole && tests.length > 0;
   const error = readFileSync(log, "utf8").split("\n").slice(-15).join("\n");
   return {
     file,
+    seconds: end.seconds,
     tests,
     troubles: isOk ? [] : [{ name: `(${end.timedOut ? "timed out" : "no whole report"})`, error }],
   };
