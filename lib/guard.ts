@@ -132,13 +132,19 @@ function askForTurn(): void {
   runtime.nextTurn().then(serve);
 }
 
-/** Those that wait have the turn before all that they lead to: so nobody waits for ever. */
-function serve(): void {
-  asked = false;
+/**
+ * Each turn begins with the one that has waited longest, so nobody waits for ever. After each, those that were served go on
+ * while the budget lasts: else they would come back to the end of the queue with every call, three times for a file.
+ */
+async function serve(): Promise<void> {
   spent = 0;
   let served = 0;
-  while (served < waiting.length && spent < BUDGET) settle(waiting[served++]);
+  while (served < waiting.length && spent < BUDGET) {
+    settle(waiting[served++]);
+    await undefined;
+  }
   waiting = waiting.slice(served);
+  asked = false;
   if (waiting.length > 0) askForTurn();
 }
 

@@ -245,6 +245,24 @@ test("of many calls made at once no turn takes more than its millisecond, and th
   await Promise.all(files.map((file) => file.close()));
 });
 
+test("who was served goes on while there is time: of files made and closed at once many are gone before the last is there", async () => {
+  using quick = device();
+  using seen = observed(quick);
+  const { path: dir } = quick;
+  await (await namedTemporaryFile({ dir })).close();
+  quick.cost = 0.1;
+  const events: string[] = [];
+  await Promise.all(Array.from({ length: 60 }, async (_, i) => {
+    const file = await namedTemporaryFile({ dir });
+    events.push(`made ${i}`);
+    await file.close();
+    events.push(`closed ${i}`);
+  }));
+  assert.ok(seen.ways.every(isInline));
+  const before = events.slice(0, events.indexOf("made 59"));
+  assert.ok(before.filter((event) => event.startsWith("closed")).length >= 10, events.join());
+});
+
 test("with inline: false no asynchronous function makes a call on the calling thread, synchronous ones do", async () => {
   using quick = device();
   using seen = observed(quick);
