@@ -441,7 +441,7 @@ test("C119 an iterator, stream, writer or blob keeps the file open when its hand
       part: (await (await open()).blob()).slice(5, 14),
       writer: await open().then(async (file) => ({ writer: file.writable.getWriter(), read: file.stream() })),
     };
-    await kept.started.read();
+    const first = (await kept.started.read()).value.length;
     await kept.lines.next();
     await collect();
     let count = 1;
@@ -450,7 +450,7 @@ test("C119 an iterator, stream, writer or blob keeps the file open when its hand
     const rest = async (next) => { let size = 0; for (let step; !(step = await next()).done;) size += step.value.length; return size; };
     say(await rest(() => kept.chunks.next()));
     say(await rest(() => kept.stream.read()));
-    say(await rest(() => kept.started.read()));
+    say(first + await rest(() => kept.started.read()));
     say((await kept.blob.arrayBuffer()).byteLength);
     say(await kept.part.text());
     await kept.writer.writer.write("more");
@@ -459,7 +459,7 @@ test("C119 an iterator, stream, writer or blob keeps the file open when its hand
     process.exit();`);
   assert.deepEqual(
     said,
-    [200_000, 1_000_000, 1_000_000, 1_000_000 - 262_144, 1_000_000, "line\nline", 1_000_004, []],
+    [200_000, 1_000_000, 1_000_000, 1_000_000, 1_000_000, "line\nline", 1_000_004, []],
     stderr,
   );
 });
