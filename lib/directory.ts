@@ -226,7 +226,11 @@ export class TemporaryDirectory implements AsyncDisposable, Disposable {
 
   /** Removes the directory. What fails becomes a warning, so that it does not hide an error of the scope. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.remove().catch(warnOfDisposal);
+    try {
+      await this.remove();
+    } catch (error) {
+      warnOfDisposal(error);
+    }
   }
 
   /** As the asynchronous one, blocking. */

@@ -11,7 +11,7 @@ import { recordKept } from "./life/lease.ts";
 import { type Leakable, unwatchLeak } from "./life/leaks.ts";
 import { letAge } from "./life/keep_alive.ts";
 import { type Entry, register, unregister } from "./life/registry.ts";
-import { type Op, runAsync, runSync } from "./op.ts";
+import { isPromise, type Op, run, runSync } from "./op.ts";
 import { runtime, type Status } from "./runtime/mod.ts";
 import { removeDirectory } from "./tree/remove.ts";
 
@@ -58,10 +58,11 @@ export class OwnedTree implements Entry, Leakable {
   }
 
   /** Removes the tree; of calls that overlap, one does it for all. */
-  removing(): Promise<Leftover[]> {
-    return this.#removing ??= runAsync(this.remove(asyncIo(guardOf(this.path)))).finally(() =>
-      this.#removing = undefined
-    );
+  removing(): Leftover[] | Promise<Leftover[]> {
+    if (this.#removing !== undefined) return this.#removing;
+    const result = run(this.remove(asyncIo(guardOf(this.path))));
+    if (!isPromise(result)) return result;
+    return this.#removing = result.finally(() => this.#removing = undefined);
   }
 
   /** Removes the tree, unless that was done or it was given away. Returns what is left; then it stays on the books. */
