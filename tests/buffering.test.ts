@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { readFileSync, readSync, unlinkSync } from "node:fs";
+import { appendFileSync, readFileSync, readSync, truncateSync, unlinkSync } from "node:fs";
 import { test } from "node:test";
 import { namedTemporaryFile, temporaryFile } from "#mod";
 import { namedTemporaryFile as namedOfSource } from "../lib/file/named.ts";
@@ -67,6 +67,24 @@ test("a named file is not buffered: each write is there for others at once", asy
   assert.equal(readFileSync(file.path, "utf8"), "one");
   file.writeSync(" two");
   assert.equal(readFileSync(file.path, "utf8"), "one two");
+});
+
+test("whatever was written here, what others add behind it is read, and what they cut off is not", async () => {
+  for (const bufferSize of [0, 100]) {
+    await using file = await namedTemporaryFile({ bufferSize });
+    await file.write("hello");
+    assert.equal(await file.text(), "hello");
+    appendFileSync(file.path, " world");
+    assert.equal(await file.text(), "hello world");
+    truncateSync(file.path, 2);
+    assert.equal(file.textSync(), "he");
+    await file.write("!");
+    assert.equal(await file.text(), "he\0\0\0!");
+    await file.truncate(4);
+    assert.equal(file.textSync(), "he\0\0");
+    await file.seek(1);
+    assert.equal((await file.read(100_000)).byteLength, 3);
+  }
 });
 
 test("bufferSize sets how much is gathered, and 0 gathers nothing", async () => {

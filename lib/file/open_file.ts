@@ -204,10 +204,23 @@ export class OpenFile implements Leakable, Content {
   *readBytes(io: Io, length: number, at?: number): Op<Uint8Array<ArrayBuffer>> {
     this.require("read from");
     const start = at ?? this.position;
-    const left = length <= SMALL ? length : Math.max(0, (yield* this.size(io)) - start);
+    const left = length <= SMALL ? length : yield* this.#left(io, start);
     const into = new Uint8Array(Math.min(length, left));
     const count = yield* this.read(io, into, at);
     return count === into.byteLength ? into : into.slice(0, count);
+  }
+
+  /** Bytes from an offset to the end. */
+  *#left(io: Io, start: number): Op<number> {
+    try {
+      yield* this.#flush(io);
+      const known = this.storage.known - start;
+      // To see that nothing follows costs less than to ask for the size, on Deno a tenth.
+      if (known > 0 && (yield* this.storage.read(io, ONE_BYTE, start + known)) === 0) return known;
+    } catch (error) {
+      throw this.#failure("read from", error);
+    }
+    return Math.max(0, (yield* this.size(io)) - start);
   }
 
   /** Reads `count` characters from the cursor on, which moves behind the last of them. */
@@ -352,7 +365,7 @@ export class OpenFile implements Leakable, Content {
     const steps: Op<void>[] = [];
     if (close && (this.#onWritten !== undefined || this.#buffer.pending !== undefined)) {
       steps.push(this.#lastFlush(io));
-    }
+    } else if (close) this.#buffer.release();
     if (close) steps.push(this.storage.close(io));
     if (remove && this.owned !== undefined) steps.push(this.owned.remove(io));
     return steps;
@@ -449,8 +462,14 @@ function doubled(bytes: Uint8Array): Uint8Array {
 /** Bytes up to which a read allocates what was asked for without looking at the size first. */
 const SMALL = 64 * 1024;
 
+/** For what is not of interest. */
+const ONE_BYTE = new Uint8Array(1);
+
 /** Bytes of the first buffer, which grows to its full size as it is used: most files stay small. */
 const FIRST_BUFFER = 1024;
+
+/** The first buffer of the file that was closed last, cleared, for the next one: to make an array takes as long as to fill it. */
+let spare: Uint8Array<ArrayBuffer> | undefined;
 
 /** Shared, since an array of its own costs each file as much as a system call. */
 const NO_BYTES = new Uint8Array(0);
@@ -505,10 +524,17 @@ class WriteBuffer {
   }
 
   #grow(needed: number): void {
-    const wanted = Math.max(needed, this.#bytes.byteLength * 4, FIRST_BUFFER);
-    const larger = new Uint8Array(Math.min(wanted, this.#capacity));
+    const length = Math.min(Math.max(needed, this.#bytes.byteLength * 4, FIRST_BUFFER), this.#capacity);
+    const larger = this.#newBytes(length);
     larger.set(this.#bytes.subarray(0, this.#length));
     this.#bytes = larger;
+  }
+
+  #newBytes(length: number): Uint8Array<ArrayBuffer> {
+    if (length !== spare?.byteLength) return new Uint8Array(length);
+    const bytes = spare;
+    spare = undefined;
+    return bytes;
   }
 
   clear(): void {
@@ -521,6 +547,7 @@ class WriteBuffer {
   }
 
   release(): void {
+    if (this.#bytes.byteLength === FIRST_BUFFER) spare = this.#bytes.fill(0);
     this.#length = 0;
     this.#bytes = NO_BYTES;
   }

@@ -31,6 +31,10 @@ export class SpoolStorage implements Storage {
     return this.#memory !== undefined;
   }
 
+  get known(): number {
+    return this.#memory?.size ?? this.#disk!.known;
+  }
+
   /** Whether it has moved to disk. */
   get onDisk(): boolean {
     return this.#disk !== undefined;

@@ -14,6 +14,8 @@ import { type Handle, runtime, type Status } from "../runtime/mod.ts";
 export interface Storage {
   /** Whether the bytes are in memory, so that gathering them before a write gains nothing. */
   readonly inMemory: boolean;
+  /** Bytes that it has for all that is known without asking. Others may have written more, or cut it off. */
+  readonly known: number;
   /** Takes a write if that needs no call of the system. */
   take(data: Uint8Array, at: number): boolean;
   /** Fills `into` from `at` on; returns fewer bytes only where the contents end. */
@@ -43,6 +45,7 @@ function slice(io: Io, bytes: Uint8Array, done: number): Uint8Array {
 /** Bytes in a file of the operating system. */
 export class DiskStorage implements Storage {
   readonly inMemory = false;
+  known = 0;
   readonly handle: Handle;
   readonly #path: string | undefined;
   #descriptor: number | undefined;
@@ -74,6 +77,7 @@ export class DiskStorage implements Storage {
       if (count === 0) throw Object.assign(new Error("wrote nothing"), { code: "EIO", syscall: "write" });
       done += count;
     }
+    this.known = Math.max(this.known, at + done);
   }
 
   *size(io: Io): Op<number> {
@@ -86,6 +90,7 @@ export class DiskStorage implements Storage {
 
   *truncate(io: Io, size: number): Op<void> {
     yield io.truncate(this.handle, size);
+    this.known = size;
   }
 
   *synchronize(io: Io): Op<void> {
