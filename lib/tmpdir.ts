@@ -76,10 +76,13 @@ export function probe(path: string): string | Rejected {
   }
 }
 
+/** What a runtime itself does not permit. */
+const DENIED = "ERR_ACCESS_DENIED";
+
 /** Asked first, since trying would make Deno ask the user. */
 function requirePermission(path: string): void {
   if (runtime.mayRead(path) && runtime.mayWrite(path)) return;
-  throw Object.assign(new Error("not permitted"), { code: "ERR_ACCESS_DENIED" });
+  throw Object.assign(new Error("not permitted"), { code: DENIED });
 }
 
 /** The directory on the way there, or there itself, in which anybody may put something in the place of the next. */
@@ -159,7 +162,9 @@ export function lastResort(wanted: string, rejected: readonly Rejected[]): strin
 /** Says why no directory would do. */
 function noDirectory(wanted: string, rejected: readonly Rejected[]): TempfileError {
   const list = rejected.map(({ path, reason }) => `"${path}" (${reason})`).join(", ");
-  return new TempfileError(`Cannot find ${wanted}: tried ${list}`, { code: "ERR_NO_TMPDIR" });
+  const isDenied = rejected.some(({ reason }) => reason === DENIED);
+  const advice = isDenied && runtime.fileFlags !== undefined ? `. Permit it with ${runtime.fileFlags}` : "";
+  return new TempfileError(`Cannot find ${wanted}: tried ${list}${advice}`, { code: "ERR_NO_TMPDIR" });
 }
 
 let cached: string | undefined;

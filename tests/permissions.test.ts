@@ -142,7 +142,10 @@ test(
       else if (name in creators || name === "tmpdir") {
         const { code, message } = outcome as Exclude<Outcome, string>;
         assert.equal(code, "ERR_NO_TMPDIR", name);
-        assert.match(message, /: tried "\/tmp" \(ERR_ACCESS_DENIED\)/);
+        assert.match(
+          message,
+          /: tried "\/tmp" \(ERR_ACCESS_DENIED\), .*\. Permit it with --allow-read and --allow-write$/,
+        );
       }
     }
     assert.deepEqual(place.names(), []);
@@ -230,5 +233,27 @@ test(
       { args: [place.path], flags, umask: "022" },
     );
     assert.deepEqual(said, [0o775], stderr);
+  },
+);
+
+test(
+  "C299 C300 where no directory for temporary files is permitted, the error lists them and names the flags that permit one",
+  {
+    skip: isBun && "Bun has no permissions",
+  },
+  async () => {
+    using place = scratch();
+    // Without a flag a Deno that Deno's layer for Node starts has all permissions.
+    const flags = isDeno
+      ? ["--no-prompt", `--allow-read=${root}`, `--allow-write=${root}`]
+      : nodeFlags(place).filter((flag) => !flag.startsWith("--allow-fs-write"));
+    const { said: [said], stderr } = await runChild(
+      `try { say(["made", m.namedTemporaryFileSync().path]); } catch ({ code, message }) { say([code, message]); }`,
+      { flags, env: { TMPDIR: place.path } },
+    );
+    assert.equal(said?.[0], "ERR_NO_TMPDIR", stderr);
+    const named = isDeno ? "--allow-read and --allow-write" : "--allow-fs-read and --allow-fs-write";
+    assert.ok(said[1].endsWith(`(ERR_ACCESS_DENIED). Permit it with ${named}`), said[1]);
+    assert.deepEqual(place.names(), []);
   },
 );

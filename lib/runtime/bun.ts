@@ -24,6 +24,7 @@ export function bunRuntime(process: NodeProcess, bun: BunNamespace): Runtime {
   const fs = process.getBuiltinModule("node:fs") as BunFs;
   const own: Parameters<typeof nodeLike>[1] = {
     name: "bun",
+    fileFlags: undefined,
     // Bun walks by descriptors (`openat` with `O_NOFOLLOW`).
     removeTree: {
       sync: (path) => fs.rmSync(path, { recursive: true }),

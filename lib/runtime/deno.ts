@@ -570,6 +570,7 @@ export function denoRuntime(deno: DenoNamespace, scope: DenoScope): Runtime {
     pid: () => deno.pid,
     mayRead: (path) => granted(deno, "read", { path }),
     mayWrite: (path) => granted(deno, "write", { path }),
+    fileFlags: "--allow-read and --allow-write",
     processExists: () => undefined,
     processNamespace: once(() =>
       procIsOpen() ? attempt(() => deno.readLinkSync("/proc/self/ns/pid")) : undefined

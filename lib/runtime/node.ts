@@ -65,6 +65,7 @@ export function nodeRuntime(process: NodeProcess): Runtime {
   if (majorOf(process) < 24) process.getBuiltinModule("node:os");
   return nodeLike(process, {
     name: "node",
+    fileFlags: "--allow-fs-read and --allow-fs-write",
     removeTree: removeTreeOf(process),
     // Older ones have collected before half of that has gathered.
     handedOut: majorOf(process) >= 24 ? hurry(HURRY_EVERY) : undefined,

@@ -187,6 +187,8 @@ export interface Runtime {
   mayRead(path: string): boolean;
   /** Whether a path may be created, changed or removed; asking never prompts. */
   mayWrite(path: string): boolean;
+  /** The flags that permit to read and write files; undefined where that needs no permission. */
+  readonly fileFlags: string | undefined;
   /** Whether there is a process with a number; undefined where that cannot be asked. */
   processExists(pid: number): boolean | undefined;
   /** The namespace in which process numbers count (Linux); undefined where unknown. */

@@ -389,6 +389,7 @@ function runtimeOf(process: FakeProcess): Runtime {
     pid: () => process.pid,
     mayRead: () => true,
     mayWrite: () => true,
+    fileFlags: undefined,
     processExists: (pid) => process.pid === pid,
     processNamespace: () => onLinux ? "pid:[1]" : undefined,
     hostName: () => "ephemeral",
