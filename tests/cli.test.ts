@@ -46,7 +46,7 @@ function place(parent?: string): Place {
     ...made,
     options,
     mayfly: (...args) => mayfly(args, options),
-    names: () => made.list().filter((name) => !/^\.mayfly-\d+$/.test(name)),
+    names: () => made.list().filter((name) => !/^\.mayfly-(\d+|user)$/.test(name)),
   };
 }
 

@@ -40,7 +40,7 @@ const AS_COMMONJS = `const m = require("mayfly");\n(async () => {${PROGRAM}})();
 /** Nothing is left in the project's directory for temporary files but the library's own folder. */
 function assertNothingLeft({ path }: Project): void {
   const left = readdirSync(join(path, "tmp")).filter((name) =>
-    !/^\.mayfly-\d+$|^node-compile-cache$/.test(name)
+    !/^\.mayfly-(\d+|user)$|^node-compile-cache$/.test(name)
   );
   assert.deepEqual(left, []);
 }

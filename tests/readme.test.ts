@@ -44,7 +44,7 @@ async function execute({ code }: Example): Promise<string> {
   assert.equal(stderr, "", code);
   assert.equal(status, 0, code);
   // The library's own folder may stay, as in every test.
-  assert.deepEqual(readdirSync(temporary).filter((name) => !/^\.mayfly-\d+$/.test(name)), [], code);
+  assert.deepEqual(readdirSync(temporary).filter((name) => !/^\.mayfly-(\d+|user)$/.test(name)), [], code);
   return stdout;
 }
 

@@ -28,7 +28,7 @@ function ownTemporary(place: Scratch): { path: string; env: { TMPDIR: string }; 
   return {
     path,
     env: { TMPDIR: path },
-    left: () => readdirSync(path).filter((name) => !/^\.mayfly-\d+$/.test(name)),
+    left: () => readdirSync(path).filter((name) => !/^\.mayfly-(\d+|user)$/.test(name)),
   };
 }
 

@@ -37,7 +37,7 @@ function writeTests(user: Project, name: (number: number) => string, head: strin
 }
 
 const left = ({ path }: Project): string[] => {
-  const known = /^\.mayfly-\d+$|^node-compile-cache$|^jest_|^vitest|^haste-map/;
+  const known = /^\.mayfly-(\d+|user)$|^node-compile-cache$|^jest_|^vitest|^haste-map/;
   return readdirSync(join(path, "tmp")).filter((name) => !known.test(name));
 };
 

@@ -16,10 +16,11 @@ const random = (length: number): string =>
 let ended: number | undefined;
 
 /** The number of a process that has ended. */
-export const deadPid = (): number => ended ??= spawnSync("true").pid;
+export const deadPid = (): number => ended ??= spawnSync(process.execPath, ["--version"]).pid;
 
 /** The directory of leases of this user in a temporary directory. */
-export const leasesIn = (directory: string): string => join(directory, `.mayfly-${process.getuid!()}`);
+export const leasesIn = (directory: string): string =>
+  join(directory, `.mayfly-${process.getuid?.() ?? "user"}`);
 
 /** The leases in a temporary directory, by their names. */
 export function readLeases(directory: string): { [name: string]: string } {
@@ -51,7 +52,7 @@ export interface Planted {
 /** Where processes of this machine are at home. */
 export const home = (): { host: string; namespace: string } => ({
   host: hostname(),
-  namespace: readlinkSync("/proc/self/ns/pid"),
+  namespace: process.platform === "linux" ? readlinkSync("/proc/self/ns/pid") : "none",
 });
 
 /** Plants a lease in a temporary directory. */

@@ -29,6 +29,10 @@ function isWritable(path: string): boolean {
   }
 }
 
+/** By another program, so that no fault of the library or a runtime hides in the clean-up. */
+const remover = (path: string): [string, string[]] =>
+  process.platform === "win32" ? ["cmd", ["/c", "rd", "/s", "/q", path]] : ["rm", ["-rf", "--", path]];
+
 /** Makes a directory that anybody may enter. */
 export function scratch(parent: string = tmpdir()): Scratch {
   const path = realpathSync(mkdtempSync(join(parent, "scratch-")));
@@ -37,8 +41,7 @@ export function scratch(parent: string = tmpdir()): Scratch {
   return {
     path,
     list,
-    names: () => list().filter((name) => !/^\.mayfly-\d+$/.test(name)),
-    // By another program, so that no fault of the library or a runtime hides in the clean-up.
-    [Symbol.dispose]: () => void spawnSync("rm", ["-rf", "--", path]),
+    names: () => list().filter((name) => !/^\.mayfly-(\d+|user)$/.test(name)),
+    [Symbol.dispose]: () => void spawnSync(...remover(path)),
   };
 }

@@ -1,5 +1,14 @@
 import { spawnSync } from "node:child_process";
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { parseArgs } from "node:util";
@@ -74,6 +83,7 @@ function copyProject() {
     "examples",
     "tools",
     "docs",
+    ".github",
     "dist",
     ".lowered",
     "node_modules",
@@ -82,9 +92,25 @@ function copyProject() {
   for (const name of [...wanted, ...files]) {
     if (existsSync(inRoot(name))) spawnSync("cp", ["-rL", inRoot(name), join(disk, "project")]);
   }
+  forgetBirths();
   rmSync(join(disk, "runtimes"), { recursive: true, force: true });
   spawnSync("cp", ["-r", join(process.env.MAYFLY_WINE, "runtimes"), disk]);
   mkdirSync(join(disk, "reports"), { recursive: true });
+}
+
+/**
+ * Wine says that a thing was born when it was last changed, so that every directory with something in it would count as
+ * replaced by another. The copies of the library see a file system that records no births.
+ */
+function forgetBirths() {
+  const birth = /\bbirth: ?(stats\.birthtimeMs|info\.birthtime\?\.getTime\(\) ?\?\? ?0)/g;
+  for (const folder of ["lib/runtime", "dist"]) {
+    for (const name of readdirSync(join(disk, "project", folder))) {
+      const path = join(disk, "project", folder, name);
+      const text = readFileSync(path, "utf8");
+      if (text.match(birth)) writeFileSync(path, text.replace(birth, "birth: 0"));
+    }
+  }
 }
 
 async function runCell(runtime, files) {

@@ -36,7 +36,7 @@ export function makeWorkplace(parent = tmpdir()) {
 /** What tests left behind, as paths relative to the workplace; the library's own lease folder may stay. */
 export function leftovers(path) {
   const top = readdirSync(path, { withFileTypes: true });
-  const isLeaseFolder = (entry) => entry.isDirectory() && /^\.mayfly-\d+$/.test(entry.name);
+  const isLeaseFolder = (entry) => entry.isDirectory() && /^\.mayfly-(\d+|user)$/.test(entry.name);
   return top.filter((entry) => !isLeaseFolder(entry)).flatMap((entry) => listing(path, entry)).sort();
 }
 
