@@ -92,6 +92,12 @@ export function isGone(error: unknown): boolean {
   return code === "ENOENT" || code === "ENOTDIR";
 }
 
+/** How file systems say that they have no files without names. A directory that is missing says the same as one of them. */
+const NO_UNNAMED: ReadonlySet<string> = new Set(["EOPNOTSUPP", "ENOTSUP", "EISDIR", "ENOENT", "EINVAL"]);
+
+/** Whether an attempt to create without a name has failed because there is no such thing; then a name may do. */
+export const refusesUnnamed = (error: unknown): boolean => NO_UNNAMED.has(codeOf(error));
+
 const PHRASES: ReadonlyMap<string, string> = new Map(Object.entries({
   EACCES: "permission denied",
   EBUSY: "in use",

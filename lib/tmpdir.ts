@@ -4,10 +4,9 @@
  * @module
  */
 import { learn } from "./devices.ts";
-import { codeOf, TempfileError } from "./errors.ts";
+import { codeOf, refusesUnnamed, TempfileError } from "./errors.ts";
 import { randomName } from "./name.ts";
 import { joinPath, parentOf } from "./path.ts";
-import { refusesUnnamed } from "./refuses_unnamed.ts";
 import { type Handle, runtime } from "./runtime/mod.ts";
 import { onSettings, settings } from "./settings.ts";
 

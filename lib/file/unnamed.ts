@@ -5,7 +5,7 @@
  */
 import { createExclusively, settleMode, takeBack } from "../create.ts";
 import { guardOf } from "../devices.ts";
-import { failure } from "../errors.ts";
+import { failure, refusesUnnamed } from "../errors.ts";
 import { asyncIo, type Io, syncIo } from "../io.ts";
 import type { Guard } from "../guard.ts";
 import { sessionFor } from "../life/lease.ts";
@@ -13,7 +13,6 @@ import { hold } from "../life/registry.ts";
 import { type Op, runAsync, runSync } from "../op.ts";
 import { type Checked, checkOptions, type FileOptions } from "../options.ts";
 import { place } from "../place.ts";
-import { refusesUnnamed } from "../refuses_unnamed.ts";
 import { type Handle, runtime } from "../runtime/mod.ts";
 import { TemporaryFile } from "./file.ts";
 import { OpenFile } from "./open_file.ts";
