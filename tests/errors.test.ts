@@ -297,13 +297,20 @@ test("an error that comes out of the caller's own code keeps its stack", async (
   assert.equal(own.stack, stack);
 });
 
-test("what fails after a wait leads to the caller too", async () => {
+test("what fails after a wait leads to the caller too, in functions and in methods", async () => {
   using place = scratch();
-  const { said } = await runChild(
+  const { said, stderr } = await runChild(
     `m.configure({ inline: false });
-     async function caller() { await m.namedTemporaryFile({ dir: args[0] }); }
-     await caller().catch((error) => say(error.stack));`,
+     const file = await m.namedTemporaryFile();
+     const calls = [
+       async function creating() { await m.namedTemporaryFile({ dir: args[0] }); },
+       async function persisting() { await file.persist(args[0] + "/target"); },
+     ];
+     for (const call of calls) await call().catch((error) => say(error.stack));
+     await file.close();`,
     { args: [join(place.path, "missing")] },
   );
-  assert.match(said[0], /at async caller/);
+  assert.equal(said.length, 2, stderr);
+  assert.match(said[0], /at async creating/);
+  assert.match(said[1], /at async persisting/);
 });

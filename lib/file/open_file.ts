@@ -82,14 +82,19 @@ export class OpenFile implements Leakable, Content {
     } catch (error) {
       return Promise.reject(error);
     }
-    if (!isPromise(result)) return Promise.resolve(result);
-    // One step after the result, so that who awaits it finds the file free.
-    const settle = (): void => {
-      if (this.#tail === settled) this.#tail = undefined;
-    };
-    const settled: Promise<void> = result.then(settle, settle);
-    this.#tail = settled;
-    return result;
+    return isPromise(result) ? this.#underWay(result) : Promise.resolve(result);
+  }
+
+  /** Keeps others waiting until there is a result. Only this waits for it, so that engines find the caller when it fails. */
+  async #underWay<T>(result: Promise<T>): Promise<T> {
+    let end!: () => void;
+    const tail = this.#tail = new Promise<void>((resolve) => end = resolve);
+    try {
+      return await result;
+    } finally {
+      if (this.#tail === tail) this.#tail = undefined;
+      end();
+    }
   }
 
   /** Runs an operation now. Refused while others are under way: it would overtake them, and wait for none. */
