@@ -4,7 +4,7 @@
  * @module
  */
 import assert from "node:assert/strict";
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
@@ -87,24 +87,33 @@ export async function main(): Promise<string> {
 }
 `;
 
+/** What README tells those to give to TypeScript whose runtime does not read `using`. */
+function optionsOfReadme(): object {
+  const [, json] = /^```json\n([^]*?)^```$/m.exec(readFileSync(join(root, "README.md"), "utf8"))!;
+  return JSON.parse(json).compilerOptions;
+}
+
 test(
-  "C302 using and await using compile against the packed types, strictly and without any @types, as bundlers and as Node resolve (once)",
+  "C302 using and await using compile against the packed types, strictly and without any @types, as bundlers and as Node resolve, and with the options that README gives (once)",
   {
     skip: onceInAll,
   },
   () => {
     using user = project();
     user.write("user.ts", TYPED);
-    for (const [moduleResolution, module] of [["nodenext", "nodenext"], ["bundler", "esnext"]]) {
-      const compilerOptions = {
-        strict: true,
-        noEmit: true,
-        target: "es2022",
-        lib: ["es2023", "esnext.disposable", "dom", "dom.iterable"],
-        types: [],
-        module,
-        moduleResolution,
-      };
+    const common = {
+      strict: true,
+      target: "es2022",
+      lib: ["es2023", "esnext.disposable", "dom", "dom.iterable"],
+      types: [],
+    };
+    const kinds = [
+      { ...common, moduleResolution: "nodenext", module: "nodenext" },
+      { ...common, moduleResolution: "bundler", module: "esnext" },
+      optionsOfReadme(),
+    ];
+    for (const options of kinds) {
+      const compilerOptions = { ...options, noEmit: true };
       user.write("tsconfig.json", JSON.stringify({ compilerOptions, files: ["user.ts"] }));
       const { status, stdout } = user.exec(tool(".bin", "tsc"), "-p", ".");
       assert.deepEqual([status, stdout], [0, ""]);
