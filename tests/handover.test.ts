@@ -12,7 +12,7 @@ import {
   type TemporaryFile,
   temporaryFile,
 } from "#mod";
-import { runChild, runtimeCommand } from "./support/child.ts";
+import { firstWords, runChild, runtimeCommand } from "./support/child.ts";
 import { type Command, partnerCommand, partners } from "./support/runtimes.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
 
@@ -132,7 +132,7 @@ test("a child still reads a file that its parent has disposed of", { skip: windo
     const said: string[] = [];
     child.stdout!.setEncoding("utf8").on("data", (text) => said.push(text));
     const closed = once(child, "close");
-    while (!said.join("").includes("open")) await new Promise((resolve) => setTimeout(resolve, 5));
+    await firstWords(child);
     await file[Symbol.asyncDispose]();
     child.stdin!.end("go");
     await closed;

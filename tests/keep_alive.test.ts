@@ -13,7 +13,7 @@ import {
 } from "#mod";
 import * as source from "../mod.ts";
 import { isLocked, noFlock, noTmpfiles, removeOld, runTmpfiles } from "./support/ager.ts";
-import { runChild, startChild } from "./support/child.ts";
+import { firstWords, runChild, startChild } from "./support/child.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
 import { substitute } from "./support/substitute.ts";
 import { warningsOf } from "./support/warnings.ts";
@@ -97,7 +97,7 @@ test("C280 the lock goes with the process, also after SIGKILL", { skip: noFlock 
   const code = `m.configure({ keepAlive: true });
     globalThis.held = m.temporaryDirectorySync(); say(held.path); setInterval(() => {}, 1000);`;
   const { child, result } = startChild(code, { env: { TMPDIR: place.path } });
-  await new Promise((resolve) => child.stdout!.once("data", resolve));
+  await firstWords(child);
   const path = join(place.path, place.names()[0]);
   await untilLocked(path);
   process.kill(child.pid!, "SIGKILL");
@@ -133,7 +133,7 @@ test("C281 without the program flock(1) Node touches only, and says why; Bun and
     process.stdin.once("data", () => { say({ touched, warnings }); process.exit(); });
     say("ready");`;
   const { child, result } = startChild(code, { env: { TMPDIR: place.path, PATH: "/nonexistent" } });
-  await new Promise((resolve) => child.stdout!.once("data", resolve));
+  await firstWords(child);
   const paths = place.names().map((name) => join(place.path, name));
   const isNode = process.versions.bun === undefined && process.versions.deno === undefined;
   if (!isNode) await untilLocked(...paths);

@@ -14,7 +14,7 @@ import { syncIo } from "../lib/io.ts";
 import { readLease } from "../lib/life/lease_file.ts";
 import { type Liveness, livenessOf } from "../lib/life/liveness.ts";
 import { runSync } from "../lib/op.ts";
-import { startChild } from "./support/child.ts";
+import { firstWords, startChild } from "./support/child.ts";
 import { deadPid, home, leasesIn, plant, type Planted } from "./support/leases.ts";
 import { scratch } from "./support/scratch.ts";
 import { type Changes, substitute, systemError } from "./support/substitute.ts";
@@ -39,7 +39,7 @@ test(
     using place = scratch();
     const code = `globalThis.file = m.namedTemporaryFileSync(); say("made"); setInterval(() => {}, 1000);`;
     const { child, result } = startChild(code, { env: { TMPDIR: place.path } });
-    await new Promise((resolve) => child.stdout!.once("data", resolve));
+    await firstWords(child);
     const [name] = readdirSync(leasesIn(place.path));
     assert.equal(livenessIn(place.path, name), "alive");
     process.kill(child.pid!, "SIGKILL");

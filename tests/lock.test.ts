@@ -26,7 +26,7 @@ import { namedTemporaryFile as fromSource } from "../lib/file/named.ts";
 import { type BunFfi, libraryLocks } from "../lib/runtime/library_locks.ts";
 import { helperLocks, type NodeChildProcess } from "../lib/runtime/locks.ts";
 import { adapterFor, type Locks } from "../lib/runtime/mod.ts";
-import { runChild, startChild } from "./support/child.ts";
+import { firstWords, runChild, startChild } from "./support/child.ts";
 import { scratch } from "./support/scratch.ts";
 import { substitute, systemError } from "./support/substitute.ts";
 
@@ -52,7 +52,7 @@ async function holder(path: string): Promise<ChildProcess> {
   const child = spawn("bash", ["-c", 'exec 9<>"$1"; flock -x 9; echo held; read -r', "bash", path], {
     stdio: ["pipe", "pipe", "ignore"],
   });
-  await once(child.stdout!, "data");
+  await firstWords(child);
   return child;
 }
 
@@ -183,7 +183,7 @@ test("lock() gets the lock of a holder that is killed", { skip: linux }, async (
     `const f = m.adoptFileSync(args[0]); f.keep(); globalThis.lock = await f.lock(); say("held"); setInterval(() => {}, 1000);`,
     { args: [file.path] },
   );
-  await once(child.stdout!, "data");
+  await firstWords(child);
   assert.equal(isFree(file.path), false);
   const waiting = file.lock({ timeout: 60_000 });
   assert.equal(await Promise.race([waiting, pause(50)]), undefined);

@@ -10,6 +10,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { record } from "../examples/watch_space.ts";
 import { receive, uploadServer } from "../examples/secure_upload.ts";
+import { firstWords } from "./support/child.ts";
 import { example, run, start } from "./support/example.ts";
 import { pattern } from "./support/kinds.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
@@ -137,7 +138,7 @@ test("single instance: a second one ends with 75 while the first runs, and flock
   const first = start(example("single_instance"), [lock, "cat"], { permissions });
   // It holds the lock when its command echoes.
   first.stdin!.write("running\n");
-  await new Promise((resolve) => first.stdout!.once("data", resolve));
+  await firstWords(first);
   const second = await run(example("single_instance"), [lock, "echo", "never"], { permissions });
   assert.deepEqual([second.status, second.stdout], [75, ""]);
   assert.equal(spawnSync("flock", ["-n", lock, "true"]).status, 1);

@@ -20,7 +20,7 @@ import { type Looking, nothingYet, reclaim, type Reclaimed } from "../lib/life/r
 import { type Op, runSync } from "../lib/op.ts";
 import { type Primitives, runtime, substituteRuntime } from "../lib/runtime/mod.ts";
 import { configure } from "../lib/settings.ts";
-import { runChild } from "./support/child.ts";
+import { firstWords, runChild } from "./support/child.ts";
 import { deadPid, leasesIn, plant, readLeases } from "./support/leases.ts";
 import { naiveSweep, type SweepFs } from "./support/naive_sweep.ts";
 import { noMounts } from "./support/places.ts";
@@ -459,10 +459,7 @@ sys.stdin.read()
 /** Somebody who has a path locked, once that is so. */
 async function locker(command: string, ...args: string[]): Promise<ChildProcess> {
   const child = spawn(command, args, { stdio: ["pipe", "pipe", "inherit"] });
-  await new Promise((resolve, reject) => {
-    child.on("error", reject);
-    child.stdout!.once("data", resolve);
-  });
+  await firstWords(child);
   return child;
 }
 

@@ -20,7 +20,7 @@ import { temporaryDirectory, temporaryDirectorySync } from "../lib/directory.ts"
 import { syncIo } from "../lib/io.ts";
 import { runtime, type Status } from "../lib/runtime/mod.ts";
 import { removeDirectory } from "../lib/tree/remove.ts";
-import { moduleUrl, runChild } from "./support/child.ts";
+import { firstWords, moduleUrl, runChild } from "./support/child.ts";
 import { DEEP_CHAIN, deepChain, hasPython, python } from "./support/python.ts";
 import { naiveRemove } from "./support/naive.ts";
 import { oncePerRuntime } from "./support/once.ts";
@@ -841,7 +841,7 @@ test(
       stdio: ["ignore", "pipe", "ignore"],
     });
     const ended = new Promise((resolve) => writer.on("close", resolve));
-    await new Promise((resolve) => writer.stdout!.once("data", resolve));
+    await firstWords(writer);
     let tries = 0;
     for (; existsSync(directory.path); tries++) {
       const error = await directory.remove().catch((error) => error);

@@ -19,7 +19,7 @@ import { pathToFileURL } from "node:url";
 import * as m from "#mod";
 import type { Locks } from "../lib/runtime/mod.ts";
 import { sweep as sourceSweep } from "../lib/sweep.ts";
-import { runChild } from "./support/child.ts";
+import { firstWords, runChild } from "./support/child.ts";
 import { leasesIn, plant, readLeases } from "./support/leases.ts";
 import { noMounts, notRoot } from "./support/places.ts";
 import { hasPython } from "./support/python.ts";
@@ -262,10 +262,7 @@ test(
 /** A program that works with something until its input ends, once it has begun. */
 async function worker(command: string, ...args: string[]): Promise<() => Promise<unknown>> {
   const child: ChildProcess = spawn(command, args, { stdio: ["pipe", "pipe", "inherit"] });
-  await new Promise((resolve, reject) => {
-    child.on("error", reject);
-    child.stdout!.once("data", resolve);
-  });
+  await firstWords(child);
   const end = new Promise((resolve) => child.on("close", resolve));
   return () => (child.stdin!.end(), end);
 }

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { type ChildProcess, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import {
   chmodSync,
   chownSync,
@@ -23,7 +23,7 @@ import {
   writeFileAtomic as sourceAtomic,
   writeFileAtomicSync as sourceAtomicSync,
 } from "../lib/persist/write_file_atomic.ts";
-import { runChild, runTogether, startChild } from "./support/child.ts";
+import { firstWords, runChild, runTogether, startChild } from "./support/child.ts";
 import { failureOf, pattern, sameBytes } from "./support/kinds.ts";
 import { oncePerRuntime } from "./support/once.ts";
 import { elsewhere, noElsewhere, notRoot } from "./support/places.ts";
@@ -200,10 +200,6 @@ say({ reads, partial, seen: seen.size });`;
 
 const generation = (number: number): string => `${String(number).padStart(9, "0")}\n`.repeat(2000);
 
-function untilReady(child: ChildProcess): Promise<void> {
-  return new Promise((resolve) => child.stdout!.once("data", () => resolve()));
-}
-
 /** What a reader sees beside 2,000 replacements. */
 async function readBeside(
   place: Scratch,
@@ -212,7 +208,7 @@ async function readBeside(
   const target = join(place.path, "target");
   writeFileSync(target, generation(0));
   const { child, result } = startChild(READER, { args: [target], bare: true });
-  await untilReady(child);
+  await firstWords(child);
   for (let number = 1; number <= 2000; number++) await replace(target, generation(number));
   writeFileAtomicSync(target, "end\n");
   const { said, stderr } = await result;

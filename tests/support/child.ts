@@ -101,6 +101,17 @@ export function runChild(code: string, options?: ChildOptions): Promise<ChildRes
   return startChild(code, options).result;
 }
 
+/** Waits until a child says something. One that ends without a word fails the test, which else would wait for ever. */
+export function firstWords(child: ChildProcess): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let stderr = "";
+    child.stderr?.on("data", (text) => stderr += text);
+    child.stdout!.once("data", () => resolve());
+    child.once("error", reject);
+    child.once("close", () => reject(new Error(`The child ended without a word: ${stderr}`)));
+  });
+}
+
 /** Runs children whose code begins at the same moment: when the last of them is there. */
 export async function runTogether(code: string, args: string[][]): Promise<ChildResult[]> {
   using place = scratch();
