@@ -4,15 +4,33 @@
  *
  * @module
  */
-import { runtime } from "./runtime/mod.ts";
+import { type Path, runtime } from "./runtime/mod.ts";
 
 const windows = (): boolean => runtime.platform === "windows";
 
 /** The path of `name` in `directory`. */
-export function joinPath(directory: string, name: string): string {
+export function joinPath(directory: string, name: string): string;
+export function joinPath(directory: Path, name: Path): Path;
+export function joinPath(directory: Path, name: Path): Path {
+  if (typeof directory !== "string" || typeof name !== "string") return joinBytes(directory, name);
   const separator = windows() ? "\\" : "/";
   return directory.endsWith(separator) ? directory + name : directory + separator + name;
 }
+
+const SLASH = 0x2f;
+
+/** Only POSIX systems have names that are no text. */
+function joinBytes(directory: Path, name: Path): Uint8Array {
+  const start = bytesOf(directory);
+  const slash = start.at(-1) === SLASH ? [] : [SLASH];
+  return Uint8Array.of(...start, ...slash, ...bytesOf(name));
+}
+
+const bytesOf = (path: Path): Uint8Array => typeof path === "string" ? new TextEncoder().encode(path) : path;
+
+/** A path for messages. */
+export const shownPath = (path: Path): string =>
+  typeof path === "string" ? path : new TextDecoder().decode(path);
 
 /** Where the last component starts. */
 function lastComponent(path: string): number {

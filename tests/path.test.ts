@@ -26,6 +26,14 @@ test("joinPath puts one separator of the platform between directory and name, no
   assert.equal(joinPath("C:\\", "a"), "C:\\a");
 });
 
+test("joinPath joins bytes where a path or a name is no text", () => {
+  using _posix = on("linux");
+  const slash = 0x2f, odd = 0xff, a = 0x61;
+  assert.deepEqual(joinPath("/a", Uint8Array.of(odd)), Uint8Array.of(slash, a, slash, odd));
+  assert.deepEqual(joinPath(Uint8Array.of(slash, odd), "a"), Uint8Array.of(slash, odd, slash, a));
+  assert.deepEqual(joinPath(Uint8Array.of(slash), Uint8Array.of(odd)), Uint8Array.of(slash, odd));
+});
+
 test("baseName and parentOf take a path apart as the platform does", () => {
   {
     using _posix = on("linux");

@@ -402,6 +402,27 @@ test("C150 persist() with links: follow replaces what a chain of links leads to,
   }
 });
 
+test(
+  "C150 persist() with links: follow fails with EILSEQ at a link that leads to no text, and puts nothing anywhere (Linux)",
+  {
+    skip: process.platform !== "linux" && "needs Linux",
+  },
+  async () => {
+    using place = rooms();
+    const { path } = place.results, link = join(path, "link");
+    assert.equal(spawnSync("sh", ["-c", `ln -s "$(printf 'x\\377')" "$1"`, "sh", link]).status, 0);
+    // What the target looks like when it is read as text.
+    writeFileSync(join(path, "x\uFFFD"), "another");
+    for (const [face, persist] of Object.entries(faces)) {
+      const file = await namedTemporaryFile({ dir: place.temporary.path });
+      assert.equal(await failureOf(() => persist(file, link, { links: "follow" })), "EILSEQ", face);
+      await file.close();
+    }
+    assert.deepEqual(place.results.list(), ["link", "x\uFFFD"]);
+    assert.equal(readFileSync(join(path, "x\uFFFD"), "utf8"), "another");
+  },
+);
+
 test("C150 persist() never creates a file through a link that leads nowhere, and says ELOOP of one that leads to itself", async () => {
   using place = rooms();
   const dangling = join(place.results.path, "dangling"), loop = join(place.results.path, "loop");

@@ -9,7 +9,7 @@ import type { Io } from "../io.ts";
 import { recordKept } from "../life/lease.ts";
 import type { Op } from "../op.ts";
 import { retrying } from "../retry.ts";
-import { runtime } from "../runtime/mod.ts";
+import { type Path, runtime } from "../runtime/mod.ts";
 import type { Replacing } from "./options.ts";
 import type { Target } from "./target.ts";
 
@@ -57,7 +57,7 @@ function* dropOldName(io: Io, from: string, name: OwnedName | undefined): Op<voi
 const UNSUPPORTED: ReadonlySet<string> = new Set(["EINVAL", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"]);
 
 /** Waits until the disk has the names in a directory, where there is such a call. */
-export function* synchronizeDirectory(io: Io, path: string): Op<void> {
+export function* synchronizeDirectory(io: Io, path: Path): Op<void> {
   if (runtime.platform === "windows") return;
   try {
     yield io.synchronizeDirectory(path);

@@ -12,8 +12,8 @@ import { recordKept, sessionFor } from "../life/lease.ts";
 import { makeDirectory } from "../make_directory.ts";
 import type { Op } from "../op.ts";
 import { OwnedTree } from "../owned_tree.ts";
-import { baseName, contains, joinPath } from "../path.ts";
-import { type Handle, runtime, type Status } from "../runtime/mod.ts";
+import { baseName, contains, joinPath, shownPath } from "../path.ts";
+import { type Handle, type Path, runtime, type Status } from "../runtime/mod.ts";
 import { contentsOf, type Found } from "../tree/visit.ts";
 import { afterwards, rename, synchronizeDirectory, synchronizeName } from "./commit.ts";
 import { copyContents } from "./copy.ts";
@@ -135,12 +135,12 @@ function* copyTree(io: Io, from: string, to: string, options: Replacing): Op<voi
   }
 }
 
-function* finish(io: Io, path: string, { mode }: Status, { durable }: Replacing): Op<void> {
+function* finish(io: Io, path: Path, { mode }: Status, { durable }: Replacing): Op<void> {
   if (durable) yield* synchronizeDirectory(io, path);
   if (runtime.platform !== "windows") yield* setMode(io, path, mode);
 }
 
-type Copy = (io: Io, entry: Found, to: string, options: Replacing) => Op<void>;
+type Copy = (io: Io, entry: Found, to: Path, options: Replacing) => Op<void>;
 
 const COPIES: { [kind in Status["kind"]]: Copy } = {
   *directory(io, _entry, to) {
@@ -166,14 +166,15 @@ const COPIES: { [kind in Status["kind"]]: Copy } = {
   },
   // deno-lint-ignore require-yield -- one of several operations of the same form
   *other(_io, { path }) {
-    throw new TempfileError(`Cannot copy "${path}": it is no file, directory or link (EINVAL)`, {
+    const shown = shownPath(path);
+    throw new TempfileError(`Cannot copy "${shown}": it is no file, directory or link (EINVAL)`, {
       code: "EINVAL",
-      path,
+      path: shown,
     });
   },
 };
 
-function* setMode(io: Io, path: string, mode: number): Op<void> {
+function* setMode(io: Io, path: Path, mode: number): Op<void> {
   const directory: number = yield io.openDirectory(path);
   try {
     yield io.changeMode(directory, mode & 0o777);
@@ -191,7 +192,7 @@ function* synchronizeTree(io: Io, top: string): Op<void> {
   yield* synchronizeDirectory(io, top);
 }
 
-function* synchronizeFile(io: Io, path: string): Op<void> {
+function* synchronizeFile(io: Io, path: Path): Op<void> {
   const handle: Handle = yield io.openFile(path, "read");
   try {
     yield io.synchronize(handle);

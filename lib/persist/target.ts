@@ -8,7 +8,7 @@ import { codeOf, failure, TempfileError } from "../errors.ts";
 import type { Io } from "../io.ts";
 import type { Op } from "../op.ts";
 import { baseName, isAbsolute, joinPath, parentOf, withoutTrailingSeparators } from "../path.ts";
-import type { Status } from "../runtime/mod.ts";
+import type { Path, Status } from "../runtime/mod.ts";
 import type { Replacing } from "./options.ts";
 
 /** Where the result goes, and what is there now. */
@@ -93,9 +93,10 @@ export function* statusIfThere(io: Io, path: string): Op<Status | undefined> {
 }
 
 function* linked(io: Io, { directory, path }: Target): Op<string> {
-  let link: string;
+  let link: Path;
   try {
     link = yield io.readLink(path);
+    if (typeof link !== "string") throw Object.assign(new Error("it leads to no text"), { code: "EILSEQ" });
   } catch (error) {
     throw failure(`follow the link "${path}"`, error, path);
   }

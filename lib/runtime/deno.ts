@@ -321,6 +321,11 @@ function anchorOf(deno: DenoNamespace, { file }: DenoFile): string | undefined {
 /** Deno has names as text only; paths of bytes exist only below listings that it never gives. */
 const text = (path: Path): string => path as string;
 
+/** That a link leads to bytes that are no text, Deno says without a code. */
+function refuseBytes(error: Error): never {
+  throw error.name === "InvalidData" ? Object.assign(error, { code: "EILSEQ" }) : error;
+}
+
 /** Deno removes whatever has the name. A separator at its end lets the system refuse what is not a directory. */
 const asDirectory = (deno: DenoNamespace, path: Path): string =>
   deno.build.os === "windows" ? text(path) : `${text(path)}/`;
@@ -329,25 +334,31 @@ function primitives(deno: DenoNamespace, node: () => Faces): Faces {
   const sync: Primitives = {
     ...throughNode(() => node().sync),
     ...byHandle(FILE_SYNC, () => node().sync),
-    createFile: (path, mode) => new DenoFile(deno.openSync(path, { ...CREATE, mode }), path),
-    openFile: (path, access) => new DenoFile(deno.openSync(path, ACCESS[access]), path),
+    createFile: (path, mode) => new DenoFile(deno.openSync(text(path), { ...CREATE, mode }), text(path)),
+    openFile: (path, access) => new DenoFile(deno.openSync(text(path), ACCESS[access]), text(path)),
     changeMode: (handle, mode) => changeMode(deno, node().sync, handle, mode),
     changeOwner: (handle, uid, gid) =>
       onDescriptor(node().sync, handle, (fd) => node().sync.changeOwner(fd, uid, gid)),
-    makeDirectory: (path, mode) => deno.mkdirSync(path, { mode }),
+    makeDirectory: (path, mode) => deno.mkdirSync(text(path), { mode }),
     unlink: (path) => deno.removeSync(text(path)),
     removeDirectory: (path) => deno.removeSync(asDirectory(deno, path)),
     rename: (from, to) => deno.renameSync(text(from), text(to)),
     link: (from, to) => deno.linkSync(from, to),
-    symbolicLink: (target, path) => deno.symlinkSync(target, path),
+    symbolicLink: (target, path) => deno.symlinkSync(text(target), text(path)),
     realPath: (path) => deno.realPathSync(path),
-    readLink: (path) => deno.readLinkSync(path),
+    readLink: (path) => {
+      try {
+        return deno.readLinkSync(text(path));
+      } catch (error) {
+        return refuseBytes(error as Error);
+      }
+    },
     status: (path) => toStatus(deno.lstatSync(text(path))),
     statusOfTarget: (path) => toStatus(deno.statSync(path)),
     changeModeAt: (anchor, mode) => deno.chmodSync(anchor, mode),
     touch: (path, time) => deno.utimeSync(path, new Date(time), new Date(time)),
     synchronizeDirectory: (path) => {
-      const directory = deno.openSync(path, ACCESS.read);
+      const directory = deno.openSync(text(path), ACCESS.read);
       try {
         directory.syncSync();
       } finally {
@@ -361,24 +372,25 @@ function primitives(deno: DenoNamespace, node: () => Faces): Faces {
   const pooled: Pooled<Primitives> = {
     ...throughNode(() => node().pooled),
     ...byHandle(FILE_POOLED, () => node().pooled),
-    createFile: async (path, mode) => new DenoFile(await deno.open(path, { ...CREATE, mode }), path),
-    openFile: async (path, access) => new DenoFile(await deno.open(path, ACCESS[access]), path),
+    createFile: async (path, mode) =>
+      new DenoFile(await deno.open(text(path), { ...CREATE, mode }), text(path)),
+    openFile: async (path, access) => new DenoFile(await deno.open(text(path), ACCESS[access]), text(path)),
     changeMode: async (handle, mode) => await sync.changeMode(handle, mode),
     changeOwner: async (handle, uid, gid) => await sync.changeOwner(handle, uid, gid),
-    makeDirectory: (path, mode) => deno.mkdir(path, { mode }),
+    makeDirectory: (path, mode) => deno.mkdir(text(path), { mode }),
     unlink: (path) => deno.remove(text(path)),
     removeDirectory: (path) => deno.remove(asDirectory(deno, path)),
     rename: (from, to) => deno.rename(text(from), text(to)),
     link: (from, to) => deno.link(from, to),
-    symbolicLink: (target, path) => deno.symlink(target, path),
+    symbolicLink: (target, path) => deno.symlink(text(target), text(path)),
     realPath: (path) => deno.realPath(path),
-    readLink: (path) => deno.readLink(path),
+    readLink: (path) => deno.readLink(text(path)).catch(refuseBytes),
     status: (path) => deno.lstat(text(path)).then(toStatus),
     statusOfTarget: (path) => deno.stat(path).then(toStatus),
     changeModeAt: (anchor, mode) => deno.chmod(anchor, mode),
     touch: (path, time) => deno.utime(path, new Date(time), new Date(time)),
     synchronizeDirectory: async (path) => {
-      const directory = await deno.open(path, ACCESS.read);
+      const directory = await deno.open(text(path), ACCESS.read);
       await directory.sync().finally(() => directory.close());
     },
     list: (path) => listingAsync(deno, text(path)),

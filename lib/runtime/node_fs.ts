@@ -57,8 +57,8 @@ export interface NodeFs {
   open(path: Path, flags: number, mode: number, done: Done<number>): void;
   closeSync(fd: number): void;
   close(fd: number, done: Done): void;
-  mkdirSync(path: string, options: { mode: number }): unknown;
-  mkdir(path: string, options: { mode: number }, done: Done): void;
+  mkdirSync(path: Path, options: { mode: number }): unknown;
+  mkdir(path: Path, options: { mode: number }, done: Done): void;
   unlinkSync(path: Path): void;
   unlink(path: Path, done: Done): void;
   rmdirSync(path: Path): void;
@@ -67,12 +67,12 @@ export interface NodeFs {
   rename(from: Path, to: Path, done: Done): void;
   linkSync(from: string, to: string): void;
   link(from: string, to: string, done: Done): void;
-  symlinkSync(target: string, path: string): void;
-  symlink(target: string, path: string, done: Done): void;
+  symlinkSync(target: Path, path: Path): void;
+  symlink(target: Path, path: Path, done: Done): void;
   realpathSync: { native(path: string): string };
   realpath: { native(path: string, done: Done<string>): void };
-  readlinkSync(path: string): string;
-  readlink(path: string, done: Done<string>): void;
+  readlinkSync(path: Path, encoding: "buffer"): Uint8Array;
+  readlink(path: Path, encoding: "buffer", done: Done<Uint8Array>): void;
   lstatSync(path: Path): NodeStats;
   lstat(path: Path, done: Done<NodeStats>): void;
   statSync(path: Path): NodeStats;
@@ -141,6 +141,12 @@ const toEntry = (entry: NodeDirent): DirectoryEntry => ({ name: entry.name, dire
 
 /** A decoded name with a replacement character may stand for other bytes. */
 const isLossy = (name: string): boolean => name.includes("\uFFFD");
+
+/** Text where that says the same. */
+function toPath(bytes: Uint8Array): Path {
+  const text = new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
+  return isLossy(text) ? bytes : text;
+}
 
 /** The names in a directory that are no text. Without kinds, which Bun does not give beside bytes. */
 function namesInBytes(fs: NodeFs, path: Path): DirectoryEntry[] {
@@ -220,7 +226,7 @@ export function nodePrimitives(fs: NodeFs): { sync: Primitives; pooled: Pooled<P
     link: (from, to) => fs.linkSync(from, to),
     symbolicLink: (target, path) => fs.symlinkSync(target, path),
     realPath: (path) => fs.realpathSync.native(path),
-    readLink: (path) => fs.readlinkSync(path),
+    readLink: (path) => toPath(fs.readlinkSync(path, "buffer")),
     status: (path) => toStatus(fs.lstatSync(path)),
     statusOfTarget: (path) => toStatus(fs.statSync(path)),
     statusOf: (handle) => toStatus(fs.fstatSync(fd(handle))),
@@ -262,7 +268,7 @@ export function nodePrimitives(fs: NodeFs): { sync: Primitives; pooled: Pooled<P
     link: (from, to) => promised((done) => fs.link(from, to, done)),
     symbolicLink: (target, path) => promised((done) => fs.symlink(target, path, done)),
     realPath: (path) => promised((done) => fs.realpath.native(path, done)),
-    readLink: (path) => promised((done) => fs.readlink(path, done)),
+    readLink: (path) => promised<Uint8Array>((done) => fs.readlink(path, "buffer", done)).then(toPath),
     status: (path) => promised<NodeStats>((done) => fs.lstat(path, done)).then(toStatus),
     statusOfTarget: (path) => promised<NodeStats>((done) => fs.stat(path, done)).then(toStatus),
     statusOf: (handle) => promised<NodeStats>((done) => fs.fstat(fd(handle), done)).then(toStatus),

@@ -127,7 +127,7 @@ export function nodeLike(
     mayRead: () => true,
     mayWrite: () => true,
     processExists: (pid) => processExists(process, pid),
-    processNamespace: once(() => attempt(() => fs.readlinkSync("/proc/self/ns/pid"))),
+    processNamespace: once(() => attempt(() => sync.readLink("/proc/self/ns/pid") as string)),
     hostName: once(() => attempt(() => (process.getBuiltinModule("node:os") as NodeOs).hostname())),
     uid: () => process.getuid?.(),
     home: () => process.env.HOME ?? process.env.USERPROFILE,

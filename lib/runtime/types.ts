@@ -6,7 +6,7 @@
  * @module
  */
 
-/** A path. Bytes where a name is not valid UTF-8; such a path exists only below an anchor (see {@linkcode Runtime.anchor}). */
+/** A path. Bytes where a name in it is not valid UTF-8. */
 export type Path = string | Uint8Array;
 
 /** An open file or directory: an OS descriptor, or the runtime's own object where it exposes no descriptor. */
@@ -68,13 +68,13 @@ export interface FileSystemStatus {
  */
 export interface Primitives {
   /** Creates a file that must not exist; read and write, mode in the creating call. */
-  createFile(path: string, mode: number): Handle;
+  createFile(path: Path, mode: number): Handle;
   /** As `createFile`, always with a number a child process can inherit. */
   createDescriptor(path: string, mode: number): number;
   /** Creates a file without a name in `directory` (`O_TMPFILE`). */
   createUnnamed(directory: string, mode: number): number;
   /** Opens an existing file. */
-  openFile(path: string, access: "read" | "write"): Handle;
+  openFile(path: Path, access: "read" | "write"): Handle;
   /** As `openFile`, always with a number a child process can inherit; follows links, for `/proc/self/fd/N`. */
   openDescriptor(path: string, access: "read" | "write"): number;
   /** Opens a directory for listing, never through a link. */
@@ -82,7 +82,7 @@ export interface Primitives {
   /** Opens a directory that may forbid being listed, only to name it (`O_PATH`). */
   locateDirectory(path: Path): number;
   close(handle: Handle): void;
-  makeDirectory(path: string, mode: number): void;
+  makeDirectory(path: Path, mode: number): void;
   /** Removes a name that is not a directory. */
   unlink(path: Path): void;
   /** Removes an empty directory. */
@@ -91,10 +91,10 @@ export interface Primitives {
   /** Gives the file at `from` a second name that must not exist. */
   link(from: string, to: string): void;
   /** Makes a link at `path` that says `target`. */
-  symbolicLink(target: string, path: string): void;
+  symbolicLink(target: Path, path: Path): void;
   /** The absolute path without any link. */
   realPath(path: string): string;
-  readLink(path: string): string;
+  readLink(path: Path): Path;
   status(path: Path): Status;
   /** Follows a link. */
   statusOfTarget(path: string): Status;
@@ -115,7 +115,7 @@ export interface Primitives {
   /** Waits until the contents are on the disk. */
   synchronize(handle: Handle): void;
   /** Waits until the names in a directory are on the disk. Follows a link. */
-  synchronizeDirectory(path: string): void;
+  synchronizeDirectory(path: Path): void;
   list(path: Path): Listing;
   /** A whole small file that the system provides (`/proc`), as text. */
   readSystemFile(path: string): string;

@@ -6,9 +6,10 @@
 import { codeOf } from "../errors.ts";
 import type { Io } from "../io.ts";
 import type { Op } from "../op.ts";
+import { joinPath } from "../path.ts";
 import { type Path, runtime, type Status } from "../runtime/mod.ts";
 import { entriesIn } from "./list.ts";
-import { joined, type Spot } from "./spot.ts";
+import type { Spot } from "./spot.ts";
 
 /** Bytes as one character each, as some runtimes read system files. */
 const asLatin1 = (text: string): string => String.fromCharCode(...new TextEncoder().encode(text));
@@ -67,7 +68,7 @@ export function* leavesDevice(io: Io, path: string): Op<boolean> {
     if (status.device !== device) return true;
     for (const { name, directory } of yield* entriesIn(io, next)) {
       // A name in bytes comes without its kind.
-      if (directory || typeof name !== "string") paths.push(joined(next, name));
+      if (directory || typeof name !== "string") paths.push(joinPath(next, name));
     }
   }
   return false;

@@ -11,7 +11,7 @@ import { codeOf } from "../errors.ts";
 import { type Identity, sameFile } from "../identity.ts";
 import type { Io } from "../io.ts";
 import type { Op } from "../op.ts";
-import { joinPath } from "../path.ts";
+import { joinPath, shownPath } from "../path.ts";
 import { type Path, runtime, type Status } from "../runtime/mod.ts";
 
 /** A directory by its descriptor or its path. */
@@ -33,25 +33,11 @@ export const refusal = (code: string, reason: string): Error => Object.assign(ne
 /** Whether spots are descriptors here. */
 export const anchored = (): boolean => runtime.anchor(0) !== undefined;
 
-/** The path of a name in a directory. */
-export function joined(base: Path, name: Path): Path {
-  if (typeof base === "string" && typeof name === "string") return joinPath(base, name);
-  const start = bytesOf(typeof base === "string" ? joinPath(base, "") : base);
-  const slash = start.at(-1) === SLASH ? [] : [SLASH];
-  return Uint8Array.of(...start, ...slash, ...bytesOf(name));
-}
-
-const SLASH = 0x2f;
-
-const bytesOf = (path: Path): Uint8Array => typeof path === "string" ? new TextEncoder().encode(path) : path;
-
 /** The path of a name in a spot. */
-export const within = (spot: Spot, name: Path): Path => joined(spot.base, name);
+export const within = (spot: Spot, name: Path): Path => joinPath(spot.base, name);
 
 /** The path of a name in a spot, for messages. */
-export function shownWithin(spot: Spot, name: Path): string {
-  return joinPath(spot.shown, typeof name === "string" ? name : new TextDecoder().decode(name));
-}
+export const shownWithin = (spot: Spot, name: Path): string => joinPath(spot.shown, shownPath(name));
 
 /** Leaves a spot. */
 export function* leave(io: Io, spot: Spot): Op<void> {

@@ -7,7 +7,7 @@ import { codeOf } from "../errors.ts";
 import type { Io } from "../io.ts";
 import type { Op } from "../op.ts";
 import { joinPath } from "../path.ts";
-import type { Status } from "../runtime/mod.ts";
+import type { DirectoryEntry, Path, Status } from "../runtime/mod.ts";
 import { entriesIn } from "./list.ts";
 
 /** What a directory holds, itself not counted. */
@@ -23,25 +23,23 @@ export interface DirectoryUsage {
 /** Counts what is below a directory. What vanishes meanwhile, or may not be looked at, is not counted. */
 export function* usageOf(io: Io, path: string): Op<DirectoryUsage> {
   const usage: DirectoryUsage = { files: 0, directories: 0, bytes: 0 };
-  const paths = [path];
+  const paths: Path[] = [path];
   for (let next = paths.pop(); next !== undefined; next = paths.pop()) {
-    for (const name of yield* namesIn(io, next)) yield* count(io, joinPath(next, name), usage, paths);
+    for (const { name } of yield* listed(io, next)) yield* count(io, joinPath(next, name), usage, paths);
   }
   return usage;
 }
 
-/** A name in bytes cannot be joined to a path of text: it is not counted either. */
-function* namesIn(io: Io, path: string): Op<string[]> {
+function* listed(io: Io, path: Path): Op<DirectoryEntry[]> {
   try {
-    const entries = yield* entriesIn(io, path);
-    return entries.map(({ name }) => name).filter((name) => typeof name === "string");
+    return yield* entriesIn(io, path);
   } catch (error) {
     if (codeOf(error) === "UNKNOWN") throw error;
     return [];
   }
 }
 
-function* count(io: Io, path: string, usage: DirectoryUsage, paths: string[]): Op<void> {
+function* count(io: Io, path: Path, usage: DirectoryUsage, paths: Path[]): Op<void> {
   try {
     const status: Status = yield io.status(path);
     if (status.kind !== "directory") {

@@ -3,32 +3,32 @@
  *
  * @module
  */
+import { isGone } from "../errors.ts";
 import type { Io } from "../io.ts";
 import type { Op } from "../op.ts";
 import { joinPath } from "../path.ts";
-import { type DirectoryEntry, runtime, type Status } from "../runtime/mod.ts";
+import type { Path, Status } from "../runtime/mod.ts";
 import { entriesIn } from "./list.ts";
 
 /** Something found, parents before what is in them. */
 export interface Found {
-  path: string;
+  path: Path;
   /** The path from the top. */
-  inside: string;
+  inside: Path;
   status: Status;
 }
 
 /** Lists everything below a directory. */
 export function* contentsOf(io: Io, top: string): Op<Found[]> {
   const found: Found[] = [];
-  const directories = [{ path: top, inside: "" }];
+  const directories: Pick<Found, "path" | "inside">[] = [{ path: top, inside: "" }];
   for (let next = directories.pop(); next !== undefined; next = directories.pop()) {
-    for (const { name: raw } of yield* entriesIn(io, next.path)) {
-      const name = asText(raw);
+    for (const { name } of yield* entriesIn(io, next.path)) {
       const entry = {
         path: joinPath(next.path, name),
         inside: next.inside === "" ? name : joinPath(next.inside, name),
       };
-      const status: Status = yield io.status(entry.path);
+      const status = yield* statusOf(io, entry.path);
       found.push({ ...entry, status });
       if (status.kind === "directory") directories.push(entry);
     }
@@ -36,8 +36,14 @@ export function* contentsOf(io: Io, top: string): Op<Found[]> {
   return found;
 }
 
-function asText(name: DirectoryEntry["name"]): string {
-  if (typeof name === "string") return name;
-  const error = new Error(`a name in it is no text on ${runtime.name}`);
-  throw Object.assign(error, { code: "EILSEQ" });
+/** Where names are text only, one that is none is listed with replacement characters, and nothing has it. */
+function* statusOf(io: Io, path: Path): Op<Status> {
+  try {
+    return yield io.status(path);
+  } catch (error) {
+    if (typeof path !== "string" || !path.includes("\uFFFD") || !isGone(error)) throw error;
+    throw Object.assign(new Error(`this runtime cannot say the name "${path}"`, { cause: error }), {
+      code: "EILSEQ",
+    });
+  }
 }

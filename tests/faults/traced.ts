@@ -122,7 +122,7 @@ const world: World = {
   duplicate: (descriptor) => aside(() => fs.openSync(`/proc/self/fd/${descriptor}`, "r+")),
   close: (descriptor) => aside(() => fs.closeSync(descriptor)),
   system: {
-    createFile: (path, mode) => fs.openSync(path, "wx+", mode),
+    createFile: (path, mode) => fs.openSync(path as string, "wx+", mode),
     openFile: (path) => fs.openSync(path as string, "r+"),
     close: (file) => fs.closeSync(file as number),
     write: (file, data, at) => fs.writeSync(file as number, data, 0, data.byteLength, at),

@@ -111,7 +111,7 @@ export class FakeDisk {
     return Array.from(entries, ([name, { kind }]) => ({ name, directory: kind === "directory" }));
   }
 
-  readLink(who: Caller, path: string): string {
+  readLink(who: Caller, path: Path): string {
     const { kind, target } = this.find(who, path, false);
     if (kind !== "link") throw systemError("EINVAL");
     return target;
@@ -161,7 +161,7 @@ export class FakeDisk {
 
   // Making and removing
 
-  makeFile(who: Caller, path: string, mode: number): Inode {
+  makeFile(who: Caller, path: Path, mode: number): Inode {
     return this.#add(who, path, "file", mode);
   }
 
@@ -173,15 +173,15 @@ export class FakeDisk {
     return inode;
   }
 
-  makeDirectory(who: Caller, path: string, mode: number): Inode {
+  makeDirectory(who: Caller, path: Path, mode: number): Inode {
     return this.#add(who, path, "directory", mode);
   }
 
-  makeLink(who: Caller, target: string, path: string): void {
-    this.#add(who, path, "link", 0o777).target = target;
+  makeLink(who: Caller, target: Path, path: Path): void {
+    this.#add(who, path, "link", 0o777).target = asText(target);
   }
 
-  #add(who: Caller, path: string, kind: Kind, mode: number): Inode {
+  #add(who: Caller, path: Path, kind: Kind, mode: number): Inode {
     const { parent, name } = this.#free(who, path);
     const bits = kind === "link" ? mode : mode & ~who.umask;
     const inode = this.#inode(kind, parent.device, { mode: bits, uid: who.uid });
@@ -267,7 +267,7 @@ export class FakeDisk {
   }
 
   /** Where something can be made. */
-  #free(who: Caller, path: string): { parent: Inode; name: string } {
+  #free(who: Caller, path: Path): { parent: Inode; name: string } {
     const { parent, name, inode } = this.#resolve(who, path, false);
     if (inode !== undefined) throw systemError("EEXIST");
     return { parent: writable(who, parent), name };

@@ -260,7 +260,7 @@ function listing(process: FakeProcess, path: Path): Listing {
 function primitivesOf(process: FakeProcess): Primitives {
   const { disk, machine: { options } } = process;
   const handle = (number: number): Handle => options.numbers ? number : { number } satisfies Opaque;
-  const create = (path: string, mode: number): number =>
+  const create = (path: Path, mode: number): number =>
     process.take({ inode: disk.makeFile(process, path, mode), access: "write" });
   return {
     createFile: (path, mode) => handle(create(path, mode)),
