@@ -72,6 +72,7 @@ export interface NodeFs {
   realpathSync: { native(path: string): string };
   realpath: { native(path: string, done: Done<string>): void };
   readlinkSync(path: Path, encoding: "buffer"): Uint8Array;
+  readlinkSync(path: string, encoding: "latin1"): string;
   readlink(path: Path, encoding: "buffer", done: Done<Uint8Array>): void;
   lstatSync(path: Path): NodeStats;
   lstat(path: Path, done: Done<NodeStats>): void;
