@@ -188,7 +188,7 @@ test("Node and Bun: host and namespace are asked once, and are unknown where nob
   for (const make of NODE_LIKE) {
     let asked = 0;
     const own = {
-      "node:fs": fsWith({ readlinkSync: () => (asked++, new TextEncoder().encode("pid:[1]")) }),
+      "node:fs": fsWith({ readlinkSync: () => (asked++, "pid:[1]") }),
       "node:os": { hostname: () => (asked++, "ephemeral") },
     };
     const runtime = make(fakeProcess({}, own).process);
