@@ -504,6 +504,35 @@ test("C168 a directory's persist() on Windows, where a rename replaces no direct
   }
 });
 
+test("C168 a directory's persist() on Windows, which synchronizes no file that is open for reading only, opens them for writing, and passes by what is read-only", async () => {
+  for (const persist of Object.values(faces)) {
+    using place = scratch();
+    const directory = await sourceDirectory({ dir: place.path });
+    for (const name of ["file", "read-only"]) writeFileSync(join(directory.path, name), name);
+    const forReading = new Set<unknown>();
+    using watched = substitute(asWindows({
+      primitives: {
+        openFile: (real, path: string, access: string) => {
+          if (access === "write" && path.endsWith("read-only")) throw systemError("EPERM");
+          const note = (handle: unknown): unknown => (access === "read" && forReading.add(handle), handle);
+          const handle = real(path, access);
+          return handle instanceof Promise ? handle.then(note) : note(handle);
+        },
+        synchronize: (real, handle: unknown) => {
+          if (forReading.has(handle)) throw systemError("EPERM");
+          return real(handle);
+        },
+      },
+    }));
+    await persist(directory as never, join(place.path, "result"));
+    assert.equal(watched.of("synchronize").length, 1);
+    const copied = ["file", "read-only"].map((name) =>
+      readFileSync(join(place.path, "result", name), "utf8")
+    );
+    assert.deepEqual(copied, ["file", "read-only"]);
+  }
+});
+
 test("C168 a directory's persist() on Windows that fails puts the empty directory back that was at its target", async () => {
   using place = scratch();
   const target = join(place.path, "result");

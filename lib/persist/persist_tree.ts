@@ -193,10 +193,25 @@ function* synchronizeTree(io: Io, top: string): Op<void> {
 }
 
 function* synchronizeFile(io: Io, path: Path): Op<void> {
-  const handle: Handle = yield io.openFile(path, "read");
+  const handle = yield* openToSynchronize(io, path);
+  if (handle === undefined) return;
   try {
     yield io.synchronize(handle);
   } finally {
     yield* closeRead(io, handle);
   }
 }
+
+/** Opens a file to wait for the disk; undefined where Windows, which wants the right to write for that, does not give it. */
+function* openToSynchronize(io: Io, path: Path): Op<Handle | undefined> {
+  if (runtime.platform !== "windows") return yield io.openFile(path, "read");
+  try {
+    return yield io.openFile(path, "write");
+  } catch (error) {
+    // A file with the attribute read-only: nobody can have written to it since it was closed.
+    if (READ_ONLY.has(codeOf(error))) return undefined;
+    throw error;
+  }
+}
+
+const READ_ONLY: ReadonlySet<string> = new Set(["EACCES", "EPERM"]);
