@@ -35,7 +35,9 @@ function importsOf(file: string): string[] {
   const specifiers = [...code(file).matchAll(/(?:from|import)\s*\(?\s*"(\.[^"]+)"/g)].map((match) =>
     match[1]
   );
-  return specifiers.map((specifier) => relative(root, join(root, dirname(file), specifier)));
+  return specifiers.map((specifier) =>
+    relative(root, join(root, dirname(file), specifier)).replaceAll("\\", "/")
+  );
 }
 
 /** What only a runtime's own layer may mention. */

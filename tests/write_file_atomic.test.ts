@@ -30,6 +30,8 @@ import { elsewhere, noElsewhere, notRoot } from "./support/places.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
 import { asWindows, substitute, systemError } from "./support/substitute.ts";
 
+const noModes = process.platform === "win32" && "Windows has no permission bits";
+
 const isDeno = "Deno" in globalThis;
 
 const modeOf = (path: string): number => statSync(path).mode & 0o777;
@@ -372,9 +374,12 @@ test("C106 of processes that create one file by writeFileAtomic() with overwrite
   assert.deepEqual(place.list(), ["target"]);
 });
 
-test("C153 C157 differs: writeFileAtomic() gives a new file 0666 less the umask, one that replaces another the other's mode, and a number as it is", async () => {
-  using place = scratch();
-  const code = `
+test(
+  "C153 C157 differs: writeFileAtomic() gives a new file 0666 less the umask, one that replaces another the other's mode, and a number as it is",
+  { skip: noModes },
+  async () => {
+    using place = scratch();
+    const code = `
     for (const [name, mode] of [["new"], ["old"], ["fixed", 0o654], ["wide", 0o777], ["own", "private"], ["umask", "umask"]]) {
       for (const write of [m.writeFileAtomic, async (...args) => m.writeFileAtomicSync(...args)]) {
         const target = path.join(args[0], name);
@@ -383,16 +388,19 @@ test("C153 C157 differs: writeFileAtomic() gives a new file 0666 less the umask,
         say(name + " " + (fs.statSync(target).mode & 0o777).toString(8));
       }
     }`;
-  for (const name of ["old", "fixed", "wide", "own", "umask"]) {
-    writeFileSync(join(place.path, name), "old");
-    chmodSync(join(place.path, name), 0o754);
-  }
-  const { said, stderr } = await runChild(code, { args: [place.path], umask: "0012", powerless: true });
-  const expected = ["new 664", "old 754", "fixed 654", "wide 777", "own 600", "umask 664"];
-  assert.deepEqual(said, expected.flatMap((line) => [line, line]), stderr);
-});
+    for (const name of ["old", "fixed", "wide", "own", "umask"]) {
+      writeFileSync(join(place.path, name), "old");
+      chmodSync(join(place.path, name), 0o754);
+    }
+    const { said, stderr } = await runChild(code, { args: [place.path], umask: "0012", powerless: true });
+    const expected = ["new 664", "old 754", "fixed 654", "wide 777", "own 600", "umask 664"];
+    assert.deepEqual(said, expected.flatMap((line) => [line, line]), stderr);
+  },
+);
 
-test("C154 writeFileAtomic() under a hostile umask writes all the same, and gives private and exact modes", async () => {
+test("C154 writeFileAtomic() under a hostile umask writes all the same, and gives private and exact modes", {
+  skip: noModes,
+}, async () => {
   using place = scratch();
   const code = `
     for (const [name, mode] of [["a", "private"], ["b", 0o640], ["c", "umask"]]) {
@@ -404,21 +412,25 @@ test("C154 writeFileAtomic() under a hostile umask writes all the same, and give
   assert.deepEqual(said, [[4, "600"], [4, "640"], [4, "400"]], stderr);
 });
 
-test("writeFileAtomic() never gives the staged file more rights than the result has", async () => {
-  for (const write of Object.values(sources)) {
-    for (const [mode, wanted] of [[0o640, 0o640], ["private", 0o600], [0o000, 0]] as const) {
-      using place = scratch();
-      const path = join(place.path, "file");
-      using watched = substitute();
-      await write(path, "x", { mode });
-      const [[, created]] = watched.of("createFile").filter(([file]) =>
-        dirname(file as string) === place.path
-      );
-      assert.equal(Number(created) & ~wanted, 0, `${mode}`);
-      assert.equal(modeOf(path), wanted);
+test(
+  "writeFileAtomic() never gives the staged file more rights than the result has",
+  { skip: noModes },
+  async () => {
+    for (const write of Object.values(sources)) {
+      for (const [mode, wanted] of [[0o640, 0o640], ["private", 0o600], [0o000, 0]] as const) {
+        using place = scratch();
+        const path = join(place.path, "file");
+        using watched = substitute();
+        await write(path, "x", { mode });
+        const [[, created]] = watched.of("createFile").filter(([file]) =>
+          dirname(file as string) === place.path
+        );
+        assert.equal(Number(created) & ~wanted, 0, `${mode}`);
+        assert.equal(modeOf(path), wanted);
+      }
     }
-  }
-});
+  },
+);
 
 test("C162 writeFileAtomic() by root keeps owner and group, with private and exact modes the writer's own", {
   skip: notRoot,

@@ -98,6 +98,13 @@ function copyProject() {
   mkdirSync(join(disk, "reports"), { recursive: true });
 }
 
+/** Whether a test has not led a removal, which goes through links there, into the project. */
+function projectIsWhole() {
+  const some = ["package.json", "lib/op.ts", "dist/mod.js", "node_modules/typescript/package.json"];
+  const wanted = [...some, ...testFiles(), "tests/support/child.ts"];
+  return wanted.every((name) => existsSync(join(disk, "project", name)));
+}
+
 /**
  * Wine says that a thing was born when it was last changed, so that every directory with something in it would count as
  * replaced by another. The copies of the library see a file system that records no births.
@@ -148,6 +155,7 @@ async function runFile(runtime, file) {
     MAYFLY_TEST_MODE: "dist",
     MAYFLY_TEST_ROOT: "C:\\project",
   };
+  if (!projectIsWhole()) copyProject();
   rmSync(join(disk, "temporary"), { recursive: true, force: true });
   mkdirSync(join(disk, "temporary"), { recursive: true });
   const inside = `/wine/prefix/drive_c/project${cwd.slice(root.length)}`;
