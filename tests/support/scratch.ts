@@ -18,7 +18,7 @@ export interface Scratch extends Disposable {
 }
 
 /** A file system in memory if there is one: for trees so large that a disk would set the time. */
-export const memory: string = isWritable("/dev/shm") ? "/dev/shm" : tmpdir();
+export const memory: string = process.platform === "linux" && isWritable("/dev/shm") ? "/dev/shm" : tmpdir();
 
 function isWritable(path: string): boolean {
   try {
