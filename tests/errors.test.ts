@@ -305,12 +305,14 @@ test("what fails after a wait leads to the caller too, in functions and in metho
      const calls = [
        async function creating() { await m.namedTemporaryFile({ dir: args[0] }); },
        async function persisting() { await file.persist(args[0] + "/target"); },
+       async function replacing() { await m.writeFileAtomic(args[0] + "/target", "x"); },
      ];
      for (const call of calls) await call().catch((error) => say(error.stack));
      await file.close();`,
     { args: [join(place.path, "missing")] },
   );
-  assert.equal(said.length, 2, stderr);
+  assert.equal(said.length, 3, stderr);
   assert.match(said[0], /at async creating/);
   assert.match(said[1], /at async persisting/);
+  assert.match(said[2], /at async replacing/);
 });

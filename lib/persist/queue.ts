@@ -10,7 +10,7 @@ import type { Status } from "../runtime/mod.ts";
 import { orAborted } from "./abort.ts";
 
 /** The last call for each path that has one under way. */
-const last = new Map<string, Promise<unknown>>();
+const last = new Map<string, Promise<void>>();
 
 /** Runs `work` after the calls for the same path that were made before it; not at all if it is aborted until then. */
 export function inTurn<T>(
@@ -25,15 +25,24 @@ export function inTurn<T>(
   return byKey(`\0${path}`, signal, async () => await byKey(await key, signal, work));
 }
 
-function byKey<T>(key: string, signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
+async function byKey<T>(key: string, signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
   const before = last.get(key);
-  const result = before === undefined ? work() : orAborted(before, signal).then(work);
-  // Also after an abort, the next one waits for those before.
-  const ended: Promise<unknown> = Promise.allSettled([before, result]).then(() => {
-    if (last.get(key) === ended) last.delete(key);
-  });
-  last.set(key, ended);
-  return result;
+  let end!: () => void;
+  const turn = new Promise<void>((resolve) => end = resolve);
+  last.set(key, turn);
+  const pass = (): void => {
+    if (last.get(key) === turn) last.delete(key);
+    end();
+  };
+  try {
+    if (before !== undefined) await orAborted(before, signal);
+    // Awaited here alone, so that engines find the caller when it fails.
+    return await work();
+  } finally {
+    // Also after an abort, the next one waits for those before.
+    if (before === undefined) pass();
+    else before.then(pass);
+  }
 }
 
 /** By the parent, whatever leads there: `/tmp/x` and `/private/tmp/x` are one file, which may not exist yet. */
