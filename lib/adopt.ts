@@ -16,6 +16,7 @@ import { sameFile } from "./identity.ts";
 import { asyncIo, type Io, syncIo } from "./io.ts";
 import { keepYoung } from "./life/keep_alive.ts";
 import { hold } from "./life/registry.ts";
+import { isMountPoint } from "./mounts.ts";
 import { type Op, runAsync, runSync } from "./op.ts";
 import {
   checkOptions,
@@ -29,7 +30,6 @@ import { OwnedTree } from "./owned_tree.ts";
 import { baseName, contains, joinPath, parentOf, withoutTrailingSeparators } from "./path.ts";
 import { type Handle, runtime, type Status } from "./runtime/mod.ts";
 import { tmpdir } from "./tmpdir.ts";
-import { isMountPoint } from "./tree/mounts.ts";
 
 /** Options of {@linkcode adoptFile}. */
 export interface AdoptFileOptions

@@ -5,7 +5,7 @@
  */
 import { codeOf, failure, TempfileError } from "./errors.ts";
 import { asyncIo, type Io, syncIo } from "./io.ts";
-import { mountOptions } from "./mount_options.ts";
+import { mountOptions } from "./mounts.ts";
 import { type Op, runAsync, runSync } from "./op.ts";
 import { checkBoolean, checkObject, checkPath, checkSize } from "./options.ts";
 import { type FileSystemStatus, runtime, type Status } from "./runtime/mod.ts";

@@ -8,7 +8,7 @@ import type { Io } from "../io.ts";
 import type { Op } from "../op.ts";
 import { contains, joinPath } from "../path.ts";
 import { runtime } from "../runtime/mod.ts";
-import { entriesIn } from "../tree/list.ts";
+import { entriesIn } from "../tree/visit.ts";
 
 /** Something that removes old files. */
 export interface Ageing {

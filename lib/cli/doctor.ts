@@ -8,7 +8,7 @@ import { type Io, syncIo } from "../io.ts";
 import { leaseDirectory, refusalOf } from "../life/lease_directory.ts";
 import { survey } from "../life/survey.ts";
 import { mkstempSync } from "../make.ts";
-import { mountOptions } from "../mount_options.ts";
+import { mountOptions } from "../mounts.ts";
 import { type Op, runSync } from "../op.ts";
 import type { Host } from "../runtime/cli_host.ts";
 import { type FileSystemStatus, runtime } from "../runtime/mod.ts";

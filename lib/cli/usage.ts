@@ -12,7 +12,7 @@ import type { Host } from "../runtime/cli_host.ts";
 import type { Status } from "../runtime/mod.ts";
 import { type DiskSpace, diskSpace } from "../space.ts";
 import { tmpdir } from "../tmpdir.ts";
-import { entriesIn } from "../tree/list.ts";
+import { entriesIn } from "../tree/visit.ts";
 import { usageOf } from "../tree/usage.ts";
 import { type Command, JSON_OPTION, STATUS } from "./command.ts";
 import { type Progress, withProgress } from "./progress.ts";

@@ -7,7 +7,7 @@ import type { Identity } from "../identity.ts";
 import type { Io } from "../io.ts";
 import type { Op } from "../op.ts";
 import { type DirectoryEntry, runtime, type Status } from "../runtime/mod.ts";
-import { entriesIn } from "../tree/list.ts";
+import { entriesIn } from "../tree/visit.ts";
 
 /** A set of open files and directories. */
 export class OpenFiles {

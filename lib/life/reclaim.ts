@@ -5,11 +5,11 @@
  */
 import { codeOf, failure, type Leftover } from "../errors.ts";
 import type { Io } from "../io.ts";
+import { isMountPoint } from "../mounts.ts";
 import type { Op } from "../op.ts";
 import { joinPath } from "../path.ts";
 import { type DirectoryEntry, type Listing, type Path, runtime, type Status } from "../runtime/mod.ts";
-import { entriesIn } from "../tree/list.ts";
-import { isMountPoint } from "../tree/mounts.ts";
+import { entriesIn } from "../tree/visit.ts";
 import { removeDirectory } from "../tree/remove.ts";
 import { leave, locate, type Spot, within } from "../tree/spot.ts";
 import { usageOf } from "../tree/usage.ts";

@@ -5,7 +5,7 @@
  */
 import type { Io } from "../io.ts";
 import type { Op } from "../op.ts";
-import { entriesIn } from "../tree/list.ts";
+import { entriesIn } from "../tree/visit.ts";
 import { leaseDirectory } from "./lease_directory.ts";
 import { readLease } from "./lease_file.ts";
 import { type Liveness, livenessOf } from "./liveness.ts";

@@ -10,8 +10,8 @@ import type { Op } from "../op.ts";
 import { baseName, parentOf } from "../path.ts";
 import { delays, mayPass } from "../retry.ts";
 import { runtime, type Status } from "../runtime/mod.ts";
-import { leavesDevice } from "./mounts.ts";
 import { anchored, enter, leave, locate, mustBe, type Spot } from "./spot.ts";
+import { leavesDevice } from "./visit.ts";
 import { Walk } from "./walk.ts";
 
 /**

@@ -1,5 +1,5 @@
 /**
- * Walking a tree that only this user can change.
+ * Walks that only look.
  *
  * @module
  */
@@ -7,8 +7,22 @@ import { isGone } from "../errors.ts";
 import type { Io } from "../io.ts";
 import type { Op } from "../op.ts";
 import { joinPath } from "../path.ts";
-import type { Path, Status } from "../runtime/mod.ts";
-import { entriesIn } from "./list.ts";
+import type { DirectoryEntry, Listing, Path, Status } from "../runtime/mod.ts";
+
+/** All names in a directory at once. */
+export function* entriesIn(io: Io, path: Path): Op<DirectoryEntry[]> {
+  const entries: DirectoryEntry[] = [];
+  const listing: Listing = yield io.list(path);
+  try {
+    for (;;) {
+      const batch: DirectoryEntry[] = yield listing.next();
+      if (batch.length === 0) return entries;
+      entries.push(...batch);
+    }
+  } finally {
+    listing.close();
+  }
+}
 
 /** Something found, parents before what is in them. */
 export interface Found {
@@ -18,7 +32,7 @@ export interface Found {
   status: Status;
 }
 
-/** Lists everything below a directory. */
+/** Lists everything below a directory that only this user can change. */
 export function* contentsOf(io: Io, top: string): Op<Found[]> {
   const found: Found[] = [];
   const directories: Pick<Found, "path" | "inside">[] = [{ path: top, inside: "" }];
@@ -46,4 +60,20 @@ function* statusOf(io: Io, path: Path): Op<Status> {
       code: "EILSEQ",
     });
   }
+}
+
+/** Whether a directory below a path is on another device. Directories bound from the same device pass. */
+export function* leavesDevice(io: Io, path: string): Op<boolean> {
+  const { device }: Status = yield io.status(path);
+  const paths: Path[] = [path];
+  for (let next = paths.pop(); next !== undefined; next = paths.pop()) {
+    const status: Status = yield io.status(next);
+    if (status.kind !== "directory") continue;
+    if (status.device !== device) return true;
+    for (const { name, directory } of yield* entriesIn(io, next)) {
+      // A name in bytes comes without its kind.
+      if (directory || typeof name !== "string") paths.push(joinPath(next, name));
+    }
+  }
+  return false;
 }

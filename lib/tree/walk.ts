@@ -9,10 +9,10 @@
  */
 import { codeOf, type Leftover } from "../errors.ts";
 import type { Io } from "../io.ts";
+import { hasMounts, mountOf } from "../mounts.ts";
 import { randomName } from "../name.ts";
 import type { Op } from "../op.ts";
 import { type DirectoryEntry, type Listing, type Path, runtime, type Status } from "../runtime/mod.ts";
-import { hasMounts, mountOf } from "./mounts.ts";
 import { enter, grant, leave, mustBe, refusal, shownWithin, type Spot, within } from "./spot.ts";
 
 /** Levels entered at once, each with two descriptors. What lies deeper is moved up first. */
@@ -96,7 +96,7 @@ export class Walk {
   *remove(): Op<Leftover[]> {
     try {
       this.#hasMounts = yield* hasMounts(this.#io, this.#top.spot.shown);
-      if (this.#hasMounts) this.#mount = yield* mountOf(this.#io, this.#top.spot);
+      if (this.#hasMounts) this.#mount = yield* mountOf(this.#io, this.#top.spot.descriptor);
       while (this.#level !== undefined) yield* this.#step(this.#level);
     } catch (error) {
       this.#leftovers.set(this.#top.spot.shown, codeOf(error));
@@ -263,7 +263,7 @@ export class Walk {
   /** Refuses a directory of another device or mount. */
   *#mustBeHere(spot: Spot): Op<void> {
     const isHere = spot.status.device === this.#top.spot.status.device &&
-      (!this.#hasMounts || (yield* mountOf(this.#io, spot)) === this.#mount);
+      (!this.#hasMounts || (yield* mountOf(this.#io, spot.descriptor)) === this.#mount);
     if (!isHere) throw refusal("EXDEV", "another file system is mounted there");
   }
 

@@ -1,22 +1,25 @@
 /**
- * File systems mounted inside a tree.
+ * What is mounted where, and how, as Linux tells.
  *
  * @module
  */
-import { codeOf } from "../errors.ts";
-import type { Io } from "../io.ts";
-import type { Op } from "../op.ts";
-import { joinPath } from "../path.ts";
-import { type Path, runtime, type Status } from "../runtime/mod.ts";
-import { entriesIn } from "./list.ts";
-import type { Spot } from "./spot.ts";
+import { codeOf } from "./errors.ts";
+import type { Io } from "./io.ts";
+import type { Op } from "./op.ts";
+import { contains } from "./path.ts";
+import { runtime } from "./runtime/mod.ts";
+
+const TABLE = "/proc/self/mountinfo";
 
 /** Bytes as one character each, as some runtimes read system files. */
 const asLatin1 = (text: string): string => String.fromCharCode(...new TextEncoder().encode(text));
 
-/** Writes a path as `/proc/self/mountinfo` does. */
+/** Writes a path as the table does. */
 const escaped = (path: string): string =>
   path.replace(/[ \t\n\\]/g, (c) => `\\${c.charCodeAt(0).toString(8).padStart(3, "0")}`);
+
+const unescaped = (path: string): string =>
+  path.replace(/\\(\d{3})/g, (_, digits) => String.fromCharCode(parseInt(digits, 8)));
 
 /** What is said of a table that cannot be had. Any other failure may pass, and the mounts may well be there. */
 const NO_TABLE: ReadonlySet<string> = new Set(["ENOENT", "EACCES", "EPERM", "ERR_ACCESS_DENIED"]);
@@ -43,7 +46,7 @@ const MOUNT_POINT = 4;
 function* mountTable(io: Io): Op<string> {
   if (runtime.platform !== "linux") return "";
   try {
-    return yield io.readSystemFile("/proc/self/mountinfo");
+    return yield io.readSystemFile(TABLE);
   } catch (error) {
     // Not permitted to know; devices are compared in any case.
     if (NO_TABLE.has(codeOf(error))) return "";
@@ -51,25 +54,26 @@ function* mountTable(io: Io): Op<string> {
   }
 }
 
-/** The number of the mount that a spot is on. */
-export function* mountOf(io: Io, spot: Spot): Op<string | undefined> {
-  if (spot.descriptor === undefined) return undefined;
-  const info: string = yield io.readSystemFile(`/proc/self/fdinfo/${spot.descriptor}`);
+/** The number of the mount that what is open is on. */
+export function* mountOf(io: Io, descriptor: number | undefined): Op<string | undefined> {
+  if (descriptor === undefined) return undefined;
+  const info: string = yield io.readSystemFile(`/proc/self/fdinfo/${descriptor}`);
   return /mnt_id:\s*(\d+)/.exec(info)?.[1];
 }
 
-/** Whether a directory below a path is on another device. Only looks; directories bound from the same device pass. */
-export function* leavesDevice(io: Io, path: string): Op<boolean> {
-  const { device }: Status = yield io.status(path);
-  const paths: Path[] = [path];
-  for (let next = paths.pop(); next !== undefined; next = paths.pop()) {
-    const status: Status = yield io.status(next);
-    if (status.kind !== "directory") continue;
-    if (status.device !== device) return true;
-    for (const { name, directory } of yield* entriesIn(io, next)) {
-      // A name in bytes comes without its kind.
-      if (directory || typeof name !== "string") paths.push(joinPath(next, name));
+/** The options of the mount that a canonical path is on (Linux), such as `noexec`. */
+export function* mountOptions(io: Io, path: string): Op<string[]> {
+  const table: string = yield io.readSystemFile(TABLE);
+  const spellings = [path, asLatin1(path)];
+  let best = { point: "", options: "" };
+  for (const line of table.split("\n")) {
+    // Field 4 is where it is mounted, field 5 how. Later lines lie over earlier ones.
+    const [, , , , point = "", options = ""] = line.split(" ");
+    const place = unescaped(point);
+    if (place === "" || !spellings.some((spelling) => contains(place, spelling))) continue;
+    if (place.length >= best.point.length) {
+      best = { point: place, options };
     }
   }
-  return false;
+  return best.options.split(",");
 }
