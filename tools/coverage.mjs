@@ -20,7 +20,7 @@ const LEAST = 97;
 const TIMEOUT = 3_600_000;
 
 /** What is for other runtimes; their tests on Node give them a namespace of their own making. */
-const ADAPTERS = ["runtime/bun.ts", "runtime/deno.ts"];
+const ADAPTERS = ["bun", "deno", "deno_fs", "deno_permissions"].map((name) => `runtime/${name}.ts`);
 
 const { values } = parseArgs({ options: { filter: { type: "string" } } });
 const directory = inRoot(".runtimes/coverage");

@@ -4,7 +4,8 @@
  * @module
  */
 import { type BunNamespace, bunRuntime } from "./bun.ts";
-import { type DenoNamespace, denoRuntime, type DenoScope } from "./deno.ts";
+import { denoRuntime } from "./deno.ts";
+import type { DenoNamespace, DenoScope } from "./deno_namespace.ts";
 import { detect, type Globals } from "./detect.ts";
 import { nodeRuntime } from "./node.ts";
 import type { NodeProcess } from "./node_like.ts";

@@ -10,7 +10,7 @@ import fs from "node:fs";
 import * as os from "node:os";
 import { tmpdir } from "node:os";
 import * as workers from "node:worker_threads";
-import type { DenoNamespace, DenoScope } from "../../lib/runtime/deno.ts";
+import type { DenoNamespace, DenoScope } from "../../lib/runtime/deno_namespace.ts";
 import type { NodeProcess } from "../../lib/runtime/node_like.ts";
 
 const MODULES: { readonly [name: string]: unknown } = {

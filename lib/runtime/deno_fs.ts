@@ -1,0 +1,324 @@
+/**
+ * The primitives over `Deno.*`.
+ *
+ * `node:fs` is loaded only for what Deno alone cannot do: descriptor numbers and files without a name. Loading it takes
+ * tens of milliseconds, as much as the start of a script.
+ *
+ * @module
+ */
+import type { DenoDirEntry, DenoFileInfo, DenoFsFile, DenoNamespace } from "./deno_namespace.ts";
+import { requireStatfs, requireSystem } from "./deno_permissions.ts";
+import { attempt } from "./node_like.ts";
+import type { DirectoryEntry, Handle, Kind, Listing, Path, Pooled, Primitives, Status } from "./types.ts";
+
+/** A file of Deno's own: no number, one cursor, which is moved only when it is not already where it should be. */
+class DenoFile {
+  readonly file: DenoFsFile;
+  readonly path: string;
+  #cursor = 0;
+
+  constructor(file: DenoFsFile, path: string) {
+    this.file = file;
+    this.path = path;
+  }
+
+  readSync(into: Uint8Array, at: number): number {
+    if (at !== this.#cursor) this.#cursor = this.file.seekSync(at, 0);
+    return this.#advance(this.file.readSync(into) ?? 0);
+  }
+
+  async read(into: Uint8Array, at: number): Promise<number> {
+    if (at !== this.#cursor) this.#cursor = await this.file.seek(at, 0);
+    return this.#advance(await this.file.read(into) ?? 0);
+  }
+
+  writeSync(data: Uint8Array, at: number): number {
+    if (at !== this.#cursor) this.#cursor = this.file.seekSync(at, 0);
+    return this.#advance(this.file.writeSync(data));
+  }
+
+  async write(data: Uint8Array, at: number): Promise<number> {
+    if (at !== this.#cursor) this.#cursor = await this.file.seek(at, 0);
+    return this.#advance(await this.file.write(data));
+  }
+
+  #advance(count: number): number {
+    this.#cursor += count;
+    return count;
+  }
+}
+
+function kindOf(info: DenoFileInfo): Kind {
+  if (info.isFile) return "file";
+  if (info.isDirectory) return "directory";
+  return info.isSymlink ? "link" : "other";
+}
+
+function toStatus(info: DenoFileInfo): Status {
+  return {
+    kind: kindOf(info),
+    size: info.size,
+    mode: (info.mode ?? 0o666) & 0o7777,
+    device: info.dev,
+    inode: info.ino ?? 0,
+    links: info.nlink ?? 1,
+    uid: info.uid ?? 0,
+    gid: info.gid ?? 0,
+    birth: info.birthtime?.getTime() ?? 0,
+    modified: info.mtime?.getTime() ?? 0,
+  };
+}
+
+const toEntry = (entry: DenoDirEntry): DirectoryEntry => ({ name: entry.name, directory: entry.isDirectory });
+
+/** Names per batch of a listing. */
+const BATCH = 256;
+
+/** Deno decodes names lossily and has no way to say one in bytes: what such a directory holds goes by `removeTree`. */
+function listingSync(deno: DenoNamespace, path: string): Listing {
+  const entries = Array.from(deno.readDirSync(path), toEntry);
+  return { next: () => entries.splice(-BATCH), close() {} };
+}
+
+async function listingAsync(deno: DenoNamespace, path: string): Promise<Listing> {
+  const entries = deno.readDir(path)[Symbol.asyncIterator]();
+  // The directory is opened by the first step. Where that fails, closing would fail too.
+  let step = await entries.next();
+  return {
+    async next() {
+      const batch: DirectoryEntry[] = [];
+      for (; !step.done && batch.length < BATCH; step = await entries.next()) batch.push(toEntry(step.value));
+      return batch;
+    },
+    close: () => void entries.return?.(),
+  };
+}
+
+const CREATE = { read: true, write: true, createNew: true };
+const ACCESS = { read: { read: true }, write: { read: true, write: true } };
+
+/** The primitives on both faces. */
+export type Faces = { sync: Primitives; pooled: Pooled<Primitives> };
+
+/** The primitives that Deno itself cannot offer. */
+const NODE_ONLY = [
+  "createDescriptor",
+  "createUnnamed",
+  "openDescriptor",
+  "openDirectory",
+  "locateDirectory",
+] as const;
+
+/** The primitives whose first argument is a handle, which may be Deno's own or a number. */
+type OnHandle = "close" | "statusOf" | "truncate" | "read" | "write" | "synchronize";
+
+/** The same calls with a file of Deno's in place of the handle. */
+type OnFile<P extends { [K in OnHandle]: (handle: Handle, ...rest: never[]) => unknown }> = {
+  [K in OnHandle]: P[K] extends (handle: Handle, ...rest: infer A) => infer R
+    ? (file: DenoFile, ...rest: A) => R
+    : never;
+};
+
+const FILE_SYNC: OnFile<Primitives> = {
+  close: (file) => file.file.close(),
+  statusOf: (file) => toStatus(file.file.statSync()),
+  truncate: (file, size) => file.file.truncateSync(size),
+  read: (file, into, at) => file.readSync(into, at),
+  write: (file, data, at) => file.writeSync(data, at),
+  synchronize: (file) => file.file.syncSync(),
+};
+
+const FILE_POOLED: OnFile<Pooled<Primitives>> = {
+  close: (file) => Promise.resolve(file.file.close()),
+  statusOf: (file) => file.file.stat().then(toStatus),
+  truncate: (file, size) => file.file.truncate(size),
+  read: (file, into, at) => file.read(into, at),
+  write: (file, data, at) => file.write(data, at),
+  synchronize: (file) => file.file.sync(),
+};
+
+type Call = (...args: unknown[]) => unknown;
+
+/** Sends the calls named by `NODE_ONLY` to Node's layer, which is loaded by the first of them. */
+function throughNode<P>(face: () => P): Pick<P, (typeof NODE_ONLY)[number] & keyof P> {
+  const send = (name: keyof P): Call => (...args) => (face()[name] as Call)(...args);
+  return Object.fromEntries(NODE_ONLY.map((name) => [name, send(name as keyof P)])) as never;
+}
+
+/** Sends a call on a handle to where the handle comes from. */
+function byHandle<P>(table: { [K in OnHandle]: unknown }, face: () => P): Pick<P, OnHandle & keyof P> {
+  const send = (name: OnHandle): Call => {
+    const own = table[name] as Call;
+    return (handle, first, second) =>
+      handle instanceof DenoFile
+        ? own(handle, first, second)
+        : (face()[name as unknown as keyof P] as Call)(handle, first, second);
+  };
+  return Object.fromEntries(Object.keys(table).map((name) => [name, send(name as OnHandle)])) as never;
+}
+
+/** Deno's files cannot change their mode or owner: a descriptor of the same file does, opened without following a link. */
+function onDescriptor(node: Primitives, handle: Handle, change: (descriptor: Handle) => void): void {
+  if (!(handle instanceof DenoFile)) return change(handle);
+  const descriptor = node.openFile(handle.path, "read");
+  try {
+    if (node.statusOf(descriptor).inode !== handle.file.statSync().ino) {
+      throw Object.assign(new Error("another file has taken its place"), { code: "ERR_REPLACED" });
+    }
+    change(descriptor);
+  } finally {
+    node.close(descriptor);
+  }
+}
+
+/** An umask can leave a file that not even its owner may open: then by what this process has open already. */
+function changeMode(deno: DenoNamespace, node: Primitives, handle: Handle, mode: number): void {
+  try {
+    onDescriptor(node, handle, (descriptor) => node.changeMode(descriptor, mode));
+  } catch (error) {
+    const denied = handle instanceof DenoFile && (error as { code?: string }).code === "EACCES";
+    const anchor = denied ? attempt(() => anchorOf(deno, handle)) : undefined;
+    if (anchor === undefined) throw error;
+    deno.chmodSync(anchor, mode);
+  }
+}
+
+/** Where the kernel names the descriptor behind a file of Deno's, on Linux and with all permissions. */
+function anchorOf(deno: DenoNamespace, { file }: DenoFile): string | undefined {
+  const { dev, ino } = file.statSync();
+  const anchors = Array.from(deno.readDirSync("/proc/self/fd"), ({ name }) => `/proc/self/fd/${name}`);
+  return anchors.find((anchor) => {
+    // What listed them is closed by now.
+    const found = attempt(() => deno.statSync(anchor));
+    return found?.dev === dev && found.ino === ino;
+  });
+}
+
+/** Deno has names as text only; paths of bytes exist only below listings that it never gives. */
+const text = (path: Path): string => path as string;
+
+/** That a link leads to bytes that are no text, Deno says without a code. */
+function refuseBytes(error: Error): never {
+  throw error.name === "InvalidData" ? Object.assign(error, { code: "EILSEQ" }) : error;
+}
+
+/** Deno removes whatever has the name. A separator at its end lets the system refuse what is not a directory. */
+const asDirectory = (deno: DenoNamespace, path: Path): string =>
+  deno.build.os === "windows" ? text(path) : `${text(path)}/`;
+
+/**
+ * The primitives of Deno.
+ *
+ * @param node Those of Node's layer, which the first call loads.
+ */
+export function denoPrimitives(deno: DenoNamespace, node: () => Faces): Faces {
+  const sync: Primitives = {
+    ...throughNode(() => node().sync),
+    ...byHandle(FILE_SYNC, () => node().sync),
+    createFile: (path, mode) => new DenoFile(deno.openSync(text(path), { ...CREATE, mode }), text(path)),
+    openFile: (path, access) => new DenoFile(deno.openSync(text(path), ACCESS[access]), text(path)),
+    changeMode: (handle, mode) => changeMode(deno, node().sync, handle, mode),
+    changeOwner: (handle, uid, gid) =>
+      onDescriptor(node().sync, handle, (fd) => node().sync.changeOwner(fd, uid, gid)),
+    makeDirectory: (path, mode) => deno.mkdirSync(text(path), { mode }),
+    unlink: (path) => deno.removeSync(text(path)),
+    removeDirectory: (path) => deno.removeSync(asDirectory(deno, path)),
+    rename: (from, to) => deno.renameSync(text(from), text(to)),
+    link: (from, to) => deno.linkSync(from, to),
+    symbolicLink: (target, path) => deno.symlinkSync(text(target), text(path)),
+    realPath: (path) => deno.realPathSync(path),
+    readLink: (path) => {
+      try {
+        return deno.readLinkSync(text(path));
+      } catch (error) {
+        return refuseBytes(error as Error);
+      }
+    },
+    status: (path) => toStatus(deno.lstatSync(text(path))),
+    statusOfTarget: (path) => toStatus(deno.statSync(path)),
+    changeModeAt: (anchor, mode) => deno.chmodSync(anchor, mode),
+    touch: (path, time) => deno.utimeSync(path, new Date(time), new Date(time)),
+    synchronizeDirectory: (path) => {
+      const directory = deno.openSync(text(path), ACCESS.read);
+      try {
+        directory.syncSync();
+      } finally {
+        directory.close();
+      }
+    },
+    list: (path) => listingSync(deno, text(path)),
+    readSystemFile: (path) => (requireSystem(deno, path), deno.readTextFileSync(path)),
+    fileSystem: (path) => (requireStatfs(deno), node().sync.fileSystem(path)),
+  };
+  const pooled: Pooled<Primitives> = {
+    ...throughNode(() => node().pooled),
+    ...byHandle(FILE_POOLED, () => node().pooled),
+    createFile: async (path, mode) =>
+      new DenoFile(await deno.open(text(path), { ...CREATE, mode }), text(path)),
+    openFile: async (path, access) => new DenoFile(await deno.open(text(path), ACCESS[access]), text(path)),
+    changeMode: async (handle, mode) => await sync.changeMode(handle, mode),
+    changeOwner: async (handle, uid, gid) => await sync.changeOwner(handle, uid, gid),
+    makeDirectory: (path, mode) => deno.mkdir(text(path), { mode }),
+    unlink: (path) => deno.remove(text(path)),
+    removeDirectory: (path) => deno.remove(asDirectory(deno, path)),
+    rename: (from, to) => deno.rename(text(from), text(to)),
+    link: (from, to) => deno.link(from, to),
+    symbolicLink: (target, path) => deno.symlink(text(target), text(path)),
+    realPath: (path) => deno.realPath(path),
+    readLink: (path) => deno.readLink(text(path)).catch(refuseBytes),
+    status: (path) => deno.lstat(text(path)).then(toStatus),
+    statusOfTarget: (path) => deno.stat(path).then(toStatus),
+    changeModeAt: (anchor, mode) => deno.chmod(anchor, mode),
+    touch: (path, time) => deno.utime(path, new Date(time), new Date(time)),
+    synchronizeDirectory: async (path) => {
+      const directory = await deno.open(text(path), ACCESS.read);
+      await directory.sync().finally(() => directory.close());
+    },
+    list: (path) => listingAsync(deno, text(path)),
+    // Asynchronous, so that what is refused rejects.
+    readSystemFile: async (path) => (requireSystem(deno, path), await deno.readTextFile(path)),
+    fileSystem: async (path) => (requireStatfs(deno), await node().pooled.fileSystem(path)),
+  };
+  return { sync, pooled };
+}
+
+/**
+ * Deno's Node layer knows only descriptors that a parent on Deno handed on. Others are opened a second time, by the name
+ * that the system gives them, which Deno permits only with `--allow-all`. The first stays open: Deno cannot close it.
+ */
+export function fromDescriptor(deno: DenoNamespace, node: Primitives, descriptor: number): Handle {
+  try {
+    node.statusOf(descriptor);
+    return descriptor;
+  } catch (unknown) {
+    if ((unknown as { code?: unknown }).code !== "EBADF") throw unknown;
+    const path = `/proc/self/fd/${descriptor}`;
+    if (isFile(deno, path, unknown)) return node.openDescriptor(path, "write");
+    throw Object.assign(new Error("it is no regular file"), { code: "EINVAL" });
+  }
+}
+
+function isFile(deno: DenoNamespace, path: string, unknown: unknown): boolean {
+  try {
+    return deno.statSync(path).isFile;
+  } catch (error) {
+    throw (error as Error).name === "NotFound" ? unknown : error;
+  }
+}
+
+/** Deno can also wait for a lock, but on a thread that nothing can call back. */
+export async function tryLock(
+  deno: DenoNamespace,
+  path: string,
+  shared: boolean,
+): Promise<Handle | undefined> {
+  const file = await deno.open(path, ACCESS.write).catch(() => deno.open(path, ACCESS.read));
+  try {
+    if (await file.tryLock(!shared)) return new DenoFile(file, path);
+  } catch (error) {
+    file.close();
+    throw error;
+  }
+  file.close();
+  return undefined;
+}
