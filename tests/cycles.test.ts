@@ -1,35 +1,21 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { runChild } from "./support/child.ts";
+import { gcFlags } from "./support/collect.ts";
+import { LISTENERS } from "./support/listeners.ts";
 import { oncePerRuntime } from "./support/once.ts";
 import { memory, scratch } from "./support/scratch.ts";
 
 /** How often something is made and disposed of. A million takes half a minute, so that is for who asks for it. */
 const CYCLES = Number(process.env.MAYFLY_CYCLES ?? 240_000);
 
-const flags = "Deno" in globalThis
-  ? ["-A", "--v8-flags=--expose-gc"]
-  : process.versions.bun
-  ? []
-  : ["--expose-gc"];
-
 /** `round(n)` makes and disposes of `n` things in each way in turn, and says what the process has afterwards. */
-const ROUND = `
+const ROUND = `${LISTENERS}
 const collect = () => globalThis.Bun ? Bun.gc(true) : gc();
 const books = () => {
   const { entries, contents, leases } = globalThis[Symbol.for("mayfly.registry")];
   return entries.size + contents.size + leases.size;
 };
-const EVENTS = ["exit", "SIGINT", "SIGTERM", "SIGHUP", "uncaughtException", "unhandledRejection", "beforeExit"];
-let added = 0;
-if (globalThis.Deno?.version) {
-  for (const [target, add, remove] of [[globalThis, "addEventListener", "removeEventListener"], [Deno, "addSignalListener", "removeSignalListener"]]) {
-    const [realAdd, realRemove] = [target[add], target[remove]];
-    target[add] = (...args) => { added++; return realAdd.apply(target, args); };
-    target[remove] = (...args) => { added--; return realRemove.apply(target, args); };
-  }
-}
-const listeners = () => added + EVENTS.reduce((sum, event) => sum + process.listenerCount(event), 0);
 const descriptors = () => fs.readdirSync("/proc/self/fd").length;
 const WAYS = [
   () => m.namedTemporaryFileSync().closeSync(),
@@ -69,7 +55,7 @@ test(
     say(states); say(at);`;
     const env = { TMPDIR: place.path };
     const { said: [states, listeners], stderr } = await runChild(code, {
-      flags,
+      flags: gcFlags,
       args: [String(CYCLES)],
       env,
       timeout: 140_000,
@@ -92,6 +78,6 @@ test("C260 control: a handle that is kept for each cycle makes the heap and the 
     globalThis.kept = Array.from({ length: 500 }, () => m.namedTemporaryFileSync());
     collect();
     say([process.memoryUsage().heapUsed - before.heap > 25_000, descriptors() - before.descriptors >= 500, books() >= 500]);`;
-  const { said: [grown], stderr } = await runChild(code, { flags, env: { TMPDIR: place.path } });
+  const { said: [grown], stderr } = await runChild(code, { flags: gcFlags, env: { TMPDIR: place.path } });
   assert.deepEqual(grown, [true, true, true], stderr);
 });

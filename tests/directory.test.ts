@@ -18,6 +18,7 @@ import { TempfileError } from "#mod";
 import { temporaryDirectory, temporaryDirectorySync } from "../lib/directory.ts";
 import { runtime } from "../lib/runtime/mod.ts";
 import { runChild } from "./support/child.ts";
+import { gcFlags } from "./support/collect.ts";
 import { scratch } from "./support/scratch.ts";
 import { substitute, systemError } from "./support/substitute.ts";
 import { warningsOf } from "./support/warnings.ts";
@@ -188,12 +189,6 @@ test("C215 a directory handed to another owner lives as long as that one", async
 const COLLECT = `const collect = async () => {
   for (let i = 0; i < 20; i++) { (globalThis.gc ?? (() => Bun.gc(true)))(); await new Promise((r) => setTimeout(r, 10)); }
 };`;
-const GC_FLAGS: { [runtime: string]: string[] } = {
-  node: ["--expose-gc"],
-  deno: ["-A", "--v8-flags=--expose-gc"],
-  bun: [],
-};
-const runtimeName = "Deno" in globalThis ? "deno" : "Bun" in globalThis ? "bun" : "node";
 
 test("C216 a directory nobody disposed of is removed at exit", async () => {
   using place = scratch();
@@ -217,7 +212,7 @@ test("C216 C219 a directory collected as garbage is warned of, with its path and
     say({ path: forgotten, heard, stays: fs.existsSync(forgotten) });`;
   const { said: [{ path, heard, stays }], status } = await runChild(code, {
     args: [place.path],
-    flags: GC_FLAGS[runtimeName],
+    flags: gcFlags,
   });
   assert.equal(status, 0);
   assert.equal(heard.length, 1);

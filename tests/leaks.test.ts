@@ -7,14 +7,9 @@ import { DiskStorage } from "../lib/file/storage.ts";
 import { DEFAULTS } from "../lib/options.ts";
 import { runtime } from "../lib/runtime/mod.ts";
 import { type ChildResult, runChild } from "./support/child.ts";
+import { gcFlags } from "./support/collect.ts";
 import { scratch } from "./support/scratch.ts";
 import { type Changes, substitute, systemError } from "./support/substitute.ts";
-
-const flags = "Deno" in globalThis
-  ? ["-A", "--v8-flags=--expose-gc"]
-  : process.versions.bun
-  ? []
-  : ["--expose-gc"];
 
 /** `collect(done)` collects garbage until it has shown, `collect()` as long as it takes to be sure that it will not. */
 const TOOLS = `
@@ -37,7 +32,7 @@ const collect = async (done) => {
 /** Runs a child whose garbage is collected on demand, in a directory of its own. */
 async function collected(code: string): Promise<ChildResult & { left: string[] }> {
   using place = scratch();
-  const result = await runChild(TOOLS + code, { flags, env: { TMPDIR: place.path } });
+  const result = await runChild(TOOLS + code, { flags: gcFlags, env: { TMPDIR: place.path } });
   return { ...result, left: place.names() };
 }
 

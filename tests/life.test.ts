@@ -11,6 +11,7 @@ import {
   runtimeCommand,
   startChild,
 } from "./support/child.ts";
+import { LISTENERS } from "./support/listeners.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
 
 /** Where listeners of others cannot be counted, signals are handled only on request. */
@@ -505,18 +506,8 @@ test("C258 a worker thread that is terminated: what it had stays until the end o
   assert.deepEqual({ had, left, atEnd }, { had: 4, left: 4, atEnd: [] });
 });
 
-/** Counts the listeners that the library has, where they can be asked for and where they cannot. */
-const COUNT = `
-let added = 0;
-if (globalThis.Deno?.version) {
-  for (const [target, add, remove] of [[globalThis, "addEventListener", "removeEventListener"], [Deno, "addSignalListener", "removeSignalListener"]]) {
-    const [realAdd, realRemove] = [target[add], target[remove]];
-    target[add] = (...args) => { added++; return realAdd.apply(target, args); };
-    target[remove] = (...args) => { added--; return realRemove.apply(target, args); };
-  }
-}
-const EVENTS = ["exit", "SIGINT", "SIGTERM", "SIGHUP", "uncaughtException", "unhandledRejection", "beforeExit"];
-const listeners = () => added + EVENTS.reduce((sum, event) => sum + process.listenerCount(event), 0);
+/** Counts the listeners that the library has. */
+const COUNT = `${LISTENERS}
 const at = listeners();
 const count = () => say(listeners() - at);
 `;

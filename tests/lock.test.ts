@@ -27,6 +27,7 @@ import { type BunFfi, libraryLocks } from "../lib/runtime/library_locks.ts";
 import { helperLocks, type NodeChildProcess } from "../lib/runtime/locks.ts";
 import { adapterFor, type Locks } from "../lib/runtime/mod.ts";
 import { firstWords, runChild, startChild } from "./support/child.ts";
+import { gcFlags } from "./support/collect.ts";
 import { scratch } from "./support/scratch.ts";
 import { substitute, systemError } from "./support/substitute.ts";
 
@@ -620,7 +621,7 @@ test(
      }
      say(lock.released);
      lock.release();`,
-      { flags: "Deno" in globalThis ? ["-A", "--v8-flags=--expose-gc"] : ["--expose-gc"] },
+      { flags: gcFlags },
     );
     assert.deepEqual([said, status], [[false], 0]);
     // The other file, which nobody holds, shows that garbage was collected.

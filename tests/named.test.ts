@@ -18,6 +18,7 @@ import {
 import { runChild } from "./support/child.ts";
 import { whileCleaned } from "./support/cleaner.ts";
 import { openIn } from "./support/descriptors.ts";
+import { usesOf } from "./support/kinds.ts";
 import { oncePerRuntime } from "./support/once.ts";
 import { memory, scratch } from "./support/scratch.ts";
 import { substitute, systemError } from "./support/substitute.ts";
@@ -104,38 +105,7 @@ test("C112 C127 any use of a closed file fails with ERR_CLOSED and its path, and
   const { path } = file;
   await file.close();
   const uses: { [name: string]: () => unknown } = {
-    write: () => file.write("x"),
-    writeSync: () => file.writeSync("x"),
-    read: () => file.read(),
-    readSync: () => file.readSync(),
-    readInto: () => file.readInto(new Uint8Array(1)),
-    readIntoSync: () => file.readIntoSync(new Uint8Array(1)),
-    readText: () => file.readText(),
-    readTextSync: () => file.readTextSync(),
-    bytes: () => file.bytes(),
-    bytesSync: () => file.bytesSync(),
-    text: () => file.text(),
-    textSync: () => file.textSync(),
-    json: () => file.json(),
-    jsonSync: () => file.jsonSync(),
-    blob: () => file.blob(),
-    lines: () => file.lines().next(),
-    stream: () => file.stream().getReader().read(),
-    readable: () => file.readable.getReader().read(),
-    writable: () => file.writable.getWriter().write("x"),
-    seek: () => file.seek(0),
-    seekSync: () => file.seekSync(0),
-    size: () => file.size(),
-    sizeSync: () => file.sizeSync(),
-    truncate: () => file.truncate(),
-    truncateSync: () => file.truncateSync(),
-    flush: () => file.flush(),
-    flushSync: () => file.flushSync(),
-    sync: () => file.sync(),
-    syncSync: () => file.syncSync(),
-    fd: () => file.fd,
-    lock: () => file.lock(),
-    tryLock: () => file.tryLock(),
+    ...usesOf(file),
     persist: () => file.persist(`${path}.persisted`),
     persistSync: () => file.persistSync(`${path}.persisted`),
     reopen: () => file.reopen(),

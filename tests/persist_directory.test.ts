@@ -26,7 +26,7 @@ import { temporaryDirectory as sourceDirectory } from "../lib/directory.ts";
 import { runChild } from "./support/child.ts";
 import { failureOf, pattern, sameBytes } from "./support/kinds.ts";
 import { elsewhere, noElsewhere } from "./support/places.ts";
-import { scratch } from "./support/scratch.ts";
+import { type Scratch, scratch } from "./support/scratch.ts";
 import { asWindows, substitute, systemError } from "./support/substitute.ts";
 
 type Persist = (
@@ -58,6 +58,13 @@ function fill(path: string): void {
   symlinkSync("../file", join(path, "sub", "link"));
   symlinkSync("nowhere", join(path, "dangling"));
   chmodSync(join(path, "sub", "empty"), 0o500);
+}
+
+/** A directory that is filled, of the source, whose runtime can be substituted. */
+async function filled(place: Scratch): Promise<TemporaryDirectory> {
+  const directory = await sourceDirectory({ dir: place.path });
+  fill(directory.path);
+  return directory as unknown as TemporaryDirectory;
 }
 
 /** What `fill` put there is there. */
@@ -142,8 +149,7 @@ test("C148 the copy of a directory syncs every file and directory before it is r
   using place = scratch();
   const other = join(place.path, "other");
   mkdirSync(other);
-  const directory = await sourceDirectory({ dir: place.path });
-  fill(directory.path);
+  const directory = await filled(place);
   for (const durable of [true, false]) {
     const source = durable ? directory : await sourceDirectory({ dir: place.path });
     const target = join(other, `durable ${durable}`);
@@ -181,9 +187,7 @@ test("C149 a directory's persist() whose copy fails half-way leaves the tree who
       using place = scratch();
       const other = join(place.path, "other");
       mkdirSync(other);
-      const directory = await sourceDirectory({ dir: place.path });
-      const { path } = directory;
-      fill(path);
+      const directory = await filled(place), { path } = directory;
       {
         let count = 0;
         using _ = substitute({
@@ -195,13 +199,13 @@ test("C149 a directory's persist() whose copy fails half-way leaves the tree who
             },
           },
         });
-        assert.equal(await failureOf(() => persist(directory as never, join(other, "result"))), code);
+        assert.equal(await failureOf(() => persist(directory, join(other, "result"))), code);
       }
       assertFilled(path);
       assert.equal(directory.path, path);
       assert.deepEqual(lsOf(other), []);
       // The call can be made again.
-      await persist(directory as never, join(other, "result"));
+      await persist(directory, join(other, "result"));
       assertFilled(join(other, "result"));
       assert.deepEqual(place.list(), ["other"]);
     }
@@ -244,10 +248,8 @@ test("C144 a directory's persist() with overwrite: false fails with EEXIST where
     using place = scratch();
     const target = join(place.path, "target"), free = join(place.path, "free");
     mkdirSync(target);
-    const directory = await sourceDirectory({ dir: place.path });
-    const { path } = directory;
-    fill(path);
-    assert.equal(await failureOf(() => persist(directory as never, target, { overwrite: false })), "EEXIST");
+    const directory = await filled(place), { path } = directory;
+    assert.equal(await failureOf(() => persist(directory, target, { overwrite: false })), "EEXIST");
     {
       using _ = substitute({
         primitives: {
@@ -257,11 +259,11 @@ test("C144 a directory's persist() with overwrite: false fails with EEXIST where
           },
         },
       });
-      assert.equal(await failureOf(() => persist(directory as never, free, { overwrite: false })), "EEXIST");
+      assert.equal(await failureOf(() => persist(directory, free, { overwrite: false })), "EEXIST");
     }
     assert.deepEqual([lsOf(free), lsOf(target)], [[], []], "theirs stay");
     assertFilled(path);
-    await persist(directory as never, join(place.path, "result"), { overwrite: false });
+    await persist(directory, join(place.path, "result"), { overwrite: false });
     assertFilled(join(place.path, "result"));
   }
 });
@@ -284,9 +286,7 @@ test("C146 a directory's persist() into a missing directory fails with ENOENT an
 
 test("a directory's persist() syncs files and directories before the rename and the parent after it, or nothing with durable: false", async () => {
   using place = scratch();
-  const directory = await sourceDirectory({ dir: place.path });
-  const { path } = directory;
-  fill(path);
+  const directory = await filled(place), { path } = directory;
   const order = (calls: { name: string; args: unknown[] }[]): string[] =>
     calls.filter(({ name }) => /^(synchronize|rename)/.test(name)).map(({ name, args }) =>
       name === "synchronizeDirectory" ? `directory ${basename(args[0] as string)}` : name
@@ -313,9 +313,7 @@ test("C152 a directory's persist() whose fsync fails leaves the tree where it wa
   for (const persist of Object.values(faces)) {
     using place = scratch();
     const target = join(place.path, "result");
-    const directory = await sourceDirectory({ dir: place.path });
-    const { path } = directory;
-    fill(path);
+    const directory = await filled(place), { path } = directory;
     const failing = (when: (path: unknown) => boolean) => ({
       primitives: {
         synchronizeDirectory: (real: (...args: unknown[]) => unknown, synced: unknown) => {
@@ -326,12 +324,12 @@ test("C152 a directory's persist() whose fsync fails leaves the tree where it wa
     });
     {
       using _ = substitute(failing((synced) => synced === path));
-      assert.equal(await failureOf(() => persist(directory as never, target)), "EIO");
+      assert.equal(await failureOf(() => persist(directory, target)), "EIO");
       assertFilled(path);
       assert.ok(!existsSync(target));
     }
     using _ = substitute(failing((synced) => synced === place.path));
-    await assert.rejects(persist(directory as never, target), { code: "EIO", message: /is in place, but/ });
+    await assert.rejects(persist(directory, target), { code: "EIO", message: /is in place, but/ });
     assertFilled(target);
     assert.equal(directory.path, target);
     await directory.remove();
@@ -395,9 +393,7 @@ test("a directory's persist() copies nothing but files, directories and links: a
   using place = scratch();
   const other = join(place.path, "other");
   mkdirSync(other);
-  const directory = await sourceDirectory({ dir: place.path });
-  const { path } = directory;
-  fill(path);
+  const directory = await filled(place), { path } = directory;
   spawnSync("mkfifo", [join(path, "sub", "pipe")]);
   using _ = substitute({ primitives: { rename: acrossFrom(path) } });
   assert.equal(await failureOf(() => directory.persist(join(other, "result"))), "EINVAL");
@@ -410,9 +406,7 @@ test("a directory's persist() that cannot remove the old tree after a copy says 
   using place = scratch();
   const other = join(place.path, "other"), target = join(other, "result");
   mkdirSync(other);
-  const directory = await sourceDirectory({ dir: place.path });
-  const { path } = directory;
-  fill(path);
+  const directory = await filled(place), { path } = directory;
   {
     const refuse = (real: (...args: unknown[]) => unknown, ...args: unknown[]): unknown => {
       if (String(args[0]).endsWith("/large")) throw systemError("EACCES");
@@ -436,9 +430,7 @@ test("a directory's persist() is aborted by its signal, before and in the middle
   using place = scratch();
   const other = join(place.path, "other");
   mkdirSync(other);
-  const directory = await sourceDirectory({ dir: place.path });
-  const { path } = directory;
-  fill(path);
+  const directory = await filled(place), { path } = directory;
   const reason = new Error("enough");
   await assert.rejects(
     directory.persist(join(other, "result"), { signal: AbortSignal.abort(reason) }),
@@ -572,8 +564,7 @@ test("C148 a directory's persist() onto what no rename reaches, a mount point, f
     using place = scratch();
     const other = join(place.path, "other");
     mkdirSync(other);
-    const directory = await sourceDirectory({ dir: place.path });
-    fill(directory.path);
+    const directory = await filled(place);
     {
       using _ = substitute({
         primitives: {
@@ -582,7 +573,7 @@ test("C148 a directory's persist() onto what no rename reaches, a mount point, f
           },
         },
       });
-      assert.equal(await failureOf(() => persist(directory as never, join(other, "result"))), "EXDEV");
+      assert.equal(await failureOf(() => persist(directory, join(other, "result"))), "EXDEV");
     }
     assertFilled(directory.path);
     assert.deepEqual(lsOf(other), []);

@@ -19,6 +19,7 @@ import {
 import { temporaryFileSync as sourceFile } from "../lib/file/unnamed.ts";
 import { usage as sourceUsage, usageSync as sourceUsageSync } from "../lib/usage.ts";
 import { runChild } from "./support/child.ts";
+import { gcFlags } from "./support/collect.ts";
 import { scratch } from "./support/scratch.ts";
 import { substitute, systemError } from "./support/substitute.ts";
 
@@ -183,9 +184,7 @@ test("usage() forgets files that were never closed when they are collected", asy
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
     say(m.usageSync().files.length);`;
-  const isDeno = "Deno" in globalThis;
-  const flags = isDeno ? ["-A", "--v8-flags=--expose-gc"] : process.versions.bun ? [] : ["--expose-gc"];
-  const { said: [before, after] } = await runChild(code, { flags });
+  const { said: [before, after] } = await runChild(code, { flags: gcFlags });
   assert.equal(before, 40);
   assert.ok(after <= 5, `${after} are left`);
 });

@@ -5,13 +5,19 @@
  */
 import { type ChildResult, runChild } from "./child.ts";
 
+/** What gives a child `gc()`; Bun has a call of its own. */
+export const gcFlags: string[] = "Deno" in globalThis
+  ? ["-A", "--v8-flags=--expose-gc"]
+  : process.versions.bun
+  ? []
+  : ["--expose-gc"];
+
 /**
  * `collect(done)` runs the collector until `done()`, for as long as a busy machine may need; `collect()` for 20
  * rounds, twice as long as the stacks of new handles keep them from being collected.
  */
 const PRELUDE = `
-import v8 from "node:v8"; import vm from "node:vm";
-const gc = globalThis.Bun ? () => Bun.gc(true) : globalThis.gc ?? (v8.setFlagsFromString("--expose-gc"), vm.runInNewContext("gc"));
+const gc = globalThis.Bun ? () => Bun.gc(true) : globalThis.gc;
 async function collect(done) {
   for (let end = Date.now() + 20_000, i = 0; done ? !done() && Date.now() < end : i < 20; i++) {
     gc();
@@ -24,6 +30,5 @@ process.on("warning", (warning) => warnings.push({ name: warning.name, code: war
 
 /** Runs a child with \`collect\`, and \`warnings\` as they come. */
 export function runCollecting(code: string): Promise<ChildResult> {
-  const flags = process.env.MAYFLY_TEST_RUNTIME === "deno" ? ["-A", "--v8-flags=--expose-gc"] : undefined;
-  return runChild(PRELUDE + code, { flags });
+  return runChild(PRELUDE + code, { flags: gcFlags });
 }

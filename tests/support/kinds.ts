@@ -37,6 +37,42 @@ export async function* each(options?: FileOptions): AsyncGenerator<[string, Temp
   }
 }
 
+/** Every use of a file that must be open for it, by the name of the member. */
+export const usesOf = (file: TemporaryFile): { [name: string]: () => unknown } => ({
+  write: () => file.write("x"),
+  writeSync: () => file.writeSync("x"),
+  read: () => file.read(),
+  readSync: () => file.readSync(),
+  readInto: () => file.readInto(new Uint8Array(1)),
+  readIntoSync: () => file.readIntoSync(new Uint8Array(1)),
+  readText: () => file.readText(),
+  readTextSync: () => file.readTextSync(),
+  bytes: () => file.bytes(),
+  bytesSync: () => file.bytesSync(),
+  text: () => file.text(),
+  textSync: () => file.textSync(),
+  json: () => file.json(),
+  jsonSync: () => file.jsonSync(),
+  blob: () => file.blob(),
+  lines: () => file.lines().next(),
+  stream: () => file.stream().getReader().read(),
+  readable: () => file.readable.getReader().read(),
+  writable: () => file.writable.getWriter().write("x"),
+  seek: () => file.seek(0),
+  seekSync: () => file.seekSync(0),
+  size: () => file.size(),
+  sizeSync: () => file.sizeSync(),
+  truncate: () => file.truncate(),
+  truncateSync: () => file.truncateSync(),
+  flush: () => file.flush(),
+  flushSync: () => file.flushSync(),
+  sync: () => file.sync(),
+  syncSync: () => file.syncSync(),
+  fd: () => file.fd,
+  lock: () => file.lock(),
+  tryLock: () => file.tryLock(),
+});
+
 /** The code of what a call throws, or the name of what has none; "nothing" if it throws nothing. */
 export async function failureOf(call: () => unknown): Promise<string> {
   try {
