@@ -651,3 +651,18 @@ test(
     }
   },
 );
+
+test("C148 a directory's persist() fails with EILSEQ where a name is listed that the runtime cannot say", async () => {
+  for (const persist of Object.values(faces)) {
+    using place = scratch();
+    const directory = await filled(place), { path } = directory;
+    {
+      const names = ["x\uFFFD"].map((name) => ({ name, directory: false }));
+      using _ = substitute({ primitives: { list: () => ({ next: () => names.splice(0), close() {} }) } });
+      assert.equal(await failureOf(() => persist(directory, join(place.path, "result"))), "EILSEQ");
+    }
+    assertFilled(path);
+    await directory.remove();
+    assert.deepEqual(place.names(), []);
+  }
+});

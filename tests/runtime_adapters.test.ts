@@ -766,6 +766,19 @@ test("Deno: what needs a permission that is not granted is refused with the flag
   assert.deepEqual([done, none.done], [[], []]);
 });
 
+test("Deno: a link that leads to no text is EILSEQ, any other failure keeps its code, on both faces", async () => {
+  for (const [name, code] of [["InvalidData", "EILSEQ"], ["NotFound", "ENOENT"]]) {
+    const refused = (): never => {
+      throw Object.assign(new Error("no text"), { name }, name === "NotFound" ? { code } : {});
+    };
+    const { deno, scope } = fakeDeno();
+    const own = { ...deno, readLinkSync: refused, readLink: () => new Promise<string>(refused) };
+    const { sync, pooled } = denoRuntime(own, scope);
+    assert.throws(() => sync.readLink("/x"), { name, code });
+    await assert.rejects(pooled.readLink("/x"), { name, code });
+  }
+});
+
 test("Bun: locks are the C library's, asked for when the first is taken", async () => {
   using place = scratch();
   const path = join(place.path, "file");
