@@ -201,16 +201,24 @@ const told = new WeakSet<object>();
  * frames, and ours are more than that. The system's own error, the cause, keeps them. Errors of others are left alone.
  *
  * @param driver The function, among those under way, that what is not to be shown was called by.
+ * @param waited Whether something was waited for. Then the engine may not know who waits, and the stack stays as it is.
  * @returns The error.
  */
-export function fromCaller(error: unknown, driver: unknown): unknown {
+export function fromCaller(error: unknown, driver: unknown, waited = false): unknown {
   const isOurs = error instanceof TempfileError ||
     error instanceof Error && codeOf(error) === "ERR_INVALID_OPTION";
   if (capture === undefined || !isOurs || told.has(error)) return error;
   told.add(error);
-  const { stack } = error;
-  capture(error, driver);
-  // After a wait the engine may not know who waits.
-  if (!/\n\s+at /.test(error.stack ?? "")) error.stack = stack;
+  if (!waited) capture(error, driver);
+  else if (!NO_DESCRIPTORS.has(codeOf(error))) captureIfKnown(error, driver, capture);
   return error;
+}
+
+/** With these, a stack must not be read: for that Deno opens files, and ends the process if it cannot. */
+const NO_DESCRIPTORS: ReadonlySet<string> = new Set(["EMFILE", "ENFILE"]);
+
+function captureIfKnown(error: Error, driver: unknown, take: NonNullable<typeof capture>): void {
+  const { stack } = error;
+  take(error, driver);
+  if (!/\n\s+at /.test(error.stack ?? "")) error.stack = stack;
 }

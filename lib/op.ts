@@ -71,6 +71,6 @@ async function waiting<T>(op: Op<T>, first: Promise<unknown>): Promise<T> {
       answer = step.value;
     }
   } catch (error) {
-    throw fromCaller(error, waiting);
+    throw fromCaller(error, waiting, true);
   }
 }
