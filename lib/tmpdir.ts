@@ -118,6 +118,8 @@ function tryToWrite(directory: string): void {
   }
   const path = joinPath(directory, `tmp${randomName()}`);
   const handle = sync.createFile(path, MODE);
+  // At once where an open file can lose its name: whoever is killed after that leaves nothing either.
+  if (runtime.platform !== "windows") return writeAndClose(handle, () => removeProbe(path));
   try {
     writeAndClose(handle);
   } finally {
@@ -125,9 +127,10 @@ function tryToWrite(directory: string): void {
   }
 }
 
-function writeAndClose(handle: Handle): void {
+function writeAndClose(handle: Handle, before = (): void => {}): void {
   const { sync } = runtime;
   try {
+    before();
     sync.write(handle, Uint8Array.of(0), 0);
   } finally {
     sync.close(handle);

@@ -127,6 +127,7 @@ test("response cache keeps the old response when a new one breaks off, and gives
 
 test("response cache whose process is killed while a body arrives has the old response, or none", async () => {
   using place = scratch();
+  using temporary = scratch();
   const parts = [0, 1, 100_000, 499_999];
   let part: number | undefined;
   await using server = await serve((response) =>
@@ -135,7 +136,7 @@ test("response cache whose process is killed while a body arrives has the old re
   const cache = new ResponseCache(join(place.path, "cache"));
   for (part of parts) {
     const directory = join(place.path, String(part)), before = server.requests;
-    const child = start(CACHE, [directory, server.url]);
+    const child = start(CACHE, [directory, server.url], { env: { TMPDIR: temporary.path } });
     await until(() => server.requests > before && (part === 0 || staged(directory) > 0));
     child.kill("SIGKILL");
     assert.equal((await child.end).signal, "SIGKILL");
@@ -150,6 +151,7 @@ test("response cache whose process is killed while a body arrives has the old re
     const { child, result } = startChild(refresh, {
       args: [join(place.path, "cache"), server.url],
       flags: WHOLE,
+      env: { TMPDIR: temporary.path },
     });
     await until(() => server.requests > before && (part === 0 || staged(join(place.path, "cache")) > 0));
     child.kill("SIGKILL");
@@ -170,6 +172,7 @@ test("response cache whose process is killed in a sync or in the rename has a wh
   skip: noStrace,
 }, async () => {
   using place = scratch();
+  using temporary = scratch();
   await using server = await serve((response) => response.end(BODY));
   let killed = 0;
   for (
@@ -192,7 +195,10 @@ test("response cache whose process is killed in a sync or in the rename has a wh
       "-e",
       `inject=${calls}`,
     ];
-    const child = start(CACHE, [directory, server.url], { under: tracer });
+    const child = start(CACHE, [directory, server.url], {
+      under: tracer,
+      env: { TMPDIR: temporary.path },
+    });
     const { signal, stderr } = await child.end;
     if (signal === "SIGKILL") killed++;
     else assert.equal(stderr, "");

@@ -206,7 +206,13 @@ test("a directory is tried without a name where that costs nothing, else with on
   {
     using watched = faked({ TMPDIR: a }, { runtime: { lightUnnamed: false } });
     assert.equal(source.tmpdir(), a);
-    assert.deepEqual([watched.of("createUnnamed").length, watched.of("createFile").length], [0, 1]);
+    const names = watched.calls.map(({ name }) => name).filter((name) =>
+      /create|unlink|write|close/.test(name)
+    );
+    // Who is killed once the name is gone leaves nothing.
+    const orderly = ["createFile", "unlink", "write", "close"],
+      late = ["createFile", "write", "close", "unlink"];
+    assert.deepEqual(names, process.platform === "win32" ? late : orderly);
   }
   {
     using watched = faked({ TMPDIR: b }, {
