@@ -214,7 +214,7 @@ export function fromCaller(error: unknown, driver: unknown, waited = false): unk
   return error;
 }
 
-/** With these, a stack must not be read: for that Deno opens files, and ends the process if it cannot. */
+/** With these, a stack must not be read: an engine that opens files for that, to map lines, may end the process. */
 const NO_DESCRIPTORS: ReadonlySet<string> = new Set(["EMFILE", "ENFILE"]);
 
 function captureIfKnown(error: Error, driver: unknown, take: NonNullable<typeof capture>): void {

@@ -602,7 +602,7 @@ function everythingIn(path: string): string {
 const notLinux = process.platform !== "linux" && "needs Linux";
 
 test(
-  "C148 a directory's persist() takes names and links along that are no text, renamed or copied (skipped on Deno, which has only text, and but on Linux)",
+  "C148 a directory's persist() takes names and links along that are no text, renamed or copied (on Linux; not on Deno, which has names as text only)",
   {
     skip: notLinux || isDeno && "Deno has names as text only",
   },

@@ -305,7 +305,7 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
    * A stream of bytes from an offset on. It reads only what is asked for, and ends where the file ends when it gets there.
    *
    * It can fill buffers of the reader's own (`getReader({ mode: "byob" })`), and then takes no memory however much flows
-   * through. Otherwise each chunk is new memory, of which up to 60 MiB gather before the runtime takes it back.
+   * through. Otherwise each chunk is new memory, of which some 50 MiB gather before the runtime takes it back.
    *
    * @param options Where to start: the beginning of the file without it. The cursor is neither used nor moved.
    */

@@ -32,7 +32,7 @@ export interface Content {
   readonly owned?: Entry | undefined;
 }
 
-/** The one registry of the process. */
+/** The registry: there is one, however many copies of the module are loaded. */
 interface Registry {
   /** The process that owns the entries; a copy of this memory in another process owns nothing. */
   readonly pid: number;
