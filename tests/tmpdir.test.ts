@@ -297,6 +297,17 @@ const noDescriptors = (): never => {
   throw systemError("EMFILE");
 };
 
+test("C42 where none is permitted the error names the flags that permit one, if the runtime has some", () => {
+  for (const [fileFlags, advice] of [["--allow-files", ". Permit it with --allow-files"], [undefined, ""]]) {
+    using _ = faked({}, { runtime: { fileFlags, mayWrite: () => false } });
+    assert.throws(() => source.tmpdir(), (error: m.TempfileError) => {
+      assert.equal(error.code, "ERR_NO_TMPDIR");
+      assert.ok(error.message.endsWith(`"/usr/tmp" (ERR_ACCESS_DENIED)${advice}`), error.message);
+      return true;
+    });
+  }
+});
+
 test("C42 C48 where none can be used the error lists each with its reason; the current directory is never tried", () => {
   using place = scratch();
   const [a] = directories(place, "a");
