@@ -10,11 +10,11 @@ import { lower } from "./testing/lower.mjs";
 import { counts, failures, skippedEverywhere, table, totals } from "./testing/summary.mjs";
 import { removeAllWorkplaces } from "./testing/workplace.mjs";
 
-const usage = `npm test -- [--only node24,deno] [--mode source|dist] [--filter TEXT] [--jobs N]
+const usage = `npm test -- [--only node24,deno] [--mode source|dist] [--filter TEXT,TEXT] [--jobs N]
 
   --only    runtimes, of ${runtimeNames.join(", ")}
   --mode    the source or the built package; both without it
-  --filter  only test files whose name contains TEXT
+  --filter  only test files whose name contains one of the TEXTs
   --jobs    cells at once (2)`;
 
 const options = readOptions();

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the tests on the Windows builds of Node 20, 22 and 24, Bun and Deno, under Wine in a chroot of Debian 13.
 #
-#     tools/windows_under_wine.sh [--only node24,deno] [--filter TEXT]
+#     tools/windows_under_wine.sh [--only node24,deno] [--filter TEXT,TEXT]
 #
 # An emulation: it shows what our code does where the runtime says that it is on Windows, not what Windows does. Needs
 # root on Debian, the right to mount, 3 GB, and npm. Kept for the next time, in MAYFLY_WINE: the chroot and the runtimes.
