@@ -7,10 +7,10 @@ import * as m from "#mod";
 import * as source from "../mod.ts";
 import { runChild } from "./support/child.ts";
 import { creatorsOf } from "./support/creators.ts";
+import { noModes } from "./support/platform.ts";
 import { scratch } from "./support/scratch.ts";
 import { heldLease, substitute } from "./support/substitute.ts";
 
-const posix = process.platform === "win32" && "permission bits of POSIX";
 const notWindows = process.platform !== "win32" && "access lists are Windows'";
 
 const twins = [m.mkdtemp, (options?: m.MakeOptions) => Promise.resolve(m.mkdtempSync(options))];
@@ -54,7 +54,7 @@ for (const [of, { make, kind }] of creatorsOf(m)) {
 const CREATORS = import.meta.resolve("./support/creators.ts");
 const directoryCreators = creatorsOf(m).filter(([, { kind }]) => kind === "directory");
 
-test("C77 the mode of a directory is 0700 whatever the umask", { skip: posix }, async () => {
+test("C77 the mode of a directory is 0700 whatever the umask", { skip: noModes }, async () => {
   using place = scratch();
   for (const umask of ["000", "022", "077"]) {
     const { said, stderr } = await runChild(MODES, { umask, args: [place.path, CREATORS] });
@@ -68,7 +68,7 @@ test("C77 the mode of a directory is 0700 whatever the umask", { skip: posix }, 
 
 test(
   "C78 in a directory with the setgid bit the permission bits are 0700 all the same, and the group is inherited",
-  { skip: posix },
+  { skip: noModes },
   async () => {
     using place = scratch();
     chmodSync(place.path, 0o2755);

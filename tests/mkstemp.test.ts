@@ -18,11 +18,9 @@ import * as m from "#mod";
 import * as source from "../mod.ts";
 import { runChild } from "./support/child.ts";
 import { creatorsOf } from "./support/creators.ts";
+import { noLinux, noModes } from "./support/platform.ts";
 import { scratch } from "./support/scratch.ts";
 import { heldLease, type Stand, substitute, systemError } from "./support/substitute.ts";
-
-const posix = process.platform === "win32" && "permission bits of POSIX";
-const linux = process.platform !== "linux" && "needs /proc";
 
 const CREATORS = import.meta.resolve("./support/creators.ts");
 
@@ -74,7 +72,7 @@ test("C68 many at once, and one after the other, have names of their own", async
   assert.equal(place.list().length, 200);
 });
 
-test("C60 the mode of a file is 0600 whatever the umask leaves of it", { skip: posix }, async () => {
+test("C60 the mode of a file is 0600 whatever the umask leaves of it", { skip: noModes }, async () => {
   using place = scratch();
   for (const umask of ["000", "022", "077"]) {
     const { said, stderr } = await runChild(
@@ -90,7 +88,7 @@ test("C60 the mode of a file is 0600 whatever the umask leaves of it", { skip: p
 });
 
 test("C61 a umask that takes everything is made good through the descriptor, for files and directories", {
-  skip: posix,
+  skip: noModes,
 }, async () => {
   using place = scratch();
   const { said, stderr } = await runChild(
@@ -123,7 +121,7 @@ test("C61 a umask that takes everything is made good through the descriptor, for
   assert.deepEqual(place.list(), []);
 });
 
-test("C83 a mode that is given is exact, and puts back what the umask took", { skip: posix }, async () => {
+test("C83 a mode that is given is exact, and puts back what the umask took", { skip: noModes }, async () => {
   using place = scratch();
   const { said, stderr } = await runChild(
     `for (const mkstemp of [m.mkstemp, m.mkstempSync]) {
@@ -172,7 +170,7 @@ test("C61 C83 a file system without permissions is good enough for our modes, an
   }
 });
 
-test("C67 a child process does not inherit the descriptor", { skip: linux }, async () => {
+test("C67 a child process does not inherit the descriptor", { skip: noLinux }, async () => {
   using place = scratch();
   for (const mkstemp of twins) {
     const { fd, path } = await mkstemp({ dir: place.path });
@@ -203,7 +201,7 @@ test("C70 the caller owns it: nothing is removed at exit", async () => {
 
 test(
   "C54 a directory that may be written to and entered, but not read, is good enough to create and remove in",
-  { skip: posix },
+  { skip: noModes },
   async () => {
     using place = scratch();
     const dir = join(place.path, "drop");
@@ -234,7 +232,7 @@ test(
 );
 
 test("C72 without descriptors EMFILE is passed on, nothing is left, and no name is tried twice", {
-  skip: posix,
+  skip: noModes,
 }, async () => {
   using place = scratch();
   const { said, stderr } = await runChild(
@@ -287,7 +285,9 @@ test("C72 C73 EMFILE, ENFILE, EINTR or EAGAIN from the creating call is tried on
   }
 });
 
-test("C73 a failure after the creating call leaves no file, no directory and no open descriptor", async () => {
+test("C73 a failure after the creating call leaves no file, no directory and no open descriptor", {
+  skip: noModes,
+}, async () => {
   // With a mode of the caller's, each of these is called after the creation; the mode is never what the file has.
   let failures = 0;
   using _lease = heldLease();
@@ -338,28 +338,32 @@ test("C73 a failure after the creating call leaves no file, no directory and no 
   assert.ok(failures > creatorsOf(source).length);
 });
 
-test("C73 a failure to close does not keep the file from being removed, and does not hide the first failure", async () => {
-  const primitives = {
-    statusOf: (): never => {
-      throw systemError("EIO");
-    },
-    close: (real: (...args: unknown[]) => unknown, ...args: unknown[]): never => {
-      real(...args);
-      throw systemError("EDQUOT");
-    },
-  };
-  for (
-    const call of [
-      source.mkstemp,
-      (options: object) => Promise.resolve().then(() => source.mkstempSync(options)),
-    ]
-  ) {
-    using place = scratch();
-    using _failing = substitute({ primitives });
-    await assert.rejects(call({ dir: place.path, mode: 0o640 }), { code: "EIO" });
-    assert.deepEqual(place.list(), []);
-  }
-});
+test(
+  "C73 a failure to close does not keep the file from being removed, and does not hide the first failure",
+  { skip: noModes },
+  async () => {
+    const primitives = {
+      statusOf: (): never => {
+        throw systemError("EIO");
+      },
+      close: (real: (...args: unknown[]) => unknown, ...args: unknown[]): never => {
+        real(...args);
+        throw systemError("EDQUOT");
+      },
+    };
+    for (
+      const call of [
+        source.mkstemp,
+        (options: object) => Promise.resolve().then(() => source.mkstempSync(options)),
+      ]
+    ) {
+      using place = scratch();
+      using _failing = substitute({ primitives });
+      await assert.rejects(call({ dir: place.path, mode: 0o640 }), { code: "EIO" });
+      assert.deepEqual(place.list(), []);
+    }
+  },
+);
 
 test("an aborted signal is thrown as it is, before anything is done, and after it nothing is left", async () => {
   const reason = Object.assign(new Error("stop"), { code: "MY_CODE" });

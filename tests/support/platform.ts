@@ -1,0 +1,48 @@
+/**
+ * Why a test cannot be run on a platform: each a reason to skip it there, and false where it runs.
+ *
+ * @module
+ */
+import { mkdtempSync, rmdirSync, symlinkSync, unlinkSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+
+/** Whether this is Windows, or says so. */
+export const isWindows: boolean = process.platform === "win32";
+
+/** For tests of what `/proc` shows, or of calls that Linux alone has. */
+export const noLinux: string | false = process.platform !== "linux" && "needs Linux";
+
+/** For tests of permission bits and of the umask. */
+export const noModes: string | false = isWindows && "Windows has no permission bits";
+
+/** For tests of processes that hear a signal from outside. */
+export const noSignals: string | false = isWindows &&
+  "on Windows a signal ends a process before any code runs";
+
+/** For tests of pipes and sockets that have a name in a directory. */
+export const noFifos: string | false = isWindows && "Windows has no FIFOs in a directory";
+
+/** For tests that call the programs of a POSIX system. */
+export const noPrograms: string | false = isWindows && "Windows has no POSIX programs";
+
+/** For tests of files whose name goes, or is given to another, while they are open. */
+export const namesStay: string | false = isWindows && "an open file keeps its name on Windows";
+
+/** For tests with symbolic links, which Windows lets few make. */
+export const noLinks: string | false = isWindows && !canLink() && "nobody may make symbolic links here";
+
+function canLink(): boolean {
+  const place = mkdtempSync(join(tmpdir(), "links-"));
+  const link = join(place, "link");
+  try {
+    symlinkSync(place, link, "file");
+    unlinkSync(link);
+    return true;
+  } catch {
+    return false;
+  } finally {
+    rmdirSync(place);
+  }
+}
