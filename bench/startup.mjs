@@ -30,17 +30,14 @@ try {
 
 async function main(rounds) {
   const scripts = writeScripts();
-  const rows = (await runtimes(values.only?.split(","))).flatMap((runtime) =>
-    (runtime.kind === "deno" ? ["source", "dist"] : ["dist"]).map((mode) => ({
-      runtime,
-      mode,
-      samples: { empty: [], import: [], use: [] },
-    }))
-  );
+  const rows = (await runtimes(values.only?.split(","))).map((runtime) => ({
+    runtime,
+    samples: { empty: [], import: [], use: [] },
+  }));
   for (let round = 0; round <= rounds; round++) {
-    for (const { runtime, mode, samples } of rows) {
+    for (const { runtime, samples } of rows) {
       for (const kind of Object.keys(samples)) {
-        const taken = sample(runtime, scripts[mode][kind]);
+        const taken = sample(runtime, scripts[kind]);
         // The first round fills caches.
         if (round > 0) samples[kind].push(taken);
       }
@@ -55,16 +52,12 @@ function writeScripts() {
     writeFileSync(path, text);
     return path;
   };
-  const scripts = {};
-  for (const [mode, file] of [["source", "mod.ts"], ["dist", "dist/mod.js"]]) {
-    const load = `import { namedTemporaryFileSync } from ${JSON.stringify(inRoot(file))};\n`;
-    scripts[mode] = {
-      empty: write(`${mode}-empty`, ""),
-      import: write(`${mode}-import`, load + "void namedTemporaryFileSync;\n"),
-      use: write(`${mode}-use`, load + "namedTemporaryFileSync().closeSync();\n"),
-    };
-  }
-  return scripts;
+  const load = `import { namedTemporaryFileSync } from ${JSON.stringify(inRoot("dist/mod.js"))};\n`;
+  return {
+    empty: write("empty", ""),
+    import: write("import", load + "void namedTemporaryFileSync;\n"),
+    use: write("use", load + "namedTemporaryFileSync().closeSync();\n"),
+  };
 }
 
 /** Milliseconds of processor time, user and system, of one process. */
@@ -91,8 +84,8 @@ function median(values) {
 }
 
 function report(rows) {
-  console.log("runtime  mode    empty  + import  + import and use  goal (ms of processor time, medians)");
-  for (const { runtime, mode, samples } of rows) {
+  console.log("runtime  empty  + import  + import and use  goal (ms of processor time, medians)");
+  for (const { runtime, samples } of rows) {
     const empty = median(samples.empty);
     // Of differences between neighbours in time, so that the machine's other work cancels out.
     const more = (kind) => median(samples[kind].map((taken, round) => taken - samples.empty[round]));
@@ -100,7 +93,6 @@ function report(rows) {
     const verdict = more("use") <= goal ? "met" : "missed";
     const cells = [
       runtime.name.padEnd(8),
-      mode.padEnd(7),
       empty.toFixed(1).padStart(5),
       more("import").toFixed(1).padStart(9),
       more("use").toFixed(1).padStart(17),

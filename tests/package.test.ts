@@ -67,7 +67,16 @@ test("C301 the package has no dependency, no install script and no native code",
 test("both packages have one version, and types come first in every export", () => {
   assert.equal(jsr.version, npm.version);
   for (const entry of Object.values(npm.exports)) assert.equal(Object.keys(entry as object)[0], "types");
+});
+
+test("both packages run the same files, and those say where JSR finds their types: in the source, which goes with them", () => {
   assert.deepEqual(Object.keys(jsr.exports), Object.keys(npm.exports));
+  for (const [name, entry] of Object.entries<string>(jsr.exports)) {
+    assert.equal(entry, npm.exports[name].default);
+    const text = readFileSync(join(root, entry), "utf8");
+    const [, types] = /^(?:#!.*\n)?\/\/ @bun\n\/\/ @ts-self-types="\.\.\/([^"]+)"\n/.exec(text)!;
+    assert.ok(existsSync(join(root, types)) && jsr.publish.include.includes(types), types);
+  }
 });
 
 test("C303 the library needs neither AsyncDisposableStack nor SuppressedError, which Node 20 and 22 lack", () => {
