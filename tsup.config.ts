@@ -3,6 +3,8 @@ import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { defineConfig, type Options } from "tsup";
 
+const entries = ["mod.ts", "cli.ts"].filter((file) => existsSync(file));
+
 /**
  * Puts what is loaded with the library into one file. Left to itself esbuild makes one for each set of modules that the
  * entries and the lazily loaded modules happen to share; here every module needs all of the library, so there is but one
@@ -28,13 +30,14 @@ const firstLines: NonNullable<Options["plugins"]>[number] = {
   name: "first lines",
   renderChunk(code, { entryPoint }) {
     const [, hashbang = "", rest = ""] = /^(#!.*\n)?([^]*)$/.exec(code) ?? [];
-    const types = entryPoint ? `// @ts-self-types="../${entryPoint}"\n` : "";
+    // What is loaded when it is called for is an entry to esbuild too.
+    const types = entries.includes(entryPoint ?? "") ? `// @ts-self-types="../${entryPoint}"\n` : "";
     return { code: `${hashbang}// @bun\n${types}${rest}` };
   },
 };
 
 export default defineConfig({
-  entry: ["mod.ts", "cli.ts"].filter((file) => existsSync(file)),
+  entry: entries,
   format: "esm",
   target: ["es2022", "node20"],
   platform: "node",
