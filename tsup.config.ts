@@ -1,9 +1,8 @@
-import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { defineConfig, type Options } from "tsup";
 
-const entries = ["mod.ts", "cli.ts"].filter((file) => existsSync(file));
+const entries = ["mod.ts", "cli.ts"];
 
 /**
  * Puts what is loaded with the library into one file. Left to itself esbuild makes one for each set of modules that the

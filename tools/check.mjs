@@ -1,4 +1,3 @@
-import { existsSync } from "node:fs";
 import { inRoot } from "./paths.mjs";
 import { capture, ending, stopChildrenOnSignals } from "./process.mjs";
 import { runtimes } from "./runtimes.mjs";
@@ -6,7 +5,7 @@ import { makeWorkplace, removeAllWorkplaces } from "./testing/workplace.mjs";
 
 stopChildrenOnSignals(removeAllWorkplaces);
 const [{ bin: deno } = { bin: "deno" }] = await runtimes(["deno"]);
-const entries = ["mod.ts", "cli.ts"].filter((file) => file === "mod.ts" || existsSync(inRoot(file)));
+const entries = ["mod.ts", "cli.ts"];
 const documented = [...entries, "lib", "README.md"];
 
 /** Each step is `[name, command, arguments]`; the order puts `dist/` before those who read it. */
