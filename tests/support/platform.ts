@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { mkdtempSync, rmdirSync, symlinkSync, unlinkSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -31,18 +31,17 @@ export const noPrograms: string | false = isWindows && "Windows has no POSIX pro
 export const namesStay: string | false = isWindows && "an open file keeps its name on Windows";
 
 /** For tests with symbolic links, which Windows lets few make. */
-export const noLinks: string | false = isWindows && !canLink() && "nobody may make symbolic links here";
+export const noLinks: string | false = isWindows && !canLink() && "needs symbolic links";
 
+/** By what is there afterwards: an emulation of Windows says that it has made one, and has not. */
 function canLink(): boolean {
   const place = mkdtempSync(join(tmpdir(), "links-"));
-  const link = join(place, "link");
   try {
-    symlinkSync(place, link, "file");
-    unlinkSync(link);
-    return true;
+    symlinkSync(place, join(place, "link"), "dir");
+    return existsSync(join(place, "link"));
   } catch {
     return false;
   } finally {
-    rmdirSync(place);
+    rmSync(place, { recursive: true });
   }
 }
