@@ -16,7 +16,8 @@ const books = () => {
   const { entries, contents, leases } = globalThis[Symbol.for("mayfly.registry")];
   return entries.size + contents.size + leases.size;
 };
-const descriptors = () => fs.readdirSync("/proc/self/fd").length;
+// Where the system shows them.
+const descriptors = () => fs.existsSync("/proc/self/fd") ? fs.readdirSync("/proc/self/fd").length : undefined;
 const WAYS = [
   () => m.namedTemporaryFileSync().closeSync(),
   () => m.namedTemporaryFileSync()[Symbol.dispose](),
@@ -77,7 +78,8 @@ test("C260 control: a handle that is kept for each cycle makes the heap and the 
     const before = { heap: process.memoryUsage().heapUsed, descriptors: descriptors() };
     globalThis.kept = Array.from({ length: 500 }, () => m.namedTemporaryFileSync());
     collect();
-    say([process.memoryUsage().heapUsed - before.heap > 25_000, descriptors() - before.descriptors >= 500, books() >= 500]);`;
-  const { said: [grown], stderr } = await runChild(code, { flags: gcFlags, env: { TMPDIR: place.path } });
-  assert.deepEqual(grown, [true, true, true], stderr);
+    say([process.memoryUsage().heapUsed - before.heap > 25_000, books() >= 500]);
+    say(descriptors() === undefined || descriptors() - before.descriptors >= 500);`;
+  const { said, stderr } = await runChild(code, { flags: gcFlags, env: { TMPDIR: place.path } });
+  assert.deepEqual(said, [[true, true], true], stderr);
 });

@@ -19,11 +19,10 @@ import { temporaryDirectory, temporaryDirectorySync } from "../lib/directory.ts"
 import { runtime } from "../lib/runtime/mod.ts";
 import { runChild } from "./support/child.ts";
 import { gcFlags } from "./support/collect.ts";
+import { isWindows, noModes } from "./support/platform.ts";
 import { scratch } from "./support/scratch.ts";
 import { substitute, systemError } from "./support/substitute.ts";
 import { warningsOf } from "./support/warnings.ts";
-
-const isWindows = process.platform === "win32";
 
 /** Directories and files down to a depth, two of each per directory. */
 function fill(path: string, depth: number): void {
@@ -262,7 +261,7 @@ test("C220 ignoreCleanupErrors reports what is left without throwing, and a seco
       runtime: { removeTree: undefined },
       primitives: {
         unlink(real, path: string) {
-          if (stuck && String(path).endsWith("/stuck")) throw systemError("EPERM");
+          if (stuck && basename(String(path)) === "stuck") throw systemError("EPERM");
           return real(path);
         },
       },
@@ -286,7 +285,7 @@ test("C220 without ignoreCleanupErrors the error lists what is left and why", as
     runtime: { removeTree: undefined },
     primitives: {
       unlink(real, path: string) {
-        if (/\/stuck\d$/.test(String(path))) throw systemError("EPERM");
+        if (/^stuck\d$/.test(basename(String(path)))) throw systemError("EPERM");
         return real(path);
       },
     },
@@ -519,7 +518,9 @@ test("a directory that was replaced is reported also where a full disk keeps tha
   assert.deepEqual(await directory.remove(), []);
 });
 
-test("a mode that an umask took is put back by the descriptor where that has no path, as on macOS", async () => {
+test("a mode that an umask took is put back by the descriptor where that has no path, as on macOS", {
+  skip: noModes,
+}, async () => {
   using place = scratch();
   const { openDirectory } = runtime.sync;
   using _ = substitute({

@@ -96,6 +96,18 @@ export function startChild(
   return { child, result: collect(child, options.timeout ?? 60_000).finally(() => place[Symbol.dispose]()) };
 }
 
+/**
+ * Writes a program into a directory, with `fs`, `path` and `process`, but without the library. Returns the command that
+ * runs it: for what no program does that every platform has.
+ */
+export function programIn(directory: string, code: string): string[] {
+  const script = join(directory, `program-${programs++}.mjs`);
+  writeFileSync(script, IMPORTS + code);
+  return runtimeCommand(script);
+}
+
+let programs = 0;
+
 /** Runs a child to its end. */
 export function runChild(code: string, options?: ChildOptions): Promise<ChildResult> {
   return startChild(code, options).result;

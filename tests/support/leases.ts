@@ -81,14 +81,10 @@ export async function withoutLease(): Promise<void> {
   }
 }
 
-/** How many leases this process has open. */
+/** How many leases this process has open, whichever copy of the library opened them. */
 function openLeases(): number {
-  const target = (fd: string): string => {
-    try {
-      return readlinkSync(`/proc/self/fd/${fd}`);
-    } catch {
-      return "";
-    }
-  };
-  return readdirSync("/proc/self/fd").filter((fd) => /\.lease( \(deleted\))?$/.test(target(fd))).length;
+  const books = (globalThis as { [key: symbol]: { leases: Set<unknown> } | undefined })[
+    Symbol.for("mayfly.registry")
+  ];
+  return books?.leases.size ?? 0;
 }

@@ -17,6 +17,9 @@ export const noLinux: string | false = process.platform !== "linux" && "needs Li
 /** For tests of permission bits and of the umask. */
 export const noModes: string | false = isWindows && "Windows has no permission bits";
 
+/** For tests of what belongs to which user. */
+export const noUsers: string | false = isWindows && "Windows does not number its users";
+
 /** For tests of processes that hear a signal from outside. */
 export const noSignals: string | false = isWindows &&
   "on Windows a signal ends a process before any code runs";

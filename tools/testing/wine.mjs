@@ -150,8 +150,9 @@ async function runFile(runtime, file) {
   rmSync(report, { force: true });
   const { args, cwd } = testCommand(runtime, "dist", file, inRoot("REPORT"));
   const own = {
-    TEMP: "C:\\temporary",
-    TMP: "C:\\temporary",
+    // Without these first letters Wine takes no notice.
+    WINETEMP: "C:\\temporary",
+    WINETMP: "C:\\temporary",
     MAYFLY_TEST_RUNTIME: runtime.name,
     MAYFLY_TEST_MODE: "dist",
     MAYFLY_TEST_ROOT: "C:\\project",
