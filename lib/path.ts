@@ -53,6 +53,15 @@ export function withoutTrailingSeparators(path: string): string {
   return path.replace(windows() ? /(?<=[^:/\\])[/\\]+$/ : /(?<=[^/])\/+$/, "");
 }
 
+/** Whether a path ends with no name: it can mean nothing but a directory. Windows would take `file/.` for the file. */
+export function isNameless(path: string): boolean {
+  const name = baseName(path);
+  return name === "" || isDots(name);
+}
+
+/** Windows drops dots and spaces at the end of a component: what is nothing else may name another directory. */
+const isDots = (part: string): boolean => windows() ? /^[. ]+$/.test(part) : part === "." || part === "..";
+
 /** Whether a path starts at a root. */
 export const isAbsolute = (path: string): boolean =>
   windows() ? /^([a-z]:)?[/\\]/i.test(path) : path.startsWith("/");
@@ -62,10 +71,8 @@ export function componentsInside(path: string): string[] | undefined {
   const inside: string[] = [];
   for (const part of path.split(windows() ? /[/\\]/ : "/")) {
     if (part === "" || part === ".") continue;
-    // Windows drops dots and spaces at the end of a component: what is nothing else may name another directory.
-    if (windows() && part !== ".." && /^[. ]+$/.test(part)) return undefined;
-    if (part !== "..") inside.push(part);
-    else if (inside.pop() === undefined) return undefined;
+    if (!isDots(part)) inside.push(part);
+    else if (part !== ".." || inside.pop() === undefined) return undefined;
   }
   return inside;
 }

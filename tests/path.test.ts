@@ -6,6 +6,7 @@ import {
   baseName,
   componentsInside,
   isAbsolute,
+  isNameless,
   joinPath,
   parentOf,
   withoutTrailingSeparators,
@@ -98,6 +99,17 @@ test("withoutTrailingSeparators leaves roots alone and takes every separator at 
   ) {
     assert.equal(withoutTrailingSeparators(given), wanted, given);
   }
+});
+
+test("isNameless knows roots, a separator at the end, and components that are no name", () => {
+  const paths = ["/", "a/", "a/.", "a/..", ".", "a/...", "a/ .", "a/b.", "a.", ".a", "a"];
+  const found = (): string[] => paths.filter(isNameless);
+  {
+    using _posix = on("linux");
+    assert.deepEqual(found(), ["/", "a/", "a/.", "a/..", "."]);
+  }
+  using _windows = on("windows");
+  assert.deepEqual(found(), ["/", "a/", "a/.", "a/..", ".", "a/...", "a/ ."]);
 });
 
 test("isAbsolute knows the roots of the platform", () => {

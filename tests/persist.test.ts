@@ -33,12 +33,21 @@ import { spooledTemporaryFile as sourceSpooled } from "../lib/file/spooled.ts";
 import { temporaryFile as sourceUnnamed } from "../lib/file/unnamed.ts";
 import { othersMayEnter, runChild } from "./support/child.ts";
 import { failureOf, kinds, pattern, sameBytes } from "./support/kinds.ts";
+import {
+  noDirectorySync,
+  noFifos,
+  noLinks,
+  noLinux,
+  noModes,
+  noPosixPaths,
+  noReplacing,
+  noSignals,
+  shownMode,
+} from "./support/platform.ts";
 import { elsewhere, faces, noElsewhere, notRoot } from "./support/places.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
 import { noStrace } from "./support/strace.ts";
 import { asWindows, type Stand, type Substitute, substitute, systemError } from "./support/substitute.ts";
-
-const noModes = process.platform === "win32" && "Windows has no permission bits";
 
 /** Larger than what is worth copying. */
 const BIG = 5 * 1024 ** 2;
@@ -75,7 +84,7 @@ test("C142 persist() to a new path puts the contents there with the mode of the 
       const target = join(place.results.path, "new");
       assert.equal(await persist(file, relative(process.cwd(), target)), target, label);
       assert.equal(readFileSync(target, "utf8"), "all of it", label);
-      assert.equal(modeOf(target), 0o600, label);
+      assert.equal(modeOf(target), shownMode(0o600), label);
       assert.ok(file.closed, label);
       assert.deepEqual([place.temporary.list(), place.results.list()], [[], ["new"]], label);
     }
@@ -132,7 +141,9 @@ test("C105 persist() of a large file without a name links it into place, whole a
   }
 });
 
-test("C105 persist() copies a large file without a name where it cannot be linked", async () => {
+test("C105 persist() copies a large file without a name where it cannot be linked", {
+  skip: runtime.linkDescriptor === undefined && "needs a platform that gives descriptors names",
+}, async () => {
   using place = rooms();
   let tried = 0;
   const refuse = (): never => {
@@ -370,24 +381,30 @@ test("C149 persist() from which a source is taken while it is copied fails with 
   file.closeSync();
 });
 
-test("C150 persist() onto a link replaces the link, which lends the new file no rights", async () => {
-  for (const [kind, open] of Object.entries(kinds)) {
-    for (const persist of Object.values(faces)) {
-      using place = rooms();
-      const pointee = join(place.results.path, "pointee"), link = join(place.results.path, "link");
-      writeFileSync(pointee, "old", { mode: 0o666 });
-      symlinkSync("pointee", link);
-      const file = await open({ dir: place.temporary.path });
-      await file.write("new");
-      assert.equal(await persist(file, link), link);
-      assert.ok(lstatSync(link).isFile(), kind);
-      assert.equal(modeOf(link), 0o600, kind);
-      assert.equal(readFileSync(pointee, "utf8"), "old");
+test(
+  "C150 persist() onto a link replaces the link, which lends the new file no rights",
+  { skip: noLinks },
+  async () => {
+    for (const [kind, open] of Object.entries(kinds)) {
+      for (const persist of Object.values(faces)) {
+        using place = rooms();
+        const pointee = join(place.results.path, "pointee"), link = join(place.results.path, "link");
+        writeFileSync(pointee, "old", { mode: 0o666 });
+        symlinkSync("pointee", link);
+        const file = await open({ dir: place.temporary.path });
+        await file.write("new");
+        assert.equal(await persist(file, link), link);
+        assert.ok(lstatSync(link).isFile(), kind);
+        assert.equal(modeOf(link), shownMode(0o600), kind);
+        assert.equal(readFileSync(pointee, "utf8"), "old");
+      }
     }
-  }
-});
+  },
+);
 
-test("C150 persist() with links: follow replaces what a chain of links leads to, and keeps the links", async () => {
+test("C150 persist() with links: follow replaces what a chain of links leads to, and keeps the links", {
+  skip: noLinks,
+}, async () => {
   for (const persist of Object.values(faces)) {
     using place = rooms();
     const { path } = place.results;
@@ -400,7 +417,7 @@ test("C150 persist() with links: follow replaces what a chain of links leads to,
     await file.write("new");
     assert.equal(await persist(file, join(path, "first"), { links: "follow" }), join(path, "sub", "file"));
     assert.equal(readFileSync(join(path, "first"), "utf8"), "new");
-    assert.equal(modeOf(join(path, "first")), 0o640);
+    assert.equal(modeOf(join(path, "first")), shownMode(0o640));
     assert.equal(readlinkSync(join(path, "first")), "sub/second");
     assert.ok(lstatSync(join(path, "sub", "second")).isSymbolicLink());
   }
@@ -409,7 +426,7 @@ test("C150 persist() with links: follow replaces what a chain of links leads to,
 test(
   "C150 persist() with links: follow fails with EILSEQ at a link that leads to no text, and puts nothing anywhere (Linux)",
   {
-    skip: process.platform !== "linux" && "needs Linux",
+    skip: noLinux,
   },
   async () => {
     using place = rooms();
@@ -427,21 +444,25 @@ test(
   },
 );
 
-test("C150 persist() never creates a file through a link that leads nowhere, and says ELOOP of one that leads to itself", async () => {
-  using place = rooms();
-  const dangling = join(place.results.path, "dangling"), loop = join(place.results.path, "loop");
-  symlinkSync("planted", dangling);
-  symlinkSync("loop", loop);
-  const file = await namedTemporaryFile({ dir: place.temporary.path });
-  assert.equal(await failureOf(() => file.persist(dangling, { links: "follow" })), "ENOENT");
-  assert.equal(await failureOf(() => file.persist(loop, { links: "follow" })), "ELOOP");
-  assert.equal(await failureOf(() => file.persist(dangling, { overwrite: false })), "EEXIST");
-  assert.deepEqual(place.results.list(), ["dangling", "loop"]);
-  assert.ok(lstatSync(dangling).isSymbolicLink());
-  await file.persist(dangling);
-  assert.ok(lstatSync(dangling).isFile());
-  assert.deepEqual(place.results.list(), ["dangling", "loop"]);
-});
+test(
+  "C150 persist() never creates a file through a link that leads nowhere, and says ELOOP of one that leads to itself",
+  { skip: noLinks },
+  async () => {
+    using place = rooms();
+    const dangling = join(place.results.path, "dangling"), loop = join(place.results.path, "loop");
+    symlinkSync("planted", dangling);
+    symlinkSync("loop", loop);
+    const file = await namedTemporaryFile({ dir: place.temporary.path });
+    assert.equal(await failureOf(() => file.persist(dangling, { links: "follow" })), "ENOENT");
+    assert.equal(await failureOf(() => file.persist(loop, { links: "follow" })), "ELOOP");
+    assert.equal(await failureOf(() => file.persist(dangling, { overwrite: false })), "EEXIST");
+    assert.deepEqual(place.results.list(), ["dangling", "loop"]);
+    assert.ok(lstatSync(dangling).isSymbolicLink());
+    await file.persist(dangling);
+    assert.ok(lstatSync(dangling).isFile());
+    assert.deepEqual(place.results.list(), ["dangling", "loop"]);
+  },
+);
 
 /** Persists a file of each kind by each face, into a directory of its own. */
 const ORDER = `
@@ -535,16 +556,18 @@ test("C152 persist() whose fsync fails does not rename, and leaves the target an
       assert.deepEqual(place.results.list(), ["target"]);
       assert.ok(sameBytes(await file.bytes(), data));
       if (kind === "named") {
-        assert.equal(modeOf((file as { path?: string }).path!), 0o600, "it got its mode back");
+        assert.equal(modeOf((file as { path?: string }).path!), shownMode(0o600), "it got its mode back");
       }
       await file.persist(target);
       assert.ok(sameBytes(readFileSync(target), data));
-      assert.equal(modeOf(target), 0o644);
+      assert.equal(modeOf(target), shownMode(0o644));
     }
   }
 });
 
-test("C152 persist() whose directory cannot be synchronized says that the file is in place, and is closed", async () => {
+test("C152 persist() whose directory cannot be synchronized says that the file is in place, and is closed", {
+  skip: noDirectorySync,
+}, async () => {
   for (const [kind, open] of Object.entries({ named: sourceNamed, unnamed: sourceUnnamed })) {
     for (const [face, persist] of Object.entries(faces)) {
       using place = rooms();
@@ -937,7 +960,9 @@ test("persist() elsewhere than on Windows does not wait for a rename that is ref
   }
 });
 
-test("persist() where the platform gives descriptors no names, as on macOS, copies, syncs, renames, syncs", async () => {
+test("persist() where the platform gives descriptors no names, as on macOS, copies, syncs, renames, syncs", {
+  skip: noPosixPaths,
+}, async () => {
   using place = rooms();
   using watched = substitute({
     runtime: { platform: "darwin", linkDescriptor: undefined, anchor: () => undefined },
@@ -996,19 +1021,23 @@ test("persist() of a second handle on a file leaves the file alone and copies it
   await file.close();
 });
 
-test("persist() onto another name of the same file gives that name a file of its own and removes the temporary name", async () => {
-  for (const persist of Object.values(faces)) {
-    using place = rooms();
-    const file = await namedTemporaryFile({ dir: place.temporary.path });
-    await file.write("x");
-    const target = join(place.results.path, "name");
-    linkSync(file.path, target);
-    await persist(file, target);
-    assert.equal(readFileSync(target, "utf8"), "x");
-    assert.equal(statSync(target).nlink, 1);
-    assert.deepEqual([place.temporary.list(), place.results.list()], [[], ["name"]]);
-  }
-});
+test(
+  "persist() onto another name of the same file gives that name a file of its own and removes the temporary name",
+  { skip: noReplacing },
+  async () => {
+    for (const persist of Object.values(faces)) {
+      using place = rooms();
+      const file = await namedTemporaryFile({ dir: place.temporary.path });
+      await file.write("x");
+      const target = join(place.results.path, "name");
+      linkSync(file.path, target);
+      await persist(file, target);
+      assert.equal(readFileSync(target, "utf8"), "x");
+      assert.equal(statSync(target).nlink, 1);
+      assert.deepEqual([place.temporary.list(), place.results.list()], [[], ["name"]]);
+    }
+  },
+);
 
 test("persist() of a file to its own path keeps it there", async () => {
   for (const persist of Object.values(faces)) {
@@ -1052,25 +1081,30 @@ test("persist() of an adopted file, and of one that close() alone does not delet
   file.persistSync(join(place.results.path, "kept"));
   file[Symbol.dispose]();
   assert.deepEqual([place.temporary.list(), place.results.list()], [[], ["adopted", "kept"]]);
-  assert.equal(modeOf(join(place.results.path, "adopted")), 0o640);
+  assert.equal(modeOf(join(place.results.path, "adopted")), shownMode(0o640));
 });
 
-test("persist() takes relative paths, paths through links and file: URLs, and returns the canonical path", async () => {
+/** Persists to a path as it is given, and looks for the file at the canonical one. */
+async function putAt(place: Scratch, given: string | URL, canonical: string): Promise<void> {
+  const file = await namedTemporaryFile({ dir: place.path });
+  assert.equal(await file.persist(given), canonical);
+  assert.ok(existsSync(canonical));
+}
+
+test("persist() takes relative paths and file: URLs, and returns the canonical path", async () => {
+  using place = rooms();
+  const { path } = place.results;
+  await putAt(place.temporary, relative(process.cwd(), join(path, "a")), join(path, "a"));
+  await putAt(place.temporary, pathToFileURL(join(path, "b c%")), join(path, "b c%"));
+});
+
+test("persist() takes paths through links, and returns the canonical path", { skip: noLinks }, async () => {
   using place = rooms();
   const { path } = place.results;
   mkdirSync(join(path, "real"));
   symlinkSync("real", join(path, "link"));
-  const forms: [string | URL, string][] = [
-    [join(path, "link", "a"), join(path, "real", "a")],
-    [pathToFileURL(join(path, "b c%")), join(path, "b c%")],
-    [`${path}/link/../real//./c`, join(path, "real", "c")],
-    [relative(process.cwd(), join(path, "d")), join(path, "d")],
-  ];
-  for (const [given, canonical] of forms) {
-    const file = await namedTemporaryFile({ dir: place.temporary.path });
-    assert.equal(await file.persist(given), canonical);
-    assert.ok(existsSync(canonical));
-  }
+  await putAt(place.temporary, join(path, "link", "a"), join(path, "real", "a"));
+  await putAt(place.temporary, `${path}/link/../real//./b`, join(path, "real", "b"));
 });
 
 test("persist() refuses a path with a separator at its end, one through a file, and a root", async () => {
@@ -1096,6 +1130,28 @@ test("persist() refuses a path with a separator at its end, one through a file, 
   }
   assert.deepEqual([place.results.list(), readFileSync(join(path, "file"), "utf8")], [["file"], "old"]);
   await file.close();
+});
+
+test("persist() on Windows refuses a path that ends with nothing but dots, which the system would drop", async () => {
+  using place = rooms();
+  const old = join(place.results.path, "file");
+  writeFileSync(old, "old");
+  const drop = (path: string): string => path.replace(/[\\/][. ]+$/, "");
+  using watched = substitute(asWindows({
+    primitives: {
+      status: (real, path: string) => real(drop(path)),
+      realPath: (real, path: string) => real(drop(path)),
+    },
+  }));
+  const file = await sourceNamed({ dir: place.temporary.path });
+  for (const end of ["/.", "\\.", "\\...", "\\ ."]) {
+    for (const [face, persist] of Object.entries(faces)) {
+      assert.equal(await failureOf(() => persist(file as never, old + end)), "ENOTDIR", `${end} ${face}`);
+    }
+  }
+  assert.equal(watched.of("rename").length, 0);
+  assert.equal(readFileSync(old, "utf8"), "old");
+  file.closeSync();
 });
 
 test("persist() checks what it is given before any system call", async () => {
@@ -1146,34 +1202,38 @@ async function socketAt(path: string): Promise<AsyncDisposable> {
   return { [Symbol.asyncDispose]: () => new Promise((resolve) => server.close(() => resolve())) };
 }
 
-test("persist() refuses to replace a pipe, a socket, and a link to one, with EINVAL", async () => {
-  using place = rooms();
-  const { path } = place.results;
-  spawnSync("mkfifo", [join(path, "pipe")]);
-  symlinkSync("pipe", join(path, "link"));
-  await using _socket = await socketAt(join(path, "socket"));
-  for (const [kind, open] of Object.entries(kinds)) {
-    const file = await open({ dir: place.temporary.path });
-    await file.write("x");
-    for (const name of ["pipe", "socket", "link"]) {
-      for (const persist of Object.values(faces)) {
-        for (const links of ["replace", "follow"] as const) {
-          const error = await persist(file, join(path, name), { links }).then(
-            () => undefined,
-            (error) => error,
-          );
-          assert.equal(error?.code, "EINVAL", `${kind} ${name} ${links}`);
-          assert.match(error.message, /device, pipe or socket/);
+test(
+  "persist() refuses to replace a pipe, a socket, and a link to one, with EINVAL",
+  { skip: noFifos },
+  async () => {
+    using place = rooms();
+    const { path } = place.results;
+    spawnSync("mkfifo", [join(path, "pipe")]);
+    symlinkSync("pipe", join(path, "link"));
+    await using _socket = await socketAt(join(path, "socket"));
+    for (const [kind, open] of Object.entries(kinds)) {
+      const file = await open({ dir: place.temporary.path });
+      await file.write("x");
+      for (const name of ["pipe", "socket", "link"]) {
+        for (const persist of Object.values(faces)) {
+          for (const links of ["replace", "follow"] as const) {
+            const error = await persist(file, join(path, name), { links }).then(
+              () => undefined,
+              (error) => error,
+            );
+            assert.equal(error?.code, "EINVAL", `${kind} ${name} ${links}`);
+            assert.match(error.message, /device, pipe or socket/);
+          }
         }
       }
+      assert.equal(await file.text(), "x");
+      await file.close();
     }
-    assert.equal(await file.text(), "x");
-    await file.close();
-  }
-  assert.ok(lstatSync(join(path, "pipe")).isFIFO());
-  assert.ok(lstatSync(join(path, "link")).isSymbolicLink());
-  assert.ok(lstatSync(join(path, "socket")).isSocket());
-});
+    assert.ok(lstatSync(join(path, "pipe")).isFIFO());
+    assert.ok(lstatSync(join(path, "link")).isSymbolicLink());
+    assert.ok(lstatSync(join(path, "socket")).isSocket());
+  },
+);
 
 test(
   "persist() and writeFileAtomic() refuse to replace a device, even as root",
@@ -1234,7 +1294,7 @@ test("persist() is aborted by its signal: at once, and between the steps of a co
 test(
   "persist() that may not write to the directory of the target fails with EACCES and leaves the file as it was",
   {
-    skip: process.platform === "win32" && "needs permission bits",
+    skip: noModes,
   },
   async () => {
     using place = rooms();
@@ -1286,7 +1346,7 @@ test("persist() of an empty spool, and of one that is closed, is told apart", as
 });
 
 test("persist() of a big file ended by SIGTERM in the middle leaves the old target and nothing beside it", {
-  skip: process.platform === "win32" && "needs signals",
+  skip: noSignals,
 }, async () => {
   using place = rooms();
   const target = join(place.results.path, "target");
@@ -1326,7 +1386,7 @@ test("persist() that is aborted while it waits for the disk puts nothing in plac
     await assert.rejects(file.persist(target, { signal: controller.signal }), reason);
   }
   assert.deepEqual([readFileSync(target, "utf8"), place.results.list()], ["old", ["old"]]);
-  assert.deepEqual([modeOf(file.path), await file.text()], [0o600, "new"]);
+  assert.deepEqual([modeOf(file.path), await file.text()], [shownMode(0o600), "new"]);
   await file.persist(target, { signal: new AbortController().signal });
   assert.equal(readFileSync(target, "utf8"), "new");
 });

@@ -12,7 +12,7 @@ import { recordKept, sessionFor } from "../life/lease.ts";
 import { makeDirectory } from "../make_directory.ts";
 import type { Op } from "../op.ts";
 import { OwnedTree } from "../owned_tree.ts";
-import { baseName, contains, joinPath, shownPath } from "../path.ts";
+import { contains, isNameless, joinPath, shownPath } from "../path.ts";
 import { type Handle, type Path, runtime, type Status } from "../runtime/mod.ts";
 import { contentsOf, type Found } from "../tree/visit.ts";
 import { afterwards, rename, synchronizeDirectory, synchronizeName } from "./commit.ts";
@@ -50,7 +50,7 @@ export function* persistTree(io: Io, tree: OwnedTree, destination: string, optio
 
 /** Only an empty directory can be replaced in one step; the system refuses any other. */
 function requireFree({ existing, path }: Target, { overwrite }: Replacing): void {
-  if (/^\.{0,2}$/.test(baseName(path))) throw refusal(path, "EINVAL", "it has no name of its own");
+  if (isNameless(path)) throw refusal(path, "EINVAL", "it has no name of its own");
   if (existing === undefined || (overwrite && existing.kind === "directory")) return;
   if (overwrite) throw refusal(path, "ENOTDIR", `a ${existing.kind} is there`);
   throw refusal(path, "EEXIST", "it exists");

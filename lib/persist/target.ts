@@ -7,7 +7,7 @@ import { isLearnt, learn } from "../devices.ts";
 import { codeOf, failure, TempfileError } from "../errors.ts";
 import type { Io } from "../io.ts";
 import type { Op } from "../op.ts";
-import { baseName, isAbsolute, joinPath, parentOf, withoutTrailingSeparators } from "../path.ts";
+import { baseName, isAbsolute, isNameless, joinPath, parentOf, withoutTrailingSeparators } from "../path.ts";
 import type { Path, Status } from "../runtime/mod.ts";
 import type { Replacing } from "./options.ts";
 
@@ -28,9 +28,7 @@ export function* targetOf(io: Io, path: string, options: Replacing): Op<Target> 
   const target = yield* find(io, path, options);
   const { existing } = target;
   if (existing?.kind === "directory") throw refusal(target.path, "EISDIR", "it is a directory");
-  if (withoutTrailingSeparators(path) !== path) {
-    throw refusal(path, "ENOTDIR", "with a separator at its end it names a directory");
-  }
+  if (isNameless(path)) throw refusal(path, "ENOTDIR", "by its end it names a directory");
   if (existing !== undefined && !options.overwrite) throw refusal(target.path, "EEXIST", "it exists");
   if (yield* isSpecial(io, target)) {
     throw refusal(target.path, "EINVAL", "it is a device, pipe or socket, or a link to one");

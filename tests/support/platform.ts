@@ -20,6 +20,9 @@ export const noModes: string | false = isWindows && "Windows has no permission b
 /** For tests of what belongs to which user. */
 export const noUsers: string | false = isWindows && "Windows does not number its users";
 
+/** What a file shows that was given these permission bits: on Windows only whether it may be written. */
+export const shownMode = (mode: number): number => isWindows ? ((mode & 0o200) !== 0 ? 0o666 : 0o444) : mode;
+
 /** For tests of processes that hear a signal from outside. */
 export const noSignals: string | false = isWindows &&
   "on Windows a signal ends a process before any code runs";
@@ -32,6 +35,15 @@ export const noPrograms: string | false = isWindows && "Windows has no POSIX pro
 
 /** For tests of files whose name goes, or is given to another, while they are open. */
 export const namesStay: string | false = isWindows && "an open file keeps its name on Windows";
+
+/** For tests in which a file that is open loses its name to another. */
+export const noReplacing: string | false = isWindows && "Windows does not replace what is open";
+
+/** For tests of how a directory is written to the disk. */
+export const noDirectorySync: string | false = isWindows && "Windows has no call to synchronize a directory";
+
+/** For tests in which another platform is made of this one. */
+export const noPosixPaths: string | false = isWindows && "needs paths of POSIX";
 
 /** For tests with symbolic links, which Windows lets few make. */
 export const noLinks: string | false = isWindows && !canLink() && "needs symbolic links";
