@@ -19,7 +19,7 @@ import { afterwards, rename, synchronizeDirectory, synchronizeName } from "./com
 import { copyContents } from "./copy.ts";
 import type { Replacing } from "./options.ts";
 import { NAMING } from "./stage.ts";
-import { locate, type Target } from "./target.ts";
+import { locate, statusIfThere, type Target } from "./target.ts";
 
 /** Puts the tree at `destination`. On failure it stays where it is, whole, and the destination as it was. */
 export function* persistTree(io: Io, tree: OwnedTree, destination: string, options: Replacing): Op<string> {
@@ -75,6 +75,10 @@ function* moved(io: Io, from: string, target: Target, options: Replacing): Op<bo
   } catch (error) {
     yield* takeBack(undo);
     if (codeOf(error) === "EXDEV") return false;
+    // Where nothing of ours has kept the place (Windows), somebody else's may be in the way.
+    if (!options.overwrite) {
+      requireFree({ ...target, existing: yield* statusIfThere(io, target.path) }, options);
+    }
     throw error;
   }
 }
@@ -155,7 +159,7 @@ const COPIES: { [kind in Status["kind"]]: Copy } = {
       const copy: Handle = yield io.createFile(to, 0o600);
       try {
         yield* copyContents(io, new DiskStorage(from), new DiskStorage(copy), options);
-        if (runtime.platform !== "windows") yield io.changeMode(copy, status.mode & 0o777);
+        if (showsMode(status)) yield io.changeMode(copy, status.mode & 0o777);
         if (options.durable) yield io.synchronize(copy);
       } finally {
         yield io.close(copy);
@@ -173,6 +177,9 @@ const COPIES: { [kind in Status["kind"]]: Copy } = {
     });
   },
 };
+
+/** Whether the permission bits say something: on Windows only that nobody may write. */
+const showsMode = ({ mode }: Status): boolean => runtime.platform !== "windows" || (mode & 0o222) === 0;
 
 function* setMode(io: Io, path: Path, mode: number): Op<void> {
   const directory: number = yield io.openDirectory(path);
