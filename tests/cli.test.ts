@@ -27,7 +27,7 @@ import {
 import { plantLease } from "./support/leases.ts";
 import { oncePerRuntime } from "./support/once.ts";
 import { packageFilesLater, packageFilesOf } from "./support/package_files.ts";
-import { isWindows, noLinks, noModes, noPrograms, noSignals } from "./support/platform.ts";
+import { isWindows, noLinks, noLinux, noModes, noPrograms, noSignals } from "./support/platform.ts";
 import { memory, type Scratch, scratch } from "./support/scratch.ts";
 
 const root = process.env.MAYFLY_TEST_ROOT ?? process.cwd();
@@ -361,6 +361,12 @@ test("mayfly run --keep-on-failure keeps the directory of a command that failed,
   assert.ok(existsSync(path), "not even a sweep removes it");
 });
 
+/** What is said of the living: elsewhere than on Linux they cannot be told from others that have their numbers now. */
+const LIVE = noLinux ? "unknown" : "live";
+const WHY_KEPT = noLinux
+  ? "nobody can tell from here whether its process is running"
+  : "its process is running";
+
 const DEAD = 100;
 const EACH = 100;
 
@@ -398,7 +404,7 @@ test(
     assert.equal(here.names().length, 100 + DEAD * EACH + strangers.length);
 
     const text = succeeded(await here.mayfly("sweep"));
-    assert.equal(text, "Removed 10000 entries, 97.7 KiB\nKept 100 (its process is running)\n");
+    assert.equal(text, `Removed 10000 entries, 97.7 KiB\nKept 100 (${WHY_KEPT})\n`);
     assert.deepEqual(
       here.names(),
       [...alive.map((path) => path.slice(here.path.length + 1)), ...strangers].sort(),
@@ -471,10 +477,11 @@ test("mayfly usage shows what is live, orphaned and other, with bars, largest fi
   assert.deepEqual(here.list(), before);
   await end();
 
-  assert.match(text, /^live +2 +3\.9 KiB +█+░+ +40%$/m);
+  assert.match(text, new RegExp(`^${LIVE} +2 +3\\.9 KiB +█+░+ +40%$`, "m"));
   assert.match(text, /^orphaned +1 +3\.9 KiB +█+░+ +40%$/m);
   assert.match(text, /^other +2 +2\.0 KiB +█+░+ +20%$/m);
-  assert.match(text, /LARGEST\n +3\.9 KiB {2}orphaned \(\d+\) +tmp\w+\n +2\.9 KiB {2}live \(\d+\)/);
+  assert.match(text, /LARGEST\n +3\.9 KiB {2}orphaned \(\d+\) +tmp\w+\n/);
+  assert.match(text, new RegExp(`^ +2\\.9 KiB {2}${LIVE} \\(\\d+\\)`, "m"));
   assert.ok(text.includes(`  ${isWindows ? "red" : "red?[31m?name"}\n`), text);
   assert.match(text, /\n"mayfly sweep" removes 1 orphaned entry\.\n$/);
 
@@ -482,9 +489,10 @@ test("mayfly usage shows what is live, orphaned and other, with bars, largest fi
   assert.equal(directory, here.path);
   assert.ok(space.available > 0 && space.total >= space.available);
   assert.deepEqual(owners, {
-    live: { entries: 2, bytes: 4000 },
-    orphaned: { entries: 1, bytes: 4000 },
+    live: { entries: 0, bytes: 0 },
     unknown: { entries: 0, bytes: 0 },
+    [LIVE]: { entries: 2, bytes: 4000 },
+    orphaned: { entries: 1, bytes: 4000 },
     other: { entries: 2, bytes: 2001 },
   });
   assert.deepEqual(entries.map(({ bytes }: { bytes: number }) => bytes), [4000, 3000, 2000, 1000, 1]);
@@ -515,7 +523,7 @@ test("mayfly usage finds what leases lead to in other directories", async () => 
   const { owners, entries } = JSON.parse(succeeded(await here.mayfly("usage", "--json")));
   process.kill(child.pid!, "SIGTERM");
   await result;
-  assert.deepEqual(owners.live, { entries: 1, bytes: 5 });
+  assert.deepEqual(owners[LIVE], { entries: 1, bytes: 5 });
   assert.ok(entries[0].path.startsWith(elsewhere.path));
 });
 
@@ -556,7 +564,7 @@ test("the command line can be loaded as a module of the package, which runs it",
   const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
   assert.equal(manifest.bin.mayfly, "dist/cli.js");
   assert.equal(manifest.exports["./cli"].default, "./dist/cli.js");
-  assert.match(JSON.parse(readFileSync(join(root, "deno.json"), "utf8")).exports["./cli"], /^\.\/cli\.ts$/);
+  assert.equal(JSON.parse(readFileSync(join(root, "deno.json"), "utf8")).exports["./cli"], "./dist/cli.js");
   assert.match(readFileSync(join(root, "dist/cli.js"), "utf8"), /^#!\/usr\/bin\/env node\n/);
   assert.equal(statSync(join(root, "dist/cli.js")).mode & 0o111, isWindows ? 0 : 0o111);
   const [command, ...args] = runtimeCommand(entry);

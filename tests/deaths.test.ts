@@ -94,9 +94,6 @@ const WINDOWS_WAYS: readonly Way[] = [
 
 const WAYS = isWindows ? WINDOWS_WAYS : POSIX_WAYS;
 
-/** Whether a file without a name has one until it is closed. */
-const HAVE_NAMES = isWindows && process.release.name !== "node";
-
 /** How many of each kind are there. */
 function count(directory: string): { [K in Kind]: number } {
   const names = readdirSync(directory);
@@ -147,7 +144,8 @@ test(
       rows.push(row(way, outcome));
       const makers = way.worker ? 2 : 1;
       const left = { named: 0, directory: 0, unnamed: 0, spooled: 0, kept: makers, persisted: makers };
-      const nameless = HAVE_NAMES ? 1 : 0;
+      // Windows lets no open file lose its name.
+      const nameless = isWindows ? 1 : 0;
       const atOnce = way.mayAct
         ? left
         : { ...left, named: 1, directory: 1, unnamed: nameless, spooled: nameless };

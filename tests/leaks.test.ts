@@ -8,6 +8,7 @@ import { DEFAULTS } from "../lib/options.ts";
 import { runtime } from "../lib/runtime/mod.ts";
 import { type ChildResult, runChild } from "./support/child.ts";
 import { gcFlags } from "./support/collect.ts";
+import { isWindows, noLinux } from "./support/platform.ts";
 import { scratch } from "./support/scratch.ts";
 import { type Changes, substitute, systemError } from "./support/substitute.ts";
 
@@ -19,7 +20,7 @@ const there = () => fs.readdirSync(m.tmpdir()).filter((name) => !name.startsWith
 const names = () => there().length;
 const target = (fd) => { try { return fs.readlinkSync("/proc/self/fd/" + fd); } catch { return ""; } };
 const isOurs = (fd) => target(fd).startsWith(m.tmpdir() + "/") && !target(fd).includes("/.mayfly-");
-const descriptors = () => fs.readdirSync("/proc/self/fd").filter(isOurs).length;
+const descriptors = () => ${noLinux === false} ? fs.readdirSync("/proc/self/fd").filter(isOurs).length : null;
 const books = () => globalThis[Symbol.for("mayfly.registry")]?.entries.size ?? 0;
 const collect = async (done) => {
   for (let end = Date.now() + 20_000, i = 0; done ? !done() && Date.now() < end : i < 20; i++) {
@@ -28,6 +29,9 @@ const collect = async (done) => {
   }
 };
 `;
+
+/** So many descriptors, where the system shows them. */
+const shown = (count: number): number | null => noLinux ? null : count;
 
 /** Runs a child whose garbage is collected on demand, in a directory of its own. */
 async function collected(code: string): Promise<ChildResult & { left: string[] }> {
@@ -49,7 +53,7 @@ test("C116 C219 a named file dropped without anybody having read its path: close
   assert.equal(warnings.length, 1);
   const [{ name, code, message, detail }] = warnings;
   assert.deepEqual({ name, code }, { name: "TempfileWarning", code: "MAYFLY_NOT_CLOSED" });
-  assert.match(message, /\/dropped-\w+" was never closed/);
+  assert.match(message, /[\\/]dropped-\w+" was never closed/);
   assert.match(detail, /careless.*child\.mjs/);
   assert.match(detail, /^Created:\n *at careless/);
 });
@@ -62,8 +66,8 @@ test("C116 a named file dropped after its path was read: closed with a warning, 
     await collect(() => warnings.length > 0);
     say({ exists: fs.existsSync(file), books: books(), descriptors: descriptors() });
     say(warnings.map(({ code, message }) => [code, message.includes(file)]));`);
-  assert.equal(open, 1);
-  assert.deepEqual(during, { exists: true, books: 1, descriptors: 0 });
+  assert.equal(open, shown(1));
+  assert.deepEqual(during, { exists: true, books: 1, descriptors: shown(0) });
   assert.deepEqual(warnings, [["MAYFLY_NOT_CLOSED", true]]);
   assert.deepEqual(left, []);
 });
@@ -78,7 +82,7 @@ test("C116 C219 C216 a directory dropped without anybody having read its path: r
   assert.deepEqual(after, { names: 0, books: 0 });
   assert.equal(warnings.length, 1);
   assert.equal(warnings[0].code, "MAYFLY_NOT_CLOSED");
-  assert.match(warnings[0].message, /directory ".*\/dropped-\w+"/);
+  assert.match(warnings[0].message, /directory ".*[\\/]dropped-\w+"/);
   assert.match(warnings[0].detail, /careless.*child\.mjs/);
 });
 
@@ -101,7 +105,7 @@ test("C116 a file without a name dropped: its descriptor is closed, with a warni
     say(descriptors());
     await collect(() => warnings.length > 0);
     say(descriptors()); say(warnings.map(({ code, message }) => [code, message]));`);
-  assert.deepEqual([open, closed], [1, 0]);
+  assert.deepEqual([open, closed], [shown(1), shown(0)]);
   assert.equal(warnings.length, 1);
   assert.equal(warnings[0][0], "MAYFLY_NOT_CLOSED");
 });
@@ -117,8 +121,8 @@ test("C206 a spooled file dropped while in memory passes in silence, one on the 
     say(descriptors());
     await collect(() => warnings.length > 0);
     say([descriptors(), warnings.map(({ code }) => code)]);`);
-  assert.deepEqual([memory, open], [0, 1]);
-  assert.deepEqual(disk, [0, ["MAYFLY_NOT_CLOSED"]]);
+  assert.deepEqual([memory, open], [0, shown(1)]);
+  assert.deepEqual(disk, [shown(0), ["MAYFLY_NOT_CLOSED"]]);
 });
 
 test("C117 what the user removed himself: a directory passes in silence, of a file only that it was not closed is said", async () => {
@@ -204,7 +208,8 @@ test("C116 C264 handles never collected: the end of the process removes all and 
     stdout: "",
     stderr: "",
     left: [],
-    made: 40,
+    // On Windows what is without a name has one until it is closed.
+    made: isWindows ? 60 : 40,
   });
 });
 

@@ -12,6 +12,7 @@ import {
   startChild,
 } from "./support/child.ts";
 import { LISTENERS } from "./support/listeners.ts";
+import { isWindows, noModes, noSignals } from "./support/platform.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
 
 /** Where listeners of others cannot be counted, signals are handled only on request. */
@@ -19,8 +20,6 @@ const isDeno = "Deno" in globalThis;
 
 /** The root of the project: the lowered tests are run from elsewhere. */
 const root = process.env.MAYFLY_TEST_ROOT ?? process.cwd();
-
-const noSignals = process.platform === "win32" && "on Windows a signal ends a process before any code runs";
 
 /** The names in the temporary directory but for the folder of leases. */
 const NAMES_THERE = `
@@ -43,7 +42,7 @@ await null;
 `;
 
 /** Names there are while everything that MAKE makes is alive. On Windows files without a name have one, too. */
-const NAMES = process.platform === "win32" ? 6 : 4;
+const NAMES = isWindows ? 6 : 4;
 
 /** Says that it is time for a signal, and waits for it. */
 const WAIT = `say("ready"); setInterval(() => {}, 1000);`;
@@ -487,6 +486,9 @@ async function workerEnding(
   return { had, left, atEnd: place.names(), stderr };
 }
 
+/** How many names there are then: on Windows what is without a name has one until it is closed. */
+const IN_WORKER = isWindows ? 5 : 4;
+
 const TERMINATE = `setInterval(() => {}, 1000);`;
 
 test("C258 a worker thread that ends by itself, by an error or by process.exit() leaves nothing, and the files of the main thread alone", async () => {
@@ -497,13 +499,13 @@ test("C258 a worker thread that ends by itself, by an error or by process.exit()
   ];
   for (const ending of endings) {
     const { had, left, atEnd, stderr } = await workerEnding(ending);
-    assert.deepEqual({ ending, had, left, atEnd }, { ending, had: 4, left: 1, atEnd: [] }, stderr);
+    assert.deepEqual({ ending, had, left, atEnd }, { ending, had: IN_WORKER, left: 1, atEnd: [] }, stderr);
   }
 });
 
 test("C258 a worker thread that is terminated: what it had stays until the end of the process, at the latest the next one removes it", async () => {
   const { had, left, atEnd } = await workerEnding(TERMINATE);
-  assert.deepEqual({ had, left, atEnd }, { had: 4, left: 4, atEnd: [] });
+  assert.deepEqual({ had, left, atEnd }, { had: IN_WORKER, left: IN_WORKER, atEnd: [] });
 });
 
 /** Counts the listeners that the library has. */
@@ -536,9 +538,10 @@ test("C261 listeners: none at import or for files without names, some while a na
     count();
     fs.unlinkSync(again.path);`;
   const { said: [imported, unnamed, ...rest], stderr } = await runChild(code, { bare: true });
-  assert.deepEqual([imported, unnamed], [0, 0], stderr);
   const some = rest[0];
   assert.ok(some >= 3);
+  // On Windows what is without a name has one until it is closed.
+  assert.deepEqual([imported, unnamed], [0, isWindows ? some : 0], stderr);
   assert.deepEqual(rest, [some, some, some, 0, some, 0]);
 });
 
@@ -590,16 +593,22 @@ test("C263 the removal at exit is done when the next listener is called, whole t
   assert.equal(readFileSync(note, "utf8"), "0");
 });
 
-test("C263 C264 what cannot be removed at exit keeps nothing else from being removed, and neither delays nor shows", async () => {
-  using place = scratch();
-  const code = `
+test(
+  "C263 C264 what cannot be removed at exit keeps nothing else from being removed, and neither delays nor shows",
+  {
+    skip: noModes,
+  },
+  async () => {
+    using place = scratch();
+    const code = `
     const stuck = path.join(m.tmpdir(), "stuck");
     fs.mkdirSync(stuck);
     globalThis.made = [m.namedTemporaryFileSync({ dir: stuck }), m.namedTemporaryFileSync(), m.temporaryDirectorySync()];
     fs.chmodSync(stuck, 0o500);
     process.exit(8);`;
-  const { status, stdout, stderr } = await runChild(code, { powerless: true, env: { TMPDIR: place.path } });
-  assert.deepEqual({ status, stdout, stderr }, { status: 8, stdout: "", stderr: "" });
-  assert.deepEqual(place.names(), ["stuck"]);
-  assert.equal(readdirSync(join(place.path, "stuck")).length, 1);
-});
+    const { status, stdout, stderr } = await runChild(code, { powerless: true, env: { TMPDIR: place.path } });
+    assert.deepEqual({ status, stdout, stderr }, { status: 8, stdout: "", stderr: "" });
+    assert.deepEqual(place.names(), ["stuck"]);
+    assert.equal(readdirSync(join(place.path, "stuck")).length, 1);
+  },
+);

@@ -28,6 +28,7 @@ import { helperLocks, type NodeChildProcess } from "../lib/runtime/locks.ts";
 import { adapterFor, type Locks } from "../lib/runtime/mod.ts";
 import { firstWords, runChild, startChild } from "./support/child.ts";
 import { gcFlags } from "./support/collect.ts";
+import { noLocks } from "./support/platform.ts";
 import { scratch } from "./support/scratch.ts";
 import { substitute, systemError } from "./support/substitute.ts";
 
@@ -358,6 +359,16 @@ test("locks work without flock(1) on the PATH where the runtime can lock, and ar
   assert.deepEqual(said, [name, name, name, 0]);
 });
 
+test("lock() and tryLock() are ERR_UNSUPPORTED on Windows", {
+  skip: !noLocks && "this platform has locks",
+}, async () => {
+  await using file = await namedTemporaryFile();
+  const refusal = { name: "TempfileError", code: "ERR_UNSUPPORTED", path: file.path };
+  await assert.rejects(file.tryLock(), refusal);
+  await assert.rejects(file.lock({ timeout: 1000 }), refusal);
+  await file.write("still open");
+});
+
 test("a file without a name is locked, also against who has its descriptor", { skip: linux }, async () => {
   await using file = await temporaryFile();
   const lock = await file.lock();
@@ -569,7 +580,6 @@ function library(answer: number, errno: number): BunFfi {
 
 test(
   "locks by the C library fall back on the helper where the library cannot be called",
-  { skip: linux },
   async () => {
     const { sync } = adapterFor(globalThis);
     const unusable: [Parameters<typeof libraryLocks>[1], () => BunFfi][] = [

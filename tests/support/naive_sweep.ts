@@ -30,7 +30,7 @@ export function naiveSweep(leases: string, fs: SweepFs = real): void {
     const pid = /-(\d+)\.lease$/.exec(lease)?.[1];
     // A number that is another's by now keeps everything.
     if (pid !== undefined && fs.existsSync(`/proc/${pid}`)) continue;
-    for (const [, parent] of fs.readFileSync(path, "utf8").matchAll(/^made (.*)\/.*$/gm)) {
+    for (const [, parent] of fs.readFileSync(path, "utf8").matchAll(/^made (.*)[\\/].*$/gm)) {
       const names = fs.existsSync(parent) ? fs.readdirSync(parent) : [];
       for (const name of names) if (name.includes(session)) remove(join(parent, name), fs);
     }

@@ -17,6 +17,15 @@ export const noLinux: string | false = process.platform !== "linux" && "needs Li
 /** For tests of permission bits and of the umask. */
 export const noModes: string | false = isWindows && "Windows has no permission bits";
 
+/** How a process ends that ends itself by a signal: on Windows it has a status, as if it had failed. */
+export const endedBy = (
+  signal: NodeJS.Signals,
+): { status: number | null; signal: NodeJS.Signals | null } =>
+  isWindows ? { status: 1, signal: null } : { status: null, signal };
+
+/** For tests of locks that other programs heed. */
+export const noLocks: string | false = isWindows && "Windows has no flock";
+
 /** For tests of what belongs to which user. */
 export const noUsers: string | false = isWindows && "Windows does not number its users";
 

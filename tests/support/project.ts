@@ -7,12 +7,20 @@ import { spawnSync, type SpawnSyncReturns } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import process from "node:process";
+import { isWindows } from "./platform.ts";
 import { type Scratch, scratch } from "./scratch.ts";
 
 /** The root of this project: the lowered tests are run from elsewhere. */
 const root = process.env.MAYFLY_TEST_ROOT ?? process.cwd();
 
 const runtime = process.env.MAYFLY_TEST_RUNTIME ?? (process.versions.bun ? "bun" : "node");
+
+/** On Windows npm and what it installs are scripts, which only a shell runs. */
+const needsShell = (command: string): boolean => isWindows && !command.endsWith(".exe");
+
+/** For tests of projects: a copy of Windows may come without npm. */
+export const noNpm: string | false = isWindows &&
+  spawnSync("npm", ["--version"], { shell: true }).status !== 0 && "needs npm";
 
 /** A project, until the end of the scope. */
 export interface Project extends Scratch {
@@ -38,7 +46,8 @@ export function project(): Project {
   const { NODE_OPTIONS: _options, NODE_V8_COVERAGE: _coverage, ...inherited } = process.env;
   const env = { ...inherited, TMPDIR: temporary, CI: "1" };
   const exec = (command: string, ...args: string[]): Ended => {
-    return spawnSync(command, args, { cwd: place.path, encoding: "utf8", env, timeout: 100_000 });
+    const options = { cwd: place.path, env, timeout: 100_000, shell: needsShell(command) };
+    return spawnSync(command, args, { ...options, encoding: "utf8" });
   };
   const write = (name: string, text: string): void => {
     mkdirSync(dirname(join(place.path, name)), { recursive: true });
