@@ -24,6 +24,7 @@ export class OwnedTree implements Entry, Leakable {
   /** Whether the caller may still use the path when the handle is gone. */
   pathSeen = false;
   removed = false;
+  youngAt: number | undefined;
   #ours: boolean;
   #removing: Promise<Leftover[]> | undefined;
 

@@ -213,6 +213,35 @@ test("C116 C264 handles never collected: the end of the process removes all and 
   });
 });
 
+test("C116 of handles closed in any order while others are dropped, exactly those are told of that were dropped", async () => {
+  const { said: [messages, open] } = await collected(`
+    const kept = [];
+    function careless() {
+      const files = Array.from({ length: 7 }, (_, i) => m.namedTemporaryFileSync({ prefix: "number-" + i + "-" }));
+      for (const i of [3, 6, 0, 5]) files[i].closeSync();
+      kept.push(files[2]);
+    }
+    careless();
+    await collect(() => warnings.length >= 2);
+    await collect();
+    say(warnings.map(({ message }) => message.match(/number-(\\d)/)[1]).sort()); say(kept.map(({ closed }) => closed));`);
+  assert.deepEqual(messages, ["1", "4"]);
+  assert.deepEqual(open, [false]);
+});
+
+test("C116 of more handles than are made in a moment, those dropped are all told of and those closed are not", async () => {
+  const { said: [dropped] } = await collected(`
+    function careless() {
+      const files = Array.from({ length: 1500 }, () => m.spooledTemporaryFile({ maxMemory: 1 }));
+      files.forEach((file, i) => i % 3 === 0 ? file.writeSync("on disk") : file.closeSync());
+    }
+    careless();
+    await collect(() => warnings.length >= 500);
+    await collect();
+    say(warnings.length);`);
+  assert.equal(dropped, 500);
+});
+
 test("C219 the place of creation is noted for the first handles and for a sample of the many that follow", async () => {
   const { said: [messages, noted] } = await collected(`
     function careless() { for (let i = 0; i < 250; i++) m.temporaryFileSync(); }

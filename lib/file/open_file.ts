@@ -23,6 +23,7 @@ const ignore = (): void => {};
 export class OpenFile implements Leakable, Content {
   readonly options: Checked;
   storage: Storage;
+  youngAt: number | undefined;
   /** Where the next read or write starts. */
   position = 0;
   closed = false;

@@ -14,7 +14,7 @@ export const gcFlags: string[] = "Deno" in globalThis
 
 /**
  * `collect(done)` runs the collector until `done()`, for as long as a busy machine may need; `collect()` for 20
- * rounds, twice as long as the stacks of new handles keep them from being collected.
+ * rounds, twice as long as a new handle is kept from being collected.
  */
 const PRELUDE = `
 const gc = globalThis.Bun ? () => Bun.gc(true) : globalThis.gc;
