@@ -185,9 +185,28 @@ function* refusePrecious(io: Io, path: string, status: Status): Op<void> {
   const precious = { current: ".", home: runtime.home(), temporary: tmpdirIfAny() };
   for (const [name, place] of Object.entries(precious)) {
     const known = place === undefined ? undefined : yield* canonicalIfKnown(io, place);
-    if (known !== undefined && contains(path, known)) {
+    if (known !== undefined && (contains(path, known) || (yield* isAbove(io, status, known)))) {
       throw invalid("path", `no directory that has the ${name} directory in it`, path);
     }
+  }
+}
+
+/** Whether a directory is a place or has it in it, whatever it was called: where case is not heeded it has many names. */
+function* isAbove(io: Io, directory: Status, place: string): Op<boolean> {
+  for (let at = place;; at = parentOf(at)) {
+    const status = yield* statusIfPermitted(io, at);
+    if (status !== undefined && sameFile(status, directory)) return true;
+    if (at === parentOf(at)) return false;
+  }
+}
+
+function* statusIfPermitted(io: Io, path: string): Op<Status | undefined> {
+  // Asked first, since looking would make Deno ask the user.
+  if (!runtime.mayRead(path)) return undefined;
+  try {
+    return yield io.status(path);
+  } catch {
+    return undefined;
   }
 }
 

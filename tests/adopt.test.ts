@@ -26,11 +26,10 @@ import {
 } from "#mod";
 import { adoptDirectorySync as adoptFromSource } from "../lib/adopt.ts";
 import { runChild } from "./support/child.ts";
+import { isWindows, noFifos, noLinks, noModes } from "./support/platform.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
 import { substitute, systemError } from "./support/substitute.ts";
 
-const posix = process.platform === "win32" && "links, owners and pipes of POSIX";
-const linux = process.platform !== "linux" && "needs /proc";
 const notRoot = (process.platform !== "linux" || process.getuid?.() !== 0) && "needs root on Linux";
 
 /** A scratch directory with two files, and two directories with a file each. */
@@ -149,7 +148,7 @@ test("C132 a relative path is made absolute when it is adopted, whatever the dir
 
 test(
   "C132 the path of what was adopted has no links, whichever way it was given",
-  { skip: posix },
+  { skip: noLinks },
   async () => {
     using place = furnished();
     symlinkSync(place.at("one.d"), place.at("link"));
@@ -162,7 +161,9 @@ test(
   },
 );
 
-test("C133 a relative path where the current directory is gone is an error", { skip: posix }, async () => {
+test("C133 a relative path where the current directory is gone is an error", {
+  skip: isWindows && "Windows lets nobody remove a current directory",
+}, async () => {
   using place = furnished();
   const { said, stderr } = await runChild(
     `process.chdir(args[0]);
@@ -180,30 +181,15 @@ test("C133 a relative path where the current directory is gone is an error", { s
   assert.deepEqual(place.list(), ["one", "two", "two.d"]);
 });
 
-test("what is of another kind, or is not there, cannot be adopted", { skip: posix }, async () => {
-  using place = furnished();
-  symlinkSync(place.at("one"), place.at("link"));
-  symlinkSync(place.at("one.d"), place.at("link.d"));
-  symlinkSync(place.at("nowhere"), place.at("dangling"));
+/** How adopting fails by name, as a file and as a directory. */
+interface Refusals {
+  files: { [name: string]: string };
+  directories: { [name: string]: string };
+}
+
+/** None of what is in \`place\` as it says can be adopted, and all stays. */
+async function refusesAll(place: Scratch, { files, directories }: Refusals): Promise<void> {
   const before = place.list();
-  const files = {
-    "one.d": "EISDIR",
-    link: "ELOOP",
-    "link.d": "ELOOP",
-    dangling: "ELOOP",
-    none: "ENOENT",
-    "none/x": "ENOENT",
-  };
-  const directories = {
-    one: "ENOTDIR",
-    link: "ELOOP",
-    "link.d": "ELOOP",
-    // A separator at the end would have the system follow it.
-    "link.d/": "ELOOP",
-    "link.d//": "ELOOP",
-    dangling: "ELOOP",
-    none: "ENOENT",
-  };
   for (const [name, code] of Object.entries(files)) {
     const path = `${place.path}/${name}`;
     await assert.rejects(adoptFile(path), { name: "TempfileError", code }, name);
@@ -215,9 +201,30 @@ test("what is of another kind, or is not there, cannot be adopted", { skip: posi
     assert.throws(() => adoptDirectorySync(path), { code }, name);
   }
   assert.deepEqual(place.list(), before);
+}
+
+test("what is of another kind, or is not there, cannot be adopted", async () => {
+  using place = furnished();
+  await refusesAll(place, {
+    files: { "one.d": "EISDIR", none: "ENOENT", "none/x": "ENOENT" },
+    directories: { one: "ENOTDIR", none: "ENOENT" },
+  });
 });
 
-test("pipes and sockets cannot be adopted as files", { skip: linux }, async () => {
+test("links cannot be adopted, whatever they lead to", { skip: noLinks }, async () => {
+  using place = furnished();
+  symlinkSync(place.at("one"), place.at("link"), "file");
+  symlinkSync(place.at("one.d"), place.at("link.d"), "dir");
+  symlinkSync(place.at("nowhere"), place.at("dangling"), "file");
+  const links = { link: "ELOOP", "link.d": "ELOOP", dangling: "ELOOP" };
+  await refusesAll(place, {
+    files: links,
+    // A separator at the end would have the system follow it.
+    directories: { ...links, "link.d/": "ELOOP", "link.d//": "ELOOP" },
+  });
+});
+
+test("pipes and sockets cannot be adopted as files", { skip: noFifos }, async () => {
   using place = scratch();
   const { said, stderr } = await runChild(
     `const { spawnSync } = process.getBuiltinModule("node:child_process");
@@ -233,7 +240,7 @@ test("pipes and sockets cannot be adopted as files", { skip: linux }, async () =
   assert.deepEqual(said, ["EINVAL", "EINVAL", 2]);
 });
 
-test("a file that has another name is not adopted, until it has one only", { skip: posix }, async () => {
+test("a file that has another name is not adopted, until it has one only", async () => {
   using place = furnished();
   linkSync(place.at("one"), place.at("same"));
   await assert.rejects(adoptFile(place.at("one")), { code: "EMLINK", path: place.at("one") });
@@ -269,14 +276,13 @@ for (const path of JSON.parse(args[0])) {
 
 test(
   "C245 the home, the current and the temporary directory, and what they are in, are not adopted",
-  { skip: posix },
   async () => {
     using place = scratch();
     const at = (...names: string[]): string => join(place.path, ...names);
     for (const name of ["home/user", "current/inner", "temporary/tmp"]) {
       mkdirSync(at(name), { recursive: true });
     }
-    symlinkSync(at("home/user"), at("link-to-home"));
+    if (!noLinks) symlinkSync(at("home/user"), at("link-to-home"), "dir");
     const refused = ["home", "home/user", "current", "current/inner", "temporary", "temporary/tmp"].map((
       name,
     ) => at(name));
@@ -285,11 +291,12 @@ test(
     mkdirSync(at("home/user/cache"));
     mkdirSync(at("plain"));
     const allowed = [at("plain"), at("home/user/cache")];
+    // By a link, as a home directory may be.
+    const home = at(noLinks ? "home/user" : "link-to-home");
     const { said, stderr } = await runChild(TRY_EACH, {
       args: [JSON.stringify([...refused, ...relative, ...allowed])],
       cwd: at("current/inner"),
-      // By a link, as a home directory may be.
-      env: { HOME: at("link-to-home"), TMPDIR: at("temporary/tmp") },
+      env: { HOME: home, USERPROFILE: home, TMPDIR: at("temporary/tmp") },
     });
     assert.equal(stderr, "");
     const twice = (path: string, ...rest: string[]): string[][] => [[path, ...rest], [path, ...rest]];
@@ -297,11 +304,29 @@ test(
       ...[...refused, ...relative].flatMap((path) => twice(path, "TypeError", "ERR_INVALID_OPTION")),
       ...allowed.flatMap((path) => twice(path, "adopted")),
     ]);
-    assert.deepEqual(place.list(), ["current", "home", "link-to-home", "plain", "temporary"]);
+    const links = noLinks ? [] : ["link-to-home"];
+    assert.deepEqual(place.list(), ["current", "home", ...links, "plain", "temporary"]);
   },
 );
 
-test("C245 a directory that others may write to is not adopted", { skip: posix }, async () => {
+/** What two names lead to that differ in case, where case is not heeded. */
+const heedless = (real: (...args: unknown[]) => unknown, path: string, ...rest: unknown[]): unknown =>
+  real(path.replace(/CACHE$/, "cache"), ...rest);
+
+test("C245 a precious directory is not adopted by another spelling of its name, as Windows and macOS have them", () => {
+  using place = scratch();
+  const cache = join(place.path, "cache");
+  mkdirSync(join(cache, "user"), { recursive: true });
+  for (const home of [cache, join(cache, "user")]) {
+    using _ = substitute({ primitives: { status: heedless }, runtime: { home: () => home } });
+    assert.throws(() => adoptFromSource(join(place.path, "CACHE")), {
+      code: "ERR_INVALID_OPTION",
+      message: /no directory that has the home directory in it/,
+    });
+  }
+});
+
+test("C245 a directory that others may write to is not adopted", { skip: noModes }, async () => {
   using place = scratch();
   const { said } = await runChild(
     `for (const mode of [0o777, 0o1777, 0o703]) { fs.chmodSync(args[1], mode); ${TRY_EACH} }`,
@@ -320,29 +345,36 @@ function makeIn(place: Scratch, name: string): string {
   return place.path;
 }
 
-test("C245 the root, and a directory in it, are not adopted", { skip: posix }, () => {
-  using place = scratch();
-  const real = lstatSync(place.path);
-  // Nothing of the real root is asked or touched: a stand-in has its path.
-  for (const claimed of ["/", "/mayfly-stand-in"]) {
-    const forbidden = (): never => {
-      throw systemError("EPERM");
-    };
-    using seen = substitute({
-      primitives: {
-        realPath: (_real, path: string) => path === place.path ? claimed : path,
-        status: (ask) => ask(place.path),
-        unlink: forbidden,
-        removeDirectory: forbidden,
-        rename: forbidden,
-      },
-      runtime: { removeTree: undefined },
-    });
-    assert.throws(() => adoptFromSource(claimed), { name: "TypeError", code: "ERR_INVALID_OPTION" });
-    assert.deepEqual([...seen.of("unlink"), ...seen.of("removeDirectory"), ...seen.of("openDirectory")], []);
-  }
-  assert.equal(lstatSync(place.path).ino, real.ino);
-});
+test(
+  "C245 the root, and a directory in it, are not adopted",
+  { skip: isWindows && "a root of POSIX" },
+  () => {
+    using place = scratch();
+    const real = lstatSync(place.path);
+    // Nothing of the real root is asked or touched: a stand-in has its path.
+    for (const claimed of ["/", "/mayfly-stand-in"]) {
+      const forbidden = (): never => {
+        throw systemError("EPERM");
+      };
+      using seen = substitute({
+        primitives: {
+          realPath: (_real, path: string) => path === place.path ? claimed : path,
+          status: (ask) => ask(place.path),
+          unlink: forbidden,
+          removeDirectory: forbidden,
+          rename: forbidden,
+        },
+        runtime: { removeTree: undefined },
+      });
+      assert.throws(() => adoptFromSource(claimed), { name: "TypeError", code: "ERR_INVALID_OPTION" });
+      assert.deepEqual(
+        [...seen.of("unlink"), ...seen.of("removeDirectory"), ...seen.of("openDirectory")],
+        [],
+      );
+    }
+    assert.equal(lstatSync(place.path).ino, real.ino);
+  },
+);
 
 test(
   "C245 the root of a mounted file system is not adopted, nor a directory mounted from the same file system",

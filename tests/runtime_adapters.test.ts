@@ -75,6 +75,8 @@ test("Node and Bun: what they know of the process comes from process", () => {
     const bare = make(fakeProcess({ getuid: undefined, env: { USERPROFILE: "C:\\Users\\mayfly" } }).process);
     assert.equal(bare.uid(), undefined);
     assert.equal(bare.home(), "C:\\Users\\mayfly");
+    const env = { HOME: "C:\\msys\\home\\mayfly", USERPROFILE: "C:\\Users\\mayfly" };
+    assert.equal(make(fakeProcess({ platform: "win32", env }).process).home(), "C:\\Users\\mayfly");
   }
   assert.equal(nodeRuntime(fakeProcess().process).now(), 3000.5);
 });
@@ -360,6 +362,8 @@ test("Deno: one variable may be permitted and another not", () => {
   );
   const runtime = denoRuntime(deno, scope);
   assert.equal(runtime.home(), "value of USERPROFILE");
+  const there = fakeDeno("windows");
+  assert.equal(denoRuntime(there.deno, there.scope).home(), "value of USERPROFILE");
   assert.deepEqual(done, [["env", "USERPROFILE"]]);
 });
 

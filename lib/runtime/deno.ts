@@ -10,7 +10,7 @@ import { granted, grantsAll } from "./deno_permissions.ts";
 import { linkByHelper } from "./link_descriptor.ts";
 import type { NodeChildProcess } from "./locks.ts";
 import { type NodeFs, nodePrimitives } from "./node_fs.ts";
-import { anchors, attempt, once, platformOf, sleep } from "./node_like.ts";
+import { anchors, attempt, homeFor, once, platformOf, sleep } from "./node_like.ts";
 import { END_SIGNALS, SIGNAL_NUMBERS } from "./signals.ts";
 import type { EndSignal, Runtime, Signals } from "./types.ts";
 import { startWatcher } from "./watcher.ts";
@@ -149,7 +149,7 @@ export function denoRuntime(deno: DenoNamespace, scope: DenoScope): Runtime {
     // In both kinds of workers; those of Node's layer lack `WorkerGlobalScope`.
     isMainThread: () => !("DedicatedWorkerGlobalScope" in scope),
     uid: () => granted(deno, "sys", { kind: "uid" }) ? deno.uid() ?? undefined : undefined,
-    home: () => env("HOME") ?? env("USERPROFILE"),
+    home: homeFor(platform, env),
     temporaryDirectory: () => temporaryDirectory(deno),
     random: (bytes) => void crypto.getRandomValues(bytes),
     now: () => performance.now(),
