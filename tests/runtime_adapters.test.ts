@@ -142,6 +142,14 @@ test("Node and Bun: a signal is listened to before all others, counted with them
   }
 });
 
+test("Node and Bun: a signal that the system cannot send, as Windows SIGHUP, ends the process with the status of a shell", () => {
+  for (const make of NODE_LIKE) {
+    const { process: own, done } = fakeProcess({ platform: "win32", kill: fail("ENOSYS") });
+    make(own).signals!.raise("SIGHUP");
+    assert.deepEqual(done.at(-1), ["exit", 129]);
+  }
+});
+
 test("Node and Bun: listeners of signal-exit, which act only when alone, do not count", () => {
   const scope = globalThis as { [key: symbol]: unknown };
   const key = Symbol.for("signal-exit emitter");
@@ -768,6 +776,15 @@ test("Deno: what needs a permission that is not granted is refused with the flag
   assert.throws(() => poor.sync.readSystemFile("/etc/x"), refused("--allow-read=/etc/x"));
   assert.deepEqual([poor.mayWrite("/x"), poor.processExists(1)], [false, undefined]);
   assert.deepEqual([done, none.done], [[], []]);
+});
+
+test("Deno: whether a process exists is asked by signal 0, where programs may be run", () => {
+  const { deno, scope, done } = fakeDeno("windows", permitting("run"));
+  const { processExists } = denoRuntime(deno, scope);
+  assert.equal(processExists(4712), true);
+  assert.deepEqual(done.at(-1), ["process.kill", 4712, 0]);
+  scope.process.kill = fail("ESRCH");
+  assert.equal(processExists(4712), false);
 });
 
 test("Deno: a link that leads to no text is EILSEQ, any other failure keeps its code, on both faces", async () => {

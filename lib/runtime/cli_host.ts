@@ -233,7 +233,8 @@ function denoPermissions({ permissions }: DenoPermissions, path: string): Permis
     {
       granted: granted("run"),
       flag: "--allow-run",
-      purpose: "start the reaper, and put large files without names in place uncopied",
+      purpose:
+        "start the reaper, put large files without names in place uncopied, and, but on Linux, tell whether other processes still run",
     },
     {
       granted: all,

@@ -10,7 +10,7 @@ import { granted, grantsAll } from "./deno_permissions.ts";
 import { linkByHelper } from "./link_descriptor.ts";
 import type { NodeChildProcess } from "./locks.ts";
 import { type NodeFs, nodePrimitives } from "./node_fs.ts";
-import { anchors, attempt, homeFor, once, platformOf, sleep } from "./node_like.ts";
+import { anchors, attempt, homeFor, once, platformOf, processExists, sleep } from "./node_like.ts";
 import { END_SIGNALS, SIGNAL_NUMBERS } from "./signals.ts";
 import type { EndSignal, Runtime, Signals } from "./types.ts";
 import { startWatcher } from "./watcher.ts";
@@ -141,7 +141,8 @@ export function denoRuntime(deno: DenoNamespace, scope: DenoScope): Runtime {
     mayRead: (path) => granted(deno, "read", { path }),
     mayWrite: (path) => granted(deno, "write", { path }),
     fileFlags: "--allow-read and --allow-write",
-    processExists: () => undefined,
+    // Asked first, since asking for the process would make Deno ask the user.
+    processExists: (pid) => granted(deno, "run") ? processExists(scope.process, pid) : undefined,
     processNamespace: once(() =>
       procIsOpen() ? attempt(() => deno.readLinkSync("/proc/self/ns/pid")) : undefined
     ),

@@ -110,6 +110,7 @@ export interface DenoScope {
     listenerCount(event: string): number;
     on(event: string, listener: () => void): unknown;
     off(event: string, listener: () => void): unknown;
+    kill(pid: number, signal: string | 0): unknown;
     emitWarning(message: string, options: { type: string; code: string; detail?: string }): void;
   };
 }

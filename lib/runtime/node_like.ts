@@ -7,7 +7,7 @@ import { linkByHelper } from "./link_descriptor.ts";
 import { startWatcher } from "./watcher.ts";
 import { helperLocks, type NodeChildProcess } from "./locks.ts";
 import { type NodeFs, nodePrimitives } from "./node_fs.ts";
-import { END_SIGNALS } from "./signals.ts";
+import { END_SIGNALS, SIGNAL_NUMBERS } from "./signals.ts";
 import type { EndSignal, Runtime, Signals } from "./types.ts";
 
 /** The part of `process` in use. */
@@ -25,6 +25,7 @@ export interface NodeProcess {
   listenerCount(event: string): number;
   hrtime(): [number, number];
   kill(pid: number, signal: string | 0): unknown;
+  exit(status: number): unknown;
 }
 
 /** A timer that can be told not to keep the process alive. */
@@ -71,8 +72,17 @@ function signalsOf(process: NodeProcess, names: () => readonly EndSignal[]): Sig
       return () => void process.off(name, listener);
     },
     count: (name) => process.listenerCount(name) - signalExitListeners(process),
-    raise: (name) => void process.kill(process.pid, name),
+    raise: (name) => raise(process, name),
   };
+}
+
+/** Windows says SIGHUP when a console is closed, but nobody can send it there. Then the status says what a shell would. */
+function raise(process: NodeProcess, name: EndSignal): void {
+  try {
+    process.kill(process.pid, name);
+  } catch {
+    process.exit(128 + SIGNAL_NUMBERS[name]);
+  }
 }
 
 /** Blocks the thread without burning the processor. */
@@ -175,7 +185,7 @@ export function attempt<T>(ask: () => T): T | undefined {
 }
 
 /** Signal 0 is sent to nobody, but says whether it could be. */
-function processExists(process: NodeProcess, pid: number): boolean | undefined {
+export function processExists(process: Pick<NodeProcess, "kill">, pid: number): boolean | undefined {
   try {
     process.kill(pid, 0);
     return true;

@@ -76,6 +76,7 @@ export function fakeProcess(
     emitWarning: (...args) => void done.push(["emitWarning", ...args]),
     hrtime: () => [3, 500_000],
     kill: (...args) => void done.push(["kill", ...args]),
+    exit: (status) => void done.push(["exit", status]),
     ...events,
     ...own,
   };
@@ -223,6 +224,7 @@ export function fakeDeno(platform = "linux", permits: Permits = () => true): Fak
     process: {
       ...events,
       emitWarning: (...args: unknown[]) => void done.push(["emitWarning", ...args]),
+      kill: (...args: unknown[]) => void done.push(["process.kill", ...args]),
       getBuiltinModule(name: string) {
         done.push(["getBuiltinModule", name]);
         return MODULES[name];
