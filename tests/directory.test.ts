@@ -483,9 +483,10 @@ test("C245 a path whose loss would be a disaster is not adopted", async () => {
     }`;
   for (const name of ["home", "tmp", "work"]) mkdirSync(join(place.path, name));
   mkdirSync(join(place.path, "work", "here"));
+  const home = join(place.path, "home");
   const { said, status } = await runChild(code, {
     cwd: join(place.path, "work", "here"),
-    env: { HOME: join(place.path, "home"), TMPDIR: join(place.path, "tmp") },
+    env: { HOME: home, USERPROFILE: home, TMPDIR: join(place.path, "tmp") },
   });
   assert.equal(status, 0);
   const names = ["empty", "root", "home", "cwd", "above", "temporary"];

@@ -30,6 +30,7 @@ export const run: Command = {
   description: [
     "Runs a command with TMPDIR, TEMP and TMP set to a new directory that only you can enter. When the command has ended, by itself or by a signal, the directory is removed with everything in it.",
     "SIGINT, SIGTERM, SIGHUP and SIGQUIT are passed on to the command; what the keys of a terminal send, such as Ctrl-C, it gets from there. Should mayfly itself be killed by SIGKILL, the directory is removed by the next sweep.",
+    'On Windows a batch file, such as npm, is run by cmd: "mayfly run cmd /c npm test".',
   ],
   options: {
     "keep-on-failure": {

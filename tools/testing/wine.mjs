@@ -36,7 +36,7 @@ const runtimes = [
 ];
 
 /** Starting a program takes seconds there. */
-const fileTimeout = 120_000;
+const fileTimeout = 240_000;
 
 const text = { type: "string" };
 const { values } = parseArgs({ options: { only: text, filter: text } });
