@@ -7,11 +7,13 @@ import { startReaper } from "../lib/life/reaper.ts";
 import { runtime } from "../lib/runtime/mod.ts";
 import { runChild, startChild } from "./support/child.ts";
 import { noMounts } from "./support/places.ts";
+import { isWindows, noLinux } from "./support/platform.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
 import { heldLease, substitute } from "./support/substitute.ts";
 import { warningsOf } from "./support/warnings.ts";
 
-const linux = process.platform !== "linux" && "looks at /proc";
+/** They are what `sh` does. */
+const noReaper = isWindows && "there are no reapers on Windows";
 
 const leasesIn = (place: Scratch): string[] => readdirSync(join(place.path, `.mayfly-${process.getuid!()}`));
 
@@ -33,7 +35,7 @@ async function killWhenReady(code: string, env: { [name: string]: string }): Pro
   let heard = "";
   child.stdout!.on("data", (text) => {
     heard += text;
-    if (heard.includes('"ready"')) process.kill(child.pid!, "SIGKILL");
+    if (heard.includes('"ready"')) child.kill("SIGKILL");
   });
   const { signal, stderr } = await result;
   assert.equal(signal, "SIGKILL", stderr);
@@ -42,11 +44,14 @@ async function killWhenReady(code: string, env: { [name: string]: string }): Pro
 
 const REAPER = `m.configure({ reaper: true });`;
 
-test("C254 C264 with a reaper SIGKILL leaves nothing of ours, and whatever else is there: what is kept, neighbours, links", async () => {
-  using outer = scratch();
-  const home = join(outer.path, `-it's "a" $(touch x) \`y\` *[a-z]? \\ dir`);
-  mkdirSync(home, { mode: 0o700 });
-  const code = `${REAPER}
+test(
+  "C254 C264 with a reaper SIGKILL leaves nothing of ours, and whatever else is there: what is kept, neighbours, links",
+  { skip: noReaper },
+  async () => {
+    using outer = scratch();
+    const home = join(outer.path, `-it's "a" $(touch x) \`y\` *[a-z]? \\ dir`);
+    mkdirSync(home, { mode: 0o700 });
+    const code = `${REAPER}
     const prefixes = ["plain-", ".hidden-", "-rf ", "it's $HOME \`x\` [a-z]", "%s-"];
     globalThis.held = prefixes.flatMap((prefix) => [
       m.namedTemporaryFileSync({ prefix, suffix: " [x]" }), m.temporaryDirectorySync({ prefix }),
@@ -66,20 +71,21 @@ test("C254 C264 with a reaper SIGKILL leaves nothing of ours, and whatever else 
     fs.symlinkSync(process.env.OUTSIDE, held[2].path + "x");
     fs.unlinkSync(held[2].path);
     fs.symlinkSync(process.env.OUTSIDE, held[2].path);`;
-  using outside = scratch();
-  writeFileSync(join(outside.path, "precious"), "x");
-  const stderr = await killWhenReady(code, { TMPDIR: home, OUTSIDE: outside.path });
-  assert.equal(stderr, "");
-  const leases = (): string[] => readdirSync(join(home, `.mayfly-${process.getuid!()}`));
-  const milliseconds = await until(() => leases().length === 0);
-  console.log(`all was gone ${milliseconds} ms after the death was seen`);
-  const left = readdirSync(home).filter((name) => !name.startsWith(".mayfly-"));
-  assert.equal(left.filter((name) => name.startsWith("kept-")).length, 2);
-  // Four neighbours and two links, of which one has the place of a file of ours.
-  assert.equal(left.filter((name) => !name.startsWith("kept-")).length, 6, left.join("\n"));
-  assert.deepEqual(outside.list(), ["precious"]);
-  assert.deepEqual(outer.list().length, 1);
-});
+    using outside = scratch();
+    writeFileSync(join(outside.path, "precious"), "x");
+    const stderr = await killWhenReady(code, { TMPDIR: home, OUTSIDE: outside.path });
+    assert.equal(stderr, "");
+    const leases = (): string[] => readdirSync(join(home, `.mayfly-${process.getuid!()}`));
+    const milliseconds = await until(() => leases().length === 0);
+    console.log(`all was gone ${milliseconds} ms after the death was seen`);
+    const left = readdirSync(home).filter((name) => !name.startsWith(".mayfly-"));
+    assert.equal(left.filter((name) => name.startsWith("kept-")).length, 2);
+    // Four neighbours and two links, of which one has the place of a file of ours.
+    assert.equal(left.filter((name) => !name.startsWith("kept-")).length, 6, left.join("\n"));
+    assert.deepEqual(outside.list(), ["precious"]);
+    assert.deepEqual(outer.list().length, 1);
+  },
+);
 
 test("C254 control: without a reaper SIGKILL leaves what has a name", async () => {
   using place = scratch();
@@ -91,7 +97,9 @@ test("C254 control: without a reaper SIGKILL leaves what has a name", async () =
   assert.equal(place.names().length, 2);
 });
 
-test("C254 C255 a reaper survives what ends the whole group of processes, and acts after abort() too", async () => {
+test("C254 C255 a reaper survives what ends the whole group of processes, and acts after abort() too", {
+  skip: noReaper,
+}, async () => {
   const ends = [`process.abort();`, `process.kill(-process.pid, "SIGKILL");`, `process.kill(0, "SIGKILL");`];
   for (const end of ends) {
     using place = scratch();
@@ -121,7 +129,7 @@ const until = async (holds) => {
 test(
   "C254 a reaper starts with the first name, ends when there is none left, and is no zombie then; the process ends as without",
   {
-    skip: linux,
+    skip: noLinux,
   },
   async () => {
     using place = scratch();
@@ -150,7 +158,7 @@ test(
   },
 );
 
-test("C254 a reaper whose process has its lease open yet removes nothing", { skip: linux }, async () => {
+test("C254 a reaper whose process has its lease open yet removes nothing", { skip: noLinux }, async () => {
   using place = scratch();
   using _ = heldLease();
   const session = "abcdefgh", random = "abcdefghijkmn";
@@ -198,7 +206,9 @@ test("C254 a reaper enters nothing that is mounted, and leaves all to the next p
   assert.deepEqual(place.names(), []);
 });
 
-test("C254 where no reaper can be started, that is said once, with the reason, and all else works", async () => {
+test("C254 where no reaper can be started, that is said once, with the reason, and all else works", {
+  skip: noReaper,
+}, async () => {
   const reasons: string[] = [];
   const stop = runtime.startWatcher("/nonexistent/sh", [], ({ message }) => reasons.push(message));
   await until(() => reasons.length > 0);

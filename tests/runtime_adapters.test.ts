@@ -25,6 +25,7 @@ import { nodePrimitives } from "../lib/runtime/node_fs.ts";
 import type { NodeProcess } from "../lib/runtime/node_like.ts";
 import type { Listing, Runtime } from "../lib/runtime/types.ts";
 import { fakeDeno, fakeProcess, type Permits } from "./support/fake_runtimes.ts";
+import { noDirectorySync, shownMode } from "./support/platform.ts";
 import { scratch } from "./support/scratch.ts";
 
 const isLinux = process.platform === "linux";
@@ -222,7 +223,11 @@ test("Node: random bytes come from the kernel's device, and from the crypto modu
   ): { bytes: Uint8Array; loaded: boolean; open: number } => {
     let open = 0;
     const counted = fsWith({
-      openSync: (...args: Parameters<typeof fs.openSync>) => (open++, fs.openSync(...args)),
+      openSync(...args: Parameters<typeof fs.openSync>) {
+        const fd = fs.openSync(...args);
+        open++;
+        return fd;
+      },
       closeSync: (fd: number) => (open--, fs.closeSync(fd)),
       ...own,
     });
@@ -538,14 +543,14 @@ test("Deno: the mode is changed through a descriptor of the same file, never of 
   const path = join(place.path, "file");
   const handle = sync.createFile(path, 0o600);
   sync.changeMode(handle, 0o640);
-  assert.equal(statSync(path).mode & 0o777, 0o640);
+  assert.equal(statSync(path).mode & 0o777, shownMode(0o640));
   await pooled.changeMode(handle, 0o600);
-  assert.equal(statSync(path).mode & 0o777, 0o600);
+  assert.equal(statSync(path).mode & 0o777, shownMode(0o600));
   renameSync(path, join(place.path, "moved"));
   writeFileSync(path, "another", { mode: 0o600 });
   assert.throws(() => sync.changeMode(handle, 0o666), error("ERR_REPLACED"));
   await assert.rejects(async () => await pooled.changeMode(handle, 0o666), error("ERR_REPLACED"));
-  assert.equal(statSync(path).mode & 0o777, 0o600);
+  assert.equal(statSync(path).mode & 0o777, shownMode(0o600));
   sync.close(handle);
 });
 
@@ -572,8 +577,10 @@ test("Deno: a directory is listed in batches, and a listing can be ended early",
     await early.next();
     early.close();
   }
-  sync.synchronizeDirectory(place.path);
-  await pooled.synchronizeDirectory(place.path);
+  if (!noDirectorySync) {
+    sync.synchronizeDirectory(place.path);
+    await pooled.synchronizeDirectory(place.path);
+  }
   await removeTree!.pooled!(join(place.path, "dir"));
   mkdirSync(join(place.path, "dir"));
   removeTree!.sync(join(place.path, "dir"));

@@ -7,6 +7,7 @@ import { spooledTemporaryFile as spooledOfSource } from "../lib/file/spooled.ts"
 import { configure } from "../lib/settings.ts";
 import { runCollecting } from "./support/collect.ts";
 import { failureOf, pattern, sameBytes } from "./support/kinds.ts";
+import { isWindows, namesStay, shownMode } from "./support/platform.ts";
 import { scratch } from "./support/scratch.ts";
 import { canMount, runOnSmallDisk } from "./support/small_disk.ts";
 import { type Call, heldLease, substitute, systemError } from "./support/substitute.ts";
@@ -98,6 +99,8 @@ test("C172 20 and 10 bytes fit in memory of 30; one more rolls over", async () =
 });
 
 test("C173 C174 what would pass the memory rolls over before it is written, with the position and contents right", async () => {
+  // Else the first write would be one into it where a file on disk has a name (Windows).
+  using _lease = heldLease();
   using place = scratch();
   using runtime = substitute();
   await using file = spooledOfSource({ dir: place.path, maxMemory: 10 });
@@ -375,8 +378,8 @@ test("C199 mode and encoding are the same before and after the roll-over, and th
   assert.equal(await file.text(), "\r\né");
   assert.equal("path" in file, false);
   const { mode, nlink } = fstatSync(file.fd);
-  assert.equal(mode & 0o777, process.platform === "win32" ? 0o666 : 0o640);
-  assert.equal(nlink, process.platform === "win32" ? 1 : 0);
+  assert.equal(mode & 0o777, shownMode(0o640));
+  assert.equal(nlink, isWindows ? 1 : 0);
 });
 
 test("C201 a character whose bytes lie on both sides of the roll-over is not corrupted", async () => {
@@ -411,7 +414,8 @@ test("C202 the end of a scope closes the file before, during and after the roll-
     assert.equal(file.closed, true);
     assert.equal(await failureOf(() => file.text()), "ERR_CLOSED");
   }
-  assert.deepEqual(place.list(), []);
+  // The handle goes after the call that was under way, and on Windows the name with it.
+  while (place.list().length > 0) await new Promise((resolve) => setTimeout(resolve, 10));
 });
 
 test("C203 a missing directory is an error at the roll-over; what is in memory stays readable, and a retry works", async () => {
@@ -455,14 +459,14 @@ test("C204 a roll-over that fails part-way, wherever that is, leaves memory whol
   const contents = pattern(200_000);
   // In the order of the calls: opening, pages of the memory, size.
   const failing = [
-    "createUnnamed",
+    ...isWindows ? [] : ["createUnnamed"],
     "createDescriptor",
     "write 1",
     "write 3",
-    "statusOf",
+    ...isWindows ? [] : ["statusOf"],
     "truncate",
-  ] as const;
-  for (const [index, step] of failing.entries()) {
+  ];
+  for (const step of failing) {
     let broken = false, written = 0;
     const [name, count = "1"] = step.split(" ");
     const fail = (real: (...args: unknown[]) => unknown, ...args: unknown[]): unknown => {
@@ -496,7 +500,7 @@ test("C204 a roll-over that fails part-way, wherever that is, leaves memory whol
     }
     const opened = runtime.calls.filter(isCreation).length;
     const closed = runtime.of("close").length;
-    if (index > 1) assert.equal(closed, opened, `${step}: what was opened is closed`);
+    if (!step.startsWith("create")) assert.equal(closed, opened, `${step}: what was opened is closed`);
     assert.deepEqual(place.list(), [], step);
     assert.ok(sameBytes((await file.bytes()).subarray(0, 200_000), contents), step);
     broken = false;
@@ -538,7 +542,7 @@ diskTest(
   },
 );
 
-test("C205 what has rolled over has no name: the directory stays empty", async () => {
+test("C205 what has rolled over has no name: the directory stays empty", { skip: namesStay }, async () => {
   using place = scratch();
   await using file = spooledTemporaryFile({ dir: place.path, maxMemory: 1 });
   await file.write("abc");

@@ -90,7 +90,7 @@ function killedAt(child: ChildProcess, begun: number): Promise<string[]> {
       text += chunk;
       if (doomed || text.split("begun\n").length <= begun) return;
       doomed = true;
-      setTimeout(() => process.kill(child.pid!, "SIGKILL"), Math.random() * 30);
+      setTimeout(() => child.kill("SIGKILL"), Math.random() * 30);
     });
     child.on("close", (status, signal) => {
       if (signal !== "SIGKILL") reject(new Error(`the victim ended with ${status ?? signal}: ${errors}`));

@@ -404,7 +404,8 @@ test("C198 streams, iterators, lines and blobs taken before a roll-over see what
   assert.equal((await lines.next()).value, "one");
   await writer.write("two\nthree\n");
   assert.equal(file.rolled, true);
-  assert.ok(runtime.of("createUnnamed").length > 0);
+  // The second is what it is on Windows.
+  assert.ok(runtime.of("createUnnamed").length + runtime.of("createDescriptor").length > 0);
   assert.equal(new TextDecoder().decode((await started.read()).value), "two\nthree\n");
   assert.equal(new TextDecoder().decode((await stream.read()).value), "one\ntwo\nthree\n");
   assert.equal(new TextDecoder().decode((await chunks.next()).value!), "one\ntwo\nthree\n");

@@ -21,6 +21,7 @@ import type { Locks } from "../lib/runtime/mod.ts";
 import { sweep as sourceSweep } from "../lib/sweep.ts";
 import { firstWords, runChild } from "./support/child.ts";
 import { leasesIn, plant, readLeases } from "./support/leases.ts";
+import { noFifos, noLinks } from "./support/platform.ts";
 import { noMounts, notRoot } from "./support/places.ts";
 import { hasPython } from "./support/python.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
@@ -101,6 +102,11 @@ test("sweep() reports what it removed with its bytes, what it kept and why, and 
   assert.deepEqual(Object.keys(readLeases(place.path)), [basename(unknown.path)]);
 });
 
+const RUNNING = "its process is running";
+
+/** Only Linux tells which process has a lease open. */
+const UNCERTAIN = "nobody can tell from here whether its process is running";
+
 test("sweep() keeps what this process has, and says so", async () => {
   using place = scratch();
   m.configure({ tmpdir: place.path });
@@ -113,7 +119,7 @@ test("sweep() keeps what this process has, and says so", async () => {
       kept.map(({ path }) => path).sort(),
       [file.path, directory.path].sort(),
     );
-    assert.deepEqual(new Set(kept.map(({ reason }) => reason)), new Set(["its process is running"]));
+    assert.deepEqual(new Set(kept.map(({ reason }) => reason)), new Set([onLinux ? RUNNING : UNCERTAIN]));
   } finally {
     m.configure({ tmpdir: undefined });
   }
@@ -184,14 +190,17 @@ test("sweep({ olderThan, prefix }) removes what is old and named so; a change of
 test("sweep({ dir }) looks in a directory given as a path or a URL, also through a link, and names it as it is", async () => {
   using place = scratch();
   using elsewhere = scratch();
-  for (const dir of [elsewhere.path, pathToFileURL(elsewhere.path), join(place.path, "link")]) {
+  const link = join(place.path, "link");
+  if (!noLinks) symlinkSync(elsewhere.path, link);
+  for (const dir of [elsewhere.path, pathToFileURL(elsewhere.path), ...noLinks ? [] : [link]]) {
     const path = oldFile(elsewhere);
-    if (typeof dir === "string" && dir.endsWith("link")) symlinkSync(elsewhere.path, dir);
     assert.deepEqual((await sweepIn(place, { ...AGED, dir })).removed, [{ path, bytes: 5 }]);
   }
 });
 
-test("C275 sweep() by age takes no link, whatever it leads to, and nothing that is no file or directory", async () => {
+test("C275 sweep() by age takes no link, whatever it leads to, and nothing that is no file or directory", {
+  skip: noFifos,
+}, async () => {
   using place = scratch();
   using outside = scratch();
   const precious = oldFile(outside, "precious");
@@ -339,13 +348,14 @@ test(
 test("sweep() by age never takes a folder of leases, this one's or another's, however old", async () => {
   using place = scratch();
   plant(place.path, { host: "elsewhere.example" });
-  const others = [".mayfly-4711", ".mayfly-user"];
+  const ours = basename(leasesIn(place.path));
+  const others = [".mayfly-4711", ".mayfly-user"].filter((name) => name !== ours);
   for (const name of others) mkdirSync(join(place.path, name));
   writeFileSync(join(place.path, ".mayfly-leftover"), "");
   for (const name of place.list()) age(join(place.path, name));
   const { removed } = await sweepIn(place, { olderThan: 0, prefix: ".mayfly-" });
   assert.deepEqual(removed.map(({ path }) => basename(path)), [".mayfly-leftover"]);
-  assert.deepEqual(place.list(), [basename(leasesIn(place.path)), ...others].sort());
+  assert.deepEqual(place.list(), [ours, ...others].sort());
   assert.equal(Object.keys(readLeases(place.path)).length, 1);
 });
 

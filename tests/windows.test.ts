@@ -68,7 +68,7 @@ test("C292 C293 a file that is open yet: the removal says EBUSY or EPERM and whe
     using directory = full();
     using windows = refusing({ primitive: "unlink", name: "open", code, times: Infinity });
     const { code: found, leftovers } = failureOf(() => directory.removeSync());
-    const open = join(directory.path, "open");
+    const open = join(directory.path, "open").replaceAll("\\", "/");
     assert.deepEqual([found, leftovers.map((left) => [left.path.replaceAll("\\", "/"), left.code])], [code, [[
       open,
       code,

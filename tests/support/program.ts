@@ -5,10 +5,12 @@
  */
 import assert from "node:assert/strict";
 import { readdirSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import fc from "fast-check";
 import type { HeldDirectory, Usage } from "#mod";
+import { runtime } from "../../lib/runtime/mod.ts";
 import { Expected, outcome } from "./model.ts";
+import { namesStay } from "./platform.ts";
 
 // deno-lint-ignore no-explicit-any -- the module under test, and handles of any kind
 type Any = any;
@@ -242,7 +244,7 @@ class Create extends Step {
   }
 
   fits(thing: Thing): boolean {
-    return this.#kind === "named" || this.#kind === "directory" ? isPlace(thing) : thing.kind === "root";
+    return this.#isNamed ? isPlace(thing) : thing.kind === "root";
   }
 
   async act({ real, handle, sync }: Case): Promise<void> {
@@ -255,14 +257,26 @@ class Create extends Step {
     };
     const name = names[this.#kind] + (sync && this.#kind !== "spooled" ? "Sync" : "");
     const place = handle ?? real.m;
-    this.#made = await place[name]({ ...this.#options, ...handle === undefined ? { dir: real.dir } : {} });
+    this.#made = await place[name]({
+      ...this.#options,
+      ...handle === undefined ? { dir: this.#dir(real) } : {},
+    });
     real.handles.push(this.#made);
+  }
+
+  get #isNamed(): boolean {
+    return this.#kind === "named" || this.#kind === "directory";
+  }
+
+  /** What has no name has one on Windows, which is nothing of the model's. */
+  #dir({ dir }: Real): string {
+    return this.#isNamed || !namesStay ? dir : dirname(dir);
   }
 
   expect({ model, real, thing }: Case): void {
     requireOpen(thing);
     requireThere(model, thing);
-    const isNamed = this.#kind === "named" || this.#kind === "directory";
+    const isNamed = this.#isNamed;
     const path = isNamed ? real.relative(this.#made.path) : undefined;
     if (isNamed) assert.ok(!model.disk.has(path!), "the name is a new one");
     model.add(this.#kind, path, {
@@ -601,7 +615,9 @@ const replace = fc.tuple(...common, fc.constantFrom("one", "two")).map((args) =>
 
 /** Programs of some steps. */
 export function programs(maxLength: number): fc.Arbitrary<Iterable<fc.AsyncCommand<Model, Real>>> {
-  const rare = [Abort, Together, Remove, Keep, Reopen, Adopt, Roll, Vanish, Lock].map((
+  // Node has no locks on Windows.
+  const locking = runtime.locks === undefined ? [] : [Lock];
+  const rare = [Abort, Together, Remove, Keep, Reopen, Adopt, Roll, Vanish, ...locking].map((
     step,
   ) => plain(step));
   const often = [Read, Close, Dispose].map((step) => plain(step));

@@ -1,0 +1,19 @@
+/**
+ * Operations that are broken off between two calls, as by the death of their process.
+ *
+ * @module
+ */
+import type { Op } from "../../lib/op.ts";
+import { isWindows } from "./platform.ts";
+
+/**
+ * Closes what an operation has open that is never gone on with. A process that dies closes all it has open, and on Windows
+ * what is open could not be removed by anybody; elsewhere that is no matter, and nothing is done.
+ *
+ * @param answer What its last call has given.
+ */
+export function closeBrokenOff(op: Op<unknown>, answer: unknown): void {
+  if (!isWindows) return;
+  (answer as { close?(): void } | undefined)?.close?.();
+  for (let step = op.return(undefined); step.done !== true;) step = op.next(step.value);
+}
