@@ -13,12 +13,12 @@ import {
   temporaryFile,
 } from "#mod";
 import { firstWords, runChild, runtimeCommand } from "./support/child.ts";
+import { isWindows, noLinux } from "./support/platform.ts";
 import { type Command, partnerCommand, partners } from "./support/runtimes.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
 
 const self = process.env.MAYFLY_TEST_RUNTIME ?? "this runtime";
-const windows = process.platform === "win32" && "descriptors of POSIX";
-const linux = process.platform !== "linux" && "needs /proc";
+const windows = isWindows && "programs and locks of POSIX";
 
 /** Contents that do not fit into a buffer, and differ everywhere. */
 const numbers = (count: number): string => Array.from({ length: count }, (_, i) => `${i}\n`).join("");
@@ -46,7 +46,6 @@ function runWith(fd: number, { file, args }: Command): any {
 
 test(
   "a file without a name is passed on to a child of each runtime, which reads all of it and writes to it",
-  { skip: windows },
   async () => {
     using place = scratch();
     assert.ok(partners.length > 0, "no runtime to pass a file on to");
@@ -105,7 +104,7 @@ function isOpenAs(fd: number, { dev, ino }: { dev: number; ino: number }): boole
   }
 }
 
-test("fd goes with its file", { skip: windows }, async () => {
+test("fd goes with its file", async () => {
   for (const open of Object.values(KINDS)) {
     const file = await open();
     const { fd } = file;
@@ -117,7 +116,7 @@ test("fd goes with its file", { skip: windows }, async () => {
   }
 });
 
-test("a child still reads a file that its parent has disposed of", { skip: windows }, async () => {
+test("a child still reads a file that its parent has disposed of", async () => {
   using place = scratch();
   for (const name of partners) {
     const file = await temporaryFile();
@@ -208,7 +207,7 @@ for (const fd of [4, 5, 6]) say(fs.existsSync("/proc/self/fd/" + fd));
 
 test(
   "fromDescriptor() takes a file and refuses directories, pipes, devices and closed numbers, which stay as they are",
-  { skip: linux },
+  { skip: noLinux },
   async () => {
     using place = scratch();
     const { said, stderr } = await runChild(REFUSED, { under: opening(place) });
@@ -244,7 +243,6 @@ const GRANTS = ["--allow-read", "--allow-write", "--allow-env", "--allow-run"];
 
 test(
   "the example passes a file of many chunks on, and the child reads what was written",
-  { skip: windows },
   () => {
     const script = fileURLToPath(new URL("../examples/pass_descriptor.ts", import.meta.url));
     const [file, ...args] = runtimeCommand(script, "Deno" in globalThis ? GRANTS : undefined);

@@ -3,6 +3,7 @@ import { unlinkSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { OpenFile } from "../lib/file/open_file.ts";
+import { framesOfCaller } from "../lib/life/leaks.ts";
 import { DiskStorage } from "../lib/file/storage.ts";
 import { DEFAULTS } from "../lib/options.ts";
 import { runtime } from "../lib/runtime/mod.ts";
@@ -250,6 +251,21 @@ test("C219 the place of creation is noted for the first handles and for a sample
     say(warnings.length); say(warnings.filter(({ detail }) => detail.includes("careless")).length);`);
   assert.equal(messages, 250);
   assert.equal(noted, 52);
+});
+
+test("C219 the frames of the library are left out, whether a stack shows addresses or paths, on Windows too", () => {
+  const places: [own: string, address: string, path: string][] = [
+    ["file:///home/me/lib/life/leaks.ts", "file:///home/me/lib/", "/home/me/lib/"],
+    ["file:///C:/Users/me/dist/mod.js", "file:///C:/Users/me/dist/", "C:\\Users\\me\\dist\\"],
+  ];
+  const theirs = "    at main (C:\\Users\\me\\main.js:3:4)";
+  for (const [own, ...shown] of places) {
+    for (const place of shown) {
+      const ours = `    at create (${place}chunk.js:1:2)`;
+      assert.deepEqual(framesOfCaller(`Error: created\n${ours}\n${theirs}`, own), [theirs], place);
+      assert.deepEqual(framesOfCaller(`Error: created\n${ours}`, own), [ours], "in one place");
+    }
+  }
 });
 
 test("C116 a handle is collected in peace where closing its file fails, at once or after the call that is under way", async () => {

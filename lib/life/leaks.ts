@@ -106,8 +106,9 @@ const OFTEN = 1000;
 /** Frames looked at: enough to get past our own to the caller's. */
 const FRAMES = 30;
 
-/** Where our own code is, as stacks show it. */
-const ownPlace = (): string => import.meta.url.replace(/^file:\/\//, "").replace(/(life\/)?[^/]+$/, "");
+/** Where the code is that this module is a part of, as stacks show it but for the kind of slash. */
+const placeOf = (url: string): string =>
+  url.replace(/^file:\/\/(\/(?=[a-z]:))?/i, "").replace(/(life\/)?[^/]+$/, "");
 
 const limited = Error as { stackTraceLimit?: number };
 
@@ -120,11 +121,17 @@ function sampleStack(): Error | undefined {
   return stack;
 }
 
-/** The frames that say where they are: the caller's only, unless a bundler has put ours and his in one place. */
 function creation(stack: string | undefined): string | undefined {
-  const frames = stack?.split("\n").filter((line) => /:\d/.test(line)) ?? [];
-  const own = ownPlace();
-  const callers = frames.filter((line) => !line.includes(own));
-  const shown = callers.length > 0 ? callers : frames;
-  return shown.length > 0 ? `Created:\n${shown.join("\n")}` : undefined;
+  const frames = stack === undefined ? [] : framesOfCaller(stack, import.meta.url);
+  return frames.length > 0 ? `Created:\n${frames.join("\n")}` : undefined;
+}
+
+/**
+ * The frames that say where they are: the caller's only, unless a bundler has put ours and his in one place. Stacks show
+ * addresses or paths, on Windows with its own separators.
+ */
+export function framesOfCaller(stack: string, url: string): string[] {
+  const frames = stack.split("\n").filter((line) => /:\d/.test(line)), own = placeOf(url);
+  const callers = frames.filter((line) => !line.replaceAll("\\", "/").includes(own));
+  return callers.length > 0 ? callers : frames;
 }

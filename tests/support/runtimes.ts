@@ -6,6 +6,7 @@
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
+import { isWindows } from "./platform.ts";
 import type { Scratch } from "./scratch.ts";
 
 /** The root of the project: the lowered tests are run from elsewhere. */
@@ -13,7 +14,10 @@ const root = process.env.MAYFLY_TEST_ROOT ?? process.cwd();
 
 const library = process.env.MAYFLY_TEST_MODE === "dist" ? "dist/mod.js" : "mod.ts";
 
-const bin = (name: string): string => join(root, ".runtimes/bin", name);
+/** On Windows there is the one that runs the test. */
+const bin = (name: string): string => isWindows ? process.execPath : join(root, ".runtimes/bin", name);
+
+const own = "Deno" in globalThis ? "deno" : process.versions.bun === undefined ? "node24" : "bun";
 
 const FLAGS: { readonly [name: string]: readonly string[] } = {
   node24: [],
@@ -22,7 +26,9 @@ const FLAGS: { readonly [name: string]: readonly string[] } = {
 };
 
 /** The runtimes that can be started, one of each kind. */
-export const partners: readonly string[] = Object.keys(FLAGS).filter((name) => existsSync(bin(name)));
+export const partners: readonly string[] = isWindows
+  ? [own]
+  : Object.keys(FLAGS).filter((name) => existsSync(bin(name)));
 
 /** What `node:child_process` wants to know of a program. */
 export interface Command {
