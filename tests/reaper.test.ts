@@ -7,13 +7,10 @@ import { startReaper } from "../lib/life/reaper.ts";
 import { runtime } from "../lib/runtime/mod.ts";
 import { runChild, startChild } from "./support/child.ts";
 import { noMounts } from "./support/places.ts";
-import { isWindows, noLinux } from "./support/platform.ts";
+import { noLinux, noReaper } from "./support/platform.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
 import { heldLease, substitute } from "./support/substitute.ts";
 import { warningsOf } from "./support/warnings.ts";
-
-/** They are what `sh` does. */
-const noReaper = isWindows && "there are no reapers on Windows";
 
 const leasesIn = (place: Scratch): string[] => readdirSync(join(place.path, `.mayfly-${process.getuid!()}`));
 

@@ -3,6 +3,7 @@ import { fstatSync, mkdirSync, readSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { type SpooledOptions, SpooledTemporaryFile, spooledTemporaryFile, TemporaryFile } from "#mod";
+import { namedTemporaryFileSync as namedOfSource } from "../lib/file/named.ts";
 import { spooledTemporaryFile as spooledOfSource } from "../lib/file/spooled.ts";
 import { configure } from "../lib/settings.ts";
 import { runCollecting } from "./support/collect.ts";
@@ -481,6 +482,8 @@ test("C204 a roll-over that fails part-way, wherever that is, leaves memory whol
     const primitives = { ...name === "createDescriptor" && { createUnnamed: refuse }, [name]: fail };
     using runtime = substitute({ primitives });
     using place = scratch();
+    // Else the first write would be one into the lease where a file on disk has a name (Windows).
+    namedOfSource({ dir: place.path }).closeSync();
     await using file = spooledOfSource({ dir: place.path, maxMemory: 300_000, mode: 0o600 });
     await file.write(contents);
     if (step === "truncate") await file.truncate(290_000);

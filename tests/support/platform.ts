@@ -36,6 +36,9 @@ export const shownMode = (mode: number): number => isWindows ? ((mode & 0o200) !
 export const noSignals: string | false = isWindows &&
   "on Windows a signal ends a process before any code runs";
 
+/** For tests of what `sh` does after the death of a process. */
+export const noReaper: string | false = isWindows && "there are no reapers on Windows";
+
 /** For tests of pipes and sockets that have a name in a directory. */
 export const noFifos: string | false = isWindows && "Windows has no FIFOs in a directory";
 
