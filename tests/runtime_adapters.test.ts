@@ -785,6 +785,15 @@ test("Deno: what needs a permission that is not granted is refused with the flag
   assert.deepEqual([done, none.done], [[], []]);
 });
 
+test("Deno: there are no locks on Windows, where they would keep the owner from reading and writing too", () => {
+  const locksOn = (platform: string) => {
+    const { deno, scope } = fakeDeno(platform);
+    return denoRuntime(deno, scope).locks;
+  };
+  assert.equal(locksOn("windows"), undefined);
+  assert.notEqual(locksOn("darwin"), undefined);
+});
+
 test("Deno: whether a process exists is asked by signal 0, where programs may be run", () => {
   const { deno, scope, done } = fakeDeno("windows", permitting("run"));
   const { processExists } = denoRuntime(deno, scope);

@@ -135,7 +135,10 @@ export function denoRuntime(deno: DenoNamespace, scope: DenoScope): Runtime {
       return platform === "linux" && granted(deno, "run") ? linkByHelper(childProcess) : undefined;
     },
     signals: signalsOf(deno, windows),
-    locks: { tryAcquire: (path, shared) => tryLock(deno, path, shared), acquire: undefined },
+    // Those of Windows keep out whoever does not ask as well, and with that the file's own handle.
+    locks: windows
+      ? undefined
+      : { tryAcquire: (path, shared) => tryLock(deno, path, shared), acquire: undefined },
     env,
     pid: () => deno.pid,
     mayRead: (path) => granted(deno, "read", { path }),
