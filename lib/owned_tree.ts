@@ -8,7 +8,7 @@ import { closedError, codeOf, failure, type Leftover, TempfileError } from "./er
 import { type Identity, sameFile } from "./identity.ts";
 import { asyncIo, type Io, syncIo } from "./io.ts";
 import { recordKept } from "./life/lease.ts";
-import { type Leakable, unwatchLeak } from "./life/leaks.ts";
+import { type Leakable, unwatchLeak, type Young } from "./life/leaks.ts";
 import { letAge } from "./life/keep_alive.ts";
 import { type Entry, register, unregister } from "./life/registry.ts";
 import { isPromise, type Op, run, runSync } from "./op.ts";
@@ -24,7 +24,8 @@ export class OwnedTree implements Entry, Leakable {
   /** Whether the caller may still use the path when the handle is gone. */
   pathSeen = false;
   removed = false;
-  youngAt: number | undefined;
+  young: Young | undefined;
+  slot: number | undefined;
   #ours: boolean;
   #removing: Promise<Leftover[]> | undefined;
 

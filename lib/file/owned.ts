@@ -15,6 +15,7 @@ import { runtime } from "../runtime/mod.ts";
 export class OwnedName implements Entry {
   /** Undefined until the first name is tried. */
   path: string | undefined;
+  slot: number | undefined;
   /** Closes what must be closed before the name can go (Windows). */
   beforeDiscard: (() => void) | undefined;
   #ours = true;

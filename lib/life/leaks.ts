@@ -4,11 +4,12 @@
  * @module
  */
 import { runtime } from "../runtime/mod.ts";
+import { Bag, type InBag } from "./bag.ts";
 
 /** What is behind a handle. It must not refer to the handle. */
 export interface Leakable {
-  /** Its place among the young, for this module: looking that up would cost half of what being young saves. */
-  youngAt: number | undefined;
+  /** The handle while it is young, for this module. */
+  young: Young | undefined;
   /**
    * Closes it, and removes it if nobody can know its path. Never throws.
    *
@@ -23,7 +24,8 @@ interface Watched {
   stack: string | undefined;
 }
 
-interface Young {
+/** A handle that was just made. */
+export interface Young extends InBag {
   handle: object;
   what: Leakable;
   /** No text yet: making that takes as long as making a file, the first time on Deno a millisecond. */
@@ -36,7 +38,7 @@ let finalization: FinalizationRegistry<Watched> | undefined;
  * The handles that were just made. The collector is not told of them yet: most are closed before that, and to tell it of
  * one and to take it back costs a seventh of a file's creation and removal on Node. In here they are not collected.
  */
-const young: Young[] = [];
+const young = new Bag<Young>();
 
 /** Milliseconds after which the collector is told. */
 const CHILDHOOD = 100;
@@ -49,22 +51,18 @@ let growing = false;
 /** Watches a handle until it is collected. */
 export function watchLeak(handle: object, what: Leakable): void {
   finalization ??= new FinalizationRegistry(report);
-  const one = { handle, what, stack: sampleStack() };
-  if (young.length === MOST_YOUNG) return tellCollector(finalization, one);
+  const one = { handle, what, stack: sampleStack(), slot: undefined };
+  if (young.size === MOST_YOUNG) return tellCollector(finalization, one);
   if (!growing) growUpLater();
-  what.youngAt = young.length;
-  young.push(one);
+  what.young = one;
+  young.add(one);
 }
 
 /** Stops watching: the handle was closed. */
 export function unwatchLeak(what: Leakable): void {
-  const { youngAt } = what;
-  if (youngAt === undefined) return void finalization?.unregister(what);
-  what.youngAt = undefined;
-  const last = young.pop()!;
-  if (last.what === what) return;
-  young[youngAt] = last;
-  last.what.youngAt = youngAt;
+  if (what.young === undefined) return void finalization?.unregister(what);
+  young.delete(what.young);
+  what.young = undefined;
 }
 
 function growUpLater(): void {
@@ -72,10 +70,10 @@ function growUpLater(): void {
   runtime.later(CHILDHOOD, () => {
     growing = false;
     for (const one of young) {
-      one.what.youngAt = undefined;
+      young.delete(one);
+      one.what.young = undefined;
       tellCollector(finalization!, one);
     }
-    young.length = 0;
   });
 }
 

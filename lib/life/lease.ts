@@ -36,6 +36,7 @@ type Naming = Required<Pick<NameOptions, "prefix" | "suffix">>;
 class Lease implements Entry {
   readonly path: string;
   readonly session: string;
+  slot: number | undefined;
   readonly #handle: Handle;
   /** The recorded forms, each joined to its directory. */
   readonly #made = new Set<string>();

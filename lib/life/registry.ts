@@ -8,10 +8,11 @@
  */
 import { runtime } from "../runtime/mod.ts";
 import { onSettings } from "../settings.ts";
+import { Bag, type InBag } from "./bag.ts";
 import { watchEnds } from "./ends.ts";
 
 /** Something to remove before the process ends. */
-export interface Entry {
+export interface Entry extends InBag {
   /**
    * Removes it, blocking, without throwing. Called once at most, and only at the end of the process.
    *
@@ -25,7 +26,7 @@ export interface Entry {
 }
 
 /** An open file that has no name to be removed by, or whose name nobody knows. It goes by itself when the process ends. */
-export interface Content {
+export interface Content extends InBag {
   /** How much it holds, and whether that is in memory. */
   measure(): { bytes: number; inMemory: boolean };
   /** The name that it must have until it is closed (Windows). */
@@ -36,10 +37,10 @@ export interface Content {
 interface Registry {
   /** The process that owns the entries; a copy of this memory in another process owns nothing. */
   readonly pid: number;
-  readonly entries: Set<Entry>;
-  readonly contents: Set<Content>;
+  readonly entries: Bag<Entry>;
+  readonly contents: Bag<Content>;
   /** What goes last, and when there are no entries any more. */
-  readonly leases: Set<Entry>;
+  readonly leases: Bag<Entry>;
   /** Stops listening to the ends of the process; undefined while nobody listens. */
   unwatch: (() => void) | undefined;
   /** Whether a check for listeners that are no longer needed is under way. */
@@ -54,9 +55,9 @@ const KEY = Symbol.for("mayfly.registry");
 function create(): Registry {
   return Object.seal({
     pid: runtime.pid(),
-    entries: new Set(),
-    contents: new Set(),
-    leases: new Set(),
+    entries: new Bag<Entry>(),
+    contents: new Bag<Content>(),
+    leases: new Bag<Entry>(),
     unwatch: undefined,
     idle: false,
     active: false,
@@ -163,8 +164,10 @@ function discardAll(): void {
 }
 
 function discardLeases(books: Registry): void {
-  for (const lease of books.leases) lease.discard();
-  books.leases.clear();
+  for (const lease of books.leases) {
+    books.leases.delete(lease);
+    lease.discard();
+  }
 }
 
 const atEnd = new Set<() => void>();
