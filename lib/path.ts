@@ -32,20 +32,21 @@ const bytesOf = (path: Path): Uint8Array => typeof path === "string" ? new TextE
 export const shownPath = (path: Path): string =>
   typeof path === "string" ? path : new TextDecoder().decode(path);
 
-/** Where the last component starts. */
+/** Where the last component starts. What follows the drive in `C:file` is relative to the current directory there. */
 function lastComponent(path: string): number {
-  return (windows() ? Math.max(path.lastIndexOf("/"), path.lastIndexOf("\\")) : path.lastIndexOf("/")) + 1;
+  if (!windows()) return path.lastIndexOf("/") + 1;
+  return Math.max(path.lastIndexOf("/"), path.lastIndexOf("\\"), /^[a-z]:/i.test(path) ? 1 : -1) + 1;
 }
 
 /** The last component. */
 export const baseName = (path: string): string => path.slice(lastComponent(path));
 
-/** Everything before the last component: `"."` for a bare name, the root for what is in the root. */
+/** Everything before the last component: `"."` for a bare name, the root for what is in the root, a drive for what follows it. */
 export function parentOf(path: string): string {
   const end = lastComponent(path);
   if (end === 0) return ".";
-  const parent = path.slice(0, end - 1);
-  return parent === "" || /^[a-z]:$/i.test(parent) ? path.slice(0, end) : parent;
+  const parent = path.slice(0, end);
+  return /^([a-z]:)?[/\\]?$/i.test(parent) ? parent : parent.slice(0, -1);
 }
 
 /** The path without separators at its end, which would make `lstat` follow a link. */

@@ -56,6 +56,9 @@ test("baseName and parentOf take a path apart as the platform does", () => {
       ["C:\\a", "C:\\", "a"],
       ["C:/a/b", "C:/a", "b"],
       ["C:\\", "C:\\", ""],
+      ["C:a", "C:", "a"],
+      ["C:a\\b", "C:a", "b"],
+      ["C:", "C:", ""],
       ["a", ".", "a"],
     ]
   ) {

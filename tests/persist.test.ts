@@ -1156,6 +1156,19 @@ test("persist() on Windows refuses a path that ends with nothing but dots, which
   file.closeSync();
 });
 
+test("persist() on Windows takes a path that is relative to the current directory of a drive", async () => {
+  using place = rooms();
+  // What the system says of the drive alone.
+  const realPath = (real: (path: string) => unknown, path: string): unknown =>
+    real(path === "C:" ? place.results.path : path);
+  using _ = substitute(asWindows({ primitives: { realPath } }));
+  for (const [face, persist] of Object.entries(faces)) {
+    const file = await sourceNamed({ dir: place.temporary.path });
+    await persist(file as never, `C:${face}`);
+  }
+  assert.deepEqual(place.results.list(), Object.keys(faces));
+});
+
 test("persist() checks what it is given before any system call", async () => {
   using place = rooms();
   const file = await sourceNamed({ dir: place.temporary.path });

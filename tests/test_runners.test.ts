@@ -10,7 +10,7 @@ import process from "node:process";
 import { test } from "node:test";
 import { namedTemporaryFile } from "#mod";
 import { onceInAll, oncePerRuntime } from "./support/once.ts";
-import { must, type Project, project } from "./support/project.ts";
+import { must, noNpm, type Project, project } from "./support/project.ts";
 
 const root = process.env.MAYFLY_TEST_ROOT ?? process.cwd();
 const isDeno = "Deno" in globalThis, isBun = process.versions.bun !== undefined;
@@ -57,7 +57,7 @@ function assertReclaimed(user: Project): void {
 test(
   "Vitest, in forks and in threads: every file's tests pass, and the next process removes what they left (once, on Node)",
   {
-    skip: onNode,
+    skip: onNode || noNpm,
   },
   () => {
     using user = project();
@@ -77,7 +77,7 @@ test(
 test(
   "Jest: the module is loaded anew for each file, listeners do not pile up, and the next process removes what tests left (once, on Node)",
   {
-    skip: onNode,
+    skip: onNode || noNpm,
   },
   () => {
     using user = project();
@@ -109,7 +109,7 @@ test(
 test(
   "the runtime's own runner: every file's tests pass, and nothing is left, on Bun after the next process (once a runtime)",
   {
-    skip: oncePerRuntime,
+    skip: oncePerRuntime || noNpm,
   },
   () => {
     using user = project();
