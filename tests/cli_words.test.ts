@@ -436,6 +436,24 @@ test("permissions: all that matter are listed with the flag that grants them, no
   ]);
 });
 
+test("a program that is missing is ENOENT, also where the runtime says so only in words, as Deno on Windows", async () => {
+  const ends = async (message: string, code?: string): Promise<unknown> => {
+    const error = Object.assign(new Error(message), code === undefined ? {} : { code });
+    const on = (event: string, listener: (error: Error) => void): void => {
+      if (event === "error") listener(error);
+    };
+    const host = hostWith({ env: {}, getBuiltinModule: () => ({ spawn: () => ({ on }) }) });
+    return await host.start("x", [], {}).ended.catch((error) => error.code);
+  };
+  assert.equal(await ends("Failed to spawn 'C:\\x': File not found"), "ENOENT");
+  assert.equal(
+    await ends("Failed to spawn 'x': no path to search and provided name is not an absolute path"),
+    "ENOENT",
+  );
+  assert.equal(await ends("Failed to spawn 'C:\\x': Bad EXE format for %1. (os error 193)"), undefined);
+  assert.equal(await ends("spawn x EACCES: File not found", "EACCES"), "EACCES");
+});
+
 test("a terminal's keys reach the process when its group is the one in the foreground", () => {
   const host = (stat: string | Error, isTTY: boolean): Host =>
     hostWith({

@@ -175,7 +175,7 @@ function start(process: CliProcess, spawn: () => NodeChild, statusOf: (signal: s
   }
   let running = true;
   const ended = new Promise<number>((resolve, reject) => {
-    child.on("error", reject);
+    child.on("error", (error) => reject(withCode(error)));
     child.on("exit", (status, signal) => {
       running = false;
       resolve(signal === null ? status! : statusOf(signal));
@@ -184,6 +184,12 @@ function start(process: CliProcess, spawn: () => NodeChild, statusOf: (signal: s
   // The child's own method sends no second signal on Deno.
   const kill = (signal: string): unknown => running && attempt(() => process.kill(child.pid!, signal));
   return { kill, ended };
+}
+
+/** On Windows Deno says only in words that there is no such program. */
+function withCode(error: Error & { code?: string }): Error {
+  const isMissing = error.code === undefined && /File not found|no path to search/.test(error.message);
+  return isMissing ? Object.assign(error, { code: "ENOENT" }) : error;
 }
 
 function onSignals(
