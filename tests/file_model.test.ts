@@ -1,28 +1,16 @@
 import assert from "node:assert/strict";
-import { accessSync, constants } from "node:fs";
-import { tmpdir } from "node:os";
 import { test } from "node:test";
 import fc from "fast-check";
 import { namedTemporaryFile, spooledTemporaryFile, type TemporaryFile, temporaryFile } from "#mod";
 import { spooledTemporaryFile as spooledOfSource } from "../lib/file/spooled.ts";
 import { temporaryFile as unnamedOfSource } from "../lib/file/unnamed.ts";
 import { Model, operation, outcome } from "./support/model.ts";
-import { scratch } from "./support/scratch.ts";
+import { memory, scratch } from "./support/scratch.ts";
 import { substitute } from "./support/substitute.ts";
 
 /** Sequences per kind of file and seed: four kinds and two seeds make more than a thousand in all. */
 const RUNS = 200;
 const SEED = 20_251_124;
-
-/** Operations are many and small: where there is memory to do them in, they need no disk. */
-function quickPlace(): string {
-  try {
-    accessSync("/dev/shm", constants.W_OK);
-    return "/dev/shm";
-  } catch {
-    return tmpdir();
-  }
-}
 
 const settings = fc.record({
   bufferSize: fc.constantFrom(0, 7, 65_536),
@@ -42,7 +30,7 @@ const steps = fc.array(
 async function agree(
   open: (dir: string, options: Settings) => TemporaryFile | Promise<TemporaryFile>,
 ): Promise<void> {
-  using place = scratch(quickPlace());
+  using place = scratch(memory);
   const property = fc.asyncProperty(settings, steps, async (options, calls) => {
     const model = new Model(options.maxSize ?? Infinity);
     const file = await open(place.path, options);

@@ -6,6 +6,7 @@
 import { spawnSync } from "node:child_process";
 import { statSync } from "node:fs";
 import { tmpdir } from "node:os";
+import { isWindows } from "./platform.ts";
 import type { PersistOptions, TemporaryFile } from "#mod";
 
 /** Both ways to call `persist`. */
@@ -22,8 +23,9 @@ function deviceOf(path: string): number | undefined {
   return statSync(path, { throwIfNoEntry: false })?.dev;
 }
 
+/** Windows has no such directories; Wine says that it has, and puts nothing there. */
 const isElsewhere = (directory: string): boolean =>
-  deviceOf(directory) !== undefined && deviceOf(directory) !== deviceOf(tmpdir());
+  !isWindows && deviceOf(directory) !== undefined && deviceOf(directory) !== deviceOf(tmpdir());
 
 /** A directory on another file system than the one for temporary files: in memory, or on disk if those are in memory. */
 export const elsewhere: string = [MEMORY, "/var/tmp"].find(isElsewhere) ?? MEMORY;
