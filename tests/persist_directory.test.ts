@@ -520,6 +520,18 @@ test("C168 a directory's persist() on Windows, where a rename replaces no direct
   }
 });
 
+test("C168 a directory's persist() on Windows to where it is already removes nothing to make way for itself", async () => {
+  for (const persist of Object.values(faces)) {
+    using place = scratch();
+    const directory = await sourceDirectory({ dir: place.path });
+    using watched = substitute(asWindows());
+    const target = join(place.path, "result");
+    for (let times = 0; times < 2; times++) await persist(directory as never, target);
+    assert.equal(watched.of("removeDirectory").length, 0);
+    assert.deepEqual(place.list(), ["result"]);
+  }
+});
+
 test("C144 C168 a directory's persist() on Windows with overwrite: false fails with EEXIST where something appears before the rename", async () => {
   for (const persist of Object.values(faces)) {
     using place = scratch();

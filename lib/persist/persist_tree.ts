@@ -7,6 +7,7 @@ import { closeRead } from "../close.ts";
 import { takeBack } from "../create.ts";
 import { codeOf, failure, type Leftover, TempfileError } from "../errors.ts";
 import { DiskStorage } from "../file/storage.ts";
+import { sameFile } from "../identity.ts";
 import type { Io } from "../io.ts";
 import { recordKept, sessionFor } from "../life/lease.ts";
 import { makeDirectory } from "../make_directory.ts";
@@ -68,7 +69,7 @@ function requireOutside({ path }: OwnedTree, target: Target): void {
 
 /** Renames. `false` if the target is on another file system. */
 function* moved(io: Io, from: string, target: Target, options: Replacing): Op<boolean> {
-  const undo = yield* makeWay(io, target, options);
+  const undo = yield* makeWay(io, from, target, options);
   try {
     yield* rename(io, from, target.path);
     return true;
@@ -89,11 +90,14 @@ function* moved(io: Io, from: string, target: Target, options: Replacing): Op<bo
  */
 function* makeWay(
   io: Io,
+  from: string,
   { path, existing }: Target,
   { overwrite }: Replacing,
 ): Op<() => void | Promise<void>> {
   const windows = runtime.platform === "windows";
   if (windows && existing !== undefined) {
+    // It may be what is to be put there, under this name or one that differs in case.
+    if (sameFile(existing, yield io.status(from))) return () => {};
     yield io.removeDirectory(path);
     return () => io.makeDirectory(path, existing.mode & 0o777);
   }
