@@ -95,9 +95,8 @@ function* makeWay(
   { overwrite }: Replacing,
 ): Op<() => void | Promise<void>> {
   const windows = runtime.platform === "windows";
-  if (windows && existing !== undefined) {
-    // It may be what is to be put there, under this name or one that differs in case.
-    if (sameFile(existing, yield io.status(from))) return () => {};
+  // What is there may be what is to be put there, under this name or one that differs in case.
+  if (windows && existing !== undefined && !sameFile(existing, yield io.status(from))) {
     yield io.removeDirectory(path);
     return () => io.makeDirectory(path, existing.mode & 0o777);
   }

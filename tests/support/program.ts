@@ -110,8 +110,15 @@ export class Real {
 
   /** Everything on disk, the folder of leases left out. */
   listing(): string[] {
-    const all = readdirSync(this.dir, { recursive: true, encoding: "utf8" });
-    return all.map((name) => name.replaceAll("\\", "/")).filter((name) => !/^\.mayfly-/.test(name)).sort();
+    return this.#below("").filter((name) => !/^\.mayfly-/.test(name)).sort();
+  }
+
+  /** Level by level: Bun's own recursion stops short of the third one on Windows. */
+  #below(directory: string): string[] {
+    return readdirSync(this.inside(directory), { withFileTypes: true }).flatMap((entry) => {
+      const name = directory === "" ? entry.name : `${directory}/${entry.name}`;
+      return entry.isDirectory() ? [name, ...this.#below(name)] : [name];
+    });
   }
 
   /** Compares what is there to what should be. */
