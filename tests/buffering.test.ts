@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { appendFileSync, readFileSync, readSync, truncateSync, unlinkSync } from "node:fs";
+import { appendFileSync, readFileSync, readSync, truncateSync, unlinkSync, writeSync } from "node:fs";
 import { test } from "node:test";
-import { namedTemporaryFile, temporaryFile } from "#mod";
+import { namedTemporaryFile, spooledTemporaryFile, temporaryFile } from "#mod";
 import { namedTemporaryFile as namedOfSource } from "../lib/file/named.ts";
 import { spooledTemporaryFile as spooledOfSource } from "../lib/file/spooled.ts";
 import { temporaryFile as unnamedOfSource } from "../lib/file/unnamed.ts";
@@ -85,6 +85,33 @@ test("whatever was written here, what others add behind it is read, and what the
     await file.seek(1);
     assert.equal((await file.read(100_000)).byteLength, 3);
   }
+});
+
+test("of a file without a name it is known how long it is, until its descriptor is given away: then what others write is read too", async () => {
+  for (const open of [() => temporaryFile(), () => spooledTemporaryFile({ maxMemory: 1 })]) {
+    await using file = await open();
+    await file.write("hello");
+    assert.equal(await file.text(), "hello");
+    await file.truncate(3);
+    file.writeSync("p!", { at: 3 });
+    assert.equal(file.textSync(), "help!");
+    writeSync(file.fd, " there", 5);
+    assert.equal(await file.text(), "help! there");
+  }
+});
+
+test("what a failed write to a file without a name left of its bytes is read", async () => {
+  using _runtime = substitute({
+    primitives: {
+      write(real, handle: unknown, bytes: Uint8Array, at: number) {
+        if (at > 0) throw systemError("ENOSPC");
+        return real(handle, bytes.subarray(0, 3), at);
+      },
+    },
+  });
+  await using file = await unnamedOfSource({ bufferSize: 0 });
+  await assert.rejects(file.write("hello"), { code: "ENOSPC" });
+  assert.equal(await file.text(), "hel");
 });
 
 test("bufferSize sets how much is gathered, and 0 gathers nothing", async () => {

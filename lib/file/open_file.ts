@@ -222,13 +222,10 @@ export class OpenFile implements Leakable, Content {
   *#left(io: Io, start: number): Op<number> {
     try {
       yield* this.#flush(io);
-      const known = this.storage.known - start;
-      // To see that nothing follows costs less than to ask for the size, on Deno a tenth.
-      if (known > 0 && (yield* this.storage.read(io, ONE_BYTE, start + known)) === 0) return known;
+      return yield* this.storage.left(io, start);
     } catch (error) {
       throw this.#failure("read from", error);
     }
-    return Math.max(0, (yield* this.size(io)) - start);
   }
 
   /** Reads `count` characters from the cursor on, which moves behind the last of them. */
@@ -469,6 +466,3 @@ function doubled(bytes: Uint8Array): Uint8Array {
 
 /** Bytes up to which a read allocates what was asked for without looking at the size first. */
 const SMALL = 64 * 1024;
-
-/** For what is not of interest. */
-const ONE_BYTE = new Uint8Array(1);

@@ -31,10 +31,6 @@ export class SpoolStorage implements Storage {
     return this.#memory !== undefined;
   }
 
-  get known(): number {
-    return this.#memory?.size ?? this.#disk!.known;
-  }
-
   /** Whether it has moved to disk. */
   get onDisk(): boolean {
     return this.#disk !== undefined;
@@ -57,6 +53,11 @@ export class SpoolStorage implements Storage {
 
   *size(io: Io): Op<number> {
     return this.#memory?.size ?? (yield* this.#disk!.size(io));
+  }
+
+  *left(io: Io, start: number): Op<number> {
+    const memory = this.#memory;
+    return memory === undefined ? yield* this.#disk!.left(io, start) : Math.max(0, memory.size - start);
   }
 
   *truncate(io: Io, size: number): Op<void> {

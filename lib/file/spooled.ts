@@ -86,7 +86,7 @@ export function spooledTemporaryFile(options?: SpooledOptions): SpooledTemporary
     made = created;
     file.guard = created.guard;
     file.owned = created.owned;
-    return new DiskStorage(created.handle);
+    return new DiskStorage(created.handle, undefined, created.nameless);
   }
 
   function* discard(io: Io): Op<void> {

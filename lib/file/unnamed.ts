@@ -55,8 +55,8 @@ export function temporaryFileSync(options?: FileOptions): TemporaryFile {
 
 function* create(io: Io, given: FileOptions | undefined): Op<TemporaryFile> {
   const options = checkOptions("file", given);
-  const { handle, owned, guard } = yield* createUnnamed(io, options);
-  const file = new OpenFile(new DiskStorage(handle), options, BUFFER_SIZE);
+  const { handle, nameless, owned, guard } = yield* createUnnamed(io, options);
+  const file = new OpenFile(new DiskStorage(handle, undefined, nameless), options, BUFFER_SIZE);
   file.guard = guard;
   file.owned = owned;
   hold(file);
@@ -82,6 +82,8 @@ export function* createUnnamed(given: Io, options: Checked): Op<Made & { guard: 
 /** A handle, and the name that must stay until it is closed (Windows). */
 export interface Made {
   handle: Handle;
+  /** Whether it never had a name. */
+  nameless: boolean;
   owned?: OwnedName;
 }
 
@@ -94,7 +96,7 @@ const REMEMBERED = 1000;
 function* createHandle(io: Io, directory: string, options: Checked): Op<Made> {
   if (runtime.platform === "linux" && !refused.has(directory)) {
     try {
-      return { handle: yield io.createUnnamed(directory, options.mode ?? MODE) };
+      return { handle: yield io.createUnnamed(directory, options.mode ?? MODE), nameless: true };
     } catch (error) {
       if (!refusesUnnamed(error)) {
         throw failure(`create a temporary file in "${directory}"`, error, directory);
@@ -117,9 +119,9 @@ function* createWithName(io: Io, directory: string, options: Checked): Op<Made> 
       owned.path = path;
       return io.createDescriptor(path, options.mode ?? MODE);
     });
-    if (runtime.platform === "windows") return { handle: handle!, owned };
+    if (runtime.platform === "windows") return { handle: handle!, nameless: false, owned };
     yield* owned.remove(io);
-    return { handle: handle! };
+    return { handle: handle!, nameless: false };
   } catch (error) {
     if (handle === undefined) owned.release();
     else yield* takeBack(() => io.close(handle!));
