@@ -95,7 +95,7 @@ test("of a file without a name it is known how long it is, until its descriptor 
     await file.truncate(3);
     file.writeSync("p!", { at: 3 });
     assert.equal(file.textSync(), "help!");
-    writeSync(file.fd, " there", 5);
+    writeSync(file.fd, new TextEncoder().encode(" there"), 0, 6, 5);
     assert.equal(await file.text(), "help! there");
   }
 });
