@@ -380,7 +380,8 @@ test(
         `m.configure({ reclaim: false });
        globalThis.made = Array.from({ length: 50 }, (_, i) => i % 5 ? m.namedTemporaryFileSync() : m.temporaryDirectorySync());
        say(made.map(({ path }) => path)); setInterval(() => {}, 1000);`,
-        here.options,
+        // As long as the test may take: who lives is not to die meanwhile.
+        { ...here.options, timeout: 120_000 },
       )
     );
     const alive: string[] =
