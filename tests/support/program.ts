@@ -113,7 +113,7 @@ export class Real {
     return this.#below("").filter((name) => !/^\.mayfly-/.test(name)).sort();
   }
 
-  /** Level by level: Bun's own recursion stops short of the third one on Windows. */
+  /** Level by level: by its own recursion Bun finds nothing below the second one under Wine. */
   #below(directory: string): string[] {
     return readdirSync(this.inside(directory), { withFileTypes: true }).flatMap((entry) => {
       const name = directory === "" ? entry.name : `${directory}/${entry.name}`;
