@@ -16,8 +16,6 @@ export class OwnedName implements Entry {
   /** Undefined until the first name is tried. */
   path: string | undefined;
   slot: number | undefined;
-  /** Closes what must be closed before the name can go (Windows). */
-  beforeDiscard: (() => void) | undefined;
   #ours = true;
 
   constructor() {
@@ -60,7 +58,6 @@ export class OwnedName implements Entry {
     if (!this.#ours || this.path === undefined) return true;
     this.#ours = false;
     try {
-      if (runtime.platform === "windows") this.beforeDiscard?.();
       runtime.sync.unlink(this.path);
       return true;
     } catch (error) {
