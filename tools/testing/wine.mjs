@@ -115,7 +115,7 @@ function projectIsWhole() {
  */
 function forgetBirths() {
   const birth = /\bbirth: ?(stats\.birthtimeMs|info\.birthtime\?\.getTime\(\) ?\?\? ?0)/g;
-  for (const folder of ["lib/runtime", "dist"]) {
+  for (const folder of ["lib/runtime", "dist", ".lowered/lib/runtime", ".lowered/dist"]) {
     for (const name of readdirSync(join(disk, "project", folder))) {
       const path = join(disk, "project", folder, name);
       const text = readFileSync(path, "utf8");
