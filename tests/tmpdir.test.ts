@@ -15,7 +15,7 @@ import * as source from "../mod.ts";
 import { candidates } from "../lib/tmpdir.ts";
 import { type Runtime, runtime } from "../lib/runtime/mod.ts";
 import { type ChildOptions, runChild, startChild } from "./support/child.ts";
-import { isWindows, noLinux } from "./support/platform.ts";
+import { isWindows, noLinux, noPrograms } from "./support/platform.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
 import {
   asWindows,
@@ -531,7 +531,7 @@ const onTerminal: ChildOptions = {
 
 test(
   "tmpdir() needs no permission but to read and write on Deno, asks for none, and finds what Deno itself would use",
-  { skip: notDeno },
+  { skip: notDeno || noPrograms },
   async () => {
     using place = scratch();
     const [own] = directories(place, "own");
@@ -566,7 +566,7 @@ test(
 );
 
 test("on Deno a permission for one directory is enough to create in it, and asks nothing of those above", {
-  skip: notDeno,
+  skip: notDeno || noPrograms,
 }, async () => {
   using place = scratch();
   const [own, other] = directories(place, "own", "other");

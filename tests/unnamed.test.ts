@@ -3,7 +3,6 @@ import { Buffer } from "node:buffer";
 import { spawnSync } from "node:child_process";
 import {
   closeSync,
-  existsSync,
   fstatSync,
   mkdirSync,
   openSync,
@@ -22,7 +21,7 @@ import { runChild } from "./support/child.ts";
 import { whileCleaned } from "./support/cleaner.ts";
 import { openIn } from "./support/descriptors.ts";
 import { oncePerRuntime } from "./support/once.ts";
-import { namesStay, noModes } from "./support/platform.ts";
+import { namesStay, noLinux, noModes } from "./support/platform.ts";
 import { memory, scratch } from "./support/scratch.ts";
 import { heldLease, substitute, systemError } from "./support/substitute.ts";
 
@@ -359,7 +358,7 @@ test("C103 20 workers that make 50 files each: no error, no name twice, nothing 
 });
 
 test("C104 an unnamed file opened again through /proc is the same file (skipped where there is no /proc)", {
-  skip: !existsSync("/proc/self/fd"),
+  skip: noLinux,
 }, () => {
   using file = temporaryFileSync();
   file.writeSync("same");
