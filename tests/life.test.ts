@@ -12,7 +12,7 @@ import {
   startChild,
 } from "./support/child.ts";
 import { LISTENERS } from "./support/listeners.ts";
-import { isWindows, noModes, noSignals } from "./support/platform.ts";
+import { isWindows, namesLinger, noModes, noSignals } from "./support/platform.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
 
 /** Where listeners of others cannot be counted, signals are handled only on request. */
@@ -491,17 +491,23 @@ const IN_WORKER = isWindows ? 5 : 4;
 
 const TERMINATE = `setInterval(() => {}, 1000);`;
 
-test("C258 a worker thread that ends by itself, by an error or by process.exit() leaves nothing, and the files of the main thread alone", async () => {
-  const endings = [
-    ``,
-    `setTimeout(() => { throw new Error("thrown"); }, 20);`,
-    `setTimeout(() => process.exit(0), 20);`,
-  ];
-  for (const ending of endings) {
-    const { had, left, atEnd, stderr } = await workerEnding(ending);
-    assert.deepEqual({ ending, had, left, atEnd }, { ending, had: IN_WORKER, left: 1, atEnd: [] }, stderr);
-  }
-});
+test(
+  "C258 a worker thread that ends by itself, by an error or by process.exit() leaves nothing, and the files of the main thread alone",
+  {
+    skip: namesLinger,
+  },
+  async () => {
+    const endings = [
+      ``,
+      `setTimeout(() => { throw new Error("thrown"); }, 20);`,
+      `setTimeout(() => process.exit(0), 20);`,
+    ];
+    for (const ending of endings) {
+      const { had, left, atEnd, stderr } = await workerEnding(ending);
+      assert.deepEqual({ ending, had, left, atEnd }, { ending, had: IN_WORKER, left: 1, atEnd: [] }, stderr);
+    }
+  },
+);
 
 test("C258 a worker thread that is terminated: what it had stays until the end of the process, at the latest the next one removes it", async () => {
   const { had, left, atEnd } = await workerEnding(TERMINATE);
@@ -577,7 +583,9 @@ test("C262 neither a live file nor the wait for idleness keeps the process alive
   assert.deepEqual({ status, said }, { status: 0, said: ["done"] }, stderr);
 });
 
-test("C263 the removal at exit is done when the next listener is called, whole trees included", async () => {
+test("C263 the removal at exit is done when the next listener is called, whole trees included", {
+  skip: namesLinger,
+}, async () => {
   using place = scratch();
   const code = `${NAMES_THERE}
     const file = m.namedTemporaryFileSync();

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { existsSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { closeSync, existsSync, mkdtempSync, openSync, rmSync, symlinkSync, unlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -56,6 +56,22 @@ export const noDirectorySync: string | false = isWindows && "Windows has no call
 
 /** For tests in which another platform is made of this one. */
 export const noPosixPaths: string | false = isWindows && "needs paths of POSIX";
+
+/** For tests of what an open file's name does when it is removed: some runtimes ask Windows to let it go at once. */
+export const namesLinger: string | false = isWindows && nameLingers() &&
+  "the name of an open file goes when that is closed";
+
+function nameLingers(): boolean {
+  const place = mkdtempSync(join(tmpdir(), "names-"));
+  const path = join(place, "open"), fd = openSync(path, "w");
+  try {
+    unlinkSync(path);
+    return existsSync(path);
+  } finally {
+    closeSync(fd);
+    rmSync(place, { recursive: true });
+  }
+}
 
 /** For tests with symbolic links, which Windows lets few make. */
 export const noLinks: string | false = isWindows && !canLink() && "needs symbolic links";
