@@ -54,6 +54,10 @@ test("C32 the exports are exactly the documented ones", () => {
   ]);
 });
 
+test("classes and functions are called by the names that they are exported by: consoles and stacks show them", () => {
+  for (const [name, value] of Object.entries(m)) assert.equal(value.name, name);
+});
+
 test("C301 the package has no dependency, no install script and no native code", () => {
   for (const field of ["dependencies", "optionalDependencies", "peerDependencies", "bundledDependencies"]) {
     assert.equal(npm[field], undefined, field);
@@ -84,7 +88,7 @@ test("C303 the library needs neither AsyncDisposableStack nor SuppressedError, w
   const built = [
     ...library.values(),
     ...packageFilesLater(library).map((name) => packageFilesOf(name).get(name)),
-  ].join("\n");
+  ].join("\n").replaceAll("\\\n", "");
   assert.match(built, /Temporary files are made by/);
   const found = /AsyncDisposableStack|SuppressedError|\busing [a-z]\w* =/.exec(built);
   assert.equal(found?.[0], undefined);

@@ -59,7 +59,7 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
     }
     this.#file = internals;
     watchLeak(this, internals);
-    printAs(TemporaryFile, describe);
+    makePrintable();
   }
 
   /** Whether the file is closed. */
@@ -499,6 +499,8 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
 }
 
 const describe = (file: TemporaryFile): string => `TemporaryFile { closed: ${file.closed} }`;
+
+const makePrintable = (): void => printAs(TemporaryFile, describe);
 
 /** Says that a disposal failed. */
 export function warnOfDisposal(error: unknown): void {

@@ -36,7 +36,7 @@ export class NamedTemporaryFile extends TemporaryFile {
   constructor(internals: unknown) {
     super(internals);
     this.#file = internals as OpenFile;
-    printAs(NamedTemporaryFile, describe);
+    makePrintable();
   }
 
   /** The absolute path without links. Stays readable after the file is closed. */
@@ -98,6 +98,8 @@ export class NamedTemporaryFile extends TemporaryFile {
 
 const describe = (file: NamedTemporaryFile): string =>
   `NamedTemporaryFile { path: ${JSON.stringify(file.path)}, closed: ${file.closed} }`;
+
+const makePrintable = (): void => printAs(NamedTemporaryFile, describe);
 
 /**
  * Creates a file with a name that nobody can guess, and that only its owner can open.

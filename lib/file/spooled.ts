@@ -33,7 +33,7 @@ export class SpooledTemporaryFile extends TemporaryFile {
     super(internals);
     this.#file = internals as OpenFile;
     this.#spool = this.#file.storage as SpoolStorage;
-    printAs(SpooledTemporaryFile, describe);
+    makePrintable();
   }
 
   /** Whether it has moved to disk. */
@@ -54,6 +54,8 @@ export class SpooledTemporaryFile extends TemporaryFile {
 
 const describe = (file: SpooledTemporaryFile): string =>
   `SpooledTemporaryFile { rolled: ${file.rolled}, closed: ${file.closed} }`;
+
+const makePrintable = (): void => printAs(SpooledTemporaryFile, describe);
 
 /**
  * Opens a file that is kept in memory until it would pass `maxMemory`, and then moves to disk.

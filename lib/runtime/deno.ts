@@ -4,7 +4,7 @@
  * @module
  */
 import { hurry } from "./collector.ts";
-import { denoPrimitives, type Faces, fromDescriptor, tryLock } from "./deno_fs.ts";
+import { denoPrimitives, type Faces, handleOfDescriptor, tryLock } from "./deno_fs.ts";
 import type { DenoNamespace, DenoScope, EndEvent } from "./deno_namespace.ts";
 import { granted, grantsAll } from "./deno_permissions.ts";
 import { linkByHelper } from "./link_descriptor.ts";
@@ -79,7 +79,7 @@ function onEnd(scope: DenoScope, listener: () => void): () => void {
 }
 
 /** Where Deno itself puts temporary files: it reads the environment without asking for that permission. */
-function temporaryDirectory(deno: DenoNamespace): string | undefined {
+function systemTemporaryDirectory(deno: DenoNamespace): string | undefined {
   if (!granted(deno, "write") || granted(deno, "env")) return undefined;
   try {
     const probe = deno.makeTempDirSync();
@@ -154,7 +154,7 @@ export function denoRuntime(deno: DenoNamespace, scope: DenoScope): Runtime {
     isMainThread: () => !("DedicatedWorkerGlobalScope" in scope),
     uid: () => granted(deno, "sys", { kind: "uid" }) ? deno.uid() ?? undefined : undefined,
     home: homeFor(platform, env),
-    temporaryDirectory: () => temporaryDirectory(deno),
+    temporaryDirectory: () => systemTemporaryDirectory(deno),
     random: (bytes) => void crypto.getRandomValues(bytes),
     now: () => performance.now(),
     handedOut: hurry(HURRY_EVERY),
@@ -163,7 +163,7 @@ export function denoRuntime(deno: DenoNamespace, scope: DenoScope): Runtime {
     sleep,
     anchor: anchors(procIsOpen),
     descriptor: (handle) => typeof handle === "number" ? handle : undefined,
-    fromDescriptor: (descriptor) => fromDescriptor(deno, node().sync, descriptor),
+    fromDescriptor: (descriptor) => handleOfDescriptor(deno, node().sync, descriptor),
     onEnd: (listener) => onEnd(scope, listener),
     startWatcher(command, args, onFailure) {
       // Asked first, since trying would make Deno ask the user.

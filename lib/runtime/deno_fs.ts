@@ -286,7 +286,7 @@ export function denoPrimitives(deno: DenoNamespace, node: () => Faces): Faces {
  * Deno's Node layer knows only descriptors that a parent on Deno handed on. Others are opened a second time, by the name
  * that the system gives them, which Deno permits only with `--allow-all`. The first stays open: Deno cannot close it.
  */
-export function fromDescriptor(deno: DenoNamespace, node: Primitives, descriptor: number): Handle {
+export function handleOfDescriptor(deno: DenoNamespace, node: Primitives, descriptor: number): Handle {
   try {
     node.statusOf(descriptor);
     return descriptor;
