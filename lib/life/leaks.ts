@@ -6,7 +6,7 @@
 import { runtime } from "../runtime/mod.ts";
 import { Bag, type InBag } from "./bag.ts";
 
-/** What is behind a handle. It must not refer to the handle. */
+/** What is behind a handle. It must not refer to the handle, but by `young`. */
 export interface Leakable {
   /** The handle while it is young, for this module. */
   young: Young | undefined;
