@@ -78,7 +78,7 @@ test("both packages run the same files, and those say where JSR finds their type
   for (const [name, entry] of Object.entries<string>(jsr.exports)) {
     assert.equal(entry, npm.exports[name].default);
     const text = readFileSync(join(root, entry), "utf8");
-    const [, types] = /^(?:#!.*\n)?\/\/ @bun\n\/\/ @ts-self-types="\.\.\/([^"]+)"\n/.exec(text)!;
+    const [, types] = /^(?:#!.*\n)?\/\/ @ts-self-types="\.\.\/([^"]+)"\n/.exec(text)!;
     assert.ok(existsSync(join(root, types)) && jsr.publish.include.includes(types), types);
   }
 });
