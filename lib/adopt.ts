@@ -184,7 +184,7 @@ function* refusePrecious(io: Io, path: string, status: Status): Op<void> {
   }
   const precious = { current: ".", home: runtime.home(), temporary: tmpdirIfAny() };
   for (const [name, place] of Object.entries(precious)) {
-    const known = place === undefined ? undefined : yield* canonicalIfKnown(io, place);
+    const known = place === undefined ? undefined : yield* ifPermitted(place, () => io.realPath(place));
     if (known !== undefined && (contains(path, known) || (yield* isAbove(io, status, known)))) {
       throw invalid("path", `no directory that has the ${name} directory in it`, path);
     }
@@ -194,19 +194,9 @@ function* refusePrecious(io: Io, path: string, status: Status): Op<void> {
 /** Whether a directory is a place or has it in it, whatever it was called: where case is not heeded it has many names. */
 function* isAbove(io: Io, directory: Status, place: string): Op<boolean> {
   for (let at = place;; at = parentOf(at)) {
-    const status = yield* statusIfPermitted(io, at);
+    const status = yield* ifPermitted(at, () => io.status(at));
     if (status !== undefined && sameFile(status, directory)) return true;
     if (at === parentOf(at)) return false;
-  }
-}
-
-function* statusIfPermitted(io: Io, path: string): Op<Status | undefined> {
-  // Asked first, since looking would make Deno ask the user.
-  if (!runtime.mayRead(path)) return undefined;
-  try {
-    return yield io.status(path);
-  } catch {
-    return undefined;
   }
 }
 
@@ -219,11 +209,11 @@ function tmpdirIfAny(): string | undefined {
   }
 }
 
-function* canonicalIfKnown(io: Io, path: string): Op<string | undefined> {
+function* ifPermitted<T>(path: string, look: () => T | Promise<T>): Op<T | undefined> {
   // Asked first, since looking would make Deno ask the user.
   if (!runtime.mayRead(path)) return undefined;
   try {
-    return yield io.realPath(path);
+    return yield look();
   } catch {
     // Not there or not permitted: then nothing of it can be lost either.
     return undefined;

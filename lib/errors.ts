@@ -214,7 +214,7 @@ export function fromCaller(error: unknown, driver: unknown, waited = false): unk
   return error;
 }
 
-/** With these, a stack must not be read: an engine that opens files for that, to map lines, may end the process. */
+/** With these a stack is not read: that may take a descriptor, and there is none. */
 const NO_DESCRIPTORS: ReadonlySet<string> = new Set(["EMFILE", "ENFILE"]);
 
 function captureIfKnown(error: Error, driver: unknown, take: NonNullable<typeof capture>): void {
