@@ -23,20 +23,25 @@ export function delays(): readonly number[] {
   return runtime.platform === "windows" ? [10, 20, 40, 80, 150, 200, 300, 400, 400, 400] : [5, 20, 75];
 }
 
-/** Makes a call, and again as long as its failure may pass. */
-export function* retrying<T>(io: Io, call: () => T | Promise<T>): Op<T> {
+/** Makes a call, and again as long as its failure may pass and `mayHelp` knows nothing against it. */
+export function* retrying<T>(io: Io, call: () => T | Promise<T>, mayHelp?: () => Op<boolean>): Op<T> {
   try {
     return yield call();
   } catch (error) {
-    return yield* again(io, call, error);
+    return yield* again(io, call, error, mayHelp);
   }
 }
 
-/** Makes a call that has failed again, as long as its failure may pass. */
-export function* again<T>(io: Io, call: () => T | Promise<T>, failed: unknown): Op<T> {
+/** Makes a call that has failed again, as long as its failure may pass and `mayHelp` knows nothing against it. */
+export function* again<T>(
+  io: Io,
+  call: () => T | Promise<T>,
+  failed: unknown,
+  mayHelp?: () => Op<boolean>,
+): Op<T> {
   let last = failed;
   for (const delay of delays()) {
-    if (!mayPass(codeOf(last))) break;
+    if (!mayPass(codeOf(last)) || (mayHelp !== undefined && !(yield* mayHelp()))) break;
     yield io.sleep(delay);
     try {
       return yield call();

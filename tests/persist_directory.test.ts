@@ -542,11 +542,13 @@ test("C144 C168 a directory's persist() on Windows with overwrite: false fails w
       throw systemError("EPERM");
     };
     {
-      using _ = substitute(asWindows({ primitives: { rename: taken } }));
+      using watched = substitute(asWindows({ primitives: { rename: taken } }));
       assert.equal(
         await failureOf(() => persist(directory as never, target, { overwrite: false })),
         "EEXIST",
       );
+      // What is in the way does not pass by waiting, as a scanner would.
+      assert.equal(watched.of("rename").length, 1);
     }
     assert.ok(existsSync(directory.path));
     await directory.remove();

@@ -33,14 +33,14 @@ export function* commit(
   }
 }
 
-/** Renames. */
-export function rename(io: Io, from: string, to: string): Op<void> {
-  return patiently(io, () => io.rename(from, to));
+/** Renames; where that fails, tries again only as long as `mayHelp` says that it may. */
+export function rename(io: Io, from: string, to: string, mayHelp?: () => Op<boolean>): Op<void> {
+  return patiently(io, () => io.rename(from, to), mayHelp);
 }
 
 /** Scanners and indexers on Windows have files open for moments; elsewhere nothing passes by itself. */
-function* patiently(io: Io, call: () => void | Promise<void>): Op<void> {
-  if (runtime.platform === "windows") yield* retrying(io, call);
+function* patiently(io: Io, call: () => void | Promise<void>, mayHelp?: () => Op<boolean>): Op<void> {
+  if (runtime.platform === "windows") yield* retrying(io, call, mayHelp);
   else yield call();
 }
 

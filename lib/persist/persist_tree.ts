@@ -71,7 +71,7 @@ function requireOutside({ path }: OwnedTree, target: Target): void {
 function* moved(io: Io, from: string, target: Target, options: Replacing): Op<boolean> {
   const undo = yield* makeWay(io, from, target, options);
   try {
-    yield* rename(io, from, target.path);
+    yield* rename(io, from, target.path, () => mayReplace(io, target, options));
     return true;
   } catch (error) {
     yield* takeBack(undo);
@@ -82,6 +82,11 @@ function* moved(io: Io, from: string, target: Target, options: Replacing): Op<bo
     }
     throw error;
   }
+}
+
+/** Whether what may be at the target by now is no reason to refuse. */
+function* mayReplace(io: Io, { path }: Target, { overwrite }: Replacing): Op<boolean> {
+  return overwrite || (yield* statusIfThere(io, path)) === undefined;
 }
 
 /**
