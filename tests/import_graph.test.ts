@@ -2,14 +2,17 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import ts from "typescript";
 import { importsOf, modules, nodesOf, specifiersOf } from "./support/modules.ts";
+import { onceInAll } from "./support/once.ts";
 
-test("the library imports nothing but itself", () => {
+test("the library imports nothing but itself (once in all)", { skip: onceInAll }, () => {
   assert.ok(modules().length > 30);
   const foreign = modules().flatMap((module) => specifiersOf(module).filter((name) => !name.startsWith(".")));
   assert.deepEqual(foreign, []);
 });
 
-test("the library is loaded without waiting: no module has an await at its top", () => {
+test("the library is loaded without waiting: no module has an await at its top (once in all)", {
+  skip: onceInAll,
+}, () => {
   const inFunction = (node: ts.Node): boolean =>
     node.parent !== undefined && (ts.isFunctionLike(node.parent) || inFunction(node.parent));
   const waits = modules().flatMap(({ file, tree }) =>
@@ -33,7 +36,9 @@ function layerOf(file: string): number {
   return layer === -1 ? LAYERS.length : layer;
 }
 
-test("imports lead from the public surface down to the runtime, and never back", () => {
+test("imports lead from the public surface down to the runtime, and never back (once in all)", {
+  skip: onceInAll,
+}, () => {
   const upward = modules().flatMap((module) =>
     importsOf(module).filter((target) => layerOf(target) > layerOf(module.file)).map((target) =>
       `${module.file} → ${target}`
@@ -42,27 +47,35 @@ test("imports lead from the public surface down to the runtime, and never back",
   assert.deepEqual(upward, []);
 });
 
-test("no module imports itself by way of others, not even its types", () => {
-  const graph = new Map(modules().map((module) => [module.file, importsOf(module)]));
-  const done = new Set<string>();
-  const cycles: string[] = [];
-  const visit = (file: string, way: string[]): void => {
-    if (way.includes(file)) return void cycles.push([...way.slice(way.indexOf(file)), file].join(" → "));
-    if (done.has(file)) return;
-    for (
-      const target of graph.get(file) ?? assert.fail(`${way.at(-1)} imports ${file}, which is not there`)
-    ) {
-      visit(target, [...way, file]);
-    }
-    done.add(file);
-  };
-  for (const file of graph.keys()) visit(file, []);
-  assert.deepEqual(cycles, []);
-});
+test(
+  "no module imports itself by way of others, not even its types (once in all)",
+  { skip: onceInAll },
+  () => {
+    const graph = new Map(modules().map((module) => [module.file, importsOf(module)]));
+    const done = new Set<string>();
+    const cycles: string[] = [];
+    const visit = (file: string, way: string[]): void => {
+      if (way.includes(file)) return void cycles.push([...way.slice(way.indexOf(file)), file].join(" → "));
+      if (done.has(file)) return;
+      for (
+        const target of graph.get(file) ?? assert.fail(`${way.at(-1)} imports ${file}, which is not there`)
+      ) {
+        visit(target, [...way, file]);
+      }
+      done.add(file);
+    };
+    for (const file of graph.keys()) visit(file, []);
+    assert.deepEqual(cycles, []);
+  },
+);
 
-test("every module is reached from the public surface or the command line", () => {
-  const graph = new Map(modules().map((module) => [module.file, importsOf(module)]));
-  const reached = new Set(["mod.ts", "cli.ts"]);
-  for (const file of reached) for (const target of graph.get(file)!) reached.add(target);
-  assert.deepEqual([...graph.keys()].filter((file) => !reached.has(file)), []);
-});
+test(
+  "every module is reached from the public surface or the command line (once in all)",
+  { skip: onceInAll },
+  () => {
+    const graph = new Map(modules().map((module) => [module.file, importsOf(module)]));
+    const reached = new Set(["mod.ts", "cli.ts"]);
+    for (const file of reached) for (const target of graph.get(file)!) reached.add(target);
+    assert.deepEqual([...graph.keys()].filter((file) => !reached.has(file)), []);
+  },
+);

@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 import { reportBehaviours } from "./behaviours.mjs";
 import { build } from "./build.mjs";
@@ -15,7 +16,7 @@ const usage = `npm test -- [--only node24,deno] [--mode source|dist] [--filter T
   --only    runtimes, of ${runtimeNames.join(", ")}
   --mode    the source or the built package; both without it
   --filter  only test files whose name contains one of the TEXTs
-  --jobs    cells at once (2)`;
+  --jobs    cells at once (one more than there are processors, since many a test waits)`;
 
 const options = readOptions();
 stopChildrenOnSignals(removeAllWorkplaces);
@@ -41,7 +42,7 @@ function readOptions() {
     console.log(unknown.length ? `Unknown: ${unknown.join(", ")}\n\n${usage}` : usage);
     process.exit(unknown.length ? 1 : 0);
   }
-  return { only, modes, filter: values.filter, jobs: Number(values.jobs ?? 2) };
+  return { only, modes, filter: values.filter, jobs: Number(values.jobs ?? availableParallelism() + 1) };
 }
 
 /** As many cells at once as there are jobs; the results keep the order asked for. */

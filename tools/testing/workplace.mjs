@@ -5,7 +5,7 @@ import { spawnSync } from "node:child_process";
 
 const open = new Set();
 
-/** Room for two cells at once, the tests with a gigabyte among them. */
+/** Room for the cells that run at once, the tests with a gigabyte among them. */
 const enoughMemory = 8 * 1024 ** 3;
 
 /**
