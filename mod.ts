@@ -62,4 +62,4 @@ export type {
   NameOptions,
   PlaceOptions,
   SpooledOptions,
-} from "./lib/options.ts";
+} from "./lib/options/types.ts";

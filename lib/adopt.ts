@@ -18,14 +18,10 @@ import { keepYoung } from "./life/keep_alive.ts";
 import { hold } from "./life/registry.ts";
 import { isMountPoint } from "./mounts.ts";
 import { type Op, runAsync, runSync } from "./op.ts";
-import {
-  checkOptions,
-  checkPath,
-  type ContentOptions,
-  type DirectoryOptions,
-  type NamedFileOptions,
-  withoutSign,
-} from "./options.ts";
+import { checkOptions } from "./options/checked.ts";
+import { checkPath } from "./options/paths.ts";
+import type { ContentOptions, DirectoryOptions, NamedFileOptions } from "./options/types.ts";
+import { withoutSign } from "./options/values.ts";
 import { OwnedTree } from "./owned_tree.ts";
 import { baseName, contains, joinPath, parentOf, withoutTrailingSeparators } from "./path.ts";
 import { type Handle, runtime, type Status } from "./runtime/mod.ts";

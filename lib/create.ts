@@ -7,7 +7,7 @@ import { codeOf, failure, TempfileError } from "./errors.ts";
 import type { Io } from "./io.ts";
 import { randomName, refreshNames } from "./name.ts";
 import { nothing, type Op } from "./op.ts";
-import type { Checked } from "./options.ts";
+import type { Checked } from "./options/checked.ts";
 import { joinPath } from "./path.ts";
 import { type Handle, runtime, type Status } from "./runtime/mod.ts";
 

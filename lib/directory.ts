@@ -12,13 +12,9 @@ import { unwatchLeak, watchLeak } from "./life/leaks.ts";
 import { keepYoung } from "./life/keep_alive.ts";
 import { recordKeptDirectory, sessionFor } from "./life/lease.ts";
 import { type Op, runAsync, runSync } from "./op.ts";
-import {
-  type Checked,
-  checkOptions,
-  checkPath,
-  type DirectoryOptions,
-  type NamedFileOptions,
-} from "./options.ts";
+import { type Checked, checkOptions } from "./options/checked.ts";
+import { checkPath } from "./options/paths.ts";
+import type { DirectoryOptions, NamedFileOptions } from "./options/types.ts";
 import { OwnedTree } from "./owned_tree.ts";
 import { checkReplacing, type PersistDirectoryOptions, type Replacing } from "./persist/options.ts";
 import { persistTree } from "./persist/persist_tree.ts";

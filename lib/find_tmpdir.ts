@@ -7,7 +7,8 @@ import { codeOf, failure, TempfileError } from "./errors.ts";
 import { asyncIo, type Io, syncIo } from "./io.ts";
 import { mountOptions } from "./mounts.ts";
 import { type Op, runAsync, runSync } from "./op.ts";
-import { checkBoolean, checkObject, checkPath, checkSize } from "./options.ts";
+import { checkPath } from "./options/paths.ts";
+import { checkBoolean, checkObject, checkSize } from "./options/values.ts";
 import { type FileSystemStatus, runtime, type Status } from "./runtime/mod.ts";
 import { candidates, lastResort, probe, type Rejected } from "./tmpdir.ts";
 

@@ -7,7 +7,8 @@ import { createExclusively, settleMode, takeBack } from "./create.ts";
 import { asyncIo, type Io, syncIo } from "./io.ts";
 import { makeDirectory } from "./make_directory.ts";
 import { type Op, runAsync, runSync } from "./op.ts";
-import { checkOptions, type MakeOptions } from "./options.ts";
+import { checkOptions } from "./options/checked.ts";
+import type { MakeOptions } from "./options/types.ts";
 import { OwnedTree } from "./owned_tree.ts";
 import { place } from "./place.ts";
 

@@ -8,7 +8,7 @@ import { createExclusively, isSettled, takeBack } from "./create.ts";
 import { failure } from "./errors.ts";
 import type { Io } from "./io.ts";
 import type { Op } from "./op.ts";
-import type { Checked } from "./options.ts";
+import type { Checked } from "./options/checked.ts";
 import type { OwnedTree } from "./owned_tree.ts";
 import { runtime, type Status } from "./runtime/mod.ts";
 import { anchored, mustBe } from "./tree/spot.ts";

@@ -7,7 +7,7 @@ import { isLearnt, learn } from "./devices.ts";
 import { failure, TempfileError } from "./errors.ts";
 import type { Io } from "./io.ts";
 import type { Op } from "./op.ts";
-import type { Checked } from "./options.ts";
+import type { Checked } from "./options/checked.ts";
 import type { OwnedTree } from "./owned_tree.ts";
 import type { Status } from "./runtime/mod.ts";
 import { spaceOf } from "./space.ts";

@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { checkBoolean, checkObject, checkPath, LONGEST_TIMER } from "./options.ts";
+import { checkPath } from "./options/paths.ts";
+import { checkBoolean, checkObject, LONGEST_TIMER } from "./options/values.ts";
 import { invalid, outOfRange } from "./errors.ts";
 
 /** What {@linkcode configure} takes. Each is optional; what is left out stays as it is. */

@@ -6,7 +6,8 @@
 import { codeOf, failure, invalid, outOfRange } from "./errors.ts";
 import { asyncIo, type Io, syncIo } from "./io.ts";
 import { type Op, runAsync, runSync } from "./op.ts";
-import { checkObject, checkPath, checkSize, LONGEST_TIMER } from "./options.ts";
+import { checkPath } from "./options/paths.ts";
+import { checkObject, checkSize, LONGEST_TIMER } from "./options/values.ts";
 import { type FileSystemStatus, runtime } from "./runtime/mod.ts";
 import { tmpdir } from "./tmpdir.ts";
 

@@ -7,7 +7,9 @@ import { invalid, notLoaded, outOfRange } from "./errors.ts";
 import { asyncIo } from "./io.ts";
 import type { Sweeping, SweepReport } from "./life/sweep.ts";
 import { runAsync } from "./op.ts";
-import { checkBoolean, checkObject, checkOption, checkPath, checkSignal } from "./options.ts";
+import { checkOption } from "./options/checked.ts";
+import { checkPath } from "./options/paths.ts";
+import { checkBoolean, checkObject, checkSignal } from "./options/values.ts";
 
 /** Options of {@linkcode sweep}. */
 export interface SweepOptions {

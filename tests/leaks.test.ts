@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { OpenFile } from "../lib/file/open_file.ts";
 import { framesOfCaller } from "../lib/life/leaks.ts";
 import { DiskStorage } from "../lib/file/storage.ts";
-import { DEFAULTS } from "../lib/options.ts";
+import { DEFAULTS } from "../lib/options/checked.ts";
 import { runtime } from "../lib/runtime/mod.ts";
 import { type ChildResult, runChild } from "./support/child.ts";
 import { gcFlags } from "./support/collect.ts";

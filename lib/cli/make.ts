@@ -5,7 +5,7 @@
  */
 import { codeOf } from "../errors.ts";
 import { mkdtempSync, mkstempSync } from "../make.ts";
-import type { MakeOptions } from "../options.ts";
+import type { MakeOptions } from "../options/types.ts";
 import type { Host } from "../runtime/cli_host.ts";
 import { runtime } from "../runtime/mod.ts";
 import { readMode } from "./arguments.ts";

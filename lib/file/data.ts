@@ -4,7 +4,7 @@
  * @module
  */
 import { invalid } from "../errors.ts";
-import type { Checked } from "../options.ts";
+import type { Checked } from "../options/checked.ts";
 import { encode } from "./text.ts";
 
 /** Text, or bytes in memory: a buffer or a view of one. */

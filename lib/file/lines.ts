@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Checked } from "../options.ts";
+import type { Checked } from "../options/checked.ts";
 import { decoderFor } from "./text.ts";
 
 /**

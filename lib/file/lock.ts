@@ -5,7 +5,8 @@
  */
 import { codeOf, failure, invalid, outOfRange, TempfileError } from "../errors.ts";
 import { sameFile } from "../identity.ts";
-import { checkBoolean, type Checks, checkSignal, LONGEST_TIMER, readOptions } from "../options.ts";
+import { type Checks, readOptions } from "../options/checked.ts";
+import { checkBoolean, checkSignal, LONGEST_TIMER } from "../options/values.ts";
 import { type Handle, type Locks, runtime, type Status } from "../runtime/mod.ts";
 import { FileLock, Held, type LockOptions } from "./file_lock.ts";
 import type { OpenFile } from "./open_file.ts";

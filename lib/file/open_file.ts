@@ -9,7 +9,7 @@ import { asyncIo, type Io, syncIo } from "../io.ts";
 import { type Leakable, unwatchLeak, type Young } from "../life/leaks.ts";
 import { type Content, letGo } from "../life/registry.ts";
 import { isPromise, type Op, run, runSync } from "../op.ts";
-import type { Checked } from "../options.ts";
+import type { Checked } from "../options/checked.ts";
 import type { Status } from "../runtime/mod.ts";
 import type { OwnedName } from "./owned.ts";
 import { decode, isPlain, measure, WIDEST } from "./text.ts";

@@ -4,7 +4,8 @@
  * @module
  */
 import { TempfileError } from "../errors.ts";
-import type { Checked, Encoding } from "../options.ts";
+import type { Checked } from "../options/checked.ts";
+import type { Encoding } from "../options/types.ts";
 
 const utf8 = new TextEncoder();
 

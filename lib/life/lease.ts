@@ -10,7 +10,7 @@
  */
 import { codeOf, failure } from "../errors.ts";
 import { renewSession, sessionId } from "../name.ts";
-import type { NameOptions } from "../options.ts";
+import type { NameOptions } from "../options/types.ts";
 import { baseName, contains, joinPath, parentOf } from "../path.ts";
 import { type Handle, runtime, type Status } from "../runtime/mod.ts";
 import { settings } from "../settings.ts";

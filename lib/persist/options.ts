@@ -4,16 +4,9 @@
  * @module
  */
 import { invalid, outOfRange } from "../errors.ts";
-import {
-  checkBoolean,
-  type Checked,
-  checkOptions,
-  type Checks,
-  checkSignal,
-  type ContentOptions,
-  readOptions,
-  withoutSign,
-} from "../options.ts";
+import { type Checked, checkOptions, type Checks, readOptions } from "../options/checked.ts";
+import type { ContentOptions } from "../options/types.ts";
+import { checkBoolean, checkSignal, withoutSign } from "../options/values.ts";
 
 /**
  * The permission bits of the result: exact ones; `"private"`: the owner's only (0600); `"existing"`: those of the file that

@@ -9,7 +9,7 @@ import { OwnedName } from "../file/owned.ts";
 import type { Io } from "../io.ts";
 import { sessionFor } from "../life/lease.ts";
 import type { Op } from "../op.ts";
-import { type Checked, DEFAULTS } from "../options.ts";
+import { type Checked, DEFAULTS } from "../options/checked.ts";
 import type { Handle, Status } from "../runtime/mod.ts";
 import { creationMode } from "./attributes.ts";
 import type { Target } from "./target.ts";

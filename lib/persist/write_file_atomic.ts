@@ -9,7 +9,7 @@ import { type Chunks, chunksOf, type Source } from "../file/source.ts";
 import type { DiskStorage } from "../file/storage.ts";
 import { asyncIo, type Io, syncIo } from "../io.ts";
 import { type Op, runAsync, runSync } from "../op.ts";
-import { checkPath } from "../options.ts";
+import { checkPath } from "../options/paths.ts";
 import { parentOf } from "../path.ts";
 import { orAborted } from "./abort.ts";
 import { placingFailure, synchronizeName } from "./commit.ts";

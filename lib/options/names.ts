@@ -1,0 +1,47 @@
+/**
+ * Checks of the parts of a name.
+ *
+ * @module
+ */
+import { invalid, TempfileError } from "../errors.ts";
+import { RANDOM_LENGTH, SESSION_LENGTH } from "../name.ts";
+import { hasLoneSurrogate } from "./values.ts";
+
+/** Text that needs no further look. */
+const HARMLESS = /^[\w+=@,~-][\w.+=@,~-]*[\w+=@,~-]$/;
+const SEPARATOR = /[/\\]/;
+// deno-lint-ignore no-control-regex -- control characters are what it looks for
+const FORBIDDEN = /[\u0000-\u001f\u007f-\u009f<>:"|?*]/;
+/** Devices of Windows, which any extension leaves devices. The random part follows the prefix, so only a dot can end it. */
+const DEVICE = /^(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³]) *\./i;
+
+/** Checks a part of a name by what is refused on any platform, so that a name made here can be copied anywhere. */
+export function checkNamePart(value: unknown, option: string): string {
+  if (typeof value !== "string") throw invalid(option, "a string", value);
+  const begins = option === "prefix";
+  if (HARMLESS.test(value) && !(begins && DEVICE.test(value))) return value;
+  if (SEPARATOR.test(value)) throw invalid(option, "without path separators", value);
+  if (FORBIDDEN.test(value)) throw invalid(option, 'without control characters and <>:"|?*', value);
+  if (hasLoneSurrogate(value)) throw invalid(option, "without lone surrogates", value);
+  if (value === "." || value === "..") throw invalid(option, "a part of a name", value);
+  if (begins && DEVICE.test(value)) throw invalid(option, "no device name of Windows", value);
+  if (!begins && /[. ]$/.test(value)) throw invalid(option, "without a dot or space at the end", value);
+  return value;
+}
+
+/** Bytes of the longest name that file systems have. */
+const NAME_MAX = 255;
+
+/** Bytes of a name that are ours: the session and the random part. */
+const OWN_LENGTH = SESSION_LENGTH + RANDOM_LENGTH;
+
+/** Checks that there is room in a name for what the caller wants in it. */
+export function checkNameLength(prefix: string, suffix: string): void {
+  // A character takes three bytes at most for each of its units.
+  if ((prefix.length + suffix.length) * 3 + OWN_LENGTH <= NAME_MAX) return;
+  const length = new TextEncoder().encode(prefix + suffix).byteLength;
+  const room = NAME_MAX - OWN_LENGTH;
+  if (length <= room) return;
+  const message = `Options "prefix" and "suffix" have ${length} bytes: a name has room for ${room}`;
+  throw new TempfileError(message, { code: "ENAMETOOLONG" });
+}

@@ -1,0 +1,47 @@
+/**
+ * Checks of paths.
+ *
+ * @module
+ */
+import { invalid } from "../errors.ts";
+import { runtime } from "../runtime/mod.ts";
+import { hasLoneSurrogate } from "./values.ts";
+
+/** Checks a path: a non-empty string without NUL, or a `file:` URL, which is turned into a path. */
+export function checkPath(value: unknown, option: string): string {
+  const path = typeof value === "string" ? value : pathOfUrl(value, option);
+  if (path === "") throw invalid(option, "a path, not an empty string", value);
+  if (path.includes("\0")) throw invalid(option, "a path without NUL characters", value);
+  if (hasLoneSurrogate(path)) throw invalid(option, "a path without lone surrogates", value);
+  return path;
+}
+
+function pathOfUrl(value: unknown, option: string): string {
+  const { protocol, host, pathname } = partsOf(value, option);
+  if (protocol !== "file:") throw invalid(option, "a file: URL", protocol);
+  if (host !== "" && host !== "localhost") throw invalid(option, "a file: URL of this machine", host);
+  if (/%2f/i.test(pathname)) throw invalid(option, "a file: URL without encoded slashes", pathname);
+  const path = decode(pathname, option);
+  return runtime.platform === "windows" && /^\/[a-z]:/i.test(path) ? path.slice(1) : path;
+}
+
+/** Read once. What only has the prototype of a URL, such as a Proxy, throws when it is asked. */
+function partsOf(value: unknown, option: string): Pick<URL, "protocol" | "host" | "pathname"> {
+  try {
+    if (value instanceof URL) {
+      const { protocol, host, pathname } = value;
+      return { protocol, host, pathname };
+    }
+  } catch {
+    // Neither is it a URL that can be used.
+  }
+  throw invalid(option, "a string or a file: URL", value);
+}
+
+function decode(text: string, option: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    throw invalid(option, "a file: URL in UTF-8", text);
+  }
+}

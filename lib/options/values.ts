@@ -1,0 +1,82 @@
+/**
+ * Checks of options that need no more than their value.
+ *
+ * @module
+ */
+import { invalid, outOfRange } from "../errors.ts";
+import type { Encoding } from "./types.ts";
+
+/** Checks what is to hold options. An array is a mistake: it has none. */
+export function checkObject(value: unknown, option: string): void {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw invalid(option, "an object", value);
+  }
+}
+
+/** Checks a flag. */
+export function checkBoolean(value: unknown, option: string): boolean {
+  if (typeof value !== "boolean") throw invalid(option, "true or false", value);
+  return value;
+}
+
+/** The longest that timers take; they make one millisecond of more. */
+export const LONGEST_TIMER: number = 2 ** 31 - 1;
+
+/** Checks a number of bytes. */
+export function checkSize(value: unknown, option: string): number {
+  if (typeof value !== "number") throw invalid(option, "a number of bytes", value);
+  if (value !== Infinity && !Number.isSafeInteger(value) || value < 0) {
+    throw outOfRange(option, "a whole number of bytes, 0 or more", value);
+  }
+  return withoutSign(value);
+}
+
+/** Makes 0 of -0, which Node 20 and 22 end the process on. */
+export const withoutSign = (value: number): number => value + 0;
+
+/** Checks permission bits. */
+export function checkMode(value: unknown, option: string): number {
+  if (typeof value !== "number") throw invalid(option, "a number of permission bits such as 0o600", value);
+  if (!Number.isInteger(value) || value < 0 || value > 0o777) {
+    throw outOfRange(option, "permission bits from 0 to 0o777", value);
+  }
+  return withoutSign(value);
+}
+
+const ENCODINGS: readonly unknown[] = ["utf-8", "utf-16le", "latin1"];
+
+/** Checks the name of an encoding. */
+export function checkEncoding(value: unknown, option: string): Encoding {
+  if (!ENCODINGS.includes(value)) throw invalid(option, '"utf-8", "utf-16le" or "latin1"', value);
+  return value as Encoding;
+}
+
+/** Checks an end of lines. */
+export function checkNewline(value: unknown, option: string): string {
+  if (value !== "\n" && value !== "\r\n") throw invalid(option, '"\\n" or "\\r\\n"', value);
+  return value;
+}
+
+/** Checks an abort signal by its shape: one of another realm is as good. */
+export function checkSignal(value: unknown, option: string): AbortSignal {
+  if (!isSignal(value)) throw invalid(option, "an AbortSignal", value);
+  return value;
+}
+
+function isSignal(value: unknown): value is AbortSignal {
+  if (typeof value !== "object" || value === null) return false;
+  const signal = value as AbortSignal;
+  try {
+    return typeof signal.aborted === "boolean" && typeof signal.addEventListener === "function" &&
+      typeof signal.throwIfAborted === "function";
+  } catch {
+    // What only has the prototype of a signal throws when it is asked.
+    return false;
+  }
+}
+
+// By its range: to look up the class by its name loads the tables of Unicode.
+const SURROGATE = /[\ud800-\udfff]/u;
+
+/** Whether text has half of a pair, which no encoding can say. */
+export const hasLoneSurrogate = (text: string): boolean => SURROGATE.test(text);
