@@ -14,7 +14,8 @@
  * @module
  */
 export { temporaryFile, temporaryFileSync } from "./lib/file/unnamed.ts";
-export { type At, TemporaryFile, type Whence } from "./lib/file/file.ts";
+export type { At, Whence } from "./lib/file/cursor.ts";
+export { TemporaryFile } from "./lib/file/file.ts";
 export type { Data } from "./lib/file/data.ts";
 export type { Source } from "./lib/file/source.ts";
 export { FileLock, type LockOptions } from "./lib/file/file_lock.ts";

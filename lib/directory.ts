@@ -3,9 +3,9 @@
  *
  * @module
  */
+import { warnOfDisposal } from "./disposal.ts";
 import { invalid, type Leftover, TempfileError } from "./errors.ts";
 import { createNamed, type NamedTemporaryFile } from "./file/named.ts";
-import { warnOfDisposal } from "./file/file.ts";
 import { printAs } from "./inspect.ts";
 import { asyncIo, type Io, syncIo } from "./io.ts";
 import { unwatchLeak, watchLeak } from "./life/leaks.ts";

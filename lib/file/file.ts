@@ -3,36 +3,25 @@
  *
  * @module
  */
-import { invalid, notLoaded, outOfRange } from "../errors.ts";
+import { warnOfDisposal } from "../disposal.ts";
+import { invalid, notLoaded } from "../errors.ts";
 import { printAs } from "../inspect.ts";
-import type { Io } from "../io.ts";
 import { watchLeak } from "../life/leaks.ts";
-import type { Op } from "../op.ts";
 import { checkPath } from "../options/paths.ts";
-import { checkObject, checkSize } from "../options/values.ts";
+import { checkSize } from "../options/values.ts";
 import { checkReplacing, type PersistOptions } from "../persist/options.ts";
 import { persistFile } from "../persist/persist_file.ts";
 import { runtime } from "../runtime/mod.ts";
+import { readText } from "./characters.ts";
+import { type At, checkAt, checkLength, checkSeek, seek, type Whence } from "./cursor.ts";
 import { type Data, requireBytes, toBytes, toTarget } from "./data.ts";
 import type { FileLock, LockOptions } from "./file_lock.ts";
 import { linesOf } from "./lines.ts";
-import { OpenFile, type Series } from "./open_file.ts";
-import { type Chunks, chunksOf, type Source } from "./source.ts";
+import { OpenFile } from "./open_file.ts";
+import { chunksOf, type Source } from "./source.ts";
 import { CHUNK, readableFrom, type ReadAt, writableTo } from "./streams.ts";
 import { decode } from "./text.ts";
-
-/** Where `seek` counts from. */
-export type Whence = "start" | "current" | "end";
-
-/** At which offset to read or write, in bytes from the start of the file; then the cursor is neither used nor moved. */
-export interface At {
-  /**
-   * The offset in bytes.
-   *
-   * @default {the cursor, which then moves}
-   */
-  at?: number;
-}
+import { writeSource } from "./write_source.ts";
 
 /**
  * An open temporary file. Bytes and text, reading and writing, each asynchronously and synchronously.
@@ -113,46 +102,9 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
     const file = this.#file;
     const bytes = toBytes(data, file.options);
     const at = checkAt(options);
-    if (bytes === undefined) return await this.#writeSource(chunksOf(data), at);
+    if (bytes === undefined) return await writeSource(file, chunksOf(data), at);
     if (file.writing !== undefined) await file.writing;
     return await file.async((io) => file.write(io, bytes, at));
-  }
-
-  /** Each chunk is a call of its own, so that a source may itself be fed from this file. */
-  #writeSource(chunks: Chunks, at: number | undefined): Promise<number> {
-    const file = this.#file;
-    const before = file.writing;
-    const written = (async () => {
-      await before;
-      return await this.#writeChunks(chunks, { next: at, moves: at === undefined });
-    })();
-    const ended: Promise<unknown> = written.catch(() => {}).finally(() => {
-      if (file.writing === ended) file.writing = undefined;
-    });
-    file.writing = ended;
-    return written;
-  }
-
-  async #writeChunks(chunks: Chunks, series: Series): Promise<number> {
-    const file = this.#file;
-    const stop = (): void => void chunks.cancel(file.closedError("write to"));
-    file.onClose.add(stop);
-    try {
-      for (let total = 0;;) {
-        file.require("write to");
-        const step = await chunks.next();
-        // A stream that is cancelled ends as if it were complete.
-        file.require("write to");
-        if (step.done) return total;
-        const bytes = requireBytes(step.value, file.options);
-        total += await file.async((io) => file.writeChunk(io, bytes, series));
-      }
-    } catch (error) {
-      await chunks.cancel(error);
-      throw error;
-    } finally {
-      file.onClose.delete(stop);
-    }
   }
 
   /** As {@linkcode TemporaryFile.write}, blocking, for text and bytes. */
@@ -226,13 +178,13 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
    */
   async readText(length?: number): Promise<string> {
     const count = checkLength(length);
-    return await this.#file.async((io) => this.#file.readText(io, count));
+    return await this.#file.async((io) => readText(io, this.#file, count));
   }
 
   /** As {@linkcode TemporaryFile.readText}, blocking. */
   readTextSync(length?: number): string {
     const count = checkLength(length);
-    return this.#file.sync((io) => this.#file.readText(io, count));
+    return this.#file.sync((io) => readText(io, this.#file, count));
   }
 
   /** The whole contents, parsed as JSON; the cursor stays. */
@@ -502,42 +454,3 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
 const describe = (file: TemporaryFile): string => `TemporaryFile { closed: ${file.closed} }`;
 
 const makePrintable = (): void => printAs(TemporaryFile, describe);
-
-/** Says that a disposal failed. */
-export function warnOfDisposal(error: unknown): void {
-  const { message, code } = error as { message: string; code?: string };
-  runtime.warn(message, code ?? "MAYFLY_DISPOSAL");
-}
-
-/** Checks an offset given by the caller. */
-export function checkAt(options: At | undefined): number | undefined {
-  if (options === undefined) return undefined;
-  checkObject(options, "options");
-  const { at } = options;
-  if (at === undefined) return undefined;
-  const offset = checkSize(at, "at");
-  if (offset === Infinity) throw outOfRange("at", "a finite offset in bytes", offset);
-  return offset;
-}
-
-function checkLength(length: number | undefined): number {
-  return length === undefined ? Infinity : checkSize(length, "length");
-}
-
-const ORIGINS: readonly unknown[] = ["start", "current", "end"];
-
-function checkSeek(offset: number, whence: Whence): void {
-  if (typeof offset !== "number") throw invalid("offset", "a number of bytes", offset);
-  if (!Number.isSafeInteger(offset)) throw outOfRange("offset", "a whole number of bytes", offset);
-  if (!ORIGINS.includes(whence)) throw invalid("whence", '"start", "current" or "end"', whence);
-}
-
-function* seek(io: Io, file: OpenFile, offset: number, whence: Whence): Op<number> {
-  file.require("move the cursor of");
-  const origin = whence === "start" ? 0 : whence === "current" ? file.position : yield* file.size(io);
-  const position = origin + offset;
-  if (!Number.isSafeInteger(position) || position < 0) {
-    throw outOfRange("offset", `one that does not lead before the start (position ${position})`, offset);
-  }
-  return file.position = position;
-}

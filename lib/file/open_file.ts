@@ -12,7 +12,7 @@ import { isPromise, type Op, run, runSync } from "../op.ts";
 import type { Checked } from "../options/checked.ts";
 import type { Status } from "../runtime/mod.ts";
 import type { OwnedName } from "./owned.ts";
-import { decode, isPlain, measure, WIDEST } from "./text.ts";
+import { isPlain, WIDEST } from "./text.ts";
 import type { SpoolStorage } from "./spool.ts";
 import type { Storage } from "./storage.ts";
 import { WriteBuffer } from "./write_buffer.ts";
@@ -182,18 +182,6 @@ export class OpenFile implements Leakable, Content {
     );
   }
 
-  /**
-   * Writes one of several chunks that follow each other wherever the cursor is moved meanwhile. The cursor moves to the
-   * end of each, unless an offset was given for the first.
-   */
-  *writeChunk(io: Io, data: Uint8Array, series: Series): Op<number> {
-    const start = series.next ?? this.position;
-    yield* this.write(io, data, start);
-    series.next = start + data.byteLength;
-    if (series.moves) this.position = series.next;
-    return data.byteLength;
-  }
-
   /** Reads into all of `into`; fewer bytes only where the file ends. */
   *read(io: Io, into: Uint8Array, at?: number): Op<number> {
     this.require("read from");
@@ -226,35 +214,6 @@ export class OpenFile implements Leakable, Content {
     } catch (error) {
       throw this.#failure("read from", error);
     }
-  }
-
-  /** Reads `count` characters from the cursor on, which moves behind the last of them. */
-  *readText(io: Io, count: number): Op<string> {
-    this.require("read from");
-    const start = this.position;
-    const bytes = count === Infinity
-      ? yield* this.readBytes(io, Infinity, start)
-      : yield* this.#readCharacters(io, count, start);
-    const text = decode(bytes, this.options);
-    this.position = start + bytes.byteLength;
-    return text;
-  }
-
-  /** The bytes of the next `count` characters. */
-  *#readCharacters(io: Io, count: number, start: number): Op<Uint8Array> {
-    const { encoding } = this.options;
-    // A character has at least one byte, so that many are needed at least; not to be trusted before they are there.
-    let bytes: Uint8Array = new Uint8Array(Math.min(Math.max(count, MIN_STEP), SMALL));
-    let filled = 0, length = 0;
-    for (let left = count, ended = false; left > 0 && !ended;) {
-      if (filled === bytes.byteLength) bytes = doubled(bytes);
-      filled += yield* this.read(io, bytes.subarray(filled), start + filled);
-      ended = filled < bytes.byteLength;
-      const found = measure(bytes.subarray(length, filled), left, encoding, ended);
-      length += found.length;
-      left -= found.characters;
-    }
-    return bytes.subarray(0, length);
   }
 
   *size(io: Io): Op<number> {
@@ -448,21 +407,5 @@ export class OpenFile implements Leakable, Content {
 /** Bytes beyond which some runtime cannot express an offset (Bun). No disk is as large. */
 const LARGEST = 2 ** 52 - 1;
 
-/** Where the chunks of one call go. */
-export interface Series {
-  /** Undefined until the first chunk is written. */
-  next: number | undefined;
-  readonly moves: boolean;
-}
-
-/** Bytes read at least for characters: the longest one has four. */
-const MIN_STEP = 64;
-
-function doubled(bytes: Uint8Array): Uint8Array {
-  const larger = new Uint8Array(bytes.byteLength * 2);
-  larger.set(bytes);
-  return larger;
-}
-
 /** Bytes up to which a read allocates what was asked for without looking at the size first. */
-const SMALL = 64 * 1024;
+export const SMALL: number = 64 * 1024;

@@ -1,0 +1,47 @@
+/**
+ * Reading by characters.
+ *
+ * @module
+ */
+import type { Io } from "../io.ts";
+import type { Op } from "../op.ts";
+import { type OpenFile, SMALL } from "./open_file.ts";
+import { decode, measure } from "./text.ts";
+
+/** Reads `count` characters from the cursor on, which moves behind the last of them. */
+export function* readText(io: Io, file: OpenFile, count: number): Op<string> {
+  file.require("read from");
+  const start = file.position;
+  const bytes = count === Infinity
+    ? yield* file.readBytes(io, Infinity, start)
+    : yield* readCharacters(io, file, count, start);
+  const text = decode(bytes, file.options);
+  file.position = start + bytes.byteLength;
+  return text;
+}
+
+/** Bytes read at least: the longest character has four. */
+const MIN_STEP = 64;
+
+/** The bytes of the next `count` characters. */
+function* readCharacters(io: Io, file: OpenFile, count: number, start: number): Op<Uint8Array> {
+  const { encoding } = file.options;
+  // A character has at least one byte, so that many are needed at least; not to be trusted before they are there.
+  let bytes: Uint8Array = new Uint8Array(Math.min(Math.max(count, MIN_STEP), SMALL));
+  let filled = 0, length = 0;
+  for (let left = count, ended = false; left > 0 && !ended;) {
+    if (filled === bytes.byteLength) bytes = doubled(bytes);
+    filled += yield* file.read(io, bytes.subarray(filled), start + filled);
+    ended = filled < bytes.byteLength;
+    const found = measure(bytes.subarray(length, filled), left, encoding, ended);
+    length += found.length;
+    left -= found.characters;
+  }
+  return bytes.subarray(0, length);
+}
+
+function doubled(bytes: Uint8Array): Uint8Array {
+  const larger = new Uint8Array(bytes.byteLength * 2);
+  larger.set(bytes);
+  return larger;
+}

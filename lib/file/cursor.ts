@@ -1,0 +1,59 @@
+/**
+ * Where in a file to read and write.
+ *
+ * @module
+ */
+import { invalid, outOfRange } from "../errors.ts";
+import type { Io } from "../io.ts";
+import type { Op } from "../op.ts";
+import { checkObject, checkSize } from "../options/values.ts";
+import type { OpenFile } from "./open_file.ts";
+
+/** Where `seek` counts from. */
+export type Whence = "start" | "current" | "end";
+
+/** At which offset to read or write, in bytes from the start of the file; then the cursor is neither used nor moved. */
+export interface At {
+  /**
+   * The offset in bytes.
+   *
+   * @default {the cursor, which then moves}
+   */
+  at?: number;
+}
+
+/** Checks an offset given by the caller. */
+export function checkAt(options: At | undefined): number | undefined {
+  if (options === undefined) return undefined;
+  checkObject(options, "options");
+  const { at } = options;
+  if (at === undefined) return undefined;
+  const offset = checkSize(at, "at");
+  if (offset === Infinity) throw outOfRange("at", "a finite offset in bytes", offset);
+  return offset;
+}
+
+/** Checks how much is to be read: to the end where the caller does not say. */
+export function checkLength(length: number | undefined): number {
+  return length === undefined ? Infinity : checkSize(length, "length");
+}
+
+const ORIGINS: readonly unknown[] = ["start", "current", "end"];
+
+/** Checks where the cursor is to go. */
+export function checkSeek(offset: number, whence: Whence): void {
+  if (typeof offset !== "number") throw invalid("offset", "a number of bytes", offset);
+  if (!Number.isSafeInteger(offset)) throw outOfRange("offset", "a whole number of bytes", offset);
+  if (!ORIGINS.includes(whence)) throw invalid("whence", '"start", "current" or "end"', whence);
+}
+
+/** Moves the cursor, and returns where it is. */
+export function* seek(io: Io, file: OpenFile, offset: number, whence: Whence): Op<number> {
+  file.require("move the cursor of");
+  const origin = whence === "start" ? 0 : whence === "current" ? file.position : yield* file.size(io);
+  const position = origin + offset;
+  if (!Number.isSafeInteger(position) || position < 0) {
+    throw outOfRange("offset", `one that does not lead before the start (position ${position})`, offset);
+  }
+  return file.position = position;
+}
