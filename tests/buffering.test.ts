@@ -326,6 +326,33 @@ test("a disposal that waits for nobody closes the file when its calls have ended
   unlinkSync(kept);
 });
 
+test("a file that is disposed of again and again, or while close() is under way, closes its descriptor once", async () => {
+  let goOn!: () => void;
+  const gate = new Promise<void>((resolve) => goOn = resolve);
+  const warnings: string[] = [];
+  const warn = (message: string): void => void warnings.push(message);
+  const late = async (real: (...args: unknown[]) => unknown, ...args: unknown[]): Promise<unknown> => {
+    await gate;
+    return real(...args);
+  };
+  using _runtime = substitute({ primitives: { synchronize: late, close: late }, runtime: { warn } });
+  const syncing = await namedOfSource(), closing = await namedOfSource();
+  const synced = failureOf(() => syncing.sync());
+  syncing[Symbol.dispose]();
+  syncing[Symbol.dispose]();
+  assert.equal(await failureOf(() => syncing.closeSync()), "nothing", "it is closed already");
+  assert.equal(await failureOf(() => syncing.readSync()), "ERR_CLOSED");
+  const closed = failureOf(() => closing.close());
+  closing[Symbol.dispose]();
+  closing[Symbol.dispose]();
+  goOn();
+  assert.deepEqual(await Promise.all([synced, closed]), ["nothing", "nothing"]);
+  await syncing.close();
+  await closing.close();
+  // A number that is closed already is an error, unless another file has it by then.
+  assert.deepEqual(warnings, []);
+});
+
 test("a disposal that waits for nobody still writes what is buffered, and warns if it cannot", async () => {
   const { full, primitives } = fillable();
   const warnings: string[] = [];

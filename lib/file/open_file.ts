@@ -99,9 +99,12 @@ export class OpenFile implements Leakable, Content {
     }
   }
 
-  /** Runs an operation now. Refused while others are under way: it would overtake them, and wait for none. */
+  /**
+   * Runs an operation now. Refused while others are under way: it would overtake them, and wait for none. What the operation
+   * says of a closed file is true at once.
+   */
   sync<T>(op: (io: Io) => Op<T>): T {
-    if (this.busy) {
+    if (this.busy && !this.closed) {
       const message = "Cannot make a synchronous call: an asynchronous one on this file is under way (EBUSY)";
       throw new TempfileError(message, { code: "EBUSY", path: this.path });
     }
@@ -358,7 +361,8 @@ export class OpenFile implements Leakable, Content {
    * may belong to another file as soon as it is closed.
    */
   async abandon(remove: boolean): Promise<void> {
-    this.#end();
+    const open = !this.closed;
+    if (open) this.#end();
     if (remove) this.ended = true;
     if (remove && this.owned !== undefined) {
       try {
@@ -367,8 +371,7 @@ export class OpenFile implements Leakable, Content {
         // Tried again when the handle is closed.
       }
     }
-    await this.#tail;
-    await run(this.#finish(asyncIo(this.guard), true, remove));
+    await this.async((io) => this.#finish(io, open, remove));
   }
 
   reclaim(): string | undefined {
