@@ -358,6 +358,25 @@ test("closing the file ends a write whose stream says nothing more, with ERR_CLO
   }
 });
 
+test("C208 what waits for a source to be written comes before what is written when that has ended", async () => {
+  for await (const [kind, file] of each()) {
+    // Whoever goes on with the end may take a few turns of the queue of promises for it.
+    for (let turns = 0; turns < 5; turns++) {
+      await file.truncate(0);
+      await file.seek(0);
+      let ended: Promise<unknown> = file.write(["source ", "is written, "]);
+      const waiting = file.write("then what waits, ");
+      for (let i = 0; i < turns; i++) ended = ended.then(() => {});
+      await Promise.all([waiting, ended.then(() => file.write("then the next"))]);
+      assert.equal(
+        await file.text(),
+        "source is written, then what waits, then the next",
+        `${kind}, ${turns}`,
+      );
+    }
+  }
+});
+
 test("C208 writes from sources that overlap do not mix their chunks, nor do writes between them", async () => {
   const slow = async function* (letter: string) {
     for (let i = 0; i < 3; i++) {

@@ -24,7 +24,9 @@ export function writeSource(file: OpenFile, chunks: Chunks, at: number | undefin
     await before;
     return await writeChunks(file, chunks, { next: at, moves: at === undefined });
   })();
-  const ended: Promise<unknown> = written.catch(() => {}).finally(() => {
+  const ended: Promise<unknown> = written.catch(() => {});
+  // The first that hears of the end, and those that wait for it next: nobody comes in between and overtakes them.
+  ended.then(() => {
     if (file.writing === ended) file.writing = undefined;
   });
   file.writing = ended;
