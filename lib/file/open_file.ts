@@ -371,6 +371,7 @@ export class OpenFile implements Leakable, Content {
         // Tried again when the handle is closed.
       }
     }
+    await this.#tail;
     await this.async((io) => this.#finish(io, open, remove));
   }
 
