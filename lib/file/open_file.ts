@@ -314,28 +314,29 @@ export class OpenFile implements Leakable, Content {
     return this.#finish(io, open, remove);
   }
 
+  /** One operation, not one for each step: those that there is nothing to do for would cost a fortieth of a file. */
   *#finish(io: Io, close: boolean, remove: boolean): Op<void> {
     const failures: unknown[] = [];
-    for (const step of this.#lastSteps(io, close, remove)) {
+    if (close) {
       try {
-        yield* step;
+        if (this.#onWritten === undefined && this.#buffer.pending === undefined) this.#buffer.release();
+        else yield* this.#lastFlush(io);
+      } catch (error) {
+        failures.push(error);
+      }
+      try {
+        yield* this.storage.close(io);
       } catch (error) {
         // Some file systems say only now that they have no room for what was written.
-        failures.push(this.#failure("close", error));
+        failures.push(error);
       }
     }
-    if (failures.length > 0) throw failures[0];
-  }
-
-  /** Only those that there is something to do for: most files are closed with empty buffers. */
-  #lastSteps(io: Io, close: boolean, remove: boolean): Op<void>[] {
-    const steps: Op<void>[] = [];
-    if (close && (this.#onWritten !== undefined || this.#buffer.pending !== undefined)) {
-      steps.push(this.#lastFlush(io));
-    } else if (close) this.#buffer.release();
-    if (close) steps.push(this.storage.close(io));
-    if (remove && this.owned !== undefined) steps.push(this.owned.remove(io));
-    return steps;
+    try {
+      if (remove && this.owned !== undefined) yield* this.owned.remove(io);
+    } catch (error) {
+      failures.push(error);
+    }
+    if (failures.length > 0) throw this.#failure("close", failures[0]);
   }
 
   #end(): void {
