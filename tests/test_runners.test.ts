@@ -9,6 +9,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
 import { namedTemporaryFile } from "#mod";
+import { runChild } from "./support/child.ts";
 import { onceInAll, oncePerRuntime } from "./support/once.ts";
 import { must, noNpm, type Project, project } from "./support/project.ts";
 
@@ -136,4 +137,23 @@ test("what all copies of the module share cannot be taken apart, as Jest does wi
   for (const key of Reflect.ownKeys(shared)) {
     assert.equal(Reflect.getOwnPropertyDescriptor(shared, key)!.configurable, false, String(key));
   }
+});
+
+test("a clock that stands still, as test runners put in place of the timers, holds up no call", async () => {
+  const { said, stderr } = await runChild(
+    `const use = async (count) => {
+      for (let i = 0; i < count; i++) {
+        const file = await m.namedTemporaryFile();
+        await file.write("x");
+        await file.close();
+      }
+    };
+    // More than there is time for in one turn of the event loop.
+    await use(300);
+    for (const name of ["setTimeout", "setInterval", "setImmediate"]) globalThis[name] = () => ({});
+    await use(300);
+    say("done");`,
+    { timeout: 60_000 },
+  );
+  assert.deepEqual({ said, stderr }, { said: ["done"], stderr: "" });
 });

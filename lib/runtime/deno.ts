@@ -122,6 +122,8 @@ export function denoRuntime(deno: DenoNamespace, scope: DenoScope): Runtime {
   const platform = platformOf(deno.build.os === "windows" ? "win32" : deno.build.os);
   const windows = platform === "windows";
   const childProcess = () => scope.process.getBuiltinModule("node:child_process") as NodeChildProcess;
+  // As it is at first use, whatever a test puts in its place later; not before, since it takes milliseconds to load.
+  const immediate = once(() => setImmediate);
   const procIsOpen = (): boolean => platform === "linux" && grantsAll(deno);
   const env = (name: string): string | undefined =>
     granted(deno, "env", { variable: name }) ? deno.env.get(name) : undefined;
@@ -158,7 +160,7 @@ export function denoRuntime(deno: DenoNamespace, scope: DenoScope): Runtime {
     random: (bytes) => void crypto.getRandomValues(bytes),
     now: () => performance.now(),
     handedOut: hurry(HURRY_EVERY),
-    nextTurn: () => new Promise((resolve) => setImmediate(() => resolve())),
+    nextTurn: () => new Promise((resolve) => immediate()(() => resolve())),
     later,
     sleep,
     anchor: anchors(procIsOpen),

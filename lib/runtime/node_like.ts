@@ -30,12 +30,18 @@ export interface NodeProcess {
 
 /** A timer that can be told not to keep the process alive. */
 interface Timer {
-  unref?(): void;
+  unref(): void;
 }
 
-declare function setTimeout(call: () => void, milliseconds: number): Timer;
-declare function clearTimeout(timer: Timer): void;
-declare function setImmediate(call: () => void): unknown;
+/**
+ * The part of `node:timers` in use, as it is when the library is loaded. Test runners put others in place of the globals:
+ * clocks that stand still until somebody winds them, or those of browsers, which have no `setImmediate`.
+ */
+interface NodeTimers {
+  setTimeout(call: () => void, milliseconds: number): Timer;
+  clearTimeout(timer: Timer): void;
+  setImmediate(call: () => void): unknown;
+}
 
 const PLATFORMS: { [name: string]: Runtime["platform"] } = {
   linux: "linux",
@@ -90,13 +96,6 @@ export function sleep(milliseconds: number): void {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds);
 }
 
-/** Runs `call` later without keeping the process alive. */
-export function later(milliseconds: number, call: () => void): () => void {
-  const timer = setTimeout(call, milliseconds);
-  timer.unref?.();
-  return () => clearTimeout(timer);
-}
-
 /**
  * Asks once whether the descriptors of this process can be named by path. Permission models refuse `/proc`, and some
  * containers do not mount it. An answer of undefined is none: the next time it is asked again.
@@ -117,6 +116,7 @@ export function nodeLike(
 ): Runtime {
   const fs = process.getBuiltinModule("node:fs") as NodeFs;
   const platform = platformOf(process.platform);
+  const { setTimeout, clearTimeout, setImmediate } = process.getBuiltinModule("node:timers") as NodeTimers;
   const { sync, pooled } = nodePrimitives(fs);
   const childProcess = () => process.getBuiltinModule("node:child_process") as NodeChildProcess;
   const onEnd = (listener: () => void): () => void => {
@@ -144,7 +144,11 @@ export function nodeLike(
     home: homeFor(platform, (name) => process.env[name]),
     temporaryDirectory: () => undefined,
     nextTurn: () => new Promise((resolve) => setImmediate(() => resolve())),
-    later,
+    later(milliseconds, call) {
+      const timer = setTimeout(call, milliseconds);
+      timer.unref();
+      return () => clearTimeout(timer);
+    },
     sleep,
     anchor: anchors(() => platform === "linux" && canStat(fs, "/proc/self/fd")),
     descriptor: (handle) => handle as number,

@@ -9,6 +9,7 @@ import * as crypto from "node:crypto";
 import fs from "node:fs";
 import * as os from "node:os";
 import { tmpdir } from "node:os";
+import * as timers from "node:timers";
 import * as workers from "node:worker_threads";
 import type { DenoNamespace, DenoScope } from "../../lib/runtime/deno_namespace.ts";
 import type { NodeProcess } from "../../lib/runtime/node_like.ts";
@@ -18,6 +19,7 @@ const MODULES: { readonly [name: string]: unknown } = {
   "node:crypto": crypto,
   "node:fs": fs,
   "node:os": os,
+  "node:timers": timers,
   "node:worker_threads": workers,
 };
 
