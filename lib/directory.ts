@@ -160,8 +160,8 @@ export class TemporaryDirectory implements AsyncDisposable, Disposable {
    * is still removed in its time.
    *
    * @returns The path.
-   * @throws {TempfileError} `ERR_CLOSED` after `remove()`; `ENOSPC` if that cannot be recorded for other processes; then it is
-   *   ours as before.
+   * @throws {TempfileError} `ERR_CLOSED` after `remove()`; `EBUSY` while `persist()` is under way; `ENOSPC` if that cannot be
+   *   recorded for other processes; then it is ours as before.
    */
   keep(): string {
     this.#tree.requireLasting("keep");
@@ -177,20 +177,24 @@ export class TemporaryDirectory implements AsyncDisposable, Disposable {
    * An empty directory at the destination is replaced, anything else is not. On another file system it is copied beside
    * the destination first: files, directories and links with their modes.
    *
+   * Calls that overlap are carried out in the order they were made, and so is `remove()`; synchronous calls fail with
+   * `EBUSY` meanwhile.
+   *
    * @param destination The path, or a `file:` URL.
    * @returns The absolute path without links.
    * @throws {TempfileError} `ENOTEMPTY` or `EEXIST` if something is there, `ENOENT` if the parent is missing, … Then this
-   *   directory is where it was, whole.
+   *   directory is where it was, whole. `ERR_CLOSED` after `remove()`, or while it is under way.
    */
   async persist(destination: string | URL, options?: PersistDirectoryOptions): Promise<string> {
     const path = checkPath(destination, "destination"), checked = checkReplacing("directory", options);
-    return await runAsync(this.#persist(asyncIo(), path, checked));
+    return await this.#tree.move((io) => this.#persist(io, path, checked));
   }
 
   /** As {@linkcode TemporaryDirectory.persist}, blocking. */
   persistSync(destination: string | URL, options?: Omit<PersistDirectoryOptions, "signal">): string {
     const path = checkPath(destination, "destination");
     const checked = checkReplacing("directorySync", options);
+    this.#tree.requireLasting("persist");
     return runSync(this.#persist(syncIo(), path, checked));
   }
 
@@ -212,6 +216,7 @@ export class TemporaryDirectory implements AsyncDisposable, Disposable {
 
   /** As {@linkcode TemporaryDirectory.remove}, blocking. */
   removeSync(): Leftover[] {
+    this.#tree.requireUnmoved("remove");
     return this.#report(runSync(this.#tree.remove(syncIo())));
   }
 
@@ -229,8 +234,9 @@ export class TemporaryDirectory implements AsyncDisposable, Disposable {
     }
   }
 
-  /** As the asynchronous one, blocking. */
+  /** As the asynchronous one, blocking. If `persist()` is under way, what is left to remove goes when that has ended. */
   [Symbol.dispose](): void {
+    if (this.#tree.moving) return void this[Symbol.asyncDispose]();
     try {
       this.removeSync();
     } catch (error) {

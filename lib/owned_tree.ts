@@ -11,7 +11,7 @@ import { recordKept } from "./life/lease.ts";
 import { type Leakable, unwatchLeak, type Young } from "./life/leaks.ts";
 import { letAge } from "./life/keep_alive.ts";
 import { type Entry, register, unregister } from "./life/registry.ts";
-import { isPromise, type Op, run, runSync } from "./op.ts";
+import { isPromise, type Op, run, runAsync, runSync } from "./op.ts";
 import { runtime, type Status } from "./runtime/mod.ts";
 import { removeDirectory } from "./tree/remove.ts";
 
@@ -28,6 +28,8 @@ export class OwnedTree implements Entry, Leakable {
   slot: number | undefined;
   #ours: boolean;
   #removing: Promise<Leftover[]> | undefined;
+  /** The last of the calls under way that put it elsewhere. */
+  #moving: Promise<void> | undefined;
 
   /** @param ours Whether it is to be removed at all. */
   constructor(ours: boolean) {
@@ -56,13 +58,48 @@ export class OwnedTree implements Entry, Leakable {
 
   /** Makes sure that it was not removed and that nobody is at it. The action completes "Cannot …". */
   requireLasting(action: string): void {
+    this.#requireUnremoved(action);
+    this.requireUnmoved(action);
+  }
+
+  #requireUnremoved(action: string): void {
     if (this.removed || this.#removing !== undefined) throw closedError(action, this.path);
+  }
+
+  /** Makes sure that no call puts it elsewhere at this moment. The action completes "Cannot …". */
+  requireUnmoved(action: string): void {
+    if (!this.moving) return;
+    throw new TempfileError(`Cannot ${action} "${this.path}": persist() is under way (EBUSY)`, {
+      code: "EBUSY",
+      path: this.path,
+    });
+  }
+
+  /** Whether a call is under way that puts it elsewhere. */
+  get moving(): boolean {
+    return this.#moving !== undefined;
+  }
+
+  /** Runs an operation that puts the tree elsewhere, after those that are under way. Removal waits for its end. */
+  async move<T>(op: (io: Io) => Op<T>): Promise<T> {
+    this.#requireUnremoved("persist");
+    const before = this.#moving;
+    let end!: () => void;
+    const moving = this.#moving = new Promise<void>((resolve) => end = resolve);
+    try {
+      if (before !== undefined) await before;
+      return await runAsync(op(asyncIo()));
+    } finally {
+      if (this.#moving === moving) this.#moving = undefined;
+      end();
+    }
   }
 
   /** Removes the tree; of calls that overlap, one does it for all. */
   removing(): Leftover[] | Promise<Leftover[]> {
     if (this.#removing !== undefined) return this.#removing;
-    const result = run(this.remove(asyncIo(guardOf(this.path))));
+    const start = (): Leftover[] | Promise<Leftover[]> => run(this.remove(asyncIo(guardOf(this.path))));
+    const result = this.#moving === undefined ? start() : this.#moving.then(start);
     if (!isPromise(result)) return result;
     return this.#removing = result.finally(() => this.#removing = undefined);
   }

@@ -24,6 +24,7 @@ import {
   temporaryDirectorySync,
 } from "#mod";
 import { temporaryDirectory as sourceDirectory } from "../lib/directory.ts";
+import { configure } from "../lib/settings.ts";
 import { runChild } from "./support/child.ts";
 import { failureOf, pattern, sameBytes } from "./support/kinds.ts";
 import { isWindows, noDirectorySync, noFifos, noLinks, noLinux, shownMode } from "./support/platform.ts";
@@ -724,6 +725,61 @@ test(
     }
   },
 );
+
+test("a directory's persist() while others are under way comes after them, and remove() after it; blocking calls and keep() fail with EBUSY", async () => {
+  using place = scratch();
+  const directory = await filled(place), { path } = directory;
+  const [first, second] = ["first", "second"].map((name) => join(place.path, name));
+  using _ = substitute({ primitives: { rename: acrossFrom(path) } });
+  const moved = [directory.persist(first), directory.persist(second)];
+  for (const call of ["removeSync", "keep"] as const) {
+    assert.throws(() => directory[call](), { name: "TempfileError", code: "EBUSY", path });
+  }
+  assert.throws(() => directory.persistSync(first), { name: "TempfileError", code: "EBUSY", path });
+  const removed = directory.remove();
+  assert.deepEqual(await Promise.all(moved), [first, second]);
+  assert.deepEqual(await removed, []);
+  assertFilled(second);
+  assert.deepEqual(place.list(), ["second"]);
+});
+
+test("the end of the scope while a directory's persist() is under way removes nothing of what that puts in place, and all if it fails", async () => {
+  for (const fails of [false, true]) {
+    using place = scratch();
+    const directory = await filled(place);
+    const makeDirectory = (real: (...args: never[]) => unknown, ...args: never[]): unknown => {
+      if (fails && String(args[0]).endsWith("empty")) throw systemError("EIO");
+      return real(...args);
+    };
+    using _ = substitute({ primitives: { rename: acrossFrom(directory.path), makeDirectory } });
+    const moved = failureOf(() => directory.persist(join(place.path, "result")));
+    directory[Symbol.dispose]();
+    assert.equal(await moved, fails ? "EIO" : "nothing");
+    for (let waits = 0; existsSync(directory.path) && fails && waits < 1000; waits++) {
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    assert.deepEqual(place.list(), fails ? [] : ["result"]);
+    if (!fails) assertFilled(join(place.path, "result"));
+  }
+});
+
+test("C160 a directory's persist() while remove() is under way fails with ERR_CLOSED, and nothing of it is put in place", async () => {
+  configure({ inline: false });
+  try {
+    for (const persist of Object.values(faces)) {
+      using place = scratch();
+      const directory = await filled(place);
+      const removed = directory.remove();
+      assert.ok(existsSync(join(directory.path, "file")));
+      const code = await failureOf(() => persist(directory, join(place.path, "result"), { durable: false }));
+      assert.equal(code, "ERR_CLOSED");
+      await removed;
+      assert.deepEqual(place.list(), []);
+    }
+  } finally {
+    configure({ inline: undefined });
+  }
+});
 
 test("C148 a directory's persist() fails with EILSEQ where a name is listed that the runtime cannot say", async () => {
   for (const persist of Object.values(faces)) {
