@@ -1123,7 +1123,8 @@ test("persist() refuses a path with a separator at its end, one through a file, 
     [".", "EISDIR"],
     ["..", "EISDIR"],
     ["/", "EISDIR"],
-    [join(path, "x".repeat(300)), "ENAMETOOLONG"],
+    // On Windows what cannot be a name is merely not there.
+    [join(path, "x".repeat(300)), isWindows ? "ENOENT" : "ENAMETOOLONG"],
   ];
   for (const [given, code] of refusals) {
     for (const persist of Object.values(faces)) {

@@ -30,7 +30,7 @@ import { failureOf, pattern, sameBytes } from "./support/kinds.ts";
 import { isWindows, noDirectorySync, noFifos, noLinks, noLinux, shownMode } from "./support/platform.ts";
 import { elsewhere, noElsewhere } from "./support/places.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
-import { asWindows, substitute, systemError } from "./support/substitute.ts";
+import { asWindows, type Changes, type Substitute, substitute, systemError } from "./support/substitute.ts";
 
 type Persist = (
   directory: TemporaryDirectory,
@@ -571,6 +571,50 @@ test("C148 C168 the copy of a directory on Windows is read-only where the file w
     assert.equal(modeOf(join(other, "result", "read-only")), 0o444);
   }
 });
+
+test(
+  "C148 C168 the copy of a directory on Windows says of each link what it leads to, which may not be copied yet; elsewhere nobody asks",
+  {
+    skip: noLinks,
+  },
+  async () => {
+    for (const persist of Object.values(faces)) {
+      using place = scratch();
+      const links: [name: string, target: string, to: "file" | "dir"][] = [
+        ["a link", "sub", "dir"],
+        ["b link", "file", "file"],
+        ["c link", "nowhere", "file"],
+        ["sub/link", "../a link", "dir"],
+      ];
+      const copy = async (target: string, changes: (path: string) => Changes): Promise<Substitute> => {
+        const directory = await sourceDirectory({ dir: place.path }), { path } = directory;
+        mkdirSync(join(path, "sub"));
+        writeFileSync(join(path, "file"), "text");
+        for (const [name, leadsTo, to] of links) symlinkSync(leadsTo, join(path, name), to);
+        const watched = substitute(changes(path));
+        try {
+          await persist(directory as never, join(place.path, "results", target));
+        } finally {
+          watched[Symbol.dispose]();
+        }
+        for (const [name, leadsTo] of links) {
+          assert.equal(readlinkSync(join(place.path, "results", target, name)), leadsTo);
+        }
+        return watched;
+      };
+      mkdirSync(join(place.path, "results"));
+      const windows = await copy(
+        "windows",
+        (path) => asWindows({ primitives: { rename: acrossFrom(path) } }),
+      );
+      const made = windows.of("symbolicLink").map(([leadsTo, , to]) => `${leadsTo}: ${to}`);
+      assert.deepEqual(made.sort(), links.map(([, leadsTo, to]) => `${leadsTo}: ${to}`).sort());
+      if (isWindows) continue;
+      const posix = await copy("posix", (path) => ({ primitives: { rename: acrossFrom(path) } }));
+      assert.deepEqual([posix.of("symbolicLink").length, posix.of("statusOfTarget")], [links.length, []]);
+    }
+  },
+);
 
 test("C168 a directory's persist() on Windows, which synchronizes no file that is open for reading only, opens them for writing, and passes by what is read-only", async () => {
   for (const persist of Object.values(faces)) {

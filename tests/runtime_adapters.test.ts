@@ -517,6 +517,25 @@ test("Deno: its own files have a cursor, which is moved only when it is elsewher
   await pooled.close(await pooled.openFile(path, "read"));
 });
 
+test("every adapter says what a link leads to, which the runtimes guess from what is there, or refuse to, where Windows asks", async () => {
+  using place = scratch();
+  const told: unknown[] = [];
+  const node = fsWith({
+    symlinkSync: (_target, _path, to) => told.push(to),
+    symlink: (_target, _path, to, done: () => void) => (told.push(to), done()),
+  });
+  const { deno, scope, done } = fakeDeno("windows");
+  Object.assign(deno, {
+    symlinkSync: (_target: string, _path: string, { type }: { type: string }) => told.push(type),
+    symlink: (_target: string, _path: string, { type }: { type: string }) => Promise.resolve(told.push(type)),
+  });
+  for (const { sync, pooled } of [nodePrimitives(node as never), denoRuntime(deno, scope)]) {
+    sync.symbolicLink("x", join(place.path, "link"), "dir");
+    await pooled.symbolicLink("x", join(place.path, "link"), "file");
+  }
+  assert.deepEqual([told, done], [["dir", "file", "dir", "file"], []]);
+});
+
 test("Deno: Node's layer is loaded once, by what only it can do", async () => {
   using place = scratch();
   const { deno, scope, done } = fakeDeno();

@@ -272,10 +272,12 @@ test("names: makeDirectory, link, symbolicLink, rename, unlink, removeDirectory,
     await io.rename(at("g"), at("h"));
     assert.equal(await io.realPath(at("h")), at("h"));
     if (!lacks.links) {
-      await io.symbolicLink("h", at("l"));
-      assert.equal(await io.readLink(at("l")), outside.readlink(at("l")));
-      assert.equal(await io.realPath(at("l")), at("h"));
-      await io.unlink(at("l"));
+      for (const [target, to] of [["h", "file"], ["d", "dir"]] as const) {
+        await io.symbolicLink(target, at("l"), to);
+        assert.equal(await io.readLink(at("l")), outside.readlink(at("l")));
+        assert.equal(await io.realPath(at("l")), at(target));
+        await io.unlink(at("l"));
+      }
     }
     assert.deepEqual(outside.list(path), ["d", "f", "h"]);
     outside.write(at("d/inside"), "x");

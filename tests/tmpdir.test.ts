@@ -13,7 +13,7 @@ import { test } from "node:test";
 import * as m from "#mod";
 import * as source from "../mod.ts";
 import { candidates } from "../lib/tmpdir.ts";
-import { type Runtime, runtime } from "../lib/runtime/mod.ts";
+import { type Runtime, runtime, type Status } from "../lib/runtime/mod.ts";
 import { type ChildOptions, runChild, startChild } from "./support/child.ts";
 import { isWindows, noLinux, noPrograms } from "./support/platform.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
@@ -37,6 +37,12 @@ type Environment = { [name: string]: string | undefined };
 const trials = (watched: Substitute): number =>
   watched.of("createFile").length + watched.of("createUnnamed").length;
 
+/** On Windows all are shown as open to everybody, which where that is not the platform would speak against each. */
+const closedToOthers: Stand = (real, path: string) => {
+  const status = real(path) as Status;
+  return isWindows ? { ...status, mode: status.mode & ~0o022 } : status;
+};
+
 /** The source with an environment of its own, and nothing remembered. What only Linux opens is asked for there alone. */
 function faked(env: Environment, changes: Changes = {}, platform: Runtime["platform"] = "linux"): Substitute {
   const other = {
@@ -46,7 +52,10 @@ function faked(env: Environment, changes: Changes = {}, platform: Runtime["platf
     lightUnnamed: runtime.platform === "linux" && runtime.lightUnnamed,
     ...changes.runtime,
   };
-  const watched = substitute({ ...changes, runtime: other });
+  const watched = substitute({
+    primitives: { status: closedToOthers, ...changes.primitives },
+    runtime: other,
+  });
   source.configure({ tmpdir: undefined });
   return {
     ...watched,

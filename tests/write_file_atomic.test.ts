@@ -530,11 +530,11 @@ test("writeFileAtomic() takes relative paths and file: URLs, and writes a large 
     await write(url, large);
     assert.ok(sameBytes(readFileSync(url), large));
   }
-  const { said } = await runChild(
+  const { said, stderr } = await runChild(
     `m.writeFileAtomicSync("bare", "x"); await m.writeFileAtomic("./sub/../bare2", "y"); say(fs.readdirSync("."));`,
     { cwd: (mkdirSync(join(place.path, "cwd", "sub"), { recursive: true }), join(place.path, "cwd")) },
   );
-  assert.deepEqual(said[0].sort(), ["bare", "bare2", "sub"]);
+  assert.deepEqual(said[0]?.sort(), ["bare", "bare2", "sub"], stderr);
 });
 
 test("writeFileAtomic() checks what it is given before any system call, and never leaves a stream waiting", async () => {

@@ -20,7 +20,7 @@ import { afterwards, rename, synchronizeDirectory, synchronizeName } from "./com
 import { copyContents } from "./copy.ts";
 import type { Replacing } from "./options.ts";
 import { NAMING } from "./stage.ts";
-import { locate, statusIfThere, type Target } from "./target.ts";
+import { kindBehind, locate, statusIfThere, type Target } from "./target.ts";
 
 /** Puts the tree at `destination`. On failure it stays where it is, whole, and the destination as it was. */
 export function* persistTree(io: Io, tree: OwnedTree, destination: string, options: Replacing): Op<string> {
@@ -159,7 +159,7 @@ const COPIES: { [kind in Status["kind"]]: Copy } = {
     yield io.makeDirectory(to, 0o700);
   },
   *link(io, { path }, to) {
-    yield io.symbolicLink(yield io.readLink(path), to);
+    yield io.symbolicLink(yield io.readLink(path), to, (yield* leadsToDirectory(io, path)) ? "dir" : "file");
   },
   *file(io, { path, status }, to, options) {
     const from: Handle = yield io.openFile(path, "read");
@@ -185,6 +185,14 @@ const COPIES: { [kind in Status["kind"]]: Copy } = {
     });
   },
 };
+
+/**
+ * Whether a copy must be a link to a directory, of which Windows has a kind of its own. That is asked of the original: what the
+ * copy leads to may not be copied yet.
+ */
+function* leadsToDirectory(io: Io, link: Path): Op<boolean> {
+  return runtime.platform === "windows" && (yield* kindBehind(io, link as string)) === "directory";
+}
 
 /** Whether the permission bits say something: on Windows only that nobody may write. */
 const showsMode = ({ mode }: Status): boolean => runtime.platform !== "windows" || (mode & 0o222) === 0;

@@ -8,7 +8,7 @@ import { codeOf, failure, TempfileError } from "../errors.ts";
 import type { Io } from "../io.ts";
 import type { Op } from "../op.ts";
 import { baseName, isAbsolute, isNameless, joinPath, parentOf, withoutTrailingSeparators } from "../path.ts";
-import type { Path, Status } from "../runtime/mod.ts";
+import type { Kind, Path, Status } from "../runtime/mod.ts";
 import type { Replacing } from "./options.ts";
 
 /** Where the result goes, and what is there now. */
@@ -38,12 +38,16 @@ export function* targetOf(io: Io, path: string, options: Replacing): Op<Target> 
 
 /** Whether something is there that data flows through. Renaming a file to `/dev/null` would break the whole system. */
 function* isSpecial(io: Io, { existing, path }: Target): Op<boolean> {
-  if (existing?.kind !== "link") return existing?.kind === "other";
+  const kind = existing?.kind === "link" ? yield* kindBehind(io, path) : existing?.kind;
+  return kind === "other";
+}
+
+/** What a link leads to; undefined if that is nowhere, or nowhere that may be looked at. */
+export function* kindBehind(io: Io, link: string): Op<Kind | undefined> {
   try {
-    return ((yield io.statusOfTarget(path)) as Status).kind === "other";
+    return ((yield io.statusOfTarget(link)) as Status).kind;
   } catch {
-    // It leads nowhere, or nowhere that may be looked at.
-    return false;
+    return undefined;
   }
 }
 

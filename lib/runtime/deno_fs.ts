@@ -225,7 +225,7 @@ export function denoPrimitives(deno: DenoNamespace, node: () => Faces): Faces {
     removeDirectory: (path) => deno.removeSync(asDirectory(deno, path)),
     rename: (from, to) => deno.renameSync(text(from), text(to)),
     link: (from, to) => deno.linkSync(from, to),
-    symbolicLink: (target, path) => deno.symlinkSync(text(target), text(path)),
+    symbolicLink: (target, path, to) => deno.symlinkSync(text(target), text(path), { type: to }),
     realPath: (path) => deno.realPathSync(path),
     readLink: (path) => {
       try {
@@ -263,7 +263,7 @@ export function denoPrimitives(deno: DenoNamespace, node: () => Faces): Faces {
     removeDirectory: (path) => deno.remove(asDirectory(deno, path)),
     rename: (from, to) => deno.rename(text(from), text(to)),
     link: (from, to) => deno.link(from, to),
-    symbolicLink: (target, path) => deno.symlink(text(target), text(path)),
+    symbolicLink: (target, path, to) => deno.symlink(text(target), text(path), { type: to }),
     realPath: (path) => deno.realPath(path),
     readLink: (path) => deno.readLink(text(path)).catch(refuseBytes),
     status: (path) => deno.lstat(text(path)).then(toStatus),

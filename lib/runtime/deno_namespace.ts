@@ -69,8 +69,8 @@ export interface DenoNamespace {
   rename(from: string, to: string): Promise<void>;
   linkSync(from: string, to: string): void;
   link(from: string, to: string): Promise<void>;
-  symlinkSync(target: string, path: string): void;
-  symlink(target: string, path: string): Promise<void>;
+  symlinkSync(target: string, path: string, options: { type: "file" | "dir" }): void;
+  symlink(target: string, path: string, options: { type: "file" | "dir" }): Promise<void>;
   realPathSync(path: string): string;
   realPath(path: string): Promise<string>;
   readLinkSync(path: string): string;

@@ -8,6 +8,7 @@ import type {
   FileSystemStatus,
   Handle,
   Kind,
+  LinkTarget,
   Listing,
   Path,
   Pooled,
@@ -67,8 +68,8 @@ export interface NodeFs {
   rename(from: Path, to: Path, done: Done): void;
   linkSync(from: string, to: string): void;
   link(from: string, to: string, done: Done): void;
-  symlinkSync(target: Path, path: Path): void;
-  symlink(target: Path, path: Path, done: Done): void;
+  symlinkSync(target: Path, path: Path, to: LinkTarget): void;
+  symlink(target: Path, path: Path, to: LinkTarget, done: Done): void;
   realpathSync: { native(path: string): string };
   realpath: { native(path: string, done: Done<string>): void };
   readlinkSync(path: Path, encoding: "buffer"): Uint8Array;
@@ -225,7 +226,7 @@ export function nodePrimitives(fs: NodeFs): { sync: Primitives; pooled: Pooled<P
     removeDirectory: (path) => fs.rmdirSync(path),
     rename: (from, to) => fs.renameSync(from, to),
     link: (from, to) => fs.linkSync(from, to),
-    symbolicLink: (target, path) => fs.symlinkSync(target, path),
+    symbolicLink: (target, path, to) => fs.symlinkSync(target, path, to),
     realPath: (path) => fs.realpathSync.native(path),
     readLink: (path) => toPath(fs.readlinkSync(path, "buffer")),
     status: (path) => toStatus(fs.lstatSync(path)),
@@ -267,7 +268,7 @@ export function nodePrimitives(fs: NodeFs): { sync: Primitives; pooled: Pooled<P
     removeDirectory: (path) => promised((done) => fs.rmdir(path, done)),
     rename: (from, to) => promised((done) => fs.rename(from, to, done)),
     link: (from, to) => promised((done) => fs.link(from, to, done)),
-    symbolicLink: (target, path) => promised((done) => fs.symlink(target, path, done)),
+    symbolicLink: (target, path, to) => promised((done) => fs.symlink(target, path, to, done)),
     realPath: (path) => promised((done) => fs.realpath.native(path, done)),
     readLink: (path) => promised<Uint8Array>((done) => fs.readlink(path, "buffer", done)).then(toPath),
     status: (path) => promised<NodeStats>((done) => fs.lstat(path, done)).then(toStatus),

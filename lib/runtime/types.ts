@@ -62,6 +62,9 @@ export interface FileSystemStatus {
   freeInodes: number;
 }
 
+/** What a link leads to, as the runtimes call it. */
+export type LinkTarget = "file" | "dir";
+
 /**
  * The primitives. Each is one system call (or as near as the runtime comes to one), throws the runtime's own error with
  * a POSIX `code`, and never follows a symbolic link in the last component unless it says so.
@@ -90,8 +93,8 @@ export interface Primitives {
   rename(from: Path, to: Path): void;
   /** Gives the file at `from` a second name that must not exist. */
   link(from: string, to: string): void;
-  /** Makes a link at `path` that says `target`. */
-  symbolicLink(target: Path, path: Path): void;
+  /** Makes a link at `path` that says `target`. Windows has two kinds, each of which leads only to what it is for. */
+  symbolicLink(target: Path, path: Path, to: LinkTarget): void;
   /** The absolute path without any link. */
   realPath(path: string): string;
   readLink(path: Path): Path;

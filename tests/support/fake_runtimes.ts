@@ -179,7 +179,8 @@ export function fakeDeno(platform = "linux", permits: Permits = () => true): Fak
     ) => (done.push(["remove", path]), remove(path, options)),
     renameSync: fs.renameSync,
     linkSync: fs.linkSync,
-    symlinkSync: fs.symlinkSync,
+    symlinkSync: (target: string, path: string, { type }: { type: "file" | "dir" }) =>
+      fs.symlinkSync(target, path, type),
     realPathSync: (path: string) => fs.realpathSync(path),
     readLinkSync: (path: string) => fs.readlinkSync(path),
     lstatSync: (path: string) => toInfo(fs.lstatSync(path)),
