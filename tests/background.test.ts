@@ -1,17 +1,17 @@
 import assert from "node:assert/strict";
-import { existsSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { temporaryDirectorySync } from "../lib/directory.ts";
 import { namedTemporaryFileSync } from "../lib/file/named.ts";
 import { startReclaiming } from "../lib/life/background.ts";
-import { runtime } from "../lib/runtime/mod.ts";
+import { type Listing, runtime } from "../lib/runtime/mod.ts";
 import { configure } from "../lib/settings.ts";
 import { runChild } from "./support/child.ts";
 import { plant, readLeases, withoutLease } from "./support/leases.ts";
 import { namesLinger } from "./support/platform.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
-import { substitute } from "./support/substitute.ts";
+import { type Changes, substitute } from "./support/substitute.ts";
 
 /** Plants what a dead process left. */
 function plantOrphans(place: Scratch, count: number): void {
@@ -77,14 +77,19 @@ async function loading(): Promise<void> {
   await runtime.nextTurn();
 }
 
-/** A clock on which every question takes half a millisecond, timers that run when they are told to, and an end. */
+/** A clock on which every question takes half a millisecond, or what is said, timers that run when they are told to, and an end. */
 class Stage {
   /** Each begins when the others are long over. */
   static #begin: number = runtime.now();
   clock: number = Stage.#begin += 1_000_000_000;
   readonly timers: { milliseconds: number; call: () => void }[] = [];
+  readonly question: number;
   end: () => void = () => assert.fail("nobody listens");
   pid: number = runtime.pid();
+
+  constructor(question = 0.5) {
+    this.question = question;
+  }
 
   /** Runs the timers, also those that they set, at once or when something is loaded. */
   async play(): Promise<void> {
@@ -94,8 +99,8 @@ class Stage {
     }
   }
 
-  enter(): AsyncDisposable {
-    const substituted = this.#substitute();
+  enter(primitives: Changes["primitives"] = {}): AsyncDisposable {
+    const substituted = this.#substitute(primitives);
     return {
       [Symbol.asyncDispose]: async () => {
         // Among them is the one that ends listening to the end of the process, a turn later.
@@ -105,10 +110,11 @@ class Stage {
     };
   }
 
-  #substitute(): Disposable {
+  #substitute(primitives: Changes["primitives"]): Disposable {
     return substitute({
+      primitives,
       runtime: {
-        now: () => this.clock += 0.5,
+        now: () => this.clock += this.question,
         later: (milliseconds, call) => {
           const timer = { milliseconds, call };
           this.timers.push(timer);
@@ -163,6 +169,71 @@ test("reclaiming takes a millisecond at a time, two seconds in all, and begins a
   } finally {
     configure({ tmpdir: undefined });
   }
+});
+
+/** Counts what is open, and what is removed. */
+class Held {
+  readonly open: Set<unknown> = new Set();
+  removed = 0;
+
+  readonly primitives: Changes["primitives"] = {
+    openFile: (real, ...args: unknown[]) => this.#opened(real(...args)),
+    openDirectory: (real, ...args: unknown[]) => this.#opened(real(...args)),
+    locateDirectory: (real, ...args: unknown[]) => this.#opened(real(...args)),
+    close: (real, handle: unknown) => (this.open.delete(handle), real(handle)),
+    list: (real, path: string) => {
+      const listing = real(path) as Listing;
+      this.open.add(listing);
+      return { next: () => listing.next(), close: () => (this.open.delete(listing), listing.close()) };
+    },
+    unlink: (real, path: string) => (this.removed++, real(path)),
+    removeDirectory: (real, path: string) => (this.removed++, real(path)),
+  };
+
+  #opened(handle: unknown): unknown {
+    this.open.add(handle);
+    return handle;
+  }
+}
+
+/** What a dead process left in a directory: a file, and a tree. */
+function plantTree(directory: string): void {
+  mkdirSync(directory);
+  const dead = plant(directory), tree = join(directory, dead.name());
+  mkdirSync(join(tree, "sub", "below"), { recursive: true });
+  for (const path of [join(tree, "file"), join(tree, "sub", "file"), join(directory, dead.name())]) {
+    writeFileSync(path, "");
+  }
+}
+
+test("reclaiming that is given up after any of its calls leaves nothing open, and removes nothing more", async () => {
+  using place = scratch();
+  let heldSome = 0, isDone = false;
+  for (let calls = 1; !isDone; calls++) {
+    const directory = join(place.path, String(calls));
+    plantTree(directory);
+    // So that it begins at once: without a lease of our own, one would be taken for it.
+    plant(directory);
+    const stage = new Stage(2), held = new Held();
+    configure({ tmpdir: directory });
+    await using _ = stage.enter(held.primitives);
+    try {
+      startReclaiming();
+      await loading();
+      // A question takes longer than a slice has: each makes one call.
+      for (let made = 0; made < calls; made++) stage.timers.shift()?.call();
+      isDone = stage.timers.length === 0;
+      if (held.open.size > 0) heldSome++;
+      const { removed } = held;
+      configure({ reclaim: false });
+      await stage.play();
+      assert.deepEqual([...held.open], [], `after ${calls} calls`);
+      assert.equal(held.removed, removed);
+    } finally {
+      configure({ tmpdir: undefined, reclaim: undefined });
+    }
+  }
+  assert.ok(heldSome > 0);
 });
 
 test("the end of the process is held up for two tenths of a second by what the dead left", {

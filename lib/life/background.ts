@@ -5,9 +5,9 @@
  *
  * @module
  */
-import { syncIo } from "../io.ts";
+import { type Io, syncIo } from "../io.ts";
 import type { Op } from "../op.ts";
-import { runtime } from "../runtime/mod.ts";
+import { type Listing, runtime } from "../runtime/mod.ts";
 import { settings } from "../settings.ts";
 import { isAlone } from "./lease_directory.ts";
 import { type Looking, nothingYet, reclaim } from "./reclaim.ts";
@@ -46,13 +46,45 @@ let answer: unknown;
 let spent = 0;
 let begun = -Infinity;
 
+/** Whether the work under way is given up. */
+let givenUp = false;
+
+function requireWanted(): void {
+  if (givenUp) throw Object.assign(new Error("given up"), { code: "ECANCELED" });
+}
+
 const LOOKING: Looking = {
   dryRun: false,
   onRemoved: () => {},
-  checkpoint: () => {},
+  checkpoint: requireWanted,
   reportKept: false,
   ending: false,
 };
+
+function start(looking: Looking): void {
+  givenUp = false;
+  work = reclaim(untilGivenUp(syncIo()), looking, nothingYet());
+}
+
+type Call = (...args: unknown[]) => unknown;
+
+/**
+ * The primitives as long as the work is wanted. After that all fail but those that close, so that it ends as it does
+ * whenever something fails: in a moment, with nothing left open. What an operation has just opened, and was not yet told of,
+ * nobody else could close.
+ */
+function untilGivenUp(io: Io): Io {
+  const wanted = (call: Call): Call => (...args) => (requireWanted(), call(...args));
+  const list: Io["list"] = (path) => {
+    const listing = io.list(path) as Listing;
+    return { next: wanted(() => listing.next()) as Listing["next"], close: () => listing.close() };
+  };
+  const calls = Object.entries({ ...io, list }).map(([name, call]) => [
+    name,
+    typeof call === "function" && name !== "close" ? wanted(call as Call) : call,
+  ]);
+  return Object.fromEntries(calls);
+}
 
 let prepared = false;
 
@@ -77,7 +109,7 @@ function look(): void {
 
 function begin(): void {
   looked = true;
-  work = reclaim(syncIo(), LOOKING, nothingYet());
+  start(LOOKING);
   runtime.later(0, continueLater);
 }
 
@@ -88,28 +120,32 @@ function continueLater(): void {
   else giveUp();
 }
 
-/** Closes what the work has open. */
+/** Ends the work. */
 function giveUp(): void {
-  work?.return();
-  work = undefined;
+  givenUp = true;
+  while (work !== undefined) step(work);
 }
 
 /** Goes on for some time. `true` if there is nothing left to do. */
 function advance(milliseconds: number): boolean {
   const start = runtime.now();
+  while (work !== undefined) {
+    step(work);
+    if (runtime.now() - start > milliseconds) break;
+  }
+  spent += runtime.now() - start;
+  return work === undefined;
+}
+
+function step(op: Op<void>): void {
   try {
-    while (work !== undefined) {
-      const step = work.next(answer);
-      if (step.done) work = undefined;
-      answer = step.value;
-      if (runtime.now() - start > milliseconds) break;
-    }
+    const { done, value } = op.next(answer);
+    if (done) work = undefined;
+    answer = value;
   } catch {
     // Nobody asked for this work, so nobody is told; sweep() reports.
     work = undefined;
   }
-  spent += runtime.now() - start;
-  return work === undefined;
 }
 
 /** Short programs end before there was time: they do a little at their end. */
@@ -117,6 +153,6 @@ function finish(): void {
   if (settings.reclaim !== false) advance(LAST_BUDGET);
   giveUp();
   if (settings.reclaim === false || !looked) return;
-  work = reclaim(syncIo(), { ...LOOKING, ending: true }, nothingYet());
+  start({ ...LOOKING, ending: true });
   advance(OWN_BUDGET);
 }
