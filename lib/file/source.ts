@@ -66,7 +66,8 @@ function unwritable(source: unknown): TypeError {
 
 function ofResponse(response: Response): Chunks {
   if (response.bodyUsed) throw invalid("data", "a Response whose body was not read yet", response);
-  return response.body === null ? ofIterator([][Symbol.iterator]()) : ofStream(response.body);
+  // Those of `node-fetch` have a stream of Node's.
+  return response.body === null ? ofIterator([][Symbol.iterator]()) : chunksOf(response.body);
 }
 
 function ofStream(stream: ReadableStream<Uint8Array>): Chunks {
