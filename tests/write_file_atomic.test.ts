@@ -819,3 +819,15 @@ test("writeFileAtomic() that its own source aborts does not wait for what that w
   await assert.rejects(writeFileAtomic(path, source, { signal: controller.signal }), reason);
   assert.deepEqual([asked, readFileSync(path, "utf8"), place.list()], [2, "old", ["file"]]);
 });
+
+test("a buffer that is transferred while its write waits makes that fail, and the old file stays", async () => {
+  using place = scratch();
+  const path = join(place.path, "file");
+  const first = writeFileAtomic(path, "first"), data = new Uint8Array(100);
+  const second = failureOf(() => writeFileAtomic(path, data));
+  structuredClone(data, { transfer: [data.buffer] });
+  await first;
+  assert.equal(await second, "TypeError ERR_INVALID_OPTION");
+  assert.equal(readFileSync(path, "utf8"), "first");
+  assert.deepEqual(place.names(), ["file"]);
+});

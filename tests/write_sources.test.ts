@@ -8,6 +8,12 @@ import { substitute, systemError } from "./support/substitute.ts";
 
 const utf8 = new TextEncoder();
 
+/** Part of the language since 2024. */
+const Resizable = ArrayBuffer as unknown as new (
+  length: number,
+  options: { maxByteLength: number },
+) => ArrayBuffer & { resize(length: number): void };
+
 /** Chunks from a stream that tells why it was cancelled. */
 function streamOf(
   ...chunks: (string | Uint8Array)[]
@@ -183,6 +189,36 @@ test("a buffer that was transferred away is refused, not taken for an empty one"
         () => file.readIntoSync(data, { at: 0 }),
       ]
     ) assert.equal(await failureOf(call), "TypeError ERR_INVALID_OPTION");
+  }
+});
+
+test("a buffer that is transferred or shrinks while its write waits makes that fail: it is not taken for a short one", async () => {
+  for await (const [kind, file] of each()) {
+    let end!: (text: string) => void;
+    const last = new Promise<string>((resolve) => end = resolve);
+    const first = file.write(async function* () {
+      yield await last;
+    }());
+    const transferred = new Uint8Array(100), shrunk = new Resizable(100, { maxByteLength: 100 });
+    const writes = [transferred, shrunk].map((data) => failureOf(() => file.write(data)));
+    structuredClone(transferred, { transfer: [transferred.buffer] });
+    shrunk.resize(10);
+    end("first");
+    await first;
+    const refused = "TypeError ERR_INVALID_OPTION";
+    assert.deepEqual(await Promise.all(writes), [refused, refused], kind);
+    assert.equal(await file.text(), "first", kind);
+    assert.equal(file.position, 5, kind);
+  }
+});
+
+test("a response that has a stream of Node's for its body, as of node-fetch, is written", async () => {
+  for await (const [kind, file] of each()) {
+    const response = { bodyUsed: false, body: Readable.from(["the ", Buffer.from("body")]) };
+    assert.equal(await file.write(response as never), 8, kind);
+    assert.equal(await file.text(), "the body", kind);
+    const failing = { bodyUsed: false, body: "text" };
+    assert.equal(await failureOf(() => file.write(failing as never)), "TypeError ERR_INVALID_OPTION", kind);
   }
 });
 

@@ -45,6 +45,19 @@ function present(bytes: Uint8Array): Uint8Array {
   return buffer instanceof ArrayBuffer || !isShared(buffer) ? bytes : bytes.slice();
 }
 
+/**
+ * Makes sure that bytes are as many as they were when they were given. Their buffer may have been transferred since, or
+ * have shrunk: then what is written is not what was meant.
+ */
+export function requireStill(bytes: Uint8Array, length: number): void {
+  if (bytes.byteLength === length) return;
+  throw invalid(
+    "data",
+    "a buffer that stays as it is until it is written (it was detached, or resized)",
+    bytes,
+  );
+}
+
 /** A view of the bytes that a caller wants filled. */
 export function toTarget(buffer: unknown): Uint8Array {
   if (isBytes(buffer)) return viewOf(buffer, "buffer");

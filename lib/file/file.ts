@@ -103,8 +103,9 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
     const bytes = toBytes(data, file.options);
     const at = checkAt(options);
     if (bytes === undefined) return await writeSource(file, chunksOf(data), at);
+    const { byteLength } = bytes;
     if (file.writing !== undefined) await file.writing;
-    return await file.async((io) => file.write(io, bytes, at));
+    return await file.async((io) => file.write(io, bytes, byteLength, at));
   }
 
   /** As {@linkcode TemporaryFile.write}, blocking, for text and bytes. */
@@ -114,7 +115,7 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
     if (count !== undefined) return count;
     const bytes = requireBytes(data, file.options);
     const at = checkAt(options);
-    return file.sync((io) => file.write(io, bytes, at));
+    return file.sync((io) => file.write(io, bytes, bytes.byteLength, at));
   }
 
   /**

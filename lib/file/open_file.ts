@@ -11,6 +11,7 @@ import { type Content, letGo } from "../life/registry.ts";
 import { isPromise, type Op, run, runSync } from "../op.ts";
 import type { Checked } from "../options/checked.ts";
 import type { Status } from "../runtime/mod.ts";
+import { requireStill } from "./data.ts";
 import type { OwnedName } from "./owned.ts";
 import { isPlain, WIDEST } from "./text.ts";
 import type { SpoolStorage } from "./spool.ts";
@@ -155,21 +156,27 @@ export class OpenFile implements Leakable, Content {
     return this.storage.inMemory ? this.storage.take(data, at) : this.#buffer.append(data, at);
   }
 
-  /** Writes all of `data`, at the cursor, which then moves, or at an offset, which leaves the cursor alone. */
-  *write(io: Io, data: Uint8Array, at?: number): Op<number> {
+  /**
+   * Writes all of `data`, at the cursor, which then moves, or at an offset, which leaves the cursor alone.
+   *
+   * @param length The bytes it had when it was given.
+   */
+  *write(io: Io, data: Uint8Array, length: number, at?: number): Op<number> {
     this.require("write to");
+    requireStill(data, length);
     // Nothing is written nowhere: the file does not grow up to there.
-    if (data.byteLength === 0) return 0;
+    if (length === 0) return 0;
     const start = at ?? this.position;
-    const end = start + data.byteLength;
+    const end = start + length;
     this.#requireRoom(end);
     try {
       if (!this.#take(data, start)) yield* this.#writeThrough(io, data, start);
     } catch (error) {
       throw this.#failure("write to", error);
     }
+    requireStill(data, length);
     if (at === undefined) this.position = end;
-    return data.byteLength;
+    return length;
   }
 
   *#writeThrough(io: Io, data: Uint8Array, start: number): Op<void> {

@@ -44,7 +44,8 @@ async function writeChunks(file: OpenFile, chunks: Chunks, series: Series): Prom
       file.require("write to");
       if (step.done) return total;
       const bytes = requireBytes(step.value, file.options);
-      total += await file.async((io) => writeChunk(io, file, bytes, series));
+      const { byteLength } = bytes;
+      total += await file.async((io) => writeChunk(io, file, bytes, byteLength, series));
     }
   } catch (error) {
     await chunks.cancel(error);
@@ -55,10 +56,16 @@ async function writeChunks(file: OpenFile, chunks: Chunks, series: Series): Prom
 }
 
 /** Writes a chunk behind the one before, wherever the cursor was moved meanwhile. */
-function* writeChunk(io: Io, file: OpenFile, bytes: Uint8Array, series: Series): Op<number> {
+function* writeChunk(
+  io: Io,
+  file: OpenFile,
+  bytes: Uint8Array,
+  length: number,
+  series: Series,
+): Op<number> {
   const start = series.next ?? file.position;
-  yield* file.write(io, bytes, start);
-  series.next = start + bytes.byteLength;
+  yield* file.write(io, bytes, length, start);
+  series.next = start + length;
   if (series.moves) file.position = series.next;
-  return bytes.byteLength;
+  return length;
 }

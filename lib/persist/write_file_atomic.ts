@@ -4,7 +4,7 @@
  * @module
  */
 import { TempfileError } from "../errors.ts";
-import { type Data, requireBytes, toBytes } from "../file/data.ts";
+import { type Data, requireBytes, requireStill, toBytes } from "../file/data.ts";
 import { type Chunks, chunksOf, type Source } from "../file/source.ts";
 import type { DiskStorage } from "../file/storage.ts";
 import { asyncIo, type Io, syncIo } from "../io.ts";
@@ -48,14 +48,14 @@ export async function writeFileAtomic(
   const place = checkPath(path, "path");
   const checked = checkWriting("file", options);
   const bytes = toBytes(data, checked.content);
-  const contents = bytes === undefined ? chunksOf(data) : bytes;
+  const contents = bytes === undefined ? chunksOf(data) : given(bytes);
   const { signal } = checked;
   try {
     signal?.throwIfAborted();
     const io = asyncIo().at(parentOf(place));
     await inTurn(io, place, signal, () => runAsync(replace(io, place, contents, checked)));
   } catch (error) {
-    const cancelled = contents instanceof Uint8Array ? undefined : contents.cancel(error);
+    const cancelled = "bytes" in contents ? undefined : contents.cancel(error);
     // A source that says nothing may not even say that it has ended.
     if (!signal?.aborted) await cancelled;
     throw error;
@@ -70,10 +70,18 @@ export function writeFileAtomicSync(
 ): void {
   const place = checkPath(path, "path");
   const checked = checkWriting("fileSync", options);
-  runSync(replace(syncIo(), place, requireBytes(data, checked.content), checked));
+  runSync(replace(syncIo(), place, given(requireBytes(data, checked.content)), checked));
 }
 
-type Contents = Uint8Array | Chunks;
+/** Bytes, and how many they were when the call was made. */
+interface Given {
+  bytes: Uint8Array;
+  length: number;
+}
+
+const given = (bytes: Uint8Array): Given => ({ bytes, length: bytes.byteLength });
+
+type Contents = Given | Chunks;
 
 function* replace(given: Io, path: string, contents: Contents, options: Writing): Op<void> {
   const target = yield* targetOf(given, path, options);
@@ -95,32 +103,34 @@ function* fill(
   options: Writing,
   target: Target,
 ): Op<number> {
-  if (contents instanceof Uint8Array) {
+  if ("bytes" in contents) {
     yield* writeAt(io, file, contents, 0, options, target);
-    return contents.byteLength;
+    return contents.length;
   }
   let size = 0;
   for (;;) {
     const step: IteratorResult<unknown, unknown> = yield orAborted(contents.next(), options.signal);
     if (step.done) return size;
-    const bytes = requireBytes(step.value, options.content);
-    yield* writeAt(io, file, bytes, size, options, target);
-    size += bytes.byteLength;
+    const chunk = given(requireBytes(step.value, options.content));
+    yield* writeAt(io, file, chunk, size, options, target);
+    size += chunk.length;
   }
 }
 
 function* writeAt(
   io: Io,
   file: DiskStorage,
-  bytes: Uint8Array,
+  { bytes, length }: Given,
   at: number,
   { content, signal }: Writing,
   { path }: Target,
 ): Op<void> {
   signal?.throwIfAborted();
-  if (at + bytes.byteLength > content.maxSize) {
+  requireStill(bytes, length);
+  if (at + length > content.maxSize) {
     const message = `Cannot put a file at "${path}": it would pass ${content.maxSize} bytes (EFBIG)`;
     throw new TempfileError(message, { code: "EFBIG", path });
   }
-  if (bytes.byteLength > 0) yield* file.write(io, bytes, at);
+  if (length > 0) yield* file.write(io, bytes, at);
+  requireStill(bytes, length);
 }
