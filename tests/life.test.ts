@@ -419,7 +419,7 @@ test("C249 two copies of the module: each removes its own and all is gone at exi
   const code = `${COPIES}
     const [a, b] = [one.namedTemporaryFileSync(), other.namedTemporaryFileSync()];
     a.closeSync();
-    await new Promise((resolve) => setTimeout(resolve, 150));
+    await new Promise((resolve) => setTimeout(resolve, 400));
     say([a, b].map(({ path }) => fs.existsSync(path)));
     process.exit(4);`;
   const { status, said } = await runChild(code, {
@@ -532,7 +532,7 @@ test("C261 listeners: none at import or for files without names, some while a na
     count();
     named.closeSync();
     unnamed.closeSync();
-    await new Promise((resolve) => setTimeout(resolve, 150));
+    await new Promise((resolve) => setTimeout(resolve, 400));
     count();
     await directory.remove();
     for (let waits = 0; listeners() !== at && waits < 100; waits++) await new Promise((resolve) => setTimeout(resolve, 20));
@@ -554,16 +554,16 @@ test("C261 listeners: none at import or for files without names, some while a na
 test("C261 C251 two copies of the module listen once, and as long as one of them needs it", async () => {
   using copies = twoCopies();
   const code = `${COUNT} ${COPIES}
-    const wait = async () => { for (let waits = 0; listeners() !== at && waits < 10; waits++) await new Promise((resolve) => setTimeout(resolve, 20)); };
+    const wait = async (most) => { for (let waits = 0; listeners() !== at && waits < most; waits++) await new Promise((resolve) => setTimeout(resolve, 20)); };
     const a = one.namedTemporaryFileSync();
     count();
     const b = other.namedTemporaryFileSync();
     count();
     a.closeSync();
-    await wait();
+    await wait(25);
     count();
     b.closeSync();
-    await wait();
+    await wait(500);
     count();`;
   const { said: [, first, ...rest], stderr } = await runChild(code, { bare: true, args: copies.urls });
   assert.ok(first >= 3, stderr);

@@ -78,7 +78,7 @@ test("named files and empty directories load nothing of Node's layer (skipped wh
     await other.write("x");
     await other.close();
     await directory.remove();
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await new Promise((resolve) => setTimeout(resolve, 400));
     said.push(isLoaded());
     // What only Node's layer can do: then the mark is there.
     m.temporaryFileSync().closeSync();

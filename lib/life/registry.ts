@@ -115,8 +115,12 @@ export function held(): { entries: readonly Entry[]; contents: readonly Content[
   return { entries: [...books.entries], contents: [...books.contents] };
 }
 
-/** Milliseconds without entries after which nobody listens any more. */
-const IDLE = 50;
+/**
+ * Milliseconds without entries after which nobody listens any more. To begin again takes as long as twenty files, so a
+ * server that makes some in a second is not to do so for each. Not much longer: Jest gives each test file globals, and
+ * with them books, of its own, and ten listeners of a signal make Node warn.
+ */
+const IDLE = 250;
 
 /**
  * Stops listening a little later: adding and removing listeners of signals costs system calls, too many for a program
