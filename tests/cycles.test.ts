@@ -4,14 +4,10 @@ import { runChild } from "./support/child.ts";
 import { gcFlags } from "./support/collect.ts";
 import { LISTENERS } from "./support/listeners.ts";
 import { oncePerRuntime } from "./support/once.ts";
-import { isWindows } from "./support/platform.ts";
 import { memory, scratch } from "./support/scratch.ts";
 
-/**
- * How often something is made and disposed of. A million takes half a minute, so that is for who asks for it. On Windows,
- * where a name costs many times what it does elsewhere, fewer.
- */
-const CYCLES = Number(process.env.MAYFLY_CYCLES ?? (isWindows ? 60_000 : 240_000));
+/** How often something is made and disposed of. A million takes half a minute, so that is for who asks for it. */
+const CYCLES = Number(process.env.MAYFLY_CYCLES ?? 240_000);
 
 /** `round(n)` makes and disposes of `n` things in each way in turn, and says what the process has afterwards. */
 const ROUND = `${LISTENERS}
