@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { runtime } from "./runtime/mod.ts";
 
 /** What a {@linkcode TempfileError} carries beside its message. */
 export interface TempfileErrorOptions {
@@ -80,10 +81,38 @@ const CODE_OF_CLASS: ReadonlyMap<string | undefined, string> = new Map(Object.en
   NotSupported: "ENOTSUP",
 }));
 
+/** What Deno has neither a code nor a class for, by the number in its message. Those above 34 are Linux's alone. */
+const CODE_OF_NUMBER: ReadonlyMap<number, string> = new Map([
+  [3, "ESRCH"],
+  [6, "ENXIO"],
+  [19, "ENODEV"],
+  [23, "ENFILE"],
+  [26, "ETXTBSY"],
+  [27, "EFBIG"],
+  [29, "ESPIPE"],
+  [31, "EMLINK"],
+  [38, "ENOSYS"],
+  [75, "EOVERFLOW"],
+  [84, "EILSEQ"],
+  [116, "ESTALE"],
+  [117, "EUCLEAN"],
+  [121, "EREMOTEIO"],
+  [122, "EDQUOT"],
+]);
+
 /** The code of an error of any runtime; `"UNKNOWN"` if it has none. */
 export function codeOf(error: unknown): string {
-  const { code, name } = (error ?? {}) as { code?: unknown; name?: string };
-  return typeof code === "string" ? code : CODE_OF_CLASS.get(name) ?? "UNKNOWN";
+  const { code, name, message } = (error ?? {}) as { code?: unknown; name?: string; message?: unknown };
+  if (typeof code === "string") return code;
+  return CODE_OF_CLASS.get(name) ?? codeOfMessage(message) ?? "UNKNOWN";
+}
+
+function codeOfMessage(message: unknown): string | undefined {
+  const found = typeof message === "string" ? /\(os error (\d+)\)/.exec(message) : null;
+  const number = Number(found?.[1]), { platform } = runtime;
+  return platform === "linux" || (platform !== "windows" && number <= 34)
+    ? CODE_OF_NUMBER.get(number)
+    : undefined;
 }
 
 /** Whether an error says that nothing has the name: neither it nor, where a file has the place of a directory above, could it. */
@@ -128,11 +157,11 @@ const SYSTEM_CODE = /^E[A-Z0-9_]+$/;
  * What is already ours, and what is no system error (an abort reason, a user's own error), passes unchanged.
  */
 export function failure(action: string, error: unknown, path?: string): unknown {
-  if (error instanceof TempfileError || error instanceof TypeError || error instanceof RangeError) {
-    return error;
-  }
   const code = codeOf(error);
-  if (!SYSTEM_CODE.test(code)) return error;
+  if (error instanceof TempfileError || !SYSTEM_CODE.test(code)) return error;
+  // Deno has the class for EINVAL too.
+  const isUsers = error instanceof TypeError || error instanceof RangeError;
+  if (isUsers && code.startsWith("ERR_")) return error;
   return wrapped(action, code, error as Error, path);
 }
 

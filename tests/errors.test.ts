@@ -150,12 +150,16 @@ test("codeOf finds the POSIX code in the errors of every runtime", () => {
       "ENOTSUP",
     ],
   );
+  const numbered = new Error("File too large (os error 27): write");
+  assert.equal(codeOf(numbered), isWindows ? "UNKNOWN" : "EFBIG");
   for (
     const value of [
       undefined,
       null,
       "x",
       5,
+      new Error("os error 27"),
+      new Error("Odd (os error 4711)"),
       {},
       new Error("x"),
       new DOMException("x", "AbortError"),
@@ -187,6 +191,9 @@ test("failure wraps system errors and passes on what is no system error", () => 
     (failure("do it", systemError("EODD")) as Error).message,
     "Cannot do it: EODD: injected (EODD)",
   );
+  // Deno has this class for what the system calls an invalid argument.
+  const odd = Object.assign(new TypeError("Invalid argument (os error 22)"), { code: "EINVAL" });
+  assert.equal((failure("do it", odd, "/x") as m.TempfileError).path, "/x");
   const passed = [
     error,
     invalid("a", "b", 1),
