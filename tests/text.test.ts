@@ -3,6 +3,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { namedTemporaryFile, spooledTemporaryFile, type TemporaryFile, temporaryFile } from "#mod";
 import { each, failureOf } from "./support/kinds.ts";
+import { oncePerRuntime } from "./support/once.ts";
 
 /** Text of characters of one, two, three and four bytes, with both ends of lines. */
 const MIXED = "añ€😀\nzweite Zeile\r\n第三行\r\n\n🏳️‍🌈 end";
@@ -332,3 +333,17 @@ test("strings of every length arrive whole, through the buffer and beside it", a
     assert.ok(await file.text() === wanted, `bufferSize ${bufferSize}`);
   }
 });
+
+test(
+  "contents that no string has room for fail with EFBIG, not as malformed text, and those that no array has with ENOMEM (once a runtime)",
+  {
+    skip: oncePerRuntime || (process.versions.bun !== undefined && "Bun has room for any that fit in memory"),
+  },
+  async () => {
+    await using file = spooledTemporaryFile({ maxMemory: Infinity });
+    await file.truncate(2 ** 29);
+    assert.equal(await failureOf(() => file.textSync()), "EFBIG");
+    await file.truncate(2 ** 46);
+    assert.equal(await failureOf(() => file.bytes()), "ENOMEM");
+  },
+);

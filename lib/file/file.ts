@@ -161,7 +161,11 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
     return this.#file.sync((io) => this.#file.readBytes(io, Infinity, 0));
   }
 
-  /** The whole contents as text in the file's encoding; the cursor stays. */
+  /**
+   * The whole contents as text in the file's encoding; the cursor stays.
+   *
+   * @throws {TempfileError} `EFBIG` if they are more than a string of the runtime's can hold, half a gigabyte on some.
+   */
   async text(): Promise<string> {
     return decode(await this.bytes(), this.#file.options);
   }

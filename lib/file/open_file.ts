@@ -211,9 +211,20 @@ export class OpenFile implements Leakable, Content {
     this.require("read from");
     const start = at ?? this.position;
     const left = length <= SMALL ? length : yield* this.#left(io, start);
-    const into = new Uint8Array(Math.min(length, left));
+    const into = this.#newBytes(Math.min(length, left));
     const count = yield* this.read(io, into, at);
     return count === into.byteLength ? into : into.slice(0, count);
+  }
+
+  #newBytes(length: number): Uint8Array<ArrayBuffer> {
+    try {
+      return new Uint8Array(length);
+    } catch {
+      const cause = Object.assign(new Error(`${length} bytes are more than memory holds`), {
+        code: "ENOMEM",
+      });
+      throw this.#failure("read from", cause);
+    }
   }
 
   /** Bytes from an offset to the end. */

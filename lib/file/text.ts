@@ -58,19 +58,26 @@ export type Decode = (bytes: Uint8Array, more: boolean) => string;
 
 /** A decoder in the file's encoding. */
 export function decoderFor({ encoding, fatal }: Checked): Decode {
-  if (encoding === "latin1") return fromLatin1;
   // A byte order mark is content: what was written comes back.
-  const decoder = new TextDecoder(encoding, { fatal, ignoreBOM: true });
+  const decoder = encoding === "latin1" ? undefined : new TextDecoder(encoding, { fatal, ignoreBOM: true });
   return (bytes, more) => {
     try {
-      return decoder.decode(bytes, { stream: more });
+      return decoder === undefined ? fromLatin1(bytes) : decoder.decode(bytes, { stream: more });
     } catch (cause) {
-      throw new TempfileError(`Cannot read the file as ${encoding}: malformed text (EILSEQ)`, {
-        code: "EILSEQ",
-        cause,
-      });
+      throw undecodable(bytes, encoding, fatal, cause);
     }
   };
+}
+
+/** Units that a string can have on V8, whose limit is the lowest. */
+const LONGEST_STRING = 2 ** 29 - 24;
+
+/** Replacing what is malformed, nothing is wrong with bytes but that they are too many for a string. */
+function undecodable(bytes: Uint8Array, encoding: Encoding, fatal: boolean, cause: unknown): TempfileError {
+  const [code, why] = fatal && bytes.byteLength <= LONGEST_STRING
+    ? ["EILSEQ", "malformed text"]
+    : ["EFBIG", `${bytes.byteLength} bytes make no string`];
+  return new TempfileError(`Cannot read the file as ${encoding}: ${why} (${code})`, { code, cause });
 }
 
 /** Decoders that are between two texts: making one costs as much as reading a short text. */
