@@ -20,7 +20,7 @@ import { checkReplacing, type PersistDirectoryOptions, type Replacing } from "./
 import { persistTree } from "./persist/persist_tree.ts";
 import { makeDirectory } from "./make_directory.ts";
 import { componentsInside, isAbsolute, joinPath } from "./path.ts";
-import { place, placeInside } from "./place.ts";
+import { place, placeInside, usualPlace } from "./place.ts";
 import { type DirectoryUsage, usageOf } from "./tree/usage.ts";
 
 /** Options of what is created inside a directory: where is known already. */
@@ -291,7 +291,7 @@ export function temporaryDirectorySync(options?: DirectoryOptions): TemporaryDir
 
 function* createSomewhere(io: Io, given: DirectoryOptions | undefined): Op<TemporaryDirectory> {
   const options = checkOptions("directory", given);
-  return yield* create(io, yield* place(io, options), options);
+  return yield* create(io, usualPlace(options) ?? (yield* place(io, options)), options);
 }
 
 function checkInside(of: "named" | "directory", given: object | undefined): Checked {

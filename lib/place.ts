@@ -13,6 +13,13 @@ import type { Status } from "./runtime/mod.ts";
 import { spaceOf } from "./space.ts";
 import { tmpdir } from "./tmpdir.ts";
 
+/**
+ * The directory of who asks for none in particular: known without a call, and so without an operation, which would cost a
+ * fiftieth of a file. Undefined if there is more to do.
+ */
+export const usualPlace = ({ dir, minFree, signal }: Checked): string | undefined =>
+  dir === undefined && minFree === 0 && signal === undefined ? tmpdir() : undefined;
+
 /** The canonical path of the directory asked for. */
 export function* place(io: Io, { dir, minFree, signal }: Checked): Op<string> {
   signal?.throwIfAborted();

@@ -12,7 +12,7 @@ import { recordKept, sessionFor } from "../life/lease.ts";
 import { type Op, runAsync, runSync } from "../op.ts";
 import { type Checked, checkOptions } from "../options/checked.ts";
 import type { NamedFileOptions } from "../options/types.ts";
-import { place } from "../place.ts";
+import { place, usualPlace } from "../place.ts";
 import type { Handle } from "../runtime/mod.ts";
 import { TemporaryFile } from "./file.ts";
 import { OpenFile } from "./open_file.ts";
@@ -130,7 +130,7 @@ export function namedTemporaryFileSync(options?: NamedFileOptions): NamedTempora
 
 function* create(io: Io, given: NamedFileOptions | undefined): Op<NamedTemporaryFile> {
   const options = checkOptions("named", given);
-  return yield* createNamed(io, yield* place(io, options), options);
+  return yield* createNamed(io, usualPlace(options) ?? (yield* place(io, options)), options);
 }
 
 /** Creates a named file in a directory that is known to be canonical. */

@@ -343,7 +343,7 @@ export class OpenFile implements Leakable, Content {
         failures.push(error);
       }
       try {
-        yield* this.storage.close(io);
+        yield this.storage.close(io);
       } catch (error) {
         // Some file systems say only now that they have no room for what was written.
         failures.push(error);

@@ -77,9 +77,9 @@ export class SpoolStorage implements Storage {
     return yield* (yield* this.roll(io)).descriptor(io);
   }
 
-  *close(io: Io): Op<void> {
+  close(io: Io): void | Promise<void> {
     this.#memory = undefined;
-    if (this.#disk !== undefined) yield* this.#disk.close(io);
+    return this.#disk?.close(io);
   }
 
   /** Moves everything to disk. Memory is given up only when all of it has arrived there. */

@@ -13,7 +13,7 @@ import { hold } from "../life/registry.ts";
 import { type Op, runAsync, runSync } from "../op.ts";
 import { type Checked, checkOptions } from "../options/checked.ts";
 import type { FileOptions } from "../options/types.ts";
-import { place } from "../place.ts";
+import { place, usualPlace } from "../place.ts";
 import { type Handle, runtime } from "../runtime/mod.ts";
 import { TemporaryFile } from "./file.ts";
 import { OpenFile } from "./open_file.ts";
@@ -66,7 +66,7 @@ function* create(io: Io, given: FileOptions | undefined): Op<TemporaryFile> {
 
 /** Creates a file without a name. */
 export function* createUnnamed(given: Io, options: Checked): Op<Made & { guard: Guard }> {
-  const directory = yield* place(given, options);
+  const directory = usualPlace(options) ?? (yield* place(given, options));
   const io = given.at(directory);
   const made = yield* createHandle(io, directory, options);
   try {
