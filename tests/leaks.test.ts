@@ -302,3 +302,26 @@ test("C116 a handle is collected in peace where closing its file fails, at once 
     unlinkSync(path);
   }
 });
+
+test("where the intrinsics are frozen, files and directories are made, used and removed as elsewhere", async () => {
+  using place = scratch();
+  const { said, stderr } = await runChild(
+    `for (const one of [Error, TypeError, Promise, Array, Object, Map, Set]) {
+       Object.freeze(one);
+       Object.freeze(one.prototype);
+     }
+     const file = await m.namedTemporaryFile({ dir: args[0] });
+     await file.write("hello");
+     const directory = await m.temporaryDirectory({ dir: args[0] });
+     await m.writeFileAtomic(directory.join("file"), await file.text());
+     await directory.remove();
+     await file.close();
+     try {
+       await m.temporaryFile({ dir: directory.path });
+     } catch (error) {
+       say(error.code);
+     }`,
+    { args: [place.path] },
+  );
+  assert.deepEqual({ said, stderr, left: place.names() }, { said: ["ENOENT"], stderr: "", left: [] });
+});

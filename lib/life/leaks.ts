@@ -113,9 +113,10 @@ const limited = Error as { stackTraceLimit?: number };
 function sampleStack(): Error | undefined {
   if (++created > ALWAYS && created % (created < OFTEN ? 100 : 1000) !== 0) return undefined;
   const before = limited.stackTraceLimit;
-  limited.stackTraceLimit = FRAMES;
+  // Not by assignment, which throws where the intrinsics are frozen.
+  Reflect.set(limited, "stackTraceLimit", FRAMES);
   const stack = new Error("created");
-  limited.stackTraceLimit = before;
+  Reflect.set(limited, "stackTraceLimit", before);
   return stack;
 }
 
