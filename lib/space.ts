@@ -93,7 +93,7 @@ const INTERVAL = 30_000;
  * in between. Does not keep the process alive. What fails, a look or the callback, becomes a warning; a failure that lasts,
  * one.
  *
- * @param onLow Called with what was found.
+ * @param onLow Called with what was found. If it returns a promise, the next look is made when that has settled.
  * @returns What ends the watching when it is disposed.
  * @throws {TypeError} `ERR_INVALID_OPTION`, also if neither floor is given.
  *
@@ -106,7 +106,10 @@ const INTERVAL = 30_000;
  * });
  * ```
  */
-export function watchSpace(options: WatchSpaceOptions, onLow: (space: DiskSpace) => void): Disposable {
+export function watchSpace(
+  options: WatchSpaceOptions,
+  onLow: (space: DiskSpace) => unknown,
+): Disposable {
   const { dir, isLow, interval } = checkWatch(options);
   if (typeof onLow !== "function") throw invalid("onLow", "a function", onLow);
   const path = dir ?? tmpdir();
@@ -118,7 +121,7 @@ export function watchSpace(options: WatchSpaceOptions, onLow: (space: DiskSpace)
       const space = await runAsync(spaceOf(asyncIo(), path));
       const before = low;
       low = isLow(space);
-      if (low && !before && !stopped) onLow(space);
+      if (low && !before && !stopped) await onLow(space);
       warned = undefined;
     } catch (error) {
       const { message } = error as Error;

@@ -169,6 +169,30 @@ test("watchSpace() looks at once and then at its interval, until it is disposed"
   assert.equal(looks.length, count, "no look after the end");
 });
 
+test("watchSpace() waits for what an asynchronous callback does before it looks again, and makes a warning of its rejection", async () => {
+  const warnings: string[] = [], looks: (() => void)[] = [];
+  using _ = substitute({
+    primitives: { fileSystem: () => status(5) },
+    runtime: {
+      later: (_milliseconds, call) => (looks.push(call), () => {}),
+      warn: (message) => void warnings.push(message),
+    },
+  });
+  let fail!: (reason: Error) => void, called!: () => void;
+  const isCalled = new Promise<void>((resolve) => called = resolve);
+  using _watch = sourceWatch({ dir: "/some", minFree: 10 }, () => {
+    called();
+    return new Promise((_, reject) => fail = reject);
+  });
+  looks[0]();
+  await isCalled;
+  await new Promise((resolve) => setTimeout(resolve));
+  assert.deepEqual([looks.length, warnings], [1, []]);
+  fail(new Error("the callback's own"));
+  while (looks.length === 1) await new Promise((resolve) => setTimeout(resolve));
+  assert.deepEqual([looks.length, warnings], [2, ["the callback's own"]]);
+});
+
 test("watchSpace() makes a warning of what fails: one for a failure that lasts, one for each of the callback", async () => {
   const warnings: string[] = [];
   let next: (() => void) | undefined;
