@@ -7,12 +7,14 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  realpathSync,
   renameSync,
   rmSync,
   statSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
+import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { test } from "node:test";
 import * as m from "#mod";
@@ -25,7 +27,7 @@ import { firstWords, moduleUrl, runChild } from "./support/child.ts";
 import { DEEP_CHAIN, deepChain, hasPython, python } from "./support/python.ts";
 import { naiveRemove } from "./support/naive.ts";
 import { oncePerRuntime } from "./support/once.ts";
-import { isWindows, noPosixPaths } from "./support/platform.ts";
+import { isWindows, namesLinger, noPosixPaths } from "./support/platform.ts";
 import { memory, scratch } from "./support/scratch.ts";
 import { substitute, systemError } from "./support/substitute.ts";
 
@@ -980,9 +982,8 @@ function restricted(root: string, place: string): string[] | undefined {
   return [
     flag,
     "--no-warnings",
-    `--allow-fs-read=${root}/*`,
-    `--allow-fs-read=${place}/*`,
-    `--allow-fs-write=${place}/*`,
+    ...[root, place].map((path) => `--allow-fs-read=${join(path, "*")}`),
+    `--allow-fs-write=${join(place, "*")}`,
   ];
 }
 
@@ -1010,11 +1011,10 @@ test(
     }
     try { fs.statSync("/proc/self/fd"); fs.readlinkSync("/proc/self/fd/0"); say("proc"); } catch (error) { say("no proc"); }`;
     const flags = restricted(root, place.path)!;
-    const script = process.env.TMPDIR ?? "/tmp";
     const { said, status, stderr } = await runChild(code, {
       args: [place.path],
       env: { TMPDIR: place.path },
-      flags: isDeno ? flags : [...flags, `--allow-fs-read=${script}/*`],
+      flags: isDeno ? flags : [...flags, `--allow-fs-read=${join(realpathSync(tmpdir()), "*")}`],
     });
     assert.deepEqual([said, status, stderr], [[[], [], "no proc"], 0, ""]);
     assert.deepEqual(place.list(), []);
@@ -1052,7 +1052,9 @@ test(
   },
 );
 
-test("what lay in a directory that a file has the place of now is gone, and nobody complains", async () => {
+test("what lay in a directory that a file has the place of now is gone, and nobody complains", {
+  skip: namesLinger,
+}, async () => {
   using place = scratch();
   for (const end of ["async", "sync"]) {
     const around = join(place.path, `around-${end}`);

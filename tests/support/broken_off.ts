@@ -14,6 +14,8 @@ import { isWindows } from "./platform.ts";
  */
 export function closeBrokenOff(op: Op<unknown>, answer: unknown): void {
   if (!isWindows) return;
+  // A number may be a descriptor, which only the operation can tell: its next call looks into what that is of, or closes it.
+  while (typeof answer === "number") answer = op.next(answer).value;
   (answer as { close?(): void } | undefined)?.close?.();
   for (let step = op.return(undefined); step.done !== true;) step = op.next(step.value);
 }
