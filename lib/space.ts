@@ -106,10 +106,7 @@ const INTERVAL = 30_000;
  * });
  * ```
  */
-export function watchSpace(
-  options: WatchSpaceOptions,
-  onLow: (space: DiskSpace) => unknown,
-): Disposable {
+export function watchSpace(options: WatchSpaceOptions, onLow: (space: DiskSpace) => unknown): Disposable {
   const { dir, isLow, interval } = checkWatch(options);
   if (typeof onLow !== "function") throw invalid("onLow", "a function", onLow);
   const path = dir ?? tmpdir();
