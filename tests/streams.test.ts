@@ -343,6 +343,9 @@ test("blob() has the size of now and reads its ranges when it is asked", async (
       [8, 100, "89"],
       [-100, 2, "0A"],
       [100, 200, ""],
+      [1.2, 3.8, "AB3"],
+      [-0.2, NaN, ""],
+      ["2" as never, Infinity, "B3456789"],
     ];
     for (const [start, end, wanted] of cases) {
       const part = blob.slice(start, end);

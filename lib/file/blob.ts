@@ -6,7 +6,9 @@
 import { readableFrom, type ReadAt } from "./streams.ts";
 
 /** Where a range of `length` bytes that may be given from its end starts, as `Blob.slice` defines it. */
-function clamp(offset: number, length: number): number {
+function clamp(given: number, length: number): number {
+  // Of what is no number at all nothing is left but 0.
+  const offset = Math.round(given) || 0;
   return offset < 0 ? Math.max(length + offset, 0) : Math.min(offset, length);
 }
 
