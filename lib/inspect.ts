@@ -15,7 +15,8 @@ export function printAs<T extends object>(type: { prototype: T }, describe: (ins
   for (const symbol of INSPECTIONS) {
     Object.defineProperty(type.prototype, symbol, {
       value(this: T): string {
-        return describe(this);
+        // Some runtimes ask the prototype too when it is printed itself, and that has nothing to describe.
+        return Object.hasOwn(this, "constructor") ? `${this.constructor.name} {}` : describe(this);
       },
     });
   }

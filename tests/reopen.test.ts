@@ -124,6 +124,7 @@ test("C224 a handle is printed with its path and state, and is its path as a str
       `NamedTemporaryFile { path: ${JSON.stringify(file.path)}, closed: ${file.closed} }`,
     );
     assert.ok(show(directory).startsWith(`TemporaryDirectory { path: ${JSON.stringify(directory.path)}`));
+    assert.match(show(Object.getPrototypeOf(file)), /TemporaryFile/, "what has no state is no error");
   }
   await file.close();
   assert.ok(printed(file).includes("closed: true"));
