@@ -5,7 +5,7 @@
  */
 import { guardOf } from "./devices.ts";
 import { TemporaryDirectory } from "./directory.ts";
-import { failure, invalid, outOfRange, TempfileError } from "./errors.ts";
+import { failure, invalid, nameOf, outOfRange, TempfileError } from "./errors.ts";
 import { TemporaryFile } from "./file/file.ts";
 import { NamedTemporaryFile } from "./file/named.ts";
 import { OpenFile } from "./file/open_file.ts";
@@ -144,7 +144,7 @@ function* look(
     throw failure(`adopt "${asked}"`, error, asked);
   }
   if (status.kind !== wanted) {
-    throw refusal(path, MISMATCH[status.kind], `it is no ${wanted} but a ${status.kind}`);
+    throw refusal(path, MISMATCH[status.kind], `it is no ${wanted} but a ${nameOf(status.kind)}`);
   }
   const uid = runtime.uid();
   if (uid !== undefined && status.uid !== uid) throw refusal(path, "EPERM", "it belongs to somebody else");

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { runtime } from "./runtime/mod.ts";
+import { type Kind, runtime } from "./runtime/mod.ts";
 
 /** What a {@linkcode TempfileError} carries beside its message. */
 export interface TempfileErrorOptions {
@@ -183,6 +183,9 @@ export const notLoaded = (part: string) => (error: Error): never => {
   const code = /^E[A-Z0-9]+\b/.exec(error.message)?.[0] ?? codeOf(error);
   throw wrapped(`load the library's part for ${part}`, code, error);
 };
+
+/** What is at a path, for messages. */
+export const nameOf = (kind: Kind): string => kind === "other" ? "device, pipe or socket" : kind;
 
 /** Says that a handle was used after it was closed. */
 export function closedError(action: string, path?: string): TempfileError {

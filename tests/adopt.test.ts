@@ -231,13 +231,14 @@ test("pipes and sockets cannot be adopted as files", { skip: noFifos }, async ()
      spawnSync("mkfifo", ["pipe"]);
      const { createServer } = process.getBuiltinModule("node:net");
      await new Promise((listening) => createServer().listen("socket", listening));
-     for (const name of ["pipe", "socket"]) try { await m.adoptFile(name); say("adopted"); } catch (e) { say(e.code); }
+     for (const name of ["pipe", "socket"]) try { await m.adoptFile(name); say("adopted"); } catch (e) { say(e.code); say(e.message.slice(-35)); }
      say(fs.readdirSync(".").length);
      process.exit(0);`,
     { cwd: place.path },
   );
   assert.equal(stderr, "");
-  assert.deepEqual(said, ["EINVAL", "EINVAL", 2]);
+  const what = "but a device, pipe or socket (EINVAL)".slice(-35);
+  assert.deepEqual(said, ["EINVAL", what, "EINVAL", what, 2]);
 });
 
 test("a file that has another name is not adopted, until it has one only", async () => {

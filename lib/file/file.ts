@@ -76,7 +76,8 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
    * Writes all of `data`, or throws.
    *
    * Streams and iterables are taken chunk by chunk, none before the one before it is written. Writes that overlap do not
-   * mix their chunks; other calls are carried out between them, so that a source may itself be fed from this file.
+   * mix their chunks; other calls are carried out between them, so that a source may itself be fed from this file. But a
+   * source that waits for another write, or for `persist()`, of this file waits for its own end, for ever.
    *
    * @param data Text, which the file's encoding turns into bytes, or bytes; not to be changed until the call settles.
    * @returns Bytes written.

@@ -5,7 +5,7 @@
  */
 import { closeRead } from "../close.ts";
 import { takeBack } from "../create.ts";
-import { codeOf, failure, type Leftover, TempfileError } from "../errors.ts";
+import { codeOf, failure, type Leftover, nameOf, TempfileError } from "../errors.ts";
 import { DiskStorage } from "../file/storage.ts";
 import { sameFile } from "../identity.ts";
 import type { Io } from "../io.ts";
@@ -53,7 +53,7 @@ export function* persistTree(io: Io, tree: OwnedTree, destination: string, optio
 function requireFree({ existing, path }: Target, { overwrite }: Replacing): void {
   if (isNameless(path)) throw refusal(path, "EINVAL", "it has no name of its own");
   if (existing === undefined || (overwrite && existing.kind === "directory")) return;
-  if (overwrite) throw refusal(path, "ENOTDIR", `a ${existing.kind} is there`);
+  if (overwrite) throw refusal(path, "ENOTDIR", `a ${nameOf(existing.kind)} is there`);
   throw refusal(path, "EEXIST", "it exists");
 }
 
