@@ -492,3 +492,35 @@ test("C180 an endless source ends at maxSize; it moves to disk, and no chunk is 
   assert.equal(await file.size(), 762 * 65_536);
   assert.equal(file.rolled, true);
 });
+
+test("a generator that closes the file it is written to is ended, and cleans up, be it asynchronous or not", async () => {
+  for await (const [kind, file] of each()) {
+    let ended = false;
+    const source = function* () {
+      try {
+        yield "a";
+        void file.close();
+        yield "b";
+        yield "c";
+      } finally {
+        ended = true;
+      }
+    };
+    assert.equal(await failureOf(() => file.write(source())), "ERR_CLOSED", kind);
+    assert.equal(ended, true, kind);
+  }
+  for await (const [kind, file] of each()) {
+    let ended = false;
+    const source = async function* () {
+      try {
+        yield "a";
+        await file.close();
+        yield "b";
+      } finally {
+        ended = true;
+      }
+    };
+    assert.equal(await failureOf(() => file.write(source())), "ERR_CLOSED", kind);
+    assert.equal(ended, true, kind);
+  }
+});

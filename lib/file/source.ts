@@ -93,10 +93,17 @@ function ofIterator(iterator: Iterator<Data> | AsyncIterator<Data>): Chunks {
         throw error;
       }
     },
-    cancel() {
-      const due = !over;
+    async cancel() {
+      if (over) return;
       over = true;
-      return quietly(() => due ? iterator.return?.() : undefined);
+      let ended: unknown;
+      try {
+        ended = iterator.return?.();
+      } catch {
+        // A generator that closes the file is itself running, and can be ended only when it has yielded.
+        over = false;
+      }
+      await quietly(() => ended);
     },
   };
 }
