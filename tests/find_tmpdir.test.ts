@@ -10,7 +10,7 @@ import { failureOf } from "./support/kinds.ts";
 import { noModes } from "./support/platform.ts";
 import { elsewhere, noElsewhere, noMounts, withTmpfs } from "./support/places.ts";
 import { scratch } from "./support/scratch.ts";
-import { substitute } from "./support/substitute.ts";
+import { substitute, systemError } from "./support/substitute.ts";
 
 /** Says what both calls find for each of the requirements, or how they fail. */
 const FIND = `
@@ -246,4 +246,19 @@ test("findTmpdir() with exec elsewhere than on Linux takes what it cannot ask ab
     assert.equal(sourceFindSync({ exec: true }), tmpdir());
     assert.deepEqual(watched.of("readSystemFile"), []);
   }
+});
+
+test("findTmpdirSync() without the permission to ask for the room says so of the first directory, and blames none", () => {
+  using _ = substitute({
+    primitives: {
+      fileSystem() {
+        throw systemError("ERR_ACCESS_DENIED");
+      },
+    },
+  });
+  assert.throws(() => sourceFindSync({ minFree: 1 }), (error: Error & { code?: string }) => {
+    assert.equal(error.code, "ERR_ACCESS_DENIED");
+    assert.match(error.message, /^Cannot look for a directory such as "/);
+    return true;
+  });
 });
