@@ -104,7 +104,13 @@ function copyProject() {
 
 /** Whether a test has not led a removal, which goes through links there, into the project. */
 function projectIsWhole() {
-  const some = ["package.json", "lib/op.ts", "dist/mod.js", "node_modules/typescript/package.json"];
+  const some = [
+    "package.json",
+    "lib/op.ts",
+    ".lowered/lib/op.js",
+    "dist/mod.js",
+    "node_modules/typescript/package.json",
+  ];
   const wanted = [...some, ...testFiles(), "tests/support/child.ts"];
   return wanted.every((name) => existsSync(join(disk, "project", name)));
 }
