@@ -290,7 +290,7 @@ export const RIGHT: { readonly [nameAndType: string]: Right } = {
   'newline: "\\n" | "\\r\\n"': oneOf("\n", "\r\n"),
   "offset: number": whole,
   "olderThan: number": time,
-  "onLow: (space: DiskSpace) => void": call,
+  "onLow: (space: DiskSpace) => unknown": call,
   "onProgress: (path: string) => void": call,
   "overwrite: boolean": flag,
   "path: string | URL": path,
