@@ -57,7 +57,9 @@ function succeeded({ status, signal, stdout, stderr }: CliResult): string {
   return stdout;
 }
 
-test("mayfly --help lists the commands, --version is that of both manifests", async () => {
+test("mayfly --help lists the commands, --version is that of both manifests (once a runtime)", {
+  skip: oncePerRuntime,
+}, async () => {
   assert.match(succeeded(await mayfly(["--help"])), /^Usage: mayfly COMMAND/);
   const version = succeeded(await mayfly(["--version"]));
   for (const manifest of ["package.json", "deno.json"]) {
@@ -65,7 +67,9 @@ test("mayfly --help lists the commands, --version is that of both manifests", as
   }
 });
 
-test("a wrong command line ends with 2 and says so on standard error alone", async () => {
+test("a wrong command line ends with 2 and says so on standard error alone (once a runtime)", {
+  skip: oncePerRuntime,
+}, async () => {
   using here = place();
   await Promise.all([[], ["fiel"], ["file", "--sufix", "x"], ["run"]].map(async (args) => {
     const { status, stdout, stderr } = await here.mayfly(...args);
@@ -78,7 +82,9 @@ test("a wrong command line ends with 2 and says so on standard error alone", asy
   assert.deepEqual(here.list(), []);
 });
 
-test("mayfly file and dir print the path of what they made, which stays", async () => {
+test("mayfly file and dir print the path of what they made, which stays (once a runtime)", {
+  skip: oncePerRuntime,
+}, async () => {
   using here = place();
   const [file, dir] = await Promise.all(
     ["file", "dir"].map(async (name) => succeeded(await here.mayfly(name)).trim()),
@@ -89,7 +95,9 @@ test("mayfly file and dir print the path of what they made, which stays", async 
   assert.deepEqual(here.names().length, 2);
 });
 
-test("mayfly file and dir take --dir, --prefix and --suffix, and print JSON", async () => {
+test("mayfly file and dir take --dir, --prefix and --suffix, and print JSON (once a runtime)", {
+  skip: oncePerRuntime,
+}, async () => {
   using here = place();
   mkdirSync(join(here.path, "a b"));
   const options = ["--dir", join(here.path, "a b"), "--prefix=job-", "--suffix", ".x", "--json"];
@@ -102,8 +110,8 @@ test("mayfly file and dir take --dir, --prefix and --suffix, and print JSON", as
 });
 
 test(
-  "mayfly file and dir make what is private, or has the mode that --mode says",
-  { skip: noModes },
+  "mayfly file and dir make what is private, or has the mode that --mode says (once a runtime)",
+  { skip: noModes || oncePerRuntime },
   async () => {
     using here = place();
     const modes: [string[], number][] = [
@@ -119,8 +127,8 @@ test(
 );
 
 test(
-  "mayfly file and dir whose path cannot be printed leave nothing",
-  { skip: !existsSync("/dev/full") && "needs /dev/full" },
+  "mayfly file and dir whose path cannot be printed leave nothing (once a runtime)",
+  { skip: !existsSync("/dev/full") && "needs /dev/full" || oncePerRuntime },
   async () => {
     using here = place();
     await Promise.all(["file", "dir"].map(async (name) => {
@@ -134,7 +142,7 @@ test(
   },
 );
 
-test("a reader that has gone gets no complaint", async () => {
+test("a reader that has gone gets no complaint (once a runtime)", { skip: oncePerRuntime }, async () => {
   using here = place();
   const { child, result } = startProgram(cliCommand("doctor", "--json"), here.options);
   child.stdout!.destroy();
@@ -142,29 +150,35 @@ test("a reader that has gone gets no complaint", async () => {
   assert.deepEqual({ status, stderr }, { status: 1, stderr: "" });
 });
 
-test("mayfly run: the command has a TMPDIR of its own, TEMP and TMP too, and nothing is left of it", async () => {
-  using here = place();
-  using programs = scratch();
-  const command = programIn(
-    programs.path,
-    `import os from "node:os";
+test(
+  "mayfly run: the command has a TMPDIR of its own, TEMP and TMP too, and nothing is left of it (once a runtime)",
+  { skip: oncePerRuntime },
+  async () => {
+    using here = place();
+    using programs = scratch();
+    const command = programIn(
+      programs.path,
+      `import os from "node:os";
     const { TMPDIR, TEMP, TMP } = process.env;
     fs.mkdirSync(path.join(TMPDIR, "sub"));
     fs.writeFileSync(path.join(TMPDIR, "sub", "file"), "x");
     const made = fs.mkdtempSync(path.join(os.tmpdir(), "x"));
     console.log(JSON.stringify({ paths: [TMPDIR, TEMP, TMP], made, mode: fs.statSync(TMPDIR).mode & 0o777 }));`,
-  );
-  const { paths: [path, ...same], made, mode } = JSON.parse(
-    succeeded(await here.mayfly("run", "--", ...command)),
-  );
-  assert.ok(path.startsWith(join(here.path, "run-")), path);
-  assert.deepEqual(same, [path, path]);
-  assert.equal(mode, isWindows ? 0o666 : 0o700);
-  assert.ok(made.startsWith(join(path, "x")));
-  assert.deepEqual(here.names(), []);
-});
+    );
+    const { paths: [path, ...same], made, mode } = JSON.parse(
+      succeeded(await here.mayfly("run", "--", ...command)),
+    );
+    assert.ok(path.startsWith(join(here.path, "run-")), path);
+    assert.deepEqual(same, [path, path]);
+    assert.equal(mode, isWindows ? 0o666 : 0o700);
+    assert.ok(made.startsWith(join(path, "x")));
+    assert.deepEqual(here.names(), []);
+  },
+);
 
-test("mayfly run: options behind the command are the command's, with and without --", async () => {
+test("mayfly run: options behind the command are the command's, with and without -- (once a runtime)", {
+  skip: oncePerRuntime,
+}, async () => {
   using programs = scratch();
   const echo = programIn(programs.path, "console.log(JSON.stringify(process.argv.slice(2)));");
   const results = await Promise.all([
@@ -189,19 +203,31 @@ async function expectEnds(here: Place, ends: [string[], number][]): Promise<void
   assert.deepEqual(here.names(), []);
 }
 
-test("mayfly run ends as the command did, with its status, or with 126 and 127 if there was none", async () => {
-  using here = place();
-  using programs = scratch();
-  const ending = (status: number): string[] => programIn(programs.path, `process.exit(${status});`);
-  const text = join(programs.path, "notes.txt");
-  writeFileSync(text, "no program\n");
-  await expectEnds(here, [[ending(0), 0], [ending(3), 3], [ending(255), 255], [["./no-such-program"], 127], [
-    [text],
-    126,
-  ]]);
-});
+test(
+  "mayfly run ends as the command did, with its status, or with 126 and 127 if there was none (once a runtime)",
+  { skip: oncePerRuntime },
+  async () => {
+    using here = place();
+    using programs = scratch();
+    const ending = (status: number): string[] => programIn(programs.path, `process.exit(${status});`);
+    const text = join(programs.path, "notes.txt");
+    writeFileSync(text, "no program\n");
+    await expectEnds(here, [
+      [ending(0), 0],
+      [ending(3), 3],
+      [ending(255), 255],
+      [["./no-such-program"], 127],
+      [
+        [text],
+        126,
+      ],
+    ]);
+  },
+);
 
-test("mayfly run ends with 128 and more for a command that a signal ended", { skip: noSignals }, async () => {
+test("mayfly run ends with 128 and more for a command that a signal ended (once a runtime)", {
+  skip: noSignals || oncePerRuntime,
+}, async () => {
   using here = place();
   await expectEnds(here, [
     [["sh", "-c", 'echo x > "$TMPDIR/x"; kill -9 $$'], 137],
@@ -211,16 +237,20 @@ test("mayfly run ends with 128 and more for a command that a signal ended", { sk
   ]);
 });
 
-test("mayfly run: standard streams are the command's own", async () => {
-  using programs = scratch();
-  const command = programIn(
-    programs.path,
-    `process.stdout.write("out\\0" + fs.readFileSync(0).length + "\\n");
+test(
+  "mayfly run: standard streams are the command's own (once a runtime)",
+  { skip: oncePerRuntime },
+  async () => {
+    using programs = scratch();
+    const command = programIn(
+      programs.path,
+      `process.stdout.write("out\\0" + fs.readFileSync(0).length + "\\n");
     process.stderr.write("err");`,
-  );
-  const { status, stdout, stderr } = await mayfly(["run", ...command]);
-  assert.deepEqual({ status, stdout, stderr }, { status: 0, stdout: "out\x000\n", stderr: "err" });
-});
+    );
+    const { status, stdout, stderr } = await mayfly(["run", ...command]);
+    assert.deepEqual({ status, stdout, stderr }, { status: 0, stdout: "out\x000\n", stderr: "err" });
+  },
+);
 
 /** Prints "ready", and then what signals it gets, until one of them is enough. */
 const LISTENER = `
@@ -228,9 +258,9 @@ for name in INT TERM HUP QUIT; do trap "echo got $name; exit 9" $name; done
 echo x > "$TMPDIR/x"; echo ready; while :; do sleep 0.02; done`;
 
 test(
-  "mayfly run passes SIGINT, SIGTERM, SIGHUP and SIGQUIT on, ends with the command and removes its directory",
+  "mayfly run passes SIGINT, SIGTERM, SIGHUP and SIGQUIT on, ends with the command and removes its directory (once a runtime)",
   {
-    skip: noSignals,
+    skip: noSignals || oncePerRuntime,
   },
   async () => {
     using here = place();
@@ -246,21 +276,25 @@ test(
   },
 );
 
-test("mayfly run: a signal that the command does not heed does not end it, one that ends it gives 143", {
-  skip: noSignals,
-}, async () => {
-  using here = place();
-  const deaf = `trap "" HUP; echo ready; while :; do sleep 0.02; done`;
-  const { child, result } = startProgram(cliCommand("run", "sh", "-c", deaf), here.options);
-  await printed(child, "ready");
-  process.kill(child.pid!, "SIGHUP");
-  await new Promise((resolve) => setTimeout(resolve, 150));
-  assert.equal(here.names().length, 1);
-  process.kill(child.pid!, "SIGTERM");
-  const { status, signal } = await result;
-  assert.deepEqual({ status, signal }, { status: 143, signal: null });
-  assert.deepEqual(here.names(), []);
-});
+test(
+  "mayfly run: a signal that the command does not heed does not end it, one that ends it gives 143 (once a runtime)",
+  {
+    skip: noSignals || oncePerRuntime,
+  },
+  async () => {
+    using here = place();
+    const deaf = `trap "" HUP; echo ready; while :; do sleep 0.02; done`;
+    const { child, result } = startProgram(cliCommand("run", "sh", "-c", deaf), here.options);
+    await printed(child, "ready");
+    process.kill(child.pid!, "SIGHUP");
+    await new Promise((resolve) => setTimeout(resolve, 150));
+    assert.equal(here.names().length, 1);
+    process.kill(child.pid!, "SIGTERM");
+    const { status, signal } = await result;
+    assert.deepEqual({ status, signal }, { status: 143, signal: null });
+    assert.deepEqual(here.names(), []);
+  },
+);
 
 test("mayfly run on a terminal: Ctrl-C reaches the command once, and the directory is removed", {
   skip: noPrograms,
@@ -275,23 +309,27 @@ test("mayfly run on a terminal: Ctrl-C reaches the command once, and the directo
   assert.deepEqual(here.names(), []);
 });
 
-test("C254 mayfly run killed by SIGKILL: its directory stays, and goes with the next sweep", async () => {
-  using here = place();
-  using programs = scratch();
-  const command = programIn(
-    programs.path,
-    `fs.writeFileSync(path.join(process.env.TMPDIR, "x"), "x\\n");
+test(
+  "C254 mayfly run killed by SIGKILL: its directory stays, and goes with the next sweep (once a runtime)",
+  { skip: oncePerRuntime },
+  async () => {
+    using here = place();
+    using programs = scratch();
+    const command = programIn(
+      programs.path,
+      `fs.writeFileSync(path.join(process.env.TMPDIR, "x"), "x\\n");
     console.log("pid " + process.pid + " ready"); setTimeout(() => {}, 60_000);`,
-  );
-  const { child, result } = startProgram(cliCommand("run", ...command), here.options);
-  const pid = Number(/pid (\d+)/.exec(await printed(child, "ready"))![1]);
-  child.kill("SIGKILL");
-  endProcess(pid);
-  assert.equal((await result).signal, "SIGKILL");
-  assert.equal(here.names().length, 1);
-  assert.match(succeeded(await here.mayfly("sweep")), /^Removed 1 entry, 2 B\n$/);
-  assert.deepEqual(here.names(), []);
-});
+    );
+    const { child, result } = startProgram(cliCommand("run", ...command), here.options);
+    const pid = Number(/pid (\d+)/.exec(await printed(child, "ready"))![1]);
+    child.kill("SIGKILL");
+    endProcess(pid);
+    assert.equal((await result).signal, "SIGKILL");
+    assert.equal(here.names().length, 1);
+    assert.match(succeeded(await here.mayfly("sweep")), /^Removed 1 entry, 2 B\n$/);
+    assert.deepEqual(here.names(), []);
+  },
+);
 
 /** Ends a process, which on Windows may have ended with the one that started it. */
 function endProcess(pid: number): void {
@@ -302,64 +340,76 @@ function endProcess(pid: number): void {
   }
 }
 
-test("mayfly run: what the command left running, and what writes on, keeps nothing from being removed", async () => {
-  using here = place();
-  using programs = scratch();
-  const writer = programIn(
-    programs.path,
-    `for (let i = 1; i < 3000; i++) fs.writeFileSync(path.join(process.env.TMPDIR, "f" + i), "x\\n");`,
-  );
-  const command = programIn(
-    programs.path,
-    `import { spawn } from "node:child_process";
+test(
+  "mayfly run: what the command left running, and what writes on, keeps nothing from being removed (once a runtime)",
+  { skip: oncePerRuntime },
+  async () => {
+    using here = place();
+    using programs = scratch();
+    const writer = programIn(
+      programs.path,
+      `for (let i = 1; i < 3000; i++) fs.writeFileSync(path.join(process.env.TMPDIR, "f" + i), "x\\n");`,
+    );
+    const command = programIn(
+      programs.path,
+      `import { spawn } from "node:child_process";
     const [file, ...args] = ${JSON.stringify(writer)};
     spawn(file, args, { detached: true, stdio: "ignore" }).unref();
     while (!fs.existsSync(path.join(process.env.TMPDIR, "f20"))) {
       await new Promise((resolve) => setTimeout(resolve, 5));
     }`,
-  );
-  const { status, stderr } = await here.mayfly("run", ...command);
-  assert.deepEqual({ status, stderr }, { status: 0, stderr: "" });
-  assert.deepEqual(here.names(), []);
-});
+    );
+    const { status, stderr } = await here.mayfly("run", ...command);
+    assert.deepEqual({ status, stderr }, { status: 0, stderr: "" });
+    assert.deepEqual(here.names(), []);
+  },
+);
 
-test("mayfly run: a directory that was put in the place of its own is left and reported, with 125 or the command's status", async () => {
-  using here = place();
-  using programs = scratch();
-  const command = programIn(
-    programs.path,
-    `const { TMPDIR } = process.env, [aside, status] = process.argv.slice(2);
+test(
+  "mayfly run: a directory that was put in the place of its own is left and reported, with 125 or the command's status (once a runtime)",
+  { skip: oncePerRuntime },
+  async () => {
+    using here = place();
+    using programs = scratch();
+    const command = programIn(
+      programs.path,
+      `const { TMPDIR } = process.env, [aside, status] = process.argv.slice(2);
     fs.renameSync(TMPDIR, aside);
     fs.mkdirSync(TMPDIR);
     fs.writeFileSync(path.join(TMPDIR, "theirs"), "x");
     process.exit(Number(status));`,
-  );
-  await Promise.all([["0", 125], ["7", 7]].map(async ([ends, expected]) => {
-    const aside = join(here.path, `moved${ends}`);
-    const { status, stderr } = await here.mayfly("run", ...command, aside, String(ends));
-    assert.equal(status, expected, stderr);
-    assert.match(stderr, /^mayfly run: Cannot remove "[^"]*[\\/]run-\w+": .*\(ERR_REPLACED\)\n$/);
-  }));
-  for (const name of ["moved0", "moved7"]) assert.deepEqual(readdirSync(join(here.path, name)), []);
-});
+    );
+    await Promise.all([["0", 125], ["7", 7]].map(async ([ends, expected]) => {
+      const aside = join(here.path, `moved${ends}`);
+      const { status, stderr } = await here.mayfly("run", ...command, aside, String(ends));
+      assert.equal(status, expected, stderr);
+      assert.match(stderr, /^mayfly run: Cannot remove "[^"]*[\\/]run-\w+": .*\(ERR_REPLACED\)\n$/);
+    }));
+    for (const name of ["moved0", "moved7"]) assert.deepEqual(readdirSync(join(here.path, name)), []);
+  },
+);
 
-test("mayfly run --keep-on-failure keeps the directory of a command that failed, and of no other", async () => {
-  using here = place();
-  using programs = scratch();
-  const command = programIn(
-    programs.path,
-    `fs.writeFileSync(path.join(process.env.TMPDIR, "x"), "x\\n"); process.exit(Number(process.argv[2]));`,
-  );
-  assert.equal(succeeded(await here.mayfly("run", "--keep-on-failure", "--", ...command, "0")), "");
-  assert.equal((await here.mayfly("run", "--keep-on-failure", "no-such-program")).status, 127);
-  assert.deepEqual(here.names(), []);
-  const { status, stderr } = await here.mayfly("run", "--keep-on-failure", "--", ...command, "6");
-  assert.equal(status, 6);
-  const path = /"(.+)" is kept\n$/.exec(stderr)![1];
-  assert.equal(readFileSync(join(path, "x"), "utf8"), "x\n");
-  succeeded(await here.mayfly("sweep"));
-  assert.ok(existsSync(path), "not even a sweep removes it");
-});
+test(
+  "mayfly run --keep-on-failure keeps the directory of a command that failed, and of no other (once a runtime)",
+  { skip: oncePerRuntime },
+  async () => {
+    using here = place();
+    using programs = scratch();
+    const command = programIn(
+      programs.path,
+      `fs.writeFileSync(path.join(process.env.TMPDIR, "x"), "x\\n"); process.exit(Number(process.argv[2]));`,
+    );
+    assert.equal(succeeded(await here.mayfly("run", "--keep-on-failure", "--", ...command, "0")), "");
+    assert.equal((await here.mayfly("run", "--keep-on-failure", "no-such-program")).status, 127);
+    assert.deepEqual(here.names(), []);
+    const { status, stderr } = await here.mayfly("run", "--keep-on-failure", "--", ...command, "6");
+    assert.equal(status, 6);
+    const path = /"(.+)" is kept\n$/.exec(stderr)![1];
+    assert.equal(readFileSync(join(path, "x"), "utf8"), "x\n");
+    succeeded(await here.mayfly("sweep"));
+    assert.ok(existsSync(path), "not even a sweep removes it");
+  },
+);
 
 /** What is said of the living: elsewhere than on Linux they cannot be told from others that have their numbers now. */
 const LIVE = noLinux ? "unknown" : "live";
@@ -416,9 +466,9 @@ test(
 );
 
 test(
-  "mayfly sweep --older-than --prefix removes what is old and named so, and says why it keeps what it keeps",
+  "mayfly sweep --older-than --prefix removes what is old and named so, and says why it keeps what it keeps (once a runtime)",
   {
-    skip: noLinks,
+    skip: noLinks || oncePerRuntime,
   },
   async () => {
     using here = place();
@@ -468,100 +518,118 @@ async function inhabited(here: Place): Promise<{ pid: number; end: () => Promise
   };
 }
 
-test("mayfly usage shows what is live, orphaned and other, with bars, largest first, nothing removed", async () => {
-  using here = place();
-  const { pid, end } = await inhabited(here);
-  const before = here.list();
-  // One after the other: each tries the directory with a file of its own at its start, which another would count.
-  const plain = await here.mayfly("usage"), json = await here.mayfly("usage", "--json");
-  const text = succeeded(plain), report = JSON.parse(succeeded(json));
-  assert.deepEqual(here.list(), before);
-  await end();
+test(
+  "mayfly usage shows what is live, orphaned and other, with bars, largest first, nothing removed (once a runtime)",
+  { skip: oncePerRuntime },
+  async () => {
+    using here = place();
+    const { pid, end } = await inhabited(here);
+    const before = here.list();
+    // One after the other: each tries the directory with a file of its own at its start, which another would count.
+    const plain = await here.mayfly("usage"), json = await here.mayfly("usage", "--json");
+    const text = succeeded(plain), report = JSON.parse(succeeded(json));
+    assert.deepEqual(here.list(), before);
+    await end();
 
-  assert.match(text, new RegExp(`^${LIVE} +2 +3\\.9 KiB +█+░+ +40%$`, "m"));
-  assert.match(text, /^orphaned +1 +3\.9 KiB +█+░+ +40%$/m);
-  assert.match(text, /^other +2 +2\.0 KiB +█+░+ +20%$/m);
-  assert.match(text, /LARGEST\n +3\.9 KiB {2}orphaned \(\d+\) +tmp\w+\n/);
-  assert.match(text, new RegExp(`^ +2\\.9 KiB {2}${LIVE} \\(\\d+\\)`, "m"));
-  assert.ok(text.includes(`  ${isWindows ? "red" : "red?[31m?name"}\n`), text);
-  assert.match(text, /\n"mayfly sweep" removes 1 orphaned entry\.\n$/);
+    assert.match(text, new RegExp(`^${LIVE} +2 +3\\.9 KiB +█+░+ +40%$`, "m"));
+    assert.match(text, /^orphaned +1 +3\.9 KiB +█+░+ +40%$/m);
+    assert.match(text, /^other +2 +2\.0 KiB +█+░+ +20%$/m);
+    assert.match(text, /LARGEST\n +3\.9 KiB {2}orphaned \(\d+\) +tmp\w+\n/);
+    assert.match(text, new RegExp(`^ +2\\.9 KiB {2}${LIVE} \\(\\d+\\)`, "m"));
+    assert.ok(text.includes(`  ${isWindows ? "red" : "red?[31m?name"}\n`), text);
+    assert.match(text, /\n"mayfly sweep" removes 1 orphaned entry\.\n$/);
 
-  const { directory, owners, entries, space } = report;
-  assert.equal(directory, here.path);
-  assert.ok(space.available > 0 && space.total >= space.available);
-  assert.deepEqual(owners, {
-    live: { entries: 0, bytes: 0 },
-    unknown: { entries: 0, bytes: 0 },
-    [LIVE]: { entries: 2, bytes: 4000 },
-    orphaned: { entries: 1, bytes: 4000 },
-    other: { entries: 2, bytes: 2001 },
-  });
-  assert.deepEqual(entries.map(({ bytes }: { bytes: number }) => bytes), [4000, 3000, 2000, 1000, 1]);
-  assert.equal(entries[1].pid, pid);
-  assert.equal(entries[2].path, join(here.path, "stranger"));
-});
+    const { directory, owners, entries, space } = report;
+    assert.equal(directory, here.path);
+    assert.ok(space.available > 0 && space.total >= space.available);
+    assert.deepEqual(owners, {
+      live: { entries: 0, bytes: 0 },
+      unknown: { entries: 0, bytes: 0 },
+      [LIVE]: { entries: 2, bytes: 4000 },
+      orphaned: { entries: 1, bytes: 4000 },
+      other: { entries: 2, bytes: 2001 },
+    });
+    assert.deepEqual(entries.map(({ bytes }: { bytes: number }) => bytes), [4000, 3000, 2000, 1000, 1]);
+    assert.equal(entries[1].pid, pid);
+    assert.equal(entries[2].path, join(here.path, "stranger"));
+  },
+);
 
-test("mayfly usage keeps to the width of a terminal", { skip: noPrograms }, async () => {
-  using here = place();
-  const { end } = await inhabited(here);
-  const { stdout } = await onTerminal(["usage"], "", here.options);
-  await end();
-  // Deno writes some for itself, where standard error is a terminal.
-  // deno-lint-ignore no-control-regex -- what terminals obey
-  const lines = stdout.replace(/\u001b\[\d*[A-Z]/g, "").split(/\r\n?/);
-  assert.ok(lines.every((line) => line.length <= 80), stdout);
-  assert.match(stdout, /…\w+-?(long)+\r\n/);
-});
+test(
+  "mayfly usage keeps to the width of a terminal (once a runtime)",
+  { skip: noPrograms || oncePerRuntime },
+  async () => {
+    using here = place();
+    const { end } = await inhabited(here);
+    const { stdout } = await onTerminal(["usage"], "", here.options);
+    await end();
+    // Deno writes some for itself, where standard error is a terminal.
+    // deno-lint-ignore no-control-regex -- what terminals obey
+    const lines = stdout.replace(/\u001b\[\d*[A-Z]/g, "").split(/\r\n?/);
+    assert.ok(lines.every((line) => line.length <= 80), stdout);
+    assert.match(stdout, /…\w+-?(long)+\r\n/);
+  },
+);
 
-test("mayfly usage finds what leases lead to in other directories", async () => {
-  using here = place();
-  using elsewhere = scratch();
-  const { child, result } = startChild(
-    `globalThis.made = m.namedTemporaryFileSync({ dir: args[0] }); made.writeSync("12345"); say(made.path); setInterval(() => {}, 1000);`,
-    { ...here.options, args: [elsewhere.path] },
-  );
-  await printed(child, "\n");
-  const { owners, entries } = JSON.parse(succeeded(await here.mayfly("usage", "--json")));
-  process.kill(child.pid!, "SIGTERM");
-  await result;
-  assert.deepEqual(owners[LIVE], { entries: 1, bytes: 5 });
-  assert.ok(entries[0].path.startsWith(elsewhere.path));
-});
+test(
+  "mayfly usage finds what leases lead to in other directories (once a runtime)",
+  { skip: oncePerRuntime },
+  async () => {
+    using here = place();
+    using elsewhere = scratch();
+    const { child, result } = startChild(
+      `globalThis.made = m.namedTemporaryFileSync({ dir: args[0] }); made.writeSync("12345"); say(made.path); setInterval(() => {}, 1000);`,
+      { ...here.options, args: [elsewhere.path] },
+    );
+    await printed(child, "\n");
+    const { owners, entries } = JSON.parse(succeeded(await here.mayfly("usage", "--json")));
+    process.kill(child.pid!, "SIGTERM");
+    await result;
+    assert.deepEqual(owners[LIVE], { entries: 1, bytes: 5 });
+    assert.ok(entries[0].path.startsWith(elsewhere.path));
+  },
+);
 
-test("mayfly doctor looks at all that is relied on, leaves nothing, and says the same as JSON", async () => {
-  using here = place();
-  const [text, json] = (await Promise.all([here.mayfly("doctor"), here.mayfly("doctor", "--json")])).map(
-    succeeded,
-  );
-  const { checks } = JSON.parse(json);
-  const names: string[] = checks.map(({ name }: { name: string }) => name);
-  for (
-    const name of [
-      "Runtime",
-      "Temporary directory",
-      "File system",
-      "Room",
-      "Files without names",
-      "Locks",
-      "Leases",
-    ]
-  ) {
-    assert.ok(names.includes(name), name);
-    assert.match(text, new RegExp(`^(ok|note|no) +${name}  `, "m"));
-  }
-  for (const { state, says } of checks) {
-    assert.ok(["ok", "note", "no"].includes(state));
-    assert.ok(says.length > 0);
-  }
-  const [runtime, place_] = checks;
-  assert.match(runtime.says, /^(node|deno|bun) \d+\.\d+\.\d+ on \w+ /);
-  assert.ok(runtime.says.includes(` on ${process.platform} `), runtime.says);
-  assert.deepEqual(place_, { name: "Temporary directory", state: "ok", says: `${here.path}, from TMPDIR` });
-  assert.ok(text.split("\n").every((line) => line.length <= 80), text);
-  assert.deepEqual(here.list(), []);
-});
+test(
+  "mayfly doctor looks at all that is relied on, leaves nothing, and says the same as JSON (once a runtime)",
+  { skip: oncePerRuntime },
+  async () => {
+    using here = place();
+    const [text, json] = (await Promise.all([here.mayfly("doctor"), here.mayfly("doctor", "--json")])).map(
+      succeeded,
+    );
+    const { checks } = JSON.parse(json);
+    const names: string[] = checks.map(({ name }: { name: string }) => name);
+    for (
+      const name of [
+        "Runtime",
+        "Temporary directory",
+        "File system",
+        "Room",
+        "Files without names",
+        "Locks",
+        "Leases",
+      ]
+    ) {
+      assert.ok(names.includes(name), name);
+      assert.match(text, new RegExp(`^(ok|note|no) +${name}  `, "m"));
+    }
+    for (const { state, says } of checks) {
+      assert.ok(["ok", "note", "no"].includes(state));
+      assert.ok(says.length > 0);
+    }
+    const [runtime, place_] = checks;
+    assert.match(runtime.says, /^(node|deno|bun) \d+\.\d+\.\d+ on \w+ /);
+    assert.ok(runtime.says.includes(` on ${process.platform} `), runtime.says);
+    assert.deepEqual(place_, { name: "Temporary directory", state: "ok", says: `${here.path}, from TMPDIR` });
+    assert.ok(text.split("\n").every((line) => line.length <= 80), text);
+    assert.deepEqual(here.list(), []);
+  },
+);
 
-test("the command line can be loaded as a module of the package, which runs it", async () => {
+test("the command line can be loaded as a module of the package, which runs it (once a runtime)", {
+  skip: oncePerRuntime,
+}, async () => {
   const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
   assert.equal(manifest.bin.mayfly, "dist/cli.js");
   assert.equal(manifest.exports["./cli"].default, "./dist/cli.js");
@@ -575,7 +643,7 @@ test("the command line can be loaded as a module of the package, which runs it",
   );
 });
 
-test("the library carries nothing of the command line", () => {
+test("the library carries nothing of the command line (once a runtime)", { skip: oncePerRuntime }, () => {
   const mark = /parseArgs|Usage: mayfly/, library = packageFilesOf("mod.js");
   assert.match(packageFilesOf("cli.js").get("cli.js")!, mark);
   for (const name of [...library.keys(), ...packageFilesLater(library)]) {

@@ -7,6 +7,7 @@ import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { externalSort, type SortOptions, type SortReport } from "../examples/external_sort.ts";
 import { type ChildResult, runChild, runtimeCommand } from "./support/child.ts";
+import { oncePerRuntime } from "./support/once.ts";
 import { endedBy, noLinks, noPrograms, noSignals } from "./support/platform.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
 
@@ -50,49 +51,73 @@ function noise(lines: number, length: number): Uint8Array {
   return bytes;
 }
 
-test("external sort of an empty file writes an empty file", async () => {
-  assert.equal((await check("")).lines, 0);
-});
+test(
+  "external sort of an empty file writes an empty file (once a runtime)",
+  { skip: oncePerRuntime },
+  async () => {
+    assert.equal((await check("")).lines, 0);
+  },
+);
 
-test("external sort of what fits in memory needs no temporary file", async () => {
+test("external sort of what fits in memory needs no temporary file (once a runtime)", {
+  skip: oncePerRuntime,
+}, async () => {
   const report = await check("pear\napple\nfig\n");
   assert.equal(report.lines, 3);
   assert.equal(report.temporaryFiles, 0);
 });
 
-test("external sort ends a last line that has no end", async () => {
-  assert.equal((await check("b\na")).lines, 2);
-  assert.equal((await check("a")).lines, 1);
-});
+test(
+  "external sort ends a last line that has no end (once a runtime)",
+  { skip: oncePerRuntime },
+  async () => {
+    assert.equal((await check("b\na")).lines, 2);
+    assert.equal((await check("a")).lines, 1);
+  },
+);
 
-test("external sort keeps empty lines, duplicates and carriage returns", async () => {
+test("external sort keeps empty lines, duplicates and carriage returns (once a runtime)", {
+  skip: oncePerRuntime,
+}, async () => {
   assert.equal((await check("\n\nb\r\nb\na\r\n\r\nb\nb\r\n\n")).lines, 9);
 });
 
-test("external sort compares bytes where UTF-16 has another order", async () => {
-  // U+FFFF is before U+1F600 in UTF-8, and after its surrogates in UTF-16.
-  await check("\u{1f600}\n\uffff\né\nz\nZ\n\0\n");
-});
+test(
+  "external sort compares bytes where UTF-16 has another order (once a runtime)",
+  { skip: oncePerRuntime },
+  async () => {
+    // U+FFFF is before U+1F600 in UTF-8, and after its surrogates in UTF-16.
+    await check("\u{1f600}\n\uffff\né\nz\nZ\n\0\n");
+  },
+);
 
-test("external sort keeps bytes that are not UTF-8", async () => {
+test("external sort keeps bytes that are not UTF-8 (once a runtime)", { skip: oncePerRuntime }, async () => {
   await check(Uint8Array.of(0xff, 0xfe, 10, 0xc3, 10, 0xed, 0xa0, 0x80, 10, 0, 10, 0xc3, 0x28));
 });
 
-test("external sort merges more runs than its fan-in, in several passes", async () => {
+test("external sort merges more runs than its fan-in, in several passes (once a runtime)", {
+  skip: oncePerRuntime,
+}, async () => {
   const report = await check(noise(20_000, 10), { memory: 1, fanIn: 3 });
   const runs = report.bytes / 4096;
   assert.ok(report.temporaryFiles > runs, `${report.temporaryFiles} files for ${runs} runs`);
   assert.ok(report.temporaryBytes > 2 * report.bytes, `${report.temporaryBytes} bytes written in passes`);
 });
 
-test("external sort takes a line longer than its memory", async () => {
-  const long = "x".repeat(300_000);
-  const report = await check(`${long}b\nz\n${long}a\na\n${long}`, { memory: 1000, fanIn: 2 });
-  assert.equal(report.lines, 5);
-  assert.ok(report.temporaryFiles > 0);
-});
+test(
+  "external sort takes a line longer than its memory (once a runtime)",
+  { skip: oncePerRuntime },
+  async () => {
+    const long = "x".repeat(300_000);
+    const report = await check(`${long}b\nz\n${long}a\na\n${long}`, { memory: 1000, fanIn: 2 });
+    assert.equal(report.lines, 5);
+    assert.ok(report.temporaryFiles > 0);
+  },
+);
 
-test("external sort opens few files however many runs there are", { skip: noPrograms }, async () => {
+test("external sort opens few files however many runs there are (once a runtime)", {
+  skip: noPrograms || oncePerRuntime,
+}, async () => {
   using place = scratch();
   const input = join(place.path, "in"), output = join(place.path, "out");
   writeFileSync(input, noise(100_000, 10));
@@ -107,28 +132,36 @@ test("external sort opens few files however many runs there are", { skip: noProg
   assert.deepEqual(readFileSync(output), sorted(readFileSync(input)));
 });
 
-test("external sort puts the result in the place of its input, through a link, with the old permissions", {
-  skip: noLinks,
-}, async () => {
-  using place = scratch();
-  const file = join(place.path, "file"), link = join(place.path, "link");
-  writeFileSync(file, "b\na\n");
-  chmodSync(file, 0o640);
-  const { mode } = statSync(file);
-  symlinkSync(file, link);
-  await externalSort(file, link);
-  assert.equal(readFileSync(file, "utf8"), "a\nb\n");
-  assert.equal(statSync(file).mode, mode);
-  assert.deepEqual(place.list(), ["file", "link"]);
-});
+test(
+  "external sort puts the result in the place of its input, through a link, with the old permissions (once a runtime)",
+  {
+    skip: noLinks || oncePerRuntime,
+  },
+  async () => {
+    using place = scratch();
+    const file = join(place.path, "file"), link = join(place.path, "link");
+    writeFileSync(file, "b\na\n");
+    chmodSync(file, 0o640);
+    const { mode } = statSync(file);
+    symlinkSync(file, link);
+    await externalSort(file, link);
+    assert.equal(readFileSync(file, "utf8"), "a\nb\n");
+    assert.equal(statSync(file).mode, mode);
+    assert.deepEqual(place.list(), ["file", "link"]);
+  },
+);
 
-test("external sort refuses to replace what is not a file", async () => {
-  using place = scratch();
-  const input = join(place.path, "in");
-  writeFileSync(input, "a\n");
-  await assert.rejects(externalSort(input, place.path), /Cannot replace .*: not a file/);
-  assert.deepEqual(place.list(), ["in"]);
-});
+test(
+  "external sort refuses to replace what is not a file (once a runtime)",
+  { skip: oncePerRuntime },
+  async () => {
+    using place = scratch();
+    const input = join(place.path, "in");
+    writeFileSync(input, "a\n");
+    await assert.rejects(externalSort(input, place.path), /Cannot replace .*: not a file/);
+    assert.deepEqual(place.list(), ["in"]);
+  },
+);
 
 /** Runs `code` with the example's functions in a process of its own. */
 function sortInChild(code: string, args: string[], under: string[] = []): Promise<ChildResult> {
@@ -164,8 +197,8 @@ async function ended(signal: NodeJS.Signals, place: Scratch): Promise<string[]> 
 }
 
 test(
-  "external sort ended by SIGTERM leaves the old target whole and nothing else",
-  { skip: noSignals },
+  "external sort ended by SIGTERM leaves the old target whole and nothing else (once a runtime)",
+  { skip: noSignals || oncePerRuntime },
   async () => {
     using place = scratch();
     assert.deepEqual(await ended("SIGTERM", place), ["in", "out"]);
@@ -173,19 +206,23 @@ test(
 );
 
 test(
-  "external sort ended by SIGINT leaves the old target whole and nothing else",
-  { skip: noSignals },
+  "external sort ended by SIGINT leaves the old target whole and nothing else (once a runtime)",
+  { skip: noSignals || oncePerRuntime },
   async () => {
     using place = scratch();
     assert.deepEqual(await ended("SIGINT", place), ["in", "out"]);
   },
 );
 
-test("external sort ended by SIGKILL leaves the old target whole", async () => {
-  using place = scratch();
-  // What no program can prevent, and the proof that the tests above would see something left.
-  assert.equal((await ended("SIGKILL", place)).length, 3);
-});
+test(
+  "external sort ended by SIGKILL leaves the old target whole (once a runtime)",
+  { skip: oncePerRuntime },
+  async () => {
+    using place = scratch();
+    // What no program can prevent, and the proof that the tests above would see something left.
+    assert.equal((await ended("SIGKILL", place)).length, 3);
+  },
+);
 
 /** Runs the program, on Deno with no more than these permissions. */
 function program(args: string[]): { status: number | null; stdout: string; stderr: string } {
@@ -194,22 +231,28 @@ function program(args: string[]): { status: number | null; stdout: string; stder
   return spawnSync(command, [...first, ...args], { encoding: "utf8" });
 }
 
-test("external sort as a program needs no permissions but to read and write, and says what it did", () => {
-  using place = scratch();
-  const input = join(place.path, "in"), output = join(place.path, "out");
-  writeFileSync(input, noise(10_000, 10));
-  const { status, stdout, stderr } = program([input, output, "--memory", "16k"]);
-  assert.equal(stderr, "");
-  assert.equal(status, 0);
-  assert.match(
-    stdout,
-    /^Sorted \d+ lines \(0\.1 MB\) in \d+\.\d\d s with \d\d temporary files \(0\.\d MB\)\n$/,
-  );
-  assert.deepEqual(readFileSync(output), sorted(readFileSync(input)));
-  assert.deepEqual(place.list(), ["in", "out"]);
-});
+test(
+  "external sort as a program needs no permissions but to read and write, and says what it did (once a runtime)",
+  { skip: oncePerRuntime },
+  () => {
+    using place = scratch();
+    const input = join(place.path, "in"), output = join(place.path, "out");
+    writeFileSync(input, noise(10_000, 10));
+    const { status, stdout, stderr } = program([input, output, "--memory", "16k"]);
+    assert.equal(stderr, "");
+    assert.equal(status, 0);
+    assert.match(
+      stdout,
+      /^Sorted \d+ lines \(0\.1 MB\) in \d+\.\d\d s with \d\d temporary files \(0\.\d MB\)\n$/,
+    );
+    assert.deepEqual(readFileSync(output), sorted(readFileSync(input)));
+    assert.deepEqual(place.list(), ["in", "out"]);
+  },
+);
 
-test("external sort as a program says what it wants and what went wrong", () => {
+test("external sort as a program says what it wants and what went wrong (once a runtime)", {
+  skip: oncePerRuntime,
+}, () => {
   using place = scratch();
   for (const args of [[], ["in"], ["in", "out", "more"], ["in", "out", "--memory", "much"]]) {
     const { status, stderr } = program(args);

@@ -5,6 +5,7 @@ import process from "node:process";
 import { test } from "node:test";
 import fc from "fast-check";
 import * as m from "#mod";
+import { oncePerRuntime } from "./support/once.ts";
 import { Model, programs, Real } from "./support/program.ts";
 import { namesLinger } from "./support/platform.ts";
 import { memory, scratch } from "./support/scratch.ts";
@@ -15,9 +16,9 @@ const PARAMETERS = wanted === undefined ? { numRuns: 300, seed: 20_251_125 } : {
 const LENGTH = 25;
 
 test(
-  "random programs over the whole interface leave on disk and on the books what a model says, after each step",
+  "random programs over the whole interface leave on disk and on the books what a model says, after each step (once a runtime)",
   {
-    skip: namesLinger,
+    skip: namesLinger || oncePerRuntime,
   },
   async () => {
     using place = scratch(memory);

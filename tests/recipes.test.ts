@@ -13,6 +13,7 @@ import { receive, uploadServer } from "../examples/secure_upload.ts";
 import { firstWords } from "./support/child.ts";
 import { example, run, start } from "./support/example.ts";
 import { pattern } from "./support/kinds.ts";
+import { oncePerRuntime } from "./support/once.ts";
 import { shownMode } from "./support/platform.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
 import { canMount } from "./support/small_disk.ts";
@@ -36,120 +37,149 @@ function ownTemporary(place: Scratch): { path: string; env: { TMPDIR: string }; 
 
 const ALL = isDeno ? ["--allow-env", "--allow-run", "--allow-sys"] : [];
 
-test("job pipeline: two processes hand files to each other, the words are counted, and nothing is left", async () => {
-  using place = scratch();
-  const temporary = ownTemporary(place);
-  const input = join(place.path, "in"), result = join(place.path, "result");
-  writeFileSync(input, "one two three\n\nfour\n".repeat(1500));
-  const { env } = temporary;
-  const { status, stderr } = await run(example("job_pipeline"), [input, result], { permissions: ALL, env });
-  assert.deepEqual([status, stderr, readFileSync(result, "utf8"), temporary.left()], [0, "", "6000\n", []]);
-});
+test(
+  "job pipeline: two processes hand files to each other, the words are counted, and nothing is left (once a runtime)",
+  { skip: oncePerRuntime },
+  async () => {
+    using place = scratch();
+    const temporary = ownTemporary(place);
+    const input = join(place.path, "in"), result = join(place.path, "result");
+    writeFileSync(input, "one two three\n\nfour\n".repeat(1500));
+    const { env } = temporary;
+    const { status, stderr } = await run(example("job_pipeline"), [input, result], { permissions: ALL, env });
+    assert.deepEqual([status, stderr, readFileSync(result, "utf8"), temporary.left()], [0, "", "6000\n", []]);
+  },
+);
 
-test("job pipeline: when the second process cannot start its work, the first removes what it did not take", async () => {
-  using place = scratch();
-  const temporary = ownTemporary(place);
-  const input = join(place.path, "in");
-  writeFileSync(input, "one\n");
-  const nowhere = join(place.path, "missing", "result");
-  const { env } = temporary;
-  const { status, stderr } = await run(example("job_pipeline"), [input, nowhere], { permissions: ALL, env });
-  assert.equal(status, 1);
-  assert.match(stderr, /ENOENT/);
-  assert.deepEqual(temporary.left(), []);
-});
+test(
+  "job pipeline: when the second process cannot start its work, the first removes what it did not take (once a runtime)",
+  { skip: oncePerRuntime },
+  async () => {
+    using place = scratch();
+    const temporary = ownTemporary(place);
+    const input = join(place.path, "in");
+    writeFileSync(input, "one\n");
+    const nowhere = join(place.path, "missing", "result");
+    const { env } = temporary;
+    const { status, stderr } = await run(example("job_pipeline"), [input, nowhere], {
+      permissions: ALL,
+      env,
+    });
+    assert.equal(status, 1);
+    assert.match(stderr, /ENOENT/);
+    assert.deepEqual(temporary.left(), []);
+  },
+);
 
 const PNG = new Uint8Array([...[0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a], ...pattern(300_000)]);
 
-test("secure upload: a good file appears whole, private, under its hash; others leave nothing", async () => {
-  using place = scratch();
-  const server = uploadServer(place.path);
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const url = `http://127.0.0.1:${(server.address() as { port: number }).port}/`;
-  const put = async (body: Uint8Array<ArrayBuffer>): Promise<[number, string]> => {
-    const response = await fetch(url, { method: "PUT", body });
-    return [response.status, (await response.text()).trim()];
-  };
-  const [status, name] = await put(PNG);
-  assert.equal(status, 201);
-  assert.deepEqual(place.names(), [name]);
-  assert.deepEqual(new Uint8Array(readFileSync(join(place.path, name))), PNG);
-  assert.equal(statSync(join(place.path, name)).mode & 0o777, shownMode(0o600));
-  assert.deepEqual(await put(PNG), [200, "known already"]);
-  assert.deepEqual(await put(new TextEncoder().encode("#!/bin/sh")), [415, "not a PNG file"]);
-  assert.deepEqual(place.names(), [name]);
-  await new Promise((resolve) => server.close(resolve));
-});
+test(
+  "secure upload: a good file appears whole, private, under its hash; others leave nothing (once a runtime)",
+  { skip: oncePerRuntime },
+  async () => {
+    using place = scratch();
+    const server = uploadServer(place.path);
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const url = `http://127.0.0.1:${(server.address() as { port: number }).port}/`;
+    const put = async (body: Uint8Array<ArrayBuffer>): Promise<[number, string]> => {
+      const response = await fetch(url, { method: "PUT", body });
+      return [response.status, (await response.text()).trim()];
+    };
+    const [status, name] = await put(PNG);
+    assert.equal(status, 201);
+    assert.deepEqual(place.names(), [name]);
+    assert.deepEqual(new Uint8Array(readFileSync(join(place.path, name))), PNG);
+    assert.equal(statSync(join(place.path, name)).mode & 0o777, shownMode(0o600));
+    assert.deepEqual(await put(PNG), [200, "known already"]);
+    assert.deepEqual(await put(new TextEncoder().encode("#!/bin/sh")), [415, "not a PNG file"]);
+    assert.deepEqual(place.names(), [name]);
+    await new Promise((resolve) => server.close(resolve));
+  },
+);
 
-test("secure upload: a body without end is refused at the limit, and one that breaks off leaves nothing", async () => {
-  using place = scratch();
-  let sent = 0;
-  const endless = async function* (): AsyncGenerator<Uint8Array> {
-    for (;; sent++) {
-      await Promise.resolve();
-      yield new Uint8Array(1024 ** 2);
+test(
+  "secure upload: a body without end is refused at the limit, and one that breaks off leaves nothing (once a runtime)",
+  { skip: oncePerRuntime },
+  async () => {
+    using place = scratch();
+    let sent = 0;
+    const endless = async function* (): AsyncGenerator<Uint8Array> {
+      for (;; sent++) {
+        await Promise.resolve();
+        yield new Uint8Array(1024 ** 2);
+      }
+    };
+    assert.equal((await receive(endless(), place.path)).status, 413);
+    assert.ok(sent <= 11, `${sent} MiB were taken`);
+    const broken = async function* (): AsyncGenerator<Uint8Array> {
+      yield PNG;
+      await Promise.reject(new Error("gone"));
+    };
+    await assert.rejects(receive(broken(), place.path), /gone/);
+    assert.deepEqual(place.names(), []);
+  },
+);
+
+test(
+  "other programs: git, sqlite3 and tar work on our paths and descriptors, and the archive is whole (once a runtime)",
+  {
+    skip: lacks("git", "sqlite3", "tar", "gzip") || oncePerRuntime,
+  },
+  async () => {
+    using place = scratch();
+    const temporary = ownTemporary(place);
+    const repository = join(place.path, "repository"), destination = join(place.path, "out.tar.gz");
+    mkdirSync(repository);
+    writeFileSync(join(repository, "a file.txt"), "contents\n");
+    const identity = ["-c", "user.name=A", "-c", "user.email=a@example.com"];
+    for (const args of [["init", "-q"], ["add", "."], [...identity, "commit", "-qm", "first"]]) {
+      assert.equal(spawnSync("git", ["-C", repository, ...args]).status, 0);
     }
-  };
-  assert.equal((await receive(endless(), place.path)).status, 413);
-  assert.ok(sent <= 11, `${sent} MiB were taken`);
-  const broken = async function* (): AsyncGenerator<Uint8Array> {
-    yield PNG;
-    await Promise.reject(new Error("gone"));
-  };
-  await assert.rejects(receive(broken(), place.path), /gone/);
-  assert.deepEqual(place.names(), []);
-});
+    const { env } = temporary;
+    const ended = await run(example("other_programs"), [repository, destination], { permissions: ALL, env });
+    assert.deepEqual([ended.status, ended.stderr, ended.stdout], [0, "", `${destination}\n`]);
+    const unpacked = join(place.path, "unpacked");
+    mkdirSync(unpacked);
+    assert.equal(spawnSync("tar", ["-xzf", destination, "-C", unpacked]).status, 0);
+    assert.deepEqual(readdirSync(unpacked).sort(), ["a file.txt", "files.db"]);
+    const query = spawnSync("sqlite3", [join(unpacked, "files.db"), "select * from files"], {
+      encoding: "utf8",
+    });
+    assert.equal(query.stdout, "a file.txt|9\n");
+    assert.deepEqual(temporary.left(), []);
 
-test("other programs: git, sqlite3 and tar work on our paths and descriptors, and the archive is whole", {
-  skip: lacks("git", "sqlite3", "tar", "gzip"),
+    const failed = await run(example("other_programs"), [place.path, destination], { permissions: ALL, env });
+    assert.equal(failed.status, 1);
+    assert.deepEqual(place.list(), ["out.tar.gz", "repository", "tmp", "unpacked"]);
+  },
+);
+
+test(
+  "single instance: a second one ends with 75 while the first runs, and flock(1) is kept out too (once a runtime)",
+  {
+    skip: lacks("flock") || oncePerRuntime,
+  },
+  async () => {
+    using place = scratch();
+    const lock = join(place.path, "lock");
+    const permissions = ALL;
+    const first = start(example("single_instance"), [lock, "cat"], { permissions });
+    // It holds the lock when its command echoes.
+    first.stdin!.write("running\n");
+    await firstWords(first);
+    const second = await run(example("single_instance"), [lock, "echo", "never"], { permissions });
+    assert.deepEqual([second.status, second.stdout], [75, ""]);
+    assert.equal(spawnSync("flock", ["-n", lock, "true"]).status, 1);
+    first.stdin!.end();
+    assert.equal((await first.end).status, 0);
+    const third = await run(example("single_instance"), [lock, "sh", "-c", "exit 3"], { permissions });
+    assert.equal(third.status, 3);
+  },
+);
+
+test("periodic purge: what is old and has the prefix goes, the rest stays (once a runtime)", {
+  skip: oncePerRuntime,
 }, async () => {
-  using place = scratch();
-  const temporary = ownTemporary(place);
-  const repository = join(place.path, "repository"), destination = join(place.path, "out.tar.gz");
-  mkdirSync(repository);
-  writeFileSync(join(repository, "a file.txt"), "contents\n");
-  const identity = ["-c", "user.name=A", "-c", "user.email=a@example.com"];
-  for (const args of [["init", "-q"], ["add", "."], [...identity, "commit", "-qm", "first"]]) {
-    assert.equal(spawnSync("git", ["-C", repository, ...args]).status, 0);
-  }
-  const { env } = temporary;
-  const ended = await run(example("other_programs"), [repository, destination], { permissions: ALL, env });
-  assert.deepEqual([ended.status, ended.stderr, ended.stdout], [0, "", `${destination}\n`]);
-  const unpacked = join(place.path, "unpacked");
-  mkdirSync(unpacked);
-  assert.equal(spawnSync("tar", ["-xzf", destination, "-C", unpacked]).status, 0);
-  assert.deepEqual(readdirSync(unpacked).sort(), ["a file.txt", "files.db"]);
-  const query = spawnSync("sqlite3", [join(unpacked, "files.db"), "select * from files"], {
-    encoding: "utf8",
-  });
-  assert.equal(query.stdout, "a file.txt|9\n");
-  assert.deepEqual(temporary.left(), []);
-
-  const failed = await run(example("other_programs"), [place.path, destination], { permissions: ALL, env });
-  assert.equal(failed.status, 1);
-  assert.deepEqual(place.list(), ["out.tar.gz", "repository", "tmp", "unpacked"]);
-});
-
-test("single instance: a second one ends with 75 while the first runs, and flock(1) is kept out too", {
-  skip: lacks("flock"),
-}, async () => {
-  using place = scratch();
-  const lock = join(place.path, "lock");
-  const permissions = ALL;
-  const first = start(example("single_instance"), [lock, "cat"], { permissions });
-  // It holds the lock when its command echoes.
-  first.stdin!.write("running\n");
-  await firstWords(first);
-  const second = await run(example("single_instance"), [lock, "echo", "never"], { permissions });
-  assert.deepEqual([second.status, second.stdout], [75, ""]);
-  assert.equal(spawnSync("flock", ["-n", lock, "true"]).status, 1);
-  first.stdin!.end();
-  assert.equal((await first.end).status, 0);
-  const third = await run(example("single_instance"), [lock, "sh", "-c", "exit 3"], { permissions });
-  assert.equal(third.status, 3);
-});
-
-test("periodic purge: what is old and has the prefix goes, the rest stays", async () => {
   using place = scratch();
   const { env, left, path } = ownTemporary(place);
   const longAgo = new Date(Date.now() - 10 * 24 * 60 * 60 * 1000);
@@ -164,7 +194,9 @@ test("periodic purge: what is old and has the prefix goes, the rest stays", asyn
   assert.equal((await purge("build-")).status, 1);
 });
 
-test("watching space: a recording is put in place when its source ends", async () => {
+test("watching space: a recording is put in place when its source ends (once a runtime)", {
+  skip: oncePerRuntime,
+}, async () => {
   using place = scratch();
   const destination = join(place.path, "recording");
   const ended = await run(example("watch_space"), [destination, "1"], { permissions: ALL, input: "said" });
@@ -173,8 +205,8 @@ test("watching space: a recording is put in place when its source ends", async (
   assert.equal(readFileSync(destination, "utf8"), "said");
 });
 
-test("watching space: a recording ends, whole, while there is room left for others", {
-  skip: !canMount && "needs the right to mount",
+test("watching space: a recording ends, whole, while there is room left for others (once a runtime)", {
+  skip: !canMount && "needs the right to mount" || oncePerRuntime,
 }, async () => {
   const mount = `mount -t tmpfs -o size=8m,mode=1777 none /mnt && "$@" && stat -c "%s bytes" /mnt/recording`;
   const under = ["unshare", "-m", "sh", "-c", mount, "sh"];
@@ -193,7 +225,9 @@ test("watching space: a recording ends, whole, while there is room left for othe
   assert.ok(Number(available) < 4 && Number(bytes) > 4 * 1024 ** 2 - 1 && Number(bytes) <= sent, stdout);
 });
 
-test("watching space: nothing is recorded where there is too little room from the start", async () => {
+test("watching space: nothing is recorded where there is too little room from the start (once a runtime)", {
+  skip: oncePerRuntime,
+}, async () => {
   using place = scratch();
   const nothing = (async function* (): AsyncGenerator<Uint8Array> {})();
   await assert.rejects(record(nothing, join(place.path, "recording"), 2 ** 52), { code: "ENOSPC" });

@@ -21,6 +21,7 @@ import { download } from "../examples/verified_download.ts";
 import { runChild, runTogether, startChild } from "./support/child.ts";
 import { example, start } from "./support/example.ts";
 import { pattern, sameBytes } from "./support/kinds.ts";
+import { oncePerRuntime } from "./support/once.ts";
 import { noReplacing, noSignals } from "./support/platform.ts";
 import { scratch } from "./support/scratch.ts";
 import { noStrace } from "./support/strace.ts";
@@ -94,7 +95,9 @@ test("response cache asks the network once and then gives back what was answered
   assert.equal(readdirSync(join(place.path, "made by the cache")).length, 1);
 });
 
-test("response cache keeps an empty body, and no response that is no success", async () => {
+test("response cache keeps an empty body, and no response that is no success (once a runtime)", {
+  skip: oncePerRuntime,
+}, async () => {
   using place = scratch();
   let status = 404;
   await using server = await serve((response) => response.writeHead(status).end());
@@ -106,7 +109,9 @@ test("response cache keeps an empty body, and no response that is no success", a
   assert.equal((await bytesOf(cache.match(server.url)!)).length, 0);
 });
 
-test("response cache keeps the old response when a new one breaks off", async () => {
+test("response cache keeps the old response when a new one breaks off (once a runtime)", {
+  skip: oncePerRuntime,
+}, async () => {
   using place = scratch();
   let broken = false;
   await using server = await serve((response) => {
@@ -122,8 +127,8 @@ test("response cache keeps the old response when a new one breaks off", async ()
   assert.equal(place.list().length, 1, "nothing beside it");
 });
 
-test("response cache gives a reader the old response or the new one while it is replaced", {
-  skip: noReplacing,
+test("response cache gives a reader the old response or the new one while it is replaced (once a runtime)", {
+  skip: noReplacing || oncePerRuntime,
 }, async () => {
   using place = scratch();
   await using server = await serve((response) => response.end(BODY));
@@ -134,41 +139,45 @@ test("response cache gives a reader the old response or the new one while it is 
   assert.ok(sameBytes(await bytesOf(reading), BODY));
 });
 
-test("response cache whose process is killed while a body arrives has the old response, or none", async () => {
-  using place = scratch();
-  using temporary = scratch();
-  const parts = [0, 1, 100_000, 499_999];
-  let part: number | undefined;
-  await using server = await serve((response) =>
-    part === undefined ? void response.end(BODY) : sendPart(response, part)
-  );
-  const cache = new ResponseCache(join(place.path, "cache"));
-  for (part of parts) {
-    const directory = join(place.path, String(part)), before = server.requests;
-    const child = start(CACHE, [directory, server.url], { env: { TMPDIR: temporary.path } });
-    await until(() => server.requests > before && (part === 0 || staged(directory) > 0));
-    child.kill("SIGKILL");
-    assert.equal((await child.end).signal, "SIGKILL");
-    assert.equal(new ResponseCache(directory).match(server.url), undefined, `${part} bytes`);
-  }
-  part = undefined;
-  await cache.refresh(server.url);
-  for (part of parts) {
-    const refresh = `const { ResponseCache } = await import(${JSON.stringify(CACHE.href)});
+test(
+  "response cache whose process is killed while a body arrives has the old response, or none (once a runtime)",
+  { skip: oncePerRuntime },
+  async () => {
+    using place = scratch();
+    using temporary = scratch();
+    const parts = [0, 1, 100_000, 499_999];
+    let part: number | undefined;
+    await using server = await serve((response) =>
+      part === undefined ? void response.end(BODY) : sendPart(response, part)
+    );
+    const cache = new ResponseCache(join(place.path, "cache"));
+    for (part of parts) {
+      const directory = join(place.path, String(part)), before = server.requests;
+      const child = start(CACHE, [directory, server.url], { env: { TMPDIR: temporary.path } });
+      await until(() => server.requests > before && (part === 0 || staged(directory) > 0));
+      child.kill("SIGKILL");
+      assert.equal((await child.end).signal, "SIGKILL");
+      assert.equal(new ResponseCache(directory).match(server.url), undefined, `${part} bytes`);
+    }
+    part = undefined;
+    await cache.refresh(server.url);
+    for (part of parts) {
+      const refresh = `const { ResponseCache } = await import(${JSON.stringify(CACHE.href)});
       await new ResponseCache(args[0]).refresh(args[1]);`;
-    const before = server.requests;
-    const { child, result } = startChild(refresh, {
-      args: [join(place.path, "cache"), server.url],
-      flags: WHOLE,
-      env: { TMPDIR: temporary.path },
-    });
-    await until(() => server.requests > before && (part === 0 || staged(join(place.path, "cache")) > 0));
-    child.kill("SIGKILL");
-    assert.equal((await result).signal, "SIGKILL");
-    leftBehind(join(place.path, "cache"));
-    assert.ok(sameBytes(await bytesOf(cache.match(server.url)!), BODY), `${part} bytes`);
-  }
-});
+      const before = server.requests;
+      const { child, result } = startChild(refresh, {
+        args: [join(place.path, "cache"), server.url],
+        flags: WHOLE,
+        env: { TMPDIR: temporary.path },
+      });
+      await until(() => server.requests > before && (part === 0 || staged(join(place.path, "cache")) > 0));
+      child.kill("SIGKILL");
+      assert.equal((await result).signal, "SIGKILL");
+      leftBehind(join(place.path, "cache"));
+      assert.ok(sameBytes(await bytesOf(cache.match(server.url)!), BODY), `${part} bytes`);
+    }
+  },
+);
 
 /** Bytes of files that are not in place yet. */
 function staged(directory: string): number {
@@ -177,47 +186,51 @@ function staged(directory: string): number {
   return names.reduce((sum, name) => sum + statSync(join(directory, name)).size, 0);
 }
 
-test("response cache whose process is killed in a sync or in the rename has a whole response, or none", {
-  skip: noStrace,
-}, async () => {
-  using place = scratch();
-  using temporary = scratch();
-  await using server = await serve((response) => response.end(BODY));
-  let killed = 0;
-  for (
-    const calls of [
-      "fsync:signal=KILL:when=1",
-      "?rename,?renameat,?renameat2:signal=KILL:when=1",
-      "?pwrite64,?write:signal=KILL:when=40",
-    ]
-  ) {
-    const directory = join(place.path, calls.replaceAll(/\W/g, ""));
-    const names = calls.slice(0, calls.indexOf(":"));
-    const tracer = [
-      "strace",
-      "-f",
-      "-qq",
-      "-o",
-      "/dev/null",
-      "-e",
-      `trace=${names}`,
-      "-e",
-      `inject=${calls}`,
-    ];
-    const child = start(CACHE, [directory, server.url], {
-      under: tracer,
-      env: { TMPDIR: temporary.path },
-    });
-    const { signal, stderr } = await child.end;
-    if (signal === "SIGKILL") killed++;
-    else assert.equal(stderr, "");
-    const found = new ResponseCache(directory).match(server.url);
-    if (found !== undefined) assert.ok(sameBytes(await bytesOf(found), BODY), calls);
-  }
-  assert.ok(killed >= 2, `${killed} killed`);
-});
+test(
+  "response cache whose process is killed in a sync or in the rename has a whole response, or none (once a runtime)",
+  {
+    skip: noStrace || oncePerRuntime,
+  },
+  async () => {
+    using place = scratch();
+    using temporary = scratch();
+    await using server = await serve((response) => response.end(BODY));
+    let killed = 0;
+    for (
+      const calls of [
+        "fsync:signal=KILL:when=1",
+        "?rename,?renameat,?renameat2:signal=KILL:when=1",
+        "?pwrite64,?write:signal=KILL:when=40",
+      ]
+    ) {
+      const directory = join(place.path, calls.replaceAll(/\W/g, ""));
+      const names = calls.slice(0, calls.indexOf(":"));
+      const tracer = [
+        "strace",
+        "-f",
+        "-qq",
+        "-o",
+        "/dev/null",
+        "-e",
+        `trace=${names}`,
+        "-e",
+        `inject=${calls}`,
+      ];
+      const child = start(CACHE, [directory, server.url], {
+        under: tracer,
+        env: { TMPDIR: temporary.path },
+      });
+      const { signal, stderr } = await child.end;
+      if (signal === "SIGKILL") killed++;
+      else assert.equal(stderr, "");
+      const found = new ResponseCache(directory).match(server.url);
+      if (found !== undefined) assert.ok(sameBytes(await bytesOf(found), BODY), calls);
+    }
+    assert.ok(killed >= 2, `${killed} killed`);
+  },
+);
 
-test("response cache as a program prints the body", async () => {
+test("response cache as a program prints the body (once a runtime)", { skip: oncePerRuntime }, async () => {
   using place = scratch();
   await using server = await serve((response) => response.end(BODY));
   const { stdout, stderr, status } = await start(CACHE, [place.path, server.url]).end;
@@ -225,17 +238,21 @@ test("response cache as a program prints the body", async () => {
   assert.ok(sameBytes(new Uint8Array([...stdout].map((char) => char.charCodeAt(0))), BODY));
 });
 
-test("response cache as a program leaves nothing beside its responses when it is ended by SIGTERM", {
-  skip: noSignals,
-}, async () => {
-  using place = scratch();
-  await using server = await serve((response) => sendPart(response, 100_000));
-  const child = start(CACHE, [place.path, server.url]);
-  await until(() => staged(place.path) > 0);
-  child.kill("SIGTERM");
-  assert.equal((await child.end).signal, "SIGTERM");
-  assert.deepEqual(place.list(), []);
-});
+test(
+  "response cache as a program leaves nothing beside its responses when it is ended by SIGTERM (once a runtime)",
+  {
+    skip: noSignals || oncePerRuntime,
+  },
+  async () => {
+    using place = scratch();
+    await using server = await serve((response) => sendPart(response, 100_000));
+    const child = start(CACHE, [place.path, server.url]);
+    await until(() => staged(place.path) > 0);
+    child.kill("SIGTERM");
+    assert.equal((await child.end).signal, "SIGTERM");
+    assert.deepEqual(place.list(), []);
+  },
+);
 
 /** Removes what a process that was killed could not. */
 function leftBehind(directory: string): void {
@@ -274,23 +291,27 @@ test("shared state changed by several processes at once loses no change, and is 
   assert.deepEqual(place.list(), ["state.json", "state.json.lock"]);
 });
 
-test("shared state without its lock loses changes: the control", async () => {
-  using place = scratch();
-  const path = join(place.path, "state.json");
-  writeFileSync(path, '{"count":0}');
-  const code = `
+test(
+  "shared state without its lock loses changes: the control (once a runtime)",
+  { skip: oncePerRuntime },
+  async () => {
+    using place = scratch();
+    const path = join(place.path, "state.json");
+    writeFileSync(path, '{"count":0}');
+    const code = `
     for (let i = 0; i < 10; i++) {
       const { count } = JSON.parse(fs.readFileSync(args[0], "utf8"));
       await new Promise((resolve) => setTimeout(resolve, 20));
       await m.writeFileAtomic(args[0], JSON.stringify({ count: count + 1 }), { durable: false });
     }`;
-  await runTogether(code, [[path], [path], [path]]);
-  assert.ok((await readState(path, { count: 30 })).count < 30);
-});
+    await runTogether(code, [[path], [path], [path]]);
+    assert.ok((await readState(path, { count: 30 })).count < 30);
+  },
+);
 
 test(
-  "shared state keeps its lock file for the next one, whatever a change throws",
-  { skip: noFlock },
+  "shared state keeps its lock file for the next one, whatever a change throws (once a runtime)",
+  { skip: noFlock || oncePerRuntime },
   async () => {
     using place = scratch();
     const path = join(place.path, "state.json");
@@ -314,69 +335,83 @@ test(
   },
 );
 
-test("shared state as a program counts, and a process that is killed with the lock leaves it free", {
-  skip: noFlock,
-}, async () => {
-  using place = scratch();
-  const path = join(place.path, "state.json");
-  const holder = `const { updateState } = await import(${JSON.stringify(STATE.href)});
+test(
+  "shared state as a program counts, and a process that is killed with the lock leaves it free (once a runtime)",
+  {
+    skip: noFlock || oncePerRuntime,
+  },
+  async () => {
+    using place = scratch();
+    const path = join(place.path, "state.json");
+    const holder = `const { updateState } = await import(${JSON.stringify(STATE.href)});
     await updateState(args[0], {}, (state) => { say("locked"); process.kill(process.pid, "SIGKILL"); return state; });`;
-  const { said, signal } = await runChild(holder, { args: [path], flags: WHOLE });
-  assert.deepEqual([said, signal], [["locked"], "SIGKILL"]);
-  const [first, second] = [
-    await start(STATE, [path, "visits"]).end,
-    await start(STATE, [path, "visits"]).end,
-  ];
-  assert.deepEqual(
-    [first.stdout, second.stdout],
-    ['{"visits":1}\n', '{"visits":2}\n'],
-    first.stderr + second.stderr,
-  );
-  const { status, stderr } = await start(STATE, []).end;
-  assert.deepEqual([status, stderr], [1, "shared_state: Usage: shared_state.ts FILE NAME\n"]);
-});
+    const { said, signal } = await runChild(holder, { args: [path], flags: WHOLE });
+    assert.deepEqual([said, signal], [["locked"], "SIGKILL"]);
+    const [first, second] = [
+      await start(STATE, [path, "visits"]).end,
+      await start(STATE, [path, "visits"]).end,
+    ];
+    assert.deepEqual(
+      [first.stdout, second.stdout],
+      ['{"visits":1}\n', '{"visits":2}\n'],
+      first.stderr + second.stderr,
+    );
+    const { status, stderr } = await start(STATE, []).end;
+    assert.deepEqual([status, stderr], [1, "shared_state: Usage: shared_state.ts FILE NAME\n"]);
+  },
+);
 
 const hashOf = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
 
-test("verified download puts a file in place that has the hash, with the mode of the umask or of the file it replaces", async () => {
-  using place = scratch();
-  await using server = await serve((response) => response.end(BODY));
-  const destination = join(place.path, "file");
-  for (const hash of [hashOf(BODY), hashOf(BODY).toUpperCase()]) {
-    assert.equal(await download(server.url, destination, hash), destination);
-    assert.ok(sameBytes(readFileSync(destination), BODY));
-    assert.equal(statSync(destination).mode & 0o777, 0o666 & ~process.umask());
+test(
+  "verified download puts a file in place that has the hash, with the mode of the umask or of the file it replaces (once a runtime)",
+  { skip: oncePerRuntime },
+  async () => {
+    using place = scratch();
+    await using server = await serve((response) => response.end(BODY));
+    const destination = join(place.path, "file");
+    for (const hash of [hashOf(BODY), hashOf(BODY).toUpperCase()]) {
+      assert.equal(await download(server.url, destination, hash), destination);
+      assert.ok(sameBytes(readFileSync(destination), BODY));
+      assert.equal(statSync(destination).mode & 0o777, 0o666 & ~process.umask());
+      assert.deepEqual(place.list(), ["file"]);
+    }
+  },
+);
+
+test(
+  "verified download with another hash, an error, a broken connection or an abort leaves what was there, and nothing else (once a runtime)",
+  { skip: oncePerRuntime },
+  async () => {
+    using place = scratch();
+    const destination = join(place.path, "file");
+    writeFileSync(destination, "old");
+    chmodSync(destination, 0o600);
+    let answer = (response: ServerResponse): void => void response.end(BODY);
+    await using server = await serve((response) => answer(response));
+    await assert.rejects(
+      download(server.url, destination, hashOf(BODY.subarray(1))),
+      /has the hash [0-9a-f]{64}, not /,
+    );
+    answer = (response) => void response.writeHead(503).end("busy");
+    await assert.rejects(download(server.url, destination, hashOf(BODY)), /answers with 503/);
+    answer = (response) => {
+      sendPart(response, 200_000);
+      setTimeout(() => response.destroy(), 20);
+    };
+    await assert.rejects(download(server.url, destination, hashOf(BODY)));
+    answer = (response) => sendPart(response, 100_000);
+    await assert.rejects(download(server.url, destination, hashOf(BODY), AbortSignal.timeout(100)), {
+      name: "TimeoutError",
+    });
+    assert.equal(readFileSync(destination, "utf8"), "old");
     assert.deepEqual(place.list(), ["file"]);
-  }
-});
+  },
+);
 
-test("verified download with another hash, an error, a broken connection or an abort leaves what was there, and nothing else", async () => {
-  using place = scratch();
-  const destination = join(place.path, "file");
-  writeFileSync(destination, "old");
-  chmodSync(destination, 0o600);
-  let answer = (response: ServerResponse): void => void response.end(BODY);
-  await using server = await serve((response) => answer(response));
-  await assert.rejects(
-    download(server.url, destination, hashOf(BODY.subarray(1))),
-    /has the hash [0-9a-f]{64}, not /,
-  );
-  answer = (response) => void response.writeHead(503).end("busy");
-  await assert.rejects(download(server.url, destination, hashOf(BODY)), /answers with 503/);
-  answer = (response) => {
-    sendPart(response, 200_000);
-    setTimeout(() => response.destroy(), 20);
-  };
-  await assert.rejects(download(server.url, destination, hashOf(BODY)));
-  answer = (response) => sendPart(response, 100_000);
-  await assert.rejects(download(server.url, destination, hashOf(BODY), AbortSignal.timeout(100)), {
-    name: "TimeoutError",
-  });
-  assert.equal(readFileSync(destination, "utf8"), "old");
-  assert.deepEqual(place.list(), ["file"]);
-});
-
-test("verified download as a program needs no more than to read, write and ask the server", async () => {
+test("verified download as a program needs no more than to read, write and ask the server (once a runtime)", {
+  skip: oncePerRuntime,
+}, async () => {
   using place = scratch();
   const destination = join(place.path, "file");
   await using server = await serve((response) => response.end(BODY));
@@ -387,7 +422,9 @@ test("verified download as a program needs no more than to read, write and ask t
   assert.match(wrong.stderr, /^verified_download: ".*" has the hash /);
 });
 
-test("verified download as a program leaves nothing on SIGTERM", { skip: noSignals }, async () => {
+test("verified download as a program leaves nothing on SIGTERM (once a runtime)", {
+  skip: noSignals || oncePerRuntime,
+}, async () => {
   using place = scratch();
   const destination = join(place.path, "file");
   await using server = await serve((response) => sendPart(response, 100_000));

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import * as m from "#mod";
 import { type Creator, creatorsOf, functionsOf, notCreators, replacers } from "./support/creators.ts";
+import { oncePerRuntime } from "./support/once.ts";
 import { scratch } from "./support/scratch.ts";
 import { creates, noStrace, type SystemCall, tracedChild } from "./support/strace.ts";
 
@@ -49,7 +50,9 @@ async function trace(umask: string, options?: object): Promise<{ each: Traced[];
   return { each, calls: below(calls, place.path) };
 }
 
-test("T7 every function that the module exports is known to create, or not to", () => {
+test("T7 every function that the module exports is known to create, or not to (once a runtime)", {
+  skip: oncePerRuntime,
+}, () => {
   const known = new Set([...notCreators, ...replacers, ...creatorsOf(m).map(([name]) => name.split(" ")[0])]);
   const unknown = functionsOf(m).filter((name) => !known.has(name));
   assert.deepEqual(
@@ -60,8 +63,8 @@ test("T7 every function that the module exports is known to create, or not to", 
 });
 
 test(
-  "T7 C60 C62 C77 C79 under every umask the creating call itself has mode 0600 or 0700, and none is changed later",
-  { skip: noStrace },
+  "T7 C60 C62 C77 C79 under every umask the creating call itself has mode 0600 or 0700, and none is changed later (once a runtime)",
+  { skip: noStrace || oncePerRuntime },
   async () => {
     for (const umask of ["000", "022", "077"]) {
       const { each, calls } = await trace(umask);
@@ -89,12 +92,15 @@ const REPLACEMENTS = [
   { options: { mode: 0o640 }, others: 0o040 },
 ];
 
-test("T7 what replaces a file never gives others more rights on the way than the result does", {
-  skip: noStrace,
-}, async () => {
-  using place = scratch();
-  const { calls, said, stderr } = await tracedChild(
-    `for (const [index, { options, existing }] of JSON.parse(args[1]).entries()) {
+test(
+  "T7 what replaces a file never gives others more rights on the way than the result does (once a runtime)",
+  {
+    skip: noStrace || oncePerRuntime,
+  },
+  async () => {
+    using place = scratch();
+    const { calls, said, stderr } = await tracedChild(
+      `for (const [index, { options, existing }] of JSON.parse(args[1]).entries()) {
        for (const name of JSON.parse(args[2])) {
          const dir = path.join(args[0], name + index);
          fs.mkdirSync(dir, { mode: 0o700 });
@@ -106,44 +112,49 @@ test("T7 what replaces a file never gives others more rights on the way than the
          say(fs.lstatSync(path.join(dir, "target")).mode & 0o077);
        }
      }`,
-    { args: [place.path, JSON.stringify(REPLACEMENTS), JSON.stringify(replacers)], umask: "000" },
-  );
-  assert.deepEqual(said, REPLACEMENTS.flatMap(({ others }) => [others, others]), stderr);
-  for (const [index, { options, others }] of REPLACEMENTS.entries()) {
-    for (const name of replacers) {
-      const dir = join(place.path, name + index);
-      const staged = calls.filter(({ path }) => path.startsWith(join(dir, ".mayfly-")));
-      assert.ok(staged.some(creates), name);
-      for (const { mode, text } of staged.filter(creates)) {
-        assert.equal(parseInt(mode!, 8) & 0o077 & ~others, 0, `${JSON.stringify(options)}: ${text}`);
+      { args: [place.path, JSON.stringify(REPLACEMENTS), JSON.stringify(replacers)], umask: "000" },
+    );
+    assert.deepEqual(said, REPLACEMENTS.flatMap(({ others }) => [others, others]), stderr);
+    for (const [index, { options, others }] of REPLACEMENTS.entries()) {
+      for (const name of replacers) {
+        const dir = join(place.path, name + index);
+        const staged = calls.filter(({ path }) => path.startsWith(join(dir, ".mayfly-")));
+        assert.ok(staged.some(creates), name);
+        for (const { mode, text } of staged.filter(creates)) {
+          assert.equal(parseInt(mode!, 8) & 0o077 & ~others, 0, `${JSON.stringify(options)}: ${text}`);
+        }
+        // By path, a change could be led elsewhere.
+        assert.deepEqual(staged.filter(changesMode), [], name);
       }
-      // By path, a change could be led elsewhere.
-      assert.deepEqual(staged.filter(changesMode), [], name);
     }
-  }
-});
-
-test("C63 every open that creates is O_CREAT, O_EXCL, O_CLOEXEC and O_RDWR, and mkstemp's O_NOFOLLOW", {
-  skip: noStrace,
-}, async () => {
-  const { each, calls } = await trace("022");
-  const opens = calls.filter((call) => creates(call) && call.name.startsWith("open"));
-  assert.ok(opens.length >= each.filter(({ creator }) => creator.kind === "file").length);
-  for (const { text, flags } of opens) {
-    const wanted = flags.includes("O_TMPFILE") ? [] : ["O_CREAT", "O_EXCL"];
-    for (const flag of [...wanted, "O_CLOEXEC", "O_RDWR"]) {
-      assert.ok(flags.includes(flag), `${flag}: ${text}`);
-    }
-    assert.ok(!flags.includes("O_TRUNC"), text);
-  }
-  for (const { of, calls } of each.filter(({ of }) => of.startsWith("mkstemp"))) {
-    assert.ok(calls.filter(creates).every(({ flags }) => flags.includes("O_NOFOLLOW")), of);
-  }
-});
+  },
+);
 
 test(
-  "C81 T10 the first and only call that creates a directory is mkdir, and nothing was at its name before",
-  { skip: noStrace },
+  "C63 every open that creates is O_CREAT, O_EXCL, O_CLOEXEC and O_RDWR, and mkstemp's O_NOFOLLOW (once a runtime)",
+  {
+    skip: noStrace || oncePerRuntime,
+  },
+  async () => {
+    const { each, calls } = await trace("022");
+    const opens = calls.filter((call) => creates(call) && call.name.startsWith("open"));
+    assert.ok(opens.length >= each.filter(({ creator }) => creator.kind === "file").length);
+    for (const { text, flags } of opens) {
+      const wanted = flags.includes("O_TMPFILE") ? [] : ["O_CREAT", "O_EXCL"];
+      for (const flag of [...wanted, "O_CLOEXEC", "O_RDWR"]) {
+        assert.ok(flags.includes(flag), `${flag}: ${text}`);
+      }
+      assert.ok(!flags.includes("O_TRUNC"), text);
+    }
+    for (const { of, calls } of each.filter(({ of }) => of.startsWith("mkstemp"))) {
+      assert.ok(calls.filter(creates).every(({ flags }) => flags.includes("O_NOFOLLOW")), of);
+    }
+  },
+);
+
+test(
+  "C81 T10 the first and only call that creates a directory is mkdir, and nothing was at its name before (once a runtime)",
+  { skip: noStrace || oncePerRuntime },
   async () => {
     const { each } = await trace("022");
     for (const { of, path, calls } of each.filter(({ creator }) => creator.kind === "directory")) {
@@ -163,8 +174,8 @@ test(
 );
 
 test(
-  "T10 C62 EEXIST leads to a new name: nothing is done to what has the old one",
-  { skip: noStrace },
+  "T10 C62 EEXIST leads to a new name: nothing is done to what has the old one (once a runtime)",
+  { skip: noStrace || oncePerRuntime },
   async () => {
     using place = scratch();
     // The source of random bytes is the child's own: names of one character after a prefix cannot be had, so the child
@@ -209,8 +220,8 @@ test(
 );
 
 test(
-  "T7 C83 a mode of the caller's is in the creating call too, and what the umask took is put back through a descriptor",
-  { skip: noStrace },
+  "T7 C83 a mode of the caller's is in the creating call too, and what the umask took is put back through a descriptor (once a runtime)",
+  { skip: noStrace || oncePerRuntime },
   async () => {
     const { each, calls } = await trace("077", { mode: 0o750 });
     for (const { of, calls } of each) {
@@ -222,20 +233,24 @@ test(
   },
 );
 
-test("T7 the harness sees a mode that is changed after the creation, and one that is too wide", {
-  skip: noStrace,
-}, async () => {
-  using place = scratch();
-  const { calls } = await tracedChild(
-    `fs.writeFileSync(args[0] + "/naive", "");
+test(
+  "T7 the harness sees a mode that is changed after the creation, and one that is too wide (once a runtime)",
+  {
+    skip: noStrace || oncePerRuntime,
+  },
+  async () => {
+    using place = scratch();
+    const { calls } = await tracedChild(
+      `fs.writeFileSync(args[0] + "/naive", "");
      fs.chmodSync(args[0] + "/naive", 0o600);
      fs.mkdirSync(args[0] + "/directory");
      m.mkdtempSync({ dir: args[0] });`,
-    { args: [place.path], umask: "000" },
-  );
-  const here = below(calls, place.path);
-  assert.ok(here.filter(creates).some(({ mode }) => mode === "0666"));
-  assert.ok(here.filter(creates).some(({ name, mode }) => name.startsWith("mkdir") && mode === "0777"));
-  assert.ok(here.some(changesMode));
-  assert.ok(here.filter(creates).some(({ name, mode }) => name.startsWith("mkdir") && mode === "0700"));
-});
+      { args: [place.path], umask: "000" },
+    );
+    const here = below(calls, place.path);
+    assert.ok(here.filter(creates).some(({ mode }) => mode === "0666"));
+    assert.ok(here.filter(creates).some(({ name, mode }) => name.startsWith("mkdir") && mode === "0777"));
+    assert.ok(here.some(changesMode));
+    assert.ok(here.filter(creates).some(({ name, mode }) => name.startsWith("mkdir") && mode === "0700"));
+  },
+);

@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { runChild } from "./support/child.ts";
+import { oncePerRuntime } from "./support/once.ts";
 import { scratch } from "./support/scratch.ts";
 
 /** The other runtimes make system calls of their own at moments of their own. */
@@ -83,9 +84,9 @@ async function regularCalls(cycle: string): Promise<{ [name: string]: number }> 
 }
 
 test(
-  "a named file: three system calls from creation to removal, blocking or not (skipped but on Node with strace)",
+  "a named file: three system calls from creation to removal, blocking or not (skipped but on Node with strace; once a runtime)",
   {
-    skip,
+    skip: skip || oncePerRuntime,
   },
   async () => {
     const three = { openat: 1, close: 1, unlink: 1 };
@@ -95,9 +96,9 @@ test(
 );
 
 test(
-  "an unnamed file: two system calls from creation to removal, blocking or not (skipped but on Node with strace)",
+  "an unnamed file: two system calls from creation to removal, blocking or not (skipped but on Node with strace; once a runtime)",
   {
-    skip,
+    skip: skip || oncePerRuntime,
   },
   async () => {
     const two = { openat: 1, close: 1 };
@@ -107,8 +108,8 @@ test(
 );
 
 test(
-  "an unnamed file written and read back whole: two calls more, since nobody else can have changed its size (skipped but on Node with strace)",
-  { skip },
+  "an unnamed file written and read back whole: two calls more, since nobody else can have changed its size (skipped but on Node with strace; once a runtime)",
+  { skip: skip || oncePerRuntime },
   async () => {
     const four = { openat: 1, pwrite64: 1, pread64: 1, close: 1 };
     await assertCalls(
@@ -131,8 +132,8 @@ test("an empty directory: made, looked at once, looked at and removed (skipped b
 });
 
 test(
-  "a spooled file that stays in memory makes no system call (skipped but on Node with strace)",
-  { skip },
+  "a spooled file that stays in memory makes no system call (skipped but on Node with strace; once a runtime)",
+  { skip: skip || oncePerRuntime },
   async () => {
     const cycle =
       `const file = m.spooledTemporaryFile(); file.writeSync("x"); file.textSync(); file.closeSync();`;
@@ -141,9 +142,9 @@ test(
 );
 
 test(
-  "control: names made by the runtime's own functions take more system calls (skipped but on Node with strace)",
+  "control: names made by the runtime's own functions take more system calls (skipped but on Node with strace; once a runtime)",
   {
-    skip,
+    skip: skip || oncePerRuntime,
   },
   async () => {
     const cycle = `const file = m.tmpdir() + "/" + Math.random();
