@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { creating } from "./creations.ts";
 import { guardOf } from "./devices.ts";
 import { type Guard, inline } from "./guard.ts";
 import { type Handle, type Primitives, type Runtime, runtime } from "./runtime/mod.ts";
@@ -38,6 +39,13 @@ const LONG: ReadonlySet<keyof Primitives> = new Set<keyof Primitives>([
  */
 export const SHORT_TRANSFER: number = 1024 * 1024;
 
+/** Calls that give a name to what has none. */
+const CREATORS: ReadonlySet<keyof Primitives> = new Set<keyof Primitives>([
+  "createFile",
+  "createDescriptor",
+  "makeDirectory",
+]);
+
 type Call = (...args: unknown[]) => unknown;
 
 // deno-lint-ignore require-await -- async makes a promise of what it throws
@@ -53,7 +61,7 @@ function build({ sync, pooled, removeTree }: Runtime, guard: Guard): Io {
     removeSmallTree: removeTree && inline(guard, removeTree.sync, removeTree.pooled ?? notPooled),
   };
   for (const name of Object.keys(sync) as (keyof Primitives)[]) {
-    io[name] = LONG.has(name) ? pooled[name] : inline(guard, sync[name] as Call, pooled[name] as Call);
+    io[name] = LONG.has(name) ? pooled[name] : inline(guard, sync[name] as Call, pooledCall(pooled, name));
   }
   for (const name of ["read", "write"] as const) {
     const short = io[name] as Io["read"];
@@ -61,6 +69,11 @@ function build({ sync, pooled, removeTree }: Runtime, guard: Guard): Io {
       bytes.byteLength > SHORT_TRANSFER ? pooled[name](handle, bytes, at) : short(handle, bytes, at);
   }
   return io as unknown as Io;
+}
+
+function pooledCall(pooled: Runtime["pooled"], name: keyof Primitives): Call {
+  const call = pooled[name] as (...args: unknown[]) => Promise<unknown>;
+  return CREATORS.has(name) ? (...args) => creating(args[0] as string, call(...args)) : call;
 }
 
 function sleep(milliseconds: number): Promise<void> {

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { removeAtEnd } from "./creations.ts";
 import { guardOf } from "./devices.ts";
 import { closedError, codeOf, failure, type Leftover, TempfileError } from "./errors.ts";
 import { type Identity, sameFile } from "./identity.ts";
@@ -130,10 +131,9 @@ export class OwnedTree implements Entry, Leakable {
 
   discard(): boolean {
     if (!this.#ours || this.removed) return true;
+    if (this.identity === undefined) return this.#discardUnidentified();
     try {
-      if (this.identity === undefined) this.#discardUnidentified();
-      else return runSync(this.remove(syncIo())).length === 0;
-      return true;
+      return runSync(this.remove(syncIo())).length === 0;
     } catch (error) {
       // The process is ending; what is left is for the next one to sweep.
       return codeOf(error) === "ENOENT";
@@ -141,8 +141,8 @@ export class OwnedTree implements Entry, Leakable {
   }
 
   /** Between its creation and the look at what it is, there is nothing in it. Anything else at its path is not ours. */
-  #discardUnidentified(): void {
-    if (this.path !== undefined) runtime.sync.removeDirectory(this.path);
+  #discardUnidentified(): boolean {
+    return this.path === undefined || removeAtEnd(this.path, runtime.sync.removeDirectory);
   }
 
   reclaim(): string | undefined {

@@ -12,11 +12,14 @@ import {
   startChild,
 } from "./support/child.ts";
 import { LISTENERS } from "./support/listeners.ts";
+import { oncePerRuntime } from "./support/once.ts";
 import { isWindows, namesLinger, noModes, noSignals } from "./support/platform.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
 
 /** Where listeners of others cannot be counted, signals are handled only on request. */
 const isDeno = "Deno" in globalThis;
+
+const isNode = !isDeno && process.versions.bun === undefined;
 
 /** The root of the project: the lowered tests are run from elsewhere. */
 const root = process.env.MAYFLY_TEST_ROOT ?? process.cwd();
@@ -333,6 +336,41 @@ test("C252 control: a signal in the middle of creations that are noted afterward
   }
   assert.ok(left > 0);
 });
+
+/** Ends while the thread pool, busy until then for that many rounds, creates; Node's has a few threads, and a queue. */
+const endWhilePoolCreates = (rounds: number): string => `
+  m.configure({ inline: false });
+  m.namedTemporaryFileSync().closeSync();
+  const { pbkdf2 } = await import("node:crypto");
+  for (let i = 0; i < 4; i++) pbkdf2("", "", ${rounds}, 32, "sha512", () => {});
+  for (let i = 0; i < 5; i++) {
+    m.namedTemporaryFile();
+    m.temporaryDirectory();
+  }
+  await undefined;
+  process.exit();`;
+
+test("C252 what the thread pool creates while the process ends is removed all the same", async () => {
+  using place = scratch();
+  const { status } = await runChild(endWhilePoolCreates(4000), { env: { TMPDIR: place.path } });
+  assert.equal(status, 0);
+  assert.deepEqual(place.names(), []);
+});
+
+test(
+  "C252 what a thread pool creates that is busy for longer is left to the next process (Node, once a runtime)",
+  {
+    skip: !isNode || oncePerRuntime,
+  },
+  async () => {
+    using place = scratch();
+    const env = { TMPDIR: place.path };
+    await runChild(endWhilePoolCreates(600_000), { env });
+    const left = place.names().length;
+    const { said } = await runChild(`say((await m.sweep()).removed.length);`, { env });
+    assert.deepEqual([left, said, place.names()], [10, [10], []]);
+  },
+);
 
 test("C251 an error that a listener takes charge of ends nothing and removes nothing, on whatever it came and whenever it was added", async () => {
   const adds = [

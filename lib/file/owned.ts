@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { removeAtEnd } from "../creations.ts";
 import { failure, isGone } from "../errors.ts";
 import type { Io } from "../io.ts";
 import { letAge } from "../life/keep_alive.ts";
@@ -57,13 +58,7 @@ export class OwnedName implements Entry {
   discard(): boolean {
     if (!this.#ours || this.path === undefined) return true;
     this.#ours = false;
-    try {
-      runtime.sync.unlink(this.path);
-      return true;
-    } catch (error) {
-      // The process is ending; what is left is for the next one to sweep.
-      return isGone(error);
-    }
+    return removeAtEnd(this.path, runtime.sync.unlink);
   }
 }
 

@@ -4,6 +4,7 @@
  * @module
  */
 import { createExclusively } from "../create.ts";
+import { creating } from "../creations.ts";
 import { codeOf, TempfileError } from "../errors.ts";
 import type { OpenFile } from "../file/open_file.ts";
 import { OwnedName } from "../file/owned.ts";
@@ -143,7 +144,7 @@ function* giveName(io: Io, storage: Storage, target: Target, options: Replacing)
   }
   const handle = yield* storage.descriptor(io);
   const link = (path: string): void | Promise<void> =>
-    io.blocking ? linkDescriptor.sync(handle, path) : linkDescriptor.pooled(handle, path);
+    io.blocking ? linkDescriptor.sync(handle, path) : creating(path, linkDescriptor.pooled(handle, path));
   const name = yield* linked(io, status, target, link);
   if (name === undefined) return false;
   try {
