@@ -98,6 +98,7 @@ const PHRASES: ReadonlyMap<string, string> = new Map(Object.entries({
   ENOTEMPTY: "directory not empty",
   EPERM: "operation not permitted",
   EROFS: "read-only file system",
+  ESTALE: "stale file handle",
   EXDEV: "on another device",
 }));
 

@@ -7,8 +7,10 @@ import * as source from "../mod.ts";
 import { codeOf, failure, invalid, show } from "../lib/errors.ts";
 import { runChild } from "./support/child.ts";
 import { creatorsOf } from "./support/creators.ts";
+import { oncePerRuntime } from "./support/once.ts";
 import { isWindows, noModes } from "./support/platform.ts";
 import { scratch } from "./support/scratch.ts";
+import { noStrace } from "./support/strace.ts";
 import { substitute, systemError } from "./support/substitute.ts";
 
 const notRoot = (process.platform !== "linux" || process.getuid?.() !== 0) && "needs root on Linux";
@@ -150,6 +152,10 @@ test("codeOf finds the POSIX code in the errors of every runtime", () => {
       "ENOTSUP",
     ],
   );
+  const pooled = { code: "Unknown system error -116", errno: -116 },
+    blocking = { code: "UNKNOWN", errno: -122 };
+  const linux = process.platform === "linux";
+  assert.deepEqual([pooled, blocking].map(codeOf), linux ? ["ESTALE", "EDQUOT"] : ["UNKNOWN", "UNKNOWN"]);
   const numbered = new Error("File too large (os error 27): write");
   assert.equal(codeOf(numbered), isWindows ? "UNKNOWN" : "EFBIG");
   for (
@@ -163,6 +169,7 @@ test("codeOf finds the POSIX code in the errors of every runtime", () => {
       {},
       new Error("x"),
       new DOMException("x", "AbortError"),
+      { code: "UNKNOWN", errno: -4094 },
       named("toString"),
       named("constructor"),
     ]
@@ -170,6 +177,37 @@ test("codeOf finds the POSIX code in the errors of every runtime", () => {
     assert.equal(codeOf(value), "UNKNOWN");
   }
 });
+
+test(
+  "C286 what Node has no name for, such as a quota that is used up, has its code, path and action on every runtime, on the pool as well (skipped without strace)",
+  {
+    skip: noStrace || oncePerRuntime,
+  },
+  async () => {
+    for (const [code, phrase] of [["EDQUOT", "disk quota exceeded"], ["ESTALE", "stale file handle"]]) {
+      using place = scratch();
+      const path = join(place.path, "file");
+      writeFileSync(path, "");
+      const inject = ["-P", path, "-e", "trace=write,pwrite64", "-e", `inject=write,pwrite64:error=${code}`];
+      const { said, stderr } = await runChild(
+        `const file = m.adoptFileSync(args[0]);
+      const tell = ({ name, code, path, message }) => say({ name, code, path, message });
+      try { file.writeSync("x"); } catch (error) { tell(error); }
+      m.configure({ inline: false });
+      await file.write("x").catch(tell);
+      file.closeSync();`,
+        { args: [path], under: ["strace", "-f", "-qq", "-o", "/dev/null", ...inject] },
+      );
+      const expected = {
+        name: "TempfileError",
+        code,
+        path,
+        message: `Cannot write to "${path}": ${phrase} (${code})`,
+      };
+      assert.deepEqual(said, [expected, expected], stderr);
+    }
+  },
+);
 
 test("failure wraps system errors and passes on what is no system error", () => {
   const cause = Object.assign(systemError("EACCES"), { syscall: "open" });

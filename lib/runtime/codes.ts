@@ -21,7 +21,10 @@ const CODE_OF_CLASS: ReadonlyMap<string | undefined, string> = new Map(Object.en
   NotSupported: "ENOTSUP",
 }));
 
-/** What Deno has neither a code nor a class for, by the number in its message. Those above 34 are Linux's alone. */
+/**
+ * What Deno has neither a code nor a class for, by the number in its message, and Node has no name for, by the number it
+ * gives. Those above 34 are Linux's alone.
+ */
 const CODE_OF_NUMBER: ReadonlyMap<number, string> = new Map([
   [3, "ESRCH"],
   [6, "ENXIO"],
@@ -31,25 +34,41 @@ const CODE_OF_NUMBER: ReadonlyMap<number, string> = new Map([
   [27, "EFBIG"],
   [29, "ESPIPE"],
   [31, "EMLINK"],
+  [37, "ENOLCK"],
   [38, "ENOSYS"],
+  [74, "EBADMSG"],
   [75, "EOVERFLOW"],
   [84, "EILSEQ"],
   [116, "ESTALE"],
   [117, "EUCLEAN"],
   [121, "EREMOTEIO"],
   [122, "EDQUOT"],
+  [126, "ENOKEY"],
 ]);
+
+/** What Node calls errors that it has no name for: one in calls that block, the other in those on its pool. */
+const NAMELESS = /^UNKNOWN$|^Unknown system error /;
 
 /** The code of an error of any runtime; `"UNKNOWN"` if it has none. */
 export function systemCode(error: unknown, platform: Runtime["platform"]): string {
-  const { code, name, message } = (error ?? {}) as { code?: unknown; name?: string; message?: unknown };
-  if (typeof code === "string") return code;
-  return CODE_OF_CLASS.get(name) ?? codeOfMessage(message, platform) ?? "UNKNOWN";
+  const { code, errno, name, message } = (error ?? {}) as {
+    code?: unknown;
+    errno?: unknown;
+    name?: string;
+    message?: unknown;
+  };
+  if (typeof code === "string") {
+    return NAMELESS.test(code) ? codeOfNumber(-Number(errno), platform) ?? "UNKNOWN" : code;
+  }
+  return CODE_OF_CLASS.get(name) ?? codeOfNumber(numberIn(message), platform) ?? "UNKNOWN";
 }
 
-function codeOfMessage(message: unknown, platform: Runtime["platform"]): string | undefined {
+function numberIn(message: unknown): number {
   const found = typeof message === "string" ? /\(os error (\d+)\)/.exec(message) : null;
-  const number = Number(found?.[1]);
+  return Number(found?.[1]);
+}
+
+function codeOfNumber(number: number, platform: Runtime["platform"]): string | undefined {
   return platform === "linux" || (platform !== "windows" && number <= 34)
     ? CODE_OF_NUMBER.get(number)
     : undefined;
