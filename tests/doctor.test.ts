@@ -16,7 +16,7 @@ import { leasesIn, plantLease } from "./support/leases.ts";
 import { type Place, place, said } from "./support/said.ts";
 import { isWindows, noLinux, noModes, noUsers } from "./support/platform.ts";
 import { scratch } from "./support/scratch.ts";
-import { type Changes, substitute, systemError } from "./support/substitute.ts";
+import { changed, type Changes, substitute, systemError } from "./support/substitute.ts";
 
 /** What is said of one thing. */
 interface Finding {
@@ -81,12 +81,8 @@ test("mayfly doctor says that no lease can be left without a user", { skip: noUs
 /** Makes file systems answer something else. */
 const fileSystem = (changes: Partial<FileSystemStatus>): Changes => ({
   primitives: {
-    fileSystem: (real, ...args) => {
-      const answer = real(...args as never[]) as FileSystemStatus | Promise<FileSystemStatus>;
-      return answer instanceof Promise
-        ? answer.then((found) => ({ ...found, ...changes }))
-        : { ...answer, ...changes };
-    },
+    fileSystem: (real, ...args) =>
+      changed(real(...args as never[]), (found: FileSystemStatus) => ({ ...found, ...changes })),
   },
 });
 

@@ -20,7 +20,8 @@ import { runChild } from "./support/child.ts";
 import { creatorsOf } from "./support/creators.ts";
 import { noLinux, noModes } from "./support/platform.ts";
 import { scratch } from "./support/scratch.ts";
-import { heldLease, type Stand, substitute, systemError } from "./support/substitute.ts";
+import type { Status } from "../lib/runtime/mod.ts";
+import { changed, heldLease, type Stand, substitute, systemError } from "./support/substitute.ts";
 
 const CREATORS = import.meta.resolve("./support/creators.ts");
 
@@ -140,10 +141,8 @@ test("C83 a mode that is given is exact, and puts back what the umask took", { s
 
 /** A file system that has no permissions: shows all bits and refuses to change any. */
 const withoutPermissions = (): { [name: string]: Stand } => {
-  const open = (real: (...args: unknown[]) => unknown, ...args: unknown[]) => ({
-    ...real(...args) as object,
-    mode: 0o755,
-  });
+  const open = (real: (...args: unknown[]) => unknown, ...args: unknown[]) =>
+    changed(real(...args), (status: Status) => ({ ...status, mode: 0o755 }));
   const refuse = (): never => {
     throw systemError("EPERM");
   };
@@ -300,9 +299,7 @@ test("C73 a failure after the creating call leaves no file, no directory and no 
       const opened: unknown[] = [];
       const remember = (real: (...args: unknown[]) => unknown, ...args: unknown[]) => {
         const note = (handle: unknown) => (opened.push(handle), handle);
-        const answer = real(...args);
-        // Through the pool, where calls on a slow device go, it is a promise.
-        return answer instanceof Promise ? answer.then(note) : note(answer);
+        return changed(real(...args), note);
       };
       let failed = 0;
       {
@@ -407,7 +404,6 @@ test("an aborted directory that was to stay is not left either", async () => {
       makeDirectory: (real, ...args: unknown[]) => {
         const made = real(...args);
         controller.abort();
-        // Through the pool, where calls on a slow device go, it is a promise.
         return made;
       },
     },

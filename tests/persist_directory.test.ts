@@ -30,7 +30,14 @@ import { failureOf, pattern, sameBytes } from "./support/kinds.ts";
 import { isWindows, noDirectorySync, noFifos, noLinks, noLinux, shownMode } from "./support/platform.ts";
 import { elsewhere, noElsewhere } from "./support/places.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
-import { asWindows, type Changes, type Substitute, substitute, systemError } from "./support/substitute.ts";
+import {
+  asWindows,
+  changed,
+  type Changes,
+  type Substitute,
+  substitute,
+  systemError,
+} from "./support/substitute.ts";
 
 type Persist = (
   directory: TemporaryDirectory,
@@ -627,8 +634,7 @@ test("C168 a directory's persist() on Windows, which synchronizes no file that i
         openFile: (real, path: string, access: string) => {
           if (access === "write" && path.endsWith("read-only")) throw systemError("EPERM");
           const note = (handle: unknown): unknown => (access === "read" && forReading.add(handle), handle);
-          const handle = real(path, access);
-          return handle instanceof Promise ? handle.then(note) : note(handle);
+          return changed(real(path, access), note);
         },
         synchronize: (real, handle: unknown) => {
           if (forReading.has(handle)) throw systemError("EPERM");

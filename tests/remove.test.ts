@@ -29,7 +29,7 @@ import { naiveRemove } from "./support/naive.ts";
 import { oncePerRuntime } from "./support/once.ts";
 import { isWindows, namesLinger, noPosixPaths } from "./support/platform.ts";
 import { memory, scratch } from "./support/scratch.ts";
-import { substitute, systemError } from "./support/substitute.ts";
+import { changed, substitute, systemError } from "./support/substitute.ts";
 
 const isLinux = process.platform === "linux";
 const isRoot = process.getuid?.() === 0;
@@ -1223,8 +1223,7 @@ test("where descriptors have no paths, the runtime's own walk empties what leave
     primitives: {
       status(real, ...[path]: [string]) {
         const mark = (found: Status): Status => path === foreign ? { ...found, device: -1 } : found;
-        const found = real(...[path] as never[]) as Status | Promise<Status>;
-        return found instanceof Promise ? found.then(mark) : mark(found);
+        return changed(real(...[path] as never[]), mark);
       },
     },
     runtime: { anchor: () => undefined, removeTree: { sync: rm, pooled: async (path) => await rm(path) } },

@@ -18,6 +18,11 @@ type Real = (...args: unknown[]) => unknown;
 /** Stands for a primitive, on both faces: gets the real call and the arguments. */
 export type Stand = (real: Real, ...args: never[]) => unknown;
 
+/** Changes what a real call answers: through the pool, where calls on a slow device go, that is a promise. */
+export function changed<T>(answer: unknown, change: (value: T) => unknown): unknown {
+  return answer instanceof Promise ? answer.then(change) : change(answer as T);
+}
+
 /** What differs from the real runtime. */
 export interface Changes {
   primitives?: { [name in keyof Primitives]?: Stand };
