@@ -3,10 +3,10 @@
  *
  * @module
  */
-import { creating } from "./creations.ts";
 import { guardOf } from "./devices.ts";
 import { type Guard, inline } from "./guard.ts";
-import { type Handle, type Primitives, type Runtime, runtime } from "./runtime/mod.ts";
+import { type Handle, type Path, type Primitives, type Runtime, runtime } from "./runtime/mod.ts";
+import { underWay } from "./under_way.ts";
 
 /** The primitives, each answering with its value or a promise of it. */
 export type Io =
@@ -39,11 +39,12 @@ const LONG: ReadonlySet<keyof Primitives> = new Set<keyof Primitives>([
  */
 export const SHORT_TRANSFER: number = 1024 * 1024;
 
-/** Calls that give a name to what has none. */
-const CREATORS: ReadonlySet<keyof Primitives> = new Set<keyof Primitives>([
+/** Calls that give or take what is at their first argument, which the end of the process must know. */
+const NAMING: ReadonlySet<keyof Primitives> = new Set<keyof Primitives>([
   "createFile",
   "createDescriptor",
   "makeDirectory",
+  "rename",
 ]);
 
 type Call = (...args: unknown[]) => unknown;
@@ -73,7 +74,7 @@ function build({ sync, pooled, removeTree }: Runtime, guard: Guard): Io {
 
 function pooledCall(pooled: Runtime["pooled"], name: keyof Primitives): Call {
   const call = pooled[name] as (...args: unknown[]) => Promise<unknown>;
-  return CREATORS.has(name) ? (...args) => creating(args[0] as string, call(...args)) : call;
+  return NAMING.has(name) ? (...args) => underWay(args[0] as Path, call(...args)) : call;
 }
 
 function sleep(milliseconds: number): Promise<void> {

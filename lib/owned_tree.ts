@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { removeAtEnd } from "./creations.ts";
 import { guardOf } from "./devices.ts";
 import { closedError, codeOf, failure, type Leftover, TempfileError } from "./errors.ts";
 import { type Identity, sameFile } from "./identity.ts";
@@ -15,6 +14,7 @@ import { type Entry, register, unregister } from "./life/registry.ts";
 import { isPromise, type Op, run, runAsync, runSync } from "./op.ts";
 import { runtime, type Status } from "./runtime/mod.ts";
 import { removeDirectory } from "./tree/remove.ts";
+import { isUnderWay, leftAtEnd, removeAtEnd } from "./under_way.ts";
 
 /** A directory on the books. */
 export class OwnedTree implements Entry, Leakable {
@@ -132,6 +132,8 @@ export class OwnedTree implements Entry, Leakable {
   discard(): boolean {
     if (!this.#ours || this.removed) return true;
     if (this.identity === undefined) return this.#discardUnidentified();
+    // It may be on its way to where it is to be whole.
+    if (isUnderWay(this.path!)) return leftAtEnd(this.path!);
     try {
       return runSync(this.remove(syncIo())).length === 0;
     } catch (error) {

@@ -24,6 +24,7 @@ import {
   temporaryDirectorySync,
 } from "#mod";
 import { temporaryDirectory as sourceDirectory } from "../lib/directory.ts";
+import { held } from "../lib/life/registry.ts";
 import { configure } from "../lib/settings.ts";
 import { runChild } from "./support/child.ts";
 import { failureOf, pattern, sameBytes } from "./support/kinds.ts";
@@ -825,6 +826,35 @@ test("C160 a directory's persist() while remove() is under way fails with ERR_CL
       assert.equal(code, "ERR_CLOSED");
       await removed;
       assert.deepEqual(place.list(), []);
+    }
+  } finally {
+    configure({ inline: undefined });
+  }
+});
+
+test("a directory that the thread pool is moving when the process ends arrives whole, or stays for the next process", async () => {
+  configure({ inline: false });
+  try {
+    for (const arrives of [true, false]) {
+      using place = scratch();
+      const target = join(place.path, "result");
+      const directory = await sourceDirectory({ dir: place.path });
+      writeFileSync(join(directory.path, "file"), "");
+      let arrive: (() => void) | undefined;
+      using _ = substitute({
+        primitives: {
+          rename(_real, ...[from, to]: [string, string]) {
+            arrive = () => renameSync(from, to);
+            return new Promise(() => {});
+          },
+        },
+        runtime: { sleep: () => arrives && existsSync(directory.path) ? arrive!() : undefined },
+      });
+      void directory.persist(target);
+      while (arrive === undefined) await new Promise((resolve) => setTimeout(resolve, 1));
+      const entry = held().entries.find(({ path }) => path === directory.path);
+      assert.equal(entry!.discard(), arrives);
+      assert.deepEqual(readdirSync(arrives ? target : directory.path), ["file"]);
     }
   } finally {
     configure({ inline: undefined });

@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { removeAtEnd } from "../creations.ts";
 import { failure, isGone } from "../errors.ts";
 import type { Io } from "../io.ts";
 import { letAge } from "../life/keep_alive.ts";
@@ -11,6 +10,7 @@ import { type Entry, register, unregister } from "../life/registry.ts";
 import type { Op } from "../op.ts";
 import { again } from "../retry.ts";
 import { runtime } from "../runtime/mod.ts";
+import { removeAtEnd } from "../under_way.ts";
 
 /** A file's name on the books. */
 export class OwnedName implements Entry {
