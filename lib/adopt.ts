@@ -26,6 +26,7 @@ import { OwnedTree } from "./owned_tree.ts";
 import { baseName, contains, joinPath, parentOf, withoutTrailingSeparators } from "./path.ts";
 import { type Handle, runtime, type Status } from "./runtime/mod.ts";
 import { tmpdir } from "./tmpdir.ts";
+import { lasting } from "./tree/overlay.ts";
 
 /** Options of {@linkcode adoptFile}. */
 export interface AdoptFileOptions
@@ -113,14 +114,16 @@ function* takeDirectory(
   const checked = checkOptions("adoptedDirectory", options);
   checked.signal?.throwIfAborted();
   const { path, status } = yield* look(io, given, "directory");
+  let identity: Status;
   try {
     yield* refusePrecious(io, path, status);
+    identity = yield* lasting(io, path, status);
   } catch (error) {
     throw failure(`adopt "${path}"`, error, path);
   }
   const tree = new OwnedTree(true);
   tree.path = path;
-  tree.identity = status;
+  tree.identity = identity;
   tree.pathSeen = true;
   keepYoung(tree);
   return new TemporaryDirectory(tree, checked.ignoreCleanupErrors);

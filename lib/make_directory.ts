@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { closeRead } from "./close.ts";
 import { createExclusively, isSettled, takeBack } from "./create.ts";
 import { failure } from "./errors.ts";
 import type { Io } from "./io.ts";
@@ -11,7 +10,7 @@ import type { Op } from "./op.ts";
 import type { Checked } from "./options/checked.ts";
 import type { OwnedTree } from "./owned_tree.ts";
 import { runtime, type Status } from "./runtime/mod.ts";
-import { anchored, mustBe } from "./tree/spot.ts";
+import { setMode } from "./tree/spot.ts";
 
 const MODE = 0o700;
 
@@ -44,22 +43,9 @@ function* identify(io: Io, parent: string, mode: number | undefined, tree: Owned
     const status: Status = yield io.status(tree.path!);
     tree.identity = status;
     if (runtime.platform === "windows" || isSettled(status.mode, mode, MODE)) return;
-    yield* settle(io, tree.path!, status, mode ?? MODE);
+    // Puts back the permission bits that the umask took.
+    yield* setMode(io, tree.path!, status, (status.mode & 0o7000) | (mode ?? MODE));
   } catch (error) {
     throw failure(`create a temporary directory in "${parent}"`, error, parent);
-  }
-}
-
-/** Puts back the permission bits that the umask took, through a descriptor. */
-function* settle(io: Io, path: string, status: Status, mode: number): Op<void> {
-  // What is only located can be changed by its anchor alone.
-  const descriptor: number = yield anchored() ? io.locateDirectory(path) : io.openDirectory(path);
-  try {
-    yield* mustBe(status, { status: yield io.statusOf(descriptor) });
-    const anchor = runtime.anchor(descriptor);
-    const wanted = (status.mode & 0o7000) | mode;
-    yield anchor === undefined ? io.changeMode(descriptor, wanted) : io.changeModeAt(anchor, wanted);
-  } finally {
-    yield* closeRead(io, descriptor);
   }
 }

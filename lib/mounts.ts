@@ -63,17 +63,43 @@ export function* mountOf(io: Io, descriptor: number | undefined): Op<string | un
 
 /** The options of the mount that a canonical path is on (Linux), such as `noexec`. */
 export function* mountOptions(io: Io, path: string): Op<string[]> {
-  const table: string = yield io.readSystemFile(TABLE);
+  const [, , , , , options = ""] = mountHolding(yield io.readSystemFile(TABLE), path);
+  return options.split(",");
+}
+
+/**
+ * The device of the mount that a canonical path is on, as the kernel counts it: `stat` shows another for what is in a
+ * subvolume of btrfs, or in an overlay. Undefined where that is not to be known.
+ */
+export function* mountDevice(io: Io, path: string): Op<number | undefined> {
+  const [, , device = ""] = mountHolding(yield* mountTable(io), path);
+  const [, major, minor] = /^(\d+):(\d+)$/.exec(device) ?? [];
+  return major === undefined ? undefined : deviceNumber(Number(major), Number(minor));
+}
+
+/** The type of the file system that a canonical path is on, such as `ext4`; undefined where that is not to be known. */
+export function* mountType(io: Io, path: string): Op<string | undefined> {
+  const fields = mountHolding(yield* mountTable(io), path);
+  // Before it, the line may have any number of tags.
+  return fields[fields.indexOf("-") + 1];
+}
+
+/** A device number as `stat` gives it. Its bits are scattered, since it has grown. */
+export function deviceNumber(major: number, minor: number): number {
+  const low = (minor & 0xff) + (major & 0xfff) * 0x100 + (minor & 0xfff00) * 0x1000;
+  return low + Math.floor(major / 0x1000) * 2 ** 44;
+}
+
+/** The fields of the line for the mount that a path is on; none if there is no such line. */
+function mountHolding(table: string, path: string): string[] {
   const spellings = [path, asLatin1(path)];
-  let best = { point: "", options: "" };
+  let best: string[] = [], length = 0;
   for (const line of table.split("\n")) {
-    // Field 4 is where it is mounted, field 5 how. Later lines lie over earlier ones.
-    const [, , , , point = "", options = ""] = line.split(" ");
-    const place = unescaped(point);
-    if (place === "" || !spellings.some((spelling) => contains(place, spelling))) continue;
-    if (place.length >= best.point.length) {
-      best = { point: place, options };
-    }
+    const fields = line.split(" ");
+    const point = unescaped(fields[MOUNT_POINT] ?? "");
+    if (point === "" || !spellings.some((spelling) => contains(point, spelling))) continue;
+    // Later lines lie over earlier ones.
+    if (point.length >= length) [best, length] = [fields, point.length];
   }
-  return best.options.split(",");
+  return best;
 }

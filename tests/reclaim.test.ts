@@ -28,6 +28,7 @@ import { isWindows, noFifos, noLinks, noLinux } from "./support/platform.ts";
 import { noMounts } from "./support/places.ts";
 import { hasPython } from "./support/python.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
+import { substitute } from "./support/substitute.ts";
 
 const LOOKING: Looking = {
   dryRun: false,
@@ -507,5 +508,27 @@ test(
     }));
     assert.equal(reclaimIn(place.path).removed.length, 3);
     assert.deepEqual(readLeases(place.path), {});
+  },
+);
+
+test(
+  "C267 a lock on a device that only the table of mounts knows, as on btrfs, keeps what is locked; one on any other does not",
+  {
+    skip: noLinux,
+  },
+  () => {
+    using place = scratch();
+    const lease = plant(place.path), path = join(place.path, lease.name());
+    writeFileSync(path, "");
+    const locks = `1: FLOCK  ADVISORY  WRITE 1 00:fe:${lstatSync(path).ino} 0 EOF\n`;
+    const mountedAs = (device: string) => `24 1 ${device} / / rw,relatime shared:1 - btrfs /dev/root rw\n`;
+    const removedWith = (mounts: string): number => {
+      const tables: { [path: string]: string } = { "/proc/locks": locks, "/proc/self/mountinfo": mounts };
+      using _ = substitute({
+        primitives: { readSystemFile: (_real, path: string) => tables[path] },
+      });
+      return reclaimIn(place.path).removed.length;
+    };
+    assert.deepEqual([removedWith(mountedAs("0:254")), removedWith(mountedAs("0:253"))], [0, 1]);
   },
 );

@@ -15,13 +15,24 @@ export function* openSame(io: Io, path: string, status: Status): Op<Handle> {
   let handle: Handle | undefined;
   try {
     handle = yield io.openFile(path, "write");
-    if (sameFile(yield io.statusOf(handle!), status)) return handle!;
+    if (yield* isSame(io, path, yield io.statusOf(handle!), status)) return handle!;
   } catch (error) {
     if (handle !== undefined) yield* closeRead(io, handle);
     throw (yield* isOther(io, path, status)) ? replaced(path) : failure(`open "${path}"`, error, path);
   }
   yield* closeRead(io, handle!);
   throw replaced(path);
+}
+
+/**
+ * Whether what was opened is what was looked at. An overlay gives a file another time of birth when it is opened to be
+ * written: then the file is the same if all else about it is, and if it has the name now.
+ */
+function* isSame(io: Io, path: string, opened: Status, seen: Status): Op<boolean> {
+  if (sameFile(opened, seen)) return true;
+  if (!sameFile({ ...opened, birth: seen.birth }, seen)) return false;
+  if (opened.uid !== seen.uid || opened.links !== seen.links) return false;
+  return sameFile(yield io.status(path), opened);
 }
 
 /** What has taken its place may be a directory, a link or a socket, which opening fails on in as many ways. */

@@ -3,13 +3,14 @@
  *
  * @module
  */
-import { codeOf, failure, type Leftover } from "../errors.ts";
+import { codeOf, failure, isGone, type Leftover } from "../errors.ts";
 import type { Io } from "../io.ts";
 import { isMountPoint } from "../mounts.ts";
 import type { Op } from "../op.ts";
 import { joinPath } from "../path.ts";
 import { type DirectoryEntry, type Listing, type Path, runtime, type Status } from "../runtime/mod.ts";
 import { entriesIn } from "../tree/visit.ts";
+import { lasting } from "../tree/overlay.ts";
 import { removeDirectory } from "../tree/remove.ts";
 import { leave, locate, type Spot, within } from "../tree/spot.ts";
 import { usageOf } from "../tree/usage.ts";
@@ -130,7 +131,7 @@ function* reportKept(io: Io, lease: LeaseFile, liveness: keyof typeof REASONS, w
  * that ends are not, though the kernel does not know that yet.
  */
 function* removeUnlocked(io: Io, entry: Candidate, work: Work): Op<void> {
-  if (!work.ending && (yield* work.locks.has(io, entry.status))) {
+  if (!work.ending && (yield* work.locks.has(io, entry.status, entry.path))) {
     work.report.kept.push({ path: entry.path, reason: LOCKED });
     return;
   }
@@ -212,13 +213,17 @@ function* namesIn(io: Io, spot: Spot, isWanted: (name: string) => boolean): Op<s
 function* candidate(io: Io, spot: Spot, name: string, path: string): Op<Candidate | undefined> {
   const place = within(spot, name);
   const status: Status = yield io.status(place);
-  if (!isOurs(status) || !isPlain(status) || status.device !== spot.status.device) return undefined;
-  return (yield* isMounted(io, path, status)) ? undefined : { path, place, status };
+  if (!isOurs(status) || !isPlain(status) || isBeyond(status, spot.status)) return undefined;
+  return (yield* isMounted(io, path, status, spot.status)) ? undefined : { path, place, status };
 }
 
-/** A directory bound from the same device is told by the table alone. */
-export function* isMounted(io: Io, path: string, { kind }: Status): Op<boolean> {
-  return kind === "directory" && (yield* isMountPoint(io, path));
+/** Whether a directory is on another device than the one it is in. A file may be and yet belong there, on an overlay. */
+export const isBeyond = ({ kind, device }: Status, home: Status): boolean =>
+  kind === "directory" && device !== home.device;
+
+/** Whether the table of mounts says so: it alone tells of a directory bound from the same device. */
+export function* isMounted(io: Io, path: string, { kind, device }: Status, home: Status): Op<boolean> {
+  return (kind === "directory" || device !== home.device) && (yield* isMountPoint(io, path));
 }
 
 const isPlain = ({ kind }: Status): boolean => kind === "file" || kind === "directory";
@@ -242,9 +247,18 @@ export function* removeEntry(
 
 /** Whether that removed it. */
 function* removeTree(io: Io, path: string, status: Status, { left }: Reclaimed): Op<boolean> {
-  const leftovers = yield* removeDirectory(io, path, status);
+  const leftovers = yield* removeLasting(io, path, status);
   left.push(...leftovers);
   return leftovers.length === 0;
+}
+
+function* removeLasting(io: Io, path: string, status: Status): Op<Leftover[]> {
+  try {
+    return yield* removeDirectory(io, path, yield* lasting(io, path, status));
+  } catch (error) {
+    // The removal itself does not throw.
+    return isGone(error) ? [] : [{ path, code: codeOf(error) }];
+  }
 }
 
 /** Whether that removed it: another process may have been faster. */

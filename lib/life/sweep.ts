@@ -15,6 +15,7 @@ import { isOurs } from "./lease_file.ts";
 import { type OpenFiles, openFiles } from "./open_files.ts";
 import { LockTable } from "./lock_table.ts";
 import {
+  isBeyond,
   isMounted,
   LOCKED,
   type Looking,
@@ -122,8 +123,8 @@ function* reasonToKeep(
   if (!isOurs(status)) return "it belongs to somebody else";
   if (status.kind === "link") return "it is a symbolic link";
   if (status.kind === "other") return "it is no file or directory";
-  if (status.device !== home.device) return "it is on another device";
-  if (yield* isMounted(io, path, status)) return "something is mounted there";
+  if (isBeyond(status, home)) return "it is on another device";
+  if (yield* isMounted(io, path, status, home)) return "something is mounted there";
   const all = [
     status,
     ...status.kind === "directory" ? (yield* contentsOf(io, path)).map((found) => found.status) : [],
@@ -131,7 +132,7 @@ function* reasonToKeep(
   const age = Date.now() - Math.max(...all.map(({ modified }) => modified));
   if (age < olderThan) return `it changed ${Math.round(age / 1000)} seconds ago`;
   if (all.some((one) => inUse.open.has(one))) return "a process has it open";
-  for (const one of all) if (yield* inUse.locks.has(io, one)) return LOCKED;
+  for (const one of all) if (yield* inUse.locks.has(io, one, path)) return LOCKED;
   return (yield* isLocked(path)) ? LOCKED : undefined;
 }
 

@@ -129,3 +129,21 @@ export function* mustBe(identity: Identity, spot: Pick<Spot, "status">): Op<void
     throw refusal("ERR_REPLACED", "another directory has taken its place");
   }
 }
+
+/**
+ * Sets the permission bits of the directory that `identity` was recorded of, through a descriptor.
+ *
+ * @returns What it is then.
+ */
+export function* setMode(io: Io, path: string, identity: Identity, mode: number): Op<Status> {
+  // What is only located can be changed by its anchor alone.
+  const descriptor: number = yield anchored() ? io.locateDirectory(path) : io.openDirectory(path);
+  try {
+    yield* mustBe(identity, { status: yield io.statusOf(descriptor) });
+    const anchor = runtime.anchor(descriptor);
+    yield anchor === undefined ? io.changeMode(descriptor, mode) : io.changeModeAt(anchor, mode);
+    return yield io.statusOf(descriptor);
+  } finally {
+    yield* closeRead(io, descriptor);
+  }
+}

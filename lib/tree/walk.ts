@@ -241,12 +241,9 @@ export class Walk {
       return true;
     }
     if (spot === undefined) return false;
-    if (this.#depth === DEPTH) {
-      yield* this.#moveEntered(level, name, spot);
-    } else {
-      this.#level = levelOf(spot, name, level);
-      this.#depth++;
-    }
+    if (this.#depth >= DEPTH && (yield* this.#moveEntered(level, name, spot))) return true;
+    this.#level = levelOf(spot, name, level);
+    this.#depth++;
     return true;
   }
 
@@ -267,14 +264,20 @@ export class Walk {
     if (!isHere) throw refusal("EXDEV", "another file system is mounted there");
   }
 
-  *#moveEntered(level: Level, name: Path, spot: Spot): Op<void> {
+  /** Leaves a spot and moves it up. `false` if nobody can, as with what comes from a lower layer of an overlay. */
+  *#moveEntered(level: Level, name: Path, spot: Spot): Op<boolean> {
+    let moved = true;
     try {
       // Moving a directory changes its entry "..", for which the system asks for the right to write into it.
       if ((spot.status.mode & 0o200) === 0) yield* grant(this.#io, spot);
+      yield* this.#moveUp(level, name);
+    } catch (error) {
+      moved = codeOf(error) !== "EXDEV";
+      if (moved) throw error;
     } finally {
-      yield* leave(this.#io, spot);
+      if (moved) yield* leave(this.#io, spot);
     }
-    yield* this.#moveUp(level, name);
+    return moved;
   }
 
   /** Moves a directory to the top of the tree, where it is removed later: so depth costs neither stack nor descriptors. */
