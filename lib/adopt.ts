@@ -114,13 +114,12 @@ function* takeDirectory(
   const checked = checkOptions("adoptedDirectory", options);
   checked.signal?.throwIfAborted();
   const { path, status } = yield* look(io, given, "directory");
-  let identity: Status;
   try {
     yield* refusePrecious(io, path, status);
-    identity = yield* lasting(io, path, status);
   } catch (error) {
     throw failure(`adopt "${path}"`, error, path);
   }
+  const identity = yield* lasting(io, path, status);
   const tree = new OwnedTree(true);
   tree.path = path;
   tree.identity = identity;

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { codeOf, failure, isGone, type Leftover } from "../errors.ts";
+import { codeOf, failure, type Leftover } from "../errors.ts";
 import type { Io } from "../io.ts";
 import { isMountPoint } from "../mounts.ts";
 import type { Op } from "../op.ts";
@@ -247,18 +247,9 @@ export function* removeEntry(
 
 /** Whether that removed it. */
 function* removeTree(io: Io, path: string, status: Status, { left }: Reclaimed): Op<boolean> {
-  const leftovers = yield* removeLasting(io, path, status);
+  const leftovers = yield* removeDirectory(io, path, yield* lasting(io, path, status));
   left.push(...leftovers);
   return leftovers.length === 0;
-}
-
-function* removeLasting(io: Io, path: string, status: Status): Op<Leftover[]> {
-  try {
-    return yield* removeDirectory(io, path, yield* lasting(io, path, status));
-  } catch (error) {
-    // The removal itself does not throw.
-    return isGone(error) ? [] : [{ path, code: codeOf(error) }];
-  }
 }
 
 /** Whether that removed it: another process may have been faster. */

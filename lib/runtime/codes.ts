@@ -47,20 +47,19 @@ const CODE_OF_NUMBER: ReadonlyMap<number, string> = new Map([
 ]);
 
 /** What Node calls errors that it has no name for: one in calls that block, the other in those on its pool. */
-const NAMELESS = /^UNKNOWN$|^Unknown system error /;
+const NAMELESS = /^unknown/i;
 
 /** The code of an error of any runtime; `"UNKNOWN"` if it has none. */
 export function systemCode(error: unknown, platform: Runtime["platform"]): string {
   const { code, errno, name, message } = (error ?? {}) as {
     code?: unknown;
-    errno?: unknown;
+    errno?: number;
     name?: string;
     message?: unknown;
   };
-  if (typeof code === "string") {
-    return NAMELESS.test(code) ? codeOfNumber(-Number(errno), platform) ?? "UNKNOWN" : code;
-  }
-  return CODE_OF_CLASS.get(name) ?? codeOfNumber(numberIn(message), platform) ?? "UNKNOWN";
+  if (typeof code === "string" && !NAMELESS.test(code)) return code;
+  const number = errno === undefined ? numberIn(message) : -errno;
+  return CODE_OF_CLASS.get(name) ?? codeOfNumber(number, platform) ?? "UNKNOWN";
 }
 
 function numberIn(message: unknown): number {

@@ -14,6 +14,10 @@ import { setMode } from "./spot.ts";
 
 /** What a directory will be as long as it exists: on an overlay it is changed for that, to the mode that it has. */
 export function* lasting(io: Io, path: string, status: Status): Op<Status> {
-  if ((yield* mountType(io, path)) !== "overlay") return status;
-  return yield* setMode(io, path, status, status.mode);
+  try {
+    if ((yield* mountType(io, path)) === "overlay") return yield* setMode(io, path, status, status.mode);
+  } catch {
+    // Gone or replaced, which its next use says.
+  }
+  return status;
 }
