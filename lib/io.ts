@@ -78,10 +78,8 @@ function pooledCall(pooled: Runtime["pooled"], name: keyof Primitives): Call {
 }
 
 function sleep(milliseconds: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+  return new Promise((resolve) => void runtime.after(milliseconds, resolve));
 }
-
-declare function setTimeout(call: () => void, milliseconds: number): unknown;
 
 interface Faces {
   of: Primitives;

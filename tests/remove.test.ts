@@ -949,7 +949,8 @@ test("C248 a name that stays in use, such as a removed file of NFS, is tried a f
     const name = ".nfs00000000012345670000002a";
     writeFileSync(join(directory.path, name), "");
     writeFileSync(join(directory.path, "other"), "");
-    let busy = Infinity;
+    let busy = Infinity, waits = 0;
+    const { after } = runtime;
     using watched = substitute({
       primitives: {
         unlink(real, path: string) {
@@ -957,7 +958,10 @@ test("C248 a name that stays in use, such as a removed file of NFS, is tried a f
           return real(path);
         },
       },
-      runtime: { removeTree: undefined },
+      runtime: {
+        removeTree: undefined,
+        after: (milliseconds, call) => (waits++, after(milliseconds, call)),
+      },
     });
     const remove = async () => kind === "async" ? await directory.remove() : directory.removeSync();
     assert.deepEqual(await remove(), [{ path: join(directory.path, name), code: "EBUSY" }]);
@@ -965,6 +969,7 @@ test("C248 a name that stays in use, such as a removed file of NFS, is tried a f
       watched.of("unlink").filter(([path]) => String(path).endsWith(name)).length,
       isWindows ? 11 : 4,
     );
+    assert.equal(waits, kind === "sync" ? 0 : isWindows ? 10 : 3);
     assert.deepEqual(readdirSync(directory.path), [name]);
     // In use for a moment only: nobody notices.
     busy = 2;

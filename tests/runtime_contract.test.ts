@@ -369,13 +369,15 @@ test("random() fills all of what it is given, and no two alike", () => {
   assert.notDeepEqual(one.subarray(48), new Uint8Array(16));
 });
 
-test("later() calls once and can be called off; nextTurn() lets the event loop turn", async () => {
+test("later() and after() call once and can be called off; nextTurn() lets the event loop turn", async () => {
   const calls: string[] = [];
-  runtime.later(5, () => calls.push("kept"));
-  runtime.later(5, () => calls.push("called off"))();
+  for (const wait of [runtime.later, runtime.after]) {
+    wait(5, () => calls.push("kept"));
+    wait(5, () => calls.push("called off"))();
+  }
   setTimeout(() => calls.push("timer"), 0);
   await new Promise((resolve) => setTimeout(resolve, 60));
-  assert.deepEqual(calls.sort(), ["kept", "timer"]);
+  assert.deepEqual(calls.sort(), ["kept", "kept", "timer"]);
   let turned = false;
   Promise.resolve().then(() => turned = true);
   await runtime.nextTurn();

@@ -9,6 +9,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
 import { namedTemporaryFile } from "#mod";
+import { noFlock } from "./support/ager.ts";
 import { runChild } from "./support/child.ts";
 import { onceInAll, oncePerRuntime } from "./support/once.ts";
 import { must, noNpm, type Project, project } from "./support/project.ts";
@@ -139,9 +140,15 @@ test("what all copies of the module share cannot be taken apart, as Jest does wi
   }
 });
 
+/** A clock that stands still, as test runners put in place of the timers. */
+const STANDING = `const standStill = () => {
+  for (const name of ["setTimeout", "setInterval", "setImmediate"]) globalThis[name] = () => ({});
+};`;
+
 test("a clock that stands still, as test runners put in place of the timers, holds up no call", async () => {
   const { said, stderr } = await runChild(
-    `const use = async (count) => {
+    `${STANDING}
+    const use = async (count) => {
       for (let i = 0; i < count; i++) {
         const file = await m.namedTemporaryFile();
         await file.write("x");
@@ -150,10 +157,36 @@ test("a clock that stands still, as test runners put in place of the timers, hol
     };
     // More than there is time for in one turn of the event loop.
     await use(300);
-    for (const name of ["setTimeout", "setInterval", "setImmediate"]) globalThis[name] = () => ({});
+    standStill();
     await use(300);
     say("done");`,
     { timeout: 60_000 },
   );
   assert.deepEqual({ said, stderr }, { said: ["done"], stderr: "" });
 });
+
+test(
+  "a clock that stands still before the library is first used keeps no lock from being waited for, nor its time from passing",
+  {
+    skip: noFlock,
+  },
+  async () => {
+    const { said, stderr } = await runChild(
+      `${STANDING}
+    standStill();
+    const file = await m.namedTemporaryFile();
+    const again = await file.reopen();
+    const lock = await file.lock();
+    await again.lock({ timeout: 20 }).catch(({ code }) => say(code));
+    const waiting = again.lock();
+    // Not before it has been tried for in vain.
+    for (let turn = 0; turn < 100; turn++) await m.diskSpace();
+    lock.release();
+    say((await waiting).shared);
+    await again.close();
+    await file.close();`,
+      { timeout: 60_000 },
+    );
+    assert.deepEqual({ said, stderr }, { said: ["ETIMEDOUT", false], stderr: "" });
+  },
+);

@@ -148,20 +148,17 @@ async function wait(
 function sleep(milliseconds: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     const abort = (): void => {
-      clearTimeout(timer);
+      cancel();
       reject(signal.reason);
     };
-    const timer = setTimeout(() => {
+    const cancel = runtime.after(milliseconds, () => {
       signal.removeEventListener("abort", abort);
       resolve();
-    }, milliseconds);
+    });
     signal.addEventListener("abort", abort);
     if (signal.aborted) abort();
   });
 }
-
-declare function setTimeout(call: () => void, milliseconds: number): number;
-declare function clearTimeout(timer: number): void;
 
 /** Ends a waiting: by time, by the caller's signal, or because the file is closed. */
 class Limit {
@@ -195,11 +192,9 @@ class Limit {
     const file = this.#file;
     const message =
       `Cannot lock ${file.which()}: others had it for ${this.#timeout} milliseconds (ETIMEDOUT)`;
-    const timer = setTimeout(
-      () => this.#controller.abort(new TempfileError(message, { code: "ETIMEDOUT", path: file.path })),
-      this.#timeout,
-    );
-    this.#undo.push(() => clearTimeout(timer));
+    this.#undo.push(runtime.after(this.#timeout, () => {
+      this.#controller.abort(new TempfileError(message, { code: "ETIMEDOUT", path: file.path }));
+    }));
   }
 
   end(): void {

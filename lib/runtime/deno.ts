@@ -91,7 +91,28 @@ function systemTemporaryDirectory(deno: DenoNamespace): string | undefined {
   }
 }
 
-declare function setImmediate(call: () => void): unknown;
+/**
+ * What a global is now, to be had when it is called for, whatever a test has put in its place meanwhile: to read a timer
+ * loads a part of Node's layer, which takes 12 milliseconds.
+ */
+function asItIs<T>(name: string): () => T {
+  const { get, value } = Object.getOwnPropertyDescriptor(globalThis, name) ?? {};
+  return once(() => get === undefined ? value : get.call(globalThis));
+}
+
+/** What keeps the process alive while it waits. */
+function timers(): Pick<Runtime, "nextTurn" | "after"> {
+  const start = asItIs<(call: () => void, milliseconds: number) => number>("setTimeout");
+  const stop = asItIs<(timer: number) => void>("clearTimeout");
+  const immediate = asItIs<(call: () => void) => unknown>("setImmediate");
+  return {
+    nextTurn: () => new Promise((resolve) => immediate()(() => resolve())),
+    after(milliseconds, call) {
+      const timer = start()(call, milliseconds);
+      return () => stop()(timer);
+    },
+  };
+}
 
 /** Part of the language since 2024. */
 interface WaitAsync {
@@ -122,8 +143,6 @@ export function denoRuntime(deno: DenoNamespace, scope: DenoScope): Runtime {
   const platform = platformOf(deno.build.os === "windows" ? "win32" : deno.build.os);
   const windows = platform === "windows";
   const childProcess = () => scope.process.getBuiltinModule("node:child_process") as NodeChildProcess;
-  // As it is at first use, whatever a test puts in its place later; not before, since it takes milliseconds to load.
-  const immediate = once(() => setImmediate);
   const procIsOpen = (): boolean => platform === "linux" && grantsAll(deno);
   const env = (name: string): string | undefined =>
     granted(deno, "env", { variable: name }) ? deno.env.get(name) : undefined;
@@ -160,7 +179,7 @@ export function denoRuntime(deno: DenoNamespace, scope: DenoScope): Runtime {
     random: (bytes) => void crypto.getRandomValues(bytes),
     now: () => performance.now(),
     handedOut: hurry(HURRY_EVERY),
-    nextTurn: () => new Promise((resolve) => immediate()(() => resolve())),
+    ...timers(),
     later,
     sleep,
     anchor: anchors(procIsOpen),

@@ -149,6 +149,10 @@ export function nodeLike(
       timer.unref();
       return () => clearTimeout(timer);
     },
+    after(milliseconds, call) {
+      const timer = setTimeout(call, milliseconds);
+      return () => clearTimeout(timer);
+    },
     sleep,
     anchor: anchors(() => platform === "linux" && canStat(fs, "/proc/self/fd")),
     descriptor: (handle) => handle as number,

@@ -216,6 +216,8 @@ export interface Runtime {
   nextTurn(): Promise<void>;
   /** Runs once after at least `milliseconds`; does not keep the process alive. Returns how to cancel. */
   later(milliseconds: number, call: () => void): () => void;
+  /** As `later`, for what is waited for: keeps the process alive until then. */
+  after(milliseconds: number, call: () => void): () => void;
   /** Blocks the calling thread. */
   sleep(milliseconds: number): void;
   /**

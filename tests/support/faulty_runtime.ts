@@ -402,6 +402,10 @@ function runtimeOf(process: FakeProcess): Runtime {
     nextTurn,
     handedOut: undefined,
     later: (milliseconds, call) => process.later(milliseconds, call),
+    after(milliseconds, call) {
+      const timer = setTimeout(call, milliseconds);
+      return () => clearTimeout(timer);
+    },
     sleep: (milliseconds) => process.pass(milliseconds),
     anchor: (descriptor) => onLinux ? `/proc/self/fd/${descriptor}` : undefined,
     descriptor: (handle) => typeof handle === "number" ? handle : undefined,
