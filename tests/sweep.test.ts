@@ -27,6 +27,9 @@ import { hasPython } from "./support/python.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
 import { substitute } from "./support/substitute.ts";
 
+// What one test makes would have the process look for leftovers, and find those that the next one plants.
+m.configure({ reclaim: false });
+
 const onLinux = process.platform === "linux";
 
 /** Sweeps a directory that is also the one for temporary files. */

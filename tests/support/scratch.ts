@@ -29,9 +29,16 @@ function isWritable(path: string): boolean {
   }
 }
 
-/** By another program, so that no fault of the library or a runtime hides in the clean-up. */
+/**
+ * By another program, so that no fault of the library or a runtime hides in the clean-up. Only root needs no permission to
+ * empty a directory.
+ */
 const remover = (path: string): [string, string[]] =>
-  process.platform === "win32" ? ["cmd", ["/c", "rd", "/s", "/q", path]] : ["rm", ["-rf", "--", path]];
+  process.platform === "win32"
+    ? ["cmd", ["/c", "rd", "/s", "/q", path]]
+    : process.getuid!() === 0
+    ? ["rm", ["-rf", "--", path]]
+    : ["sh", ["-c", 'chmod -R u+rwx -- "$1" 2>/dev/null; rm -rf -- "$1"', "sh", path]];
 
 /** Makes a directory that anybody may enter. */
 export function scratch(parent: string = tmpdir()): Scratch {
