@@ -156,6 +156,17 @@ test("C35 a variable that is set to nothing is as one that is unset", async () =
   assert.deepEqual(candidates(), ["/tmp", "/var/tmp", "/usr/tmp"]);
 });
 
+test("C43 variables whose bytes are no text lead nowhere and are passed over", { skip: posix }, async () => {
+  using place = scratch();
+  const odd = `TMPDIR=$(printf '%s/\\377' "$0"); TEMP=$TMPDIR; export TMPDIR TEMP; exec "$@"`;
+  const code = `m.namedTemporaryFileSync().closeSync(); say(m.tmpdir());`;
+  const { said, stderr } = await runChild(code, {
+    env: { TMP: place.path },
+    under: ["sh", "-c", odd, place.path],
+  });
+  assert.deepEqual(said, [place.path], stderr);
+});
+
 test("C36 C37 C40 the directory is absolute and usable, and the search leaves nothing in it", async () => {
   const path = m.tmpdir();
   assert.ok(isAbsolute(path));

@@ -144,8 +144,9 @@ export function denoRuntime(deno: DenoNamespace, scope: DenoScope): Runtime {
   const windows = platform === "windows";
   const childProcess = () => scope.process.getBuiltinModule("node:child_process") as NodeChildProcess;
   const procIsOpen = (): boolean => platform === "linux" && grantsAll(deno);
+  // What is no text it does not give: elsewhere it leads nowhere.
   const env = (name: string): string | undefined =>
-    granted(deno, "env", { variable: name }) ? deno.env.get(name) : undefined;
+    granted(deno, "env", { variable: name }) ? attempt(() => deno.env.get(name)) : undefined;
   return {
     name: "deno",
     platform,
