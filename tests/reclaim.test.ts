@@ -21,6 +21,7 @@ import { type Op, runSync } from "../lib/op.ts";
 import { type Primitives, runtime, substituteRuntime } from "../lib/runtime/mod.ts";
 import { configure } from "../lib/settings.ts";
 import { closeBrokenOff } from "./support/broken_off.ts";
+import { noFlock } from "./support/ager.ts";
 import { firstWords, runChild } from "./support/child.ts";
 import { deadPid, leasesIn, plant, readLeases } from "./support/leases.ts";
 import { naiveSweep, type SweepFs } from "./support/naive_sweep.ts";
@@ -530,5 +531,25 @@ test(
       return reclaimIn(place.path).removed.length;
     };
     assert.deepEqual([removedWith(mountedAs("0:254")), removedWith(mountedAs("0:253"))], [0, 1]);
+  },
+);
+
+test(
+  "C267 in a container what is locked is kept, too, if who took the lock has ended and another has it, as with flock(1) (skipped where nobody may make a namespace)",
+  { skip: noMounts || noFlock },
+  async () => {
+    using place = scratch();
+    const lease = plant(place.path);
+    const [locked, free] = [0, 1].map(() => join(place.path, lease.name()));
+    for (const path of [locked, free]) writeFileSync(path, "");
+    const code = `const [lease, dir] = args, home = fs.readlinkSync("/proc/self/ns/pid");
+      fs.writeFileSync(lease, fs.readFileSync(lease, "utf8").replace(/^namespace .*/m, "namespace " + home));
+      m.configure({ tmpdir: dir });
+      const { removed, kept } = await m.sweep();
+      say([removed.map(({ path }) => path), kept]);`;
+    const lock = `exec 9<>"$0" && flock 9 && "$@" 9<&-`;
+    const under = ["unshare", "--pid", "--fork", "--mount-proc", "sh", "-c", lock, locked];
+    const { said, stderr } = await runChild(code, { args: [lease.path, place.path], under });
+    assert.deepEqual(said, [[[free], [{ path: locked, reason: "it is locked" }]]], stderr);
   },
 );

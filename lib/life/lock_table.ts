@@ -8,6 +8,7 @@ import type { Io } from "../io.ts";
 import { deviceNumber, mountDevice } from "../mounts.ts";
 import type { Op } from "../op.ts";
 import { runtime } from "../runtime/mod.ts";
+import { listed, processes } from "./processes.ts";
 
 /**
  * What the kernel tells of locks of both kinds, `flock` and `fcntl` (Linux): those of the processes that this one can
@@ -28,20 +29,40 @@ export class LockTable {
 /** The devices on which an inode of a number is locked, by the number. */
 type Locked = ReadonlyMap<number, ReadonlySet<number | undefined>>;
 
-/** A line of the table that tells of a lock that is held: one that is waited for has an arrow behind the number. */
-const LINE = /^\d+: (?:FLOCK|POSIX|OFDLCK) .* ([0-9a-f]+):([0-9a-f]+):(\d+) \d+ \w+$/gm;
+/** A line that tells of a lock that is held: one that is waited for has an arrow behind the number. */
+const LINE = /^(?:lock:\t)?\d+: (?:FLOCK|POSIX|OFDLCK) .* ([0-9a-f]+):([0-9a-f]+):(\d+) \d+ \w+$/gm;
 
 function* lockedFiles(io: Io): Op<Locked> {
   const locked = new Map<number, Set<number>>();
   if (runtime.platform !== "linux") return locked;
-  try {
-    const table: string = yield io.readSystemFile("/proc/locks");
-    for (const [, major, minor, inode] of table.matchAll(LINE)) {
+  for (const table of yield* tables(io)) {
+    for (const [, major, minor, inode] of (yield* textOf(io, table)).matchAll(LINE)) {
       const device = deviceNumber(parseInt(major, 16), parseInt(minor, 16));
       locked.set(Number(inode), (locked.get(Number(inode)) ?? new Set()).add(device));
     }
-  } catch {
-    // Not permitted to know.
   }
   return locked;
+}
+
+/** The namespace of the processes that no container has. */
+const FIRST = "pid:[4026531836]";
+
+/**
+ * Where the kernel tells of locks. In a container its table lacks those that somebody took who has ended, as flock(1) has
+ * when it gives back a descriptor: these are told of with each descriptor.
+ */
+function* tables(io: Io): Op<string[]> {
+  const found = ["/proc/locks"];
+  if (runtime.processNamespace() === FIRST) return found;
+  for (const process of yield* processes(io)) found.push(...yield* listed(io, `${process}/fdinfo`));
+  return found;
+}
+
+function* textOf(io: Io, path: string): Op<string> {
+  try {
+    return yield io.readSystemFile(path);
+  } catch {
+    // Closed meanwhile, or not permitted to know.
+    return "";
+  }
 }

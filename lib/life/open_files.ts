@@ -6,8 +6,8 @@
 import type { Identity } from "../identity.ts";
 import type { Io } from "../io.ts";
 import type { Op } from "../op.ts";
-import { type DirectoryEntry, runtime, type Status } from "../runtime/mod.ts";
-import { entriesIn } from "../tree/visit.ts";
+import { runtime, type Status } from "../runtime/mod.ts";
+import { listed, processes } from "./processes.ts";
 
 /** A set of open files and directories. */
 export class OpenFiles {
@@ -28,28 +28,13 @@ const keyOf = ({ device, inode }: Identity): string => `${device}:${inode}`;
 export function* openFiles(io: Io): Op<OpenFiles> {
   const open = new OpenFiles();
   if (runtime.platform !== "linux") return open;
-  for (const { name } of yield* listed(io, "/proc")) {
-    if (!/^\d+$/.test(name as string)) continue;
+  for (const process of yield* processes(io)) {
     // The directory a process is in counts as well as what it has open.
-    for (
-      const place of [
-        "cwd",
-        ...(yield* listed(io, `/proc/${name}/fd`)).map((entry) => `fd/${entry.name}`),
-      ]
-    ) {
-      yield* note(io, `/proc/${name}/${place}`, open);
+    for (const place of [`${process}/cwd`, ...(yield* listed(io, `${process}/fd`))]) {
+      yield* note(io, place, open);
     }
   }
   return open;
-}
-
-function* listed(io: Io, path: string): Op<DirectoryEntry[]> {
-  try {
-    return yield* entriesIn(io, path);
-  } catch {
-    // Ended meanwhile, or another user's.
-    return [];
-  }
 }
 
 function* note(io: Io, path: string, open: OpenFiles): Op<void> {
