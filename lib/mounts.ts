@@ -21,8 +21,16 @@ const escaped = (path: string): string =>
 const unescaped = (path: string): string =>
   path.replace(/\\(\d{3})/g, (_, digits) => String.fromCharCode(parseInt(digits, 8)));
 
-/** What is said of a table that cannot be had. Any other failure may pass, and the mounts may well be there. */
-const NO_TABLE: ReadonlySet<string> = new Set(["ENOENT", "EACCES", "EPERM", "ERR_ACCESS_DENIED"]);
+const NOT_TO_BE_HAD: ReadonlySet<string> = new Set([
+  "ENOENT",
+  "ESRCH",
+  "EACCES",
+  "EPERM",
+  "ERR_ACCESS_DENIED",
+]);
+
+/** Whether what the kernel tells cannot be had. Any other failure may pass, and what it would tell of may well be there. */
+export const isUntold = (error: unknown): boolean => NOT_TO_BE_HAD.has(codeOf(error));
 
 /**
  * Whether anything is mounted below a path. A directory bound from the same file system has the same device number, so
@@ -49,7 +57,7 @@ function* mountTable(io: Io): Op<string> {
     return yield io.readSystemFile(TABLE);
   } catch (error) {
     // Not permitted to know; devices are compared in any case.
-    if (NO_TABLE.has(codeOf(error))) return "";
+    if (isUntold(error)) return "";
     throw error;
   }
 }

@@ -29,7 +29,7 @@ import { isWindows, noFifos, noLinks, noLinux } from "./support/platform.ts";
 import { noMounts } from "./support/places.ts";
 import { hasPython } from "./support/python.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
-import { substitute } from "./support/substitute.ts";
+import { substitute, systemError } from "./support/substitute.ts";
 
 const LOOKING: Looking = {
   dryRun: false,
@@ -551,5 +551,31 @@ test(
     const under = ["unshare", "--pid", "--fork", "--mount-proc", "sh", "-c", lock, locked];
     const { said, stderr } = await runChild(code, { args: [lease.path, place.path], under });
     assert.deepEqual(said, [[[free], [{ path: locked, reason: "it is locked" }]]], stderr);
+  },
+);
+
+test(
+  "C267 where descriptors are lacking to ask who has what locked, nothing is removed; where nobody may ask, what is of the dead goes",
+  {
+    skip: noLinux,
+  },
+  () => {
+    using place = scratch();
+    const lease = plant(place.path), path = join(place.path, lease.name());
+    writeFileSync(path, "");
+    const removedWith = (code: string): number => {
+      using _ = substitute({
+        primitives: {
+          readSystemFile(real, path: string) {
+            if (path === "/proc/locks") throw systemError(code);
+            return real(path);
+          },
+        },
+      });
+      return reclaimIn(place.path).removed.length;
+    };
+    assert.throws(() => removedWith("EMFILE"), { code: "EMFILE" });
+    assert.ok(existsSync(path));
+    assert.equal(removedWith("EACCES"), 1);
   },
 );

@@ -5,7 +5,7 @@
  */
 import type { Identity } from "../identity.ts";
 import type { Io } from "../io.ts";
-import { deviceNumber, mountDevice } from "../mounts.ts";
+import { deviceNumber, isUntold, mountDevice } from "../mounts.ts";
 import type { Op } from "../op.ts";
 import { runtime } from "../runtime/mod.ts";
 import { listed, processes } from "./processes.ts";
@@ -61,8 +61,9 @@ function* tables(io: Io): Op<string[]> {
 function* textOf(io: Io, path: string): Op<string> {
   try {
     return yield io.readSystemFile(path);
-  } catch {
+  } catch (error) {
     // Closed meanwhile, or not permitted to know.
-    return "";
+    if (isUntold(error)) return "";
+    throw error;
   }
 }

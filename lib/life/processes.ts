@@ -4,6 +4,7 @@
  * @module
  */
 import type { Io } from "../io.ts";
+import { isUntold } from "../mounts.ts";
 import type { Op } from "../op.ts";
 import { entriesIn } from "../tree/visit.ts";
 
@@ -16,7 +17,8 @@ export function* processes(io: Io): Op<string[]> {
 export function* listed(io: Io, directory: string): Op<string[]> {
   try {
     return (yield* entriesIn(io, directory)).map(({ name }) => `${directory}/${name}`);
-  } catch {
-    return [];
+  } catch (error) {
+    if (isUntold(error)) return [];
+    throw error;
   }
 }
