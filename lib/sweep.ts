@@ -32,8 +32,8 @@ export interface SweepOptions {
    * @default {false}
    */
   dryRun?: boolean;
-  /** Called with the path of each thing removed. */
-  onProgress?: (path: string) => void;
+  /** Called with the path of each thing removed. If it returns a promise, that is waited for. What fails ends the sweep. */
+  onProgress?: (path: string) => unknown;
   /** Ends it early. */
   signal?: AbortSignal;
 }

@@ -403,24 +403,33 @@ test("sweep({ signal }) that is aborted while it only looks at what it keeps end
   assert.equal(asked, 4);
 });
 
-test("what onProgress throws ends the sweep, and reaches the caller whatever it is", async () => {
+test("what onProgress throws, or its promise fails with, ends the sweep and reaches the caller whatever it is", async () => {
   using place = scratch();
   const dead = plant(place.path);
-  for (let n = 0; n < 3; n++) writeFileSync(join(place.path, dead.name()), "");
-  for (let n = 0; n < 2; n++) oldFile(place);
+  for (let n = 0; n < 4; n++) writeFileSync(join(place.path, dead.name()), "");
+  for (let n = 0; n < 4; n++) oldFile(place);
+  const fail = (error: unknown) => () => {
+    throw error;
+  };
   for (const error of [new Error("plain"), Object.assign(new Error("system"), { code: "ENOENT" }), "text"]) {
-    const before = place.names().length;
-    await assert.rejects(
-      sweepIn(place, {
-        ...AGED,
-        onProgress: () => {
-          throw error;
-        },
-      }),
-      (thrown) => thrown === error,
-    );
-    assert.equal(place.names().length, before - 1);
+    for (const onProgress of [fail(error), () => Promise.reject(error)]) {
+      const before = place.names().length;
+      await assert.rejects(sweepIn(place, { ...AGED, onProgress }), (thrown) => thrown === error);
+      assert.equal(place.names().length, before - 1);
+    }
   }
+});
+
+test("sweep() waits for what onProgress promises before it goes on", async () => {
+  using place = scratch();
+  for (let n = 0; n < 3; n++) oldFile(place);
+  const left: number[] = [];
+  const onProgress = async (): Promise<void> => {
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    left.push(place.names().length);
+  };
+  await sweepIn(place, { ...AGED, onProgress });
+  assert.deepEqual(left, [2, 1, 0]);
 });
 
 test("sweep() refuses options of wrong types before it looks at anything", async () => {

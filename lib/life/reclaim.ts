@@ -33,8 +33,8 @@ export interface Reclaimed {
 export interface Looking {
   /** Only say what would be removed. */
   dryRun: boolean;
-  /** Called for each thing removed. */
-  onRemoved: (path: string) => void;
+  /** Called for each thing removed. What it returns is waited for. */
+  onRemoved: (path: string) => unknown;
   /** Called before each thing that is looked at. What it throws ends the work. */
   checkpoint: () => void;
   /** Whether to say what is kept, for which there must be a look at it. */
@@ -242,7 +242,7 @@ export function* removeEntry(
     (isTree ? yield* removeTree(io, path, status, report) : yield* unlink(io, place, path, report));
   if (!gone) return;
   report.removed.push({ path, bytes });
-  onRemoved(path);
+  yield onRemoved(path);
 }
 
 /** Whether that removed it. */

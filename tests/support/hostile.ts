@@ -291,7 +291,7 @@ export const RIGHT: { readonly [nameAndType: string]: Right } = {
   "offset: number": whole,
   "olderThan: number": time,
   "onLow: (space: DiskSpace) => unknown": call,
-  "onProgress: (path: string) => void": call,
+  "onProgress: (path: string) => unknown": call,
   "overwrite: boolean": flag,
   "path: string | URL": path,
   "prefix: string": prefix,
