@@ -57,7 +57,8 @@ test("mayfly doctor counts the leases of the living and of the dead, and names w
 
 test("mayfly doctor says that leases which others may enter are not used", { skip: noModes }, async () => {
   using here = place();
-  mkdirSync(leasesIn(here.path), { mode: 0o755 });
+  mkdirSync(leasesIn(here.path));
+  chmodSync(leasesIn(here.path), 0o755);
   const { state, says } = await of("Leases", here);
   assert.equal(state, "no");
   assert.match(says, /others may enter it/);
