@@ -9,7 +9,7 @@ import { mountOptions } from "./mounts.ts";
 import { type Op, runAsync, runSync } from "./op.ts";
 import { checkPath } from "./options/paths.ts";
 import { checkBoolean, checkObject, checkSize } from "./options/values.ts";
-import { type FileSystemStatus, runtime, type Status } from "./runtime/mod.ts";
+import type { FileSystemStatus, Status } from "./runtime/mod.ts";
 import { candidates, lastResort, probe, type Rejected } from "./tmpdir.ts";
 
 /** What {@linkcode findTmpdir} is asked for. */
@@ -99,8 +99,7 @@ function* firstReason(io: Io, path: string, checks: readonly Check[]): Op<string
 }
 
 function* executable(io: Io, path: string): Op<string | undefined> {
-  if (runtime.platform !== "linux") return undefined;
-  return (yield* mountOptions(io, path)).includes("noexec") ? "mounted noexec" : undefined;
+  return (yield* mountOptions(io, path))?.includes("noexec") ? "mounted noexec" : undefined;
 }
 
 /** File systems that are memory, by the numbers Linux gives them: tmpfs and ramfs. */

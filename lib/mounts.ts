@@ -69,10 +69,17 @@ export function* mountOf(io: Io, descriptor: number | undefined): Op<string | un
   return /mnt_id:\s*(\d+)/.exec(info)?.[1];
 }
 
-/** The options of the mount that a canonical path is on (Linux), such as `noexec`. */
-export function* mountOptions(io: Io, path: string): Op<string[]> {
-  const [, , , , , options = ""] = mountHolding(yield io.readSystemFile(TABLE), path);
-  return options.split(",");
+/** The options of the mount that a canonical path is on, such as `noexec`; undefined where nothing tells of them. */
+export function* mountOptions(io: Io, path: string): Op<string[] | undefined> {
+  if (runtime.platform !== "linux") return undefined;
+  try {
+    const [, , , , , options] = mountHolding(yield io.readSystemFile(TABLE), path);
+    return options?.split(",");
+  } catch (error) {
+    // `/proc` is not mounted.
+    if (codeOf(error) === "ENOENT") return undefined;
+    throw error;
+  }
 }
 
 /**

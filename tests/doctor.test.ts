@@ -124,21 +124,36 @@ test("mayfly doctor: little room, or few inodes, is worth a note; no word of ino
   }
 });
 
-test("mayfly doctor: programs cannot be run from a directory that is mounted noexec", {
-  skip: noLinux,
-}, async () => {
-  using here = place();
-  const mounted = (options: string): Changes => ({
-    primitives: { readSystemFile: () => `25 1 8:1 / / ${options} shared:1 - ext4 /dev/sda1 rw\n` },
-    runtime: { platform: "linux" },
-  });
-  assert.deepEqual(await of("Programs", here, mounted("rw,noexec")), {
-    state: "note",
-    says: "Cannot be run there: it is mounted noexec",
-    hint: "findTmpdir({ exec: true })",
-  });
-  assert.deepEqual(await of("Programs", here, mounted("rw")), { state: "ok", says: "Can be run there" });
-});
+test(
+  "mayfly doctor: programs cannot be run from a directory that is mounted noexec; without /proc nobody knows",
+  {
+    skip: noLinux,
+  },
+  async () => {
+    using here = place();
+    const untold: Changes = {
+      primitives: {
+        readSystemFile() {
+          throw systemError("ENOENT");
+        },
+      },
+    };
+    assert.deepEqual(await of("Programs", here, untold), {
+      state: "ok",
+      says: "Can be run there, as far as can be seen",
+    });
+    const mounted = (options: string): Changes => ({
+      primitives: { readSystemFile: () => `25 1 8:1 / / ${options} shared:1 - ext4 /dev/sda1 rw\n` },
+      runtime: { platform: "linux" },
+    });
+    assert.deepEqual(await of("Programs", here, mounted("rw,noexec")), {
+      state: "note",
+      says: "Cannot be run there: it is mounted noexec",
+      hint: "findTmpdir({ exec: true })",
+    });
+    assert.deepEqual(await of("Programs", here, mounted("rw")), { state: "ok", says: "Can be run there" });
+  },
+);
 
 test("mayfly doctor: a file system that has no files without names is named with its reason", async () => {
   using here = place();

@@ -7,7 +7,7 @@ import { findTmpdir, findTmpdirSync, tmpdir, type TmpdirRequirements } from "#mo
 import { findTmpdirSync as sourceFindSync } from "../lib/find_tmpdir.ts";
 import { runChild } from "./support/child.ts";
 import { failureOf } from "./support/kinds.ts";
-import { noModes } from "./support/platform.ts";
+import { noLinux, noModes } from "./support/platform.ts";
 import { elsewhere, noElsewhere, noMounts, withTmpfs } from "./support/places.ts";
 import { scratch } from "./support/scratch.ts";
 import { substitute, systemError } from "./support/substitute.ts";
@@ -247,6 +247,22 @@ test("findTmpdir() with exec elsewhere than on Linux takes what it cannot ask ab
     assert.deepEqual(watched.of("readSystemFile"), []);
   }
 });
+
+test(
+  "findTmpdir() with exec takes what it cannot ask about where /proc is not mounted",
+  { skip: noLinux },
+  () => {
+    using watched = substitute({
+      primitives: {
+        readSystemFile() {
+          throw systemError("ENOENT");
+        },
+      },
+    });
+    assert.equal(sourceFindSync({ exec: true }), tmpdir());
+    assert.equal(watched.of("readSystemFile").length, 1);
+  },
+);
 
 test("findTmpdirSync() without the permission to ask for the room says so of the first directory, and blames none", () => {
   using _ = substitute({
