@@ -26,8 +26,11 @@ export function* livenessOf(io: Io, lease: LeaseFile): Op<Liveness> {
   try {
     return (yield* hasOpen(io, lease.pid, lease.identity)) ? "alive" : "dead";
   } catch (error) {
-    // A process of another user, or one that hides itself: it is there, at any rate.
-    return codeOf(error) === "ENOENT" || codeOf(error) === "ESRCH" ? yield* procIsThere(io) : "unknown";
+    const code = codeOf(error);
+    // A process of another user, or one that hides itself: it is there, at any rate. A /proc that hides the processes of
+    // others hides those of this user, too, that have rights which this one lacks.
+    const isHidden = code !== "ENOENT" && code !== "ESRCH" || runtime.processExists(lease.pid) !== false;
+    return isHidden ? "unknown" : yield* procIsThere(io);
   }
 }
 
