@@ -241,8 +241,8 @@ test("C72 without descriptors EMFILE is passed on, nothing is left, and no name 
      m.configure({ reclaim: false });
      // All are used once first: what the runtime loads by need it must not load without descriptors.
      for (const [, { make }] of creatorsOf(m)) { try { await (await make(m, { dir: args[0] })).remove(); } catch {} }
-     // Half a second after its start Deno opens what it hears of signals by, and panics if it cannot.
-     if ("Deno" in globalThis) await new Promise((resolve) => setTimeout(resolve, 1000));
+     // Deno gets ready for signals at the first, or half a second after its start, and dies if it cannot.
+     const ready = () => {}; process.on("SIGUSR2", ready); process.off("SIGUSR2", ready);
      const open = [];
      const exhaust = () => { try { for (;;) open.push(fs.openSync("/dev/null", "r")); } catch (error) { return error.code; } };
      const report = [];
