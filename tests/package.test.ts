@@ -73,6 +73,11 @@ test("both packages have one version, and types come first in every export", () 
   for (const entry of Object.values(npm.exports)) assert.equal(Object.keys(entry as object)[0], "types");
 });
 
+test("what does not read exports, as Parcel and TypeScript's node10 do not, finds the same files by main and types", () => {
+  const { types, default: main } = npm.exports["."];
+  assert.deepEqual({ main: npm.main, types: npm.types }, { main, types });
+});
+
 test("both packages run the same files, and those say where JSR finds their types: in the source, which goes with them", () => {
   assert.deepEqual(Object.keys(jsr.exports), Object.keys(npm.exports));
   for (const [name, entry] of Object.entries<string>(jsr.exports)) {
