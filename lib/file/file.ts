@@ -210,8 +210,9 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
    * is closed its methods fail with `ERR_CLOSED`.
    *
    * Its methods are what reads the file. What a runtime keeps behind a `Blob` of its own is empty, and some take only
-   * that: `new Blob([blob])`, `FormData` and `structuredClone` everywhere, `new Response(blob)` on Bun. Give those
-   * {@linkcode TemporaryFile.readable} or {@linkcode TemporaryFile.bytes}.
+   * that: `structuredClone` everywhere, `new Blob([blob])`, `new File([blob])` and `FormData` on Node and Bun,
+   * `new Response(blob)` on Bun. Give those {@linkcode TemporaryFile.bytes}, or {@linkcode TemporaryFile.readable} where
+   * they take a stream.
    *
    * @param type The media type it says it has.
    */
