@@ -10,7 +10,7 @@ import { entriesIn } from "../tree/visit.ts";
 
 /** Their directories. */
 export function* processes(io: Io): Op<string[]> {
-  return (yield* listed(io, "/proc")).filter((path) => /\d$/.test(path));
+  return (yield* listed(io, "/proc")).filter((path) => /\/\d+$/.test(path));
 }
 
 /** The paths of what is in a directory of a process; nothing if it has ended meanwhile, or is another user's. */
