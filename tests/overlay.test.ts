@@ -2,10 +2,14 @@ import assert from "node:assert/strict";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import type { Status } from "../lib/runtime/mod.ts";
+import * as source from "../mod.ts";
 import { type ChildResult, runChild } from "./support/child.ts";
 import { plant } from "./support/leases.ts";
 import { noMounts } from "./support/places.ts";
+import { noLinux } from "./support/platform.ts";
 import { scratch } from "./support/scratch.ts";
+import { type Changes, type Substitute, substitute, systemError } from "./support/substitute.ts";
 
 /** Mounts an overlay on `$0/merged`: its upper layer on a file system of its own, in memory, its lower one where `$0` is. */
 const MOUNT =
@@ -83,3 +87,53 @@ test(
     assert.deepEqual(said, [[4, [], 12, []]], stderr);
   },
 );
+
+/** As on an overlay, with what else differs. */
+const onOverlay = (primitives: Changes["primitives"]): Substitute =>
+  substitute({
+    primitives: { readSystemFile: () => "24 1 0:99 / / rw - overlay overlay rw\n", ...primitives },
+    runtime: { platform: "linux" },
+  });
+
+test("a directory of an overlay that may not be changed is adopted as it is", { skip: noLinux }, () => {
+  using place = scratch();
+  const path = join(place.path, "made");
+  mkdirSync(path);
+  const refuse = (): never => {
+    throw systemError("EPERM");
+  };
+  using watched = onOverlay({ changeModeAt: refuse, changeMode: refuse });
+  const directory = source.adoptDirectorySync(path);
+  assert.equal(watched.of("changeModeAt").length + watched.of("changeMode").length, 1);
+  directory.removeSync();
+  assert.deepEqual(place.list(), []);
+});
+
+test("of a file with another time of birth since it was looked at, all else and its name must be the same", () => {
+  using place = scratch();
+  const path = join(place.path, "file");
+  writeFileSync(path, "");
+  const opens = (differs: Partial<Status>, found: Partial<Status>): boolean => {
+    let looks = 0;
+    using _ = substitute({
+      primitives: {
+        statusOf: (real, handle) => ({ ...real(handle) as Status, birth: 1, ...differs }),
+        // The first look is before it is opened.
+        status: (real, of: string) => ({ ...real(of) as Status, ...of === path && ++looks > 1 ? found : {} }),
+      },
+    });
+    try {
+      const file = source.adoptFileSync(path);
+      file.keep();
+      file.closeSync();
+      return true;
+    } catch (error) {
+      assert.equal((error as { code?: string }).code, "ERR_REPLACED");
+      return false;
+    }
+  };
+  assert.equal(opens({}, { birth: 1 }), true);
+  for (const [differs, found] of [[{}, {}], [{ links: 2 }, { birth: 1 }], [{ uid: 7 }, { birth: 1 }]]) {
+    assert.equal(opens(differs, found), false);
+  }
+});
