@@ -6,7 +6,7 @@
 import { guardOf } from "./devices.ts";
 import { type Guard, inline } from "./guard.ts";
 import { type Handle, type Path, type Primitives, type Runtime, runtime } from "./runtime/mod.ts";
-import { underWay } from "./under_way.ts";
+import { arriving, leaving, noted } from "./under_way.ts";
 
 /** The primitives, each answering with its value or a promise of it. */
 export type Io =
@@ -40,12 +40,12 @@ const LONG: ReadonlySet<keyof Primitives> = new Set<keyof Primitives>([
 export const SHORT_TRANSFER: number = 1024 * 1024;
 
 /** Calls that give or take what is at their first argument, which the end of the process must know. */
-const NAMING: ReadonlySet<keyof Primitives> = new Set<keyof Primitives>([
-  "createFile",
-  "createDescriptor",
-  "makeDirectory",
-  "rename",
-]);
+const NAMING: { readonly [name in keyof Primitives]?: Set<Path> } = {
+  createFile: arriving,
+  createDescriptor: arriving,
+  makeDirectory: arriving,
+  rename: leaving,
+};
 
 type Call = (...args: unknown[]) => unknown;
 
@@ -74,7 +74,8 @@ function build({ sync, pooled, removeTree }: Runtime, guard: Guard): Io {
 
 function pooledCall(pooled: Runtime["pooled"], name: keyof Primitives): Call {
   const call = pooled[name] as (...args: unknown[]) => Promise<unknown>;
-  return NAMING.has(name) ? (...args) => underWay(args[0] as Path, call(...args)) : call;
+  const paths = NAMING[name];
+  return paths === undefined ? call : (...args) => noted(paths, args[0] as Path, call(...args));
 }
 
 function sleep(milliseconds: number): Promise<void> {

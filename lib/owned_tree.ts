@@ -14,7 +14,7 @@ import { type Entry, register, unregister } from "./life/registry.ts";
 import { isPromise, type Op, run, runAsync, runSync } from "./op.ts";
 import { runtime, type Status } from "./runtime/mod.ts";
 import { removeDirectory } from "./tree/remove.ts";
-import { isUnderWay, leftAtEnd, removeAtEnd } from "./under_way.ts";
+import { leaving, leftAtEnd, removeAtEnd } from "./under_way.ts";
 
 /** A directory on the books. */
 export class OwnedTree implements Entry, Leakable {
@@ -133,7 +133,7 @@ export class OwnedTree implements Entry, Leakable {
     if (!this.#ours || this.removed) return true;
     if (this.identity === undefined) return this.#discardUnidentified();
     // It may be on its way to where it is to be whole.
-    if (isUnderWay(this.path!)) return leftAtEnd(this.path!);
+    if (leaving.has(this.path!)) return leftAtEnd(this.path!);
     try {
       return runSync(this.remove(syncIo())).length === 0;
     } catch (error) {

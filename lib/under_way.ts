@@ -9,10 +9,14 @@
 import { isGone } from "./errors.ts";
 import { type Path, runtime } from "./runtime/mod.ts";
 
-const paths = new Set<Path>();
+/** Where something may appear. */
+export const arriving: Set<Path> = new Set();
 
-/** Notes that until there is an answer a path may get or lose what has that name. */
-export async function underWay<T>(path: Path, answer: Promise<T>): Promise<T> {
+/** Where something may have gone to another place. */
+export const leaving: Set<Path> = new Set();
+
+/** Has a path among `paths` until a call has answered. */
+export async function noted<T>(paths: Set<Path>, path: Path, answer: Promise<T>): Promise<T> {
   paths.add(path);
   try {
     return await answer;
@@ -20,9 +24,6 @@ export async function underWay<T>(path: Path, answer: Promise<T>): Promise<T> {
     paths.delete(path);
   }
 }
-
-/** Whether a call is under way that may give or take what is at a path. */
-export const isUnderWay = (path: Path): boolean => paths.has(path);
 
 /**
  * Milliseconds that the end of the process waits for such calls, in all. Most take a tenth of one; a pool that is busy with
@@ -50,20 +51,20 @@ export function removeAtEnd(path: string, remove: (path: string) => void): boole
     } catch (error) {
       // What is left is for the next process to sweep.
       if (!isGone(error)) return false;
-      if (!isUnderWay(path)) return true;
+      if (!arriving.has(path)) return true;
       if (!waited()) return false;
     }
   }
 }
 
-/** Waits, when the process ends, until what is being renamed is gone from a path. `false` if it is still there. */
+/** Waits, when the process ends, until what is leaving a path is gone. `false` if it is still there. */
 export function leftAtEnd(path: string): boolean {
-  for (;;) {
+  do {
     try {
       runtime.sync.status(path);
     } catch {
       return true;
     }
-    if (!waited()) return false;
-  }
+  } while (waited());
+  return false;
 }

@@ -27,7 +27,9 @@ import {
   TempfileError,
   temporaryFile,
 } from "#mod";
+import { held } from "../lib/life/registry.ts";
 import { runtime } from "../lib/runtime/mod.ts";
+import { configure } from "../lib/settings.ts";
 import { namedTemporaryFile as sourceNamed } from "../lib/file/named.ts";
 import { spooledTemporaryFile as sourceSpooled } from "../lib/file/spooled.ts";
 import { temporaryFile as sourceUnnamed } from "../lib/file/unnamed.ts";
@@ -1472,3 +1474,28 @@ test(
     await file.close();
   },
 );
+
+test("a file that the thread pool has put in place when the process ends is not waited for, and stays", async () => {
+  using place = rooms();
+  const target = join(place.results.path, "new");
+  const file = await sourceNamed({ dir: place.temporary.path });
+  configure({ inline: false });
+  try {
+    let waits = 0;
+    using watched = substitute({
+      primitives: {
+        rename(_real, ...[from, to]: [string, string]) {
+          renameSync(from, to);
+          return new Promise(() => {});
+        },
+      },
+      runtime: { sleep: () => waits++ },
+    });
+    void file.persist(target);
+    while (watched.of("rename").length === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+    const entry = held().entries.find(({ path }) => path === file.path);
+    assert.deepEqual([entry!.discard(), waits, existsSync(target)], [true, 0, true]);
+  } finally {
+    configure({ inline: undefined });
+  }
+});

@@ -13,7 +13,7 @@ import type { Io } from "../io.ts";
 import { sessionFor } from "../life/lease.ts";
 import type { Op } from "../op.ts";
 import { type Handle, runtime, type Status } from "../runtime/mod.ts";
-import { underWay } from "../under_way.ts";
+import { arriving, noted } from "../under_way.ts";
 import { attributesFor, restore, settle } from "./attributes.ts";
 import { afterwards, commit, placingFailure, synchronizeName } from "./commit.ts";
 import { copyContents } from "./copy.ts";
@@ -144,7 +144,9 @@ function* giveName(io: Io, storage: Storage, target: Target, options: Replacing)
   }
   const handle = yield* storage.descriptor(io);
   const link = (path: string): void | Promise<void> =>
-    io.blocking ? linkDescriptor.sync(handle, path) : underWay(path, linkDescriptor.pooled(handle, path));
+    io.blocking
+      ? linkDescriptor.sync(handle, path)
+      : noted(arriving, path, linkDescriptor.pooled(handle, path));
   const name = yield* linked(io, status, target, link);
   if (name === undefined) return false;
   try {
