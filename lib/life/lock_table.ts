@@ -5,10 +5,10 @@
  */
 import type { Identity } from "../identity.ts";
 import type { Io } from "../io.ts";
-import { deviceNumber, isUntold, mountDevice } from "../mounts.ts";
+import { deviceNumber, mountDevice } from "../mounts.ts";
 import type { Op } from "../op.ts";
 import { runtime } from "../runtime/mod.ts";
-import { listed, processes } from "./processes.ts";
+import { listed, processes, seen } from "./processes.ts";
 
 /**
  * What the kernel tells of locks of both kinds, `flock` and `fcntl` (Linux): those of the processes that this one can
@@ -36,7 +36,8 @@ function* lockedFiles(io: Io): Op<Locked> {
   const locked = new Map<number, Set<number>>();
   if (runtime.platform !== "linux") return locked;
   for (const table of yield* tables(io)) {
-    for (const [, major, minor, inode] of (yield* textOf(io, table)).matchAll(LINE)) {
+    const text = yield* seen(table, textOf(io, table), "");
+    for (const [, major, minor, inode] of text.matchAll(LINE)) {
       const device = deviceNumber(parseInt(major, 16), parseInt(minor, 16));
       locked.set(Number(inode), (locked.get(Number(inode)) ?? new Set()).add(device));
     }
@@ -59,11 +60,5 @@ function* tables(io: Io): Op<string[]> {
 }
 
 function* textOf(io: Io, path: string): Op<string> {
-  try {
-    return yield io.readSystemFile(path);
-  } catch (error) {
-    // Closed meanwhile, or not permitted to know.
-    if (isUntold(error)) return "";
-    throw error;
-  }
+  return yield io.readSystemFile(path);
 }
