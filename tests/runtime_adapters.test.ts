@@ -34,8 +34,10 @@ const isLinux = process.platform === "linux";
 // deno-lint-ignore no-explicit-any -- any of them
 const fsWith = (own: { [name: string]: (...args: any[]) => unknown }): object => ({ ...fs, ...own });
 
+const file = (): Blob => new Blob();
+
 /** The adapter for Bun, on the main thread. */
-const onBun = (process: NodeProcess): Runtime => bunRuntime(process, { isMainThread: true });
+const onBun = (process: NodeProcess): Runtime => bunRuntime(process, { file, isMainThread: true });
 
 const NODE_LIKE = [nodeRuntime, onBun] as const;
 
@@ -86,7 +88,7 @@ test("Node and Bun: what they know of the process comes from process", () => {
 test("Bun: which thread this is comes from its own namespace, which loads no module for that", () => {
   for (const isMainThread of [true, false]) {
     const { process: own, done } = fakeProcess();
-    assert.equal(bunRuntime(own, { isMainThread }).isMainThread(), isMainThread);
+    assert.equal(bunRuntime(own, { file, isMainThread }).isMainThread(), isMainThread);
     assert.ok(!done.some(([, name]) => name === "node:worker_threads"));
   }
   const { process: own, done } = fakeProcess();

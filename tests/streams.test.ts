@@ -7,8 +7,15 @@ import { spooledTemporaryFile as spooledOfSource } from "../lib/file/spooled.ts"
 import { temporaryFile as unnamedOfSource } from "../lib/file/unnamed.ts";
 import { runCollecting } from "./support/collect.ts";
 import { each, failureOf, pattern, sameBytes } from "./support/kinds.ts";
+import { isWindows } from "./support/platform.ts";
 import { scratch } from "./support/scratch.ts";
 import { substitute, systemError } from "./support/substitute.ts";
+
+const isBun = process.versions.bun !== undefined;
+const isNode = !isBun && !("Deno" in globalThis);
+
+/** Kinds of files on disk that have no path. */
+const NAMELESS = isWindows ? [] : ["unnamed", "unnamed, sync", "spooled, on disk", "spooled, between"];
 
 async function gather(chunks: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
   const all: Uint8Array[] = [];
@@ -363,6 +370,52 @@ test("blob() has the size of now and reads its ranges when it is asked", async (
     assert.equal(await failureOf(() => blob.text()), "ERR_CLOSED", kind);
     assert.equal(await failureOf(() => blob.slice(1).arrayBuffer()), "ERR_CLOSED", kind);
     assert.equal(await failureOf(() => textOf(blob.stream())), "ERR_CLOSED", kind);
+  }
+});
+
+/** Who takes a blob by what the runtime keeps behind it. */
+const TAKERS: { readonly [name: string]: (blob: Blob) => Promise<string> } = {
+  Blob: (blob) => new Blob([blob]).text(),
+  File: (blob) => new File([blob], "name").text(),
+  Response: (blob) => new Response(blob).text(),
+  async FormData(blob) {
+    const form = new FormData();
+    form.append("part", blob, "name.txt");
+    const sent = await new Response(form).formData();
+    return await (sent.get("part") as File).text();
+  },
+};
+
+test("what the runtime itself makes of a blob() has the contents, or fails where Bun has no path to read them by", async () => {
+  for await (const [kind, file] of each()) {
+    await file.write("0123456789");
+    const blob = await file.blob();
+    const fails = isBun && NAMELESS.includes(kind);
+    for (const [name, take] of Object.entries(TAKERS)) {
+      for (const [part, wanted] of [[blob, "0123456789"], [blob.slice(2, -3), "23456"]] as const) {
+        if (fails) await assert.rejects(take(part), /use its bytes/, `${kind} ${name}`);
+        else assert.equal(await take(part), wanted, `${kind} ${name}`);
+      }
+    }
+  }
+});
+
+test("what Node makes of a blob() fails when the file has changed, and never reads another one's (Node)", {
+  skip: !isNode,
+}, async () => {
+  for (const make of [temporaryFile, namedTemporaryFile]) {
+    const file = await make();
+    await file.write("secret");
+    const blob = await file.blob();
+    await file.write("more");
+    await file.flush();
+    await assert.rejects(new Blob([blob]).text(), { name: "NotReadableError" });
+    const later = await file.blob();
+    await file.close();
+    await using other = await make();
+    await other.write("0123456789");
+    await other.flush();
+    await assert.rejects(new Blob([later]).text(), { name: "NotReadableError" });
   }
 });
 

@@ -3,7 +3,36 @@
  *
  * @module
  */
+import type { Io } from "../io.ts";
+import type { Op } from "../op.ts";
+import { runtime } from "../runtime/mod.ts";
+import type { OpenFile } from "./open_file.ts";
 import { readableFrom, type ReadAt } from "./streams.ts";
+
+/**
+ * What the runtime's own code reads of a file of `size` bytes: of one on disk when it asks, of one in memory what it has
+ * now. Undefined where there is no such thing; then that code finds nothing.
+ */
+export function* nativeOf(io: Io, file: OpenFile, size: number): Op<Blob | undefined> {
+  const { fileBlobs } = runtime;
+  if (fileBlobs === undefined) return undefined;
+  yield* file.flush(io);
+  const { storage } = file;
+  // On Windows what is called unnamed has a name that is not shown.
+  const path = file.path ?? file.owned?.path;
+  if (storage.inMemory) {
+    const bytes = new Uint8Array(size);
+    return new Blob([bytes.subarray(0, yield* storage.read(io, bytes, 0))]);
+  }
+  try {
+    return yield path === undefined
+      ? fileBlobs.unnamed(yield* storage.descriptor(io))
+      : fileBlobs.named(path);
+  } catch {
+    // Not permitted, or gone from its place.
+    return undefined;
+  }
+}
 
 /** Where a range of `length` bytes that may be given from its end starts, as `Blob.slice` defines it. */
 function clamp(given: number, length: number): number {
@@ -15,17 +44,16 @@ function clamp(given: number, length: number): number {
 /** A class whose own body names it has another name in the package. */
 const part = (...range: ConstructorParameters<typeof FileBlob>): Blob => new FileBlob(...range);
 
-/**
- * A range of a file that is read when somebody asks for it. A `Blob` by its methods and its class; what a runtime itself
- * keeps behind a `Blob` is empty.
- */
+/** A range of a file that is read when somebody asks for it, by its methods or by what the runtime keeps behind them. */
 export class FileBlob extends Blob {
+  readonly #native: Blob | undefined;
   readonly #read: ReadAt;
   readonly #start: number;
   readonly #size: number;
 
-  constructor(read: ReadAt, start: number, size: number, type: string) {
-    super([], { type });
+  constructor(native: Blob | undefined, read: ReadAt, start: number, size: number, type: string) {
+    super(native === undefined ? [] : [native.slice(start, start + size)], { type });
+    this.#native = native;
     this.#read = read;
     this.#start = start;
     this.#size = size;
@@ -37,7 +65,8 @@ export class FileBlob extends Blob {
 
   override slice(start = 0, end: number = this.#size, type = ""): Blob {
     const from = clamp(start, this.#size);
-    return part(this.#read, this.#start + from, Math.max(0, clamp(end, this.#size) - from), type);
+    const length = Math.max(0, clamp(end, this.#size) - from);
+    return part(this.#native, this.#read, this.#start + from, length, type);
   }
 
   override stream(): ReadableStream<Uint8Array<ArrayBuffer>> {

@@ -209,18 +209,20 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
    * The contents as a `Blob` that reads when it is read: it has the size of now, and no bytes in memory. After the file
    * is closed its methods fail with `ERR_CLOSED`.
    *
-   * Its methods are what reads the file. What a runtime keeps behind a `Blob` of its own is empty, and some take only
-   * that: `structuredClone` everywhere, `new Blob([blob])`, `new File([blob])` and `FormData` on Node and Bun,
-   * `new Response(blob)` on Bun. Give those {@linkcode TemporaryFile.bytes}, or {@linkcode TemporaryFile.readable} where
-   * they take a stream.
+   * `FormData`, `new File([blob])`, `new Blob([blob])` and `new Response(blob)` read the file as well, when they are read:
+   * keep it open and as it is until then. On Node they fail if it has changed. On Bun they fail for a file on disk without
+   * a name, and beside other parts `new Blob` leaves any file out, its own too: give them {@linkcode TemporaryFile.bytes}.
+   * Of a spooled file in memory they have a copy. `structuredClone` on Deno finds nothing, nor does any of them on Node on
+   * macOS in a file without a name.
    *
    * @param type The media type it says it has.
    */
   async blob(type = ""): Promise<Blob> {
     if (typeof type !== "string") throw invalid("type", "a string", type);
     const size = await this.size();
-    const { FileBlob } = await import("./blob.ts").catch(notLoaded("blobs"));
-    return new FileBlob(this.#readAt(), 0, size, type);
+    const { FileBlob, nativeOf } = await import("./blob.ts").catch(notLoaded("blobs"));
+    const native = await this.#file.async((io) => nativeOf(io, this.#file, size));
+    return new FileBlob(native, this.#readAt(), 0, size, type);
   }
 
   /**

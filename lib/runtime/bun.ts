@@ -6,7 +6,7 @@
 import { type BunFfi, libraryLocks } from "./library_locks.ts";
 import { nodeLike, type NodeProcess } from "./node_like.ts";
 import { heeded } from "./signals.ts";
-import type { Path, Runtime } from "./types.ts";
+import type { FileBlobs, Path, Runtime } from "./types.ts";
 
 interface BunFs {
   readFileSync(path: string, encoding: "latin1"): string;
@@ -16,8 +16,18 @@ interface BunFs {
 
 /** The part of the `Bun` namespace in use. */
 export interface BunNamespace {
+  file(path: string): Blob;
   isMainThread: boolean;
 }
+
+/** Reading it says why there is nothing to read: an empty upload would say nothing. */
+const NO_BLOB = "/dev/null/Bun reads a blob by a path, and the file has none: use its bytes() or readable";
+
+/** They are opened when they are read, by a path: that of a descriptor may be another file's by then. */
+const fileBlobsOf = (bun: BunNamespace): FileBlobs => ({
+  named: (path) => Promise.resolve(bun.file(path)),
+  unnamed: () => Promise.resolve(bun.file(NO_BLOB)),
+});
 
 /** Makes the adapter over Bun's `process` and namespace. */
 export function bunRuntime(process: NodeProcess, bun: BunNamespace): Runtime {
@@ -30,6 +40,7 @@ export function bunRuntime(process: NodeProcess, bun: BunNamespace): Runtime {
       sync: (path) => fs.rmSync(path, { recursive: true }),
       pooled: (path) => fs.promises.rm(path, { recursive: true }),
     },
+    fileBlobs: fileBlobsOf(bun),
     now: () => performance.now(),
     // Nothing of that gathers: 30 MiB at 2 GiB a second.
     handedOut: undefined,

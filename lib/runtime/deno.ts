@@ -179,6 +179,7 @@ export function denoRuntime(deno: DenoNamespace, scope: DenoScope): Runtime {
     temporaryDirectory: () => systemTemporaryDirectory(deno),
     random: (bytes) => void crypto.getRandomValues(bytes),
     now: () => performance.now(),
+    fileBlobs: undefined,
     handedOut: hurry(HURRY_EVERY),
     ...timers(),
     later,

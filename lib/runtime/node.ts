@@ -4,9 +4,9 @@
  * @module
  */
 import { hurry } from "./collector.ts";
-import { attempt, nodeLike, type NodeProcess } from "./node_like.ts";
+import { attempt, nodeLike, type NodeProcess, once } from "./node_like.ts";
 import type { NodeFs } from "./node_fs.ts";
-import type { RemoveTree, Runtime } from "./types.ts";
+import type { FileBlobs, RemoveTree, Runtime } from "./types.ts";
 
 /** Major and minor number of the kernel's random device, as `rdev` packs them. */
 const RANDOM_DEVICE = (1 << 8) | 9;
@@ -40,6 +40,29 @@ function readRandomDevice(fs: NodeFs, bytes: Uint8Array): boolean {
  */
 const HURRY_EVERY = 24 * 1024 * 1024;
 
+interface NodeBlobs {
+  openAsBlob(path: string): Promise<Blob>;
+  utimesSync(path: string, accessed: Date, modified: Date): void;
+}
+
+/** They fail if the time or the size of the file is another than it was. */
+function fileBlobsOf(process: NodeProcess): FileBlobs {
+  const fs = once(() => process.getBuiltinModule("node:fs") as NodeBlobs);
+  const named = (path: string): Promise<Blob> => fs().openAsBlob(path);
+  let last = 0;
+  return {
+    named,
+    unnamed(descriptor) {
+      if (process.platform !== "linux") return undefined;
+      const path = `/proc/self/fd/${descriptor}`;
+      // A time that no other file has: the one that gets the number next may be as long, and written in the same instant.
+      const time = new Date(last = Math.max(last + 1, Date.now()));
+      fs().utimesSync(path, time, time);
+      return named(path);
+    },
+  };
+}
+
 interface NodeWorkers {
   isMainThread: boolean;
 }
@@ -67,6 +90,7 @@ export function nodeRuntime(process: NodeProcess): Runtime {
     name: "node",
     fileFlags: "--allow-fs-read and --allow-fs-write",
     removeTree: removeTreeOf(process),
+    fileBlobs: fileBlobsOf(process),
     // Older ones have collected before half of that has gathered.
     handedOut: majorOf(process) >= 24 ? hurry(HURRY_EVERY) : undefined,
     isMainThread: () => (process.getBuiltinModule("node:worker_threads") as NodeWorkers).isMainThread,

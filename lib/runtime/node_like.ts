@@ -111,7 +111,10 @@ export function anchors(allowed: () => boolean | undefined): (descriptor: number
 /** A runtime over `process`, with what differs given by `own`. */
 export function nodeLike(
   process: NodeProcess,
-  own: Pick<Runtime, "name" | "random" | "removeTree" | "now" | "isMainThread" | "handedOut" | "fileFlags">,
+  own: Pick<
+    Runtime,
+    "name" | "random" | "removeTree" | "now" | "isMainThread" | "handedOut" | "fileFlags" | "fileBlobs"
+  >,
   signalNames: () => readonly EndSignal[] = () => END_SIGNALS,
 ): Runtime {
   const fs = process.getBuiltinModule("node:fs") as NodeFs;

@@ -168,6 +168,14 @@ export interface RemoveTree {
   pooled: ((path: string) => Promise<void>) | undefined;
 }
 
+/** Blobs of a runtime's own, which read a file when they are read. If it has changed by then they fail, or read what is there. */
+export interface FileBlobs {
+  /** Of the file that has a name then. */
+  named(path: string): Promise<Blob>;
+  /** Of the file behind a descriptor, never of another one that has the number later. Undefined where there is no such blob. */
+  unnamed(descriptor: number): Promise<Blob> | undefined;
+}
+
 /** A runtime: its primitives and its process. */
 export interface Runtime {
   readonly name: "deno" | "bun" | "node";
@@ -210,6 +218,8 @@ export interface Runtime {
   random(bytes: Uint8Array<ArrayBuffer>): void;
   /** Milliseconds of a steady clock. */
   now(): number;
+  /** What the runtime's own code reads of a `Blob`; undefined where it goes by the methods of a `Blob`, as everybody. */
+  readonly fileBlobs: FileBlobs | undefined;
   /** Is told of bytes handed out in a new array, which will soon be garbage; undefined where none of that gathers. */
   readonly handedOut: ((bytes: number) => void) | undefined;
   /** Resolves on the next turn of the event loop. */

@@ -400,6 +400,7 @@ function runtimeOf(process: FakeProcess): Runtime {
     random: (bytes) => void crypto.getRandomValues(bytes),
     now: () => process.now(),
     nextTurn,
+    fileBlobs: undefined,
     handedOut: undefined,
     later: (milliseconds, call) => process.later(milliseconds, call),
     after(milliseconds, call) {
