@@ -390,6 +390,8 @@ test("what the runtime itself makes of a blob() has the contents, or fails where
   for await (const [kind, file] of each()) {
     await file.write("0123456789");
     const blob = await file.blob();
+    // Another one of the same file takes nothing from it.
+    await file.blob();
     const fails = isBun && NAMELESS.includes(kind);
     for (const [name, take] of Object.entries(TAKERS)) {
       for (const [part, wanted] of [[blob, "0123456789"], [blob.slice(2, -3), "23456"]] as const) {

@@ -4,7 +4,7 @@
  * @module
  */
 import { hurry } from "./collector.ts";
-import { attempt, nodeLike, type NodeProcess, once } from "./node_like.ts";
+import { attempt, nodeLike, type NodeProcess } from "./node_like.ts";
 import type { NodeFs } from "./node_fs.ts";
 import type { FileBlobs, RemoveTree, Runtime } from "./types.ts";
 
@@ -42,22 +42,37 @@ const HURRY_EVERY = 24 * 1024 * 1024;
 
 interface NodeBlobs {
   openAsBlob(path: string): Promise<Blob>;
+  statSync(path: string): { mtimeMs: number };
   utimesSync(path: string, accessed: Date, modified: Date): void;
+}
+
+/**
+ * Gives a file behind a descriptor a time that no other has, unless it still has the one that was given to it: a file that
+ * gets the number next may be as long, and written in the same instant.
+ */
+function marker(fs: () => NodeBlobs): (path: string) => void {
+  const marks = new Map<string, number>();
+  let last = 0;
+  return (path) => {
+    const { statSync, utimesSync } = fs();
+    if (statSync(path).mtimeMs === marks.get(path)) return;
+    const time = new Date(last = Math.max(last + 1, Date.now()));
+    utimesSync(path, time, time);
+    marks.set(path, statSync(path).mtimeMs);
+  };
 }
 
 /** They fail if the time or the size of the file is another than it was. */
 function fileBlobsOf(process: NodeProcess): FileBlobs {
-  const fs = once(() => process.getBuiltinModule("node:fs") as NodeBlobs);
+  const fs = () => process.getBuiltinModule("node:fs") as NodeBlobs;
+  const mark = marker(fs);
   const named = (path: string): Promise<Blob> => fs().openAsBlob(path);
-  let last = 0;
   return {
     named,
     unnamed(descriptor) {
       if (process.platform !== "linux") return undefined;
       const path = `/proc/self/fd/${descriptor}`;
-      // A time that no other file has: the one that gets the number next may be as long, and written in the same instant.
-      const time = new Date(last = Math.max(last + 1, Date.now()));
-      fs().utimesSync(path, time, time);
+      mark(path);
       return named(path);
     },
   };
