@@ -410,9 +410,9 @@ async function callsOfFirst(place: Scratch): Promise<[first: string[], second: s
   return [between("first", "second"), between("second", "end")];
 }
 
-/** Memory, threads, signals, and the place in a file, which Deno sets before it writes. */
+/** Memory, threads and their rests, signals, and the place in a file, which Deno sets before it writes. */
 const ENGINE =
-  /^(mmap|munmap|mprotect|madvise|brk|futex|getpid|gettid|rt_sig\w+|sched_\w+|lseek|epoll_\w+|\w*eventfd2?)$/;
+  /^(mmap|munmap|mprotect|madvise|brk|futex|getpid|gettid|rt_sig\w+|sched_\w+|clock_\w+|lseek|epoll_\w+|\w*eventfd2?)$/;
 
 /** What wakes another thread: a byte into a pipe, or a count of one into an event descriptor. */
 const WAKES = /^\d+, ("\*", 1|"\\1(\\0){7}", 8)$/;
