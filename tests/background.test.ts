@@ -9,6 +9,7 @@ import { type Listing, runtime } from "../lib/runtime/mod.ts";
 import { configure } from "../lib/settings.ts";
 import { runChild } from "./support/child.ts";
 import { plant, readLeases, withoutLease } from "./support/leases.ts";
+import { oncePerRuntime } from "./support/once.ts";
 import { namesLinger } from "./support/platform.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
 import { type Changes, substitute } from "./support/substitute.ts";
@@ -131,45 +132,51 @@ class Stage {
   }
 }
 
-test("reclaiming takes a millisecond at a time, two seconds in all, and begins again after a minute", async () => {
-  using place = scratch();
-  // Of two, so that it is loaded at once: without a lease of our own, one would be taken for it.
-  plantOrphans(place, 1500);
-  plantOrphans(place, 1500);
-  const stage = new Stage();
-  configure({ tmpdir: place.path });
-  await using _ = stage.enter();
-  try {
-    startReclaiming();
-    const start = stage.clock;
-    await loading();
-    let slices = 0, longest = 0;
-    for (let timer = stage.timers.shift(); timer !== undefined; timer = stage.timers.shift()) {
-      assert.equal(timer.milliseconds, slices === 0 ? 0 : 10);
-      const before = stage.clock;
-      timer.call();
-      longest = Math.max(longest, stage.clock - before);
-      slices++;
-    }
-    assert.ok(longest < 3, `a slice took ${longest} ms`);
-    assert.ok(stage.clock - start < 3000, `all took ${stage.clock - start} ms`);
-    assert.ok(slices > 500, `${slices} slices`);
-    const left = place.names().length;
-    assert.ok(left > 0 && left < 3000, `${left} are left`);
+test(
+  "reclaiming takes a millisecond at a time, two seconds in all, and begins again after a minute (once a runtime)",
+  {
+    skip: oncePerRuntime,
+  },
+  async () => {
+    using place = scratch();
+    // Of two, so that it is loaded at once: without a lease of our own, one would be taken for it.
+    plantOrphans(place, 1500);
+    plantOrphans(place, 1500);
+    const stage = new Stage();
+    configure({ tmpdir: place.path });
+    await using _ = stage.enter();
+    try {
+      startReclaiming();
+      const start = stage.clock;
+      await loading();
+      let slices = 0, longest = 0;
+      for (let timer = stage.timers.shift(); timer !== undefined; timer = stage.timers.shift()) {
+        assert.equal(timer.milliseconds, slices === 0 ? 0 : 10);
+        const before = stage.clock;
+        timer.call();
+        longest = Math.max(longest, stage.clock - before);
+        slices++;
+      }
+      assert.ok(longest < 3, `a slice took ${longest} ms`);
+      assert.ok(stage.clock - start < 3000, `all took ${stage.clock - start} ms`);
+      assert.ok(slices > 500, `${slices} slices`);
+      const left = place.names().length;
+      assert.ok(left > 0 && left < 3000, `${left} are left`);
 
-    startReclaiming();
-    await loading();
-    assert.equal(stage.timers.length, 0, "not so soon");
-    stage.clock += 60_000;
-    startReclaiming();
-    await loading();
-    assert.equal(stage.timers.length, 1);
-    await stage.play();
-    assert.ok(place.names().length < left);
-  } finally {
-    configure({ tmpdir: undefined });
-  }
-});
+      startReclaiming();
+      await loading();
+      assert.equal(stage.timers.length, 0, "not so soon");
+      stage.clock += 60_000;
+      startReclaiming();
+      await loading();
+      assert.equal(stage.timers.length, 1);
+      await stage.play();
+      assert.ok(place.names().length < left);
+    } finally {
+      configure({ tmpdir: undefined });
+    }
+  },
+);
 
 /** Counts what is open, and what is removed. */
 class Held {
@@ -206,35 +213,41 @@ function plantTree(directory: string): void {
   }
 }
 
-test("reclaiming that is given up after any of its calls leaves nothing open, and removes nothing more", async () => {
-  using place = scratch();
-  let heldSome = 0, isDone = false;
-  for (let calls = 1; !isDone; calls++) {
-    const directory = join(place.path, String(calls));
-    plantTree(directory);
-    // So that it begins at once: without a lease of our own, one would be taken for it.
-    plant(directory);
-    const stage = new Stage(2), held = new Held();
-    configure({ tmpdir: directory });
-    await using _ = stage.enter(held.primitives);
-    try {
-      startReclaiming();
-      await loading();
-      // A question takes longer than a slice has: each makes one call.
-      for (let made = 0; made < calls; made++) stage.timers.shift()?.call();
-      isDone = stage.timers.length === 0;
-      if (held.open.size > 0) heldSome++;
-      const { removed } = held;
-      configure({ reclaim: false });
-      await stage.play();
-      assert.deepEqual([...held.open], [], `after ${calls} calls`);
-      assert.equal(held.removed, removed);
-    } finally {
-      configure({ tmpdir: undefined, reclaim: undefined });
+test(
+  "reclaiming that is given up after any of its calls leaves nothing open, and removes nothing more (once a runtime)",
+  {
+    skip: oncePerRuntime,
+  },
+  async () => {
+    using place = scratch();
+    let heldSome = 0, isDone = false;
+    for (let calls = 1; !isDone; calls++) {
+      const directory = join(place.path, String(calls));
+      plantTree(directory);
+      // So that it begins at once: without a lease of our own, one would be taken for it.
+      plant(directory);
+      const stage = new Stage(2), held = new Held();
+      configure({ tmpdir: directory });
+      await using _ = stage.enter(held.primitives);
+      try {
+        startReclaiming();
+        await loading();
+        // A question takes longer than a slice has: each makes one call.
+        for (let made = 0; made < calls; made++) stage.timers.shift()?.call();
+        isDone = stage.timers.length === 0;
+        if (held.open.size > 0) heldSome++;
+        const { removed } = held;
+        configure({ reclaim: false });
+        await stage.play();
+        assert.deepEqual([...held.open], [], `after ${calls} calls`);
+        assert.equal(held.removed, removed);
+      } finally {
+        configure({ tmpdir: undefined, reclaim: undefined });
+      }
     }
-  }
-  assert.ok(heldSome > 0);
-});
+    assert.ok(heldSome > 0);
+  },
+);
 
 test("the end of the process is held up for two tenths of a second by what the dead left", {
   skip: namesLinger,

@@ -25,6 +25,7 @@ import { noFlock } from "./support/ager.ts";
 import { firstWords, runChild } from "./support/child.ts";
 import { deadPid, leasesIn, plant, readLeases } from "./support/leases.ts";
 import { naiveSweep, type SweepFs } from "./support/naive_sweep.ts";
+import { oncePerRuntime } from "./support/once.ts";
 import { isWindows, noFifos, noLinks, noLinux } from "./support/platform.ts";
 import { noMounts } from "./support/places.ts";
 import { hasPython } from "./support/python.ts";
@@ -347,8 +348,8 @@ function runBeforeCall(make: () => Op<void>, k: number, action: () => void): boo
 }
 
 test(
-  "T19 a parent that is swapped for a link before any call of a sweep leads it nowhere: what is outside is as it was",
-  { skip: noLinks },
+  "T19 a parent that is swapped for a link before any call of a sweep leads it nowhere: what is outside is as it was (once a runtime)",
+  { skip: noLinks || oncePerRuntime },
   () => {
     using place = scratch();
     let k = 1;
@@ -445,7 +446,9 @@ test("C270 two processes that sweep at once remove everything, without an error"
   assert.deepEqual(readLeases(place.path), {});
 });
 
-test("C276 a sweep that dies after any step leaves the lease, and the next one finishes", () => {
+test("C276 a sweep that dies after any step leaves the lease, and the next one finishes (once a runtime)", {
+  skip: oncePerRuntime,
+}, () => {
   using place = scratch();
   for (let k = 1, ended = false; !ended; k++) {
     const scene = arrange(place, k);

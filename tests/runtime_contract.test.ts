@@ -14,6 +14,7 @@ import { type DirectoryEntry, type Primitives, type Runtime, runtime } from "../
 import { contentsOf, ROOT, statusOf } from "./support/fake_disk.ts";
 import { fakeDeno } from "./support/fake_runtimes.ts";
 import { FakeMachine, UID } from "./support/faulty_runtime.ts";
+import { oncePerRuntime } from "./support/once.ts";
 import { noDirectorySync, noLinks, noLinux, shownMode } from "./support/platform.ts";
 import { scratch } from "./support/scratch.ts";
 
@@ -300,7 +301,9 @@ test("changeMode() and touch() change what they name", () =>
     assert.equal((await io.status(at("f"))).modified, 86_400_000);
   }));
 
-test("list() gives every name with its kind, in batches, and an empty one at the end", () =>
+test("list() gives every name with its kind, in batches, and an empty one at the end (once a runtime)", {
+  skip: oncePerRuntime,
+}, () =>
   onEachFace(async (io, at, { outside }) => {
     outside.mkdir(at("d"));
     outside.mkdir(at("d/sub"));
