@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
+import { openSync, statSync, utimesSync } from "node:fs";
 import { Readable, Transform, Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { test } from "node:test";
-import { namedTemporaryFile, spooledTemporaryFile, temporaryFile } from "#mod";
+import { fromDescriptor, namedTemporaryFile, spooledTemporaryFile, temporaryFile } from "#mod";
 import { spooledTemporaryFile as spooledOfSource } from "../lib/file/spooled.ts";
 import { temporaryFile as unnamedOfSource } from "../lib/file/unnamed.ts";
 import { runCollecting } from "./support/collect.ts";
@@ -419,6 +420,16 @@ test("what Node makes of a blob() fails when the file has changed, and never rea
     await other.flush();
     await assert.rejects(new Blob([later]).text(), { name: "NotReadableError" });
   }
+});
+
+test("a blob() of a file that has a name changes no time of it", async () => {
+  await using named = await namedTemporaryFile();
+  await named.write("0123456789");
+  utimesSync(named.path, 1, 1);
+  await using same = fromDescriptor(openSync(named.path, "r+"));
+  assert.equal(await (await same.blob()).text(), "0123456789");
+  assert.equal(await (await named.blob()).text(), "0123456789");
+  assert.equal(statSync(named.path).mtimeMs, 1000);
 });
 
 test("a blob's stream fills the reader's own buffers, and stops where the blob ends", async () => {

@@ -42,7 +42,7 @@ const HURRY_EVERY = 24 * 1024 * 1024;
 
 interface NodeBlobs {
   openAsBlob(path: string): Promise<Blob>;
-  statSync(path: string): { mtimeMs: number };
+  statSync(path: string): { mtimeMs: number; nlink: number };
   utimesSync(path: string, accessed: Date, modified: Date): void;
 }
 
@@ -55,7 +55,9 @@ function marker(fs: () => NodeBlobs): (path: string) => void {
   let last = 0;
   return (path) => {
     const { statSync, utimesSync } = fs();
-    if (statSync(path).mtimeMs === marks.get(path)) return;
+    const { mtimeMs, nlink } = statSync(path);
+    // With a name it is somebody's, who may look at the time.
+    if (nlink > 0 || mtimeMs === marks.get(path)) return;
     const time = new Date(last = Math.max(last + 1, Date.now()));
     utimesSync(path, time, time);
     marks.set(path, statSync(path).mtimeMs);
