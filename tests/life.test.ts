@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { ChildProcess } from "node:child_process";
+import { type ChildProcess, spawnSync } from "node:child_process";
 import { cpSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -251,16 +251,40 @@ test("C251 a signal that the parent had us ignore stays ignored where it would w
   skip: noSignals,
 }, async () => {
   const options: ChildOptions = { under: ["sh", "-c", `trap "" HUP; exec "$@"`, "sh"] };
-  // It ends some time after it was told that the signal was sent, however late that was.
-  const code =
-    `say("ready"); process.stdin.once("data", () => setTimeout(() => { console.log("survived"); process.exit(); }, 300));`;
+  // Half a second after its start Deno itself begins to catch it. It ends some time after it was told that the signal was
+  // sent, however late that was.
+  const code = `if ("Deno" in globalThis) await new Promise((resolve) => setTimeout(resolve, 1000));
+    say("ready"); process.stdin.once("data", () => setTimeout(() => { console.log("survived"); process.exit(); }, 300));`;
   const act = whenReady((child) => {
     kill(child, "SIGHUP");
     child.stdin!.on("error", () => {}).write("sent");
   });
-  const { signal, stdout } = await leavesNothing({ code, act, options });
+  const { signal, stdout } = await leavesNothing({ code, act, signals: true, options });
   assert.equal(signal === null, stdout.trim() === "survived");
 });
+
+const container = ["unshare", "--fork", "--pid", "--mount-proc"];
+const noContainer = spawnSync(container[0], [...container.slice(1), "true"]).status !== 0 &&
+  "nobody may make a namespace";
+
+test(
+  "C250 C264 the first process of a container lives on at a signal, as without us, and what it has is still there (skipped where nobody may make a namespace) (once a runtime)",
+  { skip: noContainer || oncePerRuntime },
+  async () => {
+    const code = `for (const name of ["SIGINT", "SIGTERM", "SIGHUP"]) process.kill(process.pid, name);
+    setTimeout(() => {
+      if (args[0] === "with") say(made.slice(0, 4).map(({ path }) => fs.existsSync(path)));
+      console.log("lived on as " + process.pid);
+      process.exit(6);
+    }, 300);`;
+    const { status, stdout, said } = await leavesNothing({
+      code,
+      signals: true,
+      options: { under: container },
+    });
+    assert.deepEqual([status, stdout.trim(), said[1]], [6, "lived on as 1", [true, true, true, true]]);
+  },
+);
 
 test("C253 a second signal during the removal ends the process at once", { skip: noSignals }, async () => {
   using place = scratch();

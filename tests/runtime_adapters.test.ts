@@ -188,6 +188,15 @@ test("Bun: signals that the parent had ignored are left alone, on Node they are 
   assert.deepEqual(names(nodeRuntime, "0000000000004003"), ["SIGHUP", "SIGINT", "SIGTERM"]);
 });
 
+test("the first process of a container is ended by no signal that it does not listen to", () => {
+  const names = ({ signals }: Runtime) => [...signals!.names()].sort();
+  for (const [pid, expected] of [[1, []], [2, ["SIGHUP", "SIGINT", "SIGTERM"]]] as const) {
+    for (const make of NODE_LIKE) assert.deepEqual(names(make(fakeProcess({ pid }).process)), expected);
+    const { deno, scope } = fakeDeno();
+    assert.deepEqual(names(denoRuntime({ ...deno, pid }, scope)), expected);
+  }
+});
+
 test("Node and Bun: whether a process exists is asked by signal 0", () => {
   for (const make of NODE_LIKE) {
     const answer = (kill?: () => never) => make(fakeProcess(kill && { kill }).process).processExists(1);

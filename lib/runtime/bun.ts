@@ -48,7 +48,11 @@ export function bunRuntime(process: NodeProcess, bun: BunNamespace): Runtime {
     random: (bytes) => void crypto.getRandomValues(bytes),
   };
   // Node gives every signal its default when it starts; Bun leaves alone what its parent had it ignore.
-  const like = nodeLike(process, own, heeded(() => fs.readFileSync("/proc/self/status", "latin1")));
+  const like = nodeLike(
+    process,
+    own,
+    heeded(process.pid, () => fs.readFileSync("/proc/self/status", "latin1")),
+  );
   const { locks, sync, platform } = like;
   const ffi = (): BunFfi => process.getBuiltinModule("bun:ffi") as BunFfi;
   return { ...like, locks: locks && libraryLocks(sync, platform, ffi, locks) };

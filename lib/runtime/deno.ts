@@ -11,7 +11,7 @@ import { linkByHelper } from "./link_descriptor.ts";
 import type { NodeChildProcess } from "./locks.ts";
 import { type NodeFs, nodePrimitives } from "./node_fs.ts";
 import { anchors, attempt, homeFor, once, platformOf, processExists, sleep } from "./node_like.ts";
-import { END_SIGNALS, SIGNAL_NUMBERS } from "./signals.ts";
+import { endSignals, SIGNAL_NUMBERS } from "./signals.ts";
 import type { EndSignal, Runtime, Signals } from "./types.ts";
 import { startWatcher } from "./watcher.ts";
 
@@ -21,7 +21,7 @@ const HURRY_EVERY = 4 * 1024 * 1024;
 function signalsOf(deno: DenoNamespace, windows: boolean): Signals {
   return {
     // Also those that the parent had ignored: listening to one, Deno catches them all.
-    names: () => windows ? ["SIGINT"] : END_SIGNALS,
+    names: () => windows ? ["SIGINT"] : endSignals(deno.pid),
     countable: false,
     listen(name, listener) {
       deno.addSignalListener(name, listener);

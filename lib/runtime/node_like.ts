@@ -7,7 +7,7 @@ import { linkByHelper } from "./link_descriptor.ts";
 import { startWatcher } from "./watcher.ts";
 import { helperLocks, type NodeChildProcess } from "./locks.ts";
 import { type NodeFs, nodePrimitives } from "./node_fs.ts";
-import { END_SIGNALS, SIGNAL_NUMBERS } from "./signals.ts";
+import { endSignals, SIGNAL_NUMBERS } from "./signals.ts";
 import type { EndSignal, Runtime, Signals } from "./types.ts";
 
 /** The part of `process` in use. */
@@ -115,7 +115,7 @@ export function nodeLike(
     Runtime,
     "name" | "random" | "removeTree" | "now" | "isMainThread" | "handedOut" | "fileFlags" | "fileBlobs"
   >,
-  signalNames: () => readonly EndSignal[] = () => END_SIGNALS,
+  signalNames: () => readonly EndSignal[] = () => endSignals(process.pid),
 ): Runtime {
   const fs = process.getBuiltinModule("node:fs") as NodeFs;
   const platform = platformOf(process.platform);

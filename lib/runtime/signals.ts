@@ -9,22 +9,30 @@ import type { EndSignal } from "./types.ts";
 export const SIGNAL_NUMBERS: { readonly [name in EndSignal]: number } = { SIGINT: 2, SIGTERM: 15, SIGHUP: 1 };
 
 /** The signals a process can be asked to end with. */
-export const END_SIGNALS = Object.keys(SIGNAL_NUMBERS) as readonly EndSignal[];
+const END_SIGNALS = Object.keys(SIGNAL_NUMBERS) as readonly EndSignal[];
+
+/** The number of the first process of a container. */
+const FIRST = 1;
 
 /**
- * The signals that would end this process, asked for once. Not those that its parent had it ignore, as `nohup` does, and
- * a shell for what it runs in the background: listening to one of these, to raise it again, would end a process that is
- * to survive it.
+ * The signals that would end a process. None would end the first one of a container: the kernel keeps from it what it
+ * does not listen to, and what it raises. It would live on with everything removed.
+ */
+export const endSignals = (pid: number): readonly EndSignal[] => pid === FIRST ? [] : END_SIGNALS;
+
+/**
+ * As {@linkcode endSignals}, asked for once. Not those that its parent had it ignore, as `nohup` does, and a shell for what
+ * it runs in the background: listening to one of these, to raise it again, would end a process that is to survive it.
  *
  * @param readStatus Reads `/proc/self/status`, where the platform has it.
  */
-export function heeded(readStatus: () => string): () => readonly EndSignal[] {
+export function heeded(pid: number, readStatus: () => string): () => readonly EndSignal[] {
   let names: readonly EndSignal[] | undefined;
-  return () => names ??= withoutIgnored(ignoredSignals(readStatus));
+  return () => names ??= withoutIgnored(endSignals(pid), ignoredSignals(readStatus));
 }
 
-function withoutIgnored(mask: number): readonly EndSignal[] {
-  return END_SIGNALS.filter((name) => (mask >> (SIGNAL_NUMBERS[name] - 1) & 1) === 0);
+function withoutIgnored(signals: readonly EndSignal[], mask: number): readonly EndSignal[] {
+  return signals.filter((name) => (mask >> (SIGNAL_NUMBERS[name] - 1) & 1) === 0);
 }
 
 /** A bit for each of the lower 16 signals that is ignored; none where nobody can tell. */

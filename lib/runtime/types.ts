@@ -141,7 +141,10 @@ export type EndSignal = "SIGINT" | "SIGTERM" | "SIGHUP";
 
 /** Listening to signals without taking them from anybody. */
 export interface Signals {
-  /** The signals that would end this process; not those that its parent had it ignore, where the adapter can tell. */
+  /**
+   * The signals that would end this process: none where it is the first of a container, and not those that its parent had it
+   * ignore, where the adapter can tell.
+   */
   names(): readonly EndSignal[];
   /** Whether others' listeners can be counted; where not, signals are handled only when the application asks for it. */
   countable: boolean;
