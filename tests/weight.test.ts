@@ -8,7 +8,8 @@ import { build, type Plugin } from "esbuild";
 import { join } from "node:path";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
-import { loadedLater, loadedWith, modules, root } from "./support/modules.ts";
+import ts from "typescript";
+import { loadedLater, loadedWith, modules, nodesOf, root } from "./support/modules.ts";
 import { onceInAll } from "./support/once.ts";
 import { packageFilesLater, packageFilesOf } from "./support/package_files.ts";
 
@@ -34,14 +35,34 @@ test("the package loads two files at once, and what only some programs need late
   const lazy = packageFilesLater(library).map((name) => name.split("-")[0]).sort();
   assert.deepEqual(lazy, ["blob", "lock", "sweep"]);
   const bytes = [...library.values()].reduce((sum, text) => sum + text.length, 0);
-  assert.ok(bytes < 169_200, `${bytes} bytes are parsed by every program`);
+  assert.ok(bytes < 136_000, `${bytes} bytes are parsed by every program`);
 });
+
+/** What can throw: neither a list of names, nor text. */
+function codeIn(line: string): string {
+  return /^(im|ex)port *\{/.test(line) ? "" : line.replace(/"[^"]*"|`[^`]*`/g, '""');
+}
 
 test("no line of the package fills a terminal: runtimes show the one that threw (once in all)", {
   skip: onceInAll,
 }, () => {
   for (const [name, text] of [...packageFilesOf("mod.js"), ...packageFilesOf("cli.js")]) {
-    for (const line of text.split("\n")) assert.ok(line.length < 500, `${name}: ${line}`);
+    for (const line of text.split("\n")) assert.ok(codeIn(line).length < 320, `${name}: ${line}`);
+  }
+});
+
+test("functions and classes of the package have their own names, which stack traces show (once in all)", {
+  skip: onceInAll,
+}, () => {
+  // A number tells apart what several modules have.
+  const unnumbered = (name = "") => name.replace(/\d+$/, "");
+  const nodes = modules().flatMap(({ tree }) => [...nodesOf(tree)]);
+  const declarations = nodes.filter((node) => ts.isFunctionLike(node) || ts.isClassLike(node));
+  const own = new Set(declarations.map(({ name }) => unnumbered(name?.getText())));
+  const entries = ["mod.js", "cli.js", ...packageFilesLater(packageFilesOf("mod.js"))];
+  for (const text of entries.flatMap((entry) => [...packageFilesOf(entry).values()])) {
+    const names = text.match(/(?<=\bfunction\*? ?)[A-Za-z]\w*|\w+(?==class\b)/g) ?? [];
+    for (const name of names) assert.ok(own.has(unnumbered(name)), `${name} stands for a name of the source`);
   }
 });
 

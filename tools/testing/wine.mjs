@@ -120,7 +120,7 @@ function projectIsWhole() {
  * replaced by another. The copies of the library see a file system that records no births.
  */
 function forgetBirths() {
-  const birth = /\bbirth: ?(stats\.birthtimeMs|info\.birthtime\?\.getTime\(\) ?\?\? ?0)/g;
+  const birth = /\bbirth: ?(\w+\.birthtimeMs|\w+\.birthtime\?\.getTime\(\) ?\?\? ?0)/g;
   for (const folder of ["lib/runtime", "dist", ".lowered/lib/runtime", ".lowered/dist"]) {
     for (const name of readdirSync(join(disk, "project", folder))) {
       const path = join(disk, "project", folder, name);
