@@ -281,6 +281,24 @@ test("Bun: random bytes are the platform's, and whole trees go by the runtime's 
   }
 });
 
+test("Bun: a blob is a file by its path, and without one reads a path that says why there is nothing", async () => {
+  const asked: string[] = [];
+  const { fileBlobs } = bunRuntime(fakeProcess().process, {
+    file: (path) => (asked.push(path), file()),
+    isMainThread: true,
+  });
+  await fileBlobs!.named("/tmp/a");
+  await fileBlobs!.unnamed(3);
+  const [named, unnamed] = asked;
+  assert.equal(named, "/tmp/a");
+  assert.match(unnamed, /^\/dev\/null\/Bun reads a blob by a path/);
+});
+
+test("Node: a file without a name has a blob of Node's own on Linux alone, by the path of its descriptor", () => {
+  const { fileBlobs } = nodeRuntime(fakeProcess({ platform: "darwin" }).process);
+  assert.equal(fileBlobs!.unnamed(3), undefined);
+});
+
 test("Node: whole trees go by its own blocking walk from version 24 on, on Linux, and by no asynchronous one", () => {
   using place = scratch();
   const removalOf = (node: string, platform = "linux") =>
@@ -495,6 +513,21 @@ test("Deno: later() calls once, also after no time at all, and not when called o
   off();
   await pass(20);
   assert.deepEqual(calls, ["at once", "later"]);
+});
+
+test("Deno: after() waits by the timers that were there when it was made, also where they are loaded when asked for", async () => {
+  const { deno, scope } = fakeDeno();
+  const own = Object.getOwnPropertyDescriptor(globalThis, "setTimeout")!;
+  const calls: string[] = [];
+  Object.defineProperty(globalThis, "setTimeout", {
+    configurable: true,
+    get: () => own.value ?? own.get!.call(globalThis),
+  });
+  const { after } = denoRuntime(deno, scope);
+  Object.defineProperty(globalThis, "setTimeout", own);
+  after(1, () => calls.push("called off"))();
+  await new Promise<void>((resolve) => void after(2, () => resolve(void calls.push("later"))));
+  assert.deepEqual(calls, ["later"]);
 });
 
 test("Deno: its own files have a cursor, which is moved only when it is elsewhere", async () => {

@@ -10,7 +10,7 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSy
 import { join } from "node:path";
 import { test } from "node:test";
 import { temporaryDirectorySync as realDirectorySync } from "#mod";
-import { type TemporaryDirectory, temporaryDirectorySync } from "../mod.ts";
+import { type TemporaryDirectory, temporaryDirectorySync, temporaryFileSync } from "../mod.ts";
 import type { TempfileError } from "../lib/errors.ts";
 import { scratch } from "./support/scratch.ts";
 import { asWindows, heldLease, substitute, systemError } from "./support/substitute.ts";
@@ -139,4 +139,21 @@ test("C295 files with the attribute read-only are removed (Windows)", { skip: no
   assert.equal(spawnSync("attrib", ["+R", file]).status, 0);
   assert.deepEqual(directory.removeSync(), []);
   assert.equal(existsSync(directory.path), false);
+});
+
+test("what stands for a file without a name on Windows is what the runtime reads its blob() from", async () => {
+  using place = scratch();
+  const asked: string[] = [];
+  using _windows = substitute(asWindows({
+    runtime: {
+      fileBlobs: {
+        named: (path) => (asked.push(path), Promise.resolve(new Blob(["contents"]))),
+        unnamed: () => assert.fail("by its descriptor"),
+      },
+    },
+  }));
+  using file = temporaryFileSync({ dir: place.path });
+  file.writeSync("contents");
+  await file.blob();
+  assert.deepEqual(asked.map((path) => path.split(/[\\/]/).at(-1)), readdirSync(place.path));
 });
