@@ -109,7 +109,7 @@ test(
           if (path.startsWith("/proc/")) throw systemError(code);
           return real(path);
         },
-        status: (real, path: string) => {
+        readLink: (real, path: string) => {
           if (own && path.startsWith("/proc/")) throw systemError(code);
           return real(path);
         },

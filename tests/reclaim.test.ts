@@ -558,6 +558,26 @@ test(
 );
 
 test(
+  "C265 in a namespace of processes whose /proc is that of another, nothing of the living is removed (skipped where nobody may make a namespace) (once a runtime)",
+  { skip: noMounts || oncePerRuntime },
+  async () => {
+    using place = scratch();
+    const code = `const file = m.namedTemporaryFileSync({ dir: args[0] });
+      const { removed, kept } = await m.sweep();
+      say([process.pid, removed, kept, file.path]);`;
+    // Outside a thread of the kernel has the number, and nothing open.
+    const under = ["unshare", "--pid", "--fork", "sh", "-c", '"$@"; exit $?', "sh"];
+    const { said: [[pid, removed, kept, path]], stderr } = await runChild(code, {
+      args: [place.path],
+      env: { TMPDIR: place.path },
+      under,
+    });
+    const reason = "nobody can tell from here whether its process is running";
+    assert.deepEqual([pid, removed, kept], [2, [], [{ path, reason }]], stderr);
+  },
+);
+
+test(
   "C267 where descriptors are lacking to ask who has what locked, nothing is removed; where nobody may ask, what is of the dead goes",
   {
     skip: noLinux,

@@ -24,14 +24,15 @@ export function* livenessOf(io: Io, lease: LeaseFile): Op<Liveness> {
   if (!isComparable(lease) && !isStillborn(lease)) return "unknown";
   if (runtime.platform !== "linux") return runtime.processExists(lease.pid) === false ? "dead" : "unknown";
   try {
-    return (yield* hasOpen(io, lease.pid, lease.identity)) ? "alive" : "dead";
+    if (yield* hasOpen(io, lease.pid, lease.identity)) return "alive";
   } catch (error) {
     const code = codeOf(error);
     // A process of another user, or one that hides itself: it is there, at any rate. A /proc that hides the processes of
     // others hides those of this user, too, that have rights which this one lacks.
     const isHidden = code !== "ENOENT" && code !== "ESRCH" || runtime.processExists(lease.pid) !== false;
-    return isHidden ? "unknown" : yield* procIsThere(io);
+    if (isHidden) return "unknown";
   }
+  return (yield* procIsOurs(io)) ? "dead" : "unknown";
 }
 
 /** Process numbers can be compared only on one host and in one namespace. */
@@ -49,13 +50,15 @@ function isStillborn({ made, host, namespace, modified }: LeaseFile): boolean {
   return made.size === 0 && host === undefined && namespace === undefined && Date.now() - modified >= GRACE;
 }
 
-/** Without `/proc` every process would look dead. */
-function* procIsThere(io: Io): Op<Liveness> {
+/**
+ * Whether `/proc` is there, and numbers processes as they number themselves: without it, or with that of another
+ * namespace, as where one was made and it was not mounted anew, every process would look dead.
+ */
+function* procIsOurs(io: Io): Op<boolean> {
   try {
-    yield io.status(`/proc/${runtime.pid()}/fd`);
-    return "dead";
+    return (yield io.readLink("/proc/self")) === String(runtime.pid());
   } catch {
-    return "unknown";
+    return false;
   }
 }
 

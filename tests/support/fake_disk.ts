@@ -99,7 +99,6 @@ export class FakeDisk {
   }
 
   status(who: Caller, path: Path, follow: boolean): Status {
-    if (this.#namesOfProc(asText(path)) !== undefined) return statusOf(this.root);
     return statusOf(this.find(who, path, follow));
   }
 
@@ -112,6 +111,7 @@ export class FakeDisk {
   }
 
   readLink(who: Caller, path: Path): string {
+    if (path === "/proc/self") return String(who.pid);
     const { kind, target } = this.find(who, path, false);
     if (kind !== "link") throw systemError("EINVAL");
     return target;
