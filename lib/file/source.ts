@@ -16,6 +16,7 @@ export type Source =
 
 /** Chunks, one after the other. */
 export interface Chunks {
+  /** The next one. Ends, as if there were no more, when it is cancelled. */
   next(): Promise<IteratorResult<unknown, unknown>>;
   /** Says that no more will be taken, and why. Never throws: there is a better error to report. Nothing if it has ended. */
   cancel(reason: unknown): Promise<void>;
@@ -83,19 +84,28 @@ function ofStream(stream: ReadableStream<Uint8Array>): Chunks {
 function ofIterator(iterator: Iterator<Data> | AsyncIterator<Data>): Chunks {
   /** Whether it has failed or was cancelled. */
   let over = false;
+  /** Ends the wait for a chunk, as if there were no more. */
+  let leave = (): void => {};
+  const step = async (): Promise<IteratorResult<unknown, unknown>> => {
+    try {
+      return await iterator.next();
+    } catch (error) {
+      // As a loop has it: an iterator that failed has ended.
+      over = true;
+      throw error;
+    }
+  };
   return {
-    async next() {
-      try {
-        return await iterator.next();
-      } catch (error) {
-        // As a loop has it: an iterator that failed has ended.
-        over = true;
-        throw error;
-      }
-    },
+    next: () =>
+      new Promise((resolve, reject) => {
+        leave = () => resolve({ done: true, value: undefined });
+        step().then(resolve, reject);
+      }),
     async cancel() {
       if (over) return;
       over = true;
+      // A generator that waits for something is told to return only when that has come, if it ever does.
+      leave();
       let ended: unknown;
       try {
         ended = iterator.return?.();

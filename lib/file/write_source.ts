@@ -40,7 +40,7 @@ async function writeChunks(file: OpenFile, chunks: Chunks, series: Series): Prom
     for (let total = 0;;) {
       file.require("write to");
       const step = await chunks.next();
-      // A stream that is cancelled ends as if it were complete.
+      // What is cancelled ends as if it were complete.
       file.require("write to");
       if (step.done) return total;
       const bytes = requireBytes(step.value, file.options);
