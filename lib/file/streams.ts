@@ -28,9 +28,12 @@ export function readableFrom(read: ReadAt, start: number): ReadableStream<Uint8A
     const count = await read(into, position);
     position += count;
     length = count < into.byteLength ? PROBE : Math.min(CHUNK, length * 4);
-    if (count === 0) controller.close();
-    if (request) request.respond(count);
-    else if (count > 0) controller.enqueue(into.subarray(0, count) as Uint8Array<ArrayBuffer>);
+    if (count === 0) {
+      controller.close();
+      // Asked for anew: a reader with buffers of its own may have taken the place of one without, and waits for this.
+      controller.byobRequest?.respond(0);
+    } else if (request) request.respond(count);
+    else controller.enqueue(into.subarray(0, count) as Uint8Array<ArrayBuffer>);
   };
   // Nothing is read before somebody asks, so what is written meanwhile is seen.
   return new ReadableStream({ type: "bytes", pull }, { highWaterMark: 0 });
