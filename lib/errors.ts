@@ -147,6 +147,14 @@ export function closedError(action: string, path?: string): TempfileError {
   return new TempfileError(`Cannot ${action} ${which}: it is closed`, { code: "ERR_CLOSED", path });
 }
 
+/** Says that something is on its way to another place at this moment. */
+export function movingError(action: string, path: string | undefined): TempfileError {
+  return new TempfileError(`Cannot ${action} "${path}": persist() is under way (EBUSY)`, {
+    code: "EBUSY",
+    path,
+  });
+}
+
 /** How a rejected value is shown in a message: short, and without running its code. */
 export function show(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}…` : value);

@@ -4,7 +4,7 @@
  * @module
  */
 import { guardOf } from "./devices.ts";
-import { closedError, codeOf, failure, type Leftover, TempfileError } from "./errors.ts";
+import { closedError, codeOf, failure, type Leftover, movingError, TempfileError } from "./errors.ts";
 import { type Identity, sameFile } from "./identity.ts";
 import { asyncIo, type Io, syncIo } from "./io.ts";
 import { recordKept } from "./life/lease.ts";
@@ -69,11 +69,7 @@ export class OwnedTree implements Entry, Leakable {
 
   /** Makes sure that no call puts it elsewhere at this moment. The action completes "Cannot …". */
   requireUnmoved(action: string): void {
-    if (!this.moving) return;
-    throw new TempfileError(`Cannot ${action} "${this.path}": persist() is under way (EBUSY)`, {
-      code: "EBUSY",
-      path: this.path,
-    });
+    if (this.moving) throw movingError(action, this.path);
   }
 
   /** Whether a call is under way that puts it elsewhere. */

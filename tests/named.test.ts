@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, statSync, unlinkSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { test } from "node:test";
 import {
   adoptFile,
@@ -318,6 +318,26 @@ test("keep() after or while the file is closed and removed fails with ERR_CLOSED
   await persisted.persist(join(place.path, "persisted"));
   assert.throws(() => persisted.keep(), notKept(join(place.path, "persisted")));
   assert.deepEqual(place.names(), ["persisted"]);
+});
+
+test("keep() while persist() is under way fails with EBUSY, since the name may be another by then, and succeeds after one that failed", async () => {
+  using place = scratch();
+  const missing = join(place.path, "missing", "there"), target = join(place.path, "persisted");
+  const file = await namedTemporaryFile({ dir: place.path });
+  const busy = { name: "TempfileError", code: "EBUSY", path: file.path };
+  const written = file.write(["from ", "a source"]);
+  const failing = file.persist(missing);
+  assert.throws(() => file.keep(), busy, "while it waits for a source");
+  await assert.rejects(failing, { code: "ENOENT" });
+  assert.equal(await written, 13);
+  const persisted = file.persist(target);
+  assert.throws(() => file.keep(), busy);
+  assert.equal(await persisted, target);
+  const other = await namedTemporaryFile({ dir: place.path });
+  await assert.rejects(other.persist(missing), { code: "ENOENT" });
+  assert.equal(other.keep(), other.path);
+  await other.close();
+  assert.deepEqual(place.names().sort(), [basename(other.path), "persisted"].sort());
 });
 
 test("keep() after a close that leaves the name gives the file away, and the end of the scope removes it no more", async () => {

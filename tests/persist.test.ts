@@ -1280,6 +1280,27 @@ test(
   },
 );
 
+test("persist() is aborted by its signal while it waits for a source that says nothing more, and puts nothing in place", async () => {
+  using place = rooms();
+  const target = join(place.results.path, "target");
+  await using file = await temporaryFile({ dir: place.temporary.path });
+  let end!: () => void;
+  async function* source(): AsyncGenerator<string> {
+    yield "abc";
+    await new Promise<void>((resolve) => end = resolve);
+  }
+  const written = file.write(source());
+  const controller = new AbortController(), reason = new Error("enough");
+  const persisted = file.persist(target, { signal: controller.signal });
+  while (end === undefined) await new Promise((resolve) => setTimeout(resolve, 1));
+  controller.abort(reason);
+  await assert.rejects(persisted, reason);
+  end();
+  assert.equal(await written, 3);
+  assert.equal(await file.text(), "abc");
+  assert.deepEqual(place.results.list(), []);
+});
+
 test("persist() is aborted by its signal: at once, and between the steps of a copy, leaving everything as it was", async () => {
   using place = rooms();
   const target = join(place.results.path, "target");

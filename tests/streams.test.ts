@@ -4,8 +4,10 @@ import { Readable, Transform, Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { test } from "node:test";
 import { fromDescriptor, namedTemporaryFile, spooledTemporaryFile, temporaryFile } from "#mod";
+import type { OpenFile } from "../lib/file/open_file.ts";
 import { spooledTemporaryFile as spooledOfSource } from "../lib/file/spooled.ts";
 import { temporaryFile as unnamedOfSource } from "../lib/file/unnamed.ts";
+import { held } from "../lib/life/registry.ts";
 import { runCollecting } from "./support/collect.ts";
 import { each, failureOf, pattern, sameBytes } from "./support/kinds.ts";
 import { isWindows } from "./support/platform.ts";
@@ -99,6 +101,29 @@ test("a stream fills the reader's own buffers (BYOB), exactly and to the end", a
     assert.deepEqual(sizes, [29_000, 29_000, 29_000, 12_990], kind);
     const whole = new Uint8Array(await new Blob(parts as BlobPart[]).arrayBuffer());
     assert.ok(sameBytes(whole, BIG.subarray(10, 100_000)), kind);
+  }
+});
+
+test("a reader with buffers of its own that takes the place of one without, at any moment of its read, is told of the end", async () => {
+  for await (const [kind, file] of each()) {
+    await file.write("abc");
+    // What a read does takes a few turns of the queue of promises.
+    for (const [at, turns] of [0, 3].flatMap((at) => [0, 1, 2, 3, 4, 5].map((turns) => [at, turns]))) {
+      const stream = file.stream({ at }), parts: (Uint8Array | undefined)[] = [];
+      const first = stream.getReader();
+      // Fails if its reader is released before it has ended.
+      first.read().then(({ value }) => parts.push(value), () => {});
+      for (let i = 0; i < turns; i++) await undefined;
+      first.releaseLock();
+      const reader = stream.getReader({ mode: "byob" });
+      for (;;) {
+        const { done, value } = await reader.read(new Uint8Array(2));
+        if (done) break;
+        parts.push(value);
+      }
+      const text = parts.map((part) => new TextDecoder().decode(part)).join("");
+      assert.equal(text, "abc".slice(at), `${kind} at ${at}, ${turns}`);
+    }
   }
 });
 
@@ -537,6 +562,33 @@ test("C119 an iterator, stream, writer or blob keeps the file open when its hand
     [200_000, 1_000_000, 1_000_000, 1_000_000, 1_000_000, "line\nline", 1_000_004, []],
     stderr,
   );
+});
+
+test("a spooled file that is moving to disk when its handle is collected as garbage is closed when it is there", async () => {
+  let go!: () => void;
+  const gate = new Promise<void>((resolve) => go = resolve);
+  using runtime = substitute({
+    primitives: {
+      createUnnamed: async (real: (...args: unknown[]) => unknown, ...args: unknown[]) => {
+        await gate;
+        return await real(...args);
+      },
+    },
+  });
+  const before = new Set(held().contents);
+  const file = spooledOfSource({ maxMemory: 2 });
+  const written = file.write("more than two");
+  const content = held().contents.find((one) => !before.has(one)) as OpenFile;
+  // What the collector would call.
+  assert.equal(content.reclaim(), "A temporary file");
+  go();
+  assert.equal(await written, 13);
+  const closed = () => runtime.of("close").length > 0;
+  for (let waits = 0; !closed() && waits < 1000; waits++) {
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+  assert.ok(closed());
+  assert.deepEqual(held().contents.filter((one) => !before.has(one)), []);
 });
 
 test("a handle that nobody has any more is closed, with a warning, where no iterator keeps it", async () => {

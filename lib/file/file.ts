@@ -9,6 +9,7 @@ import { printAs } from "../inspect.ts";
 import { watchLeak } from "../life/leaks.ts";
 import { checkPath } from "../options/paths.ts";
 import { checkSize } from "../options/values.ts";
+import { orAborted } from "../persist/abort.ts";
 import { checkReplacing, type PersistOptions } from "../persist/options.ts";
 import { persistFile } from "../persist/persist_file.ts";
 import { runtime } from "../runtime/mod.ts";
@@ -376,9 +377,15 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
    */
   async persist(destination: string | URL, options?: PersistOptions): Promise<string> {
     const path = checkPath(destination, "destination"), checked = checkReplacing("file", options);
-    // What is still being written from a source belongs to it.
-    if (this.#file.writing !== undefined) await this.#file.writing;
-    return await this.#file.async((io) => persistFile(io, this.#file, path, checked));
+    const file = this.#file;
+    file.moving++;
+    try {
+      // What is still being written from a source belongs to it.
+      if (file.writing !== undefined) await orAborted(file.writing, checked.signal);
+      return await file.async((io) => persistFile(io, file, path, checked));
+    } finally {
+      file.moving--;
+    }
   }
 
   /** As {@linkcode TemporaryFile.persist}, blocking. */

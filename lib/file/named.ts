@@ -5,6 +5,7 @@
  */
 import { createExclusively, settleMode, takeBack } from "../create.ts";
 import { guardOf } from "../devices.ts";
+import { movingError } from "../errors.ts";
 import { asyncIo, type Io, syncIo } from "../io.ts";
 import { printAs } from "../inspect.ts";
 import { keepYoung } from "../life/keep_alive.ts";
@@ -57,11 +58,12 @@ export class NamedTemporaryFile extends TemporaryFile {
    *
    * @returns The path.
    * @throws {TempfileError} `ERR_CLOSED` after {@linkcode NamedTemporaryFile.close} or the end of the scope has removed it;
-   *   `ENOSPC` if that cannot be recorded for other processes; then it is ours as before.
+   *   `EBUSY` while `persist()` is under way; `ENOSPC` if that cannot be recorded for other processes; then it is ours as before.
    */
   keep(): string {
     const file = this.#file, { owned } = file;
     if (file.ended) throw file.closedError("keep");
+    if (file.moving > 0) throw movingError("keep", file.path);
     if (owned !== undefined) recordKept(owned.path!);
     owned?.release();
     file.owned = undefined;

@@ -48,6 +48,8 @@ export class OpenFile implements Leakable, Content {
   readonly #buffer: WriteBuffer;
   /** The last call that is writing chunks from a source; what is written after it waits for its end. */
   writing: Promise<unknown> | undefined;
+  /** Calls under way that put it elsewhere. */
+  moving = 0;
   /** The last of the asynchronous calls that are still under way; each waits for the one before. */
   #tail: Promise<unknown> | undefined;
   #onClose: Set<() => void> | undefined;
@@ -395,8 +397,8 @@ export class OpenFile implements Leakable, Content {
   }
 
   reclaim(): string | undefined {
-    // Memory alone is no leak: the collector has it back already.
-    if (this.storage.inMemory) {
+    // Memory alone is no leak: the collector has it back already. But calls under way may be moving it to disk.
+    if (this.storage.inMemory && !this.busy) {
       letGo(this);
       return undefined;
     }
