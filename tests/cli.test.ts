@@ -151,6 +151,23 @@ test("a reader that has gone gets no complaint (once a runtime)", { skip: oncePe
 });
 
 test(
+  "a reader of standard error that has gone changes no status (once a runtime)",
+  { skip: !existsSync("/dev/full") && "needs /dev/full" || oncePerRuntime },
+  async () => {
+    using here = place();
+    const ends = [[["run", "no-such-program"], 127], [
+      ["run", "--keep-on-failure", "sh", "-c", "exit 3"],
+      3,
+    ]] as const;
+    for (const [args, expected] of ends) {
+      const command = ["sh", "-c", '"$@" 2> /dev/full', "sh", ...cliCommand(...args)];
+      const { status, stdout } = await startProgram(command, here.options).result;
+      assert.deepEqual({ args, status, stdout }, { args, status: expected, stdout: "" });
+    }
+  },
+);
+
+test(
   "mayfly run: the command has a TMPDIR of its own, TEMP and TMP too, and nothing is left of it (once a runtime)",
   { skip: oncePerRuntime },
   async () => {
@@ -217,6 +234,7 @@ test(
       [ending(3), 3],
       [ending(255), 255],
       [["./no-such-program"], 127],
+      [[""], 127],
       [
         [text],
         126,

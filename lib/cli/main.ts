@@ -72,7 +72,7 @@ async function fail(host: Host, command: Command | undefined, error: unknown): P
   host.setStatus(misused ? STATUS.misused : STATUS.failed);
   const name = command === undefined ? "mayfly" : `mayfly ${command.name}`;
   const help = misused ? `\nSee "${name} --help".` : "";
-  await host.writeError(`${name}: ${harmless(messageOf(error))}${help}\n`).catch(() => {});
+  await host.writeError(`${name}: ${harmless(messageOf(error))}${help}\n`);
 }
 
 /** The library names its options; here they have dashes. */

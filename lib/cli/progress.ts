@@ -34,7 +34,7 @@ export class Progress {
   }
 
   #write(text: string): void {
-    this.#host.writeError(text).catch(() => {});
+    void this.#host.writeError(text);
   }
 }
 

@@ -95,7 +95,8 @@ async function outcome(child: Child, command: string): Promise<number | Failure>
     return await child.ended;
   } catch (error) {
     const code = codeOf(error);
-    return code === "ENOENT"
+    // What has no name at all the runtimes take for a mistake of the caller's.
+    return code === "ENOENT" || command === ""
       ? new Failure(`Cannot find the command "${command}"`, NOT_FOUND)
       : new Failure(`Cannot start "${command}": ${REASONS[code] ?? (error as Error).message}`, NOT_STARTED);
   }

@@ -56,7 +56,7 @@ export interface Host {
   parseArgs(args: readonly string[], options: { [name: string]: OptionType }): Token[];
   /** Writes to standard output. Rejects if nobody can have got it. */
   write(text: string): Promise<void>;
-  /** Writes to standard error. */
+  /** Writes to standard error, if anybody can get it: where not, the exit status must say what it would have. */
   writeError(text: string): Promise<void>;
   setStatus(status: number): void;
   /** Starts a program with our standard streams, and variables added to our environment. */
@@ -136,7 +136,7 @@ export function cliHost(scope: object): Host {
       load("node:util").parseArgs({ args, options, strict: false, allowPositionals: true, tokens: true })
         .tokens,
     write: (text) => written(process.stdout, text),
-    writeError: (text) => written(process.stderr, text),
+    writeError: (text) => written(process.stderr, text).catch(() => {}),
     setStatus(status) {
       process.exitCode = status;
     },
