@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { fstatSync } from "node:fs";
+import { temporaryFile } from "#mod";
 import { spooledTemporaryFile as spooledOfSource } from "../lib/file/spooled.ts";
 import { temporaryFile as unnamedOfSource } from "../lib/file/unnamed.ts";
 import { each, failureOf } from "./support/kinds.ts";
+import { onceInAll } from "./support/once.ts";
 import { substitute } from "./support/substitute.ts";
 
 const GiB = 1024 ** 3;
@@ -52,6 +54,18 @@ test("streams, lines and blobs reach beyond 4 GiB", async () => {
     assert.equal(file.position, at + 3, kind);
     assert.equal(await blob.slice(at).text(), "ONE\ntwo\n", kind);
   }
+});
+
+test("a line of more than a string can hold is EFBIG (once in all)", { skip: onceInAll }, async () => {
+  await using file = await temporaryFile();
+  await file.write("short\n");
+  await file.truncate(2 ** 29 + 6);
+  const lengths: number[] = [];
+  const all = async (): Promise<void> => {
+    for await (const line of file.lines()) lengths.push(line.length);
+  };
+  await assert.rejects(all(), { name: "TempfileError", code: "EFBIG" });
+  assert.deepEqual(lengths, [5]);
 });
 
 test("truncate makes files of more than 4 GiB, and cuts them off beyond that", async () => {

@@ -230,6 +230,7 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
    * The lines from an offset on, without their ends (`\n` or `\r\n`).
    *
    * @param options Where to start: the beginning of the file without it. The cursor is neither used nor moved.
+   * @throws {TempfileError} `EFBIG` if one is more than a string of the runtime's can hold.
    *
    * @example Number the lines
    * ```ts

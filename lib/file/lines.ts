@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { TempfileError } from "../errors.ts";
 import type { Checked } from "../options/checked.ts";
 import { decoderFor } from "./text.ts";
 
@@ -21,14 +22,24 @@ export async function* linesOf(
     let start = 0;
     // Only what is new is searched, or a line of many chunks would be searched once for each of them.
     for (let end = text.indexOf("\n"); end !== -1; end = text.indexOf("\n", start)) {
-      yield withoutReturn(rest + text.slice(start, end));
+      yield withoutReturn(joined(rest, text.slice(start, end), options));
       rest = "";
       start = end + 1;
     }
-    rest += text.slice(start);
+    rest = joined(rest, text.slice(start), options);
   }
-  rest += decode(new Uint8Array(0), false);
+  rest = joined(rest, decode(new Uint8Array(0), false), options);
   if (rest !== "") yield rest;
 }
 
 const withoutReturn = (line: string): string => line.endsWith("\r") ? line.slice(0, -1) : line;
+
+/** Fails where a line is longer than a string of the runtime's can be. */
+function joined(line: string, more: string, { encoding }: Checked): string {
+  try {
+    return line + more;
+  } catch (cause) {
+    const message = `Cannot read the file as ${encoding}: a line makes no string (EFBIG)`;
+    throw new TempfileError(message, { code: "EFBIG", cause });
+  }
+}
