@@ -145,10 +145,8 @@ test(
       assertFilled(target);
       assert.equal(modeOf(target), shownMode(0o750));
       const renames = watched.of("rename").map((args) => args.slice(0, 2) as string[]);
-      assert.deepEqual(renames.map(([from, to]) => [dirname(from), to]), [[there.path, target], [
-        place.path,
-        target,
-      ]]);
+      // Of the copy alone: for as long as a rename of the tree is under way, the end of the process leaves that as it is.
+      assert.deepEqual(renames.map(([from, to]) => [dirname(from), to]), [[place.path, target]]);
       assert.equal(directory.path, target);
       // It can go on being used where it is now, and is nobody's to remove.
       const file = await directory.namedTemporaryFile();

@@ -20,7 +20,7 @@ import { copyContents } from "./copy.ts";
 import type { Replacing } from "./options.ts";
 import { placeNew } from "./place_new.ts";
 import { NAMING, umaskMode } from "./stage.ts";
-import { statusIfThere, type Target, targetOf } from "./target.ts";
+import { isOnDevice, statusIfThere, type Target, targetOf } from "./target.ts";
 
 /** Puts the file at `destination` and closes it. On failure it stays as it is, open and whole. */
 export function* persistFile(io: Io, file: OpenFile, destination: string, options: Replacing): Op<string> {
@@ -90,10 +90,6 @@ function* moveName(io: Io, file: OpenFile, handle: Handle, target: Target, optio
 /** A rename from one name of a file to another of its names does nothing, and says that it has succeeded. */
 const isOtherNameOf = (status: Status, { existing, path }: Target, old: string): boolean =>
   existing !== undefined && status.links > 1 && path !== old && sameFile(existing, status);
-
-function* isOnDevice(io: Io, { device }: Status, { directory }: Target): Op<boolean> {
-  return device === ((yield io.status(directory)) as Status).device;
-}
 
 /** `false` between mounts, which are different file systems to a rename even if they are on one device. */
 function* renamed(io: Io, path: string, file: OpenFile, target: Target, options: Replacing): Op<boolean> {

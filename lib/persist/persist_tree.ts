@@ -20,7 +20,7 @@ import { afterwards, rename, synchronizeDirectory, synchronizeName } from "./com
 import { copyContents } from "./copy.ts";
 import type { Replacing } from "./options.ts";
 import { NAMING } from "./stage.ts";
-import { kindBehind, locate, statusIfThere, type Target } from "./target.ts";
+import { isOnDevice, kindBehind, locate, statusIfThere, type Target } from "./target.ts";
 
 /** Puts the tree at `destination`. On failure it stays where it is, whole, and the destination as it was. */
 export function* persistTree(io: Io, tree: OwnedTree, destination: string, options: Replacing): Op<string> {
@@ -32,8 +32,10 @@ export function* persistTree(io: Io, tree: OwnedTree, destination: string, optio
     requireFree(target, options);
     requireOutside(tree, target);
     recordKept(target.path);
-    if (options.durable) yield* synchronizeTree(io, tree.path!);
-    if (!(yield* moved(io, tree.path!, target, options))) {
+    // A rename that must fail is not begun: while one is under way, the end of the process does not touch the tree.
+    const isNear = yield* isOnDevice(io, tree.identity!, target);
+    if (isNear && options.durable) yield* synchronizeTree(io, tree.path!);
+    if (!isNear || !(yield* moved(io, tree.path!, target, options))) {
       leftovers = yield* moveByCopy(io, tree, target, options);
     }
   } catch (error) {

@@ -5,6 +5,7 @@
  */
 import { isLearnt, learn } from "../devices.ts";
 import { codeOf, failure, TempfileError } from "../errors.ts";
+import type { Identity } from "../identity.ts";
 import type { Io } from "../io.ts";
 import type { Op } from "../op.ts";
 import { baseName, isAbsolute, isNameless, joinPath, parentOf, withoutTrailingSeparators } from "../path.ts";
@@ -92,6 +93,11 @@ export function* statusIfThere(io: Io, path: string): Op<Status | undefined> {
     if (codeOf(error) === "ENOENT") return undefined;
     throw error;
   }
+}
+
+/** Whether a rename may lead from something to the target: between devices none does. */
+export function* isOnDevice(io: Io, { device }: Identity, { directory }: Target): Op<boolean> {
+  return device === ((yield io.status(directory)) as Status).device;
 }
 
 function* linked(io: Io, { directory, path }: Target): Op<string> {
