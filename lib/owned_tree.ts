@@ -9,7 +9,7 @@ import { type Identity, sameFile } from "./identity.ts";
 import { asyncIo, type Io, syncIo } from "./io.ts";
 import { recordKept } from "./life/lease.ts";
 import { type Leakable, unwatchLeak, type Young } from "./life/leaks.ts";
-import { letAge } from "./life/keep_alive.ts";
+import { letAge, letAgeInside, setGoing } from "./life/keep_alive.ts";
 import { type Entry, register, unregister } from "./life/registry.ts";
 import { isPromise, type Op, run, runAsync, runSync } from "./op.ts";
 import { runtime, type Status } from "./runtime/mod.ts";
@@ -106,16 +106,24 @@ export class OwnedTree implements Entry, Leakable {
     unwatchLeak(this);
     if (!this.#ours || this.removed) return [];
     const { path, identity } = this;
+    setGoing(this, true);
     const leftovers = path === undefined || identity === undefined
       ? []
       : yield* removeDirectory(io, path, identity);
+    setGoing(this, false);
     if (leftovers.length > 0) {
       if (leftovers[0].code === "ERR_REPLACED") disown(path!);
       return leftovers;
     }
     this.removed = true;
-    this.release();
+    this.leave();
     return [];
+  }
+
+  /** Takes the tree off the books when it is gone from its place, with all that was in it. */
+  leave(): void {
+    if (this.path !== undefined) letAgeInside(this.path);
+    this.release();
   }
 
   /** Takes the tree off the books without removing it. */

@@ -376,6 +376,48 @@ test("C284 with keepAlive a directory and a file that somebody else has removed 
   assert.deepEqual(vanished.sort(), expected.sort());
 });
 
+test("C284 with keepAlive what we remove or move ourselves, with what is in it, is not said to be removed by somebody else, at no moment", async () => {
+  using place = scratch();
+  using hands = byHand();
+  const touch = (): void => hands.waiting.get(12_345)?.();
+  const touched: string[] = [], warned: string[] = [];
+  /** A touch when the system has done it, and nobody has heard of that. */
+  const slowly = (name: string) => async (real: (...args: unknown[]) => unknown, ...args: unknown[]) => {
+    await real(...args);
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    touched.push(name);
+    touch();
+  };
+  using _ = sourceKeeping(12_345);
+  using _changed = substitute({
+    primitives: {
+      unlink: slowly("unlink"),
+      removeDirectory: slowly("removeDirectory"),
+      rename: slowly("rename"),
+    },
+    runtime: { warn: (message, code) => void (code === "MAYFLY_VANISHED" && warned.push(message)) },
+  });
+  source.configure({ inline: false });
+  try {
+    const dir = place.path;
+    await (await source.namedTemporaryFile({ dir })).close();
+    await (await source.namedTemporaryFile({ dir })).persist(join(dir, "file"));
+    for (const end of ["remove", "persist"] as const) {
+      const outer = await source.temporaryDirectory({ dir });
+      const inner = await outer.temporaryDirectory();
+      const file = await inner.namedTemporaryFile();
+      await (end === "remove" ? outer.remove() : outer.persist(join(dir, "directory")));
+      touch();
+      await file.close();
+      await inner.remove();
+    }
+  } finally {
+    source.configure({ inline: undefined });
+  }
+  assert.deepEqual([...new Set(touched)].sort(), ["removeDirectory", "rename", "unlink"]);
+  assert.deepEqual(warned, []);
+});
+
 test("C279 a directory that somebody looks at with a lock of his own is locked a little later", async () => {
   using place = scratch();
   using hands = byHand();

@@ -5,8 +5,10 @@
  */
 import { codeOf } from "../errors.ts";
 import { type Identity, sameFile } from "../identity.ts";
+import { contains } from "../path.ts";
 import { type Handle, runtime } from "../runtime/mod.ts";
 import { onSettings, settings } from "../settings.ts";
+import { leaving } from "../under_way.ts";
 import type { Entry } from "./registry.ts";
 
 /** Milliseconds between touches unless the application says how many: daemons count in days, careless ones in hours. */
@@ -22,6 +24,8 @@ interface Young {
   readonly identity: Identity;
   /** What holds the lock on a directory, once it is taken. */
   lock: Handle | undefined;
+  /** Whether we are removing it at this moment. */
+  going: boolean;
 }
 
 const young = new Map<Entry, Young>();
@@ -46,7 +50,7 @@ export function keepYoung(entry: Entry): void {
   const identity = identityOf(path);
   // Gone at once: its next use says so.
   if (identity === undefined) return;
-  const one = { path, identity, lock: undefined };
+  const one = { path, identity, lock: undefined, going: false };
   young.set(entry, one);
   cancel ??= runtime.later(interval(), touchAll);
   if (entry.kind === "directory") void lock(entry, one);
@@ -61,6 +65,17 @@ export function letAge(entry: Entry): void {
   if (young.size > 0) return;
   cancel?.();
   cancel = undefined;
+}
+
+/** Says whether we are removing an entry at this moment: what is gone by that, nobody else has removed. */
+export function setGoing(entry: Entry, going: boolean): void {
+  const one = young.size === 0 ? undefined : young.get(entry);
+  if (one !== undefined) one.going = going;
+}
+
+/** Ends the protection of what was in a directory that is gone from its place. */
+export function letAgeInside(directory: string): void {
+  for (const [entry, { path }] of young) if (contains(directory, path)) letAge(entry);
 }
 
 const interval = (): number => typeof settings.keepAlive === "number" ? settings.keepAlive : INTERVAL;
@@ -116,10 +131,17 @@ function touchSome(rest: MapIterator<[Entry, Young]>): void {
   cancel = young.size > 0 ? runtime.later(interval(), touchAll) : undefined;
 }
 
+/** Whether something, or a directory around it, is about to leave its place by our own doing. */
+function isGoing(path: string): boolean {
+  const places = [...young.values()].filter(({ going }) => going).map((one) => one.path);
+  return [...places, ...leaving].some((place) => typeof place === "string" && contains(place, path));
+}
+
 function touch(entry: Entry, one: Young): void {
   const { path, identity } = one;
   const found = identityOf(path);
   if (found === undefined || !sameFile(found, identity)) {
+    if (isGoing(path)) return;
     letAge(entry);
     runtime.warn(`"${path}" was removed by somebody else`, "MAYFLY_VANISHED");
     return;
