@@ -297,6 +297,32 @@ test(
   },
 );
 
+test("C165 an answer from the pool that comes late lets nothing pass that may be the same file", async () => {
+  using place = scratch();
+  const path = join(place.path, "file"), alias = `${place.path}/./file`, order: string[] = [];
+  let answer = (): void => {};
+  let late: Promise<void> | undefined = new Promise((resolve) => answer = resolve);
+  using _runtime = substitute({
+    primitives: {
+      statusOfTarget(real, of: string) {
+        const wait = late;
+        late = undefined;
+        return wait === undefined ? real(of) : wait.then(() => real(of));
+      },
+    },
+  });
+  const call = async (at: string, data: string): Promise<void> => {
+    await sourceAtomic(at, data, { durable: false });
+    order.push(data);
+  };
+  const calls = [call(path, "1"), call(alias, "2"), call(path, "3")];
+  await call(join(place.path, "other"), "another name");
+  answer();
+  await Promise.all(calls);
+  assert.deepEqual(order, ["another name", "1", "2", "3"]);
+  assert.equal(readFileSync(path, "utf8"), "3");
+});
+
 test("C165 a call of writeFileAtomic() that fails does not keep the next one for its path from its turn", async () => {
   using place = scratch();
   const path = join(place.path, "file");

@@ -19,10 +19,23 @@ export function inTurn<T>(
   signal: AbortSignal | undefined,
   work: () => Promise<T>,
 ): Promise<T> {
-  const key = run(keyOf(io, path));
-  if (!isPromise(key)) return byKey(key, signal, work);
-  // Answers from the pool may overtake each other: until it is there, the path as it was given keeps the order.
-  return byKey(`\0${path}`, signal, async () => await byKey(await key, signal, work));
+  const key = run(keyOf(io, path)), name = `\0${baseName(path)}`;
+  if (!isPromise(key) && !last.has(name)) return byKey(key, signal, work);
+  return joining(name, Promise.resolve(key), signal, work);
+}
+
+/**
+ * Answers from the pool may overtake each other, and a call that is made inline those that were made before it. So what may
+ * be one file, having one name, joins its queue in the order of the calls; in a queue nobody waits for the other ones.
+ */
+async function joining<T>(
+  name: string,
+  key: Promise<string>,
+  signal: AbortSignal | undefined,
+  work: () => Promise<T>,
+): Promise<T> {
+  const { end } = await byKey(name, signal, async () => ({ end: byKey(await key, signal, work) }));
+  return await end;
 }
 
 async function byKey<T>(key: string, signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
