@@ -15,6 +15,7 @@ import { DiskStorage } from "./file/storage.ts";
 import { sameFile } from "./identity.ts";
 import { asyncIo, type Io, syncIo } from "./io.ts";
 import { keepYoung } from "./life/keep_alive.ts";
+import { recordAdopted } from "./life/lease.ts";
 import { hold } from "./life/registry.ts";
 import { isMountPoint } from "./mounts.ts";
 import { type Op, runAsync, runSync } from "./op.ts";
@@ -75,6 +76,7 @@ function* takeFile(
   if (status.links > 1) throw refusal(path, "EMLINK", "it has other names");
   const handle = yield* openSame(io, path, status);
   const file = new OpenFile(new DiskStorage(handle, path), checked, 0);
+  recordAdopted(path);
   file.owned = new OwnedName();
   file.owned.path = path;
   file.guard = guardOf(path);
@@ -120,6 +122,7 @@ function* takeDirectory(
     throw failure(`adopt "${path}"`, error, path);
   }
   const identity = yield* lasting(io, path, status);
+  recordAdopted(path);
   const tree = new OwnedTree(true);
   tree.path = path;
   tree.identity = identity;

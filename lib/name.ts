@@ -91,5 +91,10 @@ const RANDOM_PATTERN = new RegExp(`^[${ALPHABET}]{${RANDOM_LENGTH}}$`);
 /** Whether text from outside can be a session id. */
 export const isSessionId = (text: string): boolean => SESSION_PATTERN.test(text);
 
+const MADE_PATTERN = new RegExp(`[${ALPHABET}]{${SESSION_LENGTH + RANDOM_LENGTH}}`);
+
+/** Whether text from outside can be a name that was made with some session. */
+export const isMade = (name: string): boolean => MADE_PATTERN.test(name);
+
 /** Whether text from outside can be the random part of a name. */
 export const isRandom = (text: string): boolean => RANDOM_PATTERN.test(text);

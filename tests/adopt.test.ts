@@ -5,11 +5,13 @@ import {
   linkSync,
   lstatSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import { test } from "node:test";
 import { pathToFileURL } from "node:url";
 import {
@@ -25,8 +27,9 @@ import {
   temporaryDirectory,
 } from "#mod";
 import { adoptDirectorySync as adoptFromSource } from "../lib/adopt.ts";
-import { runChild } from "./support/child.ts";
-import { isWindows, namesLinger, noFifos, noLinks, noModes } from "./support/platform.ts";
+import { runChild, startChild } from "./support/child.ts";
+import { oncePerRuntime } from "./support/once.ts";
+import { isWindows, namesLinger, noFifos, noLinks, noLinux, noModes } from "./support/platform.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
 import { substitute, systemError } from "./support/substitute.ts";
 
@@ -434,6 +437,57 @@ test("C259 ownership handed to a child: its creator's exit removes nothing, the 
   assert.deepEqual(heir.said, ["handed on", ["inside"]]);
   assert.deepEqual(place.list(), []);
 });
+
+/** Starts a process that comes to have a file and a directory, and lets go of them when it is told to. */
+function startOwner(code: string, env: { [name: string]: string }, args: string[] = []) {
+  const stays = `m.configure({ reclaim: false }); ${code}
+    say(mine.map(({ path }) => path));
+    process.stdin.once("data", () => { mine.forEach((one) => one.keep()); say("kept"); });
+    setInterval(() => {}, 1000);`;
+  const { child, result } = startChild(stays, { args, env });
+  const lines = createInterface({ input: child.stdout! })[Symbol.asyncIterator]();
+  const hear = async () => {
+    const { value: line } = await lines.next();
+    if (line === undefined) assert.fail((await result).stderr);
+    return JSON.parse(line.slice(1));
+  };
+  return {
+    hear,
+    letGo: () => (child.stdin!.write("now"), hear()),
+    kill: () => (process.kill(child.pid!, "SIGKILL"), result),
+  };
+}
+
+const MAKES = `globalThis.mine = [m.namedTemporaryFileSync(), m.temporaryDirectorySync()];`;
+const ADOPTS = `globalThis.mine = [m.adoptFileSync(args[0]), m.adoptDirectorySync(args[1])];`;
+
+test(
+  "C259 C265 from hand to hand: what a living process has adopted stays, whoever of those before it is killed, and goes with the first sweep after the last (once a runtime)",
+  { skip: noLinux || oncePerRuntime },
+  async () => {
+    using place = scratch();
+    const env = { TMPDIR: place.path };
+    const maker = startOwner(MAKES, env);
+    const paths: string[] = await maker.hear();
+    const thereAfterSweep = async (): Promise<boolean[]> => {
+      await runChild("await m.sweep();", { env });
+      return paths.map((path) => existsSync(path));
+    };
+    const second = startOwner(ADOPTS, env, paths);
+    await second.hear();
+    // Before it has let go.
+    await maker.kill();
+    assert.deepEqual(await thereAfterSweep(), [true, true]);
+    const third = startOwner(ADOPTS, env, paths);
+    await third.hear();
+    await second.letGo();
+    await second.kill();
+    assert.deepEqual(await thereAfterSweep(), [true, true]);
+    await third.kill();
+    assert.deepEqual(await thereAfterSweep(), [false, false]);
+    assert.deepEqual(place.list().flatMap((name) => readdirSync(join(place.path, name))), []);
+  },
+);
 
 test("of two processes that adopt the same, the first to end removes it, and the other does nothing", {
   skip: namesLinger,

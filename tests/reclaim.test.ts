@@ -3,9 +3,11 @@ import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import {
   appendFileSync,
   chownSync,
+  closeSync,
   existsSync,
   lstatSync,
   mkdirSync,
+  openSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -90,6 +92,67 @@ test("C265 what a process keeps while another looks whether it lives is not take
   }
   assert.deepEqual([existsSync(kept), existsSync(left), existsSync(lease)], [true, false, false]);
 });
+
+test(
+  "C259 C265 what a process has taken over from one that is dead is removed when both are, and not before",
+  {
+    skip: noLinux,
+  },
+  () => {
+    using place = scratch();
+    const maker = plant(place.path),
+      file = join(place.path, maker.name()),
+      tree = join(place.path, maker.name());
+    const free = join(place.path, maker.name()), inside = join(tree, maker.name());
+    for (const path of [file, free]) writeFileSync(path, "");
+    mkdirSync(tree);
+    writeFileSync(inside, "");
+    const heir = plant(place.path, { pid: process.pid, lines: [`adopted ${file}`, `adopted ${inside}`] });
+    const fd = openSync(heir.path, "r");
+    const { removed, kept } = reclaimIn(place.path, { reportKept: false });
+    assert.deepEqual(removed.map(({ path }) => path), [free]);
+    assert.deepEqual(
+      kept.map(({ path, reason }) => `${path} ${reason}`).sort(),
+      [
+        `${file} another process has it`,
+        `${tree} another process has it`,
+      ].sort(),
+    );
+    closeSync(fd);
+    assert.deepEqual(reclaimIn(place.path).kept, []);
+    assert.deepEqual([file, tree].map((path) => existsSync(path)), [false, false]);
+    assert.deepEqual(readLeases(place.path), {});
+  },
+);
+
+test(
+  "C259 C265 what the dead had taken over goes with them, unless they kept it or its maker lives and has it",
+  {
+    skip: noLinux,
+  },
+  () => {
+    using place = scratch();
+    const maker = plant(place.path, { pid: process.pid });
+    const names = ["gone", "kept", "its maker's", "theirs again"].map(() => maker.name());
+    const [gone, kept, makers, again] = names.map((name) => join(place.path, name));
+    const strangers = ["notes.txt", `${maker.session}-1.txt`].map((name) => join(place.path, name));
+    for (const path of [gone, kept, makers, again, ...strangers]) writeFileSync(path, "");
+    appendFileSync(maker.path, [gone, kept, again].map((path) => `kept ${basename(path)}\n`).join(""));
+    const lines = [gone, kept, makers, again, ...strangers].map((path) => `adopted ${path}`);
+    const heir = plant(place.path, {
+      lines: [...lines, `kept ${basename(kept)}`, `kept ${basename(again)}`, `adopted ${again}`],
+    });
+    const fd = openSync(maker.path, "r");
+    assert.deepEqual(reclaimIn(place.path).removed.map(({ path }) => path).sort(), [gone, again].sort());
+    assert.deepEqual([kept, makers, ...strangers].map((path) => existsSync(path)), [true, true, true, true]);
+    assert.ok(existsSync(heir.path), "it leads to what its maker has");
+    closeSync(fd);
+    // The maker is dead as well.
+    assert.deepEqual(reclaimIn(place.path).removed.map(({ path }) => path), [makers]);
+    assert.deepEqual([kept, ...strangers].map((path) => existsSync(path)), [true, true, true]);
+    assert.deepEqual(readLeases(place.path), {});
+  },
+);
 
 test("C265 C268 C275 of the dead just what has the recorded form goes; no link, nothing kept, nothing of another form", () => {
   using place = scratch();

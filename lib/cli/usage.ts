@@ -85,7 +85,10 @@ const OWNER_OF = { alive: "live", dead: "orphaned", unknown: "unknown" } as cons
 function* collect(io: Io, directory: string, progress: Progress): Op<Entry[]> {
   const known = new Map<string, { owner: Owner; pid?: number }>();
   for (const { pid, liveness, entries } of yield* survey(io)) {
-    for (const { path } of entries) known.set(path, { owner: OWNER_OF[liveness], pid });
+    for (const { path } of entries) {
+      // What was taken over from the dead is on two leases.
+      if (known.get(path)?.owner !== "live") known.set(path, { owner: OWNER_OF[liveness], pid });
+    }
   }
   const paths = yield* pathsIn(io, directory);
   // Leases also lead to other directories; what is deeper in this one is in the bytes of what is around it.

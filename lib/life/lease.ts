@@ -9,7 +9,7 @@
  * @module
  */
 import { codeOf, failure } from "../errors.ts";
-import { renewSession, sessionId } from "../name.ts";
+import { isMade, renewSession, sessionId } from "../name.ts";
 import type { NameOptions } from "../options/types.ts";
 import { baseName, contains, joinPath, parentOf } from "../path.ts";
 import { type Handle, runtime, type Status } from "../runtime/mod.ts";
@@ -40,6 +40,8 @@ class Lease implements Entry {
   readonly #handle: Handle;
   /** The recorded forms, each joined to its directory. */
   readonly #made = new Set<string>();
+  /** The recorded paths of what was taken over from other sessions. */
+  readonly #adopted = new Set<string>();
   /** The recorded names of what the caller keeps. */
   readonly #kept = new Set<string>();
   readonly #stopReaper: (() => void) | undefined;
@@ -66,12 +68,25 @@ class Lease implements Entry {
     this.#last = { directory, prefix, suffix };
   }
 
+  /** Whether this is where to record what becomes of a path. */
+  speaksFor(path: string): boolean {
+    return baseName(path).includes(this.session) || this.#adopted.has(path);
+  }
+
+  /** Records that a path is taken over: from now on it is a leftover of this process, and of no other. */
+  adopt(path: string): void {
+    if (path.includes("\n")) return;
+    this.#write(`adopted ${path}\n`, []);
+    this.#adopted.add(path);
+    this.#kept.delete(baseName(path));
+  }
+
   /**
    * Records that the caller keeps what is at a path, so that it is not taken for a leftover later. What was made inside
    * went with it until now: it gets a record of its own.
    */
   keep(path: string, inside: readonly string[]): void {
-    if (this.#made.size === 0) return;
+    if (this.#made.size === 0 && this.#adopted.size === 0) return;
     const name = baseName(path);
     this.#last = undefined;
     this.#kept.add(name);
@@ -159,10 +174,23 @@ let refused: string | undefined;
 
 /** The session id for a name in a directory, after such names in it are on the lease. */
 export function sessionFor(directory: string, naming: Naming): string {
-  if (current === undefined || current.isFull) quietly(begin);
   // Without a lease all works but the removal after a crash.
-  quietly(() => current?.record(directory, naming));
+  quietly(() => usable()?.record(directory, naming));
   return current?.session ?? sessionId();
+}
+
+/**
+ * Records that what is at a path is taken over, so that it is not taken for a leftover of the process that made it. Only
+ * what was made with a session can be: no other name is never used again.
+ */
+export function recordAdopted(path: string): void {
+  if (isMade(baseName(path))) quietly(() => usable()?.adopt(path));
+}
+
+/** The lease to write to. */
+function usable(): Lease | undefined {
+  if (current === undefined || current.isFull) quietly(begin);
+  return current;
 }
 
 function begin(): void {
@@ -183,7 +211,9 @@ function begin(): void {
 /** A full lease goes as soon as nothing is left of what it speaks for. */
 function discardUnused(): void {
   for (const lease of leases) {
-    if (held().entries.some(({ path }) => path?.includes(lease.session))) continue;
+    if (held().entries.some(({ path = "" }) => path.includes(lease.session) || lease.speaksFor(path))) {
+      continue;
+    }
     unregisterLease(lease);
     lease.discard();
   }
@@ -253,9 +283,9 @@ export function recordKeptDirectory(path: string): void {
 
 function recordKeptWith(path: string, inside: readonly string[]): void {
   // Only names with a session are ever looked at.
-  const lease = [...leases].find(({ session }) => baseName(path).includes(session));
+  const speaking = [...leases].filter((lease) => lease.speaksFor(path));
   try {
-    lease?.keep(path, inside);
+    for (const lease of speaking) lease.keep(path, inside);
   } catch (error) {
     throw failure(`keep "${path}"`, error, path);
   }

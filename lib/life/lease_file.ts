@@ -1,17 +1,17 @@
 /**
- * Reading leases. They are data from outside: whatever one says, nothing but entries with its own session in their names
- * is ever touched for it.
+ * Reading leases. They are data from outside: whatever one says, nothing but entries with its own session in their names,
+ * and such as were made with another and taken over, is ever touched for it.
  *
  * @module
  */
 import { closeRead } from "../close.ts";
 import type { Identity } from "../identity.ts";
 import type { Io } from "../io.ts";
-import { isSessionId, SESSION_LENGTH } from "../name.ts";
+import { isMade, isSessionId, SESSION_LENGTH } from "../name.ts";
 import type { Op } from "../op.ts";
 import { baseName, isAbsolute, joinPath, parentOf } from "../path.ts";
 import { type Handle, runtime, type Status } from "../runtime/mod.ts";
-import { isForm } from "./form.ts";
+import { formsOf, isForm } from "./form.ts";
 
 /** The first line of a lease, and so the version of what follows. */
 export const HEADER = "mayfly 1";
@@ -29,6 +29,8 @@ export interface LeaseFile {
   host: string | undefined;
   /** The forms of the names that were made, by directory. */
   made: Map<string, Set<string>>;
+  /** The paths of what was taken over from other sessions. */
+  adopted: Set<string>;
   /** Names that are not to be removed. */
   kept: Set<string>;
 }
@@ -81,17 +83,33 @@ function* readWhole(io: Io, handle: Handle, size: number): Op<Uint8Array> {
 /** Whether something belongs to this user. */
 export const isOurs = ({ uid }: Status): boolean => runtime.platform === "windows" || uid === runtime.uid();
 
-type Said = Pick<LeaseFile, "namespace" | "host" | "made" | "kept">;
+/** Whether a lease speaks for what has a name in a directory. */
+export const speaksFor = (lease: LeaseFile, directory: string, name: string): boolean =>
+  !lease.kept.has(name) && (lease.adopted.has(joinPath(directory, name)) || isFormed(lease, directory, name));
+
+function isFormed({ made, session }: LeaseFile, directory: string, name: string): boolean {
+  const forms = made.get(directory);
+  return forms !== undefined && formsOf(name, session).some((form) => forms.has(form));
+}
+
+type Said = Pick<LeaseFile, "namespace" | "host" | "made" | "adopted" | "kept">;
 
 /** Takes what makes sense, and nothing from a file that is cut off before its header ends. */
 function parse(text: string): Said {
-  const said: Said = { namespace: undefined, host: undefined, made: new Map(), kept: new Set() };
+  const said: Said = {
+    namespace: undefined,
+    host: undefined,
+    made: new Map(),
+    adopted: new Set(),
+    kept: new Set(),
+  };
   // Without the end of line, a line may be a part of what was to be written.
   const [header, ...lines] = text.split("\n").slice(0, -1);
   if (header !== HEADER) return said;
   for (const line of lines) {
     const [, kind, value] = /^(\w+) (.+)$/.exec(line) ?? [];
     if (kind === "made") note(said.made, parentOf(value), baseName(value));
+    else if (kind === "adopted") noteAdopted(said, value);
     else if (kind === "kept") said.kept.add(value);
     else if ((kind === "namespace" || kind === "host") && value !== "-") said[kind] = value;
   }
@@ -100,8 +118,17 @@ function parse(text: string): Said {
 
 /** Directories are recorded by their canonical paths. Any other says that somebody else has written this. */
 function note(made: LeaseFile["made"], directory: string, form: string): void {
-  if (!isAbsolute(directory) || /\0|(^|[/\\])\.\.?([/\\]|$)/.test(directory) || !isForm(form)) return;
+  if (!isCanonical(directory) || !isForm(form)) return;
   const forms = made.get(directory);
   if (forms === undefined) made.set(directory, new Set([form]));
   else forms.add(form);
 }
+
+/** What was kept, and is taken over again, is kept no longer. */
+function noteAdopted({ adopted, kept }: Said, path: string): void {
+  if (!isCanonical(path) || !isMade(baseName(path))) return;
+  adopted.add(path);
+  kept.delete(baseName(path));
+}
+
+const isCanonical = (path: string): boolean => isAbsolute(path) && !/\0|(^|[/\\])\.\.?([/\\]|$)/.test(path);

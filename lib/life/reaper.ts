@@ -11,9 +11,10 @@ import { runtime } from "../runtime/mod.ts";
  * the lease says. A lease that is gone says that there is nothing to do.
  *
  * `$1` is the lease, `$2` the session, `$3` the process, which must not have the lease open any more. A line
- * `made /tmp/before*after` stands for the names with the session and random characters in place of the star; links and
- * what belongs to others are left alone. If anything is mounted in what was made, all is left to the next process, whose
- * removal does not enter it; what could not be removed is as well, so the lease stays.
+ * `made /tmp/before*after` stands for the names with the session and random characters in place of the star; links, what
+ * belongs to others and what another process has adopted are left alone. If anything is mounted in what was made, all is
+ * left to the next process, whose removal does not enter it; what this one had adopted or what could not be removed is as
+ * well, so the lease stays.
  *
  * What decides is done by the shell itself: a program that is missing must not look like an answer.
  */
@@ -30,10 +31,19 @@ random='${"[a-z2-9]".repeat(RANDOM_LENGTH)}'
 newline='
 '
 kept=$newline
-while IFS= read -r line; do
-  case $line in "kept "*) kept=$kept\${line#kept }$newline ;; esac
-done < "$1"
 left=
+while IFS= read -r line; do
+  case $line in
+    "kept "*) kept=$kept\${line#kept }$newline ;;
+    "adopted "*) left=yes ;;
+  esac
+done < "$1"
+for other in "\${1%/*}"/*.lease; do
+  [ "$other" = "$1" ] && continue
+  while IFS= read -r line; do
+    case $line in "adopted "*) kept=$kept\${line##*/}$newline ;; esac
+  done < "$other"
+done
 while IFS= read -r line; do
   case $line in "made "*) made=\${line#made } ;; *) continue ;; esac
   form=\${made##*/}

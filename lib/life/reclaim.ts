@@ -7,18 +7,18 @@ import { codeOf, failure, type Leftover } from "../errors.ts";
 import type { Io } from "../io.ts";
 import { isMountPoint } from "../mounts.ts";
 import type { Op } from "../op.ts";
-import { joinPath } from "../path.ts";
+import { baseName, contains, joinPath, parentOf } from "../path.ts";
 import { type DirectoryEntry, type Listing, type Path, runtime, type Status } from "../runtime/mod.ts";
 import { entriesIn } from "../tree/visit.ts";
 import { lasting } from "../tree/overlay.ts";
 import { removeDirectory } from "../tree/remove.ts";
 import { leave, locate, type Spot, within } from "../tree/spot.ts";
 import { usageOf } from "../tree/usage.ts";
-import { formsOf } from "./form.ts";
 import { leaseDirectory, refusalOf } from "./lease_directory.ts";
-import { isOurs, type LeaseFile, parseName, readLease } from "./lease_file.ts";
+import { isOurs, type LeaseFile, parseName, readLease, speaksFor } from "./lease_file.ts";
 import { LockTable } from "./lock_table.ts";
 import { isComparable, type Liveness, livenessOf } from "./liveness.ts";
+import { seen } from "./processes.ts";
 
 /** What a look for leftovers did. */
 export interface Reclaimed {
@@ -48,6 +48,8 @@ interface Work extends Looking {
   /** Where leases are. */
   directory: string;
   locks: LockTable;
+  /** The leases that are not those of the dead. */
+  others: LeaseFile[];
   report: Reclaimed;
 }
 
@@ -55,18 +57,25 @@ interface Work extends Looking {
 export function* reclaim(io: Io, looking: Looking, report: Reclaimed): Op<void> {
   const directory = leaseDirectory();
   if (directory === undefined || !(yield* isUsable(io, directory))) return;
-  const work: Work = { ...looking, directory, locks: new LockTable(), report };
-  for (const { name } of yield* leasesIn(io, directory)) {
+  const work: Work = { ...looking, directory, locks: new LockTable(), others: [], report };
+  const dead = new Set<string>();
+  for (const name of yield* leasesIn(io, directory)) {
     looking.checkpoint();
-    const named = typeof name === "string" ? parseName(name) : undefined;
-    if (named === undefined || (looking.ending && !endsWithUs(named.pid))) continue;
-    yield* reclaimLease(io, name as string, work);
+    if (looking.ending && !endsWithUs(parseName(name)!.pid)) continue;
+    if (yield* isOfTheDead(io, name, work)) dead.add(name);
+  }
+  // Only now: whatever was taken over from one of the dead while that lived is on the lease of who has it.
+  if (dead.size > 0) work.others = yield* leasesBut(io, dead, directory);
+  for (const name of dead) {
+    looking.checkpoint();
+    yield* reclaimLease(io, name, work);
   }
 }
 
-function* leasesIn(io: Io, directory: string): Op<DirectoryEntry[]> {
+function* leasesIn(io: Io, directory: string): Op<string[]> {
   try {
-    return yield* entriesIn(io, directory);
+    const names = (yield* entriesIn(io, directory)).map(({ name }) => name);
+    return names.filter((name) => typeof name === "string" && parseName(name) !== undefined) as string[];
   } catch (error) {
     throw failure(`look for leases in "${directory}"`, error, directory);
   }
@@ -87,16 +96,30 @@ export function* isUsable(io: Io, directory: string): Op<boolean> {
   }
 }
 
+function* leasesBut(io: Io, dead: ReadonlySet<string>, directory: string): Op<LeaseFile[]> {
+  const others: LeaseFile[] = [];
+  for (const name of yield* leasesIn(io, directory)) {
+    if (dead.has(name)) continue;
+    const lease = yield* seen(joinPath(directory, name), readLease(io, directory, name), undefined);
+    if (lease !== undefined) others.push(lease);
+  }
+  return others;
+}
+
+function* isOfTheDead(io: Io, name: string, work: Work): Op<boolean> {
+  const lease = yield* readIfThere(io, name, work);
+  if (lease === undefined) return false;
+  const liveness: Liveness = work.ending && isComparable(lease) ? "dead" : yield* livenessOf(io, lease);
+  if (liveness !== "dead") yield* reportKept(io, lease, liveness, work);
+  return liveness === "dead";
+}
+
 function* reclaimLease(io: Io, name: string, work: Work): Op<void> {
-  const first = yield* readIfThere(io, name, work);
-  if (first === undefined) return;
-  const liveness: Liveness = work.ending && isComparable(first) ? "dead" : yield* livenessOf(io, first);
-  if (liveness !== "dead") return yield* reportKept(io, first, liveness, work);
   // Its process may have kept something between the first look at the lease and its death: only now that is final.
   const lease = yield* readIfThere(io, name, work);
   if (lease === undefined) return;
   const stays = () => work.report.left.length + work.report.kept.length, before = stays();
-  yield* visitEntries(io, lease, work.report.left, (entry) => removeUnlocked(io, entry, work));
+  yield* visitEntries(io, lease, work.report.left, (entry) => removeUnused(io, entry, work));
   // The lease goes last: until then it leads the next process to what is left.
   if (stays() > before || work.dryRun) return;
   yield* unlink(io, lease.path, lease.path, work.report);
@@ -130,13 +153,25 @@ function* reportKept(io: Io, lease: LeaseFile, liveness: keyof typeof REASONS, w
  * Whoever has a lock on it, a program that the process has started say, is still at work. The own threads of a process
  * that ends are not, though the kernel does not know that yet.
  */
-function* removeUnlocked(io: Io, entry: Candidate, work: Work): Op<void> {
+function* removeUnused(io: Io, entry: Candidate, work: Work): Op<void> {
+  if (work.others.some((lease) => speaksForAny(lease, entry.path))) {
+    work.report.kept.push({ path: entry.path, reason: TAKEN });
+    return;
+  }
   if (!work.ending && (yield* work.locks.has(io, entry.status, entry.path))) {
     work.report.kept.push({ path: entry.path, reason: LOCKED });
     return;
   }
   yield* removeEntry(io, entry, work, work.report);
 }
+
+/** Whether a lease speaks for what is at a path, or has taken over something in there. */
+const speaksForAny = (lease: LeaseFile, path: string): boolean =>
+  speaksFor(lease, parentOf(path), baseName(path)) ||
+  [...lease.adopted].some((one) => contains(path, one) && !lease.kept.has(baseName(one)));
+
+/** Why something is kept that another process has taken over. */
+const TAKEN = "another process has it";
 
 /** Why something is kept that is locked. */
 export const LOCKED = "it is locked";
@@ -151,8 +186,8 @@ export interface Candidate {
 }
 
 /**
- * Visits what a lease may speak for: entries whose names have just the form that was recorded, that belong to this user,
- * are no links and no mounts, and were not kept.
+ * Visits what a lease may speak for: entries whose names have just the form that was recorded, or were recorded one by
+ * one, that belong to this user, are no links and no mounts, and were not kept.
  *
  * @param unseen Gets what could not be looked at: something that the lease speaks for may be there.
  */
@@ -162,14 +197,13 @@ export function* visitEntries(
   unseen: Leftover[],
   visit: (entry: Candidate) => Op<void>,
 ): Op<void> {
-  for (const [directory, forms] of lease.made) {
+  for (const directory of new Set([...lease.made.keys(), ...[...lease.adopted].map(parentOf)])) {
     // A directory, never through a link.
     const spot = yield* ifThere(directory, unseen, locate(io, directory));
     if (spot === undefined || spot.status.kind !== "directory") continue;
     try {
-      const isMade = (name: string): boolean =>
-        !lease.kept.has(name) && formsOf(name, lease.session).some((form) => forms.has(form));
-      for (const name of (yield* ifThere(directory, unseen, namesIn(io, spot, isMade))) ?? []) {
+      const isWanted = (name: string): boolean => speaksFor(lease, directory, name);
+      for (const name of (yield* ifThere(directory, unseen, namesIn(io, spot, isWanted))) ?? []) {
         const path = joinPath(directory, name);
         const entry = yield* ifThere(path, unseen, candidate(io, spot, name, path));
         if (entry !== undefined) yield* visit(entry);
