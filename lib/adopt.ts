@@ -15,7 +15,7 @@ import { DiskStorage } from "./file/storage.ts";
 import { sameFile } from "./identity.ts";
 import { asyncIo, type Io, syncIo } from "./io.ts";
 import { keepYoung } from "./life/keep_alive.ts";
-import { recordAdopted } from "./life/lease.ts";
+import { recordAdopted, recordReleased } from "./life/lease.ts";
 import { hold } from "./life/registry.ts";
 import { isMountPoint } from "./mounts.ts";
 import { type Op, runAsync, runSync } from "./op.ts";
@@ -79,6 +79,7 @@ function* takeFile(
   recordAdopted(path);
   file.owned = new OwnedName();
   file.owned.path = path;
+  file.owned.released = () => recordReleased(path);
   file.guard = guardOf(path);
   file.path = path;
   file.movable = true;
@@ -125,6 +126,7 @@ function* takeDirectory(
   recordAdopted(path);
   const tree = new OwnedTree(true);
   tree.path = path;
+  tree.released = () => recordReleased(path);
   tree.identity = identity;
   tree.pathSeen = true;
   keepYoung(tree);

@@ -25,6 +25,7 @@ export class OwnedTree implements Entry, Leakable {
   /** Whether the caller may still use the path when the handle is gone. */
   pathSeen = false;
   removed = false;
+  released: (() => void) | undefined;
   young: Young | undefined;
   slot: number | undefined;
   #ours: boolean;

@@ -489,6 +489,26 @@ test(
   },
 );
 
+test(
+  "C259 C268 what gets the name of something that was adopted and removed is nobody's leftover (once a runtime)",
+  { skip: noLinux || oncePerRuntime },
+  async () => {
+    using place = scratch();
+    const env = { TMPDIR: place.path };
+    const owner = startOwner(
+      `${MAKES} const paths = mine.map((one) => one.keep());
+      m.adoptFileSync(paths[0]).closeSync(); m.adoptDirectorySync(paths[1]).removeSync();
+      fs.writeFileSync(paths[0], "theirs"); fs.mkdirSync(paths[1]);
+      globalThis.held = m.namedTemporaryFileSync();`,
+      env,
+    );
+    const paths: string[] = await owner.hear();
+    await owner.kill();
+    const { said } = await runChild("say((await m.sweep()).removed.length);", { env });
+    assert.deepEqual([said, ...paths.map((path) => existsSync(path))], [[1], true, true]);
+  },
+);
+
 test("of two processes that adopt the same, the first to end removes it, and the other does nothing", {
   skip: namesLinger,
 }, async () => {

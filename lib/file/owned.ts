@@ -16,6 +16,7 @@ import { removeAtEnd } from "../under_way.ts";
 export class OwnedName implements Entry {
   /** Undefined until the first name is tried. */
   path: string | undefined;
+  released: (() => void) | undefined;
   slot: number | undefined;
   #ours = true;
 

@@ -73,6 +73,11 @@ class Lease implements Entry {
     return baseName(path).includes(this.session) || this.#adopted.has(path);
   }
 
+  /** Whether a path is taken over, and is not kept since. */
+  hasAdopted(path: string): boolean {
+    return this.#adopted.has(path) && !this.#kept.has(baseName(path));
+  }
+
   /** Records that a path is taken over: from now on it is a leftover of this process, and of no other. */
   adopt(path: string): void {
     if (path.includes("\n")) return;
@@ -181,10 +186,15 @@ export function sessionFor(directory: string, naming: Naming): string {
 
 /**
  * Records that what is at a path is taken over, so that it is not taken for a leftover of the process that made it. Only
- * what was made with a session can be: no other name is never used again.
+ * what may have been made with a session can be: whatever else a process takes over, a sweep leaves alone.
  */
 export function recordAdopted(path: string): void {
   if (isMade(baseName(path))) quietly(() => usable()?.adopt(path));
+}
+
+/** Records that what was taken over is no longer on the books: what has the name next is not this process's. */
+export function recordReleased(path: string): void {
+  for (const lease of leases) if (lease.hasAdopted(path)) quietly(() => lease.keep(path, []));
 }
 
 /** The lease to write to. */

@@ -23,6 +23,8 @@ export interface Entry extends InBag {
   readonly kind?: "file" | "directory";
   /** Where it is; undefined until its first name is tried. */
   readonly path?: string | undefined;
+  /** Called when it is off the books, unless the process ends. */
+  readonly released?: (() => void) | undefined;
 }
 
 /** An open file that has no name to be removed by, or whose name nobody knows. It goes by itself when the process ends. */
@@ -95,6 +97,7 @@ export function unregisterLease(lease: Entry): void {
 export function unregister(entry: Entry): void {
   const books = registry();
   books.entries.delete(entry);
+  entry.released?.();
   if (books.entries.size === 0 && !books.idle) scheduleUnwatch(books);
 }
 
