@@ -22,7 +22,7 @@ import { runChild, runTogether, startChild } from "./support/child.ts";
 import { example, start } from "./support/example.ts";
 import { pattern, sameBytes } from "./support/kinds.ts";
 import { oncePerRuntime } from "./support/once.ts";
-import { noReplacing, noSignals } from "./support/platform.ts";
+import { noLocks, noReplacing, noSignals } from "./support/platform.ts";
 import { scratch } from "./support/scratch.ts";
 import { noStrace } from "./support/strace.ts";
 
@@ -261,7 +261,8 @@ function leftBehind(directory: string): void {
   }
 }
 
-const noFlock = isDeno || spawnSync("flock", ["--version"]).status === 0 ? false : "needs flock(1)";
+const noFlock = noLocks ||
+  (isDeno || spawnSync("flock", ["--version"]).status === 0 ? false : "needs flock(1)");
 
 test("shared state changed by several processes at once loses no change, and is whole whenever it is read", {
   skip: noFlock,

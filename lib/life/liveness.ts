@@ -22,7 +22,7 @@ export type Liveness = "alive" | "dead" | "unknown";
  */
 export function* livenessOf(io: Io, lease: LeaseFile): Op<Liveness> {
   if (!isComparable(lease) && !isStillborn(lease)) return "unknown";
-  if (runtime.platform !== "linux") return runtime.processExists(lease.pid) === false ? "dead" : "unknown";
+  if (runtime.platform !== "linux") return hasEnded(lease) ? "dead" : "unknown";
   try {
     if (yield* hasOpen(io, lease.pid, lease.identity)) return "alive";
   } catch (error) {
@@ -34,6 +34,10 @@ export function* livenessOf(io: Io, lease: LeaseFile): Op<Liveness> {
   }
   return (yield* procIsOurs(io)) ? "dead" : "unknown";
 }
+
+/** Whether no process has the number. To ask loads Node's layer on Deno: not for this one's, which is there. */
+const hasEnded = ({ pid }: LeaseFile): boolean =>
+  pid !== runtime.pid() && runtime.processExists(pid) === false;
 
 /** Process numbers can be compared only on one host and in one namespace. */
 export function isComparable({ host, namespace }: LeaseFile): boolean {
