@@ -37,7 +37,9 @@ export interface AdoptFileOptions
 export interface AdoptDirectoryOptions extends Pick<DirectoryOptions, "ignoreCleanupErrors" | "signal"> {}
 
 /**
- * Takes over a file that somebody else created, to read and write it and then remove it.
+ * Takes over a file that somebody else created, to read and write it and then remove it. What this process leaves of it
+ * when it is killed is removed by the next one if a function of Mayfly had made it; until then it is no leftover of the
+ * process that did.
  *
  * @param path A regular file that belongs to this user and has no other name; no link.
  * @returns The open file, which is removed as if {@linkcode namedTemporaryFile} had made it.
