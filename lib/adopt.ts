@@ -74,8 +74,7 @@ function* takeFile(
 ): Op<NamedTemporaryFile> {
   const checked = checkOptions("adoptedFile", options);
   checked.signal?.throwIfAborted();
-  const { path, status } = yield* look(io, given, "file");
-  if (status.links > 1) throw refusal(path, "EMLINK", "it has other names");
+  const { path, status } = yield* lookAlone(io, given);
   const handle = yield* openSame(io, path, status);
   const file = new OpenFile(new DiskStorage(handle, path), checked, 0);
   recordAdopted(path);
@@ -139,6 +138,20 @@ function* takeDirectory(
 const MISMATCH = { link: "ELOOP", directory: "EISDIR", file: "ENOTDIR", other: "EINVAL" } as const;
 
 /** The canonical path of what is to be adopted, itself not followed, and what it is. */
+/** Milliseconds before each further look at a file with two names: one that is put where none may be has them for a moment. */
+const MOMENT = [2, 10, 50];
+
+function* lookAlone(io: Io, given: string | URL): Op<{ path: string; status: Status }> {
+  let seen = yield* look(io, given, "file");
+  for (const delay of MOMENT) {
+    if (seen.status.links === 1) break;
+    yield io.sleep(delay);
+    seen = yield* look(io, given, "file");
+  }
+  if (seen.status.links > 1) throw refusal(seen.path, "EMLINK", "it has other names");
+  return seen;
+}
+
 function* look(
   io: Io,
   given: string | URL,

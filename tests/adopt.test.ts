@@ -8,6 +8,7 @@ import {
   readdirSync,
   readFileSync,
   symlinkSync,
+  unlinkSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
@@ -251,6 +252,15 @@ test("a file that has another name is not adopted, until it has one only", async
   assert.throws(() => adoptFileSync(place.at("same")), { code: "EMLINK" });
   (await adoptFile(place.at("two"))).closeSync();
   assert.deepEqual(place.list(), ["one", "one.d", "same", "two.d"]);
+});
+
+test("a file that is about to have one name only, as it has when another process has just put it there, is adopted", async () => {
+  using place = furnished();
+  linkSync(place.at("one"), place.at("same"));
+  const adopting = adoptFile(place.at("one"));
+  unlinkSync(place.at("same"));
+  (await adopting).closeSync();
+  assert.deepEqual(place.list(), ["one.d", "two", "two.d"]);
 });
 
 test("what belongs to another user is not adopted, by root neither", { skip: notRoot }, async () => {

@@ -35,7 +35,7 @@ test("the package loads two files at once, and what only some programs need late
   const lazy = packageFilesLater(library).map((name) => name.split("-")[0]).sort();
   assert.deepEqual(lazy, ["blob", "lock", "sweep"]);
   const bytes = [...library.values()].reduce((sum, text) => sum + text.length, 0);
-  assert.ok(bytes < 138_400, `${bytes} bytes are parsed by every program`);
+  assert.ok(bytes < 139_500, `${bytes} bytes are parsed by every program`);
 });
 
 /** What can throw: neither a list of names, nor text. */
