@@ -305,7 +305,7 @@ test(
 const NAIVE = import.meta.resolve("./support/naive.ts");
 const ATTACKER = import.meta.resolve("./support/attacker.ts");
 
-/** Removals, half of them asynchronous. */
+/** Removals, half of them asynchronous, and more until one has repaired something. */
 const REPAIRS = 20;
 
 /** Removals in which the control must lose once. A few are enough, unless the attacker is kept from running. */
@@ -329,7 +329,9 @@ const REPAIRING = `
   };
   const look = (outside) => [fs.statSync(outside).mode & 0o777, ...fs.readdirSync(outside, { recursive: true }).sort()].join();
   const count = { lost: 0, repaired: 0, rounds: 0 };
-  while (count.rounds < rounds && count.lost === 0) {
+  // An attacker who is quick lets few removals come so far: it goes on until one has.
+  const isEnough = () => count.rounds >= rounds && (count.repaired > 0 || count.rounds >= 50 * rounds);
+  while (count.lost === 0 && !isEnough()) {
     const base = path.join(area, how + count.rounds), [outside, link] = [path.join(base, "outside"), path.join(base, "link")];
     fs.mkdirSync(base);
     const directory = m.temporaryDirectorySync({ dir: base }), target = directory.join("locked");
@@ -372,8 +374,8 @@ test(
   { skip: !canAttack || oncePerRuntime },
   async () => {
     const ours = await repairUnderAttack("ours", REPAIRS);
-    assert.deepEqual([ours.lost, ours.rounds], [0, REPAIRS]);
-    assert.ok(ours.swaps > REPAIRS && ours.repaired > 0, JSON.stringify(ours));
+    assert.equal(ours.lost, 0);
+    assert.ok(ours.rounds >= REPAIRS && ours.swaps > REPAIRS && ours.repaired > 0, JSON.stringify(ours));
     const naive = await repairUnderAttack("naive", CONTROL_REPAIRS);
     assert.equal(naive.lost, 1, `the control did not lose in ${naive.rounds} removals`);
   },
