@@ -64,6 +64,8 @@ async function meet(
   for (let tries = 0; tries < TRIES; tries++) {
     const run = await tracer.run(name, scenario, way, { ...fault, call });
     if (run.met >= 0) return run;
+    // A call of the engine's own, which then waits for ever, may have been met in its place.
+    if (run.ending === "hung") console.log(`hung, and its call was not met: ${run.label}`);
     call = run.calls.find(({ kind, index }) => kind === call.kind && index === call.index) ?? call;
   }
   return undefined;
