@@ -91,7 +91,8 @@ function* takeFile(
 }
 
 /**
- * Takes over a directory that somebody else created, to remove it with everything in it.
+ * Takes over a directory that somebody else created, to remove it with everything in it. What becomes of it when its
+ * processes are killed is as with {@linkcode adoptFile}.
  *
  * @param path A directory that belongs to this user; no link, and nothing whose removal would be a disaster: not a root,
  *   not a mount point, nothing that has the home directory, the current one or the one for temporary files in it.
@@ -137,14 +138,14 @@ function* takeDirectory(
 /** How the system names what was found in place of what was wanted. */
 const MISMATCH = { link: "ELOOP", directory: "EISDIR", file: "ENOTDIR", other: "EINVAL" } as const;
 
-/** The canonical path of what is to be adopted, itself not followed, and what it is. */
 /** Milliseconds before each further look at a file with two names: one that is put where none may be has them for a moment. */
 const MOMENT = [2, 10, 50];
 
+/** As {@linkcode look}, at a file that has one name only. */
 function* lookAlone(io: Io, given: string | URL): Op<{ path: string; status: Status }> {
   let seen = yield* look(io, given, "file");
   for (const delay of MOMENT) {
-    if (seen.status.links === 1) break;
+    if (seen.status.links <= 1) break;
     yield io.sleep(delay);
     seen = yield* look(io, given, "file");
   }
@@ -152,6 +153,7 @@ function* lookAlone(io: Io, given: string | URL): Op<{ path: string; status: Sta
   return seen;
 }
 
+/** The canonical path of what is to be adopted, itself not followed, and what it is. */
 function* look(
   io: Io,
   given: string | URL,

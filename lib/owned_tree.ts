@@ -107,11 +107,9 @@ export class OwnedTree implements Entry, Leakable {
     unwatchLeak(this);
     if (!this.#ours || this.removed) return [];
     const { path, identity } = this;
-    setGoing(this, true);
     const leftovers = path === undefined || identity === undefined
       ? []
-      : yield* removeDirectory(io, path, identity);
-    setGoing(this, false);
+      : yield* this.#removeFrom(io, path, identity);
     if (leftovers.length > 0) {
       if (leftovers[0].code === "ERR_REPLACED") disown(path!);
       return leftovers;
@@ -119,6 +117,15 @@ export class OwnedTree implements Entry, Leakable {
     this.removed = true;
     this.leave();
     return [];
+  }
+
+  *#removeFrom(io: Io, path: string, identity: Identity): Op<Leftover[]> {
+    setGoing(this, true);
+    try {
+      return yield* removeDirectory(io, path, identity);
+    } finally {
+      setGoing(this, false);
+    }
   }
 
   /** Takes the tree off the books when it is gone from its place, with all that was in it. */

@@ -35,7 +35,7 @@ export function* livenessOf(io: Io, lease: LeaseFile): Op<Liveness> {
   return (yield* procIsOurs(io)) ? "dead" : "unknown";
 }
 
-/** Whether no process has the number. To ask loads Node's layer on Deno: not for this one's, which is there. */
+/** Whether no process has the number. To ask can cost milliseconds: not for this one's, which is there. */
 const hasEnded = ({ pid }: LeaseFile): boolean =>
   pid !== runtime.pid() && runtime.processExists(pid) === false;
 
