@@ -5,17 +5,16 @@
  */
 import { codeOf, failure, type Leftover } from "../errors.ts";
 import type { Io } from "../io.ts";
-import { isMountPoint } from "../mounts.ts";
 import type { Op } from "../op.ts";
 import { baseName, contains, joinPath, parentOf } from "../path.ts";
-import { type DirectoryEntry, type Listing, type Path, runtime, type Status } from "../runtime/mod.ts";
+import { type Path, runtime, type Status } from "../runtime/mod.ts";
 import { entriesIn } from "../tree/visit.ts";
 import { lasting } from "../tree/overlay.ts";
 import { removeDirectory } from "../tree/remove.ts";
-import { leave, locate, type Spot, within } from "../tree/spot.ts";
 import { usageOf } from "../tree/usage.ts";
+import { type Candidate, visitEntries } from "./candidates.ts";
 import { leaseDirectory, refusalOf } from "./lease_directory.ts";
-import { isOurs, type LeaseFile, parseName, readLease, speaksFor } from "./lease_file.ts";
+import { type LeaseFile, parseName, readLease, speaksFor } from "./lease_file.ts";
 import { LockTable } from "./lock_table.ts";
 import { isComparable, type Liveness, livenessOf } from "./liveness.ts";
 import { seen } from "./processes.ts";
@@ -175,92 +174,6 @@ const TAKEN = "another process has it";
 
 /** Why something is kept that is locked. */
 export const LOCKED = "it is locked";
-
-/** Something that a lease may speak for. */
-export interface Candidate {
-  /** For messages, and for what looks at more than a name. */
-  path: string;
-  /** Where it is whatever is done to the directories on the way there. */
-  place: Path;
-  status: Status;
-}
-
-/**
- * Visits what a lease may speak for: entries whose names have just the form that was recorded, or were recorded one by
- * one, that belong to this user, are no links and no mounts, and were not kept.
- *
- * @param unseen Gets what could not be looked at: something that the lease speaks for may be there.
- */
-export function* visitEntries(
-  io: Io,
-  lease: LeaseFile,
-  unseen: Leftover[],
-  visit: (entry: Candidate) => Op<void>,
-): Op<void> {
-  for (const directory of new Set([...lease.made.keys(), ...[...lease.adopted].map(parentOf)])) {
-    // A directory, never through a link.
-    const spot = yield* ifThere(directory, unseen, locate(io, directory));
-    if (spot === undefined || spot.status.kind !== "directory") continue;
-    try {
-      const isWanted = (name: string): boolean => speaksFor(lease, directory, name);
-      for (const name of (yield* ifThere(directory, unseen, namesIn(io, spot, isWanted))) ?? []) {
-        const path = joinPath(directory, name);
-        const entry = yield* ifThere(path, unseen, candidate(io, spot, name, path));
-        if (entry !== undefined) yield* visit(entry);
-      }
-    } finally {
-      yield* leave(io, spot);
-    }
-  }
-}
-
-/** How systems say that a thing is gone, that a link or a file is in its place, or that it can never have been. */
-const GONE: ReadonlySet<string> = new Set(["ENOENT", "ENOTDIR", "ELOOP", "ENAMETOOLONG"]);
-
-/** What a look finds; undefined if there is nothing to look at, or that is not to be told. */
-function* ifThere<T>(path: string, unseen: Leftover[], look: Op<T>): Op<T | undefined> {
-  try {
-    return yield* look;
-  } catch (error) {
-    const code = codeOf(error);
-    if (!GONE.has(code)) unseen.push({ path, code });
-    return undefined;
-  }
-}
-
-/** The names that are wanted, chosen batch by batch: a directory may have a hundred thousand. */
-function* namesIn(io: Io, spot: Spot, isWanted: (name: string) => boolean): Op<string[]> {
-  const names: string[] = [];
-  // The dot makes the anchor of a descriptor a directory on the way rather than a link at the end.
-  const listing: Listing = yield io.list(within(spot, "."));
-  try {
-    for (;;) {
-      const batch: DirectoryEntry[] = yield listing.next();
-      if (batch.length === 0) return names;
-      for (const { name } of batch) if (typeof name === "string" && isWanted(name)) names.push(name);
-    }
-  } finally {
-    listing.close();
-  }
-}
-
-function* candidate(io: Io, spot: Spot, name: string, path: string): Op<Candidate | undefined> {
-  const place = within(spot, name);
-  const status: Status = yield io.status(place);
-  if (!isOurs(status) || !isPlain(status) || isBeyond(status, spot.status)) return undefined;
-  return (yield* isMounted(io, path, status, spot.status)) ? undefined : { path, place, status };
-}
-
-/** Whether a directory is on another device than the one it is in. A file may be and yet belong there, on an overlay. */
-export const isBeyond = ({ kind, device }: Status, home: Status): boolean =>
-  kind === "directory" && device !== home.device;
-
-/** Whether the table of mounts says so: it alone tells of a directory bound from the same device. */
-export function* isMounted(io: Io, path: string, { kind, device }: Status, home: Status): Op<boolean> {
-  return (kind === "directory" || device !== home.device) && (yield* isMountPoint(io, path));
-}
-
-const isPlain = ({ kind }: Status): boolean => kind === "file" || kind === "directory";
 
 /** Removes a file or a tree, and reports it. */
 export function* removeEntry(

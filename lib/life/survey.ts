@@ -6,10 +6,11 @@
 import type { Io } from "../io.ts";
 import type { Op } from "../op.ts";
 import { entriesIn } from "../tree/visit.ts";
+import { type Candidate, visitEntries } from "./candidates.ts";
 import { leaseDirectory } from "./lease_directory.ts";
 import { readLease } from "./lease_file.ts";
 import { type Liveness, livenessOf } from "./liveness.ts";
-import { type Candidate, isUsable, visitEntries } from "./reclaim.ts";
+import { isUsable } from "./reclaim.ts";
 
 /** A lease with what it speaks for. */
 export interface Surveyed {

@@ -10,20 +10,12 @@ import { joinPath } from "../path.ts";
 import { type DirectoryEntry, runtime, type Status } from "../runtime/mod.ts";
 import { tmpdir } from "../tmpdir.ts";
 import { contentsOf, entriesIn } from "../tree/visit.ts";
+import { isBeyond, isMounted } from "./candidates.ts";
 import { isLeaseDirectory } from "./lease_directory.ts";
 import { isOurs } from "./lease_file.ts";
 import { type OpenFiles, openFiles } from "./open_files.ts";
 import { LockTable } from "./lock_table.ts";
-import {
-  isBeyond,
-  isMounted,
-  LOCKED,
-  type Looking,
-  nothingYet,
-  reclaim,
-  type Reclaimed,
-  removeEntry,
-} from "./reclaim.ts";
+import { LOCKED, type Looking, nothingYet, reclaim, type Reclaimed, removeEntry } from "./reclaim.ts";
 
 /** What a sweep did. */
 export interface SweepReport {
