@@ -10,161 +10,15 @@
  */
 import { codeOf, failure } from "../errors.ts";
 import { isMade, renewSession, sessionId } from "../name.ts";
-import type { NameOptions } from "../options/types.ts";
-import { baseName, contains, joinPath, parentOf } from "../path.ts";
-import { type Handle, runtime, type Status } from "../runtime/mod.ts";
-import { settings } from "../settings.ts";
+import { baseName, contains, joinPath } from "../path.ts";
+import { runtime, type Status } from "../runtime/mod.ts";
 import { startReclaiming } from "./background.ts";
-import { formOf, formsOf } from "./form.ts";
 import { leaseDirectory, refusalOf } from "./lease_directory.ts";
-import { HEADER } from "./lease_file.ts";
-import { startReaper } from "./reaper.ts";
-import { type Entry, held, registerLease, unregisterLease } from "./registry.ts";
-
-const encoder = new TextEncoder();
-
-/** Bytes after which a lease is followed by another, so that one of a process that runs for months stays small. */
-const FULL = 1024 * 1024;
+import { Lease, type Naming, quietly } from "./open_lease.ts";
+import { held, registerLease, unregisterLease } from "./registry.ts";
 
 /** Milliseconds after which a lease is tried for again that could not be written, on a full disk say. */
 const AGAIN = 1000;
-
-/** What the caller says about a name. */
-type Naming = Required<Pick<NameOptions, "prefix" | "suffix">>;
-
-/** An open lease. */
-class Lease implements Entry {
-  readonly path: string;
-  readonly session: string;
-  slot: number | undefined;
-  readonly #handle: Handle;
-  /** The recorded forms, each joined to its directory. */
-  readonly #made = new Set<string>();
-  /** The recorded paths of what was taken over from other sessions. */
-  readonly #adopted = new Set<string>();
-  /** The recorded names of what the caller keeps. */
-  readonly #kept = new Set<string>();
-  readonly #stopReaper: (() => void) | undefined;
-  #length = 0;
-  /** The last question, which the next one most often repeats. */
-  #last: { directory: string; prefix: string; suffix: string } | undefined;
-
-  constructor(path: string, handle: Handle) {
-    this.path = path;
-    this.session = sessionId();
-    this.#handle = handle;
-    if (settings.reaper === true) this.#stopReaper = startReaper(path, this.session);
-  }
-
-  get isFull(): boolean {
-    return this.#length >= FULL;
-  }
-
-  /** Records that such names are made in a directory: one write for each form, none for what is recorded already. */
-  record(directory: string, { prefix, suffix }: Naming): void {
-    const last = this.#last;
-    if (last?.directory === directory && last.prefix === prefix && last.suffix === suffix) return;
-    this.#write("", this.#missing(directory, [formOf(prefix, suffix)]));
-    this.#last = { directory, prefix, suffix };
-  }
-
-  /** Whether this is where to record what becomes of a path. */
-  speaksFor(path: string): boolean {
-    return baseName(path).includes(this.session) || this.#adopted.has(path);
-  }
-
-  /** Whether a path is taken over, and is not kept since. */
-  hasAdopted(path: string): boolean {
-    return this.#adopted.has(path) && !this.#kept.has(baseName(path));
-  }
-
-  /** Records that a path is taken over: from now on it is a leftover of this process, and of no other. */
-  adopt(path: string): void {
-    if (path.includes("\n")) return;
-    this.#write(`adopted ${path}\n`, []);
-    this.#adopted.add(path);
-    this.#kept.delete(baseName(path));
-  }
-
-  /**
-   * Records that the caller keeps what is at a path, so that it is not taken for a leftover later. What was made inside
-   * went with it until now: it gets a record of its own.
-   */
-  keep(path: string, inside: readonly string[]): void {
-    if (this.#made.size === 0 && this.#adopted.size === 0) return;
-    const name = baseName(path);
-    this.#last = undefined;
-    this.#kept.add(name);
-    try {
-      const made = inside.flatMap((one) =>
-        this.#missing(parentOf(one), formsOf(baseName(one), this.session))
-      );
-      this.#write(`kept ${name}\n`, made);
-    } catch (error) {
-      this.#kept.delete(name);
-      throw error;
-    }
-  }
-
-  /** What is to be recorded of forms in a directory. A path that does not fit on a line is not worth an escape. */
-  #missing(directory: string, forms: readonly string[]): string[] {
-    if (directory.includes("\n") || this.#covers(directory)) return [];
-    return forms.map((form) => joinPath(directory, form)).filter((made) => !this.#made.has(made));
-  }
-
-  /** Whether a directory is an entry or inside one, and so goes as a whole. */
-  #covers(directory: string): boolean {
-    for (let at = directory; at.includes(this.session); at = parentOf(at)) {
-      const name = baseName(at), above = parentOf(at);
-      const isMade = formsOf(name, this.session).some((form) => this.#made.has(joinPath(above, form)));
-      if (isMade && !this.#kept.has(name)) return true;
-    }
-    return false;
-  }
-
-  /** Appends lines in one write, with what a reader must know first. Nothing is remembered of what was not written. */
-  #write(lines: string, made: readonly string[]): void {
-    const head = this.#length === 0 ? `${HEADER}\n${home()}` : "";
-    const text = head + lines + [...new Set(made)].map((one) => `made ${one}\n`).join("");
-    if (text === "") return;
-    this.#append(encoder.encode(text));
-    for (const one of made) this.#made.add(one);
-  }
-
-  #append(bytes: Uint8Array): void {
-    const { write, truncate } = runtime.sync, handle = this.#handle;
-    try {
-      for (let done = 0; done < bytes.byteLength;) {
-        const count = write(handle, bytes.subarray(done), this.#length + done);
-        if (count === 0) throw Object.assign(new Error("wrote nothing"), { code: "EIO", syscall: "write" });
-        done += count;
-      }
-    } catch (error) {
-      // A part of it would be read as if it had been meant.
-      quietly(() => truncate(handle, this.#length));
-      throw error;
-    }
-    this.#length += bytes.byteLength;
-  }
-
-  discard(): boolean {
-    leases.delete(this);
-    if (current === this) current = undefined;
-    quietly(() => runtime.sync.close(this.#handle));
-    // Where that fails, another process removes what says nothing any more.
-    quietly(() => runtime.sync.unlink(this.path));
-    this.#stopReaper?.();
-    return true;
-  }
-}
-
-function quietly(call: () => void): void {
-  try {
-    call();
-  } catch {
-    // There is nobody to whom it would matter.
-  }
-}
 
 /** The leases of what this module instance has made and not yet removed: with the current one, those that are full. */
 const leases = new Set<Lease>();
@@ -229,16 +83,15 @@ function discardUnused(): void {
   }
 }
 
-/** Where the process is at home: numbers of processes mean nothing elsewhere. */
-function home(): string {
-  const namespace = runtime.processNamespace() ?? "-", host = runtime.hostName() ?? "-";
-  return `pid ${runtime.pid()}\nnamespace ${namespace}\nhost ${host}\n`;
-}
-
 function open(directory: string): Lease {
   renewSession();
   const path = joinPath(directory, `${sessionId()}-${runtime.pid()}.lease`);
-  return new Lease(path, runtime.sync.createFile(path, 0o600));
+  return new Lease(path, runtime.sync.createFile(path, 0o600), forget);
+}
+
+function forget(lease: Lease): void {
+  leases.delete(lease);
+  if (current === lease) current = undefined;
 }
 
 /** Makes the directory, or makes sure that it is ours alone. Returns what speaks against it; then it is left as it is. */
