@@ -213,15 +213,16 @@ test("mayfly doctor says what other platforms have in place of Linux's descripto
   });
 });
 
-test("mayfly doctor: signals that are not handled, or only where that is asked for", async () => {
+test("mayfly doctor: signals that end nothing, or are handled only where that is asked for", async () => {
   using here = place();
   const signals = { names: () => ["SIGTERM"], countable: false } as unknown as Signals;
   const { state, says, hint } = await of("Signals", here, { runtime: { signals } });
   assert.deepEqual([state, hint], ["note", "configure({ signals: true })"]);
   assert.match(says, /^SIGTERM remove nothing until the program asks for that/);
-  assert.deepEqual(await of("Signals", here, { runtime: { signals: undefined } }), {
+  const first = { ...signals, names: () => [], countable: true };
+  assert.deepEqual(await of("Signals", here, { runtime: { signals: first } }), {
     state: "note",
-    says: "Are not handled here",
+    says: "End nothing here: the first process of a container has to listen to them",
   });
 });
 

@@ -481,6 +481,35 @@ test("C250 C251 two copies of the module: a signal removes what both made, and e
   assert.deepEqual(place.names(), []);
 });
 
+test(
+  "C250 C251 two copies of the module with books of their own, as in two contexts of node:vm: a signal removes what both made, and ends the process",
+  {
+    skip: noSignals,
+  },
+  async () => {
+    using copies = twoCopies();
+    using place = scratch();
+    const code = `${COPIES}
+    globalThis.made = [one, other].map((copy) => {
+      copy.configure({ signals: true });
+      const made = [copy.namedTemporaryFileSync(), copy.temporaryDirectorySync()];
+      delete globalThis[Symbol.for("mayfly.registry")];
+      return made;
+    });
+    say(names(one).length);
+    ${WAIT}`;
+    const { child, result } = startChild(code, {
+      bare: true,
+      args: copies.urls,
+      env: { TMPDIR: place.path },
+    });
+    send("SIGTERM")(child);
+    const { signal, said } = await result;
+    assert.deepEqual({ signal, said }, { signal: "SIGTERM", said: [true, 4, "ready"] });
+    assert.deepEqual(place.names(), []);
+  },
+);
+
 test("C249 two copies of the module: each removes its own and all is gone at exit, though one has nothing left", async () => {
   using copies = twoCopies();
   using place = scratch();

@@ -230,8 +230,8 @@ function removal(): Finding {
 
 function signals(): Finding {
   const { signals } = runtime;
-  if (signals === undefined) return note("Are not handled here");
   const names = signals.names().join(", ");
+  if (names === "") return note("End nothing here: the first process of a container has to listen to them");
   return signals.countable
     ? ok(`${names} remove everything, unless the program listens to them itself`)
     : note(

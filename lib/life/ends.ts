@@ -8,16 +8,12 @@ import { settings } from "../settings.ts";
 
 /** Calls `discard` when the process ends in a way that lets anybody do something about it. Returns how to stop that. */
 export function watchEnds(discard: () => void): () => void {
-  const stops = [runtime.onEnd(discard), ...watchSignals(discard)];
+  const { signals } = runtime;
+  const names = settings.signals ?? signals.countable ? signals.names() : [];
+  const stops = [runtime.onEnd(discard), ...names.map((name) => watchSignal(signals, name, discard))];
   return () => {
     for (const stop of stops) stop();
   };
-}
-
-function watchSignals(discard: () => void): (() => void)[] {
-  const { signals } = runtime;
-  if (signals === undefined || !(settings.signals ?? signals.countable)) return [];
-  return signals.names().map((name) => watchSignal(signals, name, discard));
 }
 
 /**
@@ -27,7 +23,7 @@ function watchSignals(discard: () => void): (() => void)[] {
  */
 function watchSignal(signals: Signals, name: EndSignal, discard: () => void): () => void {
   const stop = signals.listen(name, () => {
-    if (signals.count(name) > 1) return;
+    if (signals.others(name) > 0) return;
     stop();
     discard();
     signals.raise(name);

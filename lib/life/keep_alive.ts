@@ -9,6 +9,7 @@ import { contains } from "../path.ts";
 import { type Handle, runtime } from "../runtime/mod.ts";
 import { onSettings, settings } from "../settings.ts";
 import { leaving } from "../under_way.ts";
+import { quietly } from "./open_lease.ts";
 import type { Entry } from "./registry.ts";
 
 /** Milliseconds between touches unless the application says how many: daemons count in days, careless ones in hours. */
@@ -146,9 +147,6 @@ function touch(entry: Entry, one: Young): void {
     runtime.warn(`"${path}" was removed by somebody else`, "MAYFLY_VANISHED");
     return;
   }
-  try {
-    runtime.sync.touch(path, Date.now());
-  } catch {
-    // Gone since the look at it, which the next one says.
-  }
+  // What is gone since the look at it, the next one says.
+  quietly(() => runtime.sync.touch(path, Date.now()));
 }

@@ -104,7 +104,7 @@ function refuse(directory: string, refusal: string): void {
   refused = directory;
   notBefore = -Infinity;
   runtime.warn(
-    `"${directory}" is not used: ${refusal}. What this process leaves behind in a crash will not be found`,
+    `"${directory}" is not used: ${refusal}. What this process leaves when it is killed will not be found`,
     "MAYFLY_NO_LEASE",
   );
 }

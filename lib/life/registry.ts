@@ -80,7 +80,7 @@ export function register(entry: Entry): void {
   const books = shared ?? registry();
   books.entries.add(entry);
   books.active = true;
-  if (books.unwatch === undefined) books.unwatch = watchEnds(discardAll);
+  books.unwatch ??= watchEnds(discardAll);
 }
 
 /** Puts a lease on the books, which goes after everything else. */

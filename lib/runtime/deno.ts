@@ -27,7 +27,7 @@ function signalsOf(deno: DenoNamespace, windows: boolean): Signals {
       deno.addSignalListener(name, listener);
       return () => deno.removeSignalListener(name, listener);
     },
-    count: () => 1,
+    others: () => 0,
     raise: (name) => raise(deno, name),
   };
 }

@@ -22,7 +22,7 @@ export interface NodeProcess {
   on(event: string, listener: (...args: never[]) => void): unknown;
   off(event: string, listener: (...args: never[]) => void): unknown;
   prependListener(event: string, listener: (...args: never[]) => void): unknown;
-  listenerCount(event: string): number;
+  listeners(event: string): { mayfly?: boolean }[];
   hrtime(): [number, number];
   kill(pid: number, signal: string | 0): unknown;
   exit(status: number): unknown;
@@ -74,10 +74,12 @@ function signalsOf(process: NodeProcess, names: () => readonly EndSignal[]): Sig
     countable: true,
     listen(name, listener) {
       // Before the others: one that listens once is gone after its call, and could not be counted.
-      process.prependListener(name, listener);
+      // Marked: where the global scope is there several times (`node:vm`), so are our books, each with a listener.
+      process.prependListener(name, Object.assign(listener, { mayfly: true }));
       return () => void process.off(name, listener);
     },
-    count: (name) => process.listenerCount(name) - signalExitListeners(process),
+    others: (name) =>
+      process.listeners(name).filter((one) => !one.mayfly).length - signalExitListeners(process),
     raise: (name) => raise(process, name),
   };
 }

@@ -150,8 +150,8 @@ export interface Signals {
   countable: boolean;
   /** Calls `listener` before all others where they are countable, so that none of them is gone when it counts. */
   listen(name: EndSignal, listener: () => void): () => void;
-  /** How many listeners there are, ours included, but not those that are known to act only when alone. */
-  count(name: EndSignal): number;
+  /** How many listeners there are but those that are known to act only when alone, as ours do. */
+  others(name: EndSignal): number;
   /** Sends the signal to this process. */
   raise(name: EndSignal): void;
 }
@@ -189,7 +189,7 @@ export interface Runtime {
   readonly pooled: Pooled<Primitives>;
   /** Whether a file without a name costs no more than one with a name: nothing is loaded for it. */
   readonly lightUnnamed: boolean;
-  readonly signals: Signals | undefined;
+  readonly signals: Signals;
   /** Gives the file behind a descriptor a name; undefined where that cannot be done. Fails if the name is taken. */
   readonly linkDescriptor: Both<(descriptor: number, path: string) => void> | undefined;
   /** Undefined where the platform has no such locks. */

@@ -26,7 +26,7 @@ const MODULES: { readonly [name: string]: unknown } = {
 /** What was done to a fake: the name of the method and its arguments. */
 export type Done = [name: string, ...args: unknown[]];
 
-type Listener = (...args: never[]) => void;
+type Listener = ((...args: never[]) => void) & { mayfly?: boolean };
 
 /** Listeners by event, as `process` has them. */
 function emitter(done: Done[]) {
@@ -45,6 +45,7 @@ function emitter(done: Done[]) {
       event: string,
       listener: Listener,
     ) => (done.push(["off", event]), listeners.set(event, of(event).filter((one) => one !== listener))),
+    listeners: of,
     listenerCount: (event: string) => of(event).length,
     emit: (event: string): void => of(event).forEach((listener) => listener()),
   };

@@ -382,7 +382,7 @@ function runtimeOf(process: FakeProcess): Runtime {
     sync,
     pooled: pooled(process, sync),
     lightUnnamed: true,
-    signals: undefined,
+    signals: { names: () => [], countable: false, listen: () => () => {}, others: () => 0, raise: () => {} },
     linkDescriptor: onLinux ? linkDescriptorOf(process) : undefined,
     locks: locksOf(process),
     env: (name) => name === "TMPDIR" ? "/tmp" : undefined,
