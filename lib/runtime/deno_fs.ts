@@ -6,9 +6,17 @@
  *
  * @module
  */
-import type { DenoDirEntry, DenoFileInfo, DenoFsFile, DenoNamespace } from "./deno_namespace.ts";
+import type {
+  BlockingCalls,
+  BlockingFile,
+  DenoDirEntry,
+  DenoFileInfo,
+  DenoFsFile,
+  DenoNamespace,
+} from "./deno_namespace.ts";
 import { requireStatfs, requireSystem } from "./deno_permissions.ts";
 import { attempt } from "./node_like.ts";
+import { then, twins } from "./twins.ts";
 import type { DirectoryEntry, Handle, Kind, Listing, Path, Pooled, Primitives, Status } from "./types.ts";
 
 /** A file of Deno's own: no number, one cursor, which is moved only when it is not already where it should be. */
@@ -22,29 +30,16 @@ class DenoFile {
     this.path = path;
   }
 
-  readSync(into: Uint8Array, at: number): number {
-    if (at !== this.#cursor) this.#cursor = this.file.seekSync(at, 0);
-    return this.#advance(this.file.readSync(into) ?? 0);
-  }
-
-  async read(into: Uint8Array, at: number): Promise<number> {
-    if (at !== this.#cursor) this.#cursor = await this.file.seek(at, 0);
-    return this.#advance(await this.file.read(into) ?? 0);
-  }
-
-  writeSync(data: Uint8Array, at: number): number {
-    if (at !== this.#cursor) this.#cursor = this.file.seekSync(at, 0);
-    return this.#advance(this.file.writeSync(data));
-  }
-
-  async write(data: Uint8Array, at: number): Promise<number> {
-    if (at !== this.#cursor) this.#cursor = await this.file.seek(at, 0);
-    return this.#advance(await this.file.write(data));
-  }
-
-  #advance(count: number): number {
-    this.#cursor += count;
-    return count;
+  /** @param calls Those of `file`, or their twins. */
+  transfer(calls: BlockingFile, name: "readSync" | "writeSync", bytes: Uint8Array, at: number): number {
+    const move = (from: number): number => {
+      this.#cursor = from;
+      return then(calls[name](bytes), (count) => {
+        this.#cursor += count ?? 0;
+        return count ?? 0;
+      });
+    };
+    return at === this.#cursor ? move(at) : then(calls.seekSync(at, 0), move);
   }
 }
 
@@ -112,30 +107,19 @@ const NODE_ONLY = [
 /** The primitives whose first argument is a handle, which may be Deno's own or a number. */
 type OnHandle = "close" | "statusOf" | "truncate" | "read" | "write" | "synchronize";
 
-/** The same calls with a file of Deno's in place of the handle. */
-type OnFile<P extends { [K in OnHandle]: (handle: Handle, ...rest: never[]) => unknown }> = {
-  [K in OnHandle]: P[K] extends (handle: Handle, ...rest: infer A) => infer R
-    ? (file: DenoFile, ...rest: A) => R
-    : never;
-};
-
-const FILE_SYNC: OnFile<Primitives> = {
-  close: (file) => file.file.close(),
-  statusOf: (file) => toStatus(file.file.statSync()),
-  truncate: (file, size) => file.file.truncateSync(size),
-  read: (file, into, at) => file.readSync(into, at),
-  write: (file, data, at) => file.writeSync(data, at),
-  synchronize: (file) => file.file.syncSync(),
-};
-
-const FILE_POOLED: OnFile<Pooled<Primitives>> = {
-  close: (file) => Promise.resolve(file.file.close()),
-  statusOf: (file) => file.file.stat().then(toStatus),
-  truncate: (file, size) => file.file.truncate(size),
-  read: (file, into, at) => file.read(into, at),
-  write: (file, data, at) => file.write(data, at),
-  synchronize: (file) => file.file.sync(),
-};
+/** The primitives on a file of Deno's own: what they answer is a promise where the call's answer is. */
+function onFile(callsOf: (file: DenoFsFile) => BlockingFile) {
+  return {
+    close: ({ file }: DenoFile) => file.close(),
+    statusOf: ({ file }: DenoFile) => then(callsOf(file).statSync(), toStatus),
+    truncate: ({ file }: DenoFile, size: number) => callsOf(file).truncateSync(size),
+    read: (own: DenoFile, into: Uint8Array, at: number) =>
+      own.transfer(callsOf(own.file), "readSync", into, at),
+    write: (own: DenoFile, data: Uint8Array, at: number) =>
+      own.transfer(callsOf(own.file), "writeSync", data, at),
+    synchronize: ({ file }: DenoFile) => callsOf(file).syncSync(),
+  };
+}
 
 type Call = (...args: unknown[]) => unknown;
 
@@ -206,6 +190,32 @@ function refuseBytes(error: Error): never {
 const asDirectory = (deno: DenoNamespace, path: Path): string =>
   deno.build.os === "windows" ? text(path) : `${text(path)}/`;
 
+/** The calls without blocking, by the names of those that block. */
+const promising = <C extends object>(calls: C): C =>
+  twins((name, args) => (calls[name as keyof C] as Call)(...args));
+
+/** The primitives that are one call: what they answer is a promise where the call's answer is. */
+function overCalls(deno: DenoNamespace, calls: BlockingCalls) {
+  const open = (path: Path, options: Parameters<BlockingCalls["openSync"]>[1]): Handle =>
+    then(calls.openSync(text(path), options), (file) => new DenoFile(file, text(path)));
+  return {
+    createFile: (path, mode) => open(path, { ...CREATE, mode }),
+    openFile: (path, access) => open(path, ACCESS[access]),
+    makeDirectory: (path, mode) => calls.mkdirSync(text(path), { mode }),
+    unlink: (path) => calls.removeSync(text(path)),
+    removeDirectory: (path) => calls.removeSync(asDirectory(deno, path)),
+    rename: (from, to) => calls.renameSync(text(from), text(to)),
+    link: (from, to) => calls.linkSync(from, to),
+    symbolicLink: (target, path, to) => calls.symlinkSync(text(target), text(path), { type: to }),
+    realPath: (path) => calls.realPathSync(path),
+    status: (path) => then(calls.lstatSync(text(path)), toStatus),
+    statusOfTarget: (path) => then(calls.statSync(path), toStatus),
+    changeModeAt: (anchor, mode) => calls.chmodSync(anchor, mode),
+    touch: (path, time) => calls.utimeSync(path, new Date(time), new Date(time)),
+    readSystemFile: (path) => (requireSystem(deno, path), calls.readTextFileSync(path)),
+  } satisfies Partial<Primitives>;
+}
+
 /**
  * The primitives of Deno.
  *
@@ -214,31 +224,19 @@ const asDirectory = (deno: DenoNamespace, path: Path): string =>
 export function denoPrimitives(deno: DenoNamespace, node: () => Faces): Faces {
   const sync: Primitives = {
     ...throughNode(() => node().sync),
-    ...byHandle(FILE_SYNC, () => node().sync),
-    createFile: (path, mode) => new DenoFile(deno.openSync(text(path), { ...CREATE, mode }), text(path)),
-    openFile: (path, access) => new DenoFile(deno.openSync(text(path), ACCESS[access]), text(path)),
+    ...byHandle(onFile((file) => file), () => node().sync),
+    ...overCalls(deno, deno),
     changeMode: (handle, mode) => changeMode(deno, node().sync, handle, mode),
     changeOwner: (handle, uid, gid) =>
       onDescriptor(node().sync, handle, (fd) => node().sync.changeOwner(fd, uid, gid)),
-    makeDirectory: (path, mode) => deno.mkdirSync(text(path), { mode }),
-    unlink: (path) => deno.removeSync(text(path)),
-    removeDirectory: (path) => deno.removeSync(asDirectory(deno, path)),
-    rename: (from, to) => deno.renameSync(text(from), text(to)),
-    link: (from, to) => deno.linkSync(from, to),
-    symbolicLink: (target, path, to) => deno.symlinkSync(text(target), text(path), { type: to }),
-    realPath: (path) => deno.realPathSync(path),
-    readLink: (path) => {
+    readLink(path) {
       try {
         return deno.readLinkSync(text(path));
       } catch (error) {
         return refuseBytes(error as Error);
       }
     },
-    status: (path) => toStatus(deno.lstatSync(text(path))),
-    statusOfTarget: (path) => toStatus(deno.statSync(path)),
-    changeModeAt: (anchor, mode) => deno.chmodSync(anchor, mode),
-    touch: (path, time) => deno.utimeSync(path, new Date(time), new Date(time)),
-    synchronizeDirectory: (path) => {
+    synchronizeDirectory(path) {
       const directory = deno.openSync(text(path), ACCESS.read);
       try {
         directory.syncSync();
@@ -247,36 +245,25 @@ export function denoPrimitives(deno: DenoNamespace, node: () => Faces): Faces {
       }
     },
     list: (path) => listingSync(deno, text(path)),
-    readSystemFile: (path) => (requireSystem(deno, path), deno.readTextFileSync(path)),
     fileSystem: (path) => (requireStatfs(deno), node().sync.fileSystem(path)),
   };
+  const onHandle = byHandle(onFile(promising), () => node().pooled);
+  const calls = overCalls(deno, promising<BlockingCalls>(deno)) as unknown as Pooled<Primitives>;
   const pooled: Pooled<Primitives> = {
     ...throughNode(() => node().pooled),
-    ...byHandle(FILE_POOLED, () => node().pooled),
-    createFile: async (path, mode) =>
-      new DenoFile(await deno.open(text(path), { ...CREATE, mode }), text(path)),
-    openFile: async (path, access) => new DenoFile(await deno.open(text(path), ACCESS[access]), text(path)),
+    ...onHandle,
+    ...calls,
+    // Asynchronous, as is what follows, so that what is refused rejects.
+    close: async (handle) => await onHandle.close(handle),
     changeMode: async (handle, mode) => await sync.changeMode(handle, mode),
     changeOwner: async (handle, uid, gid) => await sync.changeOwner(handle, uid, gid),
-    makeDirectory: (path, mode) => deno.mkdir(text(path), { mode }),
-    unlink: (path) => deno.remove(text(path)),
-    removeDirectory: (path) => deno.remove(asDirectory(deno, path)),
-    rename: (from, to) => deno.rename(text(from), text(to)),
-    link: (from, to) => deno.link(from, to),
-    symbolicLink: (target, path, to) => deno.symlink(text(target), text(path), { type: to }),
-    realPath: (path) => deno.realPath(path),
     readLink: (path) => deno.readLink(text(path)).catch(refuseBytes),
-    status: (path) => deno.lstat(text(path)).then(toStatus),
-    statusOfTarget: (path) => deno.stat(path).then(toStatus),
-    changeModeAt: (anchor, mode) => deno.chmod(anchor, mode),
-    touch: (path, time) => deno.utime(path, new Date(time), new Date(time)),
-    synchronizeDirectory: async (path) => {
+    async synchronizeDirectory(path) {
       const directory = await deno.open(text(path), ACCESS.read);
       await directory.sync().finally(() => directory.close());
     },
     list: (path) => listingAsync(deno, text(path)),
-    // Asynchronous, so that what is refused rejects.
-    readSystemFile: async (path) => (requireSystem(deno, path), await deno.readTextFile(path)),
+    readSystemFile: async (path) => await calls.readSystemFile(path),
     fileSystem: async (path) => (requireStatfs(deno), await node().pooled.fileSystem(path)),
   };
   return { sync, pooled };

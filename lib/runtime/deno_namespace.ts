@@ -20,21 +20,29 @@ export interface DenoFileInfo {
   mtime: Date | null;
 }
 
+/** Calls by the names of those that block. */
+type Blocking<Calls> = { [N in keyof Calls & string as `${N}Sync`]: Calls[N] };
+
+/** Their twins, which answer with promises. */
+type Promising<Calls> = {
+  [N in keyof Calls]: Calls[N] extends (...args: infer A) => infer R ? (...args: A) => Promise<R> : never;
+};
+
+interface FileCalls {
+  read(into: Uint8Array): number | null;
+  write(data: Uint8Array): number;
+  seek(offset: number, whence: number): number;
+  truncate(size: number): void;
+  sync(): void;
+  stat(): DenoFileInfo;
+}
+
+/** What blocks on an open file. */
+export type BlockingFile = Blocking<FileCalls>;
+
 /** An open file. */
-export interface DenoFsFile {
-  readSync(into: Uint8Array): number | null;
-  read(into: Uint8Array): Promise<number | null>;
-  writeSync(data: Uint8Array): number;
-  write(data: Uint8Array): Promise<number>;
-  seekSync(offset: number, whence: number): number;
-  seek(offset: number, whence: number): Promise<number>;
-  truncateSync(size: number): void;
-  truncate(size: number): Promise<void>;
-  syncSync(): void;
-  sync(): Promise<void>;
+export interface DenoFsFile extends BlockingFile, Promising<FileCalls> {
   tryLock(exclusive: boolean): Promise<boolean>;
-  statSync(): DenoFileInfo;
-  stat(): Promise<DenoFileInfo>;
   close(): void;
 }
 
@@ -51,42 +59,35 @@ export interface DenoDirEntry {
   isDirectory: boolean;
 }
 
+interface Calls {
+  mkdir(path: string, options: { mode: number }): void;
+  remove(path: string, options?: { recursive: boolean }): void;
+  rename(from: string, to: string): void;
+  link(from: string, to: string): void;
+  symlink(target: string, path: string, options: { type: "file" | "dir" }): void;
+  open(path: string, options: DenoOpenOptions): DenoFsFile;
+  realPath(path: string): string;
+  readLink(path: string): string;
+  lstat(path: string): DenoFileInfo;
+  stat(path: string): DenoFileInfo;
+  chmod(path: string, mode: number): void;
+  utime(path: string, accessed: Date, modified: Date): void;
+  readTextFile(path: string): string;
+}
+
+/** What blocks. */
+export type BlockingCalls = Blocking<Calls>;
+
 /** The part of the namespace `Deno` in use. */
-export interface DenoNamespace {
+export interface DenoNamespace extends BlockingCalls, Promising<Calls> {
   pid: number;
   build: { os: string };
   uid(): number | null;
   hostname(): string;
   env: { get(name: string): string | undefined };
   permissions: { querySync(descriptor: { name: string; [key: string]: string }): { state: string } };
-  openSync(path: string, options: DenoOpenOptions): DenoFsFile;
-  open(path: string, options: DenoOpenOptions): Promise<DenoFsFile>;
-  mkdirSync(path: string, options: { mode: number }): void;
-  mkdir(path: string, options: { mode: number }): Promise<void>;
-  removeSync(path: string, options?: { recursive: boolean }): void;
-  remove(path: string, options?: { recursive: boolean }): Promise<void>;
-  renameSync(from: string, to: string): void;
-  rename(from: string, to: string): Promise<void>;
-  linkSync(from: string, to: string): void;
-  link(from: string, to: string): Promise<void>;
-  symlinkSync(target: string, path: string, options: { type: "file" | "dir" }): void;
-  symlink(target: string, path: string, options: { type: "file" | "dir" }): Promise<void>;
-  realPathSync(path: string): string;
-  realPath(path: string): Promise<string>;
-  readLinkSync(path: string): string;
-  readLink(path: string): Promise<string>;
-  lstatSync(path: string): DenoFileInfo;
-  lstat(path: string): Promise<DenoFileInfo>;
-  statSync(path: string): DenoFileInfo;
-  stat(path: string): Promise<DenoFileInfo>;
-  chmodSync(path: string, mode: number): void;
-  chmod(path: string, mode: number): Promise<void>;
-  utimeSync(path: string, accessed: Date, modified: Date): void;
-  utime(path: string, accessed: Date, modified: Date): Promise<void>;
   readDirSync(path: string): Iterable<DenoDirEntry>;
   readDir(path: string): AsyncIterable<DenoDirEntry>;
-  readTextFileSync(path: string): string;
-  readTextFile(path: string): Promise<string>;
   makeTempDirSync(): string;
   addSignalListener(name: string, listener: () => void): void;
   removeSignalListener(name: string, listener: () => void): void;

@@ -15,6 +15,7 @@ import type {
   Primitives,
   Status,
 } from "./types.ts";
+import { then, twins } from "./twins.ts";
 
 type Done<T = void> = (error: Error | null, value: T) => void;
 
@@ -51,58 +52,50 @@ interface NodeDir {
   closeSync(): void;
 }
 
+/** The calls of `fs` in use, which has each of them twice: as `…Sync`, which blocks, and one that takes a callback. */
+interface Calls {
+  open(path: Path, flags: number, mode?: number): number;
+  close(fd: number): void;
+  mkdir(path: Path, options: { mode: number }): void;
+  unlink(path: Path): void;
+  rmdir(path: Path): void;
+  rename(from: Path, to: Path): void;
+  link(from: string, to: string): void;
+  symlink(target: Path, path: Path, to: LinkTarget): void;
+  readlink(path: Path, encoding: "buffer"): Uint8Array;
+  lstat(path: Path): NodeStats;
+  stat(path: Path): NodeStats;
+  fstat(fd: number): NodeStats;
+  fchmod(fd: number, mode: number): void;
+  chmod(path: string, mode: number): void;
+  fchown(fd: number, uid: number, gid: number): void;
+  utimes(path: string, accessed: number, modified: number): void;
+  ftruncate(fd: number, size: number): void;
+  read(fd: number, into: Uint8Array, offset: number, length: number, at: number): number;
+  write(fd: number, data: Uint8Array, offset: number, length: number, at: number): number;
+  fsync(fd: number): void;
+  readFile(path: string, encoding: "latin1"): string;
+  statfs(path: string): NodeStatFs;
+}
+
+type Name = keyof Calls;
+
+/** The calls by the names of those that block. */
+type Blocking = { [N in Name as `${N}Sync`]: Calls[N] };
+
+type WithCallback = {
+  [N in Name]: (...args: [...Parameters<Calls[N]>, Done<ReturnType<Calls[N]>>]) => void;
+};
+
 /** The part of `node:fs` in use. */
-export interface NodeFs {
+export interface NodeFs extends Blocking, WithCallback {
   constants: { [name: string]: number | undefined };
-  openSync(path: Path, flags: number, mode?: number): number;
-  open(path: Path, flags: number, mode: number, done: Done<number>): void;
-  closeSync(fd: number): void;
-  close(fd: number, done: Done): void;
-  mkdirSync(path: Path, options: { mode: number }): unknown;
-  mkdir(path: Path, options: { mode: number }, done: Done): void;
-  unlinkSync(path: Path): void;
-  unlink(path: Path, done: Done): void;
-  rmdirSync(path: Path): void;
-  rmdir(path: Path, done: Done): void;
-  renameSync(from: Path, to: Path): void;
-  rename(from: Path, to: Path, done: Done): void;
-  linkSync(from: string, to: string): void;
-  link(from: string, to: string, done: Done): void;
-  symlinkSync(target: Path, path: Path, to: LinkTarget): void;
-  symlink(target: Path, path: Path, to: LinkTarget, done: Done): void;
-  realpathSync: { native(path: string): string };
   realpath: { native(path: string, done: Done<string>): void };
+  realpathSync: { native(path: string): string };
   readlinkSync(path: Path, encoding: "buffer"): Uint8Array;
   readlinkSync(path: string, encoding: "latin1"): string;
-  readlink(path: Path, encoding: "buffer", done: Done<Uint8Array>): void;
-  lstatSync(path: Path): NodeStats;
-  lstat(path: Path, done: Done<NodeStats>): void;
-  statSync(path: Path): NodeStats;
-  stat(path: Path, done: Done<NodeStats>): void;
-  fstatSync(fd: number): NodeStats;
-  fstat(fd: number, done: Done<NodeStats>): void;
-  fchmodSync(fd: number, mode: number): void;
-  fchmod(fd: number, mode: number, done: Done): void;
-  chmodSync(path: string, mode: number): void;
-  chmod(path: string, mode: number, done: Done): void;
-  fchownSync(fd: number, uid: number, gid: number): void;
-  fchown(fd: number, uid: number, gid: number, done: Done): void;
-  utimesSync(path: string, accessed: number, modified: number): void;
-  utimes(path: string, accessed: number, modified: number, done: Done): void;
-  ftruncateSync(fd: number, size: number): void;
-  ftruncate(fd: number, size: number, done: Done): void;
-  readSync(fd: number, into: Uint8Array, offset: number, length: number, at: number): number;
-  read(fd: number, into: Uint8Array, offset: number, length: number, at: number, done: Done<number>): void;
-  writeSync(fd: number, data: Uint8Array, offset: number, length: number, at: number): number;
-  write(fd: number, data: Uint8Array, offset: number, length: number, at: number, done: Done<number>): void;
-  fsyncSync(fd: number): void;
-  fsync(fd: number, done: Done): void;
   opendirSync(path: Path, options: { bufferSize: number }): NodeDir;
   readdirSync(path: Path, encoding: "buffer"): Uint8Array[];
-  readFileSync(path: string, encoding: "latin1"): string;
-  readFile(path: string, encoding: "latin1", done: Done<string>): void;
-  statfsSync(path: string): NodeStatFs;
-  statfs(path: string, done: Done<NodeStatFs>): void;
 }
 
 const FORMAT = 0o170000;
@@ -185,9 +178,14 @@ function listing(fs: NodeFs, path: Path): Listing {
 }
 
 /** Turns a call with a callback into a promise. */
-function promised<T>(start: (done: Done<T>) => void): Promise<T> {
-  return new Promise((resolve, reject) => start((error, value) => error ? reject(error) : resolve(value)));
-}
+const promised = <T>(start: (done: Done<T>) => void): Promise<T> =>
+  new Promise((resolve, reject) => start((error, value) => error ? reject(error) : resolve(value)));
+
+type Call = (...args: unknown[]) => void;
+
+/** The calls on the thread pool by the names of those that block. */
+const onPool = (fs: NodeFs): Blocking =>
+  twins((name, args) => promised((done) => (fs[name as Name] as Call)(...args, done)));
 
 /** The flags in use, as numbers of this platform. Those it lacks are 0, and what they secure is then not promised there. */
 function openFlags(fs: NodeFs) {
@@ -207,11 +205,10 @@ function openFlags(fs: NodeFs) {
   };
 }
 
-/** The primitives of `fs`, on the calling thread and on its thread pool. */
-export function nodePrimitives(fs: NodeFs): { sync: Primitives; pooled: Pooled<Primitives> } {
-  const flags = openFlags(fs);
+/** The primitives that are one call: what they answer is a promise where the call's answer is. */
+function overCalls(fs: Blocking, flags: ReturnType<typeof openFlags>) {
   const fd = (handle: Handle): number => handle as number;
-  const sync: Primitives = {
+  return {
     createFile: (path, mode) => fs.openSync(path, flags.create, mode),
     createDescriptor: (path, mode) => fs.openSync(path, flags.create, mode),
     createUnnamed: (directory, mode) => fs.openSync(directory, flags.unnamed, mode),
@@ -221,17 +218,16 @@ export function nodePrimitives(fs: NodeFs): { sync: Primitives; pooled: Pooled<P
     openDirectory: (path) => fs.openSync(path, flags.directory),
     locateDirectory: (path) => fs.openSync(path, flags.locate),
     close: (handle) => fs.closeSync(fd(handle)),
-    makeDirectory: (path, mode) => void fs.mkdirSync(path, { mode }),
+    makeDirectory: (path, mode) => fs.mkdirSync(path, { mode }),
     unlink: (path) => fs.unlinkSync(path),
     removeDirectory: (path) => fs.rmdirSync(path),
     rename: (from, to) => fs.renameSync(from, to),
     link: (from, to) => fs.linkSync(from, to),
     symbolicLink: (target, path, to) => fs.symlinkSync(target, path, to),
-    realPath: (path) => fs.realpathSync.native(path),
-    readLink: (path) => toPath(fs.readlinkSync(path, "buffer")),
-    status: (path) => toStatus(fs.lstatSync(path)),
-    statusOfTarget: (path) => toStatus(fs.statSync(path)),
-    statusOf: (handle) => toStatus(fs.fstatSync(fd(handle))),
+    readLink: (path) => then(fs.readlinkSync(path, "buffer"), toPath),
+    status: (path) => then(fs.lstatSync(path), toStatus),
+    statusOfTarget: (path) => then(fs.statSync(path), toStatus),
+    statusOf: (handle) => then(fs.fstatSync(fd(handle)), toStatus),
     changeMode: (handle, mode) => fs.fchmodSync(fd(handle), mode),
     changeModeAt: (anchor, mode) => fs.chmodSync(anchor, mode),
     changeOwner: (handle, uid, gid) => fs.fchownSync(fd(handle), uid, gid),
@@ -240,7 +236,18 @@ export function nodePrimitives(fs: NodeFs): { sync: Primitives; pooled: Pooled<P
     read: (handle, into, at) => fs.readSync(fd(handle), into, 0, into.byteLength, at),
     write: (handle, data, at) => fs.writeSync(fd(handle), data, 0, data.byteLength, at),
     synchronize: (handle) => fs.fsyncSync(fd(handle)),
-    synchronizeDirectory: (path) => {
+    readSystemFile: (path) => fs.readFileSync(path, "latin1"),
+    fileSystem: (path) => then(fs.statfsSync(path), toFileSystem),
+  } satisfies Partial<Primitives>;
+}
+
+/** The primitives of `fs`, on the calling thread and on its thread pool. */
+export function nodePrimitives(fs: NodeFs): { sync: Primitives; pooled: Pooled<Primitives> } {
+  const flags = openFlags(fs);
+  const sync: Primitives = {
+    ...overCalls(fs, flags),
+    realPath: (path) => fs.realpathSync.native(path),
+    synchronizeDirectory(path) {
       const directory = fs.openSync(path, flags.directoryTarget);
       try {
         fs.fsyncSync(directory);
@@ -249,50 +256,16 @@ export function nodePrimitives(fs: NodeFs): { sync: Primitives; pooled: Pooled<P
       }
     },
     list: (path) => listing(fs, path),
-    readSystemFile: (path) => fs.readFileSync(path, "latin1"),
-    fileSystem: (path) => toFileSystem(fs.statfsSync(path)),
   };
-  const open = (path: Path, flag: number, mode = 0): Promise<number> =>
-    promised((done) => fs.open(path, flag, mode, done));
+  const calls = overCalls(onPool(fs), flags) as unknown as Pooled<Primitives>;
   const pooled: Pooled<Primitives> = {
-    createFile: (path, mode) => open(path, flags.create, mode),
-    createDescriptor: (path, mode) => open(path, flags.create, mode),
-    createUnnamed: (directory, mode) => open(directory, flags.unnamed, mode),
-    openFile: (path, access) => open(path, flags[access]),
-    openDescriptor: (path, access) => open(path, access === "read" ? flags.readTarget : flags.writeTarget),
-    openDirectory: (path) => open(path, flags.directory),
-    locateDirectory: (path) => open(path, flags.locate),
-    close: (handle) => promised((done) => fs.close(fd(handle), done)),
-    makeDirectory: (path, mode) => promised((done) => fs.mkdir(path, { mode }, done)),
-    unlink: (path) => promised((done) => fs.unlink(path, done)),
-    removeDirectory: (path) => promised((done) => fs.rmdir(path, done)),
-    rename: (from, to) => promised((done) => fs.rename(from, to, done)),
-    link: (from, to) => promised((done) => fs.link(from, to, done)),
-    symbolicLink: (target, path, to) => promised((done) => fs.symlink(target, path, to, done)),
+    ...calls,
     realPath: (path) => promised((done) => fs.realpath.native(path, done)),
-    readLink: (path) => promised<Uint8Array>((done) => fs.readlink(path, "buffer", done)).then(toPath),
-    status: (path) => promised<NodeStats>((done) => fs.lstat(path, done)).then(toStatus),
-    statusOfTarget: (path) => promised<NodeStats>((done) => fs.stat(path, done)).then(toStatus),
-    statusOf: (handle) => promised<NodeStats>((done) => fs.fstat(fd(handle), done)).then(toStatus),
-    changeMode: (handle, mode) => promised((done) => fs.fchmod(fd(handle), mode, done)),
-    changeModeAt: (anchor, mode) => promised((done) => fs.chmod(anchor, mode, done)),
-    changeOwner: (handle, uid, gid) => promised((done) => fs.fchown(fd(handle), uid, gid, done)),
-    touch: (path, time) => promised((done) => fs.utimes(path, time / 1000, time / 1000, done)),
-    truncate: (handle, size) => promised((done) => fs.ftruncate(fd(handle), size, done)),
-    read: (handle, into, at) => promised((done) => fs.read(fd(handle), into, 0, into.byteLength, at, done)),
-    write: (handle, data, at) => promised((done) => fs.write(fd(handle), data, 0, data.byteLength, at, done)),
-    synchronize: (handle) => promised((done) => fs.fsync(fd(handle), done)),
-    synchronizeDirectory: async (path) => {
-      const directory = await open(path, flags.directoryTarget);
-      try {
-        await promised((done) => fs.fsync(directory, done));
-      } finally {
-        fs.closeSync(directory);
-      }
+    async synchronizeDirectory(path) {
+      const directory = await calls.openDescriptor(path as string, "read");
+      await calls.synchronize(directory).finally(() => fs.closeSync(directory));
     },
     list: (path) => Promise.resolve(path).then(sync.list),
-    readSystemFile: (path) => promised((done) => fs.readFile(path, "latin1", done)),
-    fileSystem: (path) => promised<NodeStatFs>((done) => fs.statfs(path, done)).then(toFileSystem),
   };
   return { sync, pooled };
 }
