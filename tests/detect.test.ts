@@ -5,7 +5,8 @@ import { runtime } from "../lib/runtime/mod.ts";
 
 const deno = { version: { deno: "2.9.0" } };
 const bun = { version: "1.4.0" };
-const process = { versions: { node: "24.0.0" } };
+const process = { versions: { node: "24.0.0" }, getBuiltinModule() {} };
+const older = { versions: { node: "22.2.0" } };
 
 test("detect() tells each runtime by its own globals, also where it imitates another's", () => {
   assert.equal(detect({ process }), "node");
@@ -21,6 +22,13 @@ test("detect() is not deceived by a shim that has no version", () => {
 test("detect() refuses what it does not know", () => {
   assert.throws(() => detect({}), /Mayfly needs Deno, Bun or Node/);
   assert.throws(() => detect({ process: {} }), /Mayfly needs Deno, Bun or Node/);
+});
+
+test("detect() says which version of Node is needed where it is an older one", () => {
+  assert.throws(
+    () => detect({ process: older } as object),
+    /Node \(20\.16, 22\.3 or later\)/,
+  );
 });
 
 test("the runtime in use is the one that runs this test", () => {

@@ -8,16 +8,16 @@
 export interface Globals {
   Deno?: { version?: { deno?: string } };
   Bun?: { version?: string };
-  process?: { versions?: { node?: string } };
+  process?: { getBuiltinModule?: unknown };
 }
 
 /**
  * Tells the runtime from its globals. Deno and Bun come first since both also have `process`; a `Deno` shim in Node
- * has no version.
+ * has no version. Node is told by what its modules are got with: an import would load Node's layer on Deno too.
  */
 export function detect(globals: Globals): "deno" | "bun" | "node" {
-  if (typeof globals.Deno?.version?.deno === "string") return "deno";
-  if (typeof globals.Bun?.version === "string") return "bun";
-  if (typeof globals.process?.versions?.node === "string") return "node";
-  throw new Error("Mayfly needs Deno, Bun or Node");
+  if (globals.Deno?.version?.deno) return "deno";
+  if (globals.Bun?.version) return "bun";
+  if (globals.process?.getBuiltinModule) return "node";
+  throw new Error("Mayfly needs Deno, Bun or Node (20.16, 22.3 or later)");
 }
