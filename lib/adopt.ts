@@ -25,7 +25,7 @@ import type { ContentOptions, DirectoryOptions, NamedFileOptions } from "./optio
 import { withoutSign } from "./options/values.ts";
 import { OwnedTree } from "./owned_tree.ts";
 import { baseName, contains, joinPath, parentOf, withoutTrailingSeparators } from "./path.ts";
-import { type Handle, runtime, type Status } from "./runtime/mod.ts";
+import { type Handle, isWindows, runtime, type Status } from "./runtime/mod.ts";
 import { tmpdir } from "./tmpdir.ts";
 import { lasting } from "./tree/overlay.ts";
 
@@ -199,7 +199,7 @@ function* refusePrecious(io: Io, path: string, status: Status): Op<void> {
     throw invalid("path", "no root of a file system, nor a directory in one", path);
   }
   if (yield* isMountPoint(io, path)) throw invalid("path", "no place where something is mounted", path);
-  if (runtime.platform !== "windows" && (status.mode & SHARED) !== 0) {
+  if (!isWindows() && (status.mode & SHARED) !== 0) {
     throw invalid("path", "no directory that others may write to", path);
   }
   const precious = { current: ".", home: runtime.home(), temporary: tmpdirIfAny() };

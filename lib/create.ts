@@ -9,7 +9,7 @@ import { randomName, refreshNames } from "./name.ts";
 import { nothing, type Op } from "./op.ts";
 import type { Checked } from "./options/checked.ts";
 import { joinPath } from "./path.ts";
-import { type Handle, runtime, type Status } from "./runtime/mod.ts";
+import { type Handle, isWindows, type Status } from "./runtime/mod.ts";
 
 /** Names tried before giving up. One is enough unless somebody plants names. */
 const TRIES = 20;
@@ -77,7 +77,7 @@ export function settleMode(
   standard: number,
 ): Op<void> {
   if (wanted === undefined && defaultsAreExact === true) return nothing;
-  if (runtime.platform === "windows") return nothing;
+  if (isWindows()) return nothing;
   return settle(io, handle, directory, wanted, standard);
 }
 

@@ -9,7 +9,7 @@ import type { Io } from "./io.ts";
 import type { Op } from "./op.ts";
 import type { Checked } from "./options/checked.ts";
 import type { OwnedTree } from "./owned_tree.ts";
-import { runtime, type Status } from "./runtime/mod.ts";
+import { isWindows, type Status } from "./runtime/mod.ts";
 import { setMode } from "./tree/spot.ts";
 
 const MODE = 0o700;
@@ -42,7 +42,7 @@ function* identify(io: Io, parent: string, mode: number | undefined, tree: Owned
   try {
     const status: Status = yield io.status(tree.path!);
     tree.identity = status;
-    if (runtime.platform === "windows" || isSettled(status.mode, mode, MODE)) return;
+    if (isWindows() || isSettled(status.mode, mode, MODE)) return;
     // Puts back the permission bits that the umask took.
     yield* setMode(io, tree.path!, status, (status.mode & 0o7000) | (mode ?? MODE));
   } catch (error) {

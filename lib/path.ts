@@ -4,16 +4,14 @@
  *
  * @module
  */
-import { type Path, runtime } from "./runtime/mod.ts";
-
-const windows = (): boolean => runtime.platform === "windows";
+import { isWindows, type Path } from "./runtime/mod.ts";
 
 /** The path of `name` in `directory`. */
 export function joinPath(directory: string, name: string): string;
 export function joinPath(directory: Path, name: Path): Path;
 export function joinPath(directory: Path, name: Path): Path {
   if (typeof directory !== "string" || typeof name !== "string") return joinBytes(directory, name);
-  const separator = windows() ? "\\" : "/";
+  const separator = isWindows() ? "\\" : "/";
   return directory.endsWith(separator) ? directory + name : directory + separator + name;
 }
 
@@ -34,7 +32,7 @@ export const shownPath = (path: Path): string =>
 
 /** Where the last component starts. What follows the drive in `C:file` is relative to the current directory there. */
 function lastComponent(path: string): number {
-  if (!windows()) return path.lastIndexOf("/") + 1;
+  if (!isWindows()) return path.lastIndexOf("/") + 1;
   return Math.max(path.lastIndexOf("/"), path.lastIndexOf("\\"), /^[a-z]:/i.test(path) ? 1 : -1) + 1;
 }
 
@@ -51,7 +49,7 @@ export function parentOf(path: string): string {
 
 /** The path without separators at its end, which would make `lstat` follow a link. */
 export function withoutTrailingSeparators(path: string): string {
-  return path.replace(windows() ? /(?<=[^:/\\])[/\\]+$/ : /(?<=[^/])\/+$/, "");
+  return path.replace(isWindows() ? /(?<=[^:/\\])[/\\]+$/ : /(?<=[^/])\/+$/, "");
 }
 
 /** Whether a path ends with no name: it can mean nothing but a directory. Windows would take `file/.` for the file. */
@@ -61,16 +59,16 @@ export function isNameless(path: string): boolean {
 }
 
 /** Windows drops dots and spaces at the end of a component: what is nothing else may name another directory. */
-const isDots = (part: string): boolean => windows() ? /^[. ]+$/.test(part) : part === "." || part === "..";
+const isDots = (part: string): boolean => isWindows() ? /^[. ]+$/.test(part) : part === "." || part === "..";
 
 /** Whether a path starts at a root. */
 export const isAbsolute = (path: string): boolean =>
-  windows() ? /^([a-z]:)?[/\\]/i.test(path) : path.startsWith("/");
+  isWindows() ? /^([a-z]:)?[/\\]/i.test(path) : path.startsWith("/");
 
 /** The components of a path; `undefined` if they lead out of where they start. */
 export function componentsInside(path: string): string[] | undefined {
   const inside: string[] = [];
-  for (const part of path.split(windows() ? /[/\\]/ : "/")) {
+  for (const part of path.split(isWindows() ? /[/\\]/ : "/")) {
     if (part === "" || part === ".") continue;
     if (!isDots(part)) inside.push(part);
     else if (part !== ".." || inside.pop() === undefined) return undefined;

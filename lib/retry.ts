@@ -6,7 +6,7 @@
 import { codeOf } from "./errors.ts";
 import type { Io } from "./io.ts";
 import type { Op } from "./op.ts";
-import { runtime } from "./runtime/mod.ts";
+import { isWindows } from "./runtime/mod.ts";
 
 /**
  * Failures of a removal that can pass: a virus scanner or indexer that has the file open (Windows), a process that is
@@ -15,12 +15,11 @@ import { runtime } from "./runtime/mod.ts";
 const PASSING: ReadonlySet<string> = new Set(["EBUSY", "EPERM", "ENOTEMPTY", "EMFILE", "ENFILE"]);
 
 /** Whether trying a removal again may help. */
-export const mayPass = (code: string): boolean =>
-  PASSING.has(code) || (runtime.platform === "windows" && code === "EACCES");
+export const mayPass = (code: string): boolean => PASSING.has(code) || (isWindows() && code === "EACCES");
 
 /** Milliseconds to wait before each further try: two seconds in all on Windows, where scanners hold files that long. */
 export function delays(): readonly number[] {
-  return runtime.platform === "windows" ? [10, 20, 40, 80, 150, 200, 300, 400, 400, 400] : [5, 20, 75];
+  return isWindows() ? [10, 20, 40, 80, 150, 200, 300, 400, 400, 400] : [5, 20, 75];
 }
 
 /** Makes a call, and again as long as its failure may pass and `mayHelp` knows nothing against it. */

@@ -7,7 +7,7 @@ import { learn } from "./devices.ts";
 import { codeOf, refusesUnnamed, TempfileError } from "./errors.ts";
 import { randomName } from "./name.ts";
 import { joinPath, parentOf } from "./path.ts";
-import { type Handle, runtime } from "./runtime/mod.ts";
+import { type Handle, isWindows, runtime } from "./runtime/mod.ts";
 import { onSettings, settings } from "./settings.ts";
 
 /** A directory that cannot be used, and why. */
@@ -25,7 +25,7 @@ function below(variable: string, rest: string): string[] {
 }
 
 function platformCandidates(): string[] {
-  if (runtime.platform !== "windows") return ["/tmp", "/var/tmp", "/usr/tmp"];
+  if (!isWindows()) return ["/tmp", "/var/tmp", "/usr/tmp"];
   return [
     ...below("LOCALAPPDATA", "\\Temp"),
     ...below("USERPROFILE", "\\AppData\\Local\\Temp"),
@@ -37,7 +37,7 @@ function platformCandidates(): string[] {
 
 /** What `TEMP` tells a service that runs as the system is shared with all users; this one, where Windows has it, is not. */
 function systemCandidates(): string[] {
-  const profile = runtime.platform === "windows" ? runtime.env("USERPROFILE") : undefined;
+  const profile = isWindows() ? runtime.env("USERPROFILE") : undefined;
   return /\\config\\systemprofile$/i.test(profile ?? "") ? below("SystemRoot", "\\SystemTemp") : [];
 }
 
@@ -86,7 +86,7 @@ function requirePermission(path: string): void {
 
 /** The directory on the way there, or there itself, in which anybody may put something in the place of the next. */
 function openToAll(path: string): string | undefined {
-  if (runtime.platform === "windows") return undefined;
+  if (isWindows()) return undefined;
   for (let at = path;; at = parentOf(at)) {
     if (isOpenToAll(at)) return at;
     if (at === parentOf(at)) return undefined;
@@ -119,7 +119,7 @@ function tryToWrite(directory: string): void {
   const path = joinPath(directory, `tmp${randomName()}`);
   const handle = sync.createFile(path, MODE);
   // At once where an open file can lose its name: whoever is killed after that leaves nothing either.
-  if (runtime.platform !== "windows") return writeAndClose(handle, () => removeProbe(path));
+  if (!isWindows()) return writeAndClose(handle, () => removeProbe(path));
   try {
     writeAndClose(handle);
   } finally {

@@ -19,6 +19,7 @@ import { basename, join } from "node:path";
 import { test } from "node:test";
 import { syncIo } from "../lib/io.ts";
 import { type Looking, nothingYet, reclaim, type Reclaimed } from "../lib/life/reclaim.ts";
+import { reportKept } from "../lib/life/sweep.ts";
 import { type Op, runSync } from "../lib/op.ts";
 import { type Primitives, runtime, substituteRuntime } from "../lib/runtime/mod.ts";
 import { configure } from "../lib/settings.ts";
@@ -38,7 +39,7 @@ const LOOKING: Looking = {
   dryRun: false,
   onRemoved: () => {},
   checkpoint: () => {},
-  reportKept: true,
+  reportKept,
   ending: false,
 };
 
@@ -109,7 +110,7 @@ test(
     writeFileSync(inside, "");
     const heir = plant(place.path, { pid: process.pid, lines: [`adopted ${file}`, `adopted ${inside}`] });
     const fd = openSync(heir.path, "r");
-    const { removed, kept } = reclaimIn(place.path, { reportKept: false });
+    const { removed, kept } = reclaimIn(place.path, { reportKept: undefined });
     assert.deepEqual(removed.map(({ path }) => path), [free]);
     assert.deepEqual(
       kept.map(({ path, reason }) => `${path} ${reason}`).sort(),

@@ -6,9 +6,10 @@
 import { closeRead } from "../close.ts";
 import { TempfileError } from "../errors.ts";
 import { sameFile } from "../identity.ts";
-import { type Io, SHORT_TRANSFER } from "../io.ts";
+import type { Io } from "../io.ts";
 import { type Op, run } from "../op.ts";
 import { type Handle, runtime, type Status } from "../runtime/mod.ts";
+import { readAll, writeAll } from "../transfer.ts";
 
 /** Bytes by offset. Each operation is complete: what cannot be done in full throws. */
 export interface Storage {
@@ -34,15 +35,6 @@ export interface Storage {
   close(io: Io): void | Promise<void>;
 }
 
-/** Bytes of one call that blocks: some runtimes take no more than 2 GiB at once. */
-const LONGEST = 1024 ** 3;
-
-/** What one call moves of the bytes behind those that are done: without blocking, never more than is short. */
-function slice(io: Io, bytes: Uint8Array, done: number): Uint8Array {
-  const length = io.blocking ? LONGEST : SHORT_TRANSFER;
-  return done === 0 && bytes.byteLength <= length ? bytes : bytes.subarray(done, done + length);
-}
-
 /** For what is not of interest. */
 const ONE_BYTE = new Uint8Array(1);
 
@@ -53,7 +45,7 @@ export class DiskStorage implements Storage {
   readonly #path: string | undefined;
   /** Whether nobody else has the file: it never had a name, and a descriptor was not asked for. */
   #alone: boolean;
-  /** Bytes that it has for all that was written here. */
+  /** Bytes that it has for all that was written here; where that failed, it may have fewer. */
   #known = 0;
   #descriptor: number | undefined;
 
@@ -71,24 +63,13 @@ export class DiskStorage implements Storage {
     return false;
   }
 
-  *read(io: Io, into: Uint8Array, at: number): Op<number> {
-    let done = 0;
-    while (done < into.byteLength) {
-      const count: number = yield io.read(this.handle, slice(io, into, done), at + done);
-      if (count === 0) break;
-      done += count;
-    }
-    return done;
+  read(io: Io, into: Uint8Array, at: number): Op<number> {
+    return readAll(io, this.handle, into, at);
   }
 
-  *write(io: Io, data: Uint8Array, at: number): Op<void> {
-    let done = 0;
-    while (done < data.byteLength) {
-      const count: number = yield io.write(this.handle, slice(io, data, done), at + done);
-      if (count === 0) throw Object.assign(new Error("wrote nothing"), { code: "EIO", syscall: "write" });
-      done += count;
-      this.#known = Math.max(this.#known, at + done);
-    }
+  write(io: Io, data: Uint8Array, at: number): Op<void> {
+    this.#known = Math.max(this.#known, at + data.byteLength);
+    return writeAll(io, this.handle, data, at);
   }
 
   *size(io: Io): Op<number> {

@@ -14,7 +14,7 @@ import { type Op, runAsync, runSync } from "../op.ts";
 import { type Checked, checkOptions } from "../options/checked.ts";
 import type { FileOptions } from "../options/types.ts";
 import { place, usualPlace } from "../place.ts";
-import { type Handle, runtime } from "../runtime/mod.ts";
+import { type Handle, isWindows, runtime } from "../runtime/mod.ts";
 import { TemporaryFile } from "./file.ts";
 import { OpenFile } from "./open_file.ts";
 import { OwnedName } from "./owned.ts";
@@ -120,7 +120,7 @@ function* createWithName(io: Io, directory: string, options: Checked): Op<Made> 
       owned.path = path;
       return io.createDescriptor(path, options.mode ?? MODE);
     });
-    if (runtime.platform === "windows") return { handle: handle!, nameless: false, owned };
+    if (isWindows()) return { handle: handle!, nameless: false, owned };
     yield* owned.remove(io);
     return { handle: handle!, nameless: false };
   } catch (error) {

@@ -57,7 +57,6 @@ const LOOKING: Looking = {
   dryRun: false,
   onRemoved: () => {},
   checkpoint: requireWanted,
-  reportKept: false,
   ending: false,
 };
 

@@ -9,9 +9,12 @@
  * @module
  */
 import { codeOf, failure } from "../errors.ts";
+import { syncIo } from "../io.ts";
 import { isMade, renewSession, sessionId } from "../name.ts";
+import { runSync } from "../op.ts";
 import { baseName, contains, joinPath } from "../path.ts";
 import { runtime, type Status } from "../runtime/mod.ts";
+import { statusIfThere } from "../status.ts";
 import { startReclaiming } from "./background.ts";
 import { leaseDirectory, refusalOf } from "./lease_directory.ts";
 import { Lease, type Naming, quietly } from "./open_lease.ts";
@@ -96,7 +99,7 @@ function forget(lease: Lease): void {
 
 /** Makes the directory, or makes sure that it is ours alone. Returns what speaks against it; then it is left as it is. */
 function prepare(directory: string): string | undefined {
-  const status = statusIfThere(directory) ?? make(directory);
+  const status = runSync(statusIfThere(syncIo(), directory)) ?? make(directory);
   return status === undefined ? undefined : refusalOf(directory, status);
 }
 
@@ -107,15 +110,6 @@ function refuse(directory: string, refusal: string): void {
     `"${directory}" is not used: ${refusal}. What this process leaves when it is killed will not be found`,
     "MAYFLY_NO_LEASE",
   );
-}
-
-function statusIfThere(path: string): Status | undefined {
-  try {
-    return runtime.sync.status(path);
-  } catch (error) {
-    if (codeOf(error) !== "ENOENT") throw error;
-    return undefined;
-  }
 }
 
 /** Makes the directory. Returns what there is if another process was faster. */

@@ -4,12 +4,12 @@
  * @module
  */
 import { joinPath } from "../path.ts";
-import { type DirectoryEntry, runtime, type Status } from "../runtime/mod.ts";
+import { type DirectoryEntry, isWindows, runtime, type Status } from "../runtime/mod.ts";
 import { tmpdir } from "../tmpdir.ts";
 
 /** The directory of leases, undefined where there is no user to keep them apart by. */
 export function leaseDirectory(): string | undefined {
-  const uid = runtime.platform === "windows" ? "user" : runtime.uid();
+  const uid = isWindows() ? "user" : runtime.uid();
   return uid === undefined ? undefined : joinPath(tmpdir(), `.mayfly-${uid}`);
 }
 
@@ -20,7 +20,7 @@ export const isLeaseDirectory = (name: string): boolean => /^\.mayfly-(\d+|user)
 export function refusalOf(directory: string, status: Status): string | undefined {
   if (status.kind === "other") return "it is no directory";
   if (status.kind !== "directory") return `it is a ${status.kind}`;
-  if (runtime.platform === "windows") return undefined;
+  if (isWindows()) return undefined;
   if (!directory.endsWith(`-${status.uid}`)) return "it belongs to somebody else";
   return (status.mode & 0o077) === 0 ? undefined : "others may enter it";
 }

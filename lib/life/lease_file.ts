@@ -10,7 +10,8 @@ import type { Io } from "../io.ts";
 import { isMade, isSessionId, SESSION_LENGTH } from "../name.ts";
 import type { Op } from "../op.ts";
 import { baseName, isAbsolute, joinPath, parentOf } from "../path.ts";
-import { type Handle, runtime, type Status } from "../runtime/mod.ts";
+import { type Handle, isWindows, runtime, type Status } from "../runtime/mod.ts";
+import { readAll } from "../transfer.ts";
 import { formsOf, isForm } from "./form.ts";
 
 /** The first line of a lease, and so the version of what follows. */
@@ -55,33 +56,23 @@ export function* readLease(io: Io, directory: string, name: string): Op<LeaseFil
   if (seen.kind !== "file" || !isOurs(seen) || seen.size > LONGEST) return undefined;
   const handle: Handle = yield io.openFile(path, "read");
   try {
-    const bytes = yield* readWhole(io, handle, seen.size);
+    const bytes = new Uint8Array(seen.size);
+    // Half a lease would give up what the other half says is kept.
+    const length = yield* readAll(io, handle, bytes, 0);
     return {
       path,
       identity: seen,
       modified: seen.modified,
       ...named,
-      ...parse(new TextDecoder().decode(bytes)),
+      ...parse(new TextDecoder().decode(bytes.subarray(0, length))),
     };
   } finally {
     yield* closeRead(io, handle);
   }
 }
 
-/** Half a lease would give up what the other half says is kept. */
-function* readWhole(io: Io, handle: Handle, size: number): Op<Uint8Array> {
-  const bytes = new Uint8Array(size);
-  let done = 0;
-  while (done < size) {
-    const count: number = yield io.read(handle, bytes.subarray(done), done);
-    if (count === 0) break;
-    done += count;
-  }
-  return bytes.subarray(0, done);
-}
-
 /** Whether something belongs to this user. */
-export const isOurs = ({ uid }: Status): boolean => runtime.platform === "windows" || uid === runtime.uid();
+export const isOurs = ({ uid }: Status): boolean => isWindows() || uid === runtime.uid();
 
 /** Whether a lease speaks for what has a name in a directory. */
 export const speaksFor = (lease: LeaseFile, directory: string, name: string): boolean =>

@@ -3,11 +3,14 @@
  *
  * @module
  */
+import { syncIo } from "../io.ts";
 import { sessionId } from "../name.ts";
+import { runSync } from "../op.ts";
 import type { NameOptions } from "../options/types.ts";
 import { baseName, joinPath, parentOf } from "../path.ts";
 import { type Handle, runtime } from "../runtime/mod.ts";
 import { settings } from "../settings.ts";
+import { writeAll } from "../transfer.ts";
 import { formOf, formsOf } from "./form.ts";
 import { HEADER } from "./lease_file.ts";
 import { startReaper } from "./reaper.ts";
@@ -118,24 +121,8 @@ export class Lease implements Entry {
     const head = this.#length === 0 ? `${HEADER}\n${home()}` : "";
     const text = head + lines + [...new Set(made)].map((one) => `made ${one}\n`).join("");
     if (text === "") return;
-    this.#append(encoder.encode(text));
+    this.#length = append(this.#handle, text, this.#length === 0);
     for (const one of made) this.#made.add(one);
-  }
-
-  #append(bytes: Uint8Array): void {
-    const { write, truncate } = runtime.sync, handle = this.#handle;
-    try {
-      for (let done = 0; done < bytes.byteLength;) {
-        const count = write(handle, bytes.subarray(done), this.#length + done);
-        if (count === 0) throw Object.assign(new Error("wrote nothing"), { code: "EIO", syscall: "write" });
-        done += count;
-      }
-    } catch (error) {
-      // A part of it would be read as if it had been meant.
-      quietly(() => truncate(handle, this.#length));
-      throw error;
-    }
-    this.#length += bytes.byteLength;
   }
 
   discard(): boolean {
@@ -146,6 +133,25 @@ export class Lease implements Entry {
     this.#stopReaper?.();
     return true;
   }
+}
+
+/**
+ * Appends lines to a lease; all of them, or nothing.
+ *
+ * @param isNew Whether nothing can be in it yet. Later, others may have written to it, what they keep of what they took over.
+ * @returns Its bytes then.
+ */
+export function append(handle: Handle, lines: string, isNew: boolean): number {
+  const io = syncIo(), bytes = encoder.encode(lines);
+  const start = isNew ? 0 : runtime.sync.statusOf(handle).size;
+  try {
+    runSync(writeAll(io, handle, bytes, start));
+  } catch (error) {
+    // A part of it would be read as if it had been meant.
+    quietly(() => io.truncate(handle, start));
+    throw error;
+  }
+  return start + bytes.byteLength;
 }
 
 /** Where the process is at home: numbers of processes mean nothing elsewhere. */

@@ -4,7 +4,7 @@
  * @module
  */
 import { RANDOM_LENGTH } from "../name.ts";
-import { runtime } from "../runtime/mod.ts";
+import { isWindows, runtime } from "../runtime/mod.ts";
 
 /**
  * Waits until its standard input ends, which the end of the process brings about whatever ended it, and then does what
@@ -62,7 +62,7 @@ let warned = false;
 
 /** Starts the helper for a lease. Returns how to end it. */
 export function startReaper(lease: string, session: string): () => void {
-  if (runtime.platform === "windows") {
+  if (isWindows()) {
     warn("not on Windows");
     return () => {};
   }

@@ -36,14 +36,14 @@ export interface Looking {
   onRemoved: (path: string) => unknown;
   /** Called before each thing that is looked at. What it throws ends the work. */
   checkpoint: () => void;
-  /** Whether to say what is kept, for which there must be a look at it. */
-  reportKept: boolean;
+  /** Says what is kept of those that are not dead, for which there must be a look at it; undefined if nobody asks. */
+  reportKept?: (io: Io, lease: LeaseFile, liveness: Exclude<Liveness, "dead">, work: Work) => Op<void>;
   /** Whether this process is ending, so that its own leases, all threads' among them, are those of the dead. */
   ending: boolean;
 }
 
 /** A look under way. */
-interface Work extends Looking {
+export interface Work extends Looking {
   /** Where leases are. */
   directory: string;
   locks: LockTable;
@@ -109,8 +109,9 @@ function* isOfTheDead(io: Io, name: string, work: Work): Op<boolean> {
   const lease = yield* readIfThere(io, name, work);
   if (lease === undefined) return false;
   const liveness: Liveness = work.ending && isComparable(lease) ? "dead" : yield* livenessOf(io, lease);
-  if (liveness !== "dead") yield* reportKept(io, lease, liveness, work);
-  return liveness === "dead";
+  if (liveness === "dead") return true;
+  if (work.reportKept !== undefined) yield* work.reportKept(io, lease, liveness, work);
+  return false;
 }
 
 function* reclaimLease(io: Io, name: string, work: Work): Op<void> {
@@ -133,19 +134,6 @@ function* readIfThere(io: Io, name: string, { directory, report }: Work): Op<Lea
     if (code !== "ENOENT") report.left.push({ path: joinPath(directory, name), code });
     return undefined;
   }
-}
-
-const REASONS = {
-  alive: "its process is running",
-  unknown: "nobody can tell from here whether its process is running",
-};
-
-function* reportKept(io: Io, lease: LeaseFile, liveness: keyof typeof REASONS, work: Work): Op<void> {
-  if (!work.reportKept) return;
-  yield* visitEntries(io, lease, [], function* ({ path }) {
-    work.checkpoint();
-    work.report.kept.push({ path, reason: REASONS[liveness] });
-  });
 }
 
 /**

@@ -10,12 +10,20 @@ import { joinPath } from "../path.ts";
 import { type DirectoryEntry, runtime, type Status } from "../runtime/mod.ts";
 import { tmpdir } from "../tmpdir.ts";
 import { contentsOf, entriesIn } from "../tree/visit.ts";
-import { isBeyond, isMounted } from "./candidates.ts";
+import { isBeyond, isMounted, visitEntries } from "./candidates.ts";
 import { isLeaseDirectory } from "./lease_directory.ts";
-import { isOurs } from "./lease_file.ts";
+import { isOurs, type LeaseFile } from "./lease_file.ts";
 import { type OpenFiles, openFiles } from "./open_files.ts";
 import { LockTable } from "./lock_table.ts";
-import { LOCKED, type Looking, nothingYet, reclaim, type Reclaimed, removeEntry } from "./reclaim.ts";
+import {
+  LOCKED,
+  type Looking,
+  nothingYet,
+  reclaim,
+  type Reclaimed,
+  removeEntry,
+  type Work,
+} from "./reclaim.ts";
 
 /** What a sweep did. */
 export interface SweepReport {
@@ -39,9 +47,28 @@ export interface Sweeping {
 export function* sweepAll(io: Io, { aged, how }: Sweeping): Op<SweepReport> {
   how.checkpoint();
   const report = nothingYet();
-  yield* reclaim(io, { ...how, reportKept: true, ending: false }, report);
+  yield* reclaim(io, { ...how, reportKept, ending: false }, report);
   if (aged !== undefined) yield* sweepAged(io, aged, how, report);
   return { ...report, bytes: report.removed.reduce((sum, { bytes }) => sum + bytes, 0) };
+}
+
+/** Why what a process holds is kept. */
+const REASONS = {
+  alive: "its process is running",
+  unknown: "nobody can tell from here whether its process is running",
+};
+
+/** Says what is kept of processes that are not dead. */
+export function* reportKept(
+  io: Io,
+  lease: LeaseFile,
+  liveness: keyof typeof REASONS,
+  { checkpoint, report }: Work,
+): Op<void> {
+  yield* visitEntries(io, lease, [], function* ({ path }) {
+    checkpoint();
+    report.kept.push({ path, reason: REASONS[liveness] });
+  });
 }
 
 /** What processes are at work with. */

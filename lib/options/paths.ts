@@ -4,7 +4,7 @@
  * @module
  */
 import { invalid } from "../errors.ts";
-import { runtime } from "../runtime/mod.ts";
+import { isWindows } from "../runtime/mod.ts";
 import { hasLoneSurrogate } from "./values.ts";
 
 /** Checks a path: a non-empty string without NUL, or a `file:` URL, which is turned into a path. */
@@ -22,7 +22,7 @@ function pathOfUrl(value: unknown, option: string): string {
   if (host !== "" && host !== "localhost") throw invalid(option, "a file: URL of this machine", host);
   if (/%2f/i.test(pathname)) throw invalid(option, "a file: URL without encoded slashes", pathname);
   const path = decode(pathname, option);
-  return runtime.platform === "windows" && /^\/[a-z]:/i.test(path) ? path.slice(1) : path;
+  return isWindows() && /^\/[a-z]:/i.test(path) ? path.slice(1) : path;
 }
 
 /** Read once. What only has the prototype of a URL, such as a Proxy, throws when it is asked. */

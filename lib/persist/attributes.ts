@@ -6,7 +6,7 @@
 import { codeOf } from "../errors.ts";
 import type { Io } from "../io.ts";
 import type { Op } from "../op.ts";
-import { type Handle, runtime, type Status } from "../runtime/mod.ts";
+import { type Handle, isWindows, type Status } from "../runtime/mod.ts";
 import type { Replacing } from "./options.ts";
 import type { Target } from "./target.ts";
 
@@ -54,7 +54,7 @@ export function attributesFor(
  * group is not known to be the right one, it is one of the others.
  */
 export function creationMode({ mode, owner }: Pick<Attributes, "mode" | "owner">): number {
-  if (mode === undefined || runtime.platform === "windows") return PUBLIC;
+  if (mode === undefined || isWindows()) return PUBLIC;
   return owner === undefined ? mode : mode & forStrangers(mode);
 }
 
@@ -68,7 +68,7 @@ const forStrangers = (mode: number): number => (mode & 0o707) | (mode & 0o007) <
  */
 export function* settle(io: Io, handle: Handle, status: Status, attributes: Attributes): Op<void> {
   const { mode, exact, owner } = attributes;
-  if (mode === undefined || runtime.platform === "windows") return;
+  if (mode === undefined || isWindows()) return;
   const hasGroup = owner === undefined || (yield* inherit(io, handle, status, owner));
   const wanted = hasGroup ? mode : forStrangers(mode);
   const found = status.mode & (exact ? BITS : wanted);

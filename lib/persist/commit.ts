@@ -9,7 +9,7 @@ import type { Io } from "../io.ts";
 import { recordKept } from "../life/lease.ts";
 import type { Op } from "../op.ts";
 import { retrying } from "../retry.ts";
-import { type Path, runtime } from "../runtime/mod.ts";
+import { isWindows, type Path } from "../runtime/mod.ts";
 import type { Replacing } from "./options.ts";
 import type { Target } from "./target.ts";
 
@@ -40,7 +40,7 @@ export function rename(io: Io, from: string, to: string, mayHelp?: () => Op<bool
 
 /** Scanners and indexers on Windows have files open for moments; elsewhere nothing passes by itself. */
 function* patiently(io: Io, call: () => void | Promise<void>, mayHelp?: () => Op<boolean>): Op<void> {
-  if (runtime.platform === "windows") yield* retrying(io, call, mayHelp);
+  if (isWindows()) yield* retrying(io, call, mayHelp);
   else yield call();
 }
 
@@ -58,7 +58,7 @@ const UNSUPPORTED: ReadonlySet<string> = new Set(["EINVAL", "ENOTSUP", "EOPNOTSU
 
 /** Waits until the disk has the names in a directory, where there is such a call. */
 export function* synchronizeDirectory(io: Io, path: Path): Op<void> {
-  if (runtime.platform === "windows") return;
+  if (isWindows()) return;
   try {
     yield io.synchronizeDirectory(path);
   } catch (error) {

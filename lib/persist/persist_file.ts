@@ -13,6 +13,7 @@ import type { Io } from "../io.ts";
 import { sessionFor } from "../life/lease.ts";
 import type { Op } from "../op.ts";
 import { type Handle, runtime, type Status } from "../runtime/mod.ts";
+import { statusIfThere } from "../status.ts";
 import { arriving, noted } from "../under_way.ts";
 import { attributesFor, restore, settle } from "./attributes.ts";
 import { afterwards, commit, placingFailure, synchronizeName } from "./commit.ts";
@@ -20,7 +21,7 @@ import { copyContents } from "./copy.ts";
 import type { Replacing } from "./options.ts";
 import { placeNew } from "./place_new.ts";
 import { NAMING, umaskMode } from "./stage.ts";
-import { isOnDevice, statusIfThere, type Target, targetOf } from "./target.ts";
+import { isOnDevice, type Target, targetOf } from "./target.ts";
 
 /** Puts the file at `destination` and closes it. On failure it stays as it is, open and whole. */
 export function* persistFile(io: Io, file: OpenFile, destination: string, options: Replacing): Op<string> {

@@ -14,13 +14,14 @@ import { makeDirectory } from "../make_directory.ts";
 import type { Op } from "../op.ts";
 import { OwnedTree } from "../owned_tree.ts";
 import { contains, isNameless, joinPath, shownPath } from "../path.ts";
-import { type Handle, type Path, runtime, type Status } from "../runtime/mod.ts";
+import { type Handle, isWindows, type Path, type Status } from "../runtime/mod.ts";
+import { statusIfThere } from "../status.ts";
 import { contentsOf, type Found } from "../tree/visit.ts";
 import { afterwards, rename, synchronizeDirectory, synchronizeName } from "./commit.ts";
 import { copyContents } from "./copy.ts";
 import type { Replacing } from "./options.ts";
 import { NAMING } from "./stage.ts";
-import { isOnDevice, kindBehind, locate, statusIfThere, type Target } from "./target.ts";
+import { isOnDevice, kindBehind, locate, type Target } from "./target.ts";
 
 /** Puts the tree at `destination`. On failure it stays where it is, whole, and the destination as it was. */
 export function* persistTree(io: Io, tree: OwnedTree, destination: string, options: Replacing): Op<string> {
@@ -101,7 +102,7 @@ function* makeWay(
   { path, existing }: Target,
   { overwrite }: Replacing,
 ): Op<() => void | Promise<void>> {
-  const windows = runtime.platform === "windows";
+  const windows = isWindows();
   // What is there may be what is to be put there, under this name or one that differs in case.
   if (windows && existing !== undefined && !sameFile(existing, yield io.status(from))) {
     yield io.removeDirectory(path);
@@ -151,7 +152,7 @@ function* copyTree(io: Io, from: string, to: string, options: Replacing): Op<voi
 
 function* finish(io: Io, path: Path, { mode }: Status, { durable }: Replacing): Op<void> {
   if (durable) yield* synchronizeDirectory(io, path);
-  if (runtime.platform !== "windows") yield* setMode(io, path, mode);
+  if (!isWindows()) yield* setMode(io, path, mode);
 }
 
 type Copy = (io: Io, entry: Found, to: Path, options: Replacing) => Op<void>;
@@ -193,11 +194,11 @@ const COPIES: { [kind in Status["kind"]]: Copy } = {
  * copy leads to may not be copied yet.
  */
 function* leadsToDirectory(io: Io, link: Path): Op<boolean> {
-  return runtime.platform === "windows" && (yield* kindBehind(io, link as string)) === "directory";
+  return isWindows() && (yield* kindBehind(io, link as string)) === "directory";
 }
 
 /** Whether the permission bits say something: on Windows only that nobody may write. */
-const showsMode = ({ mode }: Status): boolean => runtime.platform !== "windows" || (mode & 0o222) === 0;
+const showsMode = ({ mode }: Status): boolean => !isWindows() || (mode & 0o222) === 0;
 
 function* setMode(io: Io, path: Path, mode: number): Op<void> {
   const directory: number = yield io.openDirectory(path);
@@ -229,7 +230,7 @@ function* synchronizeFile(io: Io, path: Path): Op<void> {
 
 /** Opens a file to wait for the disk; undefined where Windows, which wants the right to write for that, does not give it. */
 function* openToSynchronize(io: Io, path: Path): Op<Handle | undefined> {
-  if (runtime.platform !== "windows") return yield io.openFile(path, "read");
+  if (!isWindows()) return yield io.openFile(path, "read");
   try {
     return yield io.openFile(path, "write");
   } catch (error) {

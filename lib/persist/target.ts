@@ -4,12 +4,13 @@
  * @module
  */
 import { isLearnt, learn } from "../devices.ts";
-import { codeOf, failure, TempfileError } from "../errors.ts";
+import { failure, TempfileError } from "../errors.ts";
 import type { Identity } from "../identity.ts";
 import type { Io } from "../io.ts";
 import type { Op } from "../op.ts";
 import { baseName, isAbsolute, isNameless, joinPath, parentOf, withoutTrailingSeparators } from "../path.ts";
 import type { Kind, Path, Status } from "../runtime/mod.ts";
+import { statusIfThere } from "../status.ts";
 import type { Replacing } from "./options.ts";
 
 /** Where the result goes, and what is there now. */
@@ -82,16 +83,6 @@ export function* locate(io: Io, path: string): Op<Target> {
     return { directory, path: canonical, existing };
   } catch (error) {
     throw failure(`put a file at "${path}"`, error, path);
-  }
-}
-
-/** What has the name; undefined if nothing does. */
-export function* statusIfThere(io: Io, path: string): Op<Status | undefined> {
-  try {
-    return yield io.status(path);
-  } catch (error) {
-    if (codeOf(error) === "ENOENT") return undefined;
-    throw error;
   }
 }
 

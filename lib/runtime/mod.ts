@@ -46,6 +46,9 @@ export function adapterFor(scope: object): Runtime {
 /** The runtime in use. */
 export let runtime: Runtime = adapterFor(globalThis);
 
+/** Whether this is Windows, which has no modes, and whose files have no owners that the runtimes tell. */
+export const isWindows = (): boolean => runtime.platform === "windows";
+
 /** Puts another runtime in place of the one in use, for tests that make primitives fail. Returns how to undo that. */
 export function substituteRuntime(other: Runtime): () => void {
   const before = runtime;
