@@ -29,6 +29,7 @@ import {
 } from "#mod";
 import { adoptDirectorySync as adoptFromSource } from "../lib/adopt.ts";
 import { runChild, startChild } from "./support/child.ts";
+import { leasesIn } from "./support/leases.ts";
 import { oncePerRuntime } from "./support/once.ts";
 import { isWindows, namesLinger, noFifos, noLinks, noLinux, noModes } from "./support/platform.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
@@ -496,6 +497,35 @@ test(
     await third.kill();
     assert.deepEqual(await thereAfterSweep(), [false, false]);
     assert.deepEqual(place.list().flatMap((name) => readdirSync(join(place.path, name))), []);
+  },
+);
+
+/** As {@linkcode MAKES}, and makes another one when it is to let go of them. */
+const MAKES_MORE = `${MAKES}
+  for (const one of mine) one.keep = () => globalThis.more = m.namedTemporaryFileSync({ prefix: "more-" });`;
+
+test(
+  "C259 C265 what was adopted and then kept is nobody's leftover: those before are killed before that, or after they have made more (once a runtime)",
+  { skip: noLinux || oncePerRuntime },
+  async () => {
+    for (const isLate of [false, true]) {
+      using place = scratch();
+      const env = { TMPDIR: place.path };
+      const maker = startOwner(MAKES_MORE, env);
+      const paths: string[] = await maker.hear();
+      const second = startOwner(ADOPTS, env, paths);
+      await second.hear();
+      await second.kill();
+      if (!isLate) await maker.kill();
+      const third = startOwner(ADOPTS, env, paths);
+      await third.hear();
+      await third.letGo();
+      if (isLate) await maker.letGo().then(maker.kill);
+      await third.kill();
+      const { said } = await runChild("say((await m.sweep()).removed.length);", { env });
+      assert.deepEqual([said, ...paths.map((path) => existsSync(path))], [[isLate ? 2 : 0], true, true]);
+      assert.deepEqual(readdirSync(leasesIn(place.path)), []);
+    }
   },
 );
 

@@ -18,6 +18,7 @@ import { statusIfThere } from "../status.ts";
 import { startReclaiming } from "./background.ts";
 import { leaseDirectory, refusalOf } from "./lease_directory.ts";
 import { Lease, type Naming, quietly } from "./open_lease.ts";
+import { tellKept } from "./reclaim.ts";
 import { held, registerLease, unregisterLease } from "./registry.ts";
 
 /** Milliseconds after which a lease is tried for again that could not be written, on a full disk say. */
@@ -142,6 +143,7 @@ function recordKeptWith(path: string, inside: readonly string[]): void {
   // Only names with a session are ever looked at.
   const speaking = [...leases].filter((lease) => lease.speaksFor(path));
   try {
+    if (speaking.some((lease) => lease.hasAdopted(path))) runSync(tellKept(syncIo(), path));
     for (const lease of speaking) lease.keep(path, inside);
   } catch (error) {
     throw failure(`keep "${path}"`, error, path);

@@ -7,7 +7,7 @@ import { codeOf, failure, type Leftover } from "../errors.ts";
 import type { Io } from "../io.ts";
 import type { Op } from "../op.ts";
 import { baseName, contains, joinPath, parentOf } from "../path.ts";
-import { type Path, runtime, type Status } from "../runtime/mod.ts";
+import { type Handle, type Path, runtime, type Status } from "../runtime/mod.ts";
 import { entriesIn } from "../tree/visit.ts";
 import { lasting } from "../tree/overlay.ts";
 import { removeDirectory } from "../tree/remove.ts";
@@ -16,6 +16,7 @@ import { type Candidate, visitEntries } from "./candidates.ts";
 import { leaseDirectory, refusalOf } from "./lease_directory.ts";
 import { type LeaseFile, parseName, readLease, speaksFor } from "./lease_file.ts";
 import { LockTable } from "./lock_table.ts";
+import { append } from "./open_lease.ts";
 import { isComparable, type Liveness, livenessOf } from "./liveness.ts";
 import { seen } from "./processes.ts";
 
@@ -156,6 +157,27 @@ function* removeUnused(io: Io, entry: Candidate, work: Work): Op<void> {
 const speaksForAny = (lease: LeaseFile, path: string): boolean =>
   speaksFor(lease, parentOf(path), baseName(path)) ||
   [...lease.adopted].some((one) => contains(path, one) && !lease.kept.has(baseName(one)));
+
+/**
+ * Says in the leases of others that something which was taken over from them is kept: their processes may be dead, or be
+ * killed before they let go of it. A living one that has taken it over itself may have it from this process.
+ */
+export function* tellKept(io: Io, path: string): Op<void> {
+  for (const lease of yield* leasesBut(io, new Set(), leaseDirectory()!)) {
+    if (!speaksFor(lease, parentOf(path), baseName(path))) continue;
+    if (lease.adopted.has(path) && (yield* livenessOf(io, lease)) !== "dead") continue;
+    yield* seen(lease.path, write(io, lease.path, `kept ${baseName(path)}\n`), undefined);
+  }
+}
+
+function* write(io: Io, path: string, lines: string): Op<void> {
+  const handle: Handle = yield io.openFile(path, "write");
+  try {
+    append(handle, lines, false);
+  } finally {
+    yield io.close(handle);
+  }
+}
 
 /** Why something is kept that another process has taken over. */
 const TAKEN = "another process has it";
