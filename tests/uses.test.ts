@@ -11,6 +11,7 @@ import process from "node:process";
 import { pipeline, Readable } from "node:stream";
 import { test } from "node:test";
 import { namedTemporaryFile, spooledTemporaryFile, temporaryDirectory } from "#mod";
+import { runChild } from "./support/child.ts";
 import { scratch } from "./support/scratch.ts";
 
 /** The part of SQLite's interfaces that Node's, Deno's and Bun's have in common. */
@@ -156,4 +157,39 @@ test("a download that breaks off rejects, and leaves the file open with what cam
   const size = await file.size();
   assert.ok(size <= 200_000, `${size} bytes`);
   assert.deepEqual(await file.bytes(), LARGE.subarray(0, size));
+});
+
+/** What zone.js and its like do: the engine still makes promises of its own class, which is not the global one then. */
+const OTHER_PROMISE = `
+  const Own = Promise;
+  globalThis.Promise = class Other {
+    #own;
+    constructor(start) { this.#own = new Own(start); }
+    then(...listeners) { return this.#own.then(...listeners); }
+    catch(listener) { return this.#own.catch(listener); }
+    finally(listener) { return this.#own.finally(listener); }
+    static resolve(value) { return Own.resolve(value); }
+    static reject(reason) { return Own.reject(reason); }
+  };`;
+
+test("with another class in place of Promise, everything works through the thread pool and inline", async () => {
+  using place = scratch();
+  const code = `${OTHER_PROMISE}
+    for (const inline of [false, undefined]) {
+      m.configure({ inline });
+      const directory = await m.temporaryDirectory({ dir: args[0] });
+      const file = await directory.namedTemporaryFile();
+      await file.write("hello");
+      await m.writeFileAtomic(directory.join("out"), file.stream());
+      const found = await m.adoptFile(directory.join("out"));
+      say([await file.text(), await file.size(), await found.text()]);
+      await found.persist(directory.join("again"));
+      await file.close();
+      await directory.remove();
+    }`;
+  const { said, status, stderr } = await runChild(code, { args: [place.path] });
+  assert.deepEqual([status, stderr], [0, ""]);
+  const each = ["hello", 5, "hello"];
+  assert.deepEqual(said, [each, each]);
+  assert.deepEqual(place.list(), []);
 });

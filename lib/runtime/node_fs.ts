@@ -263,7 +263,11 @@ export function nodePrimitives(fs: NodeFs): { sync: Primitives; pooled: Pooled<P
     realPath: (path) => promised((done) => fs.realpath.native(path, done)),
     async synchronizeDirectory(path) {
       const directory = await calls.openDescriptor(path as string, "read");
-      await calls.synchronize(directory).finally(() => fs.closeSync(directory));
+      try {
+        await calls.synchronize(directory);
+      } finally {
+        fs.closeSync(directory);
+      }
     },
     list: (path) => Promise.resolve(path).then(sync.list),
   };

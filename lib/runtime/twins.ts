@@ -4,9 +4,11 @@
  * @module
  */
 
-/** What becomes of an answer, or of the promise of one. */
-export const then = <A, B>(answer: A, next: (answer: A) => B): B =>
-  answer instanceof Promise ? answer.then(next) as B : next(answer);
+/** What becomes of an answer, or of the promise of one: told by its method, since the class may have been replaced. */
+export const then = <A, B>(answer: A, next: (answer: A) => B): B => {
+  const promise = answer as { then?(next: (answer: A) => B): B } | null | undefined;
+  return typeof promise?.then === "function" ? promise.then(next) : next(answer);
+};
 
 /**
  * Stands in for calls that block: has the same names, and answers with the promises of their twins.
