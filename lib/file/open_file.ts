@@ -8,7 +8,7 @@ import type { Guard } from "../guard.ts";
 import { asyncIo, type Io, syncIo } from "../io.ts";
 import { type Leakable, unwatchLeak, type Young } from "../life/leaks.ts";
 import { type Content, letGo } from "../life/registry.ts";
-import { isPromise, type Op, run, runSync } from "../op.ts";
+import { isPromise, nothing, type Op, run, runSync } from "../op.ts";
 import type { Checked } from "../options/checked.ts";
 import type { Status } from "../runtime/mod.ts";
 import { requireStill } from "./data.ts";
@@ -230,23 +230,12 @@ export class OpenFile implements Leakable, Content {
   }
 
   /** Bytes from an offset to the end. */
-  *#left(io: Io, start: number): Op<number> {
-    try {
-      yield* this.#flush(io);
-      return yield* this.storage.left(io, start);
-    } catch (error) {
-      throw this.#failure("read from", error);
-    }
+  #left(io: Io, start: number): Op<number> {
+    return this.#flushed(io, "read from", () => this.storage.left(io, start));
   }
 
-  *size(io: Io): Op<number> {
-    this.require("ask for the size of");
-    try {
-      yield* this.#flush(io);
-      return yield* this.storage.size(io);
-    } catch (error) {
-      throw this.#failure("ask for the size of", error);
-    }
+  size(io: Io): Op<number> {
+    return this.#flushed(io, "ask for the size of", () => this.storage.size(io));
   }
 
   /**
@@ -265,12 +254,18 @@ export class OpenFile implements Leakable, Content {
   }
 
   /** Hands the buffer to the storage. A failure leaves all of it in the buffer, for another try. */
-  *flush(io: Io): Op<void> {
-    this.require("flush");
+  flush(io: Io): Op<void> {
+    return this.#flushed(io, "flush", () => nothing);
+  }
+
+  /** Does with the open file what needs all that was written to be there. */
+  *#flushed<T>(io: Io, action: string, op: () => Op<T>): Op<T> {
+    this.require(action);
     try {
       yield* this.#flush(io);
+      return yield* op();
     } catch (error) {
-      throw this.#failure("flush", error);
+      throw this.#failure(action, error);
     }
   }
 
@@ -282,14 +277,8 @@ export class OpenFile implements Leakable, Content {
   }
 
   /** A descriptor that a child process can inherit and in which it finds all that was written. */
-  *descriptor(io: Io): Op<number> {
-    this.require("pass on the descriptor of");
-    try {
-      yield* this.#flush(io);
-      return yield* this.storage.descriptor(io);
-    } catch (error) {
-      throw this.#failure("pass on the descriptor of", error);
-    }
+  descriptor(io: Io): Op<number> {
+    return this.#flushed(io, "pass on the descriptor of", () => this.storage.descriptor(io));
   }
 
   /** What the file is on disk. */
@@ -313,14 +302,8 @@ export class OpenFile implements Leakable, Content {
   }
 
   /** Waits until the contents are on the disk. */
-  *synchronize(io: Io): Op<void> {
-    this.require("sync");
-    try {
-      yield* this.#flush(io);
-      yield* this.storage.synchronize(io);
-    } catch (error) {
-      throw this.#failure("sync", error);
-    }
+  synchronize(io: Io): Op<void> {
+    return this.#flushed(io, "sync", () => this.storage.synchronize(io));
   }
 
   /**
