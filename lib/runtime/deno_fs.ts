@@ -16,7 +16,7 @@ import type {
 } from "./deno_namespace.ts";
 import { requireStatfs, requireSystem } from "./deno_permissions.ts";
 import { attempt } from "./node_like.ts";
-import { then, twins } from "./twins.ts";
+import { follow, twins } from "./twins.ts";
 import type { DirectoryEntry, Handle, Kind, Listing, Path, Pooled, Primitives, Status } from "./types.ts";
 
 /** A file of Deno's own: no number, one cursor, which is moved only when it is not already where it should be. */
@@ -34,12 +34,12 @@ class DenoFile {
   transfer(calls: BlockingFile, name: "readSync" | "writeSync", bytes: Uint8Array, at: number): number {
     const move = (from: number): number => {
       this.#cursor = from;
-      return then(calls[name](bytes), (count) => {
+      return follow(calls[name](bytes), (count) => {
         this.#cursor += count ?? 0;
         return count ?? 0;
       });
     };
-    return at === this.#cursor ? move(at) : then(calls.seekSync(at, 0), move);
+    return at === this.#cursor ? move(at) : follow(calls.seekSync(at, 0), move);
   }
 }
 
@@ -111,7 +111,7 @@ type OnHandle = "close" | "statusOf" | "truncate" | "read" | "write" | "synchron
 function onFile(callsOf: (file: DenoFsFile) => BlockingFile) {
   return {
     close: ({ file }: DenoFile) => file.close(),
-    statusOf: ({ file }: DenoFile) => then(callsOf(file).statSync(), toStatus),
+    statusOf: ({ file }: DenoFile) => follow(callsOf(file).statSync(), toStatus),
     truncate: ({ file }: DenoFile, size: number) => callsOf(file).truncateSync(size),
     read: (own: DenoFile, into: Uint8Array, at: number) =>
       own.transfer(callsOf(own.file), "readSync", into, at),
@@ -197,7 +197,7 @@ const promising = <C extends object>(calls: C): C =>
 /** The primitives that are one call: what they answer is a promise where the call's answer is. */
 function overCalls(deno: DenoNamespace, calls: BlockingCalls) {
   const open = (path: Path, options: Parameters<BlockingCalls["openSync"]>[1]): Handle =>
-    then(calls.openSync(text(path), options), (file) => new DenoFile(file, text(path)));
+    follow(calls.openSync(text(path), options), (file) => new DenoFile(file, text(path)));
   return {
     createFile: (path, mode) => open(path, { ...CREATE, mode }),
     openFile: (path, access) => open(path, ACCESS[access]),
@@ -208,8 +208,8 @@ function overCalls(deno: DenoNamespace, calls: BlockingCalls) {
     link: (from, to) => calls.linkSync(from, to),
     symbolicLink: (target, path, to) => calls.symlinkSync(text(target), text(path), { type: to }),
     realPath: (path) => calls.realPathSync(path),
-    status: (path) => then(calls.lstatSync(text(path)), toStatus),
-    statusOfTarget: (path) => then(calls.statSync(path), toStatus),
+    status: (path) => follow(calls.lstatSync(text(path)), toStatus),
+    statusOfTarget: (path) => follow(calls.statSync(path), toStatus),
     changeModeAt: (anchor, mode) => calls.chmodSync(anchor, mode),
     touch: (path, time) => calls.utimeSync(path, new Date(time), new Date(time)),
     readSystemFile: (path) => (requireSystem(deno, path), calls.readTextFileSync(path)),

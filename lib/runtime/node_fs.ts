@@ -15,7 +15,7 @@ import type {
   Primitives,
   Status,
 } from "./types.ts";
-import { then, twins } from "./twins.ts";
+import { follow, twins } from "./twins.ts";
 
 type Done<T = void> = (error: Error | null, value: T) => void;
 
@@ -224,10 +224,10 @@ function overCalls(fs: Blocking, flags: ReturnType<typeof openFlags>) {
     rename: (from, to) => fs.renameSync(from, to),
     link: (from, to) => fs.linkSync(from, to),
     symbolicLink: (target, path, to) => fs.symlinkSync(target, path, to),
-    readLink: (path) => then(fs.readlinkSync(path, "buffer"), toPath),
-    status: (path) => then(fs.lstatSync(path), toStatus),
-    statusOfTarget: (path) => then(fs.statSync(path), toStatus),
-    statusOf: (handle) => then(fs.fstatSync(fd(handle)), toStatus),
+    readLink: (path) => follow(fs.readlinkSync(path, "buffer"), toPath),
+    status: (path) => follow(fs.lstatSync(path), toStatus),
+    statusOfTarget: (path) => follow(fs.statSync(path), toStatus),
+    statusOf: (handle) => follow(fs.fstatSync(fd(handle)), toStatus),
     changeMode: (handle, mode) => fs.fchmodSync(fd(handle), mode),
     changeModeAt: (anchor, mode) => fs.chmodSync(anchor, mode),
     changeOwner: (handle, uid, gid) => fs.fchownSync(fd(handle), uid, gid),
@@ -237,7 +237,7 @@ function overCalls(fs: Blocking, flags: ReturnType<typeof openFlags>) {
     write: (handle, data, at) => fs.writeSync(fd(handle), data, 0, data.byteLength, at),
     synchronize: (handle) => fs.fsyncSync(fd(handle)),
     readSystemFile: (path) => fs.readFileSync(path, "latin1"),
-    fileSystem: (path) => then(fs.statfsSync(path), toFileSystem),
+    fileSystem: (path) => follow(fs.statfsSync(path), toFileSystem),
   } satisfies Partial<Primitives>;
 }
 

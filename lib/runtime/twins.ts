@@ -4,8 +4,8 @@
  * @module
  */
 
-/** What becomes of an answer, or of the promise of one: told by its method, since the class may have been replaced. */
-export const then = <A, B>(answer: A, next: (answer: A) => B): B => {
+/** What follows from an answer, or from the promise of one: told by its method, since the class may have been replaced. */
+export const follow = <A, B>(answer: A, next: (answer: A) => B): B => {
   const promise = answer as { then?(next: (answer: A) => B): B } | null | undefined;
   return typeof promise?.then === "function" ? promise.then(next) : next(answer);
 };
