@@ -127,6 +127,28 @@ test(
 );
 
 test(
+  "C265 what another process keeps is no leftover of the one it was taken over from, and stays as long as that lives, whoever has died over it",
+  { skip: noLinux },
+  () => {
+    using place = scratch();
+    const maker = plant(place.path, { pid: process.pid });
+    const [kept, died, again] = [1, 2, 3].map(() => join(place.path, maker.name()));
+    for (const path of [kept, died, again]) {
+      writeFileSync(path, "");
+      appendFileSync(maker.path, `kept /${basename(path)}\n`);
+    }
+    appendFileSync(maker.path, `adopted ${again}\n`);
+    plant(place.path, { lines: [`adopted ${died}`] });
+    const fd = openSync(maker.path, "r");
+    assert.deepEqual(reclaimIn(place.path).removed, []);
+    closeSync(fd);
+    const removed = reclaimIn(place.path).removed.map(({ path }) => path);
+    assert.deepEqual([removed.sort(), existsSync(kept)], [[died, again].sort(), true]);
+    assert.deepEqual(readLeases(place.path), {});
+  },
+);
+
+test(
   "C259 C265 what the dead had taken over goes with them, unless they kept it or its maker lives and has it",
   {
     skip: noLinux,

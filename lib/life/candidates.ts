@@ -10,7 +10,7 @@ import type { Op } from "../op.ts";
 import { joinPath, parentOf } from "../path.ts";
 import type { DirectoryEntry, Listing, Path, Status } from "../runtime/mod.ts";
 import { leave, locate, type Spot, within } from "../tree/spot.ts";
-import { isOurs, type LeaseFile, speaksFor } from "./lease_file.ts";
+import { isOurs, keptByOther, type LeaseFile, speaksFor } from "./lease_file.ts";
 
 /** Something that a lease may speak for. */
 export interface Candidate {
@@ -38,7 +38,8 @@ export function* visitEntries(
     const spot = yield* ifThere(directory, unseen, locate(io, directory));
     if (spot === undefined || spot.status.kind !== "directory") continue;
     try {
-      const isWanted = (name: string): boolean => speaksFor(lease, directory, name);
+      const isWanted = (name: string): boolean =>
+        speaksFor(lease, directory, name) && !lease.kept.has(keptByOther(name));
       for (const name of (yield* ifThere(directory, unseen, namesIn(io, spot, isWanted))) ?? []) {
         const path = joinPath(directory, name);
         const entry = yield* ifThere(path, unseen, candidate(io, spot, name, path));

@@ -74,6 +74,12 @@ export function* readLease(io: Io, directory: string, name: string): Op<LeaseFil
 /** Whether something belongs to this user. */
 export const isOurs = ({ uid }: Status): boolean => isWindows() || uid === runtime.uid();
 
+/**
+ * How it is noted that another process keeps what it has taken over: from then on it is no leftover, but until this process
+ * has ended, it may be at work with it.
+ */
+export const keptByOther = (name: string): string => `/${name}`;
+
 /** Whether a lease speaks for what has a name in a directory. */
 export const speaksFor = (lease: LeaseFile, directory: string, name: string): boolean =>
   !lease.kept.has(name) && (lease.adopted.has(joinPath(directory, name)) || isFormed(lease, directory, name));
@@ -118,8 +124,10 @@ function note(made: LeaseFile["made"], directory: string, form: string): void {
 /** What was kept, and is taken over again, is kept no longer. */
 function noteAdopted({ adopted, kept }: Said, path: string): void {
   if (!isCanonical(path) || !isMade(baseName(path))) return;
+  const name = baseName(path);
   adopted.add(path);
-  kept.delete(baseName(path));
+  kept.delete(name);
+  kept.delete(keptByOther(name));
 }
 
 const isCanonical = (path: string): boolean => isAbsolute(path) && !/\0|(^|[/\\])\.\.?([/\\]|$)/.test(path);

@@ -34,7 +34,7 @@ kept=$newline
 left=
 while IFS= read -r line; do
   case $line in
-    "kept "*) kept=$kept\${line#kept }$newline ;;
+    "kept "*) line=\${line#kept }; kept=$kept\${line#/}$newline ;;
     "adopted "*) left=yes ;;
   esac
 done < "$1"

@@ -14,7 +14,7 @@ import { removeDirectory } from "../tree/remove.ts";
 import { usageOf } from "../tree/usage.ts";
 import { type Candidate, visitEntries } from "./candidates.ts";
 import { leaseDirectory, refusalOf } from "./lease_directory.ts";
-import { type LeaseFile, parseName, readLease, speaksFor } from "./lease_file.ts";
+import { keptByOther, type LeaseFile, parseName, readLease, speaksFor } from "./lease_file.ts";
 import { LockTable } from "./lock_table.ts";
 import { append } from "./open_lease.ts";
 import { isComparable, type Liveness, livenessOf } from "./liveness.ts";
@@ -166,7 +166,7 @@ export function* tellKept(io: Io, path: string): Op<void> {
   for (const lease of yield* leasesBut(io, new Set(), leaseDirectory()!)) {
     if (!speaksFor(lease, parentOf(path), baseName(path))) continue;
     if (lease.adopted.has(path) && (yield* livenessOf(io, lease)) !== "dead") continue;
-    yield* seen(lease.path, write(io, lease.path, `kept ${baseName(path)}\n`), undefined);
+    yield* seen(lease.path, write(io, lease.path, `kept ${keptByOther(baseName(path))}\n`), undefined);
   }
 }
 
