@@ -23,11 +23,14 @@ export function isPromise<T>(value: T | Promise<T>): value is Promise<T> {
   return typeof value === "object" && value !== null && typeof (value as Promise<T>).then === "function";
 }
 
-/** Runs an operation over the synchronous face. */
-export function runSync<T>(op: Op<T>): T {
+/** Runs an operation over the synchronous face. `between` is called between its steps. */
+export function runSync<T>(op: Op<T>, between?: () => void): T {
   try {
     let step = op.next();
-    while (!step.done) step = op.next(step.value);
+    while (!step.done) {
+      between?.();
+      step = op.next(step.value);
+    }
     return step.value;
   } catch (error) {
     throw fromCaller(error, runSync);

@@ -141,13 +141,13 @@ export class OwnedTree implements Entry, Leakable {
     letAge(this);
   }
 
-  discard(): boolean {
+  discard(between?: () => void): boolean {
     if (!this.#ours || this.removed) return true;
     if (this.identity === undefined) return this.#discardUnidentified();
     // It may be on its way to where it is to be whole.
     if (leaving.has(this.path!)) return leftAtEnd(this.path!);
     try {
-      return runSync(this.remove(syncIo())).length === 0;
+      return runSync(this.remove(syncIo()), between).length === 0;
     } catch (error) {
       // The process is ending; what is left is for the next one to sweep.
       return codeOf(error) === "ENOENT";

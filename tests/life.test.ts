@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawnSync } from "node:child_process";
-import { cpSync, readdirSync, readFileSync } from "node:fs";
+import { cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { pathToFileURL } from "node:url";
+import { temporaryDirectorySync } from "#mod";
+import type { Entry } from "../lib/life/registry.ts";
 import {
   type ChildOptions,
   type ChildResult,
@@ -286,18 +288,58 @@ test(
   },
 );
 
+/** Blocks as a removal does that takes so many milliseconds. */
+const BLOCK = `const block = (ms) => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+const books = globalThis[Symbol.for("mayfly.registry")];`;
+
 test("C253 a second signal during the removal ends the process at once", { skip: noSignals }, async () => {
   using place = scratch();
-  // On the books, something whose removal takes longer than the child is given.
-  const code =
-    `const entry = { discard() { fs.writeSync(1, '\\u0001"ready"\\n'); Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50_000); } };
-    globalThis[Symbol.for("mayfly.registry")].entries.add(entry);
+  // On the books, something after whose removal a signal is a second one, and something whose removal takes longer than the
+  // child is given.
+  const code = `${BLOCK}
+    books.entries.add({ discard: () => block(700) });
+    books.entries.add({ discard() { fs.writeSync(1, '\\u0001"ready"\\n'); block(50_000); } });
     ${WAIT}`;
   const act = send("SIGTERM");
   const started = Date.now();
   const { signal } = await end("with", place, { code, act, signals: true });
   assert.equal(signal, "SIGTERM");
   assert.ok(Date.now() - started < 40_000, "the second signal was not heeded");
+});
+
+test(
+  "C250 C253 a signal that comes again at once, since a program that got it too passes it on, ends no removal",
+  {
+    skip: noSignals,
+  },
+  async () => {
+    using place = scratch();
+    const code = `m.configure({ signals: true });
+    m.namedTemporaryFileSync().closeSync();
+    ${BLOCK}
+    books.entries.add({ discard() { process.kill(process.pid, "SIGTERM"); block(20); } });
+    globalThis.made = [m.namedTemporaryFileSync(), m.temporaryDirectorySync()];
+    say(fs.readdirSync(m.tmpdir()).length);
+    ${WAIT}`;
+    const { child, result } = startChild(code, { env: { TMPDIR: place.path } });
+    send("SIGTERM")(child);
+    const { signal, said, stderr } = await result;
+    // With the folder of leases.
+    assert.deepEqual({ signal, said }, { signal: "SIGTERM", said: [3, "ready"] }, stderr);
+    assert.deepEqual(place.names(), []);
+  },
+);
+
+test("C253 the removal of a directory at the end of the process can be ended between its steps", () => {
+  using directory = temporaryDirectorySync();
+  for (let file = 0; file < 20; file++) writeFileSync(directory.join(`${file}`), "x");
+  const { entries } = (globalThis as unknown as { [key: symbol]: { entries: Iterable<Entry> } })[
+    Symbol.for("mayfly.registry")
+  ];
+  let steps = 0;
+  [...entries].find(({ path }) => path === directory.path)!.discard(() => steps++);
+  assert.ok(steps > 20, `${steps} steps`);
+  assert.ok(!existsSync(directory.path));
 });
 
 /** Kills a child that creates as fast as it can; returns how many names are left. */

@@ -16,9 +16,10 @@ export interface Entry extends InBag {
   /**
    * Removes it, blocking, without throwing. Called once at most, and only at the end of the process.
    *
+   * @param between Called between the steps of what may take long.
    * @returns `false` if something is left.
    */
-  discard(): boolean | void;
+  discard(between?: () => void): boolean | void;
   /** What it is, for whoever asks what is held. */
   readonly kind?: "file" | "directory";
   /** Where it is; undefined until its first name is tried. */
@@ -157,13 +158,14 @@ onSettings(() => {
 });
 
 /** Removes everything on the books, now. Removing one thing cannot keep the others from being removed. */
-function discardAll(): void {
+function discardAll(between?: () => void): void {
   const books = registry();
   if (books.pid !== runtime.pid()) return;
   let left = false;
   for (const entry of books.entries) {
+    between?.();
     books.entries.delete(entry);
-    if (entry.discard() === false) left = true;
+    if (entry.discard(between) === false) left = true;
   }
   // Something is left: then the lease is what leads the next process to it.
   if (!left) discardLeases(books);
