@@ -34,6 +34,8 @@ import { namedTemporaryFile as sourceNamed } from "../lib/file/named.ts";
 import { spooledTemporaryFile as sourceSpooled } from "../lib/file/spooled.ts";
 import { temporaryFile as sourceUnnamed } from "../lib/file/unnamed.ts";
 import { othersMayEnter, runChild } from "./support/child.ts";
+import { readLeases } from "./support/leases.ts";
+import { oncePerRuntime } from "./support/once.ts";
 import { failureOf, kinds, pattern, sameBytes } from "./support/kinds.ts";
 import {
   isWindows,
@@ -759,6 +761,33 @@ test("C162 persist() by root keeps the owner and group of the replaced file", { 
     }
   }
 });
+
+/** How what is at a path is replaced, by processes that are killed before it is. */
+const REPLACING = [
+  "m.writeFileAtomicSync(args[0], 'new');",
+  "m.namedTemporaryFileSync({ dir: path.dirname(args[0]) }).persistSync(args[0]);",
+];
+
+test(
+  "C162 C265 killed before the rename, root leaves nothing for long of what it has given to the owner of the file to be replaced (once a runtime)",
+  { skip: notRoot || oncePerRuntime },
+  async () => {
+    for (const code of REPLACING) {
+      using place = scratch();
+      const target = join(place.path, "target"), env = { TMPDIR: place.path };
+      writeFileSync(target, "old");
+      chownSync(target, 1234, 4321);
+      const dies = `(globalThis.Deno ?? fs).renameSync = () => process.kill(process.pid, "SIGKILL"); ${code}`;
+      assert.equal((await runChild(dies, { args: [target], env })).signal, "SIGKILL");
+      const left = place.list().filter((name) => name !== "target" && !name.startsWith(".mayfly-0"));
+      assert.deepEqual(left.map((name) => statSync(join(place.path, name)).uid), [1234]);
+      await runChild("await m.sweep();", { env });
+      assert.deepEqual(place.list(), [".mayfly-0", "target"]);
+      assert.deepEqual(readLeases(place.path), {});
+      assert.equal(readFileSync(target, "utf8"), "old");
+    }
+  },
+);
 
 /** Replaces files of somebody else's group. */
 const STRANGER = `

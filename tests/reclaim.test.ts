@@ -348,6 +348,8 @@ test("what belongs to somebody else is not looked at (skipped: needs root)", {
   writeFileSync(file, "");
   mkdirSync(directory);
   for (const path of [file, directory]) chownSync(path, 12345, 12345);
+  // Only files are given away.
+  appendFileSync(lease.path, `given ${directory}\n`);
   const foreign = plant(place.path);
   writeFileSync(join(place.path, foreign.name()), "");
   chownSync(foreign.path, 12345, 12345);

@@ -23,7 +23,7 @@ export interface Candidate {
 
 /**
  * Visits what a lease may speak for: entries whose names have just the form that was recorded, or were recorded one by
- * one, that belong to this user, are no links and no mounts, and were not kept.
+ * one, that belong to this user or are files that were given to another, are no links and no mounts, and were not kept.
  *
  * @param unseen Gets what could not be looked at: something that the lease speaks for may be there.
  */
@@ -42,7 +42,7 @@ export function* visitEntries(
         speaksFor(lease, directory, name) && !lease.kept.has(keptByOther(name));
       for (const name of (yield* ifThere(directory, unseen, namesIn(io, spot, isWanted))) ?? []) {
         const path = joinPath(directory, name);
-        const entry = yield* ifThere(path, unseen, candidate(io, spot, name, path));
+        const entry = yield* ifThere(path, unseen, candidate(io, spot, name, path, lease));
         if (entry !== undefined) yield* visit(entry);
       }
     } finally {
@@ -81,10 +81,17 @@ function* namesIn(io: Io, spot: Spot, isWanted: (name: string) => boolean): Op<s
   }
 }
 
-function* candidate(io: Io, spot: Spot, name: string, path: string): Op<Candidate | undefined> {
+function* candidate(
+  io: Io,
+  spot: Spot,
+  name: string,
+  path: string,
+  { given }: LeaseFile,
+): Op<Candidate | undefined> {
   const place = within(spot, name);
   const status: Status = yield io.status(place);
-  if (!isOurs(status) || !isPlain(status) || isBeyond(status, spot.status)) return undefined;
+  if (!isOurs(status) && !(status.kind === "file" && given.has(path))) return undefined;
+  if (!isPlain(status) || isBeyond(status, spot.status)) return undefined;
   return (yield* isMounted(io, path, status, spot.status)) ? undefined : { path, place, status };
 }
 

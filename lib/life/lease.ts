@@ -55,6 +55,12 @@ export function recordReleased(path: string): void {
   for (const lease of leases) if (lease.hasAdopted(path)) quietly(() => lease.keep(path, []));
 }
 
+/** Records that root is about to give a file to another user, which has not yet the place that it is made for. */
+export function recordGiven(path: string): void {
+  if (runtime.uid() !== 0 || path.includes("\n")) return;
+  for (const lease of leases) if (lease.speaksFor(path)) quietly(() => lease.give(path));
+}
+
 /** The lease to write to. */
 function usable(): Lease | undefined {
   if (current === undefined || current.isFull) quietly(begin);

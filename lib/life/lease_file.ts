@@ -32,6 +32,8 @@ export interface LeaseFile {
   made: Map<string, Set<string>>;
   /** The paths of what was taken over from other sessions. */
   adopted: Set<string>;
+  /** The paths of what was given to other users, to take the place of something of theirs. */
+  given: Set<string>;
   /** Names that are not to be removed. */
   kept: Set<string>;
 }
@@ -89,7 +91,7 @@ function isFormed({ made, session }: LeaseFile, directory: string, name: string)
   return forms !== undefined && formsOf(name, session).some((form) => forms.has(form));
 }
 
-type Said = Pick<LeaseFile, "namespace" | "host" | "made" | "adopted" | "kept">;
+type Said = Pick<LeaseFile, "namespace" | "host" | "made" | "adopted" | "given" | "kept">;
 
 /** Takes what makes sense, and nothing from a file that is cut off before its header ends. */
 function parse(text: string): Said {
@@ -98,6 +100,7 @@ function parse(text: string): Said {
     host: undefined,
     made: new Map(),
     adopted: new Set(),
+    given: new Set(),
     kept: new Set(),
   };
   // Without the end of line, a line may be a part of what was to be written.
@@ -107,6 +110,7 @@ function parse(text: string): Said {
     const [, kind, value] = /^(\w+) (.+)$/.exec(line) ?? [];
     if (kind === "made") note(said.made, parentOf(value), baseName(value));
     else if (kind === "adopted") noteAdopted(said, value);
+    else if (kind === "given") said.given.add(value);
     else if (kind === "kept") said.kept.add(value);
     else if ((kind === "namespace" || kind === "host") && value !== "-") said[kind] = value;
   }

@@ -80,6 +80,11 @@ export class Lease implements Entry {
     this.#kept.delete(baseName(path));
   }
 
+  /** Records that a file is given to another user: it is a leftover of this process all the same. */
+  give(path: string): void {
+    this.#write(`given ${path}\n`, []);
+  }
+
   /**
    * Records that the caller keeps what is at a path, so that it is not taken for a leftover later. What was made inside
    * went with it until now: it gets a record of its own.

@@ -5,6 +5,7 @@
  */
 import { codeOf } from "../errors.ts";
 import type { Io } from "../io.ts";
+import { recordGiven } from "../life/lease.ts";
 import type { Op } from "../op.ts";
 import { type Handle, isWindows, type Status } from "../runtime/mod.ts";
 import type { Replacing } from "./options.ts";
@@ -64,12 +65,19 @@ const forStrangers = (mode: number): number => (mode & 0o707) | (mode & 0o007) <
 /**
  * Gives a file its mode and owner.
  *
+ * @param path Where it is until it gets its place.
  * @param status What it has now.
  */
-export function* settle(io: Io, handle: Handle, status: Status, attributes: Attributes): Op<void> {
+export function* settle(
+  io: Io,
+  handle: Handle,
+  path: string,
+  status: Status,
+  attributes: Attributes,
+): Op<void> {
   const { mode, exact, owner } = attributes;
   if (mode === undefined || isWindows()) return;
-  const hasGroup = owner === undefined || (yield* inherit(io, handle, status, owner));
+  const hasGroup = owner === undefined || (yield* inherit(io, handle, path, status, owner));
   const wanted = hasGroup ? mode : forStrangers(mode);
   const found = status.mode & (exact ? BITS : wanted);
   if (found !== wanted) yield io.changeMode(handle, wanted);
@@ -90,10 +98,12 @@ const REFUSALS: ReadonlySet<string> = new Set([
 function* inherit(
   io: Io,
   handle: Handle,
+  path: string,
   status: Status,
   { uid, gid }: Pick<Status, "uid" | "gid">,
 ): Op<boolean> {
   if (status.uid === uid && status.gid === gid) return true;
+  if (status.uid !== uid) recordGiven(path);
   if (yield* give(io, handle, uid, gid)) return true;
   return status.gid === gid || (status.uid !== uid && (yield* give(io, handle, status.uid, gid)));
 }
@@ -109,9 +119,9 @@ function* give(io: Io, handle: Handle, uid: number, gid: number): Op<boolean> {
 }
 
 /** Gives a file back what it had. There is a better error to report than that this fails. */
-export function* restore(io: Io, handle: Handle, { mode, uid, gid }: Status): Op<void> {
+export function* restore(io: Io, handle: Handle, path: string, { mode, uid, gid }: Status): Op<void> {
   try {
-    yield* settle(io, handle, yield io.statusOf(handle), {
+    yield* settle(io, handle, path, yield io.statusOf(handle), {
       mode: mode & BITS,
       exact: true,
       owner: { uid, gid },

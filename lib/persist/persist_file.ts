@@ -79,6 +79,7 @@ function* moveName(io: Io, file: OpenFile, handle: Handle, target: Target, optio
   const moved = yield* onceReady(
     io,
     handle,
+    path,
     status,
     target,
     options,
@@ -107,6 +108,7 @@ function* renamed(io: Io, path: string, file: OpenFile, target: Target, options:
 function* onceReady(
   io: Io,
   handle: Handle,
+  path: string,
   status: Status,
   target: Target,
   options: Replacing,
@@ -116,12 +118,12 @@ function* onceReady(
   try {
     const attributes = attributesFor(target, options, undefined);
     if (options.mode === "umask") attributes.mode = yield* umaskMode(io, target);
-    yield* settle(io, handle, status, attributes);
+    yield* settle(io, handle, path, status, attributes);
     if (options.durable) yield io.synchronize(handle);
     options.signal?.throwIfAborted();
     return done = yield* put();
   } finally {
-    if (!done) yield* restore(io, handle, status);
+    if (!done) yield* restore(io, handle, path, status);
   }
 }
 
@@ -147,7 +149,7 @@ function* giveName(io: Io, storage: Storage, target: Target, options: Replacing)
   const name = yield* linked(io, status, target, link);
   if (name === undefined) return false;
   try {
-    return yield* onceReady(io, handle, status, target, options, function* () {
+    return yield* onceReady(io, handle, name.path!, status, target, options, function* () {
       yield* commit(io, name.path!, name, target, options);
       return true;
     });

@@ -34,7 +34,7 @@ export function* placeNew(
     const size = yield* fill(new DiskStorage(staged.handle));
     const status: Status = yield io.statusOf(staged.handle);
     requireSize(status, size, target.path);
-    yield* settle(io, staged.handle, status, attributes);
+    yield* settle(io, staged.handle, staged.name.path!, status, attributes);
     if (options.durable) yield io.synchronize(staged.handle);
     options.signal?.throwIfAborted();
     closed = true;
