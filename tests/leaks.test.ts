@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { unlinkSync } from "node:fs";
+import { buildSync } from "esbuild";
 import { join } from "node:path";
 import { test } from "node:test";
 import { OpenFile } from "../lib/file/open_file.ts";
@@ -9,6 +10,8 @@ import { DEFAULTS } from "../lib/options/checked.ts";
 import { runtime } from "../lib/runtime/mod.ts";
 import { type ChildResult, runChild } from "./support/child.ts";
 import { gcFlags } from "./support/collect.ts";
+import { root } from "./support/modules.ts";
+import { oncePerRuntime } from "./support/once.ts";
 import { isWindows, noLinux } from "./support/platform.ts";
 import { scratch } from "./support/scratch.ts";
 import { type Changes, substitute, systemError } from "./support/substitute.ts";
@@ -58,6 +61,28 @@ test("C116 C219 a named file dropped without anybody having read its path: close
   assert.match(detail, /careless.*child\.mjs/);
   assert.match(detail, /^Created:\n *at careless/);
 });
+
+test(
+  "C116 a named file dropped in a bundle as CommonJS, where modules have no address: a warning as elsewhere, and the program goes on (once a runtime)",
+  {
+    skip: oncePerRuntime,
+  },
+  async () => {
+    using place = scratch();
+    const path = join(place.path, "bundle.cjs");
+    const stdin = { contents: 'export * from "./mod.ts";', resolveDir: root };
+    buildSync({ stdin, bundle: true, platform: "node", format: "cjs", outfile: path, logLevel: "error" });
+    const code = `import { createRequire } from "node:module";
+    const m = createRequire(import.meta.url)(args[0]);
+    ${TOOLS}
+    const careless = () => m.namedTemporaryFileSync({ prefix: "dropped-" }).writeSync("x");
+    careless();
+    await collect(() => warnings.length > 0);
+    say(warnings.map(({ code, detail }) => [code, /^Created:\\n[^]*careless/.test(detail)]));`;
+    const { status, said, stderr } = await runChild(code, { bare: true, flags: gcFlags, args: [path] });
+    assert.deepEqual({ status, said }, { status: 0, said: [[["MAYFLY_NOT_CLOSED", true]]] }, stderr);
+  },
+);
 
 test("C116 a named file dropped after its path was read: closed with a warning, there until the end of the process", async () => {
   const { said: [open, during, warnings], left } = await collected(`

@@ -491,6 +491,24 @@ test(
   },
 );
 
+test(
+  "C249 where nothing can be added to the globals, all that was made is told of, and gone at the end of the process (not on Deno, which itself adds to them then)",
+  {
+    skip: isDeno,
+  },
+  async () => {
+    using place = scratch();
+    const code = `Object.preventExtensions(globalThis);
+    const m = await import(moduleUrl);
+    const made = [m.namedTemporaryFileSync(), await m.temporaryDirectory()];
+    const { files, directories } = await m.usage();
+    say([files.length, directories.length]);`;
+    const { status, said, stderr } = await runChild(code, { bare: true, env: { TMPDIR: place.path } });
+    assert.deepEqual({ status, said }, { status: 0, said: [[1, 1]] }, stderr);
+    assert.deepEqual(place.names(), []);
+  },
+);
+
 /** Two copies of the built module, as two packages that bundle it have them. */
 function twoCopies(): Scratch & { urls: string[] } {
   const place = scratch();

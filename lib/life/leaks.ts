@@ -127,9 +127,9 @@ function creation(stack: string | undefined): string | undefined {
 
 /**
  * The frames that say where they are: the caller's only, unless a bundler has put ours and his in one place. Stacks show
- * addresses or paths, on Windows with its own separators.
+ * addresses or paths, on Windows with its own separators. In a bundle as CommonJS there may be no `import.meta.url`.
  */
-export function framesOfCaller(stack: string, url: string): string[] {
+export function framesOfCaller(stack: string, url = ""): string[] {
   const frames = stack.split("\n").filter((line) => /:\d/.test(line)), own = placeOf(url);
   const callers = frames.filter((line) => !line.replaceAll("\\", "/").includes(own));
   return callers.length > 0 ? callers : frames;

@@ -71,9 +71,16 @@ const scope = globalThis as { [key: symbol]: Registry | undefined };
 
 let shared: Registry | undefined;
 
-/** Looked up at first use: importing the module leaves no trace. */
+/**
+ * Looked up at first use: importing the module leaves no trace. Where the application has made sure that nothing can be
+ * added to its globals, each copy of the module has its own.
+ */
 function registry(): Registry {
-  return shared ??= scope[KEY] ??= create();
+  if (shared === undefined) {
+    shared = scope[KEY] ?? create();
+    Reflect.set(scope, KEY, shared);
+  }
+  return shared;
 }
 
 /** Puts something on the books, before it is created. */
@@ -114,7 +121,7 @@ export function letGo(content: Content): void {
 
 /** Everything that this process holds. */
 export function held(): { entries: readonly Entry[]; contents: readonly Content[] } {
-  const books = scope[KEY];
+  const books = shared ?? scope[KEY];
   if (books === undefined || books.pid !== runtime.pid()) return { entries: [], contents: [] };
   return { entries: [...books.entries], contents: [...books.contents] };
 }
@@ -151,7 +158,7 @@ function stopWatching(books: Registry): void {
 
 /** Listens anew, since a setting says to what. */
 onSettings(() => {
-  const books = scope[KEY];
+  const books = shared ?? scope[KEY];
   if (books?.unwatch === undefined) return;
   stopWatching(books);
   books.unwatch = watchEnds(discardAll);
