@@ -146,6 +146,16 @@ test("Node and Bun: a signal is listened to before all others, which are counted
   }
 });
 
+test("Bun: under --watch, which calls listeners and starts the program anew in the same process, a signal is raised a turn later", async () => {
+  const { process: own, done } = fakeProcess({ execArgv: ["--watch"] });
+  const runtime = onBun(own);
+  const kills = () => done.filter(([name]) => name === "kill");
+  runtime.signals.raise("SIGTERM");
+  assert.deepEqual(kills(), []);
+  await runtime.nextTurn();
+  assert.deepEqual(kills(), [["kill", 4711, "SIGTERM"]]);
+});
+
 test("Node and Bun: a signal that the system cannot send, as Windows SIGHUP, ends the process with the status of a shell", () => {
   for (const make of NODE_LIKE) {
     const { process: own, done } = fakeProcess({ platform: "win32", kill: fail("ENOSYS") });

@@ -114,7 +114,7 @@ function refuse(directory: string, refusal: string): void {
   refused = directory;
   notBefore = -Infinity;
   runtime.warn(
-    `"${directory}" is not used: ${refusal}. What this process leaves when it is killed will not be found`,
+    `"${directory}" is not used: ${refusal}. What this process leaves when it is killed stays`,
     "MAYFLY_NO_LEASE",
   );
 }

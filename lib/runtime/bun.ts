@@ -29,7 +29,12 @@ const fileBlobsOf = (bun: BunNamespace): FileBlobs => ({
   unnamed: () => Promise.resolve(bun.file(NO_BLOB)),
 });
 
-/** Makes the adapter over Bun's `process` and namespace. */
+/**
+ * Makes the adapter over Bun's `process` and namespace.
+ *
+ * Under `--watch` Bun calls the listeners of SIGTERM, and then starts the program anew in the same process. Raised there and
+ * then, the signal would end the watching as well; a turn later only one that came from elsewhere is raised.
+ */
 export function bunRuntime(process: NodeProcess, bun: BunNamespace): Runtime {
   const fs = process.getBuiltinModule("node:fs") as BunFs;
   const own: Parameters<typeof nodeLike>[1] = {
@@ -53,7 +58,9 @@ export function bunRuntime(process: NodeProcess, bun: BunNamespace): Runtime {
     own,
     heeded(process.pid, () => fs.readFileSync("/proc/self/status", "latin1")),
   );
-  const { locks, sync, platform } = like;
+  const { locks, sync, platform, signals, nextTurn } = like;
   const ffi = (): BunFfi => process.getBuiltinModule("bun:ffi") as BunFfi;
+  const { raise } = signals;
+  if (process.execArgv.includes("--watch")) signals.raise = (name) => void nextTurn().then(() => raise(name));
   return { ...like, locks: locks && libraryLocks(sync, platform, ffi, locks) };
 }

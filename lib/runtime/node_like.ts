@@ -16,6 +16,7 @@ export interface NodeProcess {
   platform: string;
   versions: { [name: string]: string | undefined };
   env: { [name: string]: string | undefined };
+  execArgv: readonly string[];
   getuid?(): number;
   getBuiltinModule(name: string): unknown;
   emitWarning(message: string, options: { type: string; code: string; detail?: string }): void;

@@ -70,6 +70,7 @@ export function fakeProcess(
     pid: 4711,
     platform: "linux",
     versions: { node: "24.0.0" },
+    execArgv: [],
     env: { HOME: "/home/mayfly", TMPDIR: "/somewhere" },
     getuid: () => 1234,
     getBuiltinModule(name) {
