@@ -79,6 +79,23 @@ test("C131 an adopted directory goes with all that is in it, and nothing else", 
   }
 });
 
+test(
+  "what is adopted below a name that makes no line of a lease goes as well (POSIX)",
+  { skip: isWindows },
+  async () => {
+    using place = scratch();
+    const dir = join(place.path, "two\nlines");
+    mkdirSync(dir);
+    const { path, fd } = mkstempSync({ dir });
+    closeSync(fd);
+    await using file = await adoptFile(path);
+    await using directory = await adoptDirectory(mkdtempSync({ dir }));
+    await file.close();
+    await directory.remove();
+    assert.deepEqual(readdirSync(dir), []);
+  },
+);
+
 test("an adopted file or directory goes at the end of the scope", async () => {
   using place = furnished();
   {

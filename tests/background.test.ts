@@ -126,7 +126,7 @@ class Stage {
           return () => {};
         },
         pid: () => this.pid,
-        signals: undefined,
+        signals: { ...runtime.signals, names: () => [] },
       },
     });
   }

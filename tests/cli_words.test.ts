@@ -272,6 +272,15 @@ test("mayfly usage names in full what leases lead to elsewhere, counts links as 
   assert.doesNotMatch(stdout, /vanishing/);
 });
 
+test("mayfly usage counts once what two leases speak for, since one dead process had taken it over from another", async () => {
+  using here = place();
+  const orphan = join(here.path, plant(here.path).name());
+  writeFileSync(orphan, "12345");
+  plant(here.path, { lines: [`adopted ${orphan}`] });
+  const { owners } = JSON.parse((await here.said("usage", "--json")).stdout);
+  assert.deepEqual(owners.orphaned, { entries: 1, bytes: 5 });
+});
+
 test("mayfly usage and doctor pass over what is no lease, and what cannot be read", async () => {
   using here = place();
   const { path, name } = plant(here.path);
@@ -404,6 +413,7 @@ function hostWith(changes: object, deno?: object): Host {
     platform: "linux",
     arch: "x64",
     argv: ["a", "b", "c"],
+    getBuiltinModule() {},
     ...changes,
   };
   return cliHost(

@@ -5,7 +5,9 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { temporaryDirectorySync } from "#mod";
+import { watchEnds } from "../lib/life/ends.ts";
 import type { Entry } from "../lib/life/registry.ts";
+import type { Runtime } from "../lib/runtime/mod.ts";
 import {
   type ChildOptions,
   type ChildResult,
@@ -17,6 +19,7 @@ import { LISTENERS } from "./support/listeners.ts";
 import { oncePerRuntime } from "./support/once.ts";
 import { isWindows, namesLinger, noModes, noSignals } from "./support/platform.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
+import { substitute } from "./support/substitute.ts";
 
 /** Where listeners of others cannot be counted, signals are handled only on request. */
 const isDeno = "Deno" in globalThis;
@@ -340,6 +343,30 @@ test("C253 the removal of a directory at the end of the process can be ended bet
   [...entries].find(({ path }) => path === directory.path)!.discard(() => steps++);
   assert.ok(steps > 20, `${steps} steps`);
   assert.ok(!existsSync(directory.path));
+});
+
+test("C253 half a second after a signal, and no sooner, what happens at the next is left to the system again", () => {
+  let clock = 0, stopped = 0, hear = (): void => {};
+  const raised: string[] = [], seen: number[] = [];
+  const signals: Runtime["signals"] = {
+    names: () => ["SIGTERM"],
+    countable: true,
+    listen(_name, listener) {
+      hear = listener;
+      return () => void stopped++;
+    },
+    others: () => 0,
+    raise: (name) => void raised.push(name),
+  };
+  using _ = substitute({ runtime: { now: () => clock, onEnd: () => () => {}, signals } });
+  watchEnds((between) => {
+    for (clock of [500, 501]) {
+      between!();
+      seen.push(stopped);
+    }
+  });
+  hear();
+  assert.deepEqual([seen, raised], [[0, 1], ["SIGTERM"]]);
 });
 
 /** Kills a child that creates as fast as it can; returns how many names are left. */
