@@ -463,8 +463,8 @@ test(
 /** With few descriptors to have. */
 const FEW_DESCRIPTORS = ["sh", "-c", `ulimit -n 64 && exec "$@"`, "sh"];
 
-test("T21 C240 C241 a tree of 10,000 levels is removed with 64 descriptors at most (POSIX)", {
-  skip: isWindows || !hasPython,
+test("T21 C240 C241 a tree of 10,000 levels is removed with 64 descriptors at most (POSIX; once a runtime)", {
+  skip: isWindows || !hasPython || oncePerRuntime,
 }, async () => {
   using place = scratch(memory);
   const code = `${BOTH_WAYS}
@@ -521,9 +521,9 @@ test(
 );
 
 test(
-  "T21 C240 C243 control: a naive walk by paths gives up on 3,000 levels, and leaves most of them (POSIX)",
+  "T21 C240 C243 control: a naive walk by paths gives up on 3,000 levels, and leaves most of them (POSIX; once a runtime)",
   {
-    skip: isWindows || !hasPython,
+    skip: isWindows || !hasPython || oncePerRuntime,
   },
   () => {
     using place = scratch(memory);
@@ -536,8 +536,8 @@ test(
   },
 );
 
-test("T21 C240 the depth of a tree costs neither descriptors nor stack (Linux)", {
-  skip: !isLinux || !hasPython,
+test("T21 C240 the depth of a tree costs neither descriptors nor stack (Linux; once a runtime)", {
+  skip: !isLinux || !hasPython || oncePerRuntime,
 }, () => {
   using place = scratch(memory);
   const most = { open: 0, stack: 0 };
@@ -574,8 +574,8 @@ function stackDepth(): number {
 }
 
 test(
-  "C241 with hardly any descriptors left, a tree is removed all the same, or what is left is reported with EMFILE (Linux)",
-  { skip: !isLinux },
+  "C241 with hardly any descriptors left, a tree is removed all the same, or what is left is reported with EMFILE (Linux; once a runtime)",
+  { skip: !isLinux || oncePerRuntime },
   async () => {
     const code = `${BOTH_WAYS}
     const held = [];
@@ -604,8 +604,8 @@ test(
 );
 
 test(
-  "C243 paths longer than the system's limit are removed (POSIX)",
-  { skip: isWindows || !hasPython },
+  "C243 paths longer than the system's limit are removed (POSIX; once a runtime)",
+  { skip: isWindows || !hasPython || oncePerRuntime },
   async () => {
     await bothWays(async ({ path }, remove) => {
       deepChain(path, 40, "n".repeat(250));
