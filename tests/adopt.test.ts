@@ -86,10 +86,11 @@ test(
     using place = scratch();
     const dir = join(place.path, "two\nlines");
     mkdirSync(dir);
-    const { path, fd } = mkstempSync({ dir });
-    closeSync(fd);
+    const made = await namedTemporaryFile({ dir });
+    const path = made.keep();
+    await made.close();
     await using file = await adoptFile(path);
-    await using directory = await adoptDirectory(mkdtempSync({ dir }));
+    await using directory = await adoptDirectory((await temporaryDirectory({ dir })).keep());
     await file.close();
     await directory.remove();
     assert.deepEqual(readdirSync(dir), []);
