@@ -13,8 +13,8 @@ import { isWindows, runtime } from "../runtime/mod.ts";
  * `$1` is the lease, `$2` the session, `$3` the process, which must not have the lease open any more. A line
  * `made /tmp/before*after` stands for the names with the session and random characters in place of the star; links, what
  * belongs to others and what another process has adopted are left alone. If anything is mounted in what was made, all is
- * left to the next process, whose removal does not enter it; what this one had
- * adopted or given to another user, and what could not be removed, is as well, so the lease stays.
+ * left to the next process, whose removal does not enter it; what this one had adopted or given to another user, and what
+ * could not be removed, is as well, so the lease stays.
  *
  * What decides is done by the shell itself: a program that is missing must not look like an answer.
  */

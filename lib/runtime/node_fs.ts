@@ -257,14 +257,14 @@ export function nodePrimitives(fs: NodeFs): { sync: Primitives; pooled: Pooled<P
     },
     list: (path) => listing(fs, path),
   };
-  const calls = overCalls(onPool(fs), flags) as unknown as Pooled<Primitives>;
+  const pool = onPool(fs);
   const pooled: Pooled<Primitives> = {
-    ...calls,
+    ...overCalls(pool, flags) as unknown as Pooled<Primitives>,
     realPath: (path) => promised((done) => fs.realpath.native(path, done)),
     async synchronizeDirectory(path) {
-      const directory = await calls.openDescriptor(path as string, "read");
+      const directory = await pool.openSync(path, flags.directoryTarget);
       try {
-        await calls.synchronize(directory);
+        await pool.fsyncSync(directory);
       } finally {
         fs.closeSync(directory);
       }
