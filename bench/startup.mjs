@@ -1,6 +1,6 @@
 /**
  * What a script pays for using Mayfly: the processor time of a whole process that imports it, creates one named file and
- * removes it, less that of an empty script. Medians of interleaved runs.
+ * removes it, less that of an empty script, and on Node also with `NODE_COMPILE_CACHE`. Medians of interleaved runs.
  *
  * `node bench/startup.mjs [--rounds 15]`, after `npm run build`
  */
@@ -22,6 +22,8 @@ const { values } = parseArgs({
   options: { rounds: { type: "string", default: "15" }, only: { type: "string" } },
 });
 const place = mkdtempSync(join(tmpdir(), "mayfly-startup-"));
+/** Where Node keeps what it has compiled. */
+const cache = join(place, "compiled");
 try {
   await main(Number(values.rounds));
 } finally {
@@ -32,12 +34,12 @@ async function main(rounds) {
   const scripts = writeScripts();
   const rows = (await runtimes(values.only?.split(","))).map((runtime) => ({
     runtime,
-    samples: { empty: [], import: [], use: [] },
+    samples: { empty: [], import: [], use: [], ...hasCache(runtime) && { cached: [] } },
   }));
   for (let round = 0; round <= rounds; round++) {
     for (const { runtime, samples } of rows) {
       for (const kind of Object.keys(samples)) {
-        const taken = sample(runtime, scripts[kind]);
+        const taken = sample(runtime, scripts[kind], kind === "cached" && { NODE_COMPILE_CACHE: cache });
         // The first round fills caches.
         if (round > 0) samples[kind].push(taken);
       }
@@ -53,18 +55,24 @@ function writeScripts() {
     return path;
   };
   const load = `import { namedTemporaryFileSync } from ${JSON.stringify(inRoot("dist/mod.js"))};\n`;
+  const use = write("use", load + "namedTemporaryFileSync().closeSync();\n");
   return {
     empty: write("empty", ""),
     import: write("import", load + "void namedTemporaryFileSync;\n"),
-    use: write("use", load + "namedTemporaryFileSync().closeSync();\n"),
+    use,
+    cached: use,
   };
 }
 
+function hasCache({ kind, major }) {
+  return kind === "node" && major >= 22;
+}
+
 /** Milliseconds of processor time, user and system, of one process. */
-function sample({ kind, bin }, script) {
+function sample({ kind, bin }, script, variables) {
   const command = kind === "deno" ? [bin, "run", "-A", "--no-check", "--no-remote", script] : [bin, script];
   const loop = `for i in $(seq ${REPEATS}); do "$@" || exit 1; done; times`;
-  const env = { ...process.env, TMPDIR: place, DENO_NO_UPDATE_CHECK: "1" };
+  const env = { ...process.env, TMPDIR: place, DENO_NO_UPDATE_CHECK: "1", ...variables };
   const { status, stdout, stderr } = spawnSync("bash", ["-c", loop, "bash", ...command], {
     encoding: "utf8",
     env,
@@ -84,7 +92,9 @@ function median(values) {
 }
 
 function report(rows) {
-  console.log("runtime  empty  + import  + import and use  goal (ms of processor time, medians)");
+  console.log(
+    "runtime  empty  + import  + import and use  goal       with a compile cache (ms of processor time, medians)",
+  );
   for (const { runtime, samples } of rows) {
     const empty = median(samples.empty);
     // Of differences between neighbours in time, so that the machine's other work cancels out.
@@ -96,8 +106,9 @@ function report(rows) {
       empty.toFixed(1).padStart(5),
       more("import").toFixed(1).padStart(9),
       more("use").toFixed(1).padStart(17),
-      `${goal} ${verdict}`.padStart(7),
+      `${goal} ${verdict}`.padEnd(10),
+      samples.cached ? more("cached").toFixed(1).padStart(21) : "",
     ];
-    console.log(cells.join(" "));
+    console.log(cells.join(" ").trimEnd());
   }
 }
