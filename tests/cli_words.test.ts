@@ -446,6 +446,14 @@ test("permissions: all that matter are listed with the flag that grants them, no
   ]);
 });
 
+test("a stream that is written to again and again, as for progress, is listened to once: of eleven listeners the runtime warns", async () => {
+  let listeners = 0;
+  const stderr = { on: () => listeners++, write: (_: string, done: () => void) => done() };
+  const host = hostWith({ stderr });
+  for (let i = 0; i < 11; i++) await host.writeError("Removed…");
+  assert.equal(listeners, 1);
+});
+
 test("a program that is missing is ENOENT, also where the runtime says so only in words, as Deno on Windows", async () => {
   const ends = async (message: string, code?: string): Promise<unknown> => {
     const error = Object.assign(new Error(message), code === undefined ? {} : { code });

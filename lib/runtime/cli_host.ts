@@ -157,9 +157,13 @@ export function cliHost(scope: object): Host {
   };
 }
 
+/** Streams that were written to. One that somebody watches is so again and again, and complains of eleven listeners. */
+const heard = new Set<Stream>();
+
 /** A stream that has failed says so to the call, and as an event that would end the process if nobody listened. */
 function written(stream: Stream, text: string): Promise<void> {
-  stream.on("error", () => {});
+  if (!heard.has(stream)) stream.on("error", () => {});
+  heard.add(stream);
   return new Promise((resolve, reject) => {
     stream.write(text, (error) => error ? reject(error) : resolve());
   });
