@@ -115,6 +115,25 @@ test("what a failed write to a file without a name left of its bytes is read", a
   assert.equal(await file.text(), "hel");
 });
 
+test("a write that failed far behind the end leaves a file of which all can be read", async () => {
+  using _runtime = substitute({
+    primitives: {
+      write(real, handle: unknown, bytes: Uint8Array, at: number) {
+        if (at > 2 ** 40) throw systemError("EFBIG");
+        return real(handle, bytes, at);
+      },
+    },
+  });
+  for (const open of [unnamedOfSource, namedOfSource]) {
+    await using file = await open({ bufferSize: 0 });
+    await file.write("hello");
+    await assert.rejects(file.write("x", { at: 2 ** 50 }), { code: "EFBIG" });
+    assert.equal(await file.text(), "hello");
+    await file.write(" there");
+    assert.equal(file.textSync(), "hello there");
+  }
+});
+
 test("bufferSize sets how much is gathered, and 0 gathers nothing", async () => {
   using runtime = substitute();
   const lengths = () => runtime.of("write").map(([, data]) => (data as Uint8Array).length);

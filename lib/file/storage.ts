@@ -43,9 +43,9 @@ export class DiskStorage implements Storage {
   readonly inMemory = false;
   readonly handle: Handle;
   readonly #path: string | undefined;
-  /** Whether nobody else has the file: it never had a name, and a descriptor was not asked for. */
+  /** Whether nothing can follow what is known: it never had a name, a descriptor was not asked for, no gap was left. */
   #alone: boolean;
-  /** Bytes that it has for all that was written here; where that failed, it may have fewer. */
+  /** Bytes that it has for what was written here without a gap; where that failed, it may have fewer. */
   #known = 0;
   #descriptor: number | undefined;
 
@@ -68,7 +68,9 @@ export class DiskStorage implements Storage {
   }
 
   write(io: Io, data: Uint8Array, at: number): Op<void> {
-    this.#known = Math.max(this.#known, at + data.byteLength);
+    // Behind a gap there may be nothing for long, should it fail: then the system is asked.
+    if (at > this.#known) this.#alone = false;
+    else this.#known = Math.max(this.#known, at + data.byteLength);
     return writeAll(io, this.handle, data, at);
   }
 
@@ -77,11 +79,10 @@ export class DiskStorage implements Storage {
   }
 
   *left(io: Io, start: number): Op<number> {
-    const known = this.#known - start;
-    if (this.#alone) return Math.max(0, known);
+    const known = this.#known;
     // To see that nothing follows costs less than to ask for the size, on Deno a tenth.
-    if (known > 0 && (yield* this.read(io, ONE_BYTE, start + known)) === 0) return known;
-    return Math.max(0, (yield* this.size(io)) - start);
+    const isAll = this.#alone || (known > start && (yield* this.read(io, ONE_BYTE, known)) === 0);
+    return Math.max(0, (isAll ? known : yield* this.size(io)) - start);
   }
 
   *status(io: Io): Op<Status> {
