@@ -15,7 +15,7 @@ import { type DirectoryUsage, usageOf } from "./tree/usage.ts";
 export interface HeldFile {
   /** Where it is; left out for a file without a name. */
   path?: string;
-  /** Bytes of its contents, with those that wait to be written. */
+  /** Bytes of its contents; where it has no name, with those that wait to be written. */
   bytes: number;
   /** Whether it is in memory, as a spooled file is until it grows. */
   inMemory: boolean;
