@@ -84,7 +84,7 @@ test("C139 reopen() of a file that is gone is ENOENT", { skip: namesLinger }, as
 test("C139 reopen() of a closed file is ERR_CLOSED", async () => {
   const file = await namedTemporaryFile();
   await file.close();
-  await assert.rejects(file.reopen(), { code: "ERR_CLOSED" });
+  await assert.rejects(file.reopen(), { code: "ERR_CLOSED", message: /^Cannot reopen / });
   assert.throws(() => file.reopenSync(), { code: "ERR_CLOSED" });
 });
 

@@ -165,6 +165,7 @@ export function* createNamed(given: Io, directory: string, options: Checked): Op
 }
 
 function* reopen(io: Io, file: OpenFile): Op<TemporaryFile> {
+  file.require("reopen");
   yield* file.flush(io);
   const path = file.path!;
   const handle = yield* openSame(io, path, yield* file.status(io));
