@@ -491,30 +491,33 @@ const MAKES = `globalThis.mine = [m.namedTemporaryFileSync(), m.temporaryDirecto
 const ADOPTS = `globalThis.mine = [m.adoptFileSync(args[0]), m.adoptDirectorySync(args[1])];`;
 
 test(
-  "C259 C265 from hand to hand: what a living process has adopted stays, whoever of those before it is killed, and goes with the first sweep after the last (once a runtime)",
+  "C259 C265 from hand to hand: what a living process has adopted stays, whoever of those before it is killed, and goes with the first sweep after the last, wherever they have their temporary files (once a runtime)",
   { skip: noLinux || oncePerRuntime },
   async () => {
-    using place = scratch();
-    const env = { TMPDIR: place.path };
-    const maker = startOwner(MAKES, env);
-    const paths: string[] = await maker.hear();
-    const thereAfterSweep = async (): Promise<boolean[]> => {
-      await runChild("await m.sweep();", { env });
-      return paths.map((path) => existsSync(path));
-    };
-    const second = startOwner(ADOPTS, env, paths);
-    await second.hear();
-    // Before it has let go.
-    await maker.kill();
-    assert.deepEqual(await thereAfterSweep(), [true, true]);
-    const third = startOwner(ADOPTS, env, paths);
-    await third.hear();
-    await second.letGo();
-    await second.kill();
-    assert.deepEqual(await thereAfterSweep(), [true, true]);
-    await third.kill();
-    assert.deepEqual(await thereAfterSweep(), [false, false]);
-    assert.deepEqual(place.list().flatMap((name) => readdirSync(join(place.path, name))), []);
+    for (const isElsewhere of [false, true]) {
+      using place = scratch();
+      using other = scratch();
+      const env = { TMPDIR: place.path }, heirs = isElsewhere ? { TMPDIR: other.path } : env;
+      const maker = startOwner(MAKES, env);
+      const paths: string[] = await maker.hear();
+      const thereAfterSweep = async (): Promise<boolean[]> => {
+        await runChild("await m.sweep();", { env });
+        return paths.map((path) => existsSync(path));
+      };
+      const second = startOwner(ADOPTS, heirs, paths);
+      await second.hear();
+      // Before it has let go.
+      await maker.kill();
+      assert.deepEqual(await thereAfterSweep(), [true, true]);
+      const third = startOwner(ADOPTS, heirs, paths);
+      await third.hear();
+      await second.letGo();
+      await second.kill();
+      assert.deepEqual(await thereAfterSweep(), [true, true]);
+      await third.kill();
+      assert.deepEqual(await thereAfterSweep(), [false, false]);
+      assert.deepEqual(place.list().flatMap((name) => readdirSync(join(place.path, name))), []);
+    }
   },
 );
 
@@ -526,16 +529,17 @@ test(
   "C259 C265 what was adopted and then kept is nobody's leftover: those before are killed before that, or after they have made more (once a runtime)",
   { skip: noLinux || oncePerRuntime },
   async () => {
-    for (const isLate of [false, true]) {
+    for (const [isLate, isElsewhere] of [[false, false], [true, false], [false, true], [true, true]]) {
       using place = scratch();
-      const env = { TMPDIR: place.path };
+      using other = scratch();
+      const env = { TMPDIR: place.path }, heirs = isElsewhere ? { TMPDIR: other.path } : env;
       const maker = startOwner(MAKES_MORE, env);
       const paths: string[] = await maker.hear();
-      const second = startOwner(ADOPTS, env, paths);
+      const second = startOwner(ADOPTS, heirs, paths);
       await second.hear();
       await second.kill();
       if (!isLate) await maker.kill();
-      const third = startOwner(ADOPTS, env, paths);
+      const third = startOwner(ADOPTS, heirs, paths);
       await third.hear();
       await third.letGo();
       if (isLate) await maker.letGo().then(maker.kill);

@@ -12,11 +12,12 @@ import { codeOf, failure } from "../errors.ts";
 import { syncIo } from "../io.ts";
 import { isMade, renewSession, sessionId } from "../name.ts";
 import { runSync } from "../op.ts";
-import { baseName, contains, joinPath } from "../path.ts";
+import { baseName, contains, joinPath, parentOf } from "../path.ts";
 import { runtime, type Status } from "../runtime/mod.ts";
 import { statusIfThere } from "../status.ts";
 import { startReclaiming } from "./background.ts";
 import { leaseDirectory, refusalOf } from "./lease_directory.ts";
+import { makersDirectory } from "./makers_directory.ts";
 import { Lease, type Naming, quietly } from "./open_lease.ts";
 import { tellKept } from "./reclaim.ts";
 import { held, registerLease, unregisterLease } from "./registry.ts";
@@ -47,7 +48,15 @@ export function sessionFor(directory: string, naming: Naming): string {
  * what may have been made with a session can be: whatever else a process takes over, a sweep leaves alone.
  */
 export function recordAdopted(path: string): void {
-  if (isMade(baseName(path))) quietly(() => usable()?.adopt(path));
+  if (isMade(baseName(path))) quietly(() => leaseFor(path)?.adopt(path));
+}
+
+/** The lease to record in what is taken over: one where those look who look for what its maker left. */
+function leaseFor(path: string): Lease | undefined {
+  const directory = runSync(makersDirectory(syncIo(), path));
+  if (directory === undefined) return usable();
+  const isThere = (lease: Lease): boolean => parentOf(lease.path) === directory && !lease.isFull;
+  return [...leases].find(isThere) ?? open(directory);
 }
 
 /** Records that what was taken over is no longer on the books: what has the name next is not this process's. */
@@ -73,30 +82,29 @@ function begin(): void {
   notBefore = runtime.now() + AGAIN;
   const refusal = prepare(directory);
   if (refusal !== undefined) return refuse(directory, refusal);
-  const lease = open(directory);
+  current = open(directory);
   notBefore = -Infinity;
-  discardUnused();
-  leases.add(lease);
-  registerLease(lease);
-  current = lease;
   startReclaiming();
 }
 
 /** A full lease goes as soon as nothing is left of what it speaks for. */
 function discardUnused(): void {
   for (const lease of leases) {
-    if (held().entries.some(({ path = "" }) => path.includes(lease.session) || lease.speaksFor(path))) {
-      continue;
-    }
+    const speaks = ({ path = "" }): boolean => path.includes(lease.session) || lease.speaksFor(path);
+    if (!lease.isFull || held().entries.some(speaks)) continue;
     unregisterLease(lease);
     lease.discard();
   }
 }
 
 function open(directory: string): Lease {
+  discardUnused();
   renewSession();
   const path = joinPath(directory, `${sessionId()}-${runtime.pid()}.lease`);
-  return new Lease(path, runtime.sync.createFile(path, 0o600), forget);
+  const lease = new Lease(path, runtime.sync.createFile(path, 0o600), forget);
+  leases.add(lease);
+  registerLease(lease);
+  return lease;
 }
 
 function forget(lease: Lease): void {
@@ -146,11 +154,13 @@ export function recordKeptDirectory(path: string): void {
 }
 
 function recordKeptWith(path: string, inside: readonly string[]): void {
-  // Only names with a session are ever looked at.
-  const speaking = [...leases].filter((lease) => lease.speaksFor(path));
   try {
-    if (speaking.some((lease) => lease.hasAdopted(path))) runSync(tellKept(syncIo(), path));
-    for (const lease of speaking) lease.keep(path, inside);
+    for (const lease of leases) {
+      // Only names with a session are ever looked at.
+      if (!lease.speaksFor(path)) continue;
+      if (lease.hasAdopted(path)) runSync(tellKept(syncIo(), parentOf(lease.path), path));
+      lease.keep(path, inside);
+    }
   } catch (error) {
     throw failure(`keep "${path}"`, error, path);
   }

@@ -7,10 +7,14 @@ import { joinPath } from "../path.ts";
 import { type DirectoryEntry, isWindows, runtime, type Status } from "../runtime/mod.ts";
 import { tmpdir } from "../tmpdir.ts";
 
-/** The directory of leases, undefined where there is no user to keep them apart by. */
-export function leaseDirectory(): string | undefined {
+/**
+ * The directory of leases, undefined where there is no user to keep them apart by.
+ *
+ * @param directory That for temporary files, this process's or another's.
+ */
+export function leaseDirectory(directory: string = tmpdir()): string | undefined {
   const uid = isWindows() ? "user" : runtime.uid();
-  return uid === undefined ? undefined : joinPath(tmpdir(), `.mayfly-${uid}`);
+  return uid === undefined ? undefined : joinPath(directory, `.mayfly-${uid}`);
 }
 
 /** Whether a name is that of a directory of leases, of this one's or of another temporary directory. */

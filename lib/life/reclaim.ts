@@ -72,7 +72,8 @@ export function* reclaim(io: Io, looking: Looking, report: Reclaimed): Op<void> 
   }
 }
 
-function* leasesIn(io: Io, directory: string): Op<string[]> {
+/** The names of the leases in a directory. */
+export function* leasesIn(io: Io, directory: string): Op<string[]> {
   try {
     const names = (yield* entriesIn(io, directory)).map(({ name }) => name);
     return names.filter((name) => typeof name === "string" && parseName(name) !== undefined) as string[];
@@ -159,11 +160,12 @@ const speaksForAny = (lease: LeaseFile, path: string): boolean =>
   [...lease.adopted].some((one) => contains(path, one) && !lease.kept.has(baseName(one)));
 
 /**
- * Says in the leases of others that something which was taken over from them is kept: their processes may be dead, or be
- * killed before they let go of it. A living one that has taken it over itself may have it from this process.
+ * Says in the leases of others, which are in `directory`, that something which was taken over from them is kept: their
+ * processes may be dead, or be killed before they let go of it. A living one that has taken it over itself may have it
+ * from this process.
  */
-export function* tellKept(io: Io, path: string): Op<void> {
-  for (const lease of yield* leasesBut(io, new Set(), leaseDirectory()!)) {
+export function* tellKept(io: Io, directory: string, path: string): Op<void> {
+  for (const lease of yield* leasesBut(io, new Set(), directory)) {
     if (!speaksFor(lease, parentOf(path), baseName(path))) continue;
     if (lease.adopted.has(path) && (yield* livenessOf(io, lease)) !== "dead") continue;
     yield* seen(lease.path, write(io, lease.path, `kept ${keptByOther(baseName(path))}\n`), undefined);

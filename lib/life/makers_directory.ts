@@ -1,0 +1,34 @@
+/**
+ * Where the lease is of the process that made something, whose directory for temporary files may be another than this one's.
+ *
+ * @module
+ */
+import type { Io } from "../io.ts";
+import type { Op } from "../op.ts";
+import { baseName, parentOf } from "../path.ts";
+import { runtime } from "../runtime/mod.ts";
+import { leaseDirectory } from "./lease_directory.ts";
+import { parseName } from "./lease_file.ts";
+import { isUsable, leasesIn } from "./reclaim.ts";
+
+/**
+ * The directory with the lease that speaks for a path, where that is another than this process's: above the path, since
+ * most files are in the directory for temporary files.
+ */
+export function* makersDirectory(io: Io, path: string): Op<string | undefined> {
+  const own = leaseDirectory();
+  for (let at = parentOf(path);; at = parentOf(at)) {
+    const directory = leaseDirectory(at);
+    if (directory !== undefined && directory !== own && (yield* hasLeaseFor(io, directory, path))) {
+      return directory;
+    }
+    if (at === parentOf(at)) return undefined;
+  }
+}
+
+function* hasLeaseFor(io: Io, directory: string, path: string): Op<boolean> {
+  // Asked first, since looking would make Deno ask the user.
+  if (!runtime.mayRead(directory) || !(yield* isUsable(io, directory))) return false;
+  const name = baseName(path);
+  return (yield* leasesIn(io, directory)).some((lease) => name.includes(parseName(lease)!.session));
+}
