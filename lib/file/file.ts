@@ -80,7 +80,8 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
    * mix their chunks; other calls are carried out between them, so that a source may itself be fed from this file. But a
    * source that waits for another write, or for `persist()`, of this file waits for its own end, for ever.
    *
-   * @param data Text, which the file's encoding turns into bytes, or bytes; not to be changed until the call settles.
+   * @param data Text, which the file's encoding turns into bytes, each chunk by itself: of a surrogate pair that lies across
+   *   two, UTF-8 makes two U+FFFD. Or bytes; not to be changed until the call settles.
    * @returns Bytes written.
    * @throws {TempfileError} `ENOSPC` on a full disk, where a part of that piece of data may lie behind the cursor. `EFBIG`
    *   if the file would pass `maxSize`, and nothing of that piece is written. The cursor stays behind the last chunk that

@@ -51,7 +51,10 @@ export interface ContentOptions {
    * @default {"utf-8"}
    */
   encoding?: Encoding;
-  /** Rewrites the ends of lines in strings as they are written. */
+  /**
+   * Rewrites the ends of lines in strings as they are written, in each by itself: of a `\r\n` that lies across two, the `\n`
+   * is one.
+   */
   newline?: "\n" | "\r\n";
   /**
    * Bytes gathered before a system call.
