@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { codeOf, failure, invalid, outOfRange } from "./errors.ts";
+import { codeOf, failure, invalid, outOfRange, show } from "./errors.ts";
 import { asyncIo, type Io, syncIo } from "./io.ts";
 import { type Op, runAsync, runSync } from "./op.ts";
 import { checkPath } from "./options/paths.ts";
@@ -121,7 +121,7 @@ export function watchSpace(options: WatchSpaceOptions, onLow: (space: DiskSpace)
       if (low && !before && !stopped) await onLow(space);
       warned = undefined;
     } catch (error) {
-      const { message } = error as Error;
+      const message = (error as Partial<Error> | undefined)?.message ?? show(error);
       if (message !== warned && !stopped) runtime.warn(message, codeOf(error));
       warned = message;
     }

@@ -228,6 +228,27 @@ test("watchSpace() makes a warning of what fails: one for a failure that lasts, 
   assert.deepEqual(warnings, ["ENOENT", "UNKNOWN", "ENOENT"]);
 });
 
+test("watchSpace() makes a warning of whatever its callback fails with, and looks again", async () => {
+  const reasons: [unknown, string][] = [[undefined, "undefined"], [null, "null"], ["text", '"text"'], [
+    {},
+    "an object",
+  ]];
+  for (const [reason, expected] of reasons) {
+    const warnings: string[] = [], looks: (() => void)[] = [];
+    using _ = substitute({
+      primitives: { fileSystem: () => status(5) },
+      runtime: {
+        later: (_milliseconds, call) => (looks.push(call), () => {}),
+        warn: (message) => void warnings.push(message),
+      },
+    });
+    using _watch = sourceWatch({ dir: "/some", minFree: 10 }, () => Promise.reject(reason));
+    looks[0]();
+    while (looks.length === 1) await new Promise((resolve) => setTimeout(resolve));
+    assert.deepEqual(warnings, [expected]);
+  }
+});
+
 test("watchSpace() does not keep the process alive", async () => {
   using place = scratch();
   const { status, said, stderr } = await runChild(
