@@ -44,7 +44,8 @@ function* isOther(io: Io, path: string, status: Status): Op<boolean> {
   }
 }
 
-function replaced(path: string): TempfileError {
+/** Says that what is open now is not what was to be opened. */
+export function replaced(path: string): TempfileError {
   return new TempfileError(`Cannot open "${path}": another file has taken its place`, {
     code: "ERR_REPLACED",
     path,

@@ -4,12 +4,12 @@
  * @module
  */
 import { closeRead } from "../close.ts";
-import { TempfileError } from "../errors.ts";
 import { sameFile } from "../identity.ts";
 import type { Io } from "../io.ts";
 import { type Op, run } from "../op.ts";
 import { type Handle, runtime, type Status } from "../runtime/mod.ts";
 import { readAll, writeAll } from "../transfer.ts";
+import { replaced } from "./open_same.ts";
 
 /** Bytes by offset. Each operation is complete: what cannot be done in full throws. */
 export interface Storage {
@@ -112,8 +112,7 @@ export class DiskStorage implements Storage {
       if (!same) yield* closeRead(io, descriptor);
     }
     if (same) return descriptor;
-    const message = `Cannot open "${this.#path}" for a descriptor: another file has taken its place`;
-    throw new TempfileError(message, { code: "ERR_REPLACED", path: this.#path });
+    throw replaced(this.#path!);
   }
 
   close(io: Io): void | Promise<void> {
