@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import {
+  appendFileSync,
   chownSync,
   existsSync,
   lstatSync,
@@ -280,6 +281,33 @@ test("C285 a lease that is written in many short pieces is whole", async () => {
   }
 });
 
+test("C285 what another process writes into a lease at the same moment, and what its own does, are both there", async () => {
+  await withoutLease();
+  using place = scratch();
+  configure({ tmpdir: place.path });
+  let other: (() => void) | undefined;
+  using _ = substitute({
+    primitives: {
+      statusOf(real, handle: unknown) {
+        const status = real(handle);
+        other?.();
+        return status;
+      },
+    },
+  });
+  try {
+    using file = namedTemporaryFileSync();
+    const [name] = Object.keys(readLeases(place.path));
+    other = () => appendFileSync(join(leasesIn(place.path), name), "kept /another-one\n");
+    file.keep();
+    other = undefined;
+    const { [name]: text } = readLeases(place.path);
+    assert.deepEqual(text.split("\n").slice(5), ["kept /another-one", `kept ${basename(file.path)}`, ""]);
+  } finally {
+    configure({ tmpdir: undefined });
+  }
+});
+
 test("C285 keep() that cannot be recorded fails with ENOSPC, leaves no half line, and the thing ours", async () => {
   await withoutLease();
   using place = scratch();
@@ -432,7 +460,7 @@ function callsIn(trace: string): string[] {
 }
 
 test(
-  "the first named thing costs six system calls more than the second, and one more to make the folder of leases (skipped without strace)",
+  "the first named thing costs nine system calls more than the second, and one more to make the folder of leases (skipped without strace)",
   {
     skip: noStrace,
   },
@@ -441,7 +469,8 @@ test(
     const statusOf = /^(statx|lstat|newfstatat)$/;
     const named = (calls: string[]): string[] =>
       calls.map((name) => statusOf.test(name) ? "status" : name.replace("pwrite64", "write"));
-    const lease = ["openat", "readlink", "uname", "write"], file = ["openat"];
+    // Made, and opened to append.
+    const lease = ["openat", "close", "openat", "readlink", "uname", "status", "write"], file = ["openat"];
     const [first, second] = await callsOfFirst(place);
     assert.deepEqual(named(first), ["getuid", "status", "mkdir", ...lease, ...file]);
     assert.deepEqual(named(second), file);

@@ -221,6 +221,19 @@ test("openFile() and openDescriptor() open what exists", () =>
     assert.deepEqual(outside.read(at("f")), bytes("Abc"));
   }));
 
+test("what is written to a file that is open to append goes to its end, wherever the writer takes that to be", () =>
+  onEachFace(async (io, at, { outside }) => {
+    outside.write(at("f"), "a");
+    const [one, other] = [await io.openFile(at("f"), "append"), await io.openFile(at("f"), "append")];
+    for (const [handle, text] of [[one, "b"], [other, "cd"], [one, "e"], [other, "f"]] as const) {
+      assert.equal(await io.write(handle, bytes(text), 1), text.length);
+    }
+    assert.equal((await io.statusOf(other)).size, 6);
+    await io.truncate(other, 5);
+    for (const handle of [one, other]) await io.close(handle);
+    assert.deepEqual(outside.read(at("f")), bytes("abcde"));
+  }));
+
 test("status(), statusOfTarget() and statusOf() tell kind, size, mode, links and owner", () =>
   onEachFace(async (io, at, { outside, shown, lacks }) => {
     outside.write(at("f"), "12345");

@@ -13,7 +13,7 @@ import { syncIo } from "../io.ts";
 import { isMade, renewSession, sessionId } from "../name.ts";
 import { runSync } from "../op.ts";
 import { baseName, contains, joinPath, parentOf } from "../path.ts";
-import { runtime, type Status } from "../runtime/mod.ts";
+import { runtime } from "../runtime/mod.ts";
 import { statusIfThere } from "../status.ts";
 import { startReclaiming } from "./background.ts";
 import { leaseDirectory, refusalOf } from "./lease_directory.ts";
@@ -101,7 +101,9 @@ function open(directory: string): Lease {
   discardUnused();
   renewSession();
   const path = joinPath(directory, `${sessionId()}-${runtime.pid()}.lease`);
-  const lease = new Lease(path, runtime.sync.createFile(path, 0o600), forget);
+  const { sync } = runtime;
+  sync.close(sync.createFile(path, 0o600));
+  const lease = new Lease(path, sync.openFile(path, "append"), forget);
   leases.add(lease);
   registerLease(lease);
   return lease;
@@ -114,8 +116,16 @@ function forget(lease: Lease): void {
 
 /** Makes the directory, or makes sure that it is ours alone. Returns what speaks against it; then it is left as it is. */
 function prepare(directory: string): string | undefined {
-  const status = runSync(statusIfThere(syncIo(), directory)) ?? make(directory);
-  return status === undefined ? undefined : refusalOf(directory, status);
+  const status = runSync(statusIfThere(syncIo(), directory));
+  if (status !== undefined) return refusalOf(directory, status);
+  try {
+    runtime.sync.makeDirectory(directory, 0o700);
+    return undefined;
+  } catch (error) {
+    if (codeOf(error) !== "EEXIST") throw error;
+    // Another process was faster.
+    return prepare(directory);
+  }
 }
 
 function refuse(directory: string, refusal: string): void {
@@ -125,17 +135,6 @@ function refuse(directory: string, refusal: string): void {
     `"${directory}" is not used: ${refusal}. What this process leaves when it is killed stays`,
     "MAYFLY_NO_LEASE",
   );
-}
-
-/** Makes the directory. Returns what there is if another process was faster. */
-function make(directory: string): Status | undefined {
-  try {
-    runtime.sync.makeDirectory(directory, 0o700);
-    return undefined;
-  } catch (error) {
-    if (codeOf(error) !== "EEXIST") throw error;
-    return runtime.sync.status(directory);
-  }
 }
 
 /**

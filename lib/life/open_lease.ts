@@ -90,7 +90,7 @@ export class Lease implements Entry {
    * went with it until now: it gets a record of its own.
    */
   keep(path: string, inside: readonly string[]): void {
-    if (this.#made.size === 0 && this.#adopted.size === 0) return;
+    if (this.#length === 0) return;
     const name = baseName(path);
     this.#last = undefined;
     this.#kept.add(name);
@@ -113,9 +113,10 @@ export class Lease implements Entry {
 
   /** Whether a directory is an entry or inside one, and so goes as a whole. */
   #covers(directory: string): boolean {
-    for (let at = directory; at.includes(this.session); at = parentOf(at)) {
-      const name = baseName(at), above = parentOf(at);
-      const isMade = formsOf(name, this.session).some((form) => this.#made.has(joinPath(above, form)));
+    for (let at = directory; at.includes(this.session);) {
+      const name = baseName(at);
+      at = parentOf(at);
+      const isMade = formsOf(name, this.session).some((form) => this.#made.has(joinPath(at, form)));
       if (isMade && !this.#kept.has(name)) return true;
     }
     return false;
@@ -126,7 +127,7 @@ export class Lease implements Entry {
     const head = this.#length === 0 ? `${HEADER}\n${home()}` : "";
     const text = head + lines + [...new Set(made)].map((one) => `made ${one}\n`).join("");
     if (text === "") return;
-    this.#length = append(this.#handle, text, this.#length === 0);
+    this.#length = append(this.#handle, text);
     for (const one of made) this.#made.add(one);
   }
 
@@ -143,12 +144,12 @@ export class Lease implements Entry {
 /**
  * Appends lines to a lease; all of them, or nothing.
  *
- * @param isNew Whether nothing can be in it yet. Later, others may have written to it, what they keep of what they took over.
+ * @param handle Open to append: others write to it too, what they keep of what they took over.
  * @returns Its bytes then.
  */
-export function append(handle: Handle, lines: string, isNew: boolean): number {
+export function append(handle: Handle, lines: string): number {
   const io = syncIo(), bytes = encoder.encode(lines);
-  const start = isNew ? 0 : runtime.sync.statusOf(handle).size;
+  const start = runtime.sync.statusOf(handle).size;
   try {
     runSync(writeAll(io, handle, bytes, start));
   } catch (error) {

@@ -173,9 +173,9 @@ export function* tellKept(io: Io, directory: string, path: string): Op<void> {
 }
 
 function* write(io: Io, path: string, lines: string): Op<void> {
-  const handle: Handle = yield io.openFile(path, "write");
+  const handle: Handle = yield io.openFile(path, "append");
   try {
-    append(handle, lines, false);
+    append(handle, lines);
   } finally {
     yield io.close(handle);
   }

@@ -90,7 +90,11 @@ async function listingAsync(deno: DenoNamespace, path: string): Promise<Listing>
 }
 
 const CREATE = { read: true, write: true, createNew: true };
-const ACCESS = { read: { read: true }, write: { read: true, write: true } };
+const ACCESS = {
+  read: { read: true },
+  write: { read: true, write: true },
+  append: { read: true, append: true },
+};
 
 /** The primitives on both faces. */
 export type Faces = { sync: Primitives; pooled: Pooled<Primitives> };

@@ -191,12 +191,14 @@ const onPool = (fs: NodeFs): Blocking =>
 function openFlags(fs: NodeFs) {
   const flag = (name: string): number => fs.constants[name] ?? 0;
   const directory = flag("O_DIRECTORY");
+  const write = flag("O_RDWR") | flag("O_NOFOLLOW") | flag("O_NONBLOCK");
   return {
     create: flag("O_RDWR") | flag("O_CREAT") | flag("O_EXCL") | flag("O_NOFOLLOW"),
     // Not among the constants of any runtime; the same number on every architecture that the runtimes are built for.
     unnamed: flag("O_RDWR") | 0o20000000 | directory,
     read: flag("O_RDONLY") | flag("O_NOFOLLOW") | flag("O_NONBLOCK"),
-    write: flag("O_RDWR") | flag("O_NOFOLLOW") | flag("O_NONBLOCK"),
+    write,
+    append: write | flag("O_APPEND"),
     readTarget: flag("O_RDONLY"),
     writeTarget: flag("O_RDWR"),
     directory: flag("O_RDONLY") | directory | flag("O_NOFOLLOW"),
@@ -213,8 +215,7 @@ function overCalls(fs: Blocking, flags: ReturnType<typeof openFlags>) {
     createDescriptor: (path, mode) => fs.openSync(path, flags.create, mode),
     createUnnamed: (directory, mode) => fs.openSync(directory, flags.unnamed, mode),
     openFile: (path, access) => fs.openSync(path, flags[access]),
-    openDescriptor: (path, access) =>
-      fs.openSync(path, access === "read" ? flags.readTarget : flags.writeTarget),
+    openDescriptor: (path, access) => fs.openSync(path, flags[`${access}Target`]),
     openDirectory: (path) => fs.openSync(path, flags.directory),
     locateDirectory: (path) => fs.openSync(path, flags.locate),
     close: (handle) => fs.closeSync(fd(handle)),

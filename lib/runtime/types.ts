@@ -76,8 +76,8 @@ export interface Primitives {
   createDescriptor(path: string, mode: number): number;
   /** Creates a file without a name in `directory` (`O_TMPFILE`). */
   createUnnamed(directory: string, mode: number): number;
-  /** Opens an existing file. */
-  openFile(path: Path, access: "read" | "write"): Handle;
+  /** Opens an existing file. What is written to one that is open to `append` goes to its end, wherever that is by then. */
+  openFile(path: Path, access: "read" | "write" | "append"): Handle;
   /** As `openFile`, always with a number a child process can inherit; follows links, for `/proc/self/fd/N`. */
   openDescriptor(path: string, access: "read" | "write"): number;
   /** Opens a directory for listing, never through a link. */

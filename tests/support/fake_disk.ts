@@ -49,7 +49,7 @@ const EPOCH = Date.now() - 10_000_000;
 /** An open file description. */
 export interface OpenInode {
   readonly inode: Inode;
-  readonly access: "read" | "write" | "path";
+  readonly access: "read" | "write" | "append" | "path";
 }
 
 /** Who makes a call. */

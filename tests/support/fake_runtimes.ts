@@ -146,8 +146,14 @@ function remove(path: string, options?: { recursive: boolean }): void {
   else fs.unlinkSync(path);
 }
 
-const flagsOf = ({ write, createNew }: { write?: boolean; createNew?: boolean }): string =>
-  createNew ? "wx+" : write ? "r+" : "r";
+interface OpenFlags {
+  write?: boolean;
+  append?: boolean;
+  createNew?: boolean;
+}
+
+const flagsOf = ({ write, append, createNew }: OpenFlags): string =>
+  createNew ? "wx+" : write ? "r+" : append ? "a+" : "r";
 
 /** What a fake of Deno permits: all, or what a function says. */
 export type Permits = (name: string, detail: { [key: string]: string }) => boolean;
@@ -168,7 +174,7 @@ export function fakeDeno(platform = "linux", permits: Permits = () => true): Fak
   const done: Done[] = [];
   const { emit: _, ...events } = emitter(done);
   const web = new Map<string, Set<(event: { type: string; defaultPrevented: boolean }) => void>>();
-  const open = (path: string, options: { write?: boolean; createNew?: boolean; mode?: number }) => {
+  const open = (path: string, options: OpenFlags & { mode?: number }) => {
     done.push(["open", path, options]);
     return fakeFile(fs.openSync(path, flagsOf(options), options.mode), done);
   };

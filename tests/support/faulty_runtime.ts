@@ -219,7 +219,7 @@ const numberOf = (handle: Handle): number => typeof handle === "number" ? handle
 function behind(process: FakeProcess, handle: Handle, access?: "read" | "write"): Inode {
   const open = opened(process, numberOf(handle));
   const permitted = access === undefined || (access === "read" && open.access !== "path") ||
-    open.access === access;
+    open.access === access || (access === "write" && open.access === "append");
   if (!permitted) throw systemError("EBADF");
   return open.inode;
 }
@@ -232,7 +232,7 @@ function requireOwner(process: FakeProcess, inode: Inode): void {
 function openPath(process: FakeProcess, path: Path, access: OpenInode["access"], follow = false): number {
   const inode = process.disk.find(process, path, follow);
   if (inode.kind === "link") throw systemError("ELOOP");
-  if (inode.kind === "directory" && access === "write") throw systemError("EISDIR");
+  if (inode.kind === "directory" && access !== "read") throw systemError("EISDIR");
   return process.open(inode, access);
 }
 
@@ -306,7 +306,10 @@ function primitivesOf(process: FakeProcess): Primitives {
     },
     truncate: (file, size) => setSize(behind(process, file, "write"), size),
     read: (file, into, at) => readAt(behind(process, file, "read"), into, at),
-    write: (file, data, at) => writeAt(behind(process, file, "write"), data, at),
+    write(file, data, at) {
+      const inode = behind(process, file, "write"), { access } = opened(process, numberOf(file));
+      return writeAt(inode, data, access === "append" ? statusOf(inode).size : at);
+    },
     synchronize: (file) => void behind(process, file, "read"),
     synchronizeDirectory: (path) => process.release(openDirectory(process, path, "read")),
     list: (path) => listing(process, path),
