@@ -29,7 +29,7 @@ import { oncePerRuntime } from "./support/once.ts";
 import { isWindows, noDirectorySync, noFifos, noLinks, noModes, noReplacing } from "./support/platform.ts";
 import { elsewhere, noElsewhere, notRoot } from "./support/places.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
-import { asWindows, substitute, systemError } from "./support/substitute.ts";
+import { asWindows, changed, type Stand, substitute, systemError } from "./support/substitute.ts";
 
 const isDeno = "Deno" in globalThis;
 
@@ -509,6 +509,22 @@ test("C150 writeFileAtomic() onto a link replaces the link, or with links: follo
     assert.equal(await failureOf(() => write(dangling, "x", { links: "follow" })), "ENOENT");
     assert.deepEqual(place.list(), ["dangling", "link", "pointee"]);
   }
+});
+
+test("writeFileAtomic() refuses a link in /dev, also while it leads to a file, as /dev/stdout may", {
+  skip: isWindows,
+}, async () => {
+  const as = (kind: string): Stand => (real, path: string) =>
+    changed<object>(
+      real(path === "/dev/stdout" ? process.execPath : path),
+      (status) => path === "/dev/stdout" ? { ...status, kind } : status,
+    );
+  const createFile = (): never => {
+    throw systemError("EROFS");
+  };
+  using _ = substitute({ primitives: { status: as("link"), statusOfTarget: as("file"), createFile } });
+  await assert.rejects(sourceAtomic("/dev/stdout", "x"), { code: "EINVAL", path: "/dev/stdout" });
+  assert.throws(() => sourceAtomicSync("/dev/stdout", "x"), { code: "EINVAL", path: "/dev/stdout" });
 });
 
 test("C145 C146 writeFileAtomic() says what is wrong with its target: EISDIR, ENOENT, ENOTDIR, EINVAL", async () => {

@@ -38,10 +38,13 @@ export function* targetOf(io: Io, path: string, options: Replacing): Op<Target> 
   return target;
 }
 
-/** Whether something is there that data flows through. Renaming a file to `/dev/null` would break the whole system. */
-function* isSpecial(io: Io, { existing, path }: Target): Op<boolean> {
-  const kind = existing?.kind === "link" ? yield* kindBehind(io, path) : existing?.kind;
-  return kind === "other";
+/**
+ * Whether something is there that data flows through. Renaming a file to `/dev/null` would break the whole system, and so
+ * would one to `/dev/stdout`, also while that leads to a file.
+ */
+function* isSpecial(io: Io, { directory, existing, path }: Target): Op<boolean> {
+  if (existing?.kind !== "link") return existing?.kind === "other";
+  return directory === "/dev" || (yield* kindBehind(io, path)) === "other";
 }
 
 /** What a link leads to; undefined if that is nowhere, or nowhere that may be looked at. */

@@ -24,7 +24,7 @@ import { type Target, targetOf } from "./target.ts";
  *
  * Calls for one path in one process are carried out one after the other. The file is a new one: hard links to the old one
  * keep the old contents, and extended attributes and access lists are not taken over. Devices, pipes and sockets, which
- * are not files to be replaced, are refused.
+ * are not files to be replaced, are refused, and so are links in `/dev`.
  *
  * @param path The file to create or replace.
  * @param data As for {@linkcode TemporaryFile.write}; streams are not gathered in memory.
