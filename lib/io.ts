@@ -51,7 +51,7 @@ type Call = (...args: unknown[]) => unknown;
 
 // deno-lint-ignore require-await -- async makes a promise of what it throws
 async function notPooled(): Promise<never> {
-  throw new Error("this runtime has no such call on its thread pool");
+  throw new Error("not on the pool");
 }
 
 function build({ sync, pooled, removeTree }: Runtime, guard: Guard): Io {

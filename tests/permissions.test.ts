@@ -192,6 +192,31 @@ test("C300 Node with one directory to write: everything works in it, or says whi
 });
 
 test(
+  "C300 Node that may read everything, /proc too, and write in one directory: what is in a directory goes with it",
+  {
+    skip: notNode,
+  },
+  async () => {
+    using place = scratch();
+    const { said: [left], status, stderr } = await runChild(
+      `const full = () => {
+      const directory = m.temporaryDirectorySync();
+      fs.mkdirSync(directory.join("a"));
+      fs.writeFileSync(directory.join("a", "b"), "x");
+      return directory;
+    };
+    full().removeSync();
+    await full().remove();
+    say(fs.readdirSync(args[0]).filter((name) => name.startsWith("tmp")));
+    full();`,
+      { args: [place.path], flags: [...nodeFlags(place), "--allow-fs-read=*"], env: { TMPDIR: place.path } },
+    );
+    assert.deepEqual([left, status], [[], 0], stderr);
+    assert.deepEqual(place.names(), []);
+  },
+);
+
+test(
   "C299 C300 where the directory may not be written, every creator refuses with one error that names it, and nothing is made",
   {
     skip: isBun && "Bun has no permissions",

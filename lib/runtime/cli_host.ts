@@ -259,12 +259,7 @@ function nodePermissions({ permission }: CliProcess, directory: string): Permiss
   const flags = [
     ["fs.read", directory, `--allow-fs-read=${directory}`, "read files"],
     ["fs.write", directory, `--allow-fs-write=${directory}`, "create anything"],
-    [
-      "fs.read",
-      "/proc",
-      "--allow-fs-read=/proc",
-      "remove trees by descriptors, and tell whether other processes still run",
-    ],
+    ["fs.read", "/proc", "--allow-fs-read=/proc", "tell whether other processes still run"],
     ["child", undefined, "--allow-child-process", "lock files, and start the reaper"],
   ] as const;
   return flags.map(([scope, reference, flag, purpose]) => ({

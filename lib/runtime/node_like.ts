@@ -17,6 +17,7 @@ export interface NodeProcess {
   versions: { [name: string]: string | undefined };
   env: { [name: string]: string | undefined };
   execArgv: readonly string[];
+  permission?: { has(scope: string, path: string): boolean };
   getuid?(): number;
   getBuiltinModule(name: string): unknown;
   emitWarning(message: string, options: { type: string; code: string; detail?: string }): void;
@@ -160,7 +161,11 @@ export function nodeLike(
       return () => clearTimeout(timer);
     },
     sleep,
-    anchor: anchors(() => platform === "linux" && canStat(fs, "/proc/self/fd")),
+    // Permissions go by the text of a path: who may write in a directory may not do so by a descriptor of it.
+    anchor: anchors(() =>
+      platform === "linux" && process.permission?.has("fs.write", "/proc/self/fd") !== false &&
+      canStat(fs, "/proc/self/fd")
+    ),
     descriptor: (handle) => handle as number,
     fromDescriptor: (descriptor) => descriptor,
     onEnd,
