@@ -529,6 +529,31 @@ test(
 );
 
 test(
+  "helpers that wait at once are killed by one listener to the end of the process, which goes with the last of them",
+  { skip: linux },
+  async () => {
+    await using file = await namedTemporaryFile();
+    const { sync } = adapterFor(globalThis);
+    const stages = Array.from({ length: 3 }, stage), ends: (() => void)[] = [];
+    let helpers = 0, stopped = 0;
+    const locks = helperLocks(sync, () => stages[helpers++].childProcess(), (listener) => {
+      ends.push(listener);
+      return () => stopped++;
+    });
+    const asked = stages.map(() => locks.tryAcquire(file.path, false));
+    assert.equal(ends.length, 1);
+    ends[0]();
+    assert.deepEqual(stages.map(({ killed }) => killed), [["SIGKILL"], ["SIGKILL"], ["SIGKILL"]]);
+    for (const [index, { end }] of stages.entries()) {
+      assert.equal(stopped, 0);
+      end("exit", 1);
+      assert.equal(await asked[index], undefined);
+    }
+    assert.equal(stopped, 1);
+  },
+);
+
+test(
   "a helper is told that is missing, that cannot be started, and that fails",
   { skip: linux },
   async () => {

@@ -62,10 +62,32 @@ export function helperLocks(
   childProcess: () => NodeChildProcess,
   onEnd: (listener: () => void) => () => void,
 ): Locks {
+  /** How to end each helper that runs; one listener for all, since Node warns of eleven. */
+  const kills = new Set<() => void>();
+  let stop: () => void;
+  /** Runs flock(1) to its end, also when that is brought about by the signal: nothing is left running then. */
+  const run = async (args: string[], descriptor: number, signal?: AbortSignal): Promise<number | null> => {
+    const helper = start(childProcess(), args, descriptor);
+    const kill = (): void => helper.kill("SIGKILL");
+    // Without us it would wait on, and hold up others for a moment when its turn comes.
+    if (kills.size === 0) stop = onEnd(() => kills.forEach((kill) => kill()));
+    kills.add(kill);
+    signal?.addEventListener("abort", kill);
+    try {
+      return await new Promise((resolve, reject) => {
+        helper.on("error", (error) => reject(withReason(error)));
+        helper.on("exit", resolve);
+      });
+    } finally {
+      kills.delete(kill);
+      if (kills.size === 0) stop();
+      signal?.removeEventListener("abort", kill);
+    }
+  };
   const lock = (flags: string[], path: string, signal?: AbortSignal): Promise<Handle | undefined> =>
     lockOrClose(sync, openToLock(sync, path), async (descriptor) => {
-      const args = [...flags, String(INHERITED)];
-      const status = await runHelper({ childProcess, onEnd, args, descriptor, signal });
+      const status = await run([...flags, String(INHERITED)], descriptor, signal);
+      signal?.throwIfAborted();
       if (status === 0 || status === TAKEN) return status === 0;
       throw Object.assign(new Error("flock failed"), { code: "ENOLCK", syscall: "flock" });
     });
@@ -75,32 +97,6 @@ export function helperLocks(
     tryAcquire: async (path, shared) => lock([kind(shared), "-n"], path),
     acquire: async (path, shared, signal) => (await lock([kind(shared)], path, signal))!,
   };
-}
-
-interface Task {
-  childProcess: () => NodeChildProcess;
-  onEnd: (listener: () => void) => () => void;
-  args: string[];
-  descriptor: number;
-  signal: AbortSignal | undefined;
-}
-
-/** Runs flock(1) to its end, also when that is brought about by the signal: nothing is left running then. */
-function runHelper({ childProcess, onEnd, args, descriptor, signal }: Task): Promise<number | null> {
-  return new Promise((resolve, reject) => {
-    const helper = start(childProcess(), args, descriptor);
-    const kill = (): void => helper.kill("SIGKILL");
-    // Without us it would wait on, and hold up others for a moment when its turn comes.
-    const stop = onEnd(kill);
-    const end = (settle: () => void): void => {
-      stop();
-      signal?.removeEventListener("abort", kill);
-      settle();
-    };
-    signal?.addEventListener("abort", kill);
-    helper.on("error", (error) => end(() => reject(withReason(error))));
-    helper.on("exit", (status) => end(() => signal?.aborted ? reject(signal.reason) : resolve(status)));
-  });
 }
 
 /** Node says by an event that there is no such program, Bun may throw. */
