@@ -48,6 +48,10 @@ export const noPrograms: string | false = isWindows && "Windows has no POSIX pro
 /** For tests of files whose name goes, or is given to another, while they are open. */
 export const namesStay: string | false = isWindows && "an open file keeps its name on Windows";
 
+/** Why a removal of a directory cannot be broken off or watched there, or `false`. */
+export const wholeTrees: string | false = isWindows && ("Deno" in globalThis || "Bun" in globalThis) &&
+  "on Windows a directory goes in one call of Deno's and Bun's";
+
 /** For tests in which a file that is open loses its name to another. */
 export const noReplacing: string | false = isWindows && "Windows does not replace what is open";
 
