@@ -49,17 +49,14 @@ const NAMING: { readonly [name in keyof Primitives]?: Set<Path> } = {
 
 type Call = (...args: unknown[]) => unknown;
 
-// deno-lint-ignore require-await -- async makes a promise of what it throws
-async function notPooled(): Promise<never> {
-  throw new Error("not on the pool");
-}
-
 function build({ sync, pooled, removeTree }: Runtime, guard: Guard): Io {
   const io: { [name: string]: unknown } = {
     blocking: false,
     sleep,
     at: asyncIoAt,
-    removeSmallTree: removeTree && inline(guard, removeTree.sync, removeTree.pooled ?? notPooled),
+    // Where the pool has no such call: what is not empty this refuses, as a tree is that could not be removed.
+    removeSmallTree: removeTree &&
+      inline(guard, removeTree.sync, removeTree.pooled ?? pooled.removeDirectory),
   };
   for (const name of Object.keys(sync) as (keyof Primitives)[]) {
     io[name] = LONG.has(name) ? pooled[name] : inline(guard, sync[name] as Call, pooledCall(pooled, name));

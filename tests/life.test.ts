@@ -227,6 +227,19 @@ test(
 );
 
 test(
+  "C251 a listener that steps back and raises the signal again when nothing else is left to do: the signal ends the process",
+  { skip: noSignals || isDeno && "on Deno signals are left alone without being asked" },
+  async () => {
+    const code = `const waiting = setInterval(() => {}, 1000);
+    const listener = () => { clearInterval(waiting); process.off("SIGTERM", listener); process.kill(process.pid, "SIGTERM"); };
+    process.on("SIGTERM", listener);
+    say("ready");`;
+    const { signal } = await leavesNothing({ code, act: send("SIGTERM") });
+    assert.equal(signal, "SIGTERM");
+  },
+);
+
+test(
   "C251 C250 listeners that act only when alone, as the package signal-exit has them, do not make a signal void",
   { skip: noSignals },
   async () => {

@@ -196,13 +196,14 @@ function openFlags(fs: NodeFs) {
     create: flag("O_RDWR") | flag("O_CREAT") | flag("O_EXCL") | flag("O_NOFOLLOW"),
     // Not among the constants of any runtime; the same number on every architecture that the runtimes are built for.
     unnamed: flag("O_RDWR") | 0o20000000 | directory,
-    read: flag("O_RDONLY") | flag("O_NOFOLLOW") | flag("O_NONBLOCK"),
+    read: flag("O_NOFOLLOW") | flag("O_NONBLOCK"),
     write,
     append: write | flag("O_APPEND"),
-    readTarget: flag("O_RDONLY"),
+    // To read only is no flag: O_RDONLY is 0 on every platform.
+    readTarget: 0,
     writeTarget: flag("O_RDWR"),
-    directory: flag("O_RDONLY") | directory | flag("O_NOFOLLOW"),
-    directoryTarget: flag("O_RDONLY") | directory,
+    directory: directory | flag("O_NOFOLLOW"),
+    directoryTarget: directory,
     locate: 0o10000000 | directory | flag("O_NOFOLLOW"),
   };
 }

@@ -70,7 +70,13 @@ function signalExitListeners(process: NodeProcess): number {
   return ((process as SignalExit).__signal_exit_emitter__?.count ?? 0) + (scope[SIGNAL_EXIT]?.count ?? 0);
 }
 
-function signalsOf(process: NodeProcess, names: () => readonly EndSignal[]): Signals {
+function signalsOf(
+  process: NodeProcess,
+  names: () => readonly EndSignal[],
+  turn: () => unknown,
+): Signals {
+  // Who has had a signal, and raises it again with nothing left to do, is to end by it: Node announces it a turn later.
+  const linger = once(() => process.on("beforeExit", once(turn)));
   return {
     names,
     countable: true,
@@ -80,8 +86,12 @@ function signalsOf(process: NodeProcess, names: () => readonly EndSignal[]): Sig
       process.prependListener(name, Object.assign(listener, { mayfly: true }));
       return () => void process.off(name, listener);
     },
-    others: (name) =>
-      process.listeners(name).filter((one) => !one.mayfly).length - signalExitListeners(process),
+    others(name) {
+      const others = process.listeners(name).filter((one) => !one.mayfly).length -
+        signalExitListeners(process);
+      if (others > 0) linger();
+      return others;
+    },
     raise: (name) => raise(process, name),
   };
 }
@@ -137,7 +147,7 @@ export function nodeLike(
     pooled,
     lightUnnamed: true,
     linkDescriptor: platform === "linux" ? linkByHelper(childProcess) : undefined,
-    signals: signalsOf(process, signalNames),
+    signals: signalsOf(process, signalNames, () => setImmediate(() => {})),
     locks: platform === "windows" ? undefined : helperLocks(sync, childProcess, onEnd),
     env: (name) => process.env[name],
     pid: () => process.pid,
