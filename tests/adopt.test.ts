@@ -11,7 +11,7 @@ import {
   unlinkSync,
   writeFileSync,
 } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { createInterface } from "node:readline";
 import { test } from "node:test";
 import { pathToFileURL } from "node:url";
@@ -27,9 +27,10 @@ import {
   TemporaryDirectory,
   temporaryDirectory,
 } from "#mod";
-import { adoptDirectorySync as adoptFromSource } from "../lib/adopt.ts";
+import { adoptDirectorySync as adoptFromSource, adoptFileSync as adoptFileFromSource } from "../lib/adopt.ts";
+import { configure } from "../lib/settings.ts";
 import { runChild, startChild } from "./support/child.ts";
-import { leasesIn } from "./support/leases.ts";
+import { leasesIn, plant, readLeases, withoutLease } from "./support/leases.ts";
 import { oncePerRuntime } from "./support/once.ts";
 import { isWindows, namesLinger, noFifos, noLinks, noLinux, noModes } from "./support/platform.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
@@ -570,6 +571,39 @@ test(
     assert.deepEqual([said, ...paths.map((path) => existsSync(path))], [[1], true, true]);
   },
 );
+
+test("C259 what is adopted is on a lease where its maker's is, if that is above it, and else on this process's own", async () => {
+  await withoutLease();
+  using own = scratch();
+  using place = scratch();
+  const deep = join(place.path, "deep");
+  mkdirSync(deep);
+  const maker = plant(place.path, { lines: [place.path, deep].map((made) => `made ${made}/tmp*`) });
+  /** What was written behind the header of the lease in a directory that is not the maker's. */
+  const written = (directory: string): string[] => {
+    const { [basename(maker.path)]: _, ...leases } = readLeases(directory);
+    assert.equal(Object.keys(leases).length, 1);
+    return Object.values(leases)[0].split("\n").slice(4, -1);
+  };
+  const paths = [join(place.path, maker.name()), join(deep, maker.name())];
+  const stranger = join(place.path, plant(own.path).name());
+  for (const path of [...paths, stranger]) writeFileSync(path, "");
+  configure({ tmpdir: own.path });
+  try {
+    const files = paths.map((path) => adoptFileFromSource(path));
+    assert.deepEqual(written(place.path), paths.map((path) => `adopted ${path}`));
+    files[0].closeSync();
+    files[1].keep();
+    assert.deepEqual(written(place.path).slice(2), paths.map((path) => `kept ${basename(path)}`));
+    assert.ok(readFileSync(maker.path, "utf8").endsWith(`\nkept /${basename(paths[1])}\n`));
+    files[1].closeSync();
+    adoptFileFromSource(stranger).closeSync();
+    const leases = Object.values(readLeases(own.path));
+    assert.ok(leases.some((text) => text.includes(`\nadopted ${stranger}\n`)));
+  } finally {
+    configure({ tmpdir: undefined });
+  }
+});
 
 test("of two processes that adopt the same, the first to end removes it, and the other does nothing", {
   skip: namesLinger,

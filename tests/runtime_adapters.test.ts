@@ -335,6 +335,16 @@ test("Node and Bun: descriptors are named by path on Linux alone, where /proc is
   }
 });
 
+test("C300 Node: descriptors are named by path only where files may be written there", () => {
+  for (const may of [true, false]) {
+    const asked: string[][] = [];
+    const permission = { has: (...what: [string, string]) => (asked.push(what), may) };
+    const { process } = fakeProcess({ permission }, { "node:fs": fsWith({ statSync: () => {} }) });
+    assert.equal(nodeRuntime(process).anchor(3), may ? "/proc/self/fd/3" : undefined);
+    assert.deepEqual(asked, [["fs.write", "/proc/self/fd"]]);
+  }
+});
+
 test("Node and Bun: a look at /proc that fails for a reason that may pass is no answer, and made again", () => {
   for (const make of NODE_LIKE) {
     let asked = 0;

@@ -17,15 +17,17 @@ export function readReports(directory) {
   const names = readdirSync(directory).filter((name) => name.endsWith(".json"));
   let merged = { result: [] };
   for (let from = 0; from < names.length; from += AT_ONCE) {
-    const batch = names.slice(from, from + AT_ONCE).map((name) => readReport(join(directory, name)));
+    const batch = names.slice(from, from + AT_ONCE).flatMap((name) => readReport(join(directory, name)));
     merged = mergeProcessCovs([merged, ...batch]);
   }
   return new Map(merged.result.map(({ url, functions }) => [url, functions]));
 }
 
-/** One process's report. A copy of a module (`name.ts?copy`) is the module. */
+/** One process's report, none of one that was killed while it wrote. A copy of a module (`name.ts?copy`) is the module. */
 function readReport(path) {
-  const { result } = JSON.parse(readFileSync(path, "utf8"));
+  const text = readFileSync(path, "utf8");
+  if (!text.endsWith("}")) return [];
+  const { result } = JSON.parse(text);
   const own = result.map((script) => ({ ...script, url: script.url.replace(/[?#].*$/, "") }));
   return { result: own.filter(isLibrary) };
 }
