@@ -169,15 +169,22 @@ test("watchSpace() looks at once and then at its interval, until it is disposed"
   assert.equal(looks.length, count, "no look after the end");
 });
 
-test("watchSpace() waits for what an asynchronous callback does before it looks again, and makes a warning of its rejection", async () => {
+/** A disk with little room, at which is looked when the test says so. */
+function littleRoom() {
   const warnings: string[] = [], looks: (() => void)[] = [];
-  using _ = substitute({
+  const undo = substitute({
     primitives: { fileSystem: () => status(5) },
     runtime: {
       later: (_milliseconds, call) => (looks.push(call), () => {}),
       warn: (message) => void warnings.push(message),
     },
   });
+  return { warnings, looks, [Symbol.dispose]: () => undo[Symbol.dispose]() };
+}
+
+test("watchSpace() waits for what an asynchronous callback does before it looks again, and makes a warning of its rejection", async () => {
+  using disk = littleRoom();
+  const { warnings, looks } = disk;
   let fail!: (reason: Error) => void, called!: () => void;
   const isCalled = new Promise<void>((resolve) => called = resolve);
   using _watch = sourceWatch({ dir: "/some", minFree: 10 }, () => {
@@ -229,19 +236,13 @@ test("watchSpace() makes a warning of what fails: one for a failure that lasts, 
 });
 
 test("watchSpace() makes a warning of whatever its callback fails with, and looks again", async () => {
-  const reasons: [unknown, string][] = [[undefined, "undefined"], [null, "null"], ["text", '"text"'], [
+  const texts = new Map<unknown, string>([[undefined, "undefined"], [null, "null"], ["text", '"text"'], [
     {},
     "an object",
-  ]];
-  for (const [reason, expected] of reasons) {
-    const warnings: string[] = [], looks: (() => void)[] = [];
-    using _ = substitute({
-      primitives: { fileSystem: () => status(5) },
-      runtime: {
-        later: (_milliseconds, call) => (looks.push(call), () => {}),
-        warn: (message) => void warnings.push(message),
-      },
-    });
+  ]]);
+  for (const [reason, expected] of texts) {
+    using disk = littleRoom();
+    const { warnings, looks } = disk;
     using _watch = sourceWatch({ dir: "/some", minFree: 10 }, () => Promise.reject(reason));
     looks[0]();
     while (looks.length === 1) await new Promise((resolve) => setTimeout(resolve));

@@ -364,8 +364,8 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
    *
    * @param destination The path, or a `file:` URL.
    * @returns The absolute path without links.
-   * @throws {TempfileError} `ENOENT` if the directory is missing, `EISDIR` if a directory is there, `EEXIST` with
-   *   `overwrite: false`, `ENOSPC`, …
+   * @throws {TempfileError} `ENOENT` if the directory is missing, `EISDIR` if a directory is there, `EINVAL` if a device, a
+   *   pipe or a socket is, or a link in `/dev`, `EEXIST` with `overwrite: false`, `ENOSPC`, …
    *
    * @example A result that appears when it is ready
    * ```ts

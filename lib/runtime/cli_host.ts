@@ -157,8 +157,8 @@ export function cliHost(scope: object): Host {
   };
 }
 
-/** Streams that were written to. One that somebody watches is so again and again, and complains of eleven listeners. */
-const heard = new Set<Stream>();
+/** Streams that are listened to already: progress is written line by line, and of eleven listeners the runtime warns. */
+const heard = new WeakSet<Stream>();
 
 /** A stream that has failed says so to the call, and as an event that would end the process if nobody listened. */
 function written(stream: Stream, text: string): Promise<void> {

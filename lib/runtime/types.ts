@@ -150,7 +150,10 @@ export interface Signals {
   countable: boolean;
   /** Calls `listener` before all others where they are countable, so that none of them is gone when it counts. */
   listen(name: EndSignal, listener: () => void): () => void;
-  /** How many listeners there are but those that are known to act only when alone, as ours do. */
+  /**
+   * How many listeners there are but those that are known to act only when alone, as ours do. Where there are some, the
+   * signal that one of them raises once it has stepped back still arrives, also if nothing else is left to do.
+   */
   others(name: EndSignal): number;
   /** Sends the signal to this process. */
   raise(name: EndSignal): void;
