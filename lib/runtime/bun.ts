@@ -21,7 +21,7 @@ export interface BunNamespace {
 }
 
 /** Reading it says why there is nothing to read: an empty upload would say nothing. */
-const NO_BLOB = "/dev/null/Bun reads a blob by a path, and the file has none: use its bytes() or readable";
+const NO_BLOB = "/dev/null/Bun reads a blob by a path, and the file has none: use bytes()";
 
 /** They are opened when they are read, by a path: that of a descriptor may be another file's by then. */
 const fileBlobsOf = (bun: BunNamespace): FileBlobs => ({
