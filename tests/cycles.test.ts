@@ -40,8 +40,11 @@ const round = async (count) => {
 };
 `;
 
-/** Bytes by which the heap may grow in a round: three quarters of one for each cycle. */
-const ALLOWED = CYCLES / 6 * 0.75;
+/** Bytes by which the heap grows in a round if one way of the six keeps a slot of eight bytes: the least that can leak. */
+const LEAST_LEAK = CYCLES / 6 / 6 * 8;
+
+/** Bytes by which the heap may grow in a round. Node 20 by itself was seen to grow by 35 kB in most rounds. */
+const ALLOWED = LEAST_LEAK * 0.95;
 
 /**
  * What the heap grew by in a round, of five rounds the second smallest step: a table of a quarter of a megabyte, which an
@@ -83,8 +86,8 @@ test(
   },
 );
 
-test("C260 control: a byte for each cycle is growth, what comes and goes is none", () => {
-  const leaking = [0, 1, 2, 3, 4].map((round) => round * CYCLES / 6);
+test("C260 control: a slot kept by one way of six is growth, what comes and goes is none", () => {
+  const leaking = [0, 1, 2, 3, 4].map((round) => round * LEAST_LEAK);
   assert.ok(growth(leaking) >= ALLOWED);
   assert.ok(growth(leaking.map((heap, i) => heap + (i === 2 ? 240_000 : 0))) >= ALLOWED);
   assert.ok(growth([0, 240_000, 1000, 240_000, 240_000]) < ALLOWED);
