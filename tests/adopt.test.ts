@@ -13,7 +13,6 @@ import {
 } from "node:fs";
 import { basename, join } from "node:path";
 import { createInterface } from "node:readline";
-import { test } from "node:test";
 import { pathToFileURL } from "node:url";
 import {
   adoptDirectory,
@@ -31,7 +30,7 @@ import { adoptDirectorySync as adoptFromSource, adoptFileSync as adoptFileFromSo
 import { configure } from "../lib/settings.ts";
 import { runChild, startChild } from "./support/child.ts";
 import { leasesIn, plant, readLeases, withoutLease } from "./support/leases.ts";
-import { oncePerRuntime } from "./support/once.ts";
+import { packageTest as test } from "./support/once.ts";
 import { isWindows, namesLinger, noFifos, noLinks, noLinux, noModes } from "./support/platform.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
 import { substitute, systemError } from "./support/substitute.ts";
@@ -492,8 +491,8 @@ const MAKES = `globalThis.mine = [m.namedTemporaryFileSync(), m.temporaryDirecto
 const ADOPTS = `globalThis.mine = [m.adoptFileSync(args[0]), m.adoptDirectorySync(args[1])];`;
 
 test(
-  "C259 C265 from hand to hand: what a living process has adopted stays, whoever of those before it is killed, and goes with the first sweep after the last, wherever they have their temporary files (once a runtime)",
-  { skip: noLinux || oncePerRuntime },
+  "C259 C265 from hand to hand: what a living process has adopted stays, whoever of those before it is killed, and goes with the first sweep after the last, wherever they have their temporary files",
+  { skip: noLinux },
   async () => {
     for (const isElsewhere of [false, true]) {
       using place = scratch();
@@ -527,8 +526,8 @@ const MAKES_MORE = `${MAKES}
   for (const one of mine) one.keep = () => globalThis.more = m.namedTemporaryFileSync({ prefix: "more-" });`;
 
 test(
-  "C259 C265 what was adopted and then kept is nobody's leftover: those before are killed before that, or after they have made more (once a runtime)",
-  { skip: noLinux || oncePerRuntime },
+  "C259 C265 what was adopted and then kept is nobody's leftover: those before are killed before that, or after they have made more",
+  { skip: noLinux },
   async () => {
     for (const [isLate, isElsewhere] of [[false, false], [true, false], [false, true], [true, true]]) {
       using place = scratch();
@@ -553,8 +552,8 @@ test(
 );
 
 test(
-  "C259 C268 what gets the name of something that was adopted and removed is nobody's leftover (once a runtime)",
-  { skip: noLinux || oncePerRuntime },
+  "C259 C268 what gets the name of something that was adopted and removed is nobody's leftover",
+  { skip: noLinux },
   async () => {
     using place = scratch();
     const env = { TMPDIR: place.path };

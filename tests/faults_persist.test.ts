@@ -11,7 +11,7 @@ import { writeFileAtomic, writeFileAtomicSync } from "../lib/persist/write_file_
 import { type Primitives, runtime } from "../lib/runtime/mod.ts";
 import { type ChildResult, startChild } from "./support/child.ts";
 import { pattern, sameBytes } from "./support/kinds.ts";
-import { oncePerRuntime } from "./support/once.ts";
+import { onceInAll, oncePerKind } from "./support/once.ts";
 import { elsewhere, noElsewhere } from "./support/places.ts";
 import { isWindows } from "./support/platform.ts";
 import { scratch } from "./support/scratch.ts";
@@ -245,9 +245,9 @@ async function everyCall(
 }
 
 test(
-  "whichever single system call fails, persist() and writeFileAtomic() leave the old file or the whole new one, and say which (once a runtime)",
+  "whichever single system call fails, persist() and writeFileAtomic() leave the old file or the whole new one, and say which (once on Node, Deno and Bun)",
   {
-    skip: oncePerRuntime,
+    skip: oncePerKind,
   },
   async () => {
     const { points, failed } = await everyCall(["EIO", "ENOSPC"], (first) => first);
@@ -273,9 +273,9 @@ test(
 );
 
 test(
-  "whichever system call is the last to succeed, persist() and writeFileAtomic() leave the old file or the whole new one, and say which (once a runtime)",
+  "whichever system call is the last to succeed, persist() and writeFileAtomic() leave the old file or the whole new one, and say which (once on Node, Deno and Bun)",
   {
-    skip: oncePerRuntime,
+    skip: oncePerKind,
   },
   async () => {
     const { points } = await everyCall(["EIO"], () => Infinity);
@@ -590,13 +590,10 @@ class Workers implements AsyncDisposable {
   }
 }
 
-const isNode24 = process.version.startsWith("v24.") && runtime.name === "node";
-
 test(
-  "at every write, fsync, open, close, rename, link and unlink that the kernel refuses or the process is killed in, the target is the old file or the whole new one (once, on one Node)",
+  "at every write, fsync, open, close, rename, link and unlink that the kernel refuses or the process is killed in, the target is the old file or the whole new one (once in all)",
   {
-    skip: oncePerRuntime || noStrace || noElsewhere ||
-      (!isNode24 && "once is enough: the kernel's answers are the same to all"),
+    skip: onceInAll || noStrace || noElsewhere,
   },
   async () => {
     let refused = 0, killed = 0, missed = 0;

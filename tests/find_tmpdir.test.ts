@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { chmodSync, mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { findTmpdir, findTmpdirSync, tmpdir, type TmpdirRequirements } from "#mod";
 import { findTmpdirSync as sourceFindSync } from "../lib/find_tmpdir.ts";
 import { runChild } from "./support/child.ts";
 import { failureOf } from "./support/kinds.ts";
+import { packageTest as test } from "./support/once.ts";
 import { noLinux, noModes } from "./support/platform.ts";
 import { elsewhere, noElsewhere, noMounts, withTmpfs } from "./support/places.ts";
 import { scratch } from "./support/scratch.ts";

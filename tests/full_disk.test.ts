@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
 import { type ChildResult, runChild } from "./support/child.ts";
+import { packageTest as test } from "./support/once.ts";
 import { noMounts, withTmpfs } from "./support/places.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
 

@@ -3,7 +3,6 @@ import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, fstatSync, openSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import {
   fromDescriptor,
@@ -13,6 +12,7 @@ import {
   temporaryFile,
 } from "#mod";
 import { firstWords, runChild, runtimeCommand } from "./support/child.ts";
+import { packageTest as test } from "./support/once.ts";
 import { isWindows, noLinux } from "./support/platform.ts";
 import { type Command, partnerCommand, partners } from "./support/runtimes.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";

@@ -12,7 +12,7 @@ import {
   VALUES,
   valuesFor,
 } from "./support/hostile.ts";
-import { oncePerRuntime } from "./support/once.ts";
+import { oncePerKind } from "./support/once.ts";
 import { noLocks } from "./support/platform.ts";
 import { memory, scratch } from "./support/scratch.ts";
 import { type Substitute, substitute } from "./support/substitute.ts";
@@ -197,13 +197,13 @@ const DEFAULTS = {
   inline: undefined,
 };
 
-const all = oncePerRuntime ? [] : inputs().filter(({ of }) => !NOT_FOR_CALLERS.includes(of));
+const all = oncePerKind ? [] : inputs().filter(({ of }) => !NOT_FOR_CALLERS.includes(of));
 const isConstructor = ({ of }: Input): boolean => of.startsWith("new ");
 
 test(
-  "every argument and option of the exported types is known to the table of hostile values (once a runtime)",
+  "every argument and option of the exported types is known to the table of hostile values (once on Node, Deno and Bun)",
   {
-    skip: oncePerRuntime,
+    skip: oncePerKind,
   },
   () => {
     assert.ok(all.length > 300, `${all.length} inputs`);
@@ -212,8 +212,8 @@ test(
   },
 );
 
-test("the classes of handles cannot be made by callers, whatever they give (once a runtime)", {
-  skip: oncePerRuntime,
+test("the classes of handles cannot be made by callers, whatever they give (once on Node, Deno and Bun)", {
+  skip: oncePerKind,
 }, () => {
   const classes = new Set(all.filter(isConstructor).map(({ of }) => of.slice("new ".length)));
   assert.ok(classes.size >= 5);
@@ -229,9 +229,9 @@ test("the classes of handles cannot be made by callers, whatever they give (once
 });
 
 test(
-  "C22 every input refuses hostile values by name before any system call, and takes the right ones (once a runtime)",
+  "C22 every input refuses hostile values by name before any system call, and takes the right ones (once on Node, Deno and Bun)",
   {
-    skip: oncePerRuntime,
+    skip: oncePerKind,
   },
   async () => {
     using place = scratch(memory);
@@ -269,9 +269,9 @@ function counted(of: string, index: number, dir: string): { args: unknown[]; rea
 }
 
 test(
-  "C23 every function reads each option that its type has, once, and no others: a getter cannot change its answer (once a runtime)",
+  "C23 every function reads each option that its type has, once, and no others: a getter cannot change its answer (once on Node, Deno and Bun)",
   {
-    skip: oncePerRuntime,
+    skip: oncePerKind,
   },
   async () => {
     using place = scratch(memory);

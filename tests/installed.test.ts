@@ -78,6 +78,8 @@ export async function main(): Promise<string> {
   using scratch = temporaryFileSync();
   scratch.writeSync("x");
   await using directory = await temporaryDirectory();
+  // @ts-expect-error -- control: the types are read, and say no.
+  directory.temporaryFileSync({ mode: "rw" });
   try {
     return directory.join("a") + (await file.text());
   } catch (error) {
@@ -117,10 +119,6 @@ test(
       user.write("tsconfig.json", JSON.stringify({ compilerOptions, files: ["user.ts"] }));
       const { status, stdout } = user.exec(tool(".bin", "tsc"), "-p", ".");
       assert.deepEqual([status, stdout], [0, ""]);
-      // Control: the types are read, and say no.
-      user.write("user.ts", TYPED.replace('suffix: ".txt"', "suffix: 1"));
-      assert.notEqual(user.exec(tool(".bin", "tsc"), "-p", ".").status, 0);
-      user.write("user.ts", TYPED);
     }
   },
 );

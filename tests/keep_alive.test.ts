@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { mkdirSync, openSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
-import { test } from "node:test";
 import {
   adoptDirectorySync,
   configure,
@@ -14,6 +13,7 @@ import {
 import * as source from "../mod.ts";
 import { isLocked, noFlock, noTmpfiles, removeOld, runTmpfiles } from "./support/ager.ts";
 import { firstWords, runChild, startChild } from "./support/child.ts";
+import { packageTest as test } from "./support/once.ts";
 import { namesLinger, wholeTrees } from "./support/platform.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
 import { substitute } from "./support/substitute.ts";

@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { unlinkSync } from "node:fs";
 import { buildSync } from "esbuild";
 import { join } from "node:path";
-import { test } from "node:test";
 import { OpenFile } from "../lib/file/open_file.ts";
 import { framesOfCaller } from "../lib/life/leaks.ts";
 import { DiskStorage } from "../lib/file/storage.ts";
@@ -11,7 +10,7 @@ import { runtime } from "../lib/runtime/mod.ts";
 import { type ChildResult, runChild } from "./support/child.ts";
 import { gcFlags } from "./support/collect.ts";
 import { root } from "./support/modules.ts";
-import { oncePerRuntime } from "./support/once.ts";
+import { packageTest as test } from "./support/once.ts";
 import { isWindows, noLinux } from "./support/platform.ts";
 import { scratch } from "./support/scratch.ts";
 import { type Changes, substitute, systemError } from "./support/substitute.ts";
@@ -63,10 +62,7 @@ test("C116 C219 a named file dropped without anybody having read its path: close
 });
 
 test(
-  "C116 a named file dropped in a bundle as CommonJS, where modules have no address: a warning as elsewhere, and the program goes on (once a runtime)",
-  {
-    skip: oncePerRuntime,
-  },
+  "C116 a named file dropped in a bundle as CommonJS, where modules have no address: a warning as elsewhere, and the program goes on",
   async () => {
     using place = scratch();
     const path = join(place.path, "bundle.cjs");

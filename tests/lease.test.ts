@@ -11,7 +11,6 @@ import {
 } from "node:fs";
 import { spawnSync } from "node:child_process";
 import { basename, join } from "node:path";
-import { test } from "node:test";
 import * as m from "#mod";
 import { namedTemporaryFileSync } from "../lib/file/named.ts";
 import { temporaryDirectorySync } from "../lib/directory.ts";
@@ -19,6 +18,7 @@ import { configure } from "../lib/settings.ts";
 import { type ChildResult, runChild } from "./support/child.ts";
 import { leasesIn, readLeases, withoutLease } from "./support/leases.ts";
 import { naiveLease, naiveSweep } from "./support/naive_sweep.ts";
+import { packageTest as test } from "./support/once.ts";
 import { noMounts, withTmpfs } from "./support/places.ts";
 import { endedBy, isWindows, noLinks, noPrograms } from "./support/platform.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";

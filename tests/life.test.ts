@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { type ChildProcess, spawnSync } from "node:child_process";
 import { cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { temporaryDirectorySync } from "#mod";
 import { watchEnds } from "../lib/life/ends.ts";
@@ -16,7 +15,7 @@ import {
   startChild,
 } from "./support/child.ts";
 import { LISTENERS } from "./support/listeners.ts";
-import { oncePerRuntime } from "./support/once.ts";
+import { packageTest as test } from "./support/once.ts";
 import { isWindows, namesLinger, noModes, noSignals, wholeTrees } from "./support/platform.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
 import { substitute } from "./support/substitute.ts";
@@ -286,8 +285,8 @@ const noContainer = spawnSync(container[0], [...container.slice(1), "true"]).sta
   "nobody may make a namespace";
 
 test(
-  "C250 C264 the first process of a container lives on at a signal, as without us, and what it has is still there (skipped where nobody may make a namespace) (once a runtime)",
-  { skip: noContainer || oncePerRuntime },
+  "C250 C264 the first process of a container lives on at a signal, as without us, and what it has is still there (skipped where nobody may make a namespace)",
+  { skip: noContainer },
   async () => {
     const code = `for (const name of ["SIGINT", "SIGTERM", "SIGHUP"]) process.kill(process.pid, name);
     setTimeout(() => {
@@ -421,8 +420,8 @@ test(
   },
 );
 
-test("C252 a signal in the middle of creations leaves nothing (once a runtime)", {
-  skip: noSignals || oncePerRuntime,
+test("C252 a signal in the middle of creations leaves nothing", {
+  skip: noSignals,
 }, async () => {
   const create = `m.configure({ signals: true });
     const kept = [];
@@ -433,9 +432,9 @@ test("C252 a signal in the middle of creations leaves nothing (once a runtime)",
 });
 
 test(
-  "C252 control: a signal in the middle of creations that are noted afterwards leaves some (once a runtime)",
+  "C252 control: a signal in the middle of creations that are noted afterwards leaves some",
   {
-    skip: noSignals || oncePerRuntime,
+    skip: noSignals,
   },
   async () => {
     const create = `
@@ -478,9 +477,9 @@ test("C252 what the thread pool creates while the process ends is removed all th
 });
 
 test(
-  "C252 what a thread pool creates that is busy for longer is left to the next process (Node, once a runtime)",
+  "C252 what a thread pool creates that is busy for longer is left to the next process (Node)",
   {
-    skip: !isNode || oncePerRuntime,
+    skip: !isNode,
   },
   async () => {
     using place = scratch();

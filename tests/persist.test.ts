@@ -17,7 +17,6 @@ import {
 } from "node:fs";
 import { createServer } from "node:net";
 import { basename, dirname, join, relative } from "node:path";
-import { test } from "node:test";
 import { pathToFileURL } from "node:url";
 import {
   adoptFile,
@@ -35,8 +34,8 @@ import { spooledTemporaryFile as sourceSpooled } from "../lib/file/spooled.ts";
 import { temporaryFile as sourceUnnamed } from "../lib/file/unnamed.ts";
 import { othersMayEnter, runChild } from "./support/child.ts";
 import { readLeases } from "./support/leases.ts";
-import { oncePerRuntime } from "./support/once.ts";
 import { failureOf, kinds, pattern, sameBytes } from "./support/kinds.ts";
+import { packageTest as test } from "./support/once.ts";
 import {
   isWindows,
   noDirectorySync,
@@ -769,8 +768,8 @@ const REPLACING = [
 ];
 
 test(
-  "C162 C265 killed before the rename, root leaves nothing for long of what it has given to the owner of the file to be replaced (once a runtime)",
-  { skip: notRoot || oncePerRuntime },
+  "C162 C265 killed before the rename, root leaves nothing for long of what it has given to the owner of the file to be replaced",
+  { skip: notRoot },
   async () => {
     for (const code of REPLACING) {
       using place = scratch();

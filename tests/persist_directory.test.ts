@@ -14,7 +14,6 @@ import {
   writeFileSync,
 } from "node:fs";
 import { basename, dirname, join, relative } from "node:path";
-import { test } from "node:test";
 import { pathToFileURL } from "node:url";
 import {
   adoptDirectory,
@@ -28,6 +27,7 @@ import { held } from "../lib/life/registry.ts";
 import { configure } from "../lib/settings.ts";
 import { runChild } from "./support/child.ts";
 import { failureOf, pattern, sameBytes } from "./support/kinds.ts";
+import { packageTest as test } from "./support/once.ts";
 import { isWindows, noDirectorySync, noFifos, noLinks, noLinux, shownMode } from "./support/platform.ts";
 import { elsewhere, noElsewhere } from "./support/places.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { test } from "node:test";
 import * as source from "../mod.ts";
 import { startReaper } from "../lib/life/reaper.ts";
 import { runtime } from "../lib/runtime/mod.ts";
 import { runChild, startChild } from "./support/child.ts";
+import { packageTest as test } from "./support/once.ts";
 import { noMounts } from "./support/places.ts";
 import { noLinux, noReaper } from "./support/platform.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";

@@ -16,7 +16,6 @@ import {
 } from "node:fs";
 import * as real from "node:fs";
 import { basename, join } from "node:path";
-import { test } from "node:test";
 import { syncIo } from "../lib/io.ts";
 import { type Looking, nothingYet, reclaim, type Reclaimed } from "../lib/life/reclaim.ts";
 import { reportKept } from "../lib/life/sweep.ts";
@@ -28,7 +27,7 @@ import { noFlock } from "./support/ager.ts";
 import { firstWords, runChild } from "./support/child.ts";
 import { deadPid, leasesIn, plant, readLeases } from "./support/leases.ts";
 import { naiveSweep, type SweepFs } from "./support/naive_sweep.ts";
-import { oncePerRuntime } from "./support/once.ts";
+import { packageTest as test } from "./support/once.ts";
 import { isWindows, noFifos, noLinks, noLinux } from "./support/platform.ts";
 import { noMounts } from "./support/places.ts";
 import { hasPython } from "./support/python.ts";
@@ -436,8 +435,8 @@ function runBeforeCall(make: () => Op<void>, k: number, action: () => void): boo
 }
 
 test(
-  "T19 a parent that is swapped for a link before any call of a sweep leads it nowhere: what is outside is as it was (once a runtime)",
-  { skip: noLinks || oncePerRuntime },
+  "T19 a parent that is swapped for a link before any call of a sweep leads it nowhere: what is outside is as it was",
+  { skip: noLinks },
   () => {
     using place = scratch();
     let k = 1;
@@ -534,9 +533,7 @@ test("C270 two processes that sweep at once remove everything, without an error"
   assert.deepEqual(readLeases(place.path), {});
 });
 
-test("C276 a sweep that dies after any step leaves the lease, and the next one finishes (once a runtime)", {
-  skip: oncePerRuntime,
-}, () => {
+test("C276 a sweep that dies after any step leaves the lease, and the next one finishes", () => {
   using place = scratch();
   for (let k = 1, ended = false; !ended; k++) {
     const scene = arrange(place, k);
@@ -646,8 +643,8 @@ test(
 );
 
 test(
-  "C265 in a namespace of processes whose /proc is that of another, nothing of the living is removed (skipped where nobody may make a namespace) (once a runtime)",
-  { skip: noMounts || oncePerRuntime },
+  "C265 in a namespace of processes whose /proc is that of another, nothing of the living is removed (skipped where nobody may make a namespace)",
+  { skip: noMounts },
   async () => {
     using place = scratch();
     const code = `const file = m.namedTemporaryFileSync({ dir: args[0] });

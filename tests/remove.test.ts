@@ -16,7 +16,6 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
-import { test } from "node:test";
 import * as m from "#mod";
 import { temporaryDirectory, temporaryDirectorySync } from "../lib/directory.ts";
 import { syncIo } from "../lib/io.ts";
@@ -24,9 +23,9 @@ import { runtime, type Status } from "../lib/runtime/mod.ts";
 import { removeDirectory } from "../lib/tree/remove.ts";
 import { closeBrokenOff } from "./support/broken_off.ts";
 import { firstWords, moduleUrl, runChild } from "./support/child.ts";
+import { packageTest as test } from "./support/once.ts";
 import { DEEP_CHAIN, deepChain, hasPython, python } from "./support/python.ts";
 import { naiveRemove } from "./support/naive.ts";
-import { oncePerRuntime } from "./support/once.ts";
 import { isWindows, namesLinger, noPosixPaths } from "./support/platform.ts";
 import { memory, scratch } from "./support/scratch.ts";
 import { changed, substitute, systemError } from "./support/substitute.ts";
@@ -133,8 +132,8 @@ test("T17 C227 links whose removal needs a repair leave the modes of all their t
 });
 
 test(
-  "C229 directories and files of every mode are removed without root's power (Linux) (once a runtime)",
-  { skip: oncePerRuntime || !isLinux },
+  "C229 directories and files of every mode are removed without root's power (Linux)",
+  { skip: !isLinux },
   async () => {
     const code = `${BOTH_WAYS}
     const modes = [0, 0o100, 0o200, 0o300, 0o400, 0o500, 0o600, 0o700];
@@ -156,9 +155,9 @@ test(
 );
 
 test(
-  "C229 a locked directory deep enough to be moved up is removed without root's power (Linux) (once a runtime)",
+  "C229 a locked directory deep enough to be moved up is removed without root's power (Linux)",
   {
-    skip: oncePerRuntime || !isLinux,
+    skip: !isLinux,
   },
   async () => {
     const code = `${BOTH_WAYS}
@@ -305,8 +304,8 @@ except PermissionError: pass
 });
 
 test(
-  "C238 names with a newline, bytes that are no text, a leading dash, and of 255 bytes are removed (POSIX) (once a runtime)",
-  { skip: oncePerRuntime || isWindows || !hasPython },
+  "C238 names with a newline, bytes that are no text, a leading dash, and of 255 bytes are removed (POSIX)",
+  { skip: isWindows || !hasPython },
   async () => {
     await bothWays(async ({ path }, remove) => {
       const made = python(
@@ -463,8 +462,8 @@ test(
 /** With few descriptors to have. */
 const FEW_DESCRIPTORS = ["sh", "-c", `ulimit -n 64 && exec "$@"`, "sh"];
 
-test("T21 C240 C241 a tree of 10,000 levels is removed with 64 descriptors at most (POSIX; once a runtime)", {
-  skip: isWindows || !hasPython || oncePerRuntime,
+test("T21 C240 C241 a tree of 10,000 levels is removed with 64 descriptors at most (POSIX)", {
+  skip: isWindows || !hasPython,
 }, async () => {
   using place = scratch(memory);
   const code = `${BOTH_WAYS}
@@ -492,8 +491,8 @@ for level in range(3000):
 `;
 
 test(
-  "T21 C240 C241 C242 a tree of 3,000 levels and 100,000 entries is removed with 64 descriptors at most, where a naive walk runs out of them, and in many turns of the event loop (POSIX; once a runtime)",
-  { skip: isWindows || !hasPython || oncePerRuntime },
+  "T21 C240 C241 C242 a tree of 3,000 levels and 100,000 entries is removed with 64 descriptors at most, where a naive walk runs out of them, and in many turns of the event loop (POSIX)",
+  { skip: isWindows || !hasPython },
   async () => {
     using place = scratch(memory);
     // Goes down the way that others go up: with a descriptor for each level.
@@ -521,9 +520,9 @@ test(
 );
 
 test(
-  "T21 C240 C243 control: a naive walk by paths gives up on 3,000 levels, and leaves most of them (POSIX; once a runtime)",
+  "T21 C240 C243 control: a naive walk by paths gives up on 3,000 levels, and leaves most of them (POSIX)",
   {
-    skip: isWindows || !hasPython || oncePerRuntime,
+    skip: isWindows || !hasPython,
   },
   () => {
     using place = scratch(memory);
@@ -536,8 +535,8 @@ test(
   },
 );
 
-test("T21 C240 the depth of a tree costs neither descriptors nor stack (Linux; once a runtime)", {
-  skip: !isLinux || !hasPython || oncePerRuntime,
+test("T21 C240 the depth of a tree costs neither descriptors nor stack (Linux)", {
+  skip: !isLinux || !hasPython,
 }, () => {
   using place = scratch(memory);
   const most = { open: 0, stack: 0 };
@@ -574,8 +573,8 @@ function stackDepth(): number {
 }
 
 test(
-  "C241 with hardly any descriptors left, a tree is removed all the same, or what is left is reported with EMFILE (Linux; once a runtime)",
-  { skip: !isLinux || oncePerRuntime },
+  "C241 with hardly any descriptors left, a tree is removed all the same, or what is left is reported with EMFILE (Linux)",
+  { skip: !isLinux },
   async () => {
     const code = `${BOTH_WAYS}
     const held = [];
@@ -604,8 +603,8 @@ test(
 );
 
 test(
-  "C243 paths longer than the system's limit are removed (POSIX; once a runtime)",
-  { skip: isWindows || !hasPython || oncePerRuntime },
+  "C243 paths longer than the system's limit are removed (POSIX)",
+  { skip: isWindows || !hasPython },
   async () => {
     await bothWays(async ({ path }, remove) => {
       deepChain(path, 40, "n".repeat(250));

@@ -13,7 +13,6 @@ import {
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { ResponseCache } from "../examples/response_cache.ts";
 import { readState, updateState } from "../examples/shared_state.ts";
@@ -21,7 +20,7 @@ import { download } from "../examples/verified_download.ts";
 import { runChild, runTogether, startChild } from "./support/child.ts";
 import { example, start } from "./support/example.ts";
 import { pattern, sameBytes } from "./support/kinds.ts";
-import { oncePerRuntime } from "./support/once.ts";
+import { packageTest as test } from "./support/once.ts";
 import { noLocks, noReplacing, noSignals } from "./support/platform.ts";
 import { scratch } from "./support/scratch.ts";
 import { noStrace } from "./support/strace.ts";
@@ -95,9 +94,7 @@ test("response cache asks the network once and then gives back what was answered
   assert.equal(readdirSync(join(place.path, "made by the cache")).length, 1);
 });
 
-test("response cache keeps an empty body, and no response that is no success (once a runtime)", {
-  skip: oncePerRuntime,
-}, async () => {
+test("response cache keeps an empty body, and no response that is no success", async () => {
   using place = scratch();
   let status = 404;
   await using server = await serve((response) => response.writeHead(status).end());
@@ -109,9 +106,7 @@ test("response cache keeps an empty body, and no response that is no success (on
   assert.equal((await bytesOf(cache.match(server.url)!)).length, 0);
 });
 
-test("response cache keeps the old response when a new one breaks off (once a runtime)", {
-  skip: oncePerRuntime,
-}, async () => {
+test("response cache keeps the old response when a new one breaks off", async () => {
   using place = scratch();
   let broken = false;
   await using server = await serve((response) => {
@@ -127,8 +122,8 @@ test("response cache keeps the old response when a new one breaks off (once a ru
   assert.equal(place.list().length, 1, "nothing beside it");
 });
 
-test("response cache gives a reader the old response or the new one while it is replaced (once a runtime)", {
-  skip: noReplacing || oncePerRuntime,
+test("response cache gives a reader the old response or the new one while it is replaced", {
+  skip: noReplacing,
 }, async () => {
   using place = scratch();
   await using server = await serve((response) => response.end(BODY));
@@ -140,8 +135,7 @@ test("response cache gives a reader the old response or the new one while it is 
 });
 
 test(
-  "response cache whose process is killed while a body arrives has the old response, or none (once a runtime)",
-  { skip: oncePerRuntime },
+  "response cache whose process is killed while a body arrives has the old response, or none",
   async () => {
     using place = scratch();
     using temporary = scratch();
@@ -187,9 +181,9 @@ function staged(directory: string): number {
 }
 
 test(
-  "response cache whose process is killed in a sync or in the rename has a whole response, or none (once a runtime)",
+  "response cache whose process is killed in a sync or in the rename has a whole response, or none",
   {
-    skip: noStrace || oncePerRuntime,
+    skip: noStrace,
   },
   async () => {
     using place = scratch();
@@ -230,7 +224,7 @@ test(
   },
 );
 
-test("response cache as a program prints the body (once a runtime)", { skip: oncePerRuntime }, async () => {
+test("response cache as a program prints the body", async () => {
   using place = scratch();
   await using server = await serve((response) => response.end(BODY));
   const { stdout, stderr, status } = await start(CACHE, [place.path, server.url]).end;
@@ -239,9 +233,9 @@ test("response cache as a program prints the body (once a runtime)", { skip: onc
 });
 
 test(
-  "response cache as a program leaves nothing beside its responses when it is ended by SIGTERM (once a runtime)",
+  "response cache as a program leaves nothing beside its responses when it is ended by SIGTERM",
   {
-    skip: noSignals || oncePerRuntime,
+    skip: noSignals,
   },
   async () => {
     using place = scratch();
@@ -293,8 +287,7 @@ test("shared state changed by several processes at once loses no change, and is 
 });
 
 test(
-  "shared state without its lock loses changes: the control (once a runtime)",
-  { skip: oncePerRuntime },
+  "shared state without its lock loses changes: the control",
   async () => {
     using place = scratch();
     const path = join(place.path, "state.json");
@@ -311,8 +304,8 @@ test(
 );
 
 test(
-  "shared state keeps its lock file for the next one, whatever a change throws (once a runtime)",
-  { skip: noFlock || oncePerRuntime },
+  "shared state keeps its lock file for the next one, whatever a change throws",
+  { skip: noFlock },
   async () => {
     using place = scratch();
     const path = join(place.path, "state.json");
@@ -337,9 +330,9 @@ test(
 );
 
 test(
-  "shared state as a program counts, and a process that is killed with the lock leaves it free (once a runtime)",
+  "shared state as a program counts, and a process that is killed with the lock leaves it free",
   {
-    skip: noFlock || oncePerRuntime,
+    skip: noFlock,
   },
   async () => {
     using place = scratch();
@@ -365,8 +358,7 @@ test(
 const hashOf = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
 
 test(
-  "verified download puts a file in place that has the hash, with the mode of the umask or of the file it replaces (once a runtime)",
-  { skip: oncePerRuntime },
+  "verified download puts a file in place that has the hash, with the mode of the umask or of the file it replaces",
   async () => {
     using place = scratch();
     await using server = await serve((response) => response.end(BODY));
@@ -381,8 +373,7 @@ test(
 );
 
 test(
-  "verified download with another hash, an error, a broken connection or an abort leaves what was there, and nothing else (once a runtime)",
-  { skip: oncePerRuntime },
+  "verified download with another hash, an error, a broken connection or an abort leaves what was there, and nothing else",
   async () => {
     using place = scratch();
     const destination = join(place.path, "file");
@@ -410,9 +401,7 @@ test(
   },
 );
 
-test("verified download as a program needs no more than to read, write and ask the server (once a runtime)", {
-  skip: oncePerRuntime,
-}, async () => {
+test("verified download as a program needs no more than to read, write and ask the server", async () => {
   using place = scratch();
   const destination = join(place.path, "file");
   await using server = await serve((response) => response.end(BODY));
@@ -423,8 +412,8 @@ test("verified download as a program needs no more than to read, write and ask t
   assert.match(wrong.stderr, /^verified_download: ".*" has the hash /);
 });
 
-test("verified download as a program leaves nothing on SIGTERM (once a runtime)", {
-  skip: noSignals || oncePerRuntime,
+test("verified download as a program leaves nothing on SIGTERM", {
+  skip: noSignals,
 }, async () => {
   using place = scratch();
   const destination = join(place.path, "file");

@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { moduleUrl, runChild, runtimeCommand } from "./support/child.ts";
 import { leasesIn } from "./support/leases.ts";
-import { oncePerRuntime } from "./support/once.ts";
+import { oncePerKind } from "./support/once.ts";
 import { noReaper } from "./support/platform.ts";
 import { memory, type Scratch, scratch } from "./support/scratch.ts";
 
@@ -153,8 +153,8 @@ const LATER = `
   }`;
 
 test(
-  "C254 C265 C268 C276 SIGKILL at random moments, dozens of times, while four threads create and remove (once a runtime): one later process removes all that is left, and nothing else",
-  { skip: oncePerRuntime },
+  "C254 C265 C268 C276 SIGKILL at random moments, dozens of times, while four threads create and remove (once on Node, Deno and Bun): one later process removes all that is left, and nothing else",
+  { skip: oncePerKind },
   async () => {
     using place = scratch(memory);
     using scripts = scratch();
@@ -180,8 +180,8 @@ test(
 );
 
 test(
-  "C254 SIGKILL while four threads create and remove, each with a reaper (once a runtime): nothing is left, without another process",
-  { skip: oncePerRuntime || noReaper },
+  "C254 SIGKILL while four threads create and remove, each with a reaper (once on Node, Deno and Bun): nothing is left, without another process",
+  { skip: oncePerKind || noReaper },
   async () => {
     using place = scratch(memory);
     using scripts = scratch();
@@ -203,9 +203,9 @@ test(
 );
 
 test(
-  "C254 control: the same storm leaves what a naive program made, and no later process removes it (once a runtime)",
+  "C254 control: the same storm leaves what a naive program made, and no later process removes it (once on Node, Deno and Bun)",
   {
-    skip: oncePerRuntime,
+    skip: oncePerKind,
   },
   async () => {
     using place = scratch(memory);

@@ -14,13 +14,13 @@ import {
   writeFileSync,
 } from "node:fs";
 import { basename, join } from "node:path";
-import { test } from "node:test";
 import { pathToFileURL } from "node:url";
 import * as m from "#mod";
 import type { Locks } from "../lib/runtime/mod.ts";
 import { sweep as sourceSweep } from "../lib/sweep.ts";
 import { firstWords, runChild } from "./support/child.ts";
 import { leasesIn, plant, readLeases } from "./support/leases.ts";
+import { packageTest as test } from "./support/once.ts";
 import { noFifos, noLinks } from "./support/platform.ts";
 import { noMounts, notRoot } from "./support/places.ts";
 import { hasPython } from "./support/python.ts";

@@ -9,12 +9,12 @@ import {
   writeFileSync,
 } from "node:fs";
 import { basename, dirname, isAbsolute, join } from "node:path";
-import { test } from "node:test";
 import * as m from "#mod";
 import * as source from "../mod.ts";
 import { candidates } from "../lib/tmpdir.ts";
 import { type Runtime, runtime, type Status } from "../lib/runtime/mod.ts";
 import { type ChildOptions, runChild, startChild } from "./support/child.ts";
+import { packageTest as test } from "./support/once.ts";
 import { isWindows, noLinux, noPrograms } from "./support/platform.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
 import {

@@ -16,7 +16,6 @@ import {
   writeSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
-import { test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { TempfileError, writeFileAtomic, type WriteFileAtomicOptions, writeFileAtomicSync } from "#mod";
 import {
@@ -25,7 +24,7 @@ import {
 } from "../lib/persist/write_file_atomic.ts";
 import { firstWords, runChild, runTogether, startChild } from "./support/child.ts";
 import { failureOf, pattern, sameBytes } from "./support/kinds.ts";
-import { oncePerRuntime } from "./support/once.ts";
+import { packageTest as test } from "./support/once.ts";
 import { isWindows, noDirectorySync, noFifos, noLinks, noModes, noReplacing } from "./support/platform.ts";
 import { elsewhere, noElsewhere, notRoot } from "./support/places.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
@@ -225,8 +224,8 @@ function writeInPlace(path: string, text: string): void {
 }
 
 test(
-  "C143 a reader beside 2,000 replacements sees whole files only, where a plain write is caught at once (once a runtime)",
-  { skip: oncePerRuntime || noReplacing },
+  "C143 a reader beside 2,000 replacements sees whole files only, where a plain write is caught at once",
+  { skip: noReplacing },
   async () => {
     using place = scratch();
     let turn = 0;
