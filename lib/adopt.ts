@@ -147,7 +147,7 @@ function* lookAlone(io: Io, given: string | URL): Op<{ path: string; status: Sta
   for (const delay of MOMENT) {
     if (seen.status.links <= 1) break;
     yield io.sleep(delay);
-    seen = yield* look(io, given, "file");
+    seen = yield* look(io, seen.path, "file");
   }
   if (seen.status.links > 1) throw refusal(seen.path, "EMLINK", "it has other names");
   return seen;

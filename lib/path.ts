@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { isWindows, type Path } from "./runtime/mod.ts";
+import { isWindows, type Path, runtime } from "./runtime/mod.ts";
 
 /** The path of `name` in `directory`. */
 export function joinPath(directory: string, name: string): string;
@@ -64,6 +64,12 @@ const isDots = (part: string): boolean => isWindows() ? /^[. ]+$/.test(part) : p
 /** Whether a path starts at a root. */
 export const isAbsolute = (path: string): boolean =>
   isWindows() ? /^([a-z]:)?[/\\]/i.test(path) : path.startsWith("/");
+
+/** The path as it is meant now, whatever the current directory is later. On Windows each drive has its own, which nobody tells. */
+export function fromHere(path: string): string {
+  const here = isAbsolute(path) || (isWindows() && /^[a-z]:/i.test(path)) ? undefined : runtime.cwd();
+  return here === undefined ? path : joinPath(here, path);
+}
 
 /** The components of a path; `undefined` if they lead out of where they start. */
 export function componentsInside(path: string): string[] | undefined {

@@ -408,6 +408,38 @@ test("C130 a file in a relative directory: after a change of directory still the
   assert.deepEqual(said, [[true, true], [0, 2]]);
 });
 
+test("C130 a relative path means what it meant at the call, whatever the directory is when its turn comes", async () => {
+  using place = scratch();
+  const { said, stderr } = await runChild(
+    `fs.mkdirSync("one/in", { recursive: true });
+     fs.mkdirSync("two/in", { recursive: true });
+     const changing = async (calls) => {
+       process.chdir(path.join(args[0], "one"));
+       const promises = calls();
+       process.chdir(path.join(args[0], "two"));
+       return await Promise.all(promises);
+     };
+     const directory = await m.temporaryDirectory(), file = await m.temporaryFile();
+     const made = await changing(() => [
+       ...["a", "b"].map((text) => m.writeFileAtomic("in/queued", text)),
+       file.write(new Uint8Array(3000000)), file.persist("in/persisted"),
+       directory.persist("in/first"), directory.persist("in/second"),
+       ...Array.from({ length: 200 }, () => m.mkdtemp({ dir: "in" })),
+     ]);
+     fs.writeFileSync("../one/mine", "");
+     fs.linkSync("../one/mine", "../one/other");
+     // With two names it is looked at again a moment later, by when it has one.
+     const [adopted] = await changing(() => [m.adoptFile("mine"), setTimeout(() => fs.unlinkSync("../one/other"), 1)]);
+     await adopted.close();
+     say(fs.readdirSync("../one/in").length);
+     say([fs.readdirSync("../one"), fs.readdirSync("in")]);
+     await changing(() => [m.configure({ tmpdir: "." })]);
+     say(path.relative(args[0], m.tmpdir()));`,
+    { args: [place.path], cwd: place.path },
+  );
+  assert.deepEqual(said, [203, [["in"], []], "one"], stderr);
+});
+
 test(
   "C101 10,000 named files while another process deletes everything in the directory, the leases too: no error, all data intact (once a runtime)",
   { skip: oncePerRuntime },

@@ -85,15 +85,12 @@ function untilGivenUp(io: Io): Io {
   return Object.fromEntries(calls);
 }
 
-let prepared = false;
-
 /**
  * Begins to look for what the dead left, unless that was done a moment ago. At once where there are leases of others, so
  * that a program that is short has begun by its end; else soon, since a thread of this process may yet leave one.
  */
 export function startReclaiming(): void {
-  if (!prepared) atProcessEnd(finish);
-  prepared = true;
+  atProcessEnd(finish);
   if (settings.reclaim === false || work !== undefined || runtime.now() - begun < AGAIN) return;
   begun = runtime.now();
   spent = 0;

@@ -4,22 +4,26 @@
  * @module
  */
 import { invalid } from "../errors.ts";
+import { fromHere } from "../path.ts";
 import { isWindows } from "../runtime/mod.ts";
 import { hasLoneSurrogate } from "./values.ts";
 
-/** Checks a path: a non-empty string without NUL, or a `file:` URL, which is turned into a path. */
+/**
+ * Checks a path: a non-empty string without NUL, or a `file:` URL, which is turned into a path. It means what it means at
+ * the call, which may wait for others, or for its turn, while the program changes its directory.
+ */
 export function checkPath(value: unknown, option: string): string {
   const path = typeof value === "string" ? value : pathOfUrl(value, option);
   if (path === "") throw invalid(option, "a path, not an empty string", value);
   if (path.includes("\0")) throw invalid(option, "a path without NUL characters", value);
   if (hasLoneSurrogate(path)) throw invalid(option, "a path without lone surrogates", value);
-  return path;
+  return fromHere(path);
 }
 
 function pathOfUrl(value: unknown, option: string): string {
   const { protocol, host, pathname } = partsOf(value, option);
   if (protocol !== "file:") throw invalid(option, "a file: URL", protocol);
-  if (host !== "" && host !== "localhost") throw invalid(option, "a file: URL of this machine", host);
+  if (host !== "") throw invalid(option, "a file: URL of this machine", host);
   if (/%2f/i.test(pathname)) throw invalid(option, "a file: URL without encoded slashes", pathname);
   const path = decode(pathname, option);
   return isWindows() && /^\/[a-z]:/i.test(path) ? path.slice(1) : path;

@@ -163,6 +163,7 @@ export function denoRuntime(deno: DenoNamespace, scope: DenoScope): Runtime {
       : { tryAcquire: (path, shared) => tryLock(deno, path, shared), acquire: undefined },
     env,
     pid: () => deno.pid,
+    cwd: () => attempt(() => deno.cwd()),
     mayRead: (path) => granted(deno, "read", { path }),
     mayWrite: (path) => granted(deno, "write", { path }),
     fileFlags: "--allow-read and --allow-write",

@@ -82,6 +82,7 @@ export type BlockingCalls = Blocking<Calls>;
 export interface DenoNamespace extends BlockingCalls, Promising<Calls> {
   pid: number;
   build: { os: string };
+  cwd(): string;
   uid(): number | null;
   hostname(): string;
   env: { get(name: string): string | undefined };

@@ -18,6 +18,7 @@ export interface NodeProcess {
   env: { [name: string]: string | undefined };
   execArgv: readonly string[];
   permission?: { has(scope: string, path: string): boolean };
+  cwd(): string;
   getuid?(): number;
   getBuiltinModule(name: string): unknown;
   emitWarning(message: string, options: { type: string; code: string; detail?: string }): void;
@@ -151,6 +152,7 @@ export function nodeLike(
     locks: platform === "windows" ? undefined : helperLocks(sync, childProcess, onEnd),
     env: (name) => process.env[name],
     pid: () => process.pid,
+    cwd: () => attempt(() => process.cwd()),
     mayRead: () => true,
     mayWrite: () => true,
     processExists: (pid) => processExists(process, pid),

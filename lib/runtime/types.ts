@@ -200,6 +200,8 @@ export interface Runtime {
   /** Environment variables; undefined where unset or not permitted, never a prompt. */
   env(name: string): string | undefined;
   pid(): number;
+  /** The current directory; undefined where it is gone. */
+  cwd(): string | undefined;
   /** Whether a path may be looked at; asking never prompts. */
   mayRead(path: string): boolean;
   /** Whether a path may be created, changed or removed; asking never prompts. */

@@ -68,6 +68,7 @@ export function fakeProcess(
   const { emit, ...events } = emitter(done);
   const process: NodeProcess = {
     pid: 4711,
+    cwd: () => "/here",
     platform: "linux",
     versions: { node: "24.0.0" },
     execArgv: [],
@@ -212,6 +213,7 @@ export function fakeDeno(platform = "linux", permits: Permits = () => true): Fak
       yield* await Promise.resolve(sync.readDirSync(path));
     },
     pid: 4711,
+    cwd: () => "/here",
     build: { os: platform },
     uid: () => 1234,
     hostname: () => "ephemeral",

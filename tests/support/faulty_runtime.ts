@@ -390,6 +390,7 @@ function runtimeOf(process: FakeProcess): Runtime {
     locks: locksOf(process),
     env: (name) => name === "TMPDIR" ? "/tmp" : undefined,
     pid: () => process.pid,
+    cwd: () => undefined,
     mayRead: () => true,
     mayWrite: () => true,
     fileFlags: undefined,
