@@ -5,7 +5,9 @@ import {
   existsSync,
   lstatSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
+  rmSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
@@ -49,7 +51,7 @@ fs.renameSync(renamed.path, renamed.path + ".aside");
 own(renamed.path + ".aside/file");
 
 // A name with the session as the beginning of another; hidden names; names with all that is allowed.
-for (const prefix of [path.basename(left.path) + "-", ".hidden-", "", "ä [b] 'c' $d "]) {
+for (const prefix of [path.basename(left.path) + "-", ".hidden-", "", "\\u2028", "ä [b] 'c' $d "]) {
   goes(m.namedTemporaryFileSync({ prefix }).path, m.temporaryDirectorySync({ prefix, suffix: ".é" }).path);
 }
 
@@ -308,7 +310,7 @@ test("C285 what another process writes into a lease at the same moment, and what
   }
 });
 
-test("C285 keep() that cannot be recorded fails with ENOSPC, leaves no half line, and the thing ours", async () => {
+test("C285 keep() that cannot be recorded fails with ENOSPC, leaves no half line that is read, and the thing ours", async () => {
   await withoutLease();
   using place = scratch();
   configure({ tmpdir: place.path });
@@ -347,6 +349,45 @@ test("C285 keep() that cannot be recorded fails with ENOSPC, leaves no half line
     file.closeSync();
     directory.removeSync();
     assert.deepEqual(place.names(), [basename(file.path)]);
+  } finally {
+    configure({ tmpdir: undefined });
+  }
+});
+
+test("C285 what another process writes into a lease behind half a line, and what follows, is read; the half is not", async () => {
+  await withoutLease();
+  using place = scratch();
+  configure({ tmpdir: place.path });
+  let short = 0;
+  using _ = substitute({
+    primitives: {
+      write(real, handle: unknown, data: Uint8Array, at: number) {
+        if (short === 0) return real(handle, data, at);
+        real(handle, data.subarray(0, -short), at);
+        const [name] = readdirSync(leasesIn(place.path));
+        appendFileSync(join(leasesIn(place.path), name), "\r\nkept /another-one\n");
+        throw systemError("ENOSPC");
+      },
+    },
+  });
+  try {
+    using file = namedTemporaryFileSync(), directory = temporaryDirectorySync();
+    const inside = directory.namedTemporaryFileSync({ prefix: "inside-" });
+    const [before] = Object.values(readLeases(place.path));
+    // All but the end of the line, and in the middle of what comes before the last one.
+    for (short of [1, 15 + basename(directory.path).length]) {
+      assert.throws(() => (short === 1 ? file : directory).keep(), { code: "ENOSPC" });
+    }
+    short = 0;
+    const other = "kept /another-one\n";
+    assert.deepEqual(Object.values(readLeases(place.path)), [before + other + other]);
+    file.keep();
+    assert.deepEqual(Object.values(readLeases(place.path)), [
+      before + other + other + `kept ${basename(file.path)}\n`,
+    ]);
+    inside.closeSync();
+    file.closeSync();
+    rmSync(file.path);
   } finally {
     configure({ tmpdir: undefined });
   }

@@ -5,7 +5,6 @@
  * @module
  */
 import { closeRead } from "../close.ts";
-import type { Identity } from "../identity.ts";
 import type { Io } from "../io.ts";
 import { isMade, isSessionId, SESSION_LENGTH } from "../name.ts";
 import type { Op } from "../op.ts";
@@ -14,16 +13,18 @@ import { type Handle, isWindows, runtime, type Status } from "../runtime/mod.ts"
 import { readAll } from "../transfer.ts";
 import { formsOf, isForm } from "./form.ts";
 
-/** The first line of a lease, and so the version of what follows. */
+/** The first line of a lease that says anything, and so the version of what follows. */
 export const HEADER = "mayfly 1";
+
+/** What lines are written behind: it spoils one that ends there because only a piece of it could be written. */
+export const SPOILER = "\r\n";
 
 /** What a lease says. */
 export interface LeaseFile {
   path: string;
   session: string;
-  identity: Identity;
-  /** When it was written to, in milliseconds since the epoch. */
-  modified: number;
+  /** What it was when it was read. */
+  status: Status;
   pid: number;
   /** Undefined where it was not known. */
   namespace: string | undefined;
@@ -54,17 +55,16 @@ export function* readLease(io: Io, directory: string, name: string): Op<LeaseFil
   const named = parseName(name);
   if (named === undefined) return undefined;
   const path = joinPath(directory, name);
-  const seen: Status = yield io.status(path);
-  if (seen.kind !== "file" || !isOurs(seen) || seen.size > LONGEST) return undefined;
+  const status: Status = yield io.status(path);
+  if (status.kind !== "file" || !isOurs(status) || status.size > LONGEST) return undefined;
   const handle: Handle = yield io.openFile(path, "read");
   try {
-    const bytes = new Uint8Array(seen.size);
+    const bytes = new Uint8Array(status.size);
     // Half a lease would give up what the other half says is kept.
     const length = yield* readAll(io, handle, bytes, 0);
     return {
       path,
-      identity: seen,
-      modified: seen.modified,
+      status,
       ...named,
       ...parse(new TextDecoder().decode(bytes.subarray(0, length))),
     };
@@ -104,10 +104,10 @@ function parse(text: string): Said {
     kept: new Set(),
   };
   // Without the end of line, a line may be a part of what was to be written.
-  const [header, ...lines] = text.split("\n").slice(0, -1);
-  if (header !== HEADER) return said;
+  const lines = text.split("\n").slice(0, -1);
+  if (!lines.includes(HEADER)) return said;
   for (const line of lines) {
-    const [, kind, value] = /^(\w+) (.+)$/.exec(line) ?? [];
+    const [, kind, value] = /^(\w+) ([^\r]+)$/.exec(line) ?? [];
     if (kind === "made") note(said.made, parentOf(value), baseName(value));
     else if (kind === "adopted") noteAdopted(said, value);
     else if (kind === "given") said.given.add(value);
@@ -120,9 +120,7 @@ function parse(text: string): Said {
 /** Directories are recorded by their canonical paths. Any other says that somebody else has written this. */
 function note(made: LeaseFile["made"], directory: string, form: string): void {
   if (!isCanonical(directory) || !isForm(form)) return;
-  const forms = made.get(directory);
-  if (forms === undefined) made.set(directory, new Set([form]));
-  else forms.add(form);
+  made.set(directory, (made.get(directory) ?? new Set()).add(form));
 }
 
 /** What was kept, and is taken over again, is kept no longer. */

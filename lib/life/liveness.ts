@@ -24,7 +24,7 @@ export function* livenessOf(io: Io, lease: LeaseFile): Op<Liveness> {
   if (!isComparable(lease) && !isStillborn(lease)) return "unknown";
   if (runtime.platform !== "linux") return hasEnded(lease) ? "dead" : "unknown";
   try {
-    if (yield* hasOpen(io, lease.pid, lease.identity)) return "alive";
+    if (yield* hasOpen(io, lease.pid, lease.status)) return "alive";
   } catch (error) {
     const code = codeOf(error);
     // A process of another user, or one that hides itself: it is there, at any rate. A /proc that hides the processes of
@@ -50,8 +50,9 @@ export function isComparable({ host, namespace }: LeaseFile): boolean {
 const GRACE = 10 * 60_000;
 
 /** Whether a lease says nothing, not even where its process was at home, and not because it is about to be written. */
-function isStillborn({ made, host, namespace, modified }: LeaseFile): boolean {
-  return made.size === 0 && host === undefined && namespace === undefined && Date.now() - modified >= GRACE;
+function isStillborn({ made, host, namespace, status }: LeaseFile): boolean {
+  return made.size === 0 && host === undefined && namespace === undefined &&
+    Date.now() - status.modified >= GRACE;
 }
 
 /**

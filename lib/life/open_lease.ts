@@ -12,7 +12,7 @@ import { type Handle, runtime } from "../runtime/mod.ts";
 import { settings } from "../settings.ts";
 import { writeAll } from "../transfer.ts";
 import { formOf, formsOf } from "./form.ts";
-import { HEADER } from "./lease_file.ts";
+import { HEADER, SPOILER } from "./lease_file.ts";
 import { startReaper } from "./reaper.ts";
 import type { Entry } from "./registry.ts";
 
@@ -122,41 +122,38 @@ export class Lease implements Entry {
     return false;
   }
 
-  /** Appends lines in one write, with what a reader must know first. Nothing is remembered of what was not written. */
+  /**
+   * Appends lines in one write, after what a reader must know first: without all of it they say nothing. Nothing is
+   * remembered of what was not written.
+   */
   #write(lines: string, made: readonly string[]): void {
     const head = this.#length === 0 ? `${HEADER}\n${home()}` : "";
-    const text = head + lines + [...new Set(made)].map((one) => `made ${one}\n`).join("");
+    const text = head + [...new Set(made)].map((one) => `made ${one}\n`).join("") + lines;
     if (text === "") return;
     this.#length = append(this.#handle, text);
     for (const one of made) this.#made.add(one);
   }
 
-  discard(): boolean {
+  discard(): void {
     this.#onDiscard(this);
     quietly(() => runtime.sync.close(this.#handle));
     // Where that fails, another process removes what says nothing any more.
     quietly(() => runtime.sync.unlink(this.path));
     this.#stopReaper?.();
-    return true;
   }
 }
 
 /**
- * Appends lines to a lease; all of them, or nothing.
+ * Appends lines to a lease. Where that fails, a part of them may be written: the first ones, and a piece of one. Nobody takes
+ * that for a line, since it has no end, or that of a spoiled one, given to it by whoever writes next.
  *
  * @param handle Open to append: others write to it too, what they keep of what they took over.
  * @returns Its bytes then.
  */
 export function append(handle: Handle, lines: string): number {
-  const io = syncIo(), bytes = encoder.encode(lines);
+  const bytes = encoder.encode(SPOILER + lines);
   const start = runtime.sync.statusOf(handle).size;
-  try {
-    runSync(writeAll(io, handle, bytes, start));
-  } catch (error) {
-    // A part of it would be read as if it had been meant.
-    quietly(() => io.truncate(handle, start));
-    throw error;
-  }
+  runSync(writeAll(syncIo(), handle, bytes, start));
   return start + bytes.byteLength;
 }
 

@@ -22,12 +22,14 @@ export const deadPid = (): number => ended ??= spawnSync(process.execPath, ["--v
 export const leasesIn = (directory: string): string =>
   join(directory, `.mayfly-${process.getuid?.() ?? "user"}`);
 
-/** The leases in a temporary directory, by their names. */
+/** The leases in a temporary directory, by their names: their lines, without what was written in part only. */
 export function readLeases(directory: string): { [name: string]: string } {
   const leases = leasesIn(directory);
-  return Object.fromEntries(
-    readdirSync(leases).map((name) => [name, readFileSync(join(leases, name), "utf8")]),
-  );
+  const whole = (name: string): string => {
+    const lines = readFileSync(join(leases, name), "utf8").split("\n").slice(0, -1);
+    return lines.filter((line) => !line.endsWith("\r")).map((line) => `${line}\n`).join("");
+  };
+  return Object.fromEntries(readdirSync(leases).map((name) => [name, whole(name)]));
 }
 
 /** What a planted lease says, in place of what the lease of a dead process of this machine would. */
