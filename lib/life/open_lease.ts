@@ -32,7 +32,7 @@ export class Lease implements Entry {
   readonly #handle: Handle;
   /** The recorded forms, each joined to its directory. */
   readonly #made = new Set<string>();
-  /** The recorded paths of what was taken over from other sessions. */
+  /** The names of what was taken over from other sessions: elsewhere, too, its maker's lease may speak for them. */
   readonly #adopted = new Set<string>();
   /** The recorded names of what the caller keeps. */
   readonly #kept = new Set<string>();
@@ -64,20 +64,23 @@ export class Lease implements Entry {
 
   /** Whether this is where to record what becomes of a path. */
   speaksFor(path: string): boolean {
-    return baseName(path).includes(this.session) || this.#adopted.has(path);
+    const name = baseName(path);
+    return name.includes(this.session) || this.#adopted.has(name);
   }
 
-  /** Whether a path is taken over, and is not kept since. */
+  /** Whether what has this name is taken over, and is not kept since. */
   hasAdopted(path: string): boolean {
-    return this.#adopted.has(path) && !this.#kept.has(baseName(path));
+    const name = baseName(path);
+    return this.#adopted.has(name) && !this.#kept.has(name);
   }
 
   /** Records that a path is taken over: from now on it is a leftover of this process, and of no other. */
   adopt(path: string): void {
     if (path.includes("\n")) return;
     this.#write(`adopted ${path}\n`, []);
-    this.#adopted.add(path);
-    this.#kept.delete(baseName(path));
+    const name = baseName(path);
+    this.#adopted.add(name);
+    this.#kept.delete(name);
   }
 
   /** Records that a file is given to another user: it is a leftover of this process all the same. */
