@@ -8,7 +8,7 @@ import { invalid, type Leftover, TempfileError } from "./errors.ts";
 import { createNamed, type NamedTemporaryFile } from "./file/named.ts";
 import { printAs } from "./inspect.ts";
 import { asyncIo, type Io, syncIo } from "./io.ts";
-import { unwatchLeak, watchLeak } from "./life/leaks.ts";
+import { watchLeak } from "./life/leaks.ts";
 import { keepYoung } from "./life/keep_alive.ts";
 import { recordKeptDirectory, sessionFor } from "./life/lease.ts";
 import { type Op, runAsync, runSync } from "./op.ts";
@@ -16,7 +16,7 @@ import { type Checked, checkOptions } from "./options/checked.ts";
 import { checkPath } from "./options/paths.ts";
 import type { DirectoryOptions, NamedFileOptions } from "./options/types.ts";
 import { OwnedTree } from "./owned_tree.ts";
-import { checkReplacing, type PersistDirectoryOptions, type Replacing } from "./persist/options.ts";
+import { checkReplacing, type PersistDirectoryOptions } from "./persist/options.ts";
 import { persistTree } from "./persist/persist_tree.ts";
 import { makeDirectory } from "./make_directory.ts";
 import { componentsInside, isAbsolute, joinPath } from "./path.ts";
@@ -167,7 +167,6 @@ export class TemporaryDirectory implements AsyncDisposable, Disposable {
     this.#tree.requireLasting("keep");
     recordKeptDirectory(this.path);
     this.#tree.release();
-    unwatchLeak(this.#tree);
     return this.path;
   }
 
@@ -188,7 +187,7 @@ export class TemporaryDirectory implements AsyncDisposable, Disposable {
    */
   async persist(destination: string | URL, options?: PersistDirectoryOptions): Promise<string> {
     const path = checkPath(destination, "destination"), checked = checkReplacing("directory", options);
-    return await this.#tree.move((io) => this.#persist(io, path, checked));
+    return await this.#tree.move((io) => persistTree(io, this.#tree, path, checked));
   }
 
   /** As {@linkcode TemporaryDirectory.persist}, blocking. */
@@ -196,13 +195,7 @@ export class TemporaryDirectory implements AsyncDisposable, Disposable {
     const path = checkPath(destination, "destination");
     const checked = checkReplacing("directorySync", options);
     this.#tree.requireLasting("persist");
-    return runSync(this.#persist(syncIo(), path, checked));
-  }
-
-  *#persist(io: Io, destination: string, options: Replacing): Op<string> {
-    const path = yield* persistTree(io, this.#tree, destination, options);
-    unwatchLeak(this.#tree);
-    return path;
+    return runSync(persistTree(syncIo(), this.#tree, path, checked));
   }
 
   /**

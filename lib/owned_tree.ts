@@ -137,6 +137,7 @@ export class OwnedTree implements Entry, Leakable {
   /** Takes the tree off the books without removing it. */
   release(): void {
     this.#ours = false;
+    unwatchLeak(this);
     unregister(this);
     letAge(this);
   }

@@ -3,9 +3,15 @@ import { unlinkSync } from "node:fs";
 import { buildSync } from "esbuild";
 import { join } from "node:path";
 import { OpenFile } from "../lib/file/open_file.ts";
-import { framesOfCaller } from "../lib/life/leaks.ts";
 import { DiskStorage } from "../lib/file/storage.ts";
+import { syncIo } from "../lib/io.ts";
+import { framesOfCaller, watchLeak } from "../lib/life/leaks.ts";
+import { makeDirectory } from "../lib/make_directory.ts";
+import { runSync } from "../lib/op.ts";
 import { DEFAULTS } from "../lib/options/checked.ts";
+import { OwnedTree } from "../lib/owned_tree.ts";
+import { checkReplacing } from "../lib/persist/options.ts";
+import { persistTree } from "../lib/persist/persist_tree.ts";
 import { runtime } from "../lib/runtime/mod.ts";
 import { type ChildResult, runChild } from "./support/child.ts";
 import { gcFlags } from "./support/collect.ts";
@@ -322,6 +328,31 @@ test("C116 a handle is collected in peace where closing its file fails, at once 
     assert.deepEqual(changed.of("close").map(([closed]) => closed), [handle]);
     unlinkSync(path);
   }
+});
+
+test("C116 a directory that is in its place, though that cannot be synchronized, is not watched any more", {
+  skip: isWindows,
+}, () => {
+  using place = scratch();
+  const tree = new OwnedTree(true), handle = {};
+  runSync(makeDirectory(syncIo(), place.path, DEFAULTS, "", tree));
+  watchLeak(handle, tree);
+  using _ = substitute({
+    primitives: {
+      synchronizeDirectory(real, path) {
+        if (path === place.path) throw systemError("EIO");
+        real(path);
+      },
+    },
+  });
+  const persist = persistTree(
+    syncIo(),
+    tree,
+    join(place.path, "there"),
+    checkReplacing("directorySync", undefined),
+  );
+  assert.throws(() => runSync(persist), { code: "EIO", message: /is in place, but/ });
+  assert.deepEqual([place.names(), tree.young], [["there"], undefined]);
 });
 
 test("where Error is frozen, files and directories are made, used and removed as elsewhere", async () => {
