@@ -552,31 +552,35 @@ test(
 );
 
 test(
-  "C259 C265 what was adopted and then persisted with its name, where its maker has made others, is nobody's leftover",
+  "C259 C265 what was adopted and then persisted with its name, where its maker has made others or does so later, is nobody's leftover",
   { skip: noLinux },
   async () => {
-    using place = scratch();
-    mkdirSync(join(place.path, "done"));
-    const env = { TMPDIR: place.path };
-    const maker = startOwner(
-      `const dir = path.join(m.tmpdir(), "done");
-      globalThis.others = [m.namedTemporaryFileSync({ dir }), m.temporaryDirectorySync({ dir })]; ${MAKES}`,
-      env,
-    );
-    const paths: string[] = await maker.hear();
-    const done = paths.map((path) => join(place.path, "done", basename(path)));
-    const heir = startOwner(
-      `${ADOPTS} for (const one of mine) one.persistSync(path.join(m.tmpdir(), "done", path.basename(one.path)));`,
-      env,
-      paths,
-    );
-    await heir.hear();
-    for (const owner of [maker, heir]) {
-      await owner.kill();
-      await runChild("await m.sweep();", { env });
+    for (const isLate of [false, true]) {
+      using place = scratch();
+      mkdirSync(join(place.path, "done"));
+      const env = { TMPDIR: place.path };
+      const maker = startOwner(
+        `const dir = path.join(m.tmpdir(), "done");
+        const more = () => globalThis.more = [m.namedTemporaryFileSync({ dir }), m.temporaryDirectorySync({ dir })];
+        ${isLate ? "" : "more();"} ${MAKES} mine[0].keep = more; mine[1].keep = () => {};`,
+        env,
+      );
+      const paths: string[] = await maker.hear();
+      const done = paths.map((path) => join(place.path, "done", basename(path)));
+      const heir = startOwner(
+        `${ADOPTS} for (const one of mine) one.persistSync(path.join(m.tmpdir(), "done", path.basename(one.path)));`,
+        env,
+        paths,
+      );
+      await heir.hear();
+      if (isLate) await maker.letGo();
+      for (const owner of [maker, heir]) {
+        await owner.kill();
+        await runChild("await m.sweep();", { env });
+      }
+      assert.deepEqual([...paths, ...done].map((path) => existsSync(path)), [false, false, true, true]);
+      assert.equal(readdirSync(join(place.path, "done")).length, 2);
     }
-    assert.deepEqual([...paths, ...done].map((path) => existsSync(path)), [false, false, true, true]);
-    assert.equal(readdirSync(join(place.path, "done")).length, 2);
   },
 );
 

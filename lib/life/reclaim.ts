@@ -165,10 +165,12 @@ const speaksForAny = (lease: LeaseFile, path: string): boolean =>
  * from this process.
  */
 export function* tellKept(io: Io, directory: string, path: string): Op<void> {
+  const name = baseName(path);
   for (const lease of yield* leasesBut(io, new Set(), directory)) {
-    if (!speaksFor(lease, parentOf(path), baseName(path))) continue;
+    // Its maker may yet record that it makes such names there.
+    if (!name.includes(lease.session) && !lease.adopted.has(path)) continue;
     if (lease.adopted.has(path) && (yield* livenessOf(io, lease)) !== "dead") continue;
-    yield* seen(lease.path, write(io, lease.path, `kept ${keptByOther(baseName(path))}\n`), undefined);
+    yield* seen(lease.path, write(io, lease.path, `kept ${keptByOther(name)}\n`), undefined);
   }
 }
 
