@@ -83,7 +83,7 @@ async function take(
     return handle === undefined ? undefined : await settle(file, handle);
   } catch (error) {
     throw codeOf(error) === "ERR_UNSUPPORTED"
-      ? unsupported(path, error)
+      ? unsupported(path, error as Error)
       : failure(`lock "${path}"`, error, path);
   }
 }
@@ -112,8 +112,9 @@ async function settle(file: OpenFile, handle: Handle): Promise<Held> {
   return held;
 }
 
-function unsupported(path: string | undefined, cause?: unknown): TempfileError {
-  return new TempfileError("Cannot lock the file: this platform or runtime offers no locks for it", {
+function unsupported(path: string | undefined, cause?: Error): TempfileError {
+  const reason = cause?.message ?? "this platform or runtime offers no locks for it";
+  return new TempfileError(`Cannot lock the file: ${reason}`, {
     code: "ERR_UNSUPPORTED",
     path,
     cause,
