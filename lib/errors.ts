@@ -133,9 +133,10 @@ function wrapped(action: string, code: string, error: Error & { syscall?: string
  * @param part What the part is for.
  */
 export const notLoaded = (part: string) => (error: Error): never => {
-  // Bun says the system's code in the message alone, where Node says it too.
-  const code = /^E[A-Z0-9]+\b/.exec(error.message)?.[0] ?? codeOf(error);
-  throw wrapped(`load the library's part for ${part}`, code, error);
+  const { message } = error;
+  // Bun says the system's code in the message alone, where Node says it too. Deno says the number there.
+  const said = message.includes("os error 24") ? "EMFILE" : /^E[A-Z0-9]+\b/.exec(message)?.[0];
+  throw wrapped(`load the library's part for ${part}`, said ?? codeOf(error), error);
 };
 
 /** What is at a path, for messages. */

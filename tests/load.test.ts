@@ -7,7 +7,7 @@ import { notLoaded, TempfileError } from "../lib/errors.ts";
 import { runChild } from "./support/child.ts";
 import { scratch } from "./support/scratch.ts";
 
-/** Deno reads what a literal `import()` names when it loads the program, and without a descriptor it panics. */
+/** Deno reads what a literal `import()` names with the program, but in `node_modules`; without a descriptor it panics. */
 const cannotFail = "Deno" in globalThis && "Deno has loaded them by then" ||
   process.platform === "win32" && "Windows has no ulimit";
 
@@ -32,6 +32,12 @@ test("what fails to load, gone or no code, is told as such, with what the runtim
       return true;
     });
   }
+});
+
+test("what Deno says of a package that it has no descriptor to load from is EMFILE, as elsewhere", () => {
+  const said = "Unable to load /node_modules/part.js\n  Caused by:\n    Too many open files (os error 24)";
+  const error = Object.assign(new TypeError(said), { code: "ERR_MODULE_NOT_FOUND" });
+  assert.throws(() => notLoaded("tests")(error), { name: "TempfileError", code: "EMFILE", cause: error });
 });
 
 /** Says of each call that loads a part how it ends without a descriptor to be had, and how when there are some again. */
