@@ -22,11 +22,15 @@ import {
   temporaryDirectory,
   temporaryDirectorySync,
 } from "#mod";
-import { temporaryDirectory as sourceDirectory } from "../lib/directory.ts";
+import {
+  temporaryDirectory as sourceDirectory,
+  temporaryDirectorySync as temporaryDirectoryFromSource,
+} from "../lib/directory.ts";
 import { held } from "../lib/life/registry.ts";
 import { configure } from "../lib/settings.ts";
 import { runChild } from "./support/child.ts";
 import { failureOf, pattern, sameBytes } from "./support/kinds.ts";
+import { readLeases, withoutLease } from "./support/leases.ts";
 import { packageTest as test } from "./support/once.ts";
 import { isWindows, noDirectorySync, noFifos, noLinks, noLinux, shownMode } from "./support/platform.ts";
 import { elsewhere, noElsewhere } from "./support/places.ts";
@@ -397,6 +401,38 @@ test("a directory's persist() takes a separator at the end of its path, and file
   assert.equal(two.persistSync(pathToFileURL(join(place.path, "two"))), join(place.path, "two"));
   assert.deepEqual(place.list(), ["one", "two"]);
 });
+
+test(
+  "C265 a directory that is persisted with its name is a leftover of a killed process as long as the disk is waited for",
+  {
+    skip: noDirectorySync,
+  },
+  async () => {
+    await withoutLease();
+    using place = scratch();
+    mkdirSync(join(place.path, "there"));
+    configure({ tmpdir: place.path });
+    const said = (): string => Object.values(readLeases(place.path))[0];
+    const kept: boolean[] = [];
+    using _ = substitute({
+      primitives: {
+        synchronizeDirectory(real, path) {
+          kept.push(said().includes("kept "));
+          real(path);
+        },
+      },
+    });
+    try {
+      using directory = temporaryDirectoryFromSource();
+      const { path } = directory;
+      directory.persistSync(join(place.path, "there", basename(path)));
+      // The one that it is, and then the one that it is in.
+      assert.deepEqual([kept, said().includes(`kept ${basename(path)}\n`)], [[false, true], true]);
+    } finally {
+      configure({ tmpdir: undefined });
+    }
+  },
+);
 
 test("C160 a directory that was removed cannot be persisted, one that was persisted or kept can be moved again", async () => {
   using place = scratch();

@@ -32,7 +32,6 @@ export function* persistTree(io: Io, tree: OwnedTree, destination: string, optio
   try {
     requireFree(target, options);
     requireOutside(tree, target);
-    recordKept(target.path);
     // A rename that must fail is not begun: while one is under way, the end of the process does not touch the tree.
     const isNear = yield* isOnDevice(io, tree.identity!, target);
     if (isNear && options.durable) yield* synchronizeTree(io, tree.path!);
@@ -74,6 +73,8 @@ function requireOutside({ path }: OwnedTree, target: Target): void {
 function* moved(io: Io, from: string, target: Target, options: Replacing): Op<boolean> {
   const undo = yield* makeWay(io, from, target, options);
   try {
+    // Only now: until it has its place, it is a leftover if this process is killed, also under the name that it will have.
+    recordKept(target.path);
     yield* rename(io, from, target.path, () => mayReplace(io, target, options));
     return true;
   } catch (error) {
