@@ -122,8 +122,8 @@ export function failure(action: string, error: unknown, path?: string): unknown 
 /** With the words for the code that are the same on every runtime, else those of the error. */
 function wrapped(action: string, code: string, error: Error & { syscall?: string }, path?: string) {
   const phrase = PHRASES.get(code) ?? error.message;
-  const { syscall } = error;
-  return new TempfileError(`Cannot ${action}: ${phrase} (${code})`, { code, path, syscall, cause: error });
+  const options = { code, path, syscall: error.syscall, cause: error };
+  return new TempfileError(`Cannot ${action}: ${phrase} (${code})`, options);
 }
 
 /**
@@ -133,10 +133,9 @@ function wrapped(action: string, code: string, error: Error & { syscall?: string
  * @param part What the part is for.
  */
 export const notLoaded = (part: string) => (error: Error): never => {
-  const { message } = error;
-  // Bun says the system's code in the message alone, where Node says it too. Deno says the number there.
-  const said = message.includes("os error 24") ? "EMFILE" : /^E[A-Z0-9]+\b/.exec(message)?.[0];
-  throw wrapped(`load the library's part for ${part}`, said ?? codeOf(error), error);
+  // Bun says the system's code in the message alone, where Node says it too.
+  const code = /^E[A-Z0-9]+\b/.exec(error.message)?.[0] ?? codeOf(error);
+  throw wrapped(`load Mayfly's part for ${part}`, code, error);
 };
 
 /** What is at a path, for messages. */

@@ -26,18 +26,12 @@ test("what fails to load, gone or no code, is told as such, with what the runtim
         code,
         name === "gone.mjs" ? /^(ENOENT|ERR_MODULE_NOT_FOUND)$/ : /^(UNKNOWN|ERR_MODULE_NOT_FOUND)$/,
       );
-      assert.ok(message.startsWith("Cannot load the library's part for tests: "), message);
+      assert.ok(message.startsWith("Cannot load Mayfly's part for tests: "), message);
       assert.ok(message.endsWith(` (${code})`), message);
       assert.equal(typeof (cause as Error).message, "string");
       return true;
     });
   }
-});
-
-test("what Deno says of a package that it has no descriptor to load from is EMFILE, as elsewhere", () => {
-  const said = "Unable to load /node_modules/part.js\n  Caused by:\n    Too many open files (os error 24)";
-  const error = Object.assign(new TypeError(said), { code: "ERR_MODULE_NOT_FOUND" });
-  assert.throws(() => notLoaded("tests")(error), { name: "TempfileError", code: "EMFILE", cause: error });
 });
 
 /** Says of each call that loads a part how it ends without a descriptor to be had, and how when there are some again. */
@@ -87,8 +81,7 @@ test(
     const [exhausted, without, after, text] = said;
     assert.deepEqual([exhausted, text], ["EMFILE", "kept"], stderr);
     for (const [call, part] of Object.entries(PARTS)) {
-      const message =
-        `Cannot load the library's part for ${part}: too many open files in this process (EMFILE)`;
+      const message = `Cannot load Mayfly's part for ${part}: too many open files in this process (EMFILE)`;
       assert.deepEqual(without[call], ["TempfileError", "EMFILE", message, true]);
       assert.deepEqual(after[call], remembers ? without[call] : null, call);
     }
