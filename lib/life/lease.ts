@@ -137,22 +137,19 @@ function refuse(directory: string, refusal: string): void {
   );
 }
 
-/**
- * Records that the caller keeps what is at a path, so that it is not taken for a leftover later.
- *
- * @throws {TempfileError} What keeps that from being written: then it must not be said to be kept.
- */
-export function recordKept(path: string): void {
-  recordKeptWith(path, []);
-}
-
 /** As {@linkcode recordKept}, for a directory, from which what was made in it stays to be removed. */
 export function recordKeptDirectory(path: string): void {
   const inside = held().entries.flatMap((entry) => entry.path ?? []).filter((one) => one !== path);
-  recordKeptWith(path, inside.filter((one) => contains(path, one)));
+  recordKept(path, inside.filter((one) => contains(path, one)));
 }
 
-function recordKeptWith(path: string, inside: readonly string[]): void {
+/**
+ * Records that the caller keeps what is at a path, so that it is not taken for a leftover later.
+ *
+ * @param inside What was made in it, which is to be one.
+ * @throws {TempfileError} What keeps that from being written: then it must not be said to be kept.
+ */
+export function recordKept(path: string, inside: readonly string[] = []): void {
   try {
     for (const lease of leases) {
       // Only names with a session are ever looked at.

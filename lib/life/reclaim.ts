@@ -167,10 +167,11 @@ const speaksForAny = (lease: LeaseFile, path: string): boolean =>
 export function* tellKept(io: Io, directory: string, path: string): Op<void> {
   const name = baseName(path);
   for (const lease of yield* leasesBut(io, new Set(), directory)) {
-    // Its maker may yet record that it makes such names there.
-    if (!name.includes(lease.session) && !lease.adopted.has(path)) continue;
-    if (lease.adopted.has(path) && (yield* livenessOf(io, lease)) !== "dead") continue;
-    yield* seen(lease.path, write(io, lease.path, `kept ${keptByOther(name)}\n`), undefined);
+    const isBefore = lease.adopted.has(path)
+      ? (yield* livenessOf(io, lease)) === "dead"
+      // Its maker may yet record that it makes such names there.
+      : name.includes(lease.session);
+    if (isBefore) yield* seen(lease.path, write(io, lease.path, `kept ${keptByOther(name)}\n`), undefined);
   }
 }
 
