@@ -19,7 +19,6 @@ import {
 } from "node:fs";
 import { basename, join } from "node:path";
 import process from "node:process";
-import { test } from "node:test";
 import * as m from "#mod";
 import * as source from "../mod.ts";
 import { attacker, canAttack } from "./support/attacker.ts";
@@ -28,7 +27,7 @@ import { type Creator, creatorsOf } from "./support/creators.ts";
 import { leasesIn, withoutLease } from "./support/leases.ts";
 import { naiveFile } from "./support/naive_create.ts";
 import { naiveLease } from "./support/naive_sweep.ts";
-import { oncePerRuntime } from "./support/once.ts";
+import { packageTest as test } from "./support/once.ts";
 import { memory, type Scratch, scratch } from "./support/scratch.ts";
 import { heldLease, substitute } from "./support/substitute.ts";
 import { warningsOf } from "./support/warnings.ts";
@@ -282,8 +281,8 @@ function useNaiveLease(directory: string): void {
 }
 
 test(
-  "T11 C269 another user who squats on the directory of leases, again and again while it is made, gets no lease into a place of his (root, Linux; once a runtime)",
-  { skip: noStranger || oncePerRuntime },
+  "T11 C269 another user who squats on the directory of leases, again and again while it is made, gets no lease into a place of his (root, Linux)",
+  { skip: noStranger, onOneNode: true },
   async () => {
     const warnings = await warningsOf(async () => {
       const { squats, robbed, won } = await squatAgainst(useLease);
@@ -370,8 +369,8 @@ async function repairUnderAttack(how: "ours" | "naive", rounds: number) {
 }
 
 test(
-  "T17 T18 C234 a racing swap of a locked directory for a link, while its permissions are repaired, changes no mode and nothing else outside (Linux, Python; once a runtime)",
-  { skip: !canAttack || oncePerRuntime },
+  "T17 T18 C234 a racing swap of a locked directory for a link, while its permissions are repaired, changes no mode and nothing else outside (Linux, Python)",
+  { skip: !canAttack, onOneNode: true },
   async () => {
     const ours = await repairUnderAttack("ours", REPAIRS);
     assert.equal(ours.lost, 0);

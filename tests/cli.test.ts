@@ -12,7 +12,6 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { test } from "node:test";
 import { programIn, runtimeCommand, startChild } from "./support/child.ts";
 import {
   cliCommand,
@@ -25,7 +24,7 @@ import {
   startProgram,
 } from "./support/cli.ts";
 import { plantLease } from "./support/leases.ts";
-import { oncePerRuntime } from "./support/once.ts";
+import { packageTest as test } from "./support/once.ts";
 import { packageFilesLater, packageFilesOf } from "./support/package_files.ts";
 import { isWindows, noLinks, noLinux, noModes, noPrograms, noSignals } from "./support/platform.ts";
 import { memory, type Scratch, scratch } from "./support/scratch.ts";
@@ -57,9 +56,7 @@ function succeeded({ status, signal, stdout, stderr }: CliResult): string {
   return stdout;
 }
 
-test("mayfly --help lists the commands, --version is that of both manifests (once a runtime)", {
-  skip: oncePerRuntime,
-}, async () => {
+test("mayfly --help lists the commands, --version is that of both manifests", async () => {
   assert.match(succeeded(await mayfly(["--help"])), /^Usage: mayfly COMMAND/);
   const version = succeeded(await mayfly(["--version"]));
   for (const manifest of ["package.json", "deno.json"]) {
@@ -67,9 +64,7 @@ test("mayfly --help lists the commands, --version is that of both manifests (onc
   }
 });
 
-test("a wrong command line ends with 2 and says so on standard error alone (once a runtime)", {
-  skip: oncePerRuntime,
-}, async () => {
+test("a wrong command line ends with 2 and says so on standard error alone", async () => {
   using here = place();
   await Promise.all([[], ["fiel"], ["file", "--sufix", "x"], ["run"]].map(async (args) => {
     const { status, stdout, stderr } = await here.mayfly(...args);
@@ -82,9 +77,7 @@ test("a wrong command line ends with 2 and says so on standard error alone (once
   assert.deepEqual(here.list(), []);
 });
 
-test("mayfly file and dir print the path of what they made, which stays (once a runtime)", {
-  skip: oncePerRuntime,
-}, async () => {
+test("mayfly file and dir print the path of what they made, which stays", async () => {
   using here = place();
   const [file, dir] = await Promise.all(
     ["file", "dir"].map(async (name) => succeeded(await here.mayfly(name)).trim()),
@@ -95,9 +88,7 @@ test("mayfly file and dir print the path of what they made, which stays (once a 
   assert.deepEqual(here.names().length, 2);
 });
 
-test("mayfly file and dir take --dir, --prefix and --suffix, and print JSON (once a runtime)", {
-  skip: oncePerRuntime,
-}, async () => {
+test("mayfly file and dir take --dir, --prefix and --suffix, and print JSON", async () => {
   using here = place();
   mkdirSync(join(here.path, "a b"));
   const options = ["--dir", join(here.path, "a b"), "--prefix=job-", "--suffix", ".x", "--json"];
@@ -110,8 +101,8 @@ test("mayfly file and dir take --dir, --prefix and --suffix, and print JSON (onc
 });
 
 test(
-  "mayfly file and dir make what is private, or has the mode that --mode says (once a runtime)",
-  { skip: noModes || oncePerRuntime },
+  "mayfly file and dir make what is private, or has the mode that --mode says",
+  { skip: noModes },
   async () => {
     using here = place();
     const modes: [string[], number][] = [
@@ -127,8 +118,8 @@ test(
 );
 
 test(
-  "mayfly file and dir whose path cannot be printed leave nothing (once a runtime)",
-  { skip: !existsSync("/dev/full") && "needs /dev/full" || oncePerRuntime },
+  "mayfly file and dir whose path cannot be printed leave nothing",
+  { skip: !existsSync("/dev/full") && "needs /dev/full" },
   async () => {
     using here = place();
     await Promise.all(["file", "dir"].map(async (name) => {
@@ -142,7 +133,7 @@ test(
   },
 );
 
-test("a reader that has gone gets no complaint (once a runtime)", { skip: oncePerRuntime }, async () => {
+test("a reader that has gone gets no complaint", async () => {
   using here = place();
   const { child, result } = startProgram(cliCommand("doctor", "--json"), here.options);
   child.stdout!.destroy();
@@ -151,8 +142,8 @@ test("a reader that has gone gets no complaint (once a runtime)", { skip: oncePe
 });
 
 test(
-  "a reader of standard error that has gone changes no status (once a runtime)",
-  { skip: !existsSync("/dev/full") && "needs /dev/full" || oncePerRuntime },
+  "a reader of standard error that has gone changes no status",
+  { skip: !existsSync("/dev/full") && "needs /dev/full" },
   async () => {
     using here = place();
     const ends = [[["run", "no-such-program"], 127], [
@@ -168,8 +159,7 @@ test(
 );
 
 test(
-  "mayfly run: the command has a TMPDIR of its own, TEMP and TMP too, and nothing is left of it (once a runtime)",
-  { skip: oncePerRuntime },
+  "mayfly run: the command has a TMPDIR of its own, TEMP and TMP too, and nothing is left of it",
   async () => {
     using here = place();
     using programs = scratch();
@@ -193,9 +183,7 @@ test(
   },
 );
 
-test("mayfly run: options behind the command are the command's, with and without -- (once a runtime)", {
-  skip: oncePerRuntime,
-}, async () => {
+test("mayfly run: options behind the command are the command's, with and without --", async () => {
   using programs = scratch();
   const echo = programIn(programs.path, "console.log(JSON.stringify(process.argv.slice(2)));");
   const results = await Promise.all([
@@ -221,8 +209,7 @@ async function expectEnds(here: Place, ends: [string[], number][]): Promise<void
 }
 
 test(
-  "mayfly run ends as the command did, with its status, or with 126 and 127 if there was none (once a runtime)",
-  { skip: oncePerRuntime },
+  "mayfly run ends as the command did, with its status, or with 126 and 127 if there was none",
   async () => {
     using here = place();
     using programs = scratch();
@@ -243,8 +230,8 @@ test(
   },
 );
 
-test("mayfly run ends with 128 and more for a command that a signal ended (once a runtime)", {
-  skip: noSignals || oncePerRuntime,
+test("mayfly run ends with 128 and more for a command that a signal ended", {
+  skip: noSignals,
 }, async () => {
   using here = place();
   await expectEnds(here, [
@@ -256,8 +243,7 @@ test("mayfly run ends with 128 and more for a command that a signal ended (once 
 });
 
 test(
-  "mayfly run: standard streams are the command's own (once a runtime)",
-  { skip: oncePerRuntime },
+  "mayfly run: standard streams are the command's own",
   async () => {
     using programs = scratch();
     const command = programIn(
@@ -276,9 +262,9 @@ for name in INT TERM HUP QUIT; do trap "echo got $name; exit 9" $name; done
 echo x > "$TMPDIR/x"; echo ready; while :; do sleep 0.02; done`;
 
 test(
-  "mayfly run passes SIGINT, SIGTERM, SIGHUP and SIGQUIT on, ends with the command and removes its directory (once a runtime)",
+  "mayfly run passes SIGINT, SIGTERM, SIGHUP and SIGQUIT on, ends with the command and removes its directory",
   {
-    skip: noSignals || oncePerRuntime,
+    skip: noSignals,
   },
   async () => {
     using here = place();
@@ -295,9 +281,9 @@ test(
 );
 
 test(
-  "mayfly run: a signal that the command does not heed does not end it, one that ends it gives 143 (once a runtime)",
+  "mayfly run: a signal that the command does not heed does not end it, one that ends it gives 143",
   {
-    skip: noSignals || oncePerRuntime,
+    skip: noSignals,
   },
   async () => {
     using here = place();
@@ -328,8 +314,7 @@ test("mayfly run on a terminal: Ctrl-C reaches the command once, and the directo
 });
 
 test(
-  "C254 mayfly run killed by SIGKILL: its directory stays, and goes with the next sweep (once a runtime)",
-  { skip: oncePerRuntime },
+  "C254 mayfly run killed by SIGKILL: its directory stays, and goes with the next sweep",
   async () => {
     using here = place();
     using programs = scratch();
@@ -359,8 +344,7 @@ function endProcess(pid: number): void {
 }
 
 test(
-  "mayfly run: what the command left running, and what writes on, keeps nothing from being removed (once a runtime)",
-  { skip: oncePerRuntime },
+  "mayfly run: what the command left running, and what writes on, keeps nothing from being removed",
   async () => {
     using here = place();
     using programs = scratch();
@@ -384,8 +368,7 @@ test(
 );
 
 test(
-  "mayfly run: a directory that was put in the place of its own is left and reported, with 125 or the command's status (once a runtime)",
-  { skip: oncePerRuntime },
+  "mayfly run: a directory that was put in the place of its own is left and reported, with 125 or the command's status",
   async () => {
     using here = place();
     using programs = scratch();
@@ -408,8 +391,7 @@ test(
 );
 
 test(
-  "mayfly run --keep-on-failure keeps the directory of a command that failed, and of no other (once a runtime)",
-  { skip: oncePerRuntime },
+  "mayfly run --keep-on-failure keeps the directory of a command that failed, and of no other",
   async () => {
     using here = place();
     using programs = scratch();
@@ -439,8 +421,8 @@ const DEAD = 100;
 const EACH = 100;
 
 test(
-  "C265 C268 mayfly sweep removes all that 100 dead processes left, and nothing of the living or of strangers (once a runtime)",
-  { skip: oncePerRuntime },
+  "C265 C268 mayfly sweep removes all that 100 dead processes left, and nothing of the living or of strangers",
+  { onOneNode: true },
   async () => {
     using here = place(memory);
     const living = [0, 1].map(() =>
@@ -484,9 +466,9 @@ test(
 );
 
 test(
-  "mayfly sweep --older-than --prefix removes what is old and named so, and says why it keeps what it keeps (once a runtime)",
+  "mayfly sweep --older-than --prefix removes what is old and named so, and says why it keeps what it keeps",
   {
-    skip: noLinks || oncePerRuntime,
+    skip: noLinks,
   },
   async () => {
     using here = place();
@@ -537,8 +519,7 @@ async function inhabited(here: Place): Promise<{ pid: number; end: () => Promise
 }
 
 test(
-  "mayfly usage shows what is live, orphaned and other, with bars, largest first, nothing removed (once a runtime)",
-  { skip: oncePerRuntime },
+  "mayfly usage shows what is live, orphaned and other, with bars, largest first, nothing removed",
   async () => {
     using here = place();
     const { pid, end } = await inhabited(here);
@@ -574,8 +555,8 @@ test(
 );
 
 test(
-  "mayfly usage keeps to the width of a terminal (once a runtime)",
-  { skip: noPrograms || oncePerRuntime },
+  "mayfly usage keeps to the width of a terminal",
+  { skip: noPrograms },
   async () => {
     using here = place();
     const { end } = await inhabited(here);
@@ -590,8 +571,7 @@ test(
 );
 
 test(
-  "mayfly usage finds what leases lead to in other directories (once a runtime)",
-  { skip: oncePerRuntime },
+  "mayfly usage finds what leases lead to in other directories",
   async () => {
     using here = place();
     using elsewhere = scratch();
@@ -609,8 +589,7 @@ test(
 );
 
 test(
-  "mayfly doctor looks at all that is relied on, leaves nothing, and says the same as JSON (once a runtime)",
-  { skip: oncePerRuntime },
+  "mayfly doctor looks at all that is relied on, leaves nothing, and says the same as JSON",
   async () => {
     using here = place();
     const [text, json] = (await Promise.all([here.mayfly("doctor"), here.mayfly("doctor", "--json")])).map(
@@ -645,9 +624,7 @@ test(
   },
 );
 
-test("the command line can be loaded as a module of the package, which runs it (once a runtime)", {
-  skip: oncePerRuntime,
-}, async () => {
+test("the command line can be loaded as a module of the package, which runs it", async () => {
   const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
   assert.equal(manifest.bin.mayfly, "dist/cli.js");
   assert.equal(manifest.exports["./cli"].default, "./dist/cli.js");
@@ -661,7 +638,7 @@ test("the command line can be loaded as a module of the package, which runs it (
   );
 });
 
-test("the library carries nothing of the command line (once a runtime)", { skip: oncePerRuntime }, () => {
+test("the library carries nothing of the command line", () => {
   const mark = /parseArgs|Usage: mayfly/, library = packageFilesOf("mod.js");
   assert.match(packageFilesOf("cli.js").get("cli.js")!, mark);
   for (const name of [...library.keys(), ...packageFilesLater(library)]) {

@@ -13,11 +13,11 @@ import {
   writeSync,
 } from "node:fs";
 import { dirname, isAbsolute, join } from "node:path";
-import { test } from "node:test";
 import * as m from "#mod";
 import * as source from "../mod.ts";
 import { runChild } from "./support/child.ts";
 import { creatorsOf } from "./support/creators.ts";
+import { packageTest as test } from "./support/once.ts";
 import { noLinux, noModes } from "./support/platform.ts";
 import { scratch } from "./support/scratch.ts";
 import type { Status } from "../lib/runtime/mod.ts";

@@ -2,10 +2,9 @@ import assert from "node:assert/strict";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
-import { test } from "node:test";
 import fc from "fast-check";
 import * as m from "#mod";
-import { oncePerRuntime } from "./support/once.ts";
+import { packageTest as test } from "./support/once.ts";
 import { Model, programs, Real } from "./support/program.ts";
 import { namesLinger } from "./support/platform.ts";
 import { memory, scratch } from "./support/scratch.ts";
@@ -16,10 +15,8 @@ const PARAMETERS = wanted === undefined ? { numRuns: 300, seed: 20_251_125 } : {
 const LENGTH = 25;
 
 test(
-  "random programs over the whole interface leave on disk and on the books what a model says, after each step (once a runtime)",
-  {
-    skip: namesLinger || oncePerRuntime,
-  },
+  "random programs over the whole interface leave on disk and on the books what a model says, after each step",
+  { skip: namesLinger, onOneNode: true },
   async () => {
     using place = scratch(memory);
     let count = 0;

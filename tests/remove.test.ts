@@ -464,6 +464,7 @@ const FEW_DESCRIPTORS = ["sh", "-c", `ulimit -n 64 && exec "$@"`, "sh"];
 
 test("T21 C240 C241 a tree of 10,000 levels is removed with 64 descriptors at most (POSIX)", {
   skip: isWindows || !hasPython,
+  onOneNode: true,
 }, async () => {
   using place = scratch(memory);
   const code = `${BOTH_WAYS}
@@ -492,7 +493,7 @@ for level in range(3000):
 
 test(
   "T21 C240 C241 C242 a tree of 3,000 levels and 100,000 entries is removed with 64 descriptors at most, where a naive walk runs out of them, and in many turns of the event loop (POSIX)",
-  { skip: isWindows || !hasPython },
+  { skip: isWindows || !hasPython, onOneNode: true },
   async () => {
     using place = scratch(memory);
     // Goes down the way that others go up: with a descriptor for each level.
@@ -521,9 +522,7 @@ test(
 
 test(
   "T21 C240 C243 control: a naive walk by paths gives up on 3,000 levels, and leaves most of them (POSIX)",
-  {
-    skip: isWindows || !hasPython,
-  },
+  { skip: isWindows || !hasPython, onOneNode: true },
   () => {
     using place = scratch(memory);
     deepChain(place.path, 3000);
@@ -537,6 +536,7 @@ test(
 
 test("T21 C240 the depth of a tree costs neither descriptors nor stack (Linux)", {
   skip: !isLinux || !hasPython,
+  onOneNode: true,
 }, () => {
   using place = scratch(memory);
   const most = { open: 0, stack: 0 };

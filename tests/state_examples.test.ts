@@ -136,6 +136,7 @@ test("response cache gives a reader the old response or the new one while it is 
 
 test(
   "response cache whose process is killed while a body arrives has the old response, or none",
+  { onOneNode: true },
   async () => {
     using place = scratch();
     using temporary = scratch();
@@ -182,9 +183,7 @@ function staged(directory: string): number {
 
 test(
   "response cache whose process is killed in a sync or in the rename has a whole response, or none",
-  {
-    skip: noStrace,
-  },
+  { skip: noStrace, onOneNode: true },
   async () => {
     using place = scratch();
     using temporary = scratch();
@@ -260,6 +259,7 @@ const noFlock = noLocks ||
 
 test("shared state changed by several processes at once loses no change, and is whole whenever it is read", {
   skip: noFlock,
+  onOneNode: true,
 }, async () => {
   using place = scratch();
   const path = join(place.path, "state.json");
@@ -331,9 +331,7 @@ test(
 
 test(
   "shared state as a program counts, and a process that is killed with the lock leaves it free",
-  {
-    skip: noFlock,
-  },
+  { skip: noFlock, onOneNode: true },
   async () => {
     using place = scratch();
     const path = join(place.path, "state.json");

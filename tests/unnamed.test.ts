@@ -14,13 +14,12 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
-import { test } from "node:test";
 import { temporaryFile, temporaryFileSync } from "#mod";
 import { temporaryFile as sourceFile, temporaryFileSync as sourceFileSync } from "../lib/file/unnamed.ts";
 import { runChild } from "./support/child.ts";
 import { whileCleaned } from "./support/cleaner.ts";
 import { openIn } from "./support/descriptors.ts";
-import { oncePerRuntime } from "./support/once.ts";
+import { packageTest as test } from "./support/once.ts";
 import { namesStay, noLinux, noModes } from "./support/platform.ts";
 import { memory, scratch } from "./support/scratch.ts";
 import { heldLease, substitute, systemError } from "./support/substitute.ts";
@@ -263,8 +262,8 @@ test("C100 unnamed files on an overlay file system (skipped where nobody may mou
 });
 
 test(
-  "C101 10,000 unnamed files while another process deletes everything in the directory: no error, all data intact (once a runtime)",
-  { skip: oncePerRuntime },
+  "C101 10,000 unnamed files while another process deletes everything in the directory: no error, all data intact",
+  { onOneNode: true },
   async () => {
     using place = scratch(memory);
     await whileCleaned(place.path, () => {
@@ -279,8 +278,8 @@ test(
 );
 
 test(
-  "C101 the same on a file system that refuses unnamed files (once a runtime)",
-  { skip: oncePerRuntime },
+  "C101 the same on a file system that refuses unnamed files",
+  { onOneNode: true },
   async () => {
     using place = scratch();
     using _ = substitute({
@@ -301,9 +300,7 @@ test(
   },
 );
 
-test("C101 control: files that are opened again by their names fall to the same deleter (once a runtime)", {
-  skip: oncePerRuntime,
-}, async () => {
+test("C101 control: files that are opened again by their names fall to the same deleter", async () => {
   using place = scratch();
   let failures = 0;
   await whileCleaned(place.path, () => {
@@ -320,11 +317,12 @@ test("C101 control: files that are opened again by their names fall to the same 
   assert.ok(failures > 0);
 });
 
-test("C103 20 workers that make 50 files each: no error, no name twice, nothing left (once a runtime)", {
-  skip: oncePerRuntime,
-}, async () => {
-  using place = scratch();
-  const code = `
+test(
+  "C103 20 workers that make 50 files each: no error, no name twice, nothing left",
+  { onOneNode: true },
+  async () => {
+    using place = scratch();
+    const code = `
     const { isMainThread, parentPort, Worker } = await import("node:worker_threads");
     if (isMainThread) {
       const names = [];
@@ -351,11 +349,12 @@ test("C103 20 workers that make 50 files each: no error, no name twice, nothing 
       }
       parentPort.postMessage(made);
     }`;
-  const { said, status, stderr } = await runChild(code, { env: { TMPDIR: place.path } });
-  assert.equal(status, 0, stderr);
-  assert.deepEqual(said, [500, 500]);
-  assert.deepEqual(place.names(), []);
-});
+    const { said, status, stderr } = await runChild(code, { env: { TMPDIR: place.path } });
+    assert.equal(status, 0, stderr);
+    assert.deepEqual(said, [500, 500]);
+    assert.deepEqual(place.names(), []);
+  },
+);
 
 test("C104 an unnamed file opened again through /proc is the same file (skipped where there is no /proc)", {
   skip: noLinux,

@@ -10,7 +10,7 @@ import type { Primitives } from "../../lib/runtime/mod.ts";
 import { type Caller, ROOT } from "../support/fake_disk.ts";
 import { FakeMachine, type FakeProcess } from "../support/faulty_runtime.ts";
 import { type Library, loadLibrary } from "../support/library.ts";
-import { oncePerKind } from "../support/once.ts";
+import { onceInAll } from "../support/once.ts";
 import { CARELESS } from "./careless.ts";
 import { Face, publicNames } from "./facing.ts";
 import { placeOn, textAt, worldOf } from "./memory.ts";
@@ -307,9 +307,9 @@ async function tryAll(way: Way, thorough: boolean): Promise<number> {
 }
 
 test(
-  "whichever call fails or is the last of the process, blocking functions say so, leave nothing open or behind, and no half of a file (once on Node, Deno and Bun)",
+  "whichever call fails or is the last of the process, blocking functions say so, leave nothing open or behind, and no half of a file (once in all)",
   {
-    skip: oncePerKind,
+    skip: onceInAll,
   },
   async () => {
     assert.ok(await tryAll("sync", true) > 1500);
@@ -317,9 +317,9 @@ test(
 );
 
 test(
-  "whichever call fails or is the last of the process, asynchronous functions do as the blocking ones, on a disk so slow that each call is one of the pool (once on Node, Deno and Bun)",
+  "whichever call fails or is the last of the process, asynchronous functions do as the blocking ones, on a disk so slow that each call is one of the pool (once in all)",
   {
-    skip: oncePerKind,
+    skip: onceInAll,
   },
   async () => {
     assert.ok(await tryAll("slow", false) > 700);

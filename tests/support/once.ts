@@ -27,9 +27,13 @@ export const onceInAll: string | false = oncePerRuntime ||
  */
 export function packageTest(name: string, ...rest: [Body] | [Options, Body]): void {
   const body = rest.pop() as Body;
-  const { skip } = rest[0] as Options | undefined ?? {};
-  test(`${name} (once a runtime)`, { skip: oncePerRuntime || skip }, body);
+  const { skip, onOneNode } = rest[0] as Options | undefined ?? {};
+  const [where, once] = onOneNode
+    ? ["once on Node, Deno and Bun", oncePerKind]
+    : ["once a runtime", oncePerRuntime];
+  test(`${name} (${where})`, { skip: once || skip }, body);
 }
 
-type Options = { skip?: string | boolean };
+/** `onOneNode`: for what is long, and what all versions of Node do alike. */
+type Options = { skip?: string | boolean; onOneNode?: boolean };
 type Body = () => void | Promise<void>;
