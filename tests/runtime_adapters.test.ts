@@ -63,6 +63,7 @@ test("Node and Bun: what they know of the process comes from process", () => {
     const { process: own, done } = fakeProcess();
     const runtime = make(own);
     assert.equal(runtime.pid(), 4711);
+    assert.equal(runtime.cwd(), "/here");
     assert.equal(runtime.uid(), 1234);
     assert.equal(runtime.env("TMPDIR"), "/somewhere");
     assert.equal(runtime.env("TMP"), undefined);
@@ -392,6 +393,7 @@ test("Deno: what needs a permission is asked only where it is granted, so that n
   const all = fakeDeno();
   const runtime = denoRuntime(all.deno, all.scope);
   assert.equal(runtime.pid(), 4711);
+  assert.equal(runtime.cwd(), "/here");
   assert.equal(runtime.uid(), 1234);
   assert.equal(runtime.env("TMPDIR"), "value of TMPDIR");
   assert.equal(runtime.home(), "value of HOME");
