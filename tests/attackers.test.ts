@@ -282,7 +282,7 @@ function useNaiveLease(directory: string): void {
 
 test(
   "T11 C269 another user who squats on the directory of leases, again and again while it is made, gets no lease into a place of his (root, Linux)",
-  { skip: noStranger, onOneNode: true },
+  { skip: noStranger },
   async () => {
     const warnings = await warningsOf(async () => {
       const { squats, robbed, won } = await squatAgainst(useLease);
@@ -370,7 +370,7 @@ async function repairUnderAttack(how: "ours" | "naive", rounds: number) {
 
 test(
   "T17 T18 C234 a racing swap of a locked directory for a link, while its permissions are repaired, changes no mode and nothing else outside (Linux, Python)",
-  { skip: !canAttack, onOneNode: true },
+  { skip: !canAttack },
   async () => {
     const ours = await repairUnderAttack("ours", REPAIRS);
     assert.equal(ours.lost, 0);
