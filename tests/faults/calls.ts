@@ -141,9 +141,9 @@ function likeness(text: string): string {
   return [path, ...text.match(flags) ?? []].join(" ");
 }
 
-/** What a look at processes is about, whichever they are; undefined for all other calls. */
+/** What a look at processes is about, whichever they are, and whatever the answer is; undefined for all other calls. */
 const shapeOf = (text: string): string | undefined =>
-  /["<](\/proc\/\d+\/[^">]*)/.exec(text)?.[1].replace(/\d+/g, "N");
+  /["<](\/proc\/\d+\/[^">]*)/.exec(text.replace(/ = \d+<.*/, ""))?.[1].replace(/\d+/g, "N");
 
 /** How many processes there are, and what they have open, is not the same twice: the first look stands for all. */
 const isRepeated = ({ name, kind, index }: Call): boolean => kind !== name && index > 0;

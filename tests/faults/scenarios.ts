@@ -53,6 +53,8 @@ export interface Scenario {
   asyncOnly?: true;
   /** Whether the process has done nothing before: then it looks for its temporary directory and makes its lease. */
   cold?: true;
+  /** Whether it looks at all processes: calls are met by their number, so none may come and go beside it. */
+  alone?: true;
   /** Whether a death may leave something that nobody reclaims, since it is the caller's from the start. */
   callers?: true;
   /** What there is before. */
@@ -443,6 +445,7 @@ export const SCENARIOS: { readonly [name: string]: Scenario } = {
     },
   },
   "a sweep by age": {
+    alone: true,
     prepare({ at, plant, plantDirectory }) {
       plant(at("/tmp/old-file"), "text");
       plantDirectory(at("/tmp/old-directory"));
