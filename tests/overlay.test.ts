@@ -137,3 +137,32 @@ test("of a file with another time of birth since it was looked at, all else and 
     assert.equal(opens(differs, found), false);
   }
 });
+
+test(
+  "C142 a file is renamed, and a large one without a name linked, on an overlay whose files are on another device than its directories; between devices it is copied (skipped where nobody may mount one)",
+  { skip: noMounts },
+  async () => {
+    using place = scratch();
+    mkdirSync(join(place.path, "lower"));
+    const { said, stderr } = await runOnOverlay(
+      place.path,
+      `const inode = (path) => fs.statSync(path).ino;
+      for (const to of [dir + "/there", args[0] + "/there"]) {
+        const named = await m.namedTemporaryFile({ dir });
+        const first = inode(named.path);
+        await named.write("all");
+        await named.persist(to);
+        const isSame = first === inode(to), text = fs.readFileSync(to, "utf8");
+        const unnamed = await m.temporaryFile({ dir });
+        const { nlink, ino } = fs.fstatSync(unnamed.fd);
+        await unnamed.truncate(5 * 1024 ** 2);
+        await unnamed.persist(to);
+        // Where there can be no file without a name, none is linked.
+        say([isSame, text, nlink > 0 || (ino === inode(to)) === isSame, fs.statSync(to).size]);
+      }
+      say(fs.readdirSync(dir).filter((name) => name !== "there"));`,
+    );
+    const size = 5 * 1024 ** 2;
+    assert.deepEqual(said, [[true, "all", true, size], [false, "all", true, size], []], stderr);
+  },
+);

@@ -12,6 +12,7 @@ import { sameFile } from "../identity.ts";
 import type { Io } from "../io.ts";
 import { sessionFor } from "../life/lease.ts";
 import type { Op } from "../op.ts";
+import { parentOf } from "../path.ts";
 import { type Handle, runtime, type Status } from "../runtime/mod.ts";
 import { statusIfThere } from "../status.ts";
 import { arriving, noted } from "../under_way.ts";
@@ -75,7 +76,9 @@ function* moveName(io: Io, file: OpenFile, handle: Handle, target: Target, optio
       path,
     });
   }
-  if (isOtherNameOf(status, target, path) || !(yield* isOnDevice(io, status, target))) return false;
+  // Of the directory, since overlays show another device for a file than for what it is in.
+  const home: Status = yield io.status(parentOf(path));
+  if (isOtherNameOf(status, target, path) || !(yield* isOnDevice(io, home, target))) return false;
   const moved = yield* onceReady(
     io,
     handle,
@@ -138,9 +141,7 @@ function* giveName(io: Io, storage: Storage, target: Target, options: Replacing)
   const { linkDescriptor } = runtime;
   if (linkDescriptor === undefined || storage.inMemory) return false;
   const status = yield* storage.status(io);
-  if (status.links > 0 || status.size < WORTH_LINKING || !(yield* isOnDevice(io, status, target))) {
-    return false;
-  }
+  if (status.links > 0 || status.size < WORTH_LINKING) return false;
   const handle = yield* storage.descriptor(io);
   const link = (path: string): void | Promise<void> =>
     io.blocking
