@@ -102,7 +102,7 @@ test("mayfly file and dir take --dir, --prefix and --suffix, and print JSON", as
 
 test(
   "mayfly file and dir make what is private, or has the mode that --mode says",
-  { skip: noModes },
+  { onOneNode: true, skip: noModes },
   async () => {
     using here = place();
     const modes: [string[], number][] = [
@@ -183,17 +183,21 @@ test(
   },
 );
 
-test("mayfly run: options behind the command are the command's, with and without --", async () => {
-  using programs = scratch();
-  const echo = programIn(programs.path, "console.log(JSON.stringify(process.argv.slice(2)));");
-  const results = await Promise.all([
-    mayfly(["run", ...echo, "--json", "--", "-h", "a  b", ""]),
-    mayfly(["run", "--keep-on-failure", "--", ...echo, "--json", "--", "-h", "a  b", ""]),
-  ]);
-  for (const result of results) {
-    assert.deepEqual(JSON.parse(succeeded(result)), ["--json", "--", "-h", "a  b", ""]);
-  }
-});
+test(
+  "mayfly run: options behind the command are the command's, with and without --",
+  { onOneNode: true },
+  async () => {
+    using programs = scratch();
+    const echo = programIn(programs.path, "console.log(JSON.stringify(process.argv.slice(2)));");
+    const results = await Promise.all([
+      mayfly(["run", ...echo, "--json", "--", "-h", "a  b", ""]),
+      mayfly(["run", "--keep-on-failure", "--", ...echo, "--json", "--", "-h", "a  b", ""]),
+    ]);
+    for (const result of results) {
+      assert.deepEqual(JSON.parse(succeeded(result)), ["--json", "--", "-h", "a  b", ""]);
+    }
+  },
+);
 
 /** Runs commands, and expects how `mayfly run` ends, with nothing left. */
 async function expectEnds(here: Place, ends: [string[], number][]): Promise<void> {
@@ -345,6 +349,7 @@ function endProcess(pid: number): void {
 
 test(
   "mayfly run: what the command left running, and what writes on, keeps nothing from being removed",
+  { onOneNode: true },
   async () => {
     using here = place();
     using programs = scratch();
@@ -369,6 +374,7 @@ test(
 
 test(
   "mayfly run: a directory that was put in the place of its own is left and reported, with 125 or the command's status",
+  { onOneNode: true },
   async () => {
     using here = place();
     using programs = scratch();
@@ -392,6 +398,7 @@ test(
 
 test(
   "mayfly run --keep-on-failure keeps the directory of a command that failed, and of no other",
+  { onOneNode: true },
   async () => {
     using here = place();
     using programs = scratch();
@@ -467,9 +474,7 @@ test(
 
 test(
   "mayfly sweep --older-than --prefix removes what is old and named so, and says why it keeps what it keeps",
-  {
-    skip: noLinks,
-  },
+  { onOneNode: true, skip: noLinks },
   async () => {
     using here = place();
     const dir = join(here.path, "shared");
@@ -520,6 +525,7 @@ async function inhabited(here: Place): Promise<{ pid: number; end: () => Promise
 
 test(
   "mayfly usage shows what is live, orphaned and other, with bars, largest first, nothing removed",
+  { onOneNode: true },
   async () => {
     using here = place();
     const { pid, end } = await inhabited(here);
@@ -556,7 +562,7 @@ test(
 
 test(
   "mayfly usage keeps to the width of a terminal",
-  { skip: noPrograms },
+  { onOneNode: true, skip: noPrograms },
   async () => {
     using here = place();
     const { end } = await inhabited(here);
@@ -572,6 +578,7 @@ test(
 
 test(
   "mayfly usage finds what leases lead to in other directories",
+  { onOneNode: true },
   async () => {
     using here = place();
     using elsewhere = scratch();

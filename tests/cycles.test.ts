@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { runChild } from "./support/child.ts";
 import { gcFlags } from "./support/collect.ts";
 import { LISTENERS } from "./support/listeners.ts";
-import { oncePerRuntime } from "./support/once.ts";
+import { oncePerKind } from "./support/once.ts";
 import { memory, scratch } from "./support/scratch.ts";
 
 /** How often something is made and disposed of. A million takes half a minute, so that is for who asks for it. */
@@ -56,9 +56,9 @@ function growth(heaps: number[]): number {
 }
 
 test(
-  "C260 C261 hundreds of thousands made and disposed of (once a runtime): neither memory nor descriptors, listeners nor books grow",
+  "C260 C261 hundreds of thousands made and disposed of (once on Node, Deno and Bun): neither memory nor descriptors, listeners nor books grow",
   {
-    skip: oncePerRuntime,
+    skip: oncePerKind,
   },
   async () => {
     using place = scratch(memory);
@@ -94,8 +94,8 @@ test("C260 control: a slot kept by one way of six is growth, what comes and goes
 });
 
 test(
-  "C260 control: a handle that is kept for each cycle makes the heap and the books grow (once a runtime)",
-  { skip: oncePerRuntime },
+  "C260 control: a handle that is kept for each cycle makes the heap and the books grow (once on Node, Deno and Bun)",
+  { skip: oncePerKind },
   async () => {
     using place = scratch(memory);
     const code = `${ROUND}

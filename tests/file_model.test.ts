@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
 import fc from "fast-check";
 import { namedTemporaryFile, spooledTemporaryFile, type TemporaryFile, temporaryFile } from "#mod";
 import { spooledTemporaryFile as spooledOfSource } from "../lib/file/spooled.ts";
 import { temporaryFile as unnamedOfSource } from "../lib/file/unnamed.ts";
 import { Model, operation, outcome } from "./support/model.ts";
+import { packageTest as test } from "./support/once.ts";
 import { memory, scratch } from "./support/scratch.ts";
 import { substitute } from "./support/substitute.ts";
 

@@ -12,7 +12,6 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { test } from "node:test";
 import {
   FileLock,
   type NamedTemporaryFile,
@@ -28,6 +27,7 @@ import { helperLocks, type NodeChildProcess } from "../lib/runtime/locks.ts";
 import { adapterFor, type Locks } from "../lib/runtime/mod.ts";
 import { firstWords, runChild, startChild } from "./support/child.ts";
 import { runCollecting } from "./support/collect.ts";
+import { packageTest as test } from "./support/once.ts";
 import { scratch } from "./support/scratch.ts";
 import { substitute, systemError } from "./support/substitute.ts";
 
