@@ -167,7 +167,8 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
   /**
    * The whole contents as text in the file's encoding; the cursor stays.
    *
-   * @throws {TempfileError} `EFBIG` if they are more than a string of the runtime's can hold, half a gigabyte on some.
+   * @throws {TempfileError} `EFBIG` if they are more than a string of the runtime's can hold, half a gigabyte on some;
+   *   `EILSEQ` for malformed text, if the file was opened with `fatal`.
    */
   async text(): Promise<string> {
     return decode(await this.bytes(), this.#file.options);
@@ -231,7 +232,8 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
    * The lines from an offset on, without their ends (`\n` or `\r\n`).
    *
    * @param options Where to start: the beginning of the file without it. The cursor is neither used nor moved.
-   * @throws {TempfileError} `EFBIG` if one is more than a string of the runtime's can hold.
+   * @throws {TempfileError} `EFBIG` if one is more than a string of the runtime's can hold; `EILSEQ` for malformed text, if
+   *   the file was opened with `fatal`.
    *
    * @example Number the lines
    * ```ts

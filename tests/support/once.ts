@@ -22,8 +22,9 @@ export const onceInAll: string | false = oncePerRuntime ||
   (runtime !== "node24" && "once is enough: it runs on Node 24");
 
 /**
- * `test` for a file full of processes, which the runner begins on the package alone. Each process loads the library: the hundred modules of the source cost every one
- * of them a tenth of a second of processor time, the package, which is what users have on every runtime, next to nothing.
+ * `test` for a file that is for the package alone, where the runner begins it. Most of these files are full of processes,
+ * each of which loads the library: the hundred modules of the source cost every one of them a tenth of a second of
+ * processor time, the package, which is what users have on every runtime, next to nothing.
  */
 export function packageTest(name: string, ...rest: [Body] | [Options, Body]): void {
   const body = rest.pop() as Body;
