@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { test } from "node:test";
 import { temporaryDirectorySync } from "../lib/directory.ts";
 import { namedTemporaryFileSync } from "../lib/file/named.ts";
 import { startReclaiming } from "../lib/life/background.ts";
@@ -9,7 +8,7 @@ import { type Listing, runtime } from "../lib/runtime/mod.ts";
 import { configure } from "../lib/settings.ts";
 import { runChild } from "./support/child.ts";
 import { plant, readLeases, withoutLease } from "./support/leases.ts";
-import { oncePerRuntime } from "./support/once.ts";
+import { packageTest as test } from "./support/once.ts";
 import { namesLinger } from "./support/platform.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
 import { type Changes, substitute } from "./support/substitute.ts";
@@ -133,10 +132,7 @@ class Stage {
 }
 
 test(
-  "reclaiming takes a millisecond at a time, two seconds in all, and begins again after a minute (once a runtime)",
-  {
-    skip: oncePerRuntime,
-  },
+  "reclaiming takes a millisecond at a time, two seconds in all, and begins again after a minute",
   async () => {
     using place = scratch();
     // Of two, so that it is loaded at once: without a lease of our own, one would be taken for it.
@@ -214,10 +210,7 @@ function plantTree(directory: string): void {
 }
 
 test(
-  "reclaiming that is given up after any of its calls leaves nothing open, and removes nothing more (once a runtime)",
-  {
-    skip: oncePerRuntime,
-  },
+  "reclaiming that is given up after any of its calls leaves nothing open, and removes nothing more",
   async () => {
     using place = scratch();
     let heldSome = 0, isDone = false;

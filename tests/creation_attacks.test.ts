@@ -13,14 +13,13 @@ import {
 } from "node:fs";
 import { createServer } from "node:net";
 import { basename, join } from "node:path";
-import { test } from "node:test";
 import * as m from "#mod";
 import * as source from "../mod.ts";
 import { sessionId } from "../lib/name.ts";
 import { runChild } from "./support/child.ts";
 import { type Creator, creatorsOf } from "./support/creators.ts";
 import { naiveDirectory, naiveFile } from "./support/naive_create.ts";
-import { oncePerRuntime } from "./support/once.ts";
+import { packageTest as test } from "./support/once.ts";
 import { noFifos, noLinks } from "./support/platform.ts";
 import { scratch } from "./support/scratch.ts";
 import { constantBytes, heldLease, type Stand, substitute, systemError } from "./support/substitute.ts";
@@ -101,8 +100,8 @@ const attempts = (calls: { name: string }[]): number =>
   calls.filter(({ name }) => /^(createFile|createDescriptor|makeDirectory)$/.test(name)).length;
 
 test(
-  "C10 C11 C64 C65 C66 C82 T13 whatever is planted at the expected name, the next name is used and the plant untouched (once a runtime)",
-  { skip: noFifos || oncePerRuntime },
+  "C10 C11 C64 C65 C66 C82 T13 whatever is planted at the expected name, the next name is used and the plant untouched",
+  { skip: noFifos },
   async () => {
     using _lease = heldLease();
     for (const [kind, plant] of Object.entries(PLANTS)) {

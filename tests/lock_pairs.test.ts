@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { type ChildProcessWithoutNullStreams, spawn, spawnSync } from "node:child_process";
 import { createInterface } from "node:readline";
-import { test } from "node:test";
 import { type FileLock, type NamedTemporaryFile, namedTemporaryFile } from "#mod";
+import { packageTest as test } from "./support/once.ts";
 import { type Command, partnerCommand, partners } from "./support/runtimes.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
 

@@ -13,14 +13,13 @@ import {
   symlinkSync,
 } from "node:fs";
 import { basename, join } from "node:path";
-import { test } from "node:test";
 import * as m from "#mod";
 import { temporaryDirectorySync } from "../lib/directory.ts";
 import { runtime } from "../lib/runtime/mod.ts";
 import { attacker, awaitSwap, canAttack, fillAlike } from "./support/attacker.ts";
 import { runChild } from "./support/child.ts";
 import { naiveFs, naiveRemove } from "./support/naive.ts";
-import { oncePerRuntime } from "./support/once.ts";
+import { packageTest as test } from "./support/once.ts";
 import { memory, scratch } from "./support/scratch.ts";
 import { substitute, systemError } from "./support/substitute.ts";
 
@@ -68,8 +67,8 @@ function snapshot(path: string): string {
   }).join("\n");
 }
 
-/** Removals per position: with four of them, and source and package, 2,000 for each runtime. */
-const ROUNDS = 250;
+/** Removals per position: with four of them 2,000 for each runtime. */
+const ROUNDS = 500;
 
 /** Removals in which the control must lose once. One or two are enough, unless the attacker is kept from running. */
 const CONTROL_ROUNDS = 3000;
@@ -120,33 +119,33 @@ async function survivesRace(position: Position): Promise<void> {
 }
 
 test(
-  "T15 C233 a racing swap of a subdirectory for a link never leads removal outside (Linux, Python; once a runtime)",
+  "T15 C233 a racing swap of a subdirectory for a link never leads removal outside (Linux, Python)",
   {
-    skip: !canAttack || oncePerRuntime,
+    skip: !canAttack,
   },
   () => survivesRace("subdirectory"),
 );
 
 test(
-  "T15 C233 a racing swap of a directory at depth 2 for a link never leads removal outside (Linux, Python; once a runtime)",
+  "T15 C233 a racing swap of a directory at depth 2 for a link never leads removal outside (Linux, Python)",
   {
-    skip: !canAttack || oncePerRuntime,
+    skip: !canAttack,
   },
   () => survivesRace("depth 2"),
 );
 
 test(
-  "T15 C235 a racing swap of the directory itself for a link never leads removal outside (Linux, Python; once a runtime)",
+  "T15 C235 a racing swap of the directory itself for a link never leads removal outside (Linux, Python)",
   {
-    skip: !canAttack || oncePerRuntime,
+    skip: !canAttack,
   },
   () => survivesRace("top"),
 );
 
 test(
-  "T15 a racing swap of the parent for a link never leads removal outside (Linux, Python; once a runtime)",
+  "T15 a racing swap of the parent for a link never leads removal outside (Linux, Python)",
   {
-    skip: !canAttack || oncePerRuntime,
+    skip: !canAttack,
   },
   () => survivesRace("parent"),
 );
@@ -217,9 +216,9 @@ async function swapBeforeEachCall(
 }
 
 test(
-  "T15 C233 C235 a swap before any single call of a removal changes nothing outside (Linux) (once a runtime)",
+  "T15 C233 C235 a swap before any single call of a removal changes nothing outside (Linux)",
   {
-    skip: oncePerRuntime || !isLinux,
+    skip: !isLinux,
   },
   async () => {
     for (const position of POSITIONS) {
@@ -246,8 +245,8 @@ function denying(kind: string, which: number, remove: Stepwise): Stepwise {
 }
 
 test(
-  "T17 T18 C234 a swap at or around the repair of permissions changes no mode and nothing else outside (Linux) (once a runtime)",
-  { skip: oncePerRuntime || !isLinux },
+  "T17 T18 C234 a swap at or around the repair of permissions changes no mode and nothing else outside (Linux)",
+  { skip: !isLinux },
   async () => {
     for (const [depth, position] of (["top", "subdirectory", "depth 2"] as const).entries()) {
       for (const way of ["async", "sync"] as const) {

@@ -7,16 +7,14 @@ import assert from "node:assert/strict";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
-import { test } from "node:test";
 import { namedTemporaryFile } from "#mod";
 import { noFlock } from "./support/ager.ts";
 import { runChild } from "./support/child.ts";
-import { onceInAll, oncePerRuntime } from "./support/once.ts";
+import { packageTest as test } from "./support/once.ts";
 import { must, noNpm, type Project, project } from "./support/project.ts";
 
 const root = process.env.MAYFLY_TEST_ROOT ?? process.cwd();
 const isDeno = "Deno" in globalThis, isBun = process.versions.bun !== undefined;
-const onNode = onceInAll || ((isDeno || isBun) && "runs on Node");
 
 /** What each test file does with the library: a fixture of the whole file, one of the test, and one left to the end. */
 const BODY = `
@@ -57,9 +55,10 @@ function assertReclaimed(user: Project): void {
 }
 
 test(
-  "Vitest, in forks and in threads: every file's tests pass, and the next process removes what they left (once, on Node)",
+  "Vitest, in forks and in threads: every file's tests pass, and the next process removes what they left ",
   {
-    skip: onNode || noNpm,
+    skip: noNpm,
+    inAll: true,
   },
   () => {
     using user = project();
@@ -77,9 +76,10 @@ test(
 );
 
 test(
-  "Jest: the module is loaded anew for each file, listeners do not pile up, and the next process removes what tests left (once, on Node)",
+  "Jest: the module is loaded anew for each file, listeners do not pile up, and the next process removes what tests left ",
   {
-    skip: onNode || noNpm,
+    skip: noNpm,
+    inAll: true,
   },
   () => {
     using user = project();
@@ -109,9 +109,9 @@ test(
 );
 
 test(
-  "the runtime's own runner: every file's tests pass, and nothing is left, on Bun after the next process (once a runtime)",
+  "the runtime's own runner: every file's tests pass, and nothing is left, on Bun after the next process",
   {
-    skip: oncePerRuntime || noNpm,
+    skip: noNpm,
   },
   () => {
     using user = project();

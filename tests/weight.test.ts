@@ -6,17 +6,16 @@
 import assert from "node:assert/strict";
 import { build, type Plugin } from "esbuild";
 import { join } from "node:path";
-import { test } from "node:test";
 import { gzipSync } from "node:zlib";
 import ts from "typescript";
 import { loadedLater, loadedWith, modules, nodesOf, root } from "./support/modules.ts";
-import { onceInAll } from "./support/once.ts";
+import { packageTest as test } from "./support/once.ts";
 import { packageFilesLater, packageFilesOf } from "./support/package_files.ts";
 
 test(
-  "locks, blobs and sweeping are loaded by the first call that needs them, and nothing else is (once in all)",
+  "locks, blobs and sweeping are loaded by the first call that needs them, and nothing else is",
   {
-    skip: onceInAll,
+    inAll: true,
   },
   () => {
     const library = modules();
@@ -33,8 +32,8 @@ test(
   },
 );
 
-test("the package loads two files at once, and what only some programs need later (once in all)", {
-  skip: onceInAll,
+test("the package loads two files at once, and what only some programs need later", {
+  inAll: true,
 }, () => {
   const library = packageFilesOf("mod.js");
   assert.deepEqual([...library.keys()].map((name) => name.split("-")[0]), ["mod.js", "chunk"]);
@@ -49,16 +48,16 @@ function codeIn(line: string): string {
   return /^(im|ex)port *\{/.test(line) ? "" : line.replace(/"[^"]*"|`[^`]*`/g, '""');
 }
 
-test("no line of the package fills a terminal: runtimes show the one that threw (once in all)", {
-  skip: onceInAll,
+test("no line of the package fills a terminal: runtimes show the one that threw", {
+  inAll: true,
 }, () => {
   for (const [name, text] of [...packageFilesOf("mod.js"), ...packageFilesOf("cli.js")]) {
     for (const line of text.split("\n")) assert.ok(codeIn(line).length < 320, `${name}: ${line}`);
   }
 });
 
-test("functions and classes of the package have their own names, which stack traces show (once in all)", {
-  skip: onceInAll,
+test("functions and classes of the package have their own names, which stack traces show", {
+  inAll: true,
 }, () => {
   // A number tells apart what several modules have.
   const unnumbered = (name = "") => name.replace(/\d+$/, "");
@@ -97,7 +96,7 @@ async function bundled(code: string): Promise<{ text: string; zipped: number }> 
   return { text, zipped: gzipSync(text, { level: 9 }).byteLength };
 }
 
-test("a bundle has only what its program uses (once in all)", { skip: onceInAll }, async () => {
+test("a bundle has only what its program uses", { inAll: true }, async () => {
   const from = JSON.stringify(join(root, "dist", "mod.js"));
   const named = await bundled(`import { namedTemporaryFile } from ${from}; console.log(namedTemporaryFile);`);
   assert.ok(named.zipped < 32_500, `${named.zipped} bytes for a named file`);

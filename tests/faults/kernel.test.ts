@@ -6,9 +6,8 @@
  */
 import assert from "node:assert/strict";
 import process from "node:process";
-import { test } from "node:test";
 import * as m from "#mod";
-import { oncePerRuntime } from "../support/once.ts";
+import { packageTest as test } from "../support/once.ts";
 import { noStrace } from "../support/strace.ts";
 import { type Call, codesFor, distinct, type Fault, textOf } from "./calls.ts";
 import { CARELESS } from "./careless.ts";
@@ -23,7 +22,7 @@ const seed = Number(process.env.MAYFLY_SEED ?? Math.floor(Math.random() * 1e6));
 
 const isHere = isCampaign || ["node24", "bun"].includes(process.env.MAYFLY_TEST_RUNTIME ?? "node24");
 
-const skip = oncePerRuntime || noStrace ||
+const skip = noStrace ||
   (!isHere && "two runtimes are enough: the kernel's answers are the same to all");
 
 /** Numbers below a limit, the same for the same seed. */

@@ -5,12 +5,11 @@
  * @module
  */
 import assert from "node:assert/strict";
-import { test } from "node:test";
 import type { Primitives } from "../../lib/runtime/mod.ts";
 import { type Caller, ROOT } from "../support/fake_disk.ts";
 import { FakeMachine, type FakeProcess } from "../support/faulty_runtime.ts";
 import { type Library, loadLibrary } from "../support/library.ts";
-import { onceInAll } from "../support/once.ts";
+import { packageTest as test } from "../support/once.ts";
 import { CARELESS } from "./careless.ts";
 import { Face, publicNames } from "./facing.ts";
 import { placeOn, textAt, worldOf } from "./memory.ts";
@@ -307,9 +306,9 @@ async function tryAll(way: Way, thorough: boolean): Promise<number> {
 }
 
 test(
-  "whichever call fails or is the last of the process, blocking functions say so, leave nothing open or behind, and no half of a file (once in all)",
+  "whichever call fails or is the last of the process, blocking functions say so, leave nothing open or behind, and no half of a file",
   {
-    skip: onceInAll,
+    inAll: true,
   },
   async () => {
     assert.ok(await tryAll("sync", true) > 1500);
@@ -317,17 +316,17 @@ test(
 );
 
 test(
-  "whichever call fails or is the last of the process, asynchronous functions do as the blocking ones, on a disk so slow that each call is one of the pool (once in all)",
+  "whichever call fails or is the last of the process, asynchronous functions do as the blocking ones, on a disk so slow that each call is one of the pool",
   {
-    skip: onceInAll,
+    inAll: true,
   },
   async () => {
     assert.ok(await tryAll("slow", false) > 700);
   },
 );
 
-test("every function, method and property that is exported is part of what is tried (once in all)", {
-  skip: onceInAll,
+test("every function, method and property that is exported is part of what is tried", {
+  inAll: true,
 }, async () => {
   for (const [name, scenario] of Object.entries(SCENARIOS)) {
     await perform(name, scenario, "async", 0, undefined);
@@ -339,9 +338,9 @@ test("every function, method and property that is exported is part of what is tr
 });
 
 test(
-  "what is tried shows a file that is left, one that stays open, and half a file: programs that do so do not pass (once in all)",
+  "what is tried shows a file that is left, one that stays open, and half a file: programs that do so do not pass",
   {
-    skip: onceInAll,
+    inAll: true,
   },
   async () => {
     for (const [name, careless] of Object.entries(CARELESS)) {

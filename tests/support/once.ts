@@ -28,13 +28,15 @@ export const onceInAll: string | false = oncePerRuntime ||
  */
 export function packageTest(name: string, ...rest: [Body] | [Options, Body]): void {
   const body = rest.pop() as Body;
-  const { skip, onOneNode } = rest[0] as Options | undefined ?? {};
-  const [where, once] = onOneNode
+  const { skip, onOneNode, inAll } = rest[0] as Options | undefined ?? {};
+  const [where, once] = inAll
+    ? ["once in all", onceInAll]
+    : onOneNode
     ? ["once on Node, Deno and Bun", oncePerKind]
     : ["once a runtime", oncePerRuntime];
   test(`${name} (${where})`, { skip: once || skip }, body);
 }
 
-/** `onOneNode`: for what is long, and what all versions of Node do alike. */
-type Options = { skip?: string | boolean; onOneNode?: boolean };
+/** `onOneNode`: for what is long, and what all versions of Node do alike; `inAll`: for what no runtime has a part in. */
+type Options = { skip?: string | boolean; onOneNode?: boolean; inAll?: boolean };
 type Body = () => void | Promise<void>;
