@@ -80,7 +80,7 @@ function report(cells) {
   );
   const empty = cells.filter(ranNothing).map(({ runtime, mode }) => `✗ ${runtime} ${mode} ran no test\n`);
   const problems = [...failed, ...unequal, ...empty];
-  if (cells.length === 0) problems.push("✗ No runtime to test on\n");
+  if (cells.length === 0) problems.push("✗ Nothing to run: no runtime, or no test file in this mode\n");
   if (problems.length) console.log(`\n${problems.join("\n")}\nFull logs: .runtimes/logs/`);
   console.log(`\n${table(cells)}\n`);
   printSkippedEverywhere(cells);
