@@ -76,9 +76,7 @@ function* moveName(io: Io, file: OpenFile, handle: Handle, target: Target, optio
       path,
     });
   }
-  // Of the directory, since overlays show another device for a file than for what it is in.
-  const home: Status = yield io.status(parentOf(path));
-  if (isOtherNameOf(status, target, path) || !(yield* isOnDevice(io, home, target))) return false;
+  if (isOtherNameOf(status, target, path) || !(yield* isRenamable(io, status, path, target))) return false;
   const moved = yield* onceReady(
     io,
     handle,
@@ -90,6 +88,12 @@ function* moveName(io: Io, file: OpenFile, handle: Handle, target: Target, optio
   );
   if (moved) file.owned = undefined;
   return moved;
+}
+
+/** Overlays may show another device for a file than for the directory it is in, which is looked at only then. */
+function* isRenamable(io: Io, status: Status, path: string, target: Target): Op<boolean> {
+  return (yield* isOnDevice(io, status, target)) ||
+    (yield* isOnDevice(io, yield io.status(parentOf(path)), target));
 }
 
 /** A rename from one name of a file to another of its names does nothing, and says that it has succeeded. */
