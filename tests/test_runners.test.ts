@@ -55,7 +55,7 @@ function assertReclaimed(user: Project): void {
 }
 
 test(
-  "Vitest, in forks and in threads: every file's tests pass, and the next process removes what they left ",
+  "Vitest, in forks and in threads: every file's tests pass, and the next process removes what they left",
   {
     skip: noNpm,
     inAll: true,
@@ -76,7 +76,7 @@ test(
 );
 
 test(
-  "Jest: the module is loaded anew for each file, listeners do not pile up, and the next process removes what tests left ",
+  "Jest: the module is loaded anew for each file, listeners do not pile up, and the next process removes what tests left",
   {
     skip: noNpm,
     inAll: true,
