@@ -10,7 +10,8 @@ import { checkBoolean, checkSignal, withoutSign } from "../options/values.ts";
 
 /**
  * The permission bits of the result: exact ones; `"private"`: the owner's only (0600); `"existing"`: those of the file that
- * is replaced, and its owner too where that is permitted; `"umask"`: 0666 less the umask, as any program creates files.
+ * is replaced, and its owner too where that is permitted, but no access list and no extended attributes; `"umask"`: 0666
+ * less the umask, as any program creates files.
  */
 export type ModePolicy = number | "private" | "existing" | "umask";
 

@@ -22,10 +22,11 @@ import { type Target, targetOf } from "./target.ts";
  * Writes a file so that its path leads to the old contents or to all of the new ones, at every moment and after a crash,
  * a full disk or a power cut. On any failure the old file is untouched and nothing of the attempt is left beside it.
  *
- * Calls for one path in one process are carried out one after the other. The file is a new one: hard links to the old one
- * keep the old contents, and extended attributes and access lists are not taken over. Of a file with such a list the bits
- * of the group say what anybody on it may do, and the new one's group may, unless `mode` says other. Devices, pipes and
- * sockets, which are not files to be replaced, are refused, and so are links in `/dev`.
+ * Calls for one path in one process are carried out one after the other: a source that waits for another one waits for its
+ * own end, for ever. The file is a new one: hard links to the old one keep the old contents, and extended attributes and
+ * access lists are not taken over. Of a file with such a list the bits of the group say what anybody on it may do, and the
+ * new one's group may, unless `mode` says other. Devices, pipes and sockets, which are not files to be replaced, are
+ * refused, and so are links in `/dev`.
  *
  * @param path The file to create or replace.
  * @param data As for {@linkcode TemporaryFile.write}; streams are not gathered in memory.
