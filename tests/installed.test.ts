@@ -53,7 +53,7 @@ test(
   () => {
     using user = project();
     const names = user.packed.files.map(({ path }) => path).sort();
-    const documents = ["CHANGELOG.md", "LICENSE", "README.md", "package.json"];
+    const documents = ["CHANGELOG.md", "LICENSE", "README.md", "docs/limits.md", "package.json"];
     assert.deepEqual(names.filter((name) => !name.startsWith("dist/")), documents);
     assert.deepEqual(names.filter((name) => !/\.(js|d\.ts|md|json)$|^LICENSE$/.test(name)), []);
 
