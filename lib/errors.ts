@@ -69,10 +69,7 @@ export class TempfileError extends Error {
 export const codeOf = (error: unknown): string => systemCode(error, runtime.platform);
 
 /** Whether an error says that nothing has the name: neither it nor, where a file has the place of a directory above, could it. */
-export function isGone(error: unknown): boolean {
-  const code = codeOf(error);
-  return code === "ENOENT" || code === "ENOTDIR";
-}
+export const isGone = (error: unknown): boolean => ["ENOENT", "ENOTDIR"].includes(codeOf(error));
 
 /** How file systems say that they have no files without names. A directory that is missing says the same as one of them. */
 const NO_UNNAMED: ReadonlySet<string> = new Set(["EOPNOTSUPP", "ENOTSUP", "EISDIR", "ENOENT", "EINVAL"]);
@@ -174,14 +171,17 @@ function isArray(value: object): boolean {
 
 /** Says that an option has the wrong type or content. */
 export function invalid(option: string, wanted: string, got: unknown): TypeError {
-  const message = `Option "${option}" must be ${wanted}: got ${show(got)}`;
-  return Object.assign(new TypeError(message), { code: "ERR_INVALID_OPTION" });
+  return refusal(TypeError, option, wanted, show(got));
 }
 
 /** Says that a number is out of its range. */
 export function outOfRange(option: string, wanted: string, got: number): RangeError {
+  return refusal(RangeError, option, wanted, String(got));
+}
+
+function refusal(kind: ErrorConstructor, option: string, wanted: string, got: string): Error {
   const message = `Option "${option}" must be ${wanted}: got ${got}`;
-  return Object.assign(new RangeError(message), { code: "ERR_INVALID_OPTION" });
+  return Object.assign(new kind(message), { code: "ERR_INVALID_OPTION" });
 }
 
 /** Where the runtime can take a stack anew, without the frames above a function. */

@@ -5,6 +5,7 @@ import { test } from "node:test";
 import { pathToFileURL } from "node:url";
 import * as m from "#mod";
 import * as source from "../mod.ts";
+import { runChild } from "./support/child.ts";
 import { type Creator, creatorsOf } from "./support/creators.ts";
 import { isWindows, noLinks, noModes } from "./support/platform.ts";
 import { scratch } from "./support/scratch.ts";
@@ -337,6 +338,22 @@ test("C27 a file: URL is as good as the path it stands for, percent-encoding inc
     }
   }
   assert.deepEqual(readdirSync(odd), []);
+});
+
+test("C27 a file: URL of another realm is as good, as Node's are where a test plays a browser with a URL of its own", async () => {
+  const { said } = await runChild(`
+    const { pathToFileURL } = await import("node:url");
+    const place = await m.temporaryDirectory();
+    const dir = pathToFileURL(place.path);
+    globalThis.URL = class extends URL {};
+    for (const url of [dir, new URL(dir)]) {
+      const made = await m.temporaryDirectory({ dir: url });
+      say(made.path.startsWith(place.path));
+    }
+    await m.mkdtemp({ dir: { href: dir.href } }).catch((error) => say(error.name));
+    await place.remove();
+  `);
+  assert.deepEqual(said, [true, true, "TypeError"]);
 });
 
 test("C27 a file: URL that begins like a drive is an absolute path on POSIX and a drive on Windows", () => {

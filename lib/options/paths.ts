@@ -29,13 +29,16 @@ function pathOfUrl(value: unknown, option: string): string {
   return isWindows() && /^\/[a-z]:/i.test(path) ? path.slice(1) : path;
 }
 
-/** Read once. What only has the prototype of a URL, such as a Proxy, throws when it is asked. */
-function partsOf(value: unknown, option: string): Pick<URL, "protocol" | "host" | "pathname"> {
+/** What a URL is told by, and read from, once: one of another realm, or of the browser that a test plays, is as good. */
+interface UrlLike {
+  [Symbol.toStringTag]?: unknown;
+  href: string;
+}
+
+/** What only has the prototype of a URL, such as a Proxy, throws when it is asked. */
+function partsOf(value: unknown, option: string): URL {
   try {
-    if (value instanceof URL) {
-      const { protocol, host, pathname } = value;
-      return { protocol, host, pathname };
-    }
+    if ((value as UrlLike)[Symbol.toStringTag] === "URL") return new URL((value as UrlLike).href);
   } catch {
     // Neither is it a URL that can be used.
   }
