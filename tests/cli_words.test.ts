@@ -445,6 +445,11 @@ test("permissions: all that matter are listed with the flag that grants them, no
     "--allow-run",
     "--allow-all",
   ]);
+  const denied = {
+    querySync: ({ name }: { name: string }) => ({ state: "granted", partial: name === "net" }),
+  };
+  const most = hostWith({}, { permissions: denied }).permissions("/tmp");
+  assert.deepEqual(most.filter(({ granted }) => !granted).map(({ flag }) => flag), ["--allow-all"]);
 });
 
 test("a stream that is written to again and again, as for progress, is listened to once: of eleven listeners the runtime warns", async () => {

@@ -160,6 +160,26 @@ test(
   },
 );
 
+test(
+  "C299 Deno that is denied one thing of all, and with it /proc, which no permission tells: everything works, and nothing is asked",
+  {
+    skip: notDeno || noPython,
+  },
+  async () => {
+    using place = scratch();
+    for (const denied of ["--deny-env=MAYFLY_NONE", "--deny-import=example.com"]) {
+      const { result, found } = await tryAll(place, ["-A", denied], onTerminal);
+      assert.doesNotMatch(result.stdout, /Deno requests/);
+      judge(found, /--allow-all/, []);
+      const full =
+        'const d = m.temporaryDirectorySync(); fs.writeFileSync(d.join("x"), ""); d.removeSync(); say(fs.existsSync(d.path));';
+      const { said, stderr } = await runChild(full, { flags: ["-A", denied], env: { TMPDIR: place.path } });
+      assert.deepEqual({ said, stderr }, { said: [false], stderr: "" });
+    }
+    assert.deepEqual(place.names(), []);
+  },
+);
+
 test("C299 control: on that terminal Deno does ask", { skip: notDeno || noPython }, async () => {
   using place = scratch();
   const { stdout } = await runChild(`try { Deno.readTextFileSync("/etc/hostname"); } catch {}`, {

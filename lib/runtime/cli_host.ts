@@ -103,7 +103,9 @@ interface CliProcess {
 }
 
 interface DenoPermissions {
-  permissions: { querySync(descriptor: { name: string; [key: string]: string }): { state: string } };
+  permissions: {
+    querySync(descriptor: { name: string; [key: string]: string }): { state: string; partial?: boolean };
+  };
 }
 
 interface Modules {
@@ -228,7 +230,9 @@ function denoPermissions({ permissions }: DenoPermissions, path: string): Permis
     flag: `--allow-sys=${kind}`,
     purpose,
   });
-  const all = ["read", "write", "env", "sys", "run", "ffi", "net"].every((name) => granted(name));
+  const all = ["read", "write", "env", "sys", "run", "ffi", "net"].every((name) =>
+    granted(name) && permissions.querySync({ name }).partial !== true
+  );
   return [
     { granted: granted("read", { path }), flag: `--allow-read=${path}`, purpose: "read files" },
     { granted: granted("write", { path }), flag: `--allow-write=${path}`, purpose: "create anything" },

@@ -6,7 +6,7 @@
 import { hurry } from "./collector.ts";
 import { denoPrimitives, type Faces, handleOfDescriptor, tryLock } from "./deno_fs.ts";
 import type { DenoNamespace, DenoScope, EndEvent } from "./deno_namespace.ts";
-import { granted, grantsAll } from "./deno_permissions.ts";
+import { granted } from "./deno_permissions.ts";
 import { linkByHelper } from "./link_descriptor.ts";
 import type { NodeChildProcess } from "./locks.ts";
 import { type NodeFs, nodePrimitives } from "./node_fs.ts";
@@ -143,7 +143,9 @@ export function denoRuntime(deno: DenoNamespace, scope: DenoScope): Runtime {
   const platform = platformOf(deno.build.os === "windows" ? "win32" : deno.build.os);
   const windows = platform === "windows";
   const childProcess = () => scope.process.getBuiltinModule("node:child_process") as NodeChildProcess;
-  const procIsOpen = (): boolean => platform === "linux" && grantsAll(deno);
+  /** Asks for what is below `/proc`. Deno refuses that to whom anything is denied, which no permission tells. */
+  const inProc = <T>(ask: () => T): T | undefined =>
+    platform === "linux" && granted(deno, "read", { path: "/proc/self" }) ? attempt(ask) : undefined;
   // What is no text it does not give: elsewhere it leads nowhere.
   const env = (name: string): string | undefined =>
     granted(deno, "env", { variable: name }) ? attempt(() => deno.env.get(name)) : undefined;
@@ -169,9 +171,7 @@ export function denoRuntime(deno: DenoNamespace, scope: DenoScope): Runtime {
     fileFlags: "--allow-read and --allow-write",
     // Asked first, since asking for the process would make Deno ask the user.
     processExists: (pid) => granted(deno, "run") ? processExists(scope.process, pid) : undefined,
-    processNamespace: once(() =>
-      procIsOpen() ? attempt(() => deno.readLinkSync("/proc/self/ns/pid")) : undefined
-    ),
+    processNamespace: once(() => inProc(() => deno.readLinkSync("/proc/self/ns/pid"))),
     hostName: once(() => granted(deno, "sys", { kind: "hostname" }) ? deno.hostname() : undefined),
     // In both kinds of workers; those of Node's layer lack `WorkerGlobalScope`.
     isMainThread: () => !("DedicatedWorkerGlobalScope" in scope),
@@ -185,7 +185,7 @@ export function denoRuntime(deno: DenoNamespace, scope: DenoScope): Runtime {
     ...timers(),
     later,
     sleep,
-    anchor: anchors(procIsOpen),
+    anchor: anchors(() => inProc(() => deno.statSync("/proc/self/fd")) !== undefined),
     descriptor: (handle) => typeof handle === "number" ? handle : undefined,
     fromDescriptor: (descriptor) => handleOfDescriptor(deno, node().sync, descriptor),
     onEnd: (listener) => onEnd(scope, listener),
