@@ -573,6 +573,25 @@ function stackDepth(): number {
 }
 
 test(
+  "C241 many trees that are removed at once wait for each other, and need no more descriptors than there are (POSIX)",
+  { skip: isWindows },
+  async () => {
+    const code = `const trees = [];
+    for (let n = 0; n < 100; n++) {
+      const tree = await m.temporaryDirectory();
+      fs.mkdirSync(tree.path + "/a/b/c/d/e/f/g/h/i/j/k", { recursive: true });
+      fs.writeFileSync(tree.path + "/a/b/c/d/e/f/g/h/i/j/k/l", "");
+      trees.push(tree);
+    }
+    for (const one of await Promise.allSettled(trees.map((tree) => tree.remove()))) say(one.reason?.code ?? "gone");`;
+    const under = ["sh", "-c", `ulimit -n 256 && exec "$@"`, "sh"];
+    const { said, status, stderr } = await runChild(code, { under });
+    assert.deepEqual([status, stderr], [0, ""]);
+    assert.deepEqual(said, Array(100).fill("gone"));
+  },
+);
+
+test(
   "C241 with hardly any descriptors left, a tree is removed all the same, or what is left is reported with EMFILE (Linux)",
   { skip: !isLinux },
   async () => {
