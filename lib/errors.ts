@@ -71,8 +71,13 @@ export const codeOf = (error: unknown): string => systemCode(error, runtime.plat
 /** Whether an error says that nothing has the name: neither it nor, where a file has the place of a directory above, could it. */
 export const isGone = (error: unknown): boolean => ["ENOENT", "ENOTDIR"].includes(codeOf(error));
 
-/** How file systems say that they have no files without names. A directory that is missing says the same as one of them. */
-const NO_UNNAMED: ReadonlySet<string> = new Set(["EOPNOTSUPP", "ENOTSUP", "EISDIR", "ENOENT", "EINVAL"]);
+/**
+ * How file systems say that they have no files without names, a directory that is missing the same as one of them; and, the
+ * last two, how a sandbox says that it does not let such calls through.
+ */
+const NO_UNNAMED: ReadonlySet<string> = new Set(
+  ["EOPNOTSUPP", "ENOTSUP", "EISDIR", "ENOENT", "EINVAL", "EPERM", "ENOSYS"],
+);
 
 /** Whether an attempt to create without a name has failed because there is no such thing; then a name may do. */
 export const refusesUnnamed = (error: unknown): boolean => NO_UNNAMED.has(codeOf(error));

@@ -155,7 +155,7 @@ test("C98 an unnamed file whose name cannot be taken away: the error, no descrip
 test("C99 C100 a file system without unnamed files: a name is made and taken away, in this directory only", {
   skip: namesStay,
 }, async () => {
-  for (const code of ["EOPNOTSUPP", "ENOTSUP", "EISDIR", "ENOENT", "EINVAL"]) {
+  for (const code of ["EOPNOTSUPP", "ENOTSUP", "EISDIR", "ENOENT", "EINVAL", "EPERM", "ENOSYS"]) {
     using one = scratch();
     using other = scratch();
     using calls = substitute({
