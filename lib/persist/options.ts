@@ -18,7 +18,8 @@ export type ModePolicy = number | "private" | "existing" | "umask";
 /** Options of `persist`. */
 export interface PersistOptions {
   /**
-   * `false`: fails with `EEXIST` if something is there, in the same step that would create it.
+   * `false`: fails with `EEXIST` if something is there, in the same step that would create it. For a file that needs a
+   * file system with hard links: without, as on FAT, it fails with `EPERM`.
    *
    * @default {true}
    */
