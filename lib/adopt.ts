@@ -76,9 +76,8 @@ function* takeFile(
   const checked = checkOptions("adoptedFile", options);
   checked.signal?.throwIfAborted();
   const { path, status } = yield* lookAlone(io, given);
-  const handle = yield* openSame(io, path, status);
+  const handle = yield* opened(io, path, status);
   const file = new OpenFile(new DiskStorage(handle, path), checked, 0);
-  recordAdopted(path);
   file.owned = new OwnedName();
   file.owned.path = path;
   file.owned.released = () => recordReleased(path);
@@ -89,6 +88,17 @@ function* takeFile(
   file.pathSeen = true;
   keepYoung(file.owned);
   return new NamedTemporaryFile(file);
+}
+
+/** Opens it when it is on our lease: as what its maker left, somebody may have removed it before that. */
+function* opened(io: Io, path: string, status: Status): Op<Handle> {
+  recordAdopted(path);
+  try {
+    return yield* openSame(io, path, status);
+  } catch (error) {
+    recordReleased(path);
+    throw error;
+  }
 }
 
 /**
@@ -132,6 +142,13 @@ function* takeDirectory(
   tree.released = () => recordReleased(path);
   tree.identity = identity;
   tree.pathSeen = true;
+  try {
+    // As what its maker left, somebody may have removed it before it was on our lease.
+    yield* tree.require(io, "adopt");
+  } catch (error) {
+    tree.release();
+    throw error;
+  }
   keepYoung(tree);
   return new TemporaryDirectory(tree, checked.ignoreCleanupErrors);
 }

@@ -521,6 +521,33 @@ test(
   },
 );
 
+test(
+  "C259 C265 what is adopted, or adopted and kept, while a sweep is at what its killed maker left stays",
+  { skip: noLinux },
+  async () => {
+    using place = scratch();
+    const planted = plant(place.path);
+    for (let n = 0; n < 4; n++) writeFileSync(join(place.path, planted.name()), "");
+    const code = `m.configure({ reclaim: false });
+    const there = () => fs.readdirSync(args[0]).filter((name) => !name.startsWith(".mayfly-")).sort();
+    let adopted;
+    await m.sweep({ onProgress: async () => {
+      if (adopted !== undefined) return;
+      const paths = there().map((name) => path.join(args[0], name));
+      adopted = await Promise.all(paths.map((one) => m.adoptFile(one)));
+      adopted[0].keep();
+    } });
+    say([adopted.length, there().length]);`;
+    const { said, status, stderr } = await runChild(code, {
+      args: [place.path],
+      env: { TMPDIR: place.path },
+    });
+    assert.deepEqual([status, stderr], [0, ""]);
+    assert.deepEqual(said, [[3, 3]]);
+    assert.equal(place.names().filter((name) => !name.startsWith(".mayfly-")).length, 1);
+  },
+);
+
 /** As {@linkcode MAKES}, and makes another one when it is to let go of them. */
 const MAKES_MORE = `${MAKES}
   for (const one of mine) one.keep = () => globalThis.more = m.namedTemporaryFileSync({ prefix: "more-" });`;

@@ -48,8 +48,8 @@ export interface Work extends Looking {
   /** Where leases are. */
   directory: string;
   locks: LockTable;
-  /** The leases that are not those of the dead. */
-  others: LeaseFile[];
+  /** The names of the leases of the dead. */
+  dead: Set<string>;
   report: Reclaimed;
 }
 
@@ -57,15 +57,13 @@ export interface Work extends Looking {
 export function* reclaim(io: Io, looking: Looking, report: Reclaimed): Op<void> {
   const directory = leaseDirectory();
   if (directory === undefined || !(yield* isUsable(io, directory))) return;
-  const work: Work = { ...looking, directory, locks: new LockTable(), others: [], report };
   const dead = new Set<string>();
+  const work: Work = { ...looking, directory, locks: new LockTable(), dead, report };
   for (const name of yield* leasesIn(io, directory)) {
     looking.checkpoint();
     if (looking.ending && !endsWithUs(parseName(name)!.pid)) continue;
     if (yield* isOfTheDead(io, name, work)) dead.add(name);
   }
-  // Only now: whatever was taken over from one of the dead while that lived is on the lease of who has it.
-  if (dead.size > 0) work.others = yield* leasesBut(io, dead, directory);
   for (const name of dead) {
     looking.checkpoint();
     yield* reclaimLease(io, name, work);
@@ -143,7 +141,9 @@ function* readIfThere(io: Io, name: string, { directory, report }: Work): Op<Lea
  * that ends are not, though the kernel does not know that yet.
  */
 function* removeUnused(io: Io, entry: Candidate, work: Work): Op<void> {
-  if (work.others.some((lease) => speaksForAny(lease, entry.path))) {
+  // Only now: whoever has taken it over meanwhile has it on a lease.
+  const others = yield* leasesBut(io, work.dead, work.directory);
+  if (others.some((lease) => speaksForAny(lease, entry.path))) {
     work.report.kept.push({ path: entry.path, reason: TAKEN });
     return;
   }
@@ -154,9 +154,12 @@ function* removeUnused(io: Io, entry: Candidate, work: Work): Op<void> {
   yield* removeEntry(io, entry, work, work.report);
 }
 
-/** Whether a lease speaks for what is at a path, or has taken over something in there. */
+/**
+ * Whether a lease speaks for what is at a path, or has taken over something in there. What was taken over and is kept is so
+ * on its maker's lease as well, but may not have been when that was read.
+ */
 const speaksForAny = (lease: LeaseFile, path: string): boolean =>
-  speaksFor(lease, parentOf(path), baseName(path)) ||
+  lease.adopted.has(path) || speaksFor(lease, parentOf(path), baseName(path)) ||
   [...lease.adopted].some((one) => contains(path, one) && !lease.kept.has(baseName(one)));
 
 /**
