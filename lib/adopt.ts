@@ -41,6 +41,7 @@ export interface AdoptDirectoryOptions extends Pick<DirectoryOptions, "ignoreCle
  * when it is killed is removed by the next one if a function of Mayfly had made it; until then, and once it is kept, it is
  * no leftover of the process that did, if that has the same directory for temporary files, or one that the file is in.
  * Who hands it on must let go of it by `keep()`: what a process still has may go when that ends, though another keeps it.
+ * And must live until it is taken over: what a dead process left may be removed in the same moment.
  *
  * @param path A regular file that belongs to this user and has no other name; no link.
  * @returns The open file, which is removed as if {@linkcode namedTemporaryFile} had made it.
