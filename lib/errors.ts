@@ -181,10 +181,10 @@ export function invalid(option: string, wanted: string, got: unknown): TypeError
 
 /** Says that a number is out of its range. */
 export function outOfRange(option: string, wanted: string, got: number): RangeError {
-  return refusal(RangeError, option, wanted, String(got));
+  return refusal(RangeError, option, wanted, got);
 }
 
-function refusal(kind: ErrorConstructor, option: string, wanted: string, got: string): Error {
+function refusal(kind: ErrorConstructor, option: string, wanted: string, got: string | number): Error {
   const message = `Option "${option}" must be ${wanted}: got ${got}`;
   return Object.assign(new kind(message), { code: "ERR_INVALID_OPTION" });
 }

@@ -50,13 +50,23 @@ export function parseName(name: string): { session: string; pid: number } | unde
 /** Bytes of the longest lease read: room for all the directories that are ever recorded. */
 const LONGEST = 4 * 1024 * 1024;
 
-/** Reads a lease. `undefined` if it is no regular file of this user, or longer than any that we write. */
-export function* readLease(io: Io, directory: string, name: string): Op<LeaseFile | undefined> {
+/**
+ * Reads a lease. `undefined` if it is no regular file of this user, or longer than any that we write.
+ *
+ * @param before What it said before. It only grows: of the same size, it says the same.
+ */
+export function* readLease(
+  io: Io,
+  directory: string,
+  name: string,
+  before?: LeaseFile,
+): Op<LeaseFile | undefined> {
   const named = parseName(name);
   if (named === undefined) return undefined;
   const path = joinPath(directory, name);
   const status: Status = yield io.status(path);
   if (status.kind !== "file" || !isOurs(status) || status.size > LONGEST) return undefined;
+  if (status.size === before?.status.size) return before;
   const handle: Handle = yield io.openFile(path, "read");
   try {
     const bytes = new Uint8Array(status.size);

@@ -50,6 +50,8 @@ export interface Work extends Looking {
   locks: LockTable;
   /** The names of the leases of the dead. */
   dead: Set<string>;
+  /** The other leases, as they were last read, by their names. */
+  others: Map<string, LeaseFile>;
   report: Reclaimed;
 }
 
@@ -58,7 +60,7 @@ export function* reclaim(io: Io, looking: Looking, report: Reclaimed): Op<void> 
   const directory = leaseDirectory();
   if (directory === undefined || !(yield* isUsable(io, directory))) return;
   const dead = new Set<string>();
-  const work: Work = { ...looking, directory, locks: new LockTable(), dead, report };
+  const work: Work = { ...looking, directory, locks: new LockTable(), dead, others: new Map(), report };
   for (const name of yield* leasesIn(io, directory)) {
     looking.checkpoint();
     if (looking.ending && !endsWithUs(parseName(name)!.pid)) continue;
@@ -95,14 +97,20 @@ export function* isUsable(io: Io, directory: string): Op<boolean> {
   }
 }
 
-function* leasesBut(io: Io, dead: ReadonlySet<string>, directory: string): Op<LeaseFile[]> {
-  const others: LeaseFile[] = [];
+/** The leases that are not those of the dead: of `known`, those that have changed are read again. */
+function* leasesBut(
+  io: Io,
+  dead: ReadonlySet<string>,
+  directory: string,
+  known: Map<string, LeaseFile>,
+): Op<LeaseFile[]> {
   for (const name of yield* leasesIn(io, directory)) {
     if (dead.has(name)) continue;
-    const lease = yield* seen(joinPath(directory, name), readLease(io, directory, name), undefined);
-    if (lease !== undefined) others.push(lease);
+    const read = readLease(io, directory, name, known.get(name));
+    const lease = yield* seen(joinPath(directory, name), read, undefined);
+    if (lease !== undefined) known.set(name, lease);
   }
-  return others;
+  return [...known.values()];
 }
 
 function* isOfTheDead(io: Io, name: string, work: Work): Op<boolean> {
@@ -142,7 +150,7 @@ function* readIfThere(io: Io, name: string, { directory, report }: Work): Op<Lea
  */
 function* removeUnused(io: Io, entry: Candidate, work: Work): Op<void> {
   // Only now: whoever has taken it over meanwhile has it on a lease.
-  const others = yield* leasesBut(io, work.dead, work.directory);
+  const others = yield* leasesBut(io, work.dead, work.directory, work.others);
   if (others.some((lease) => speaksForAny(lease, entry.path))) {
     work.report.kept.push({ path: entry.path, reason: TAKEN });
     return;
@@ -169,7 +177,7 @@ const speaksForAny = (lease: LeaseFile, path: string): boolean =>
  */
 export function* tellKept(io: Io, directory: string, path: string): Op<void> {
   const name = baseName(path);
-  for (const lease of yield* leasesBut(io, new Set(), directory)) {
+  for (const lease of yield* leasesBut(io, new Set(), directory, new Map())) {
     const isBefore = lease.adopted.has(path)
       ? (yield* livenessOf(io, lease)) === "dead"
       // Its maker may yet record that it makes such names there.
