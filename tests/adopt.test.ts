@@ -7,6 +7,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  rmSync,
   symlinkSync,
   unlinkSync,
   writeFileSync,
@@ -27,6 +28,7 @@ import {
   temporaryDirectory,
 } from "#mod";
 import { adoptDirectorySync as adoptFromSource, adoptFileSync as adoptFileFromSource } from "../lib/adopt.ts";
+import { held } from "../lib/life/registry.ts";
 import { configure } from "../lib/settings.ts";
 import { runChild, startChild } from "./support/child.ts";
 import { leasesIn, plant, readLeases, withoutLease } from "./support/leases.ts";
@@ -528,8 +530,10 @@ test(
     using place = scratch();
     const planted = plant(place.path);
     for (let n = 0; n < 4; n++) writeFileSync(join(place.path, planted.name()), "");
+    // It has something of its own, so that the sweep has read its lease before it adopts.
     const code = `m.configure({ reclaim: false });
-    const there = () => fs.readdirSync(args[0]).filter((name) => !name.startsWith(".mayfly-")).sort();
+    globalThis.own = m.namedTemporaryFileSync({ prefix: "own-" });
+    const there = () => fs.readdirSync(args[0]).filter((name) => !/^(\\.mayfly|own)-/.test(name)).sort();
     let adopted;
     await m.sweep({ onProgress: async () => {
       if (adopted !== undefined) return;
@@ -547,6 +551,29 @@ test(
     assert.equal(place.names().filter((name) => !name.startsWith(".mayfly-")).length, 1);
   },
 );
+
+test("what is removed while its adoption is noted is not adopted: ENOENT, nothing is held, and the note taken back", () => {
+  using place = scratch();
+  // As names are that may have been made: only of those is there a note.
+  const path = join(place.path, "tmpabcdefghijkmnpqrstuvw");
+  const removing = (
+    real: (...args: unknown[]) => unknown,
+    handle: unknown,
+    bytes: Uint8Array,
+    at: number,
+  ) => {
+    if (new TextDecoder().decode(bytes).includes(`adopted ${path}`)) rmSync(path, { recursive: true });
+    return real(handle, bytes, at);
+  };
+  using seen = substitute({ primitives: { write: removing } });
+  mkdirSync(path);
+  assert.throws(() => adoptFromSource(path), { name: "TempfileError", code: "ENOENT", path });
+  writeFileSync(path, "");
+  assert.throws(() => adoptFileFromSource(path), { name: "TempfileError", code: "ENOENT", path });
+  const notes = seen.of("write").map(([, bytes]) => new TextDecoder().decode(bytes as Uint8Array)).join("");
+  assert.deepEqual(notes.match(/^(adopted|kept)(?= .*tmpabc)/gm), ["adopted", "kept", "adopted", "kept"]);
+  assert.deepEqual(held().entries, []);
+});
 
 /** As {@linkcode MAKES}, and makes another one when it is to let go of them. */
 const MAKES_MORE = `${MAKES}
