@@ -543,3 +543,17 @@ test("a generator that closes the file it is written to is ended, and cleans up,
     await ended;
   }
 });
+
+test("write refuses the file itself as a source, which would grow with each chunk, before anything is written", async () => {
+  const refused = {
+    name: "TypeError",
+    code: "ERR_INVALID_OPTION",
+    message: /something else than the file itself/,
+  };
+  for await (const [kind, file] of each()) {
+    await file.write("some");
+    await assert.rejects(file.write(file), refused, kind);
+    await assert.rejects(file.write(file, { at: 0 }), refused, kind);
+    assert.equal(await file.text(), "some", kind);
+  }
+});

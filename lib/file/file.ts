@@ -78,7 +78,8 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
    *
    * Streams and iterables are taken chunk by chunk, none before the one before it is written. Writes that overlap do not
    * mix their chunks; other calls are carried out between them, so that a source may itself be fed from this file. But a
-   * source that waits for another write, or for `persist()`, of this file waits for its own end, for ever.
+   * source that waits for another write, or for `persist()`, of this file waits for its own end, for ever; and a stream of
+   * this file grows with each chunk, so that it has none. The file itself is refused.
    *
    * @param data Text, which the file's encoding turns into bytes, each chunk by itself: of a surrogate pair that lies across
    *   two, UTF-8 makes two U+FFFD. Or bytes; not to be changed until the call settles.
@@ -105,6 +106,8 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
     const file = this.#file;
     const bytes = toBytes(data, file.options);
     const at = checkAt(options);
+    // Each chunk would make one more to come, until the disk is full.
+    if (data as unknown === this) throw invalid("data", "something else than the file itself", data);
     if (bytes === undefined) return await writeSource(file, chunksOf(data), at);
     const { byteLength } = bytes;
     if (file.writing !== undefined) await file.writing;
