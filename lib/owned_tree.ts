@@ -13,30 +13,9 @@ import { letAge, letAgeInside, setGoing } from "./life/keep_alive.ts";
 import { type Entry, register, unregister } from "./life/registry.ts";
 import { isPromise, type Op, run, runAsync, runSync } from "./op.ts";
 import { runtime, type Status } from "./runtime/mod.ts";
-import { removeDirectory, removeFull } from "./tree/remove.ts";
+import { removeInTurn } from "./tree/in_turn.ts";
+import { removeDirectory } from "./tree/remove.ts";
 import { leaving, leftAtEnd, removeAtEnd } from "./under_way.ts";
-
-/** Trees that are walked at once, with twenty descriptors each at most: there may be none for more. */
-const AT_ONCE = 8;
-
-let walks = 0;
-
-/** What begins the walks that wait. */
-const waiting: (() => void)[] = [];
-
-/** As {@linkcode removeFull}, after others where many are at it. */
-function* removeInTurn(io: Io, path: string, identity: Identity): Op<Leftover[]> {
-  if (io.blocking) return yield* removeFull(io, path, identity);
-  if (walks < AT_ONCE) walks++;
-  else yield new Promise<void>((resolve) => waiting.push(resolve));
-  try {
-    return yield* removeFull(io, path, identity);
-  } finally {
-    const next = waiting.shift();
-    if (next === undefined) walks--;
-    else next();
-  }
-}
 
 /** A directory on the books. */
 export class OwnedTree implements Entry, Leakable {

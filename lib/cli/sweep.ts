@@ -52,7 +52,7 @@ export const sweep: Command = {
 
 async function execute(host: Host, given: Given): Promise<SweepReport> {
   const age = given.text("older-than"), prefix = given.text("prefix"), dir = given.text("dir");
-  // An empty one is no less than age alone.
+  // All names begin with an empty one: that would be age alone.
   if (age === undefined ? prefix !== undefined : !prefix) {
     throw new UsageError("--older-than and --prefix go together: age alone would mean other programs' files");
   }
