@@ -37,10 +37,10 @@ export interface Settings {
   reaper?: boolean;
   /**
    * Whether to keep daemons that remove old files from removing ours: directories are locked as systemd-tmpfiles respects
-   * it, and every directory and named file is touched every half hour, or every so many milliseconds. What others put into
-   * a directory is protected by its lock alone. Where directories cannot be locked, a warning says why
-   * (`MAYFLY_NO_LOCK`); another says what was removed all the same (`MAYFLY_VANISHED`). Counts for what is made from then
-   * on.
+   * it, and every directory and named file, with the note of who made them, is touched every half hour, or every so many
+   * milliseconds. What others put into a directory is protected by its lock alone. Where directories cannot be locked, a
+   * warning says why (`MAYFLY_NO_LOCK`); another says what was removed all the same (`MAYFLY_VANISHED`). Counts for what is
+   * made from then on.
    *
    * @default {false}
    */

@@ -10,7 +10,7 @@ import { type Handle, runtime } from "../runtime/mod.ts";
 import { onSettings, settings } from "../settings.ts";
 import { leaving } from "../under_way.ts";
 import { quietly } from "./open_lease.ts";
-import type { Entry } from "./registry.ts";
+import { type Entry, heldLeases } from "./registry.ts";
 
 /** Milliseconds between touches unless the application says how many: daemons count in days, careless ones in hours. */
 const INTERVAL = 30 * 60_000;
@@ -24,9 +24,9 @@ interface Young {
   readonly path: string;
   readonly identity: Identity;
   /** What holds the lock on a directory, once it is taken. */
-  lock: Handle | undefined;
+  lock?: Handle;
   /** Whether we are removing it at this moment. */
-  going: boolean;
+  going?: boolean;
 }
 
 const young = new Map<Entry, Young>();
@@ -45,13 +45,12 @@ onSettings((changed) => {
  * systemd-tmpfiles respects, and everything by touching it from time to time.
  */
 export function keepYoung(entry: Entry): void {
-  const { keepAlive } = settings;
-  if (keepAlive === undefined || keepAlive === false) return;
+  if (!settings.keepAlive) return;
   const path = entry.path!;
   const identity = identityOf(path);
   // Gone at once: its next use says so.
   if (identity === undefined) return;
-  const one = { path, identity, lock: undefined, going: false };
+  const one: Young = { path, identity };
   young.set(entry, one);
   cancel ??= runtime.later(interval(), touchAll);
   if (entry.kind === "directory") void lock(entry, one);
@@ -116,15 +115,17 @@ function warnOfNoLock({ message }: Error): void {
   );
 }
 
+/** The leases with them: without its lease, what outlives the process is nobody's to remove. */
 function touchAll(): void {
+  for (const { path } of heldLeases()) makeYoung(path!);
   touchSome(young.entries());
 }
 
-/** Thousands of entries must not hold up the program. */
+/** Thousands of entries must not hold up the program. The next loop goes on where this one stops: nothing closes a map's iterator. */
 function touchSome(rest: MapIterator<[Entry, Young]>): void {
   const end = runtime.now() + SLICE;
-  for (let step = rest.next(); !step.done; step = rest.next()) {
-    touch(...step.value);
+  for (const [entry, one] of rest) {
+    touch(entry, one);
     if (runtime.now() < end) continue;
     cancel = runtime.later(PAUSE, () => touchSome(rest));
     return;
@@ -147,6 +148,10 @@ function touch(entry: Entry, one: Young): void {
     runtime.warn(`"${path}" was removed by somebody else`, "MAYFLY_VANISHED");
     return;
   }
-  // What is gone since the look at it, the next one says.
+  makeYoung(path);
+}
+
+/** What is gone since the look at it, the next one says. */
+function makeYoung(path: string): void {
   quietly(() => runtime.sync.touch(path, Date.now()));
 }

@@ -96,6 +96,9 @@ export function registerLease(lease: Entry): void {
   registry().leases.add(lease);
 }
 
+/** The leases of this process. */
+export const heldLeases = (): Iterable<Entry> => registry().leases;
+
 /** Takes a lease off the books. */
 export function unregisterLease(lease: Entry): void {
   registry().leases.delete(lease);
