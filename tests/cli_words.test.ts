@@ -186,6 +186,15 @@ test("mayfly sweep shows progress where somebody watches, and takes it away agai
   assert.match(stdout, /^Removed 2 entries, 0 B\n/);
 });
 
+test("what takes no time shows no progress, also where somebody watches", async () => {
+  using here = place();
+  using _ = substitute({ runtime: { now: () => 1000 } });
+  await here.said("file", "--prefix", "build-");
+  const args = ["sweep", "--older-than", "0s", "--prefix", "build-", "--dry-run"];
+  const { status, stderr } = await said(args, { watched: true });
+  assert.deepEqual({ status, stderr }, { status: 0, stderr: "" });
+});
+
 test("mayfly usage shows how far it is where somebody watches, and takes that away again", async () => {
   using here = place();
   let now = 0;
