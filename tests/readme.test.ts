@@ -77,6 +77,14 @@ test("README's example without the using syntax runs on every runtime and leaves
   assert.equal(await execute(plain), "hello\n");
 });
 
+test("README's failure prints the code and the path that are said beside it", async () => {
+  const failing = examples().find(({ code }) => code.includes("error.path"));
+  const said = /error\.path\); \/\/ "(.+)", "(.+)"$/m.exec(failing!.code);
+  const [code, path] = (await execute(failing!)).trim().split(" ");
+  assert.equal(code, said?.[1]);
+  assert.match(path.replaceAll("\\", "/"), new RegExp(`^${said?.[2].replace("/…", ".+")}$`));
+});
+
 test("README names the commands that set up a fresh machine, and the package on each registry", () => {
   const { name } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
   const deno = JSON.parse(readFileSync(join(root, "deno.json"), "utf8"));
