@@ -57,7 +57,8 @@ export interface ContentOptions {
    */
   newline?: "\n" | "\r\n";
   /**
-   * Bytes gathered before a system call.
+   * Bytes gathered before a system call. What is gathered when the process ends is lost, also of a file that stays: call
+   * `flush()` or `close()`.
    *
    * @default {64 KiB for files without a name, 0 for files with one}
    */
