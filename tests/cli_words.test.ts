@@ -6,6 +6,7 @@ import { parseArgs } from "node:util";
 import { readDuration, readMode, suggestion } from "../lib/cli/arguments.ts";
 import { bar, cutStart, harmless, oneLine, showBytes, twoColumns, wrap } from "../lib/cli/text.ts";
 import { cliHost, type Host } from "../lib/runtime/cli_host.ts";
+import { runtime } from "../lib/runtime/mod.ts";
 import { configure } from "../lib/settings.ts";
 import { deadPid, plant, plantLease } from "./support/leases.ts";
 import { isWindows, noLinks } from "./support/platform.ts";
@@ -155,9 +156,14 @@ test("mayfly run: an error that nobody foresaw ends with 1, and signals are no l
 test("mayfly run waits for what the command left running to let go of the directory", async () => {
   using here = place();
   let refusals = 8;
+  const waits: number[] = [];
+  const { after } = runtime;
   using _ = substitute({
-    // The runtime's own walk would pass the refusals by.
-    runtime: { removeTree: undefined },
+    runtime: {
+      // The runtime's own walk would pass the refusals by.
+      removeTree: undefined,
+      after: (delay, call) => (waits.push(delay), after(0, call)),
+    },
     primitives: {
       removeDirectory(real, ...args) {
         if (refusals > 0 && refusals-- > 0) throw systemError("EBUSY");
@@ -167,7 +173,8 @@ test("mayfly run waits for what the command left running to let go of the direct
   });
   const start: Host["start"] = () => ({ kill() {}, ended: Promise.resolve(0) });
   assert.deepEqual(await said(["run", "true"], { start }), { status: 0, stdout: "", stderr: "" });
-  assert.deepEqual([here.names(), refusals], [[], 0]);
+  // Longer than a removal waits between its own tries.
+  assert.deepEqual([here.names(), refusals, waits.filter((delay) => delay === 50)], [[], 0, [50]]);
 });
 
 test("mayfly sweep shows progress where somebody watches, and takes it away again", async () => {
@@ -386,6 +393,7 @@ test("sizes are shown in the unit that fits", () => {
     1_048_576: "1.0 MiB",
   };
   for (const [bytes, text] of Object.entries(shown)) assert.equal(showBytes(Number(bytes)), text);
+  assert.equal(showBytes(1023.5 * 1024), "1.0 MiB");
   assert.equal(showBytes(5 * 1024 ** 4), "5.0 TiB");
   assert.equal(showBytes(2 ** 70), "1048576 PiB");
 });
