@@ -495,10 +495,12 @@ test("C251 an error that a listener takes charge of ends nothing and removes not
   const adds = [
     `process.on("uncaughtException", () => say("handled"));`,
     `process.on("unhandledRejection", () => say("handled"));`,
+    `process.setUncaughtExceptionCaptureCallback(() => say("handled"));`,
   ];
   const errors = [
     `setTimeout(() => { throw new Error("thrown"); }, 5);`,
     `setTimeout(() => Promise.reject(new Error("rejected")), 5);`,
+    `setTimeout(() => { throw new Error("thrown"); }, 5);`,
   ];
   const check = `setTimeout(() => say(made.slice(0, 4).every(({ path }) => fs.existsSync(path))), 100);`;
   for (const [i, add] of adds.entries()) {

@@ -486,7 +486,7 @@ test("Deno: signals are listened to on request, one on Windows; raising one ends
   assert.deepEqual(denoRuntime(windows.deno, windows.scope).signals!.names(), ["SIGINT"]);
 });
 
-test("Deno: an end is one unless a listener prevents it, of the web's kind before ours or of Node's kind", () => {
+test("Deno: an end is one unless a listener prevents it, of the web's kind before ours or of Node's kind, or exceptions are captured", () => {
   const { deno, scope, dispatch, listening } = fakeDeno();
   let ends = 0;
   const stop = denoRuntime(deno, scope).onEnd(() => ends++);
@@ -506,7 +506,15 @@ test("Deno: an end is one unless a listener prevents it, of the web's kind befor
   scope.process.off("uncaughtException", handler);
   scope.process.on("unhandledRejection", handler);
   dispatch("unhandledrejection");
+  scope.process.off("unhandledRejection", handler);
+  scope.process.on("captured", handler);
+  dispatch("error");
+  dispatch("unhandledrejection");
   assert.equal(ends, 0);
+  dispatch("unload");
+  scope.process.off("captured", handler);
+  assert.equal(ends, 1);
+  ends = 0;
   dispatch("error");
   dispatch("unload");
   assert.equal(ends, 2);

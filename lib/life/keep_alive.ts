@@ -69,7 +69,7 @@ export function letAge(entry: Entry): void {
 
 /** Says whether we are removing an entry at this moment: what is gone by that, nobody else has removed. */
 export function setGoing(entry: Entry, going: boolean): void {
-  const one = young.size === 0 ? undefined : young.get(entry);
+  const one = young.get(entry);
   if (one !== undefined) one.going = going;
 }
 

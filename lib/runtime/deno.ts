@@ -58,14 +58,16 @@ const PREVENTERS: { readonly [type: string]: readonly string[] } = {
 
 /**
  * The ends of a process that Deno announces: `unload` for return and exit, `error` and `unhandledrejection` for the
- * others, unless a listener before us has prevented that end, or one of Node's kind is going to. Node's layer is asked
- * only when there has been an error.
+ * others, unless a listener before us has prevented that end, or one of Node's kind is going to, as `node:domain` does by
+ * what captures exceptions. Node's layer is asked only when there has been an error.
  */
 function onEnd(scope: DenoScope, listener: () => void): () => void {
   const unlessPrevented = ({ type, defaultPrevented }: EndEvent): void => {
-    if (!defaultPrevented && !PREVENTERS[type].some((name) => scope.process.listenerCount(name) > 0)) {
-      listener();
-    }
+    const isTheirs = defaultPrevented ||
+      PREVENTERS[type].some((name) =>
+        scope.process.listenerCount(name) > 0 || scope.process.hasUncaughtExceptionCaptureCallback()
+      );
+    if (!isTheirs) listener();
   };
   const types = Object.keys(PREVENTERS);
   for (const type of types) scope.addEventListener(type, unlessPrevented);
@@ -97,7 +99,7 @@ function systemTemporaryDirectory(deno: DenoNamespace): string | undefined {
  */
 function asItIs<T>(name: string): () => T {
   const { get, value } = Object.getOwnPropertyDescriptor(globalThis, name) ?? {};
-  return once(() => get === undefined ? value : get.call(globalThis));
+  return once(() => get ? get.call(globalThis) : value);
 }
 
 /** What keeps the process alive while it waits. */

@@ -24,8 +24,8 @@ function readRandomDevice(fs: NodeFs, bytes: Uint8Array): boolean {
   try {
     fd = fs.openSync("/dev/urandom", fs.constants.O_RDONLY!);
     const status = fs.fstatSync(fd) as ReturnType<NodeFs["fstatSync"]> & { rdev: number };
-    if ((status.mode & 0o170000) !== 0o020000 || status.rdev !== RANDOM_DEVICE) return false;
-    return fs.readSync(fd, bytes, 0, bytes.byteLength, null as unknown as number) === bytes.byteLength;
+    return (status.mode & 0o170000) === 0o020000 && status.rdev === RANDOM_DEVICE &&
+      fs.readSync(fd, bytes, 0, bytes.byteLength, null as unknown as number) === bytes.byteLength;
   } catch {
     return false;
   } finally {
