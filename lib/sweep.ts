@@ -46,7 +46,8 @@ export interface SweepOptions {
  * open in a process that this one may look at.
  *
  * @throws {TypeError} `ERR_INVALID_OPTION`.
- * @throws {TempfileError} `ENOENT`, … for a `dir` that cannot be listed.
+ * @throws {TempfileError} `ENOENT`, … for a `dir` that cannot be listed; `ERR_ACCESS_DENIED` on Deno without
+ *   `--allow-sys=uid`.
  *
  * @example What is in the way?
  * ```ts

@@ -130,8 +130,31 @@ test(
     // Which directory that is, Deno does not let the library read from the environment.
     const { result, found } = await tryAll(place, flags, onTerminal, "m.configure({ tmpdir: args[0] });");
     assert.doesNotMatch(result.stdout, /Deno requests/);
-    judge(found, /--allow-(sys|read|write)/, ["diskSpace", "diskSpaceSync", "watchSpace"]);
+    judge(found, /--allow-(sys|read|write)/, ["diskSpace", "diskSpaceSync", "watchSpace", "sweep"]);
     assert.deepEqual(place.names(), []);
+  },
+);
+
+test(
+  "C299 sweep() on Deno that may not ask who runs it names the permission, and does not say that nothing is left",
+  {
+    skip: notDeno,
+  },
+  async () => {
+    using place = scratch();
+    const code = `m.configure({ tmpdir: args[0] });
+  const outcome = (options) => m.sweep(options).catch(({ name, code, message }) => [name, code, message]);
+  say([await outcome(), await outcome({ olderThan: 0, prefix: "old-" })]);`;
+    mkdirSync(join(place.path, "old-own"));
+    const flags = [`--allow-read=${place.path}`, `--allow-write=${place.path}`];
+    const { said, stderr } = await runChild(code, { args: [place.path], flags });
+    const refused = [
+      "TempfileError",
+      "ERR_ACCESS_DENIED",
+      "Cannot sweep: it needs --allow-sys=uid (ERR_ACCESS_DENIED)",
+    ];
+    assert.deepEqual(said[0], [refused, refused], stderr);
+    assert.deepEqual(place.names(), ["old-own"]);
   },
 );
 

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { codeOf, failure, type Leftover } from "../errors.ts";
+import { codeOf, failure, type Leftover, TempfileError } from "../errors.ts";
 import type { Io } from "../io.ts";
 import type { Op } from "../op.ts";
 import { joinPath } from "../path.ts";
@@ -11,7 +11,7 @@ import { type DirectoryEntry, runtime, type Status } from "../runtime/mod.ts";
 import { tmpdir } from "../tmpdir.ts";
 import { contentsOf, entriesIn } from "../tree/visit.ts";
 import { isBeyond, isMounted, visitEntries } from "./candidates.ts";
-import { isLeaseDirectory } from "./lease_directory.ts";
+import { isLeaseDirectory, leaseDirectory } from "./lease_directory.ts";
 import { isOurs, type LeaseFile } from "./lease_file.ts";
 import { type OpenFiles, openFiles } from "./open_files.ts";
 import { LockTable } from "./lock_table.ts";
@@ -46,10 +46,17 @@ export interface Sweeping {
 /** Removes what dead processes left, and what is old enough. */
 export function* sweepAll(io: Io, { aged, how }: Sweeping): Op<SweepReport> {
   how.checkpoint();
+  if (leaseDirectory() === undefined) throw unknownUser();
   const report = nothingYet();
   yield* reclaim(io, { ...how, reportKept, ending: false }, report);
   if (aged !== undefined) yield* sweepAged(io, aged, how, report);
   return { ...report, bytes: report.removed.reduce((sum, { bytes }) => sum + bytes, 0) };
+}
+
+/** On Deno, who runs it may be kept from it: then nothing is known to be this user's, and no report would be true. */
+function unknownUser(): TempfileError {
+  const code = "ERR_ACCESS_DENIED";
+  return new TempfileError(`Cannot sweep: it needs --allow-sys=uid (${code})`, { code });
 }
 
 /** Why what a process holds is kept. */
