@@ -7,7 +7,7 @@ import { codeOf, failure, type Leftover, TempfileError } from "../errors.ts";
 import type { Io } from "../io.ts";
 import type { Op } from "../op.ts";
 import { joinPath } from "../path.ts";
-import { type DirectoryEntry, runtime, type Status } from "../runtime/mod.ts";
+import { type DirectoryEntry, runtime, type Status, USER_FLAG } from "../runtime/mod.ts";
 import { tmpdir } from "../tmpdir.ts";
 import { contentsOf, entriesIn } from "../tree/visit.ts";
 import { isBeyond, isMounted, visitEntries } from "./candidates.ts";
@@ -53,10 +53,10 @@ export function* sweepAll(io: Io, { aged, how }: Sweeping): Op<SweepReport> {
   return { ...report, bytes: report.removed.reduce((sum, { bytes }) => sum + bytes, 0) };
 }
 
-/** On Deno, who runs it may be kept from it: then nothing is known to be this user's, and no report would be true. */
+/** Then nothing is known to be this user's, and no report would be true. */
 function unknownUser(): TempfileError {
   const code = "ERR_ACCESS_DENIED";
-  return new TempfileError(`Cannot sweep: it needs --allow-sys=uid (${code})`, { code });
+  return new TempfileError(`Cannot sweep: it needs ${USER_FLAG} (${code})`, { code });
 }
 
 /** Why what a process holds is kept. */

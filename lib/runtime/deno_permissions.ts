@@ -10,6 +10,9 @@ export function granted(deno: DenoNamespace, name: string, detail: { [key: strin
   return deno.permissions.querySync({ name, ...detail }).state === "granted";
 }
 
+/** The flag that `Runtime.uid` needs. */
+export const USER_FLAG = "--allow-sys=uid";
+
 /** Refuses what Deno would ask the user about: nobody has heard of a file that only we want to look at. */
 function refuse(flag: string): never {
   throw Object.assign(new Error(`it needs ${flag}`), { code: "ERR_ACCESS_DENIED" });
