@@ -38,7 +38,7 @@ function withoutIgnored(signals: readonly EndSignal[], mask: number): readonly E
 /** A bit for each of the lower 16 signals that is ignored; none where nobody can tell. */
 function ignoredSignals(readStatus: () => string): number {
   try {
-    return parseInt(/^SigIgn:\s*[0-9a-f]*([0-9a-f]{4})$/m.exec(readStatus())![1], 16);
+    return parseInt(/^SigIgn:\s*[0-9a-f]*([0-9a-f]{4})$/m.exec(readStatus())?.[1] ?? "0", 16);
   } catch {
     return 0;
   }
