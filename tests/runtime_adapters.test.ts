@@ -157,6 +157,23 @@ test("Bun: under --watch, which calls listeners and starts the program anew in t
   assert.deepEqual(kills(), [["kill", 4711, "SIGTERM"]]);
 });
 
+test("C242 Bun: a directory, whose names it reads in one piece, is read on its pool, all that is text before what is none", async () => {
+  using place = scratch();
+  const names = Array.from({ length: 300 }, (_, i) => `${i}`).sort();
+  for (const name of [...names, "\uFFFD"]) mkdirSync(join(place.path, name));
+  const calls = { opendirSync: fail("EDEADLK"), readdirSync: () => [Buffer.from("\uFFFD")] };
+  const { process: own } = fakeProcess({}, { "node:fs": fsWith(calls) });
+  const { list } = onBun(own).pooled;
+  const listing = await list(place.path);
+  const batches = [await listing.next(), await listing.next(), await listing.next(), await listing.next()];
+  listing.close();
+  assert.deepEqual(batches.map(({ length }) => length), [256, 44, 1, 0]);
+  const found = batches.flat().map(({ name }) => typeof name === "string" ? name : `${Buffer.from(name)}`);
+  assert.deepEqual(found.sort(), [...names, "\uFFFD"]);
+  assert.ok(batches[0].every(({ directory }) => directory));
+  await assert.rejects(list(join(place.path, "missing")), error("ENOENT"));
+});
+
 test("Node and Bun: a signal that the system cannot send, as Windows SIGHUP, ends the process with the status of a shell", () => {
   for (const make of NODE_LIKE) {
     const { process: own, done } = fakeProcess({ platform: "win32", kill: fail("ENOSYS") });

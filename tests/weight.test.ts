@@ -99,7 +99,7 @@ async function bundled(code: string): Promise<{ text: string; zipped: number }> 
 test("a bundle has only what its program uses", { inAll: true }, async () => {
   const from = JSON.stringify(join(root, "dist", "mod.js"));
   const named = await bundled(`import { namedTemporaryFile } from ${from}; console.log(namedTemporaryFile);`);
-  assert.ok(named.zipped < 32_550, `${named.zipped} bytes for a named file`);
+  assert.ok(named.zipped < 32_650, `${named.zipped} bytes for a named file`);
   const all = await bundled(`import * as all from ${from}; console.log(all);`);
   for (const [what, mark] of [["directories", "Temporary directories are made by"], ["spools", "rolled: "]]) {
     assert.ok(!named.text.includes(mark), `a named file brings ${what}`);

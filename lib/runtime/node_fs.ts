@@ -42,7 +42,7 @@ interface NodeStatFs {
   ffree: number;
 }
 
-interface NodeDirent {
+export interface NodeDirent {
   name: string;
   isDirectory(): boolean;
 }
@@ -150,9 +150,11 @@ function namesInBytes(fs: NodeFs, path: Path): DirectoryEntry[] {
     .map((name) => ({ name, directory: false }));
 }
 
-/** Names that are text come first, so that one that is none, which anybody may put there, keeps nobody from those. */
-function listing(fs: NodeFs, path: Path): Listing {
-  const directory = fs.opendirSync(path, { bufferSize: BATCH });
+/**
+ * What is in an open directory. Names that are text come first, so that one that is none, which anybody may put there,
+ * keeps nobody from those.
+ */
+export function listing(fs: NodeFs, path: Path, directory: NodeDir): Listing {
   let inBytes: DirectoryEntry[] | undefined;
   const batch = (): DirectoryEntry[] => {
     const entries: DirectoryEntry[] = [];
@@ -257,7 +259,7 @@ export function nodePrimitives(fs: NodeFs): { sync: Primitives; pooled: Pooled<P
         fs.closeSync(directory);
       }
     },
-    list: (path) => listing(fs, path),
+    list: (path) => listing(fs, path, fs.opendirSync(path, { bufferSize: BATCH })),
   };
   const pool = onPool(fs);
   const pooled: Pooled<Primitives> = {
