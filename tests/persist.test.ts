@@ -215,7 +215,7 @@ test("C144 persist() with overwrite: false does not replace what appears after i
   }
 });
 
-test("C145 persist() onto a directory fails with EISDIR and leaves both as they were", async () => {
+test("C145 persist() onto a directory fails with EISDIR, or EEXIST where nothing is to be replaced, and leaves both as they were", async () => {
   for (const [kind, open] of Object.entries(kinds)) {
     for (const persist of Object.values(faces)) {
       using place = rooms();
@@ -227,6 +227,8 @@ test("C145 persist() onto a directory fails with EISDIR and leaves both as they 
       await file.write("mine");
       for (const path of [full, empty, `${full}/`, `${full}/.`, `${full}/..`]) {
         assert.equal(await failureOf(() => persist(file, path)), "EISDIR", `${kind} ${path}`);
+        const careful = () => persist(file, path, { overwrite: false });
+        assert.equal(await failureOf(careful), "EEXIST", `${kind} ${path}`);
       }
       assert.equal(await file.text(), "mine");
       await file.close();

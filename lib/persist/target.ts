@@ -29,9 +29,9 @@ const LINKS = 40;
 export function* targetOf(io: Io, path: string, options: Replacing): Op<Target> {
   const target = yield* find(io, path, options);
   const { existing } = target;
+  if (existing !== undefined && !options.overwrite) throw refusal(target.path, "EEXIST", "it exists");
   if (existing?.kind === "directory") throw refusal(target.path, "EISDIR", "it is a directory");
   if (isNameless(path)) throw refusal(path, "ENOTDIR", "by its end it names a directory");
-  if (existing !== undefined && !options.overwrite) throw refusal(target.path, "EEXIST", "it exists");
   if (yield* isSpecial(io, target)) {
     throw refusal(target.path, "EINVAL", "it is a device, pipe or socket, or a link to one");
   }

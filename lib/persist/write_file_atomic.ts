@@ -64,7 +64,10 @@ export async function writeFileAtomic(
   }
 }
 
-/** As {@linkcode writeFileAtomic}, blocking, for text and bytes. */
+/**
+ * As {@linkcode writeFileAtomic}, blocking, for text and bytes. It waits for no asynchronous call for the path: what one
+ * that is under way writes takes its place.
+ */
 export function writeFileAtomicSync(
   path: string | URL,
   data: Data,

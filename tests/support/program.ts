@@ -508,8 +508,8 @@ class Persist extends Step {
   #file({ model, thing }: Case): string {
     requireOpen(thing);
     const there = model.disk.get(this.#name);
-    if (there?.kind === "directory") throw new Expected("EISDIR");
     if (there !== undefined && !this.#overwrite) throw new Expected("EEXIST");
+    if (there?.kind === "directory") throw new Expected("EISDIR");
     // The contents are there even if the name is gone, but a name that leads elsewhere is a reason to stop.
     if (thing.kind === "named" && model.disk.has(thing.path!)) requireThere(model, thing);
     const moves = thing.kind === "named" && model.isThere(thing);
