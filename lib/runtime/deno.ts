@@ -59,15 +59,13 @@ const PREVENTERS: { readonly [type: string]: readonly string[] } = {
 /**
  * The ends of a process that Deno announces: `unload` for return and exit, `error` and `unhandledrejection` for the
  * others, unless a listener before us has prevented that end, or one of Node's kind is going to, as `node:domain` does by
- * what captures exceptions. Node's layer is asked only when there has been an error.
+ * what captures exceptions, which older ones of Deno do not know. Node's layer is asked only when there has been an error.
  */
 function onEnd(scope: DenoScope, listener: () => void): () => void {
+  const prevents = (name: string): unknown =>
+    scope.process.listenerCount(name) || scope.process.hasUncaughtExceptionCaptureCallback?.();
   const unlessPrevented = ({ type, defaultPrevented }: EndEvent): void => {
-    const isTheirs = defaultPrevented ||
-      PREVENTERS[type].some((name) =>
-        scope.process.listenerCount(name) > 0 || scope.process.hasUncaughtExceptionCaptureCallback()
-      );
-    if (!isTheirs) listener();
+    if (!defaultPrevented && !PREVENTERS[type].some(prevents)) listener();
   };
   const types = Object.keys(PREVENTERS);
   for (const type of types) scope.addEventListener(type, unlessPrevented);

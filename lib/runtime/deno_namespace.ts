@@ -110,7 +110,7 @@ export interface DenoScope {
   readonly process: {
     getBuiltinModule(name: string): unknown;
     listenerCount(event: string): number;
-    hasUncaughtExceptionCaptureCallback(): boolean;
+    hasUncaughtExceptionCaptureCallback?: (() => boolean) | undefined;
     on(event: string, listener: () => void): unknown;
     off(event: string, listener: () => void): unknown;
     kill(pid: number, signal: string | 0): unknown;
