@@ -121,7 +121,10 @@ function touchAll(): void {
   touchSome(young.entries());
 }
 
-/** Thousands of entries must not hold up the program. The next loop goes on where this one stops: nothing closes a map's iterator. */
+/**
+ * Thousands of entries must not hold up the program. The next loop goes on where this one stops: nothing closes a map's
+ * iterator.
+ */
 function touchSome(rest: MapIterator<[Entry, Young]>): void {
   const end = runtime.now() + SLICE;
   for (const [entry, one] of rest) {

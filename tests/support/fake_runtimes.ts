@@ -47,6 +47,7 @@ function emitter(done: Done[]) {
     ) => (done.push(["off", event]), listeners.set(event, of(event).filter((one) => one !== listener))),
     listeners: of,
     listenerCount: (event: string) => of(event).length,
+    // No event of Node's: here it stands for what captures exceptions.
     hasUncaughtExceptionCaptureCallback: () => of("captured").length > 0,
     emit: (event: string): void => of(event).forEach((listener) => listener()),
   };
