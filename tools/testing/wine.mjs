@@ -95,7 +95,7 @@ function copyProject() {
   for (const name of [...wanted, ...files]) {
     if (existsSync(inRoot(name))) spawnSync("cp", ["-rL", inRoot(name), join(disk, "project")]);
   }
-  forgetBirths();
+  forgetBirthsAndDevices();
   forgetMismatches();
   rmSync(join(disk, "runtimes"), { recursive: true, force: true });
   spawnSync("cp", ["-r", join(process.env.MAYFLY_WINE, "runtimes"), disk]);
@@ -117,15 +117,18 @@ function projectIsWhole() {
 
 /**
  * Wine says that a thing was born when it was last changed, so that every directory with something in it would count as
- * replaced by another. The copies of the library see a file system that records no births.
+ * replaced by another, and that what another process removes while it is looked at is on device 0. The copies of the
+ * library see a file system that records no births, and one device.
  */
-function forgetBirths() {
+function forgetBirthsAndDevices() {
   const birth = /\bbirth: ?(\w+\.birthtimeMs|\w+\.birthtime\?\.getTime\(\) ?\?\? ?0)/g;
+  const device = /\bdevice: ?\w+\.dev\b/g;
   for (const folder of ["lib/runtime", "dist", ".lowered/lib/runtime", ".lowered/dist"]) {
     for (const name of readdirSync(join(disk, "project", folder))) {
       const path = join(disk, "project", folder, name);
       const text = readFileSync(path, "utf8");
-      if (text.match(birth)) writeFileSync(path, text.replace(birth, "birth: 0"));
+      const changed = text.replace(birth, "birth: 0").replace(device, "device: 1");
+      if (changed !== text) writeFileSync(path, changed);
     }
   }
 }
