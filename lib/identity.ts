@@ -3,12 +3,16 @@
  *
  * @module
  */
-import type { Status } from "./runtime/mod.ts";
+import { isWindows, type Status } from "./runtime/mod.ts";
 
 /** What does not change as long as a file or directory exists. */
 export type Identity = Pick<Status, "device" | "inode" | "birth">;
 
-/** Inode numbers are used again, on some file systems at once; the time of birth tells such a one apart. */
+/**
+ * Inode numbers are used again, on some file systems at once; the time of birth tells such a one apart. On Windows some
+ * versions of Node 22 and 24 name the device of a file in another way, or as 0, when they are asked by its path.
+ */
 export function sameFile(one: Identity, other: Identity): boolean {
-  return one.device === other.device && one.inode === other.inode && one.birth === other.birth;
+  return (one.device === other.device || isWindows()) && one.inode === other.inode &&
+    one.birth === other.birth;
 }

@@ -10,10 +10,17 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSy
 import { join } from "node:path";
 import { test } from "node:test";
 import { temporaryDirectorySync as realDirectorySync } from "#mod";
-import { type TemporaryDirectory, temporaryDirectorySync, temporaryFileSync } from "../mod.ts";
+import {
+  adoptFile,
+  namedTemporaryFile,
+  type TemporaryDirectory,
+  temporaryDirectorySync,
+  temporaryFileSync,
+} from "../mod.ts";
 import type { TempfileError } from "../lib/errors.ts";
+import type { Status } from "../lib/runtime/mod.ts";
 import { scratch } from "./support/scratch.ts";
-import { asWindows, heldLease, substitute, systemError } from "./support/substitute.ts";
+import { asWindows, changed, heldLease, substitute, systemError } from "./support/substitute.ts";
 
 const notWindows = process.platform !== "win32" && "the answers of Windows itself";
 
@@ -139,6 +146,20 @@ test("C295 files with the attribute read-only are removed (Windows)", { skip: no
   assert.equal(spawnSync("attrib", ["+R", file]).status, 0);
   assert.deepEqual(directory.removeSync(), []);
   assert.equal(existsSync(directory.path), false);
+});
+
+test("a file whose device is 0 by its path, as Node 22.16 says on Windows, is the one that is open: persist() and adoptFile() take it for no other", async () => {
+  using place = scratch();
+  using _windows = substitute(asWindows({
+    primitives: {
+      status: (real, ...args) => changed(real(...args), (status: Status) => ({ ...status, device: 0 })),
+    },
+  }));
+  await using file = await namedTemporaryFile({ dir: place.path });
+  await file.write("contents");
+  await file.persist(join(place.path, "kept"));
+  await using adopted = await adoptFile(join(place.path, "kept"));
+  assert.equal(await adopted.text(), "contents");
 });
 
 test("what stands for a file without a name on Windows is what the runtime reads its blob() from", async () => {
