@@ -3,7 +3,16 @@
  *
  * @module
  */
-import { closeSync, existsSync, mkdtempSync, openSync, rmSync, symlinkSync, unlinkSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  unlinkSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -22,6 +31,10 @@ export const endedBy = (
   signal: NodeJS.Signals,
 ): { status: number | null; signal: NodeJS.Signals | null } =>
   isWindows ? { status: 1, signal: null } : { status: null, signal };
+
+/** For tests of what the number of names of a directory tells: on btrfs it is 1 for all. */
+export const noLinkCounts: string | false = statSync(tmpdir()).nlink < 2 &&
+  "the file system does not count directories in directories";
 
 /** For tests of locks that other programs heed. */
 export const noLocks: string | false = isWindows && "Windows has no flock";
