@@ -5,6 +5,7 @@ import { test } from "node:test";
 import { parseArgs } from "node:util";
 import { readDuration, readMode, suggestion } from "../lib/cli/arguments.ts";
 import { bar, cutStart, harmless, oneLine, showBytes, twoColumns, wrap } from "../lib/cli/text.ts";
+import { delays } from "../lib/retry.ts";
 import { cliHost, type Host } from "../lib/runtime/cli_host.ts";
 import { runtime } from "../lib/runtime/mod.ts";
 import { configure } from "../lib/settings.ts";
@@ -155,7 +156,8 @@ test("mayfly run: an error that nobody foresaw ends with 1, and signals are no l
 
 test("mayfly run waits for what the command left running to let go of the directory", async () => {
   using here = place();
-  let refusals = 8;
+  // More than the tries of one removal, which has more of them on Windows.
+  let refusals = delays().length + 5;
   const waits: number[] = [];
   const { after } = runtime;
   using _ = substitute({
