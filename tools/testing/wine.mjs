@@ -48,7 +48,6 @@ copyProject();
 const chosen = runtimes.filter(({ name }) => !values.only || values.only.split(",").includes(name));
 const cells = [];
 for (const runtime of chosen) cells.push(await runCell(runtime, testFiles(values.filter)));
-console.log(`\n${cells.flatMap(failures).join("\n")}`);
 console.log(`\nUnder Wine, an emulation\n${table(cells)}`);
 process.exit(cells.some((cell) => counts(cell).failed > 0) ? 1 : 0);
 
@@ -167,10 +166,11 @@ async function runCell(runtime, files) {
   return cell;
 }
 
-/** A cell takes the better part of an hour: this is how it gets on. */
+/** A cell takes the better part of an hour: this is how it gets on, and what has failed. */
 function announce({ name }, file) {
   const { passed, failed, skipped, seconds } = counts({ files: [file], seconds: file.seconds });
   console.log(`  ${name} ${file.file}: ${passed} passed, ${failed} failed, ${skipped} skipped, ${seconds} s`);
+  for (const failure of failures({ runtime: name, mode: "dist", files: [file] })) console.log(failure);
 }
 
 async function runFile(runtime, file) {
