@@ -4,7 +4,7 @@
  * @module
  */
 import { learn } from "./devices.ts";
-import { codeOf, refusesUnnamed, TempfileError } from "./errors.ts";
+import { codeOf, isGone, refusesUnnamed, TempfileError } from "./errors.ts";
 import { randomName } from "./name.ts";
 import { joinPath, parentOf } from "./path.ts";
 import { type Handle, isWindows, runtime } from "./runtime/mod.ts";
@@ -19,7 +19,7 @@ export interface Rejected {
 }
 
 /** A directory that a variable leads to; none where the variable is unset or empty. */
-function below(variable: string, rest: string): string[] {
+function below(variable: string, rest = ""): string[] {
   const base = runtime.env(variable);
   return base ? [base + rest] : [];
 }
@@ -44,7 +44,7 @@ function systemCandidates(): string[] {
 /** The directories to try, best first. Never the current directory, which may be public, a checkout or a web root. */
 export function candidates(): string[] {
   if (settings.tmpdir !== undefined) return [settings.tmpdir];
-  const named = [...below("TMPDIR", ""), ...systemCandidates(), ...below("TEMP", ""), ...below("TMP", "")];
+  const named = [...below("TMPDIR"), ...systemCandidates(), ...below("TEMP"), ...below("TMP")];
   const own = named.length === 0 ? runtime.temporaryDirectory() : undefined;
   return [...named, ...own === undefined ? [] : [own], ...platformCandidates()];
 }
@@ -127,10 +127,10 @@ function tryToWrite(directory: string): void {
   }
 }
 
-function writeAndClose(handle: Handle, before = (): void => {}): void {
+function writeAndClose(handle: Handle, before?: () => void): void {
   const { sync } = runtime;
   try {
-    before();
+    before?.();
     sync.write(handle, Uint8Array.of(0), 0);
   } finally {
     sync.close(handle);
@@ -142,6 +142,8 @@ function removeProbe(path: string): void {
   try {
     runtime.sync.unlink(path);
   } catch (error) {
+    // Somebody who deletes whatever appears was faster.
+    if (isGone(error)) return;
     const code = codeOf(error);
     runtime.warn(`"${path}", made to try the directory, cannot be removed (${code})`, code);
     throw error;

@@ -258,6 +258,24 @@ test("on Windows, where an open file keeps its name, the name by which a directo
   assert.deepEqual(place.list(), []);
 });
 
+test("C37 a directory where somebody deletes whatever appears, the name by which it is tried too, is as good as any", () => {
+  using place = scratch();
+  const unlink: Stand = (real, ...args) => (real(...args), real(...args));
+  const warn = (message: string): void => assert.fail(message);
+  for (
+    const { runtime: other, ...changes } of [
+      { primitives: { unlink } },
+      asWindows({ primitives: { unlink } }),
+    ] as Changes[]
+  ) {
+    const platform = other?.platform ?? "linux";
+    const runtime = { ...other, lightUnnamed: false, warn };
+    using _ = faked({ TMPDIR: place.path }, { ...changes, runtime }, platform);
+    assert.equal(source.tmpdir(), place.path);
+  }
+  assert.deepEqual(place.list(), []);
+});
+
 test("configure refuses what is no path, and then changes nothing", () => {
   using place = scratch();
   source.configure({ tmpdir: place.path });
