@@ -117,16 +117,16 @@ function projectIsWhole() {
 /**
  * Wine says that a thing was born when it was last changed, so that every directory with something in it would count as
  * replaced by another, and that what another process removes while it is looked at is on device 0. The copies of the
- * library see a file system that records no births, and one device.
+ * library see a file system that records no births, and take device 0 for drive C:.
  */
 function forgetBirthsAndDevices() {
   const birth = /\bbirth: ?(\w+\.birthtimeMs|\w+\.birthtime\?\.getTime\(\) ?\?\? ?0)/g;
-  const device = /\bdevice: ?\w+\.dev\b/g;
+  const device = /\bdevice: ?\w+\.dev\b/g, driveC = 0x43000000;
   for (const folder of ["lib/runtime", "dist", ".lowered/lib/runtime", ".lowered/dist"]) {
     for (const name of readdirSync(join(disk, "project", folder))) {
       const path = join(disk, "project", folder, name);
       const text = readFileSync(path, "utf8");
-      const changed = text.replace(birth, "birth: 0").replace(device, "device: 1");
+      const changed = text.replace(birth, "birth: 0").replace(device, `$& || ${driveC}`);
       if (changed !== text) writeFileSync(path, changed);
     }
   }
