@@ -117,7 +117,7 @@ function* unlock(io: Io, path: Path, shown: string, check: Check): Op<Spot> {
 
 /** Gives the owner of the directory that a spot holds the right to empty it. */
 export function* grant(io: Io, spot: Spot): Op<void> {
-  if (spot.descriptor === undefined) throw refusal("EACCES", "no descriptor to change it by");
+  if (spot.descriptor === undefined) throw refusal("EACCES", "it has no descriptor");
   // No dot here: that would ask for the right to search the directory, which it may lack.
   yield io.changeModeAt(spot.base as string, spot.status.mode | OWNER_RIGHTS);
 }
