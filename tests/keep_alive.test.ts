@@ -143,7 +143,7 @@ test("C281 without the program flock(1) Node touches only, and says why; Bun and
   const { said: [, { touched, warnings }], stderr } = await result;
   assert.equal(touched, true, stderr);
   const message =
-    "Directories are not locked against daemons that remove old files, only touched: the program flock(1) is needed";
+    "Directories are not locked against daemons that remove old files, only touched: it needs the program flock(1)";
   assert.deepEqual(warnings, isNode ? [["MAYFLY_NO_LOCK", message]] : []);
 });
 

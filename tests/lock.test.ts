@@ -355,7 +355,7 @@ test("locks work without flock(1) on the PATH where the runtime can lock, and on
   );
   const answer = "Deno" in globalThis || "Bun" in globalThis
     ? "locked"
-    : "ERR_UNSUPPORTED Cannot lock the file: the program flock(1) is needed";
+    : "ERR_UNSUPPORTED Cannot lock the file: it needs the program flock(1)";
   assert.equal(stderr, "");
   assert.deepEqual(said, [answer, answer, answer, 0]);
 });
@@ -626,6 +626,20 @@ test(
     }
   },
 );
+
+test("the C library of macOS is called for by its path: by a bare name one in the current directory would come first", async () => {
+  using place = scratch();
+  const path = join(place.path, "file"), { sync } = adapterFor(globalThis);
+  writeFileSync(path, "");
+  const called: string[] = [];
+  const ffi: BunFfi = {
+    ...library(0, 0),
+    dlopen: (name, signatures) => (called.push(name), library(0, 0).dlopen(name, signatures)),
+  };
+  const handle = await libraryLocks(sync, "darwin", () => ffi, noted([])).tryAcquire(path, false);
+  sync.close(handle!);
+  assert.deepEqual(called, ["/usr/lib/libSystem.B.dylib"]);
+});
 
 test(
   "locks by the C library tell a lock that is taken from one that cannot be had",

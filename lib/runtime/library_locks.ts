@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { lockOrClose, openToLock } from "./locks.ts";
+import { lockFailure, lockOrClose, openToLock } from "./locks.ts";
 import type { Locks, Primitives, Runtime } from "./types.ts";
 
 interface Signature {
@@ -24,7 +24,7 @@ export interface BunFfi {
 const PLATFORMS: { [platform in Runtime["platform"]]?: { library: string; errno: string; taken: number } } = {
   // The library of musl answers to this name, too.
   linux: { library: "libc.so.6", errno: "__errno_location", taken: 11 },
-  darwin: { library: "libSystem.B.dylib", errno: "__error", taken: 35 },
+  darwin: { library: "/usr/lib/libSystem.B.dylib", errno: "__error", taken: 35 },
 };
 
 const SHARED = 1;
@@ -72,10 +72,7 @@ function bind(platform: Runtime["platform"], ffi: () => BunFfi): TryLock | undef
       if (symbols.flock(descriptor, (shared ? SHARED : EXCLUSIVE) | AT_ONCE) === 0) return true;
       const number = read.i32(symbols[names.errno](), 0);
       if (number === names.taken) return false;
-      throw Object.assign(new Error(`flock failed with error ${number}`), {
-        code: "ENOLCK",
-        syscall: "flock",
-      });
+      throw lockFailure(number);
     };
   } catch {
     // A library of another name, or a runtime that no longer offers this.

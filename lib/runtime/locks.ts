@@ -37,6 +37,10 @@ export function openToLock(sync: Primitives, path: string): number {
   }
 }
 
+/** A failure that is not that somebody else has the lock, by the number that tells of it. */
+export const lockFailure = (number: number | null): Error =>
+  Object.assign(new Error(`flock error ${number}`), { code: "ENOLCK", syscall: "flock" });
+
 /** Gives the descriptor to `lock`, and closes it unless that has taken the lock. */
 export async function lockOrClose(
   sync: Primitives,
@@ -89,7 +93,7 @@ export function helperLocks(
       const status = await run([...flags, String(INHERITED)], descriptor, signal);
       signal?.throwIfAborted();
       if (status === 0 || status === TAKEN) return status === 0;
-      throw Object.assign(new Error("flock failed"), { code: "ENOLCK", syscall: "flock" });
+      throw lockFailure(status);
     });
   const kind = (shared: boolean): string => shared ? "-s" : "-x";
   return {
@@ -111,5 +115,5 @@ function start({ spawn }: NodeChildProcess, args: string[], descriptor: number):
 /** Tells a program that is missing from one that could not be started this time. */
 function withReason(cause: Error & { code?: string }): Error {
   if (cause.code !== "ENOENT" && cause.code !== "EACCES") return cause;
-  return Object.assign(new Error("the program flock(1) is needed", { cause }), { code: "ERR_UNSUPPORTED" });
+  return Object.assign(new Error("it needs the program flock(1)", { cause }), { code: "ERR_UNSUPPORTED" });
 }
