@@ -4,14 +4,30 @@
  * @module
  */
 import assert from "node:assert/strict";
-import { existsSync, utimesSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  renameSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { basename, dirname, join } from "node:path";
 import { test } from "node:test";
 import { namedTemporaryFile, temporaryDirectory, temporaryDirectorySync } from "../mod.ts";
 import type { Status } from "../lib/runtime/mod.ts";
 import { noPosixPaths } from "./support/platform.ts";
 import { scratch } from "./support/scratch.ts";
-import { changed, type Changes, heldLease, substitute } from "./support/substitute.ts";
+import {
+  changed,
+  type Changes,
+  heldLease,
+  type Stand,
+  substitute,
+  systemError,
+} from "./support/substitute.ts";
 
 /** What makes another POSIX system look like macOS. */
 function asMacOs({ primitives = {}, runtime = {} }: Changes = {}): Changes {
@@ -60,3 +76,57 @@ test(
     assert.deepEqual(place.list(), ["kept"]);
   },
 );
+
+/** Refuses what is in a directory that may not be written to, also to root. */
+const ifWritable: Stand = (real, ...[path]: [string]) => {
+  if ((statSync(dirname(path)).mode & 0o200) === 0) throw systemError("EACCES");
+  return real(path);
+};
+
+/** A tree of directories that may be read alone, as in Go's cache of modules. */
+function readOnlyTree(path: string): void {
+  mkdirSync(join(path, "module", "inner"), { recursive: true });
+  const directories = ["", "module", join("module", "inner")].map((name) => join(path, name));
+  for (const directory of directories) writeFileSync(join(directory, "file"), "");
+  for (const directory of directories) chmodSync(directory, 0o555);
+}
+
+test("C229 on macOS directories that may not be written to are removed with what is in them", {
+  skip: noPosixPaths,
+}, async () => {
+  using place = scratch();
+  const primitives = { unlink: ifWritable, removeDirectory: ifWritable };
+  using _mac = substitute(asMacOs({ primitives, runtime: { removeTree: undefined } }));
+  for (const remove of ["remove", "removeSync"] as const) {
+    const directory = temporaryDirectorySync({ dir: place.path });
+    readOnlyTree(directory.path);
+    assert.deepEqual(await directory[remove](), []);
+    assert.equal(existsSync(directory.path), false);
+  }
+});
+
+test("T17 C227 on macOS what takes the place of a directory that is about to be repaired keeps its mode", {
+  skip: noPosixPaths,
+}, () => {
+  for (const isLink of [false, true]) {
+    using place = scratch();
+    using outside = scratch();
+    const other = join(outside.path, "other"), repaired: string[] = [];
+    mkdirSync(other, { mode: 0o500 });
+    const openDirectory: Stand = (real, ...[path]: [string]) => {
+      if (basename(path) === "module" && repaired.push(path) === 1) {
+        renameSync(path, join(outside.path, "module"));
+        if (isLink) symlinkSync(other, path);
+        else renameSync(other, path);
+      }
+      return real(path);
+    };
+    const primitives = { unlink: ifWritable, removeDirectory: ifWritable, openDirectory };
+    using _mac = substitute(asMacOs({ primitives, runtime: { removeTree: undefined } }));
+    const directory = temporaryDirectorySync({ dir: place.path, ignoreCleanupErrors: true });
+    readOnlyTree(directory.path);
+    directory.removeSync();
+    assert.ok(repaired.length > 0);
+    assert.equal(statSync(isLink ? other : join(directory.path, "module")).mode & 0o777, 0o500);
+  }
+});

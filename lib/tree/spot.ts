@@ -115,11 +115,15 @@ function* unlock(io: Io, path: Path, shown: string, check: Check): Op<Spot> {
   }
 }
 
-/** Gives the owner of the directory that a spot holds the right to empty it. */
-export function* grant(io: Io, spot: Spot): Op<void> {
-  if (spot.descriptor === undefined) throw refusal("EACCES", "it has no descriptor");
+/**
+ * Gives the owner of the directory that a spot holds the right to empty it. Where spots are paths, only one that may be read can
+ * be opened for that.
+ */
+export function* grant(io: Io, { base, descriptor, status }: Spot): Op<void> {
+  const mode = status.mode | OWNER_RIGHTS;
+  if (descriptor === undefined) yield* setMode(io, base, status, mode);
   // No dot here: that would ask for the right to search the directory, which it may lack.
-  yield io.changeModeAt(spot.base as string, spot.status.mode | OWNER_RIGHTS);
+  else yield io.changeModeAt(base as string, mode);
 }
 
 /** Refuses a directory that is not the one of which `identity` was recorded. */
@@ -135,7 +139,7 @@ export function* mustBe(identity: Identity, spot: Pick<Spot, "status">): Op<void
  *
  * @returns What it is then.
  */
-export function* setMode(io: Io, path: string, identity: Identity, mode: number): Op<Status> {
+export function* setMode(io: Io, path: Path, identity: Identity, mode: number): Op<Status> {
   // What is only located can be changed by its anchor alone.
   const descriptor: number = yield anchored() ? io.locateDirectory(path) : io.openDirectory(path);
   try {

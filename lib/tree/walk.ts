@@ -12,7 +12,14 @@ import type { Io } from "../io.ts";
 import { hasMounts, mountOf } from "../mounts.ts";
 import { randomName } from "../name.ts";
 import type { Op } from "../op.ts";
-import { type DirectoryEntry, type Listing, type Path, runtime, type Status } from "../runtime/mod.ts";
+import {
+  type DirectoryEntry,
+  isWindows,
+  type Listing,
+  type Path,
+  runtime,
+  type Status,
+} from "../runtime/mod.ts";
 import { enter, grant, leave, mustBe, refusal, shownWithin, type Spot, within } from "./spot.ts";
 
 /** Levels entered at once, each with two descriptors. What lies deeper is moved up first. */
@@ -162,7 +169,7 @@ export class Walk {
   }
 
   *#grant(level: Level): Op<boolean> {
-    if (level.granted || level.spot.descriptor === undefined) return false;
+    if (level.granted || isWindows()) return false;
     level.granted = true;
     yield* grant(this.#io, level.spot);
     return true;
