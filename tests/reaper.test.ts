@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as source from "../mod.ts";
@@ -228,6 +229,35 @@ test("C254 where no reaper can be started, that is said once, with the reason, a
   ]]);
   assert.deepEqual(changed.calls, []);
 });
+
+test(
+  "C254 a reaper that cannot see what is mounted removes nothing: mount(8) is asked by its path, which cron's has not (POSIX)",
+  {
+    skip: noReaper,
+  },
+  () => {
+    for (const [program, removes] of [["missing", false], ["fails", false], ["tells", true]] as const) {
+      using place = scratch();
+      const session = "abcdefgh", file = join(place.path, `tmp${session}abcdefghijkmn`);
+      const lease = join(place.path, "lease"), mount = join(place.path, program);
+      writeFileSync(file, "x");
+      writeFileSync(lease, `mayfly 1\nmade ${place.path}/tmp*\n`);
+      writeFileSync(join(place.path, "fails"), "#!/bin/sh\nexit 1\n", { mode: 0o700 });
+      writeFileSync(join(place.path, "tells"), "#!/bin/sh\necho '/dev/disk3s1s1 on / (apfs, sealed)'\n", {
+        mode: 0o700,
+      });
+      let started: string[] = [];
+      using _ = substitute({
+        runtime: { startWatcher: (_command, args) => (started = args, () => {}) },
+      });
+      startReaper(lease, session);
+      const script = started[1].replace("/proc/self/mounts", join(place.path, "none"))
+        .replace("/sbin/mount", `'${mount}'`);
+      const { status } = spawnSync("/bin/sh", ["-c", script, ...started.slice(2)], { input: "" });
+      assert.deepEqual([status, existsSync(file), existsSync(lease)], [0, !removes, !removes], program);
+    }
+  },
+);
 
 test("C254 on Windows, which has no such shell, no reaper is started", () => {
   const started: string[] = [];

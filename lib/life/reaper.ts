@@ -16,17 +16,18 @@ import { isWindows, runtime } from "../runtime/mod.ts";
  * left to the next process, whose removal does not enter it; what this one had adopted or given to another user, and what
  * could not be removed, is as well, so the lease stays.
  *
- * What decides is done by the shell itself: a program that is missing must not look like an answer.
+ * What decides is done by the shell itself: a program that is missing must not look like an answer. On macOS the one that
+ * tells of mounts is on no path that cron gives its jobs.
  */
 const SCRIPT = `
 trap '' INT TERM HUP
 cd /
 read -r _
 [ -f "$1" ] || exit 0
-for descriptor in "/proc/$3/fd"/*; do
-  [ "$descriptor" -ef "$1" ] && exit 0
+for fd in "/proc/$3/fd"/*; do
+  [ "$fd" -ef "$1" ] && exit 0
 done
-case $(cat /proc/self/mounts 2>/dev/null || mount) in *"$2"*) exit 0 ;; esac
+case $(cat /proc/self/mounts 2>/dev/null || /sbin/mount || echo "$2") in *"$2"*) exit 0 ;; esac
 random='${"[a-z2-9]".repeat(RANDOM_LENGTH)}'
 newline='
 '
