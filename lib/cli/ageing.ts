@@ -34,6 +34,7 @@ const PROGRAMS: { readonly [path: string]: string } = {
   "/etc/cron.daily/tmpwatch": "tmpwatch",
   "/etc/periodic/daily/110.clean-tmps": "periodic(8)",
   "/usr/libexec/dirhelper": "dirhelper",
+  "/usr/libexec/tmp_cleaner": "tmp_cleaner",
 };
 
 /** The daemons that may remove what is old in a directory. */
