@@ -143,7 +143,7 @@ test("a child still reads a file that its parent has disposed of", { skip: notPa
 
 test(
   "parent and child exclude each other by locks on a file that was passed on",
-  { skip: windows },
+  { skip: noLinux },
   async () => {
     using place = scratch();
     await using file = await temporaryFile();

@@ -115,9 +115,12 @@ test("T17 C227 on macOS what takes the place of a directory that is about to be 
     mkdirSync(other, { mode: 0o500 });
     const openDirectory: Stand = (real, ...[path]: [string]) => {
       if (basename(path) === "module" && repaired.push(path) === 1) {
+        // Only what may be written to can be moved elsewhere, except by root.
+        for (const one of [directory.path, path, other]) chmodSync(one, 0o700);
         renameSync(path, join(outside.path, "module"));
         if (isLink) symlinkSync(other, path);
         else renameSync(other, path);
+        chmodSync(path, 0o500);
       }
       return real(path);
     };
