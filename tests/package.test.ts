@@ -108,3 +108,11 @@ test("workflows have no permission that a job does not name, and run actions by 
     for (const action of actions) assert.match(action, /@[\da-f]{40}$/);
   }
 });
+
+test("a job on Windows has the files as they are in the repository, and says npm what the others do: Git does not end lines anew, and the shell is no PowerShell, which keeps -- for itself", () => {
+  assert.match(readFileSync(join(root, ".gitattributes"), "utf8"), /^\* -text$/m);
+  const jobs = readFileSync(join(root, ".github/workflows/test.yml"), "utf8").split(/^ {2}(?=\w+:$)/m);
+  const onWindows = jobs.filter((job) => job.includes("windows-"));
+  assert.ok(onWindows.length > 0);
+  for (const job of onWindows) assert.match(job, /^ {8}shell: bash$/m);
+});
