@@ -71,6 +71,9 @@ export const codeOf = (error: unknown): string => systemCode(error, runtime.plat
 /** Whether an error says that nothing has the name: neither it nor, where a file has the place of a directory above, could it. */
 export const isGone = (error: unknown): boolean => ["ENOENT", "ENOTDIR"].includes(codeOf(error));
 
+/** Whether an error says that there are no descriptors to be had. */
+export const outOfDescriptors = (error: unknown): boolean => ["EMFILE", "ENFILE"].includes(codeOf(error));
+
 /**
  * How file systems say that they have no files without names, a directory that is missing the same as one of them; and, the
  * last two, how a sandbox says that it does not let such calls through.
@@ -209,12 +212,10 @@ export function fromCaller(error: unknown, driver: unknown, waited = false): unk
   if (capture === undefined || !isOurs || told.has(error)) return error;
   told.add(error);
   if (!waited) capture(error, driver);
-  else if (!NO_DESCRIPTORS.has(codeOf(error))) captureIfKnown(error, driver, capture);
+  // To read a stack may take a descriptor.
+  else if (!outOfDescriptors(error)) captureIfKnown(error, driver, capture);
   return error;
 }
-
-/** With these a stack is not read: that may take a descriptor, and there is none. */
-const NO_DESCRIPTORS: ReadonlySet<string> = new Set(["EMFILE", "ENFILE"]);
 
 function captureIfKnown(error: Error, driver: unknown, take: NonNullable<typeof capture>): void {
   const { stack } = error;

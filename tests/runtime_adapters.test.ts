@@ -1042,3 +1042,29 @@ test(
     assert.deepEqual(opened.map((flags) => [flags & O_DIRECTORY, flags & O_NOFOLLOW]), [each, each]);
   },
 );
+
+test("Node and Bun: where Windows knows no path of what is open, on a RAM disk (EISDIR) or on what WinFsp mounts (UNKNOWN), it is found link by link; other failures are told", async () => {
+  using place = scratch();
+  fs.symlinkSync(place.path, join(place.path, "link"), "dir");
+  const path = join(place.path, "link", "link");
+  for (const make of NODE_LIKE) {
+    const failing = (code: string): Runtime => {
+      const later = (_path: string, done: (error: unknown) => void) => done(error(code));
+      const own = fsWith({
+        realpathSync: Object.assign((path: string) => fs.realpathSync(path), { native: fail(code) }),
+        realpath: Object.assign(() => {}, { native: later }),
+      });
+      return make(fakeProcess({ platform: "win32" }, { "node:fs": own }).process);
+    };
+    for (const code of ["EISDIR", "UNKNOWN"]) {
+      const { sync, pooled } = failing(code);
+      assert.equal(sync.realPath(path), place.path);
+      assert.equal(await pooled.realPath(path), place.path);
+      assert.throws(() => sync.realPath(join(path, "missing")), error("ENOENT"));
+      await assert.rejects(pooled.realPath(join(path, "missing")), error("ENOENT"));
+    }
+    const { sync, pooled } = failing("EACCES");
+    assert.throws(() => sync.realPath(path), error("EACCES"));
+    await assert.rejects(pooled.realPath(path), error("EACCES"));
+  }
+});

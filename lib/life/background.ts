@@ -146,9 +146,10 @@ function step(op: Op<void>): void {
 
 /** Short programs end before there was time: they do a little at their end. */
 function finish(): void {
-  if (settings.reclaim !== false) advance(LAST_BUDGET);
+  if (settings.reclaim === false) return giveUp();
+  advance(LAST_BUDGET);
   giveUp();
-  if (settings.reclaim === false || !looked) return;
+  if (!looked) return;
   start({ ...LOOKING, ending: true });
   advance(OWN_BUDGET);
 }

@@ -182,9 +182,6 @@ function anchorOf(deno: DenoNamespace, { file }: DenoFile): string | undefined {
   });
 }
 
-/** Deno has names as text only; paths of bytes exist only below listings that it never gives. */
-const text = (path: Path): string => path as string;
-
 /** That a link leads to bytes that are no text, Deno says without a code. */
 function refuseBytes(error: Error): never {
   throw error.name === "InvalidData" ? Object.assign(error, { code: "EILSEQ" }) : error;
@@ -192,27 +189,30 @@ function refuseBytes(error: Error): never {
 
 /** Deno removes whatever has the name. A separator at its end lets the system refuse what is not a directory. */
 const asDirectory = (deno: DenoNamespace, path: Path): string =>
-  deno.build.os === "windows" ? text(path) : `${text(path)}/`;
+  deno.build.os === "windows" ? path as string : `${path}/`;
 
 /** The calls without blocking, by the names of those that block. */
 const promising = <C extends object>(calls: C): C =>
   twins((name, args) => (calls[name as keyof C] as Call)(...args));
 
-/** The primitives that are one call: what they answer is a promise where the call's answer is. */
+/**
+ * The primitives that are one call: what they answer is a promise where the call's answer is. Their paths are text: Deno has
+ * names as nothing else, and paths of bytes exist only below listings that it never gives.
+ */
 function overCalls(deno: DenoNamespace, calls: BlockingCalls) {
   const open = (path: Path, options: Parameters<BlockingCalls["openSync"]>[1]): Handle =>
-    follow(calls.openSync(text(path), options), (file) => new DenoFile(file, text(path)));
+    follow(calls.openSync(path as string, options), (file) => new DenoFile(file, path as string));
   return {
     createFile: (path, mode) => open(path, { ...CREATE, mode }),
     openFile: (path, access) => open(path, ACCESS[access]),
-    makeDirectory: (path, mode) => calls.mkdirSync(text(path), { mode }),
-    unlink: (path) => calls.removeSync(text(path)),
+    makeDirectory: (path, mode) => calls.mkdirSync(path as string, { mode }),
+    unlink: (path) => calls.removeSync(path as string),
     removeDirectory: (path) => calls.removeSync(asDirectory(deno, path)),
-    rename: (from, to) => calls.renameSync(text(from), text(to)),
+    rename: (from, to) => calls.renameSync(from as string, to as string),
     link: (from, to) => calls.linkSync(from, to),
-    symbolicLink: (target, path, to) => calls.symlinkSync(text(target), text(path), { type: to }),
+    symbolicLink: (target, path, to) => calls.symlinkSync(target as string, path as string, { type: to }),
     realPath: (path) => calls.realPathSync(path),
-    status: (path) => follow(calls.lstatSync(text(path)), toStatus),
+    status: (path) => follow(calls.lstatSync(path as string), toStatus),
     statusOfTarget: (path) => follow(calls.statSync(path), toStatus),
     changeModeAt: (anchor, mode) => calls.chmodSync(anchor, mode),
     touch: (path, time) => calls.utimeSync(path, new Date(time), new Date(time)),
@@ -235,20 +235,20 @@ export function denoPrimitives(deno: DenoNamespace, node: () => Faces): Faces {
       onDescriptor(node().sync, handle, (fd) => node().sync.changeOwner(fd, uid, gid)),
     readLink(path) {
       try {
-        return deno.readLinkSync(text(path));
+        return deno.readLinkSync(path as string);
       } catch (error) {
         return refuseBytes(error as Error);
       }
     },
     synchronizeDirectory(path) {
-      const directory = deno.openSync(text(path), ACCESS.read);
+      const directory = deno.openSync(path as string, ACCESS.read);
       try {
         directory.syncSync();
       } finally {
         directory.close();
       }
     },
-    list: (path) => listingSync(deno, text(path)),
+    list: (path) => listingSync(deno, path as string),
     fileSystem: (path) => (requireStatfs(deno), node().sync.fileSystem(path)),
   };
   const onHandle = byHandle(onFile(promising), () => node().pooled);
@@ -261,12 +261,12 @@ export function denoPrimitives(deno: DenoNamespace, node: () => Faces): Faces {
     close: async (handle) => await onHandle.close(handle),
     changeMode: async (handle, mode) => await sync.changeMode(handle, mode),
     changeOwner: async (handle, uid, gid) => await sync.changeOwner(handle, uid, gid),
-    readLink: (path) => deno.readLink(text(path)).catch(refuseBytes),
+    readLink: (path) => deno.readLink(path as string).catch(refuseBytes),
     async synchronizeDirectory(path) {
-      const directory = await deno.open(text(path), ACCESS.read);
+      const directory = await deno.open(path as string, ACCESS.read);
       await directory.sync().finally(() => directory.close());
     },
-    list: (path) => listingAsync(deno, text(path)),
+    list: (path) => listingAsync(deno, path as string),
     readSystemFile: async (path) => await calls.readSystemFile(path),
     fileSystem: async (path) => (requireStatfs(deno), await node().pooled.fileSystem(path)),
   };

@@ -91,7 +91,7 @@ type WithCallback = {
 export interface NodeFs extends Blocking, WithCallback {
   constants: { [name: string]: number | undefined };
   realpath: { native(path: string, done: Done<string>): void };
-  realpathSync: { native(path: string): string };
+  realpathSync: { (path: string): string; native(path: string): string };
   readlinkSync(path: Path, encoding: "buffer"): Uint8Array;
   readlinkSync(path: string, encoding: "latin1"): string;
   opendirSync(path: Path, options: { bufferSize: number }): NodeDir;
@@ -248,9 +248,20 @@ function overCalls(fs: Blocking, flags: ReturnType<typeof openFlags>) {
 /** The primitives of `fs`, on the calling thread and on its thread pool. */
 export function nodePrimitives(fs: NodeFs): { sync: Primitives; pooled: Pooled<Primitives> } {
   const flags = openFlags(fs);
+  // Windows knows no path of what is on a RAM disk, or what WinFsp mounts: what realpath(3) never says.
+  const byLinks = (path: string) => (error: unknown): string => {
+    if (/EISDIR|UNKNOWN/.test((error as { code: string }).code)) return fs.realpathSync(path);
+    throw error;
+  };
   const sync: Primitives = {
     ...overCalls(fs, flags),
-    realPath: (path) => fs.realpathSync.native(path),
+    realPath(path) {
+      try {
+        return fs.realpathSync.native(path);
+      } catch (error) {
+        return byLinks(path)(error);
+      }
+    },
     synchronizeDirectory(path) {
       const directory = fs.openSync(path, flags.directoryTarget);
       try {
@@ -264,7 +275,7 @@ export function nodePrimitives(fs: NodeFs): { sync: Primitives; pooled: Pooled<P
   const pool = onPool(fs);
   const pooled: Pooled<Primitives> = {
     ...overCalls(pool, flags) as unknown as Pooled<Primitives>,
-    realPath: (path) => promised((done) => fs.realpath.native(path, done)),
+    realPath: (path) => promised<string>((done) => fs.realpath.native(path, done)).catch(byLinks(path)),
     async synchronizeDirectory(path) {
       const directory = await pool.openSync(path, flags.directoryTarget);
       try {

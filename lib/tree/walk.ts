@@ -7,7 +7,7 @@
  *
  * @module
  */
-import { codeOf, type Leftover } from "../errors.ts";
+import { codeOf, type Leftover, outOfDescriptors } from "../errors.ts";
 import type { Io } from "../io.ts";
 import { hasMounts, mountOf } from "../mounts.ts";
 import { randomName } from "../name.ts";
@@ -73,8 +73,6 @@ const NO_DIRECTORIES = 2;
 
 /** Bytes of a directory of a few hundred names at most, which are removed in 1 to 3 ms. */
 const FEW = 4096;
-
-const outOfDescriptors = (error: unknown): boolean => ["EMFILE", "ENFILE"].includes(codeOf(error));
 
 /** One pass over a tree. */
 export class Walk {
