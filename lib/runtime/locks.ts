@@ -37,9 +37,9 @@ export function openToLock(sync: Primitives, path: string): number {
   }
 }
 
-/** A failure that is not that somebody else has the lock, by the number that tells of it. */
-export const lockFailure = (number: number | null): Error =>
-  Object.assign(new Error(`flock error ${number}`), { code: "ENOLCK", syscall: "flock" });
+/** A failure that is not that somebody else has the lock. `why`: an error number, or how the helper ended. */
+export const lockFailure = (why: number | string): Error =>
+  Object.assign(new Error(`flock failed: ${why}`), { code: "ENOLCK", syscall: "flock" });
 
 /** Gives the descriptor to `lock`, and closes it unless that has taken the lock. */
 export async function lockOrClose(
@@ -93,7 +93,7 @@ export function helperLocks(
       const status = await run([...flags, String(INHERITED)], descriptor, signal);
       signal?.throwIfAborted();
       if (status === 0 || status === TAKEN) return status === 0;
-      throw lockFailure(status);
+      throw lockFailure(status ?? "killed");
     });
   const kind = (shared: boolean): string => shared ? "-s" : "-x";
   return {
