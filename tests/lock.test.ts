@@ -654,7 +654,7 @@ test(
     assert.equal(opened(file.path), before + 1);
     sync.close(got!);
     assert.equal(await ask(-1, 11), undefined);
-    await assert.rejects(ask(-1, 37), { code: "ENOLCK", message: "flock failed: 37" });
+    await assert.rejects(ask(-1, 37), { code: "ENOLCK", message: "flock failed: 37", syscall: "flock" });
     assert.equal(opened(file.path), before);
     assert.equal(libraryLocks(sync, "linux", () => library(0, 0), noted([])).acquire, undefined);
   },

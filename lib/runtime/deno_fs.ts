@@ -17,7 +17,7 @@ import type {
 import { requireStatfs, requireSystem } from "./deno_permissions.ts";
 import { attempt } from "./node_like.ts";
 import { follow, twins } from "./twins.ts";
-import type { DirectoryEntry, Handle, Kind, Listing, Path, Pooled, Primitives, Status } from "./types.ts";
+import type { DirectoryEntry, Handle, Kind, Listing, Pooled, Primitives, Status } from "./types.ts";
 
 /** A file of Deno's own: no number, one cursor, which is moved only when it is not already where it should be. */
 class DenoFile {
@@ -188,31 +188,31 @@ function refuseBytes(error: Error): never {
 }
 
 /** Deno removes whatever has the name. A separator at its end lets the system refuse what is not a directory. */
-const asDirectory = (deno: DenoNamespace, path: Path): string =>
-  deno.build.os === "windows" ? path as string : `${path}/`;
+const asDirectory = (deno: DenoNamespace, path: string): string =>
+  deno.build.os === "windows" ? path : `${path}/`;
 
 /** The calls without blocking, by the names of those that block. */
 const promising = <C extends object>(calls: C): C =>
   twins((name, args) => (calls[name as keyof C] as Call)(...args));
 
 /**
- * The primitives that are one call: what they answer is a promise where the call's answer is. Their paths are text: Deno has
- * names as nothing else, and paths of bytes exist only below listings that it never gives.
+ * The primitives that are one call: what they answer is a promise where the call's answer is. Their paths are text: Deno
+ * has names as nothing else, and paths of bytes exist only below listings that it never gives.
  */
 function overCalls(deno: DenoNamespace, calls: BlockingCalls) {
-  const open = (path: Path, options: Parameters<BlockingCalls["openSync"]>[1]): Handle =>
-    follow(calls.openSync(path as string, options), (file) => new DenoFile(file, path as string));
+  const open = (path: string, options: Parameters<BlockingCalls["openSync"]>[1]): Handle =>
+    follow(calls.openSync(path, options), (file) => new DenoFile(file, path));
   return {
-    createFile: (path, mode) => open(path, { ...CREATE, mode }),
-    openFile: (path, access) => open(path, ACCESS[access]),
-    makeDirectory: (path, mode) => calls.mkdirSync(path as string, { mode }),
-    unlink: (path) => calls.removeSync(path as string),
-    removeDirectory: (path) => calls.removeSync(asDirectory(deno, path)),
-    rename: (from, to) => calls.renameSync(from as string, to as string),
+    createFile: (path: string, mode) => open(path, { ...CREATE, mode }),
+    openFile: (path: string, access) => open(path, ACCESS[access]),
+    makeDirectory: (path: string, mode) => calls.mkdirSync(path, { mode }),
+    unlink: (path: string) => calls.removeSync(path),
+    removeDirectory: (path: string) => calls.removeSync(asDirectory(deno, path)),
+    rename: (from: string, to: string) => calls.renameSync(from, to),
     link: (from, to) => calls.linkSync(from, to),
-    symbolicLink: (target, path, to) => calls.symlinkSync(target as string, path as string, { type: to }),
+    symbolicLink: (target: string, path: string, to) => calls.symlinkSync(target, path, { type: to }),
     realPath: (path) => calls.realPathSync(path),
-    status: (path) => follow(calls.lstatSync(path as string), toStatus),
+    status: (path: string) => follow(calls.lstatSync(path), toStatus),
     statusOfTarget: (path) => follow(calls.statSync(path), toStatus),
     changeModeAt: (anchor, mode) => calls.chmodSync(anchor, mode),
     touch: (path, time) => calls.utimeSync(path, new Date(time), new Date(time)),
@@ -233,22 +233,22 @@ export function denoPrimitives(deno: DenoNamespace, node: () => Faces): Faces {
     changeMode: (handle, mode) => changeMode(deno, node().sync, handle, mode),
     changeOwner: (handle, uid, gid) =>
       onDescriptor(node().sync, handle, (fd) => node().sync.changeOwner(fd, uid, gid)),
-    readLink(path) {
+    readLink(path: string) {
       try {
-        return deno.readLinkSync(path as string);
+        return deno.readLinkSync(path);
       } catch (error) {
         return refuseBytes(error as Error);
       }
     },
-    synchronizeDirectory(path) {
-      const directory = deno.openSync(path as string, ACCESS.read);
+    synchronizeDirectory(path: string) {
+      const directory = deno.openSync(path, ACCESS.read);
       try {
         directory.syncSync();
       } finally {
         directory.close();
       }
     },
-    list: (path) => listingSync(deno, path as string),
+    list: (path: string) => listingSync(deno, path),
     fileSystem: (path) => (requireStatfs(deno), node().sync.fileSystem(path)),
   };
   const onHandle = byHandle(onFile(promising), () => node().pooled);

@@ -248,7 +248,8 @@ function overCalls(fs: Blocking, flags: ReturnType<typeof openFlags>) {
 /** The primitives of `fs`, on the calling thread and on its thread pool. */
 export function nodePrimitives(fs: NodeFs): { sync: Primitives; pooled: Pooled<Primitives> } {
   const flags = openFlags(fs);
-  // Windows knows no path of what is on a RAM disk, or what WinFsp mounts: what realpath(3) never says.
+  // Windows knows no path of what is on a RAM disk, or what WinFsp mounts, and says what realpath(3) never does. So rare that
+  // one way will do: it blocks.
   const byLinks = (path: string) => (error: unknown): string => {
     if (/EISDIR|UNKNOWN/.test((error as { code: string }).code)) return fs.realpathSync(path);
     throw error;

@@ -116,8 +116,8 @@ function* unlock(io: Io, path: Path, shown: string, check: Check): Op<Spot> {
 }
 
 /**
- * Gives the owner of the directory that a spot holds the right to empty it. Where spots are paths, only one that may be read can
- * be opened for that.
+ * Gives the owner of the directory that a spot holds the right to empty it. Where spots are paths, only one that may be
+ * read can be opened for that.
  */
 export function* grant(io: Io, { base, descriptor, status }: Spot): Op<void> {
   const mode = status.mode | OWNER_RIGHTS;
