@@ -132,7 +132,7 @@ test("T17 C227 links whose removal needs a repair leave the modes of all their t
 });
 
 test(
-  "C229 directories and files of every mode are removed without root's power (Linux)",
+  "C229 directories and files of every mode are removed without root's power, and none stays open (Linux)",
   { skip: !isLinux },
   async () => {
     const code = `${BOTH_WAYS}
@@ -146,9 +146,13 @@ test(
         fs.chmodSync(dir, mode);
       }
     };
-    for (const mode of modes) await bothWays({}, (top) => { make(top, mode === 0 ? 1 : 0); fs.chmodSync(top, mode); });`;
+    for (const mode of modes) await bothWays({}, (top) => { make(top, mode === 0 ? 1 : 0); fs.chmodSync(top, mode); });
+    const target = (fd) => { try { return fs.readlinkSync("/proc/self/fd/" + fd); } catch { return ""; } };
+    const open = fs.readdirSync("/proc/self/fd").map(target);
+    say(open.filter((path) => path.startsWith(m.tmpdir()) && path.endsWith("(deleted)")));`;
     const { said, status, stderr } = await runChild(code, { powerless: true });
-    assert.deepEqual([status, stderr], [0, ""]);
+    const open = said.pop();
+    assert.deepEqual([status, stderr, open], [0, "", []]);
     assert.equal(said.length, 16);
     for (const { left, gone, path } of said) assert.deepEqual([left, gone], [[], true], path);
   },

@@ -16,6 +16,7 @@ import {
   usage,
   usageSync,
 } from "#mod";
+import { adoptDirectorySync as sourceAdopt } from "../lib/adopt.ts";
 import { temporaryFileSync as sourceFile } from "../lib/file/unnamed.ts";
 import { usage as sourceUsage, usageSync as sourceUsageSync } from "../lib/usage.ts";
 import { runChild } from "./support/child.ts";
@@ -210,5 +211,33 @@ test("usage() leaves out a file whose descriptor somebody has closed, and has th
   });
   for (const { files } of [await sourceUsage(), sourceUsageSync()]) {
     assert.deepEqual(files, [{ bytes: 5, inMemory: false }]);
+  }
+});
+
+test("C287 usage() of a directory leaves out what vanishes, and what may not be listed; a failure without a code is told", async () => {
+  using place = scratch();
+  for (const name of ["one", "two"]) {
+    mkdirSync(join(place.path, name));
+    writeFileSync(join(place.path, name, "file"), "12345");
+  }
+  using _adopted = sourceAdopt(place.path);
+  let failing = { list: "EACCES", status: "ENOENT" };
+  const unless = (code: string, ends: string) => (real: (path: string) => unknown, path: string): unknown => {
+    if (path.endsWith(ends)) throw code === "" ? new Error("no code") : systemError(code);
+    return real(path);
+  };
+  using _ = substitute({
+    primitives: {
+      list: (real, path: string) => unless(failing.list, "/two")(real, path),
+      status: (real, path: string) => unless(failing.status, "/one/file")(real, path),
+    },
+  });
+  const held = { path: place.path, files: 0, directories: 2, bytes: 0 };
+  assert.deepEqual([await sourceUsage(), sourceUsageSync()].map(({ directories }) => directories), [[held], [
+    held,
+  ]]);
+  for (failing of [{ list: "", status: "ENOENT" }, { list: "ENOENT", status: "" }]) {
+    await assert.rejects(sourceUsage(), /no code/);
+    assert.throws(sourceUsageSync, /no code/);
   }
 });
