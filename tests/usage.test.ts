@@ -85,6 +85,9 @@ test("usage() counts bytes that wait to be written, and changes none of them", (
   file.writeSync("z", { at: 50 });
   assert.equal(usageSync().bytes, 51);
   assert.equal(file.textSync().at(-1), "z");
+  // Nothing waits now, wherever it was to be written.
+  file.truncateSync(0);
+  assert.equal(usageSync().bytes, 0);
 });
 
 test("usage() answers while calls of a file are under way", async () => {
