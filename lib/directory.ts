@@ -48,7 +48,7 @@ export class TemporaryDirectory implements AsyncDisposable, Disposable {
     this.#tree = internals;
     this.#ignoreErrors = ignoreErrors;
     watchLeak(this, internals);
-    makePrintable();
+    printAs(new.target, describe);
   }
 
   /** The absolute path without links. Stays readable after the directory is removed. */
@@ -241,8 +241,6 @@ export class TemporaryDirectory implements AsyncDisposable, Disposable {
 
 const describe = ({ path, removed }: TemporaryDirectory): string =>
   `TemporaryDirectory { path: ${JSON.stringify(path)}, removed: ${removed} }`;
-
-const makePrintable = (): void => printAs(TemporaryDirectory, describe);
 
 /** Paths that a message names; the error's `leftovers` has them all. */
 const NAMED = 5;

@@ -7,7 +7,7 @@ import { INSPECTIONS } from "./runtime/mod.ts";
 
 /**
  * Lets the instances of a class be printed as `describe` says. For its constructor: done at the top of a module, it would
- * keep bundlers from leaving out a class that nobody uses. By way of a function: a class whose own body names it has
+ * keep bundlers from leaving out a class that nobody uses. There `new.target` is the class: one whose own body names it has
  * another name in the package.
  */
 export function printAs<T extends object>(type: { prototype: T }, describe: (instance: T) => string): void {

@@ -50,7 +50,7 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
     }
     this.#file = internals;
     watchLeak(this, internals);
-    makePrintable();
+    printAs(new.target, describe);
   }
 
   /** Whether the file is closed. */
@@ -438,17 +438,17 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
   }
 
   /**
-   * Closes the file, and with that removes it. Closing again does nothing.
+   * Closes the file, and with that removes it, unless `deleteOnClose` is `false`. Closing again does nothing.
    *
    * @throws {TempfileError} What kept buffered bytes from being written or the file from being removed; it is closed all the same.
    */
   close(): Promise<void> {
-    return this.#file.async((io) => this.#file.close(io, true));
+    return this.#file.async((io) => this.#file.close(io, this.#file.options.deleteOnClose));
   }
 
   /** As {@linkcode TemporaryFile.close}, blocking. */
   closeSync(): void {
-    return this.#file.sync((io) => this.#file.close(io, true));
+    return this.#file.sync((io) => this.#file.close(io, this.#file.options.deleteOnClose));
   }
 
   /** Closes and removes the file. What fails becomes a warning, so that it does not hide an error of the scope. */
@@ -475,5 +475,3 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
 }
 
 const describe = (file: TemporaryFile): string => `TemporaryFile { closed: ${file.closed} }`;
-
-const makePrintable = (): void => printAs(TemporaryFile, describe);

@@ -43,7 +43,7 @@ export class FileLock implements AsyncDisposable, Disposable {
     this.shared = shared;
     this.#held = internals;
     this.#owner = owner;
-    makePrintable();
+    printAs(new.target, describe);
   }
 
   /** Whether it was released. */
@@ -70,8 +70,6 @@ export class FileLock implements AsyncDisposable, Disposable {
 
 const describe = (lock: FileLock): string =>
   `FileLock { shared: ${lock.shared}, released: ${lock.released} }`;
-
-const makePrintable = (): void => printAs(FileLock, describe);
 
 /** What is behind a lock. It does not know the file's owner, since the file knows it. */
 export class Held {

@@ -29,16 +29,17 @@ const MODE = 0o600;
 /**
  * A temporary file with a path, to give to another program.
  *
- * Its file is removed by {@linkcode NamedTemporaryFile.close}, by the end of the scope, and by the end of the process.
+ * Its file is removed by {@linkcode TemporaryFile.close}, by the end of the scope, and by the end of the process.
  */
 export class NamedTemporaryFile extends TemporaryFile {
   readonly #file: OpenFile;
 
   /** Not for use: call {@linkcode namedTemporaryFile}. */
   constructor(internals: unknown) {
+    // Before the class above has it printed as one of its own.
+    printAs(new.target, describe);
     super(internals);
     this.#file = internals as OpenFile;
-    makePrintable();
   }
 
   /** The absolute path without links. Stays readable after the file is closed. */
@@ -57,7 +58,7 @@ export class NamedTemporaryFile extends TemporaryFile {
    * `deleteOnClose: false`, closed.
    *
    * @returns The path.
-   * @throws {TempfileError} `ERR_CLOSED` after {@linkcode NamedTemporaryFile.close} or the end of the scope has removed it;
+   * @throws {TempfileError} `ERR_CLOSED` after {@linkcode TemporaryFile.close} or the end of the scope has removed it;
    *   `EBUSY` while `persist()` is under way; `ENOSPC` if that cannot be recorded for other processes; then it is ours as before.
    */
   keep(): string {
@@ -83,26 +84,10 @@ export class NamedTemporaryFile extends TemporaryFile {
   reopenSync(): TemporaryFile {
     return this.#file.sync((io) => reopen(io, this.#file));
   }
-
-  /**
-   * Closes the file, and with that removes it, unless `deleteOnClose` is `false`. Closing again does nothing.
-   *
-   * @throws {TempfileError} What kept buffered bytes from being written or the file from being removed; it is closed all the same.
-   */
-  override close(): Promise<void> {
-    return this.#file.async((io) => this.#file.close(io, this.#file.options.deleteOnClose));
-  }
-
-  /** As {@linkcode NamedTemporaryFile.close}, blocking. */
-  override closeSync(): void {
-    return this.#file.sync((io) => this.#file.close(io, this.#file.options.deleteOnClose));
-  }
 }
 
 const describe = (file: NamedTemporaryFile): string =>
   `NamedTemporaryFile { path: ${JSON.stringify(file.path)}, closed: ${file.closed} }`;
-
-const makePrintable = (): void => printAs(NamedTemporaryFile, describe);
 
 /**
  * Creates a file with a name that nobody can guess, and that only its owner can open.

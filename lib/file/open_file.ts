@@ -14,7 +14,6 @@ import type { Status } from "../runtime/mod.ts";
 import { requireStill } from "./data.ts";
 import type { OwnedName } from "./owned.ts";
 import { isPlain, WIDEST } from "./text.ts";
-import type { SpoolStorage } from "./spool.ts";
 import type { Storage } from "./storage.ts";
 import { WriteBuffer } from "./write_buffer.ts";
 
@@ -291,16 +290,6 @@ export class OpenFile implements Leakable, Content {
     }
   }
 
-  /** Moves a spool to disk. */
-  *roll(io: Io, spool: SpoolStorage): Op<void> {
-    this.require("move to disk");
-    try {
-      yield* spool.roll(io);
-    } catch (error) {
-      throw this.#failure("move to disk", error);
-    }
-  }
-
   /** Waits until the contents are on the disk. */
   synchronize(io: Io): Op<void> {
     return this.#flushed(io, "sync", () => this.storage.synchronize(io));
@@ -311,10 +300,7 @@ export class OpenFile implements Leakable, Content {
    * the first failure is thrown.
    */
   close(io: Io, remove: boolean): Op<void> {
-    const open = !this.closed;
-    if (open) this.#end();
-    if (remove) this.ended = true;
-    return this.#finish(io, open, remove);
+    return this.#finish(io, this.#end(remove), remove);
   }
 
   /** One operation, not one for each step: those that there is nothing to do for would cost a fortieth of a file. */
@@ -342,11 +328,17 @@ export class OpenFile implements Leakable, Content {
     if (failures.length > 0) throw this.#failure("close", failures[0]);
   }
 
-  #end(): void {
-    this.closed = true;
-    unwatchLeak(this);
-    letGo(this);
-    this.#onClose?.forEach((end) => end());
+  /** From now on it counts as closed. Returns whether it is yet to be closed. */
+  #end(remove: boolean): boolean {
+    const open = !this.closed;
+    if (open) {
+      this.closed = true;
+      unwatchLeak(this);
+      letGo(this);
+      this.#onClose?.forEach((end) => end());
+    }
+    if (remove) this.ended = true;
+    return open;
   }
 
   *#lastFlush(io: Io): Op<void> {
@@ -365,16 +357,9 @@ export class OpenFile implements Leakable, Content {
    * may belong to another file as soon as it is closed.
    */
   async abandon(remove: boolean): Promise<void> {
-    const open = !this.closed;
-    if (open) this.#end();
-    if (remove) this.ended = true;
-    if (remove && this.owned !== undefined) {
-      try {
-        runSync(this.owned.remove(syncIo()));
-      } catch {
-        // Tried again when the handle is closed.
-      }
-    }
+    const open = this.#end(remove);
+    // What fails is tried again when the handle is closed.
+    if (remove && this.owned !== undefined) runSync(this.owned.takeBack(syncIo()));
     await this.#tail;
     await this.async((io) => this.#finish(io, open, remove));
   }

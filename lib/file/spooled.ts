@@ -4,6 +4,7 @@
  * @module
  */
 import { takeBack } from "../create.ts";
+import { failure } from "../errors.ts";
 import { printAs } from "../inspect.ts";
 import type { Io } from "../io.ts";
 import { hold } from "../life/registry.ts";
@@ -31,10 +32,11 @@ export class SpooledTemporaryFile extends TemporaryFile {
 
   /** Not for use: call {@linkcode spooledTemporaryFile}. */
   constructor(internals: unknown) {
+    // Before the class above has it printed as one of its own.
+    printAs(new.target, describe);
     super(internals);
     this.#file = internals as OpenFile;
     this.#spool = this.#file.storage as SpoolStorage;
-    makePrintable();
   }
 
   /** Whether it has moved to disk. */
@@ -44,19 +46,26 @@ export class SpooledTemporaryFile extends TemporaryFile {
 
   /** Moves it to disk now. */
   async rollover(): Promise<void> {
-    await this.#file.async((io) => this.#file.roll(io, this.#spool));
+    await this.#file.async((io) => roll(io, this.#file, this.#spool));
   }
 
   /** As {@linkcode SpooledTemporaryFile.rollover}, blocking. */
   rolloverSync(): void {
-    this.#file.sync((io) => this.#file.roll(io, this.#spool));
+    this.#file.sync((io) => roll(io, this.#file, this.#spool));
+  }
+}
+
+function* roll(io: Io, file: OpenFile, spool: SpoolStorage): Op<void> {
+  file.require("move to disk");
+  try {
+    yield* spool.roll(io);
+  } catch (error) {
+    throw failure(`move to disk ${file.which()}`, error, file.path);
   }
 }
 
 const describe = (file: SpooledTemporaryFile): string =>
   `SpooledTemporaryFile { rolled: ${file.rolled}, closed: ${file.closed} }`;
-
-const makePrintable = (): void => printAs(SpooledTemporaryFile, describe);
 
 /**
  * Opens a file that is kept in memory until it would pass `maxMemory`, and then moves to disk.
