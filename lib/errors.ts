@@ -56,12 +56,12 @@ export class TempfileError extends Error {
   readonly leftovers: readonly Leftover[];
 
   /** Makes the error; applications only catch it. */
-  constructor(message: string, options: TempfileErrorOptions) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause });
-    this.code = options.code;
-    this.path = options.path;
-    this.syscall = options.syscall;
-    this.leftovers = options.leftovers ?? [];
+  constructor(message: string, { code, path, syscall, cause, leftovers = [] }: TempfileErrorOptions) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.code = code;
+    this.path = path;
+    this.syscall = syscall;
+    this.leftovers = leftovers;
   }
 }
 
@@ -85,7 +85,7 @@ const NO_UNNAMED: ReadonlySet<string> = new Set(
 /** Whether an attempt to create without a name has failed because there is no such thing; then a name may do. */
 export const refusesUnnamed = (error: unknown): boolean => NO_UNNAMED.has(codeOf(error));
 
-const PHRASES: ReadonlyMap<string, string> = new Map(Object.entries({
+const PHRASES: { readonly [code: string]: string | undefined } = {
   EACCES: "permission denied",
   EBUSY: "in use",
   EDQUOT: "disk quota exceeded",
@@ -105,7 +105,7 @@ const PHRASES: ReadonlyMap<string, string> = new Map(Object.entries({
   EROFS: "read-only file system",
   ESTALE: "stale file handle",
   EXDEV: "on another device",
-}));
+};
 
 /** How runtimes spell the codes of systems and of their own permissions; not the codes of applications, nor `UNKNOWN`. */
 const SYSTEM_CODE = /^E[A-Z0-9_]+$/;
@@ -126,7 +126,7 @@ export function failure(action: string, error: unknown, path?: string): unknown 
 
 /** With the words for the code that are the same on every runtime, else those of the error. */
 function wrapped(action: string, code: string, error: Error & { syscall?: string }, path?: string) {
-  const phrase = PHRASES.get(code) ?? error.message;
+  const phrase = PHRASES[code] ?? error.message;
   const options = { code, path, syscall: error.syscall, cause: error };
   return new TempfileError(`Cannot ${action}: ${phrase} (${code})`, options);
 }

@@ -92,9 +92,13 @@ export function inline(guard: Guard, call: Call, pooled: Call): Call {
     if (guard.isClosed || settings.inline === false) return pooled(first, second, third);
     if (spent < BUDGET) return timed(guard, call, first, second, third);
     return new Promise((resolve, reject) => {
-      const start = (): unknown =>
-        guard.isClosed ? pooled(first, second, third) : timed(guard, call, first, second, third);
-      waiting.push({ start, resolve, reject });
+      waiting.push(() => {
+        try {
+          resolve(guard.isClosed ? pooled(first, second, third) : timed(guard, call, first, second, third));
+        } catch (error) {
+          reject(error);
+        }
+      });
       askForTurn();
     });
   };
@@ -114,15 +118,8 @@ function timed(guard: Guard, call: Call, first: unknown, second: unknown, third:
   }
 }
 
-/** A call that found the budget spent. */
-interface Waiting {
-  start: () => unknown;
-  resolve: (value: unknown) => void;
-  reject: (reason: unknown) => void;
-}
-
-/** In the order they came. */
-let waiting: Waiting[] = [];
+/** The calls that found the budget spent, in the order they came. */
+let waiting: (() => void)[] = [];
 
 let asked = false;
 
@@ -140,18 +137,10 @@ async function serve(): Promise<void> {
   spent = 0;
   let served = 0;
   while (served < waiting.length && spent < BUDGET) {
-    settle(waiting[served++]);
+    waiting[served++]();
     await undefined;
   }
   waiting = waiting.slice(served);
   asked = false;
   if (waiting.length > 0) askForTurn();
-}
-
-function settle({ start, resolve, reject }: Waiting): void {
-  try {
-    resolve(start());
-  } catch (error) {
-    reject(error);
-  }
 }
