@@ -5,7 +5,7 @@
  */
 import { guardOf } from "./devices.ts";
 import { TemporaryDirectory } from "./directory.ts";
-import { failure, invalid, nameOf, outOfRange, TempfileError } from "./errors.ts";
+import { cannot, failure, invalid, nameOf, outOfRange, type TempfileError } from "./errors.ts";
 import { TemporaryFile } from "./file/file.ts";
 import { NamedTemporaryFile } from "./file/named.ts";
 import { OpenFile } from "./file/open_file.ts";
@@ -195,7 +195,7 @@ function* look(
 }
 
 function refusal(path: string, code: string, why: string): TempfileError {
-  return new TempfileError(`Cannot adopt "${path}": ${why} (${code})`, { code, path });
+  return cannot(`adopt "${path}"`, why, code, path);
 }
 
 function* canonical(io: Io, path: string): Op<string> {
@@ -296,5 +296,5 @@ function handleOf(fd: number): Handle {
     throw failure(`use descriptor ${fd}`, error);
   }
   if (kind === "file") return handle;
-  throw new TempfileError(`Cannot use descriptor ${fd}: it is no regular file (EINVAL)`, { code: "EINVAL" });
+  throw cannot(`use descriptor ${fd}`, "it is no regular file", "EINVAL");
 }

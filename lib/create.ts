@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { codeOf, failure, TempfileError } from "./errors.ts";
+import { cannot, codeOf, failure } from "./errors.ts";
 import type { Io } from "./io.ts";
 import { randomName, refreshNames } from "./name.ts";
 import { nothing, type Op } from "./op.ts";
@@ -42,15 +42,12 @@ export function* createExclusively<T>(
     } catch (error) {
       const action = `create a temporary ${kind} in "${directory}"`;
       if (!isTaken(error, kind)) throw failure(action, error, directory);
-      if (tries === TRIES) throw allTaken(action, directory, error);
+      if (tries === TRIES) {
+        throw cannot(action, `${TRIES} random names are all taken`, "EEXIST", directory, error);
+      }
       if (tries >= SUSPICIOUS) refreshNames();
     }
   }
-}
-
-function allTaken(action: string, path: string, cause: unknown): TempfileError {
-  const message = `Cannot ${action}: ${TRIES} random names are all taken (EEXIST)`;
-  return new TempfileError(message, { code: "EEXIST", path, cause });
 }
 
 /** Whether the umask takes bits of our default modes. Learnt from the first creation; such a umask is very rare. */

@@ -126,9 +126,19 @@ export function failure(action: string, error: unknown, path?: string): unknown 
 
 /** With the words for the code that are the same on every runtime, else those of the error. */
 function wrapped(action: string, code: string, error: Error & { syscall?: string }, path?: string) {
-  const phrase = PHRASES[code] ?? error.message;
-  const options = { code, path, syscall: error.syscall, cause: error };
-  return new TempfileError(`Cannot ${action}: ${phrase} (${code})`, options);
+  return cannot(action, PHRASES[code] ?? error.message, code, path, error, error.syscall);
+}
+
+/** A failure with its reason. The action completes "Cannot …". */
+export function cannot(
+  action: string,
+  why: string,
+  code: string,
+  path?: string,
+  cause?: unknown,
+  syscall?: string,
+): TempfileError {
+  return new TempfileError(`Cannot ${action}: ${why} (${code})`, { code, path, cause, syscall });
 }
 
 /**
@@ -146,18 +156,18 @@ export const notLoaded = (part: string) => (error: Error): never => {
 /** What is at a path, for messages. */
 export const nameOf = (kind: Kind): string => kind === "other" ? "device, pipe or socket" : kind;
 
+/** A file that has a path or none, for messages. */
+export const which = (path: string | undefined): string =>
+  path === undefined ? "the temporary file" : `"${path}"`;
+
 /** Says that a handle was used after it was closed. */
 export function closedError(action: string, path?: string): TempfileError {
-  const which = path === undefined ? "the temporary file" : `"${path}"`;
-  return new TempfileError(`Cannot ${action} ${which}: it is closed`, { code: "ERR_CLOSED", path });
+  return new TempfileError(`Cannot ${action} ${which(path)}: it is closed`, { code: "ERR_CLOSED", path });
 }
 
 /** Says that something is on its way to another place at this moment. */
 export function movingError(action: string, path: string | undefined): TempfileError {
-  return new TempfileError(`Cannot ${action} "${path}": persist() is under way (EBUSY)`, {
-    code: "EBUSY",
-    path,
-  });
+  return cannot(`${action} "${path}"`, "persist() is under way", "EBUSY", path);
 }
 
 /** How a rejected value is shown in a message: short, and without running its code. */

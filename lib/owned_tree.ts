@@ -4,7 +4,7 @@
  * @module
  */
 import { guardOf } from "./devices.ts";
-import { closedError, codeOf, failure, type Leftover, movingError, TempfileError } from "./errors.ts";
+import { cannot, closedError, codeOf, failure, type Leftover, movingError } from "./errors.ts";
 import { type Identity, sameFile } from "./identity.ts";
 import { asyncIo, type Io, syncIo } from "./io.ts";
 import { recordKept } from "./life/lease.ts";
@@ -53,10 +53,7 @@ export class OwnedTree implements Entry, Leakable {
     const [code, why] = found === undefined
       ? ["ENOENT", "it was removed by somebody else"]
       : ["ERR_REPLACED", "something else has taken its place"];
-    throw new TempfileError(`Cannot ${action} the temporary directory "${path}": ${why} (${code})`, {
-      code,
-      path,
-    });
+    throw cannot(`${action} the temporary directory "${path}"`, why, code, path);
   }
 
   /** Makes sure that it was not removed and that nobody is at it. The action completes "Cannot …". */

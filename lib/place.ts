@@ -4,7 +4,7 @@
  * @module
  */
 import { isLearnt, learn } from "./devices.ts";
-import { failure, TempfileError } from "./errors.ts";
+import { cannot, failure } from "./errors.ts";
 import type { Io } from "./io.ts";
 import type { Op } from "./op.ts";
 import type { Checked } from "./options/checked.ts";
@@ -53,11 +53,8 @@ function* canonical(given: Io, dir: string): Op<string> {
 function* requireFree(io: Io, directory: string, minFree: number): Op<void> {
   const { available, inodes } = yield* spaceOf(io, directory);
   if (available >= minFree && inodes?.free !== 0) return;
-  const has = available >= minFree
+  const why = available >= minFree
     ? "no inode is free"
     : `${available} bytes are available, ${minFree} are required`;
-  throw new TempfileError(`Cannot create in "${directory}": ${has} (ENOSPC)`, {
-    code: "ENOSPC",
-    path: directory,
-  });
+  throw cannot(`create in "${directory}"`, why, "ENOSPC", directory);
 }

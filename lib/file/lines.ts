@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { TempfileError } from "../errors.ts";
+import { cannot } from "../errors.ts";
 import type { Checked } from "../options/checked.ts";
 import { decoderFor } from "./text.ts";
 
@@ -39,7 +39,6 @@ function joined(line: string, more: string, { encoding }: Checked): string {
   try {
     return line + more;
   } catch (cause) {
-    const message = `Cannot read the file as ${encoding}: a line makes no string (EFBIG)`;
-    throw new TempfileError(message, { code: "EFBIG", cause });
+    throw cannot(`read the file as ${encoding}`, "a line makes no string", "EFBIG", undefined, cause);
   }
 }

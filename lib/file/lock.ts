@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { codeOf, failure, invalid, outOfRange, TempfileError } from "../errors.ts";
+import { cannot, codeOf, failure, invalid, outOfRange, TempfileError, which } from "../errors.ts";
 import { sameFile } from "../identity.ts";
 import { type Checks, readOptions } from "../options/checked.ts";
 import { checkBoolean, checkSignal, LONGEST_TIMER } from "../options/values.ts";
@@ -191,10 +191,9 @@ class Limit {
   start(): void {
     if (this.#timeout === Infinity) return;
     const file = this.#file;
-    const message =
-      `Cannot lock ${file.which()}: others had it for ${this.#timeout} milliseconds (ETIMEDOUT)`;
+    const why = `others had it for ${this.#timeout} milliseconds`;
     this.#undo.push(runtime.after(this.#timeout, () => {
-      this.#controller.abort(new TempfileError(message, { code: "ETIMEDOUT", path: file.path }));
+      this.#controller.abort(cannot(`lock ${which(file.path)}`, why, "ETIMEDOUT", file.path));
     }));
   }
 

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { closedError, failure, TempfileError } from "../errors.ts";
+import { cannot, closedError, failure, type TempfileError, which } from "../errors.ts";
 import type { Guard } from "../guard.ts";
 import { asyncIo, type Io, syncIo } from "../io.ts";
 import { type Leakable, unwatchLeak, type Young } from "../life/leaks.ts";
@@ -107,8 +107,8 @@ export class OpenFile implements Leakable, Content {
    */
   sync<T>(op: (io: Io) => Op<T>): T {
     if (this.busy && !this.closed) {
-      const message = "Cannot make a synchronous call: an asynchronous one on this file is under way (EBUSY)";
-      throw new TempfileError(message, { code: "EBUSY", path: this.path });
+      const why = "an asynchronous one on this file is under way";
+      throw cannot("make a synchronous call", why, "EBUSY", this.path);
     }
     return runSync(op(syncIo()));
   }
@@ -187,10 +187,8 @@ export class OpenFile implements Leakable, Content {
 
   #requireRoom(end: number): void {
     if (end <= this.#limit) return;
-    throw new TempfileError(
-      `Cannot write to ${this.which()}: it would have ${end} bytes, ${this.#limit} are allowed (EFBIG)`,
-      { code: "EFBIG", path: this.path },
-    );
+    const why = `it would have ${end} bytes, ${this.#limit} are allowed`;
+    throw cannot(`write to ${which(this.path)}`, why, "EFBIG", this.path);
   }
 
   /** Reads into all of `into`; fewer bytes only where the file ends. */
@@ -387,13 +385,8 @@ export class OpenFile implements Leakable, Content {
     return { bytes: Math.max(size, this.#buffer.end), inMemory: storage.inMemory };
   }
 
-  /** The file, for messages. */
-  which(): string {
-    return this.path === undefined ? "the temporary file" : `"${this.path}"`;
-  }
-
   #failure(action: string, error: unknown): unknown {
-    return failure(`${action} ${this.which()}`, error, this.path);
+    return failure(`${action} ${which(this.path)}`, error, this.path);
   }
 }
 

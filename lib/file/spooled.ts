@@ -4,7 +4,7 @@
  * @module
  */
 import { takeBack } from "../create.ts";
-import { failure } from "../errors.ts";
+import { failure, which } from "../errors.ts";
 import { printAs } from "../inspect.ts";
 import type { Io } from "../io.ts";
 import { hold } from "../life/registry.ts";
@@ -60,7 +60,7 @@ function* roll(io: Io, file: OpenFile, spool: SpoolStorage): Op<void> {
   try {
     yield* spool.roll(io);
   } catch (error) {
-    throw failure(`move to disk ${file.which()}`, error, file.path);
+    throw failure(`move to disk ${which(file.path)}`, error, file.path);
   }
 }
 

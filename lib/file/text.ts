@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { TempfileError } from "../errors.ts";
+import { cannot, TempfileError } from "../errors.ts";
 import type { Checked } from "../options/checked.ts";
 import type { Encoding } from "../options/types.ts";
 
@@ -77,7 +77,7 @@ function undecodable(bytes: Uint8Array, encoding: Encoding, fatal: boolean, caus
   const [code, why] = fatal && bytes.byteLength <= LONGEST_STRING
     ? ["EILSEQ", "malformed text"]
     : ["EFBIG", `${bytes.byteLength} bytes make no string`];
-  return new TempfileError(`Cannot read the file as ${encoding}: ${why} (${code})`, { code, cause });
+  return cannot(`read the file as ${encoding}`, why, code, undefined, cause);
 }
 
 /** Decoders that are between two texts: making one costs as much as reading a short text. */
