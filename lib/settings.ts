@@ -55,23 +55,21 @@ export interface Settings {
   inline?: boolean;
 }
 
-const FLAGS = ["signals", "reclaim", "reaper", "inline"] as const;
-
 /** The settings in force; undefined where nothing was said. */
-export type Current =
-  & { tmpdir: string | undefined; keepAlive: boolean | number | undefined }
-  & { [name in (typeof FLAGS)[number]]: boolean | undefined };
+export type Current = Omit<Settings, "tmpdir"> & { tmpdir?: string };
 
-export const settings: Current = {
-  tmpdir: undefined,
-  signals: undefined,
-  reclaim: undefined,
-  reaper: undefined,
-  keepAlive: undefined,
-  inline: undefined,
+export const settings: Current = {};
+
+const CHECKS: { readonly [name in keyof Settings]-?: (value: unknown, option: string) => unknown } = {
+  tmpdir: checkPath,
+  signals: checkBoolean,
+  reclaim: checkBoolean,
+  reaper: checkBoolean,
+  keepAlive: checkKeepAlive,
+  inline: checkBoolean,
 };
 
-type Listener = (changed: Partial<Current>) => void;
+type Listener = (changed: Current) => void;
 
 const listeners = new Set<Listener>();
 
@@ -98,23 +96,18 @@ export function onSettings(listener: Listener): void {
  */
 export function configure(options: Settings): void {
   checkObject(options, "options");
-  const next: Partial<Current> = {};
-  if ("tmpdir" in options) {
-    const { tmpdir } = options;
-    next.tmpdir = tmpdir === undefined ? undefined : checkPath(tmpdir, "tmpdir");
-  }
-  if ("keepAlive" in options) next.keepAlive = checkKeepAlive(options.keepAlive);
-  for (const name of FLAGS) {
+  const next: { [name: string]: unknown } = {};
+  for (const [name, check] of Object.entries(CHECKS)) {
     if (!(name in options)) continue;
-    const value = options[name];
-    next[name] = value === undefined ? undefined : checkBoolean(value, name);
+    const value: unknown = options[name as keyof Settings];
+    next[name] = value === undefined ? undefined : check(value, name);
   }
   Object.assign(settings, next);
   for (const listener of listeners) listener(next);
 }
 
-function checkKeepAlive(value: unknown): boolean | number | undefined {
-  if (value === undefined || typeof value === "boolean") return value;
+function checkKeepAlive(value: unknown): boolean | number {
+  if (typeof value === "boolean") return value;
   if (typeof value !== "number") throw invalid("keepAlive", "a boolean or a number of milliseconds", value);
   if (value >= 1 && value <= LONGEST_TIMER) return value;
   throw outOfRange("keepAlive", `1 to ${LONGEST_TIMER} milliseconds`, value);

@@ -7,7 +7,7 @@ import { invalid, notLoaded, outOfRange } from "./errors.ts";
 import { asyncIo } from "./io.ts";
 import type { Sweeping, SweepReport } from "./life/sweep.ts";
 import { runAsync } from "./op.ts";
-import { checkOption } from "./options/checked.ts";
+import { checkNamePart } from "./options/names.ts";
 import { checkPath } from "./options/paths.ts";
 import { checkBoolean, checkObject, checkSignal } from "./options/values.ts";
 
@@ -94,6 +94,9 @@ function checkAged(
   if (prefix === undefined || prefix === "") {
     throw invalid("prefix", "given beside olderThan, and not empty", prefix);
   }
-  const name = checkOption("prefix", prefix);
-  return { dir: dir === undefined ? undefined : checkPath(dir, "dir"), prefix: name, olderThan };
+  return {
+    prefix: checkNamePart(prefix, "prefix"),
+    olderThan,
+    dir: dir === undefined ? undefined : checkPath(dir, "dir"),
+  };
 }

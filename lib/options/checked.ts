@@ -128,8 +128,3 @@ export function readOptions<Options extends object>(
   }
   return checked;
 }
-
-/** Checks one option that stands for itself. */
-export function checkOption<K extends keyof Checked>(name: K, value: unknown): Checked[K] {
-  return CHECKS[name](value, name) as Checked[K];
-}

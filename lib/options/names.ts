@@ -5,7 +5,6 @@
  */
 import { invalid, TempfileError } from "../errors.ts";
 import { RANDOM_LENGTH, SESSION_LENGTH } from "../name.ts";
-import { hasLoneSurrogate } from "./values.ts";
 
 /** Text that needs no further look. */
 const HARMLESS = /^[\w+=@,~-][\w.+=@,~-]*[\w+=@,~-]$/;
@@ -19,12 +18,13 @@ const DEVICE = /^(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³]
 export function checkNamePart(value: unknown, option: string): string {
   if (typeof value !== "string") throw invalid(option, "a string", value);
   const begins = option === "prefix";
-  if (HARMLESS.test(value) && !(begins && DEVICE.test(value))) return value;
+  const isDevice = begins && DEVICE.test(value);
+  if (HARMLESS.test(value) && !isDevice) return value;
   if (SEPARATOR.test(value)) throw invalid(option, "without path separators", value);
   if (FORBIDDEN.test(value)) throw invalid(option, 'without control characters and <>:"|?*', value);
-  if (hasLoneSurrogate(value)) throw invalid(option, "without lone surrogates", value);
+  if (!value.isWellFormed()) throw invalid(option, "without lone surrogates", value);
   if (value === "." || value === "..") throw invalid(option, "a part of a name", value);
-  if (begins && DEVICE.test(value)) throw invalid(option, "no device name of Windows", value);
+  if (isDevice) throw invalid(option, "no device name of Windows", value);
   if (!begins && /[. ]$/.test(value)) throw invalid(option, "without a dot or space at the end", value);
   return value;
 }

@@ -6,7 +6,6 @@
 import { invalid } from "../errors.ts";
 import { fromHere } from "../path.ts";
 import { isWindows } from "../runtime/mod.ts";
-import { hasLoneSurrogate } from "./values.ts";
 
 /**
  * Checks a path: a non-empty string without NUL, or a `file:` URL, which is turned into a path. It means what it means at
@@ -16,7 +15,7 @@ export function checkPath(value: unknown, option: string): string {
   const path = typeof value === "string" ? value : pathOfUrl(value, option);
   if (path === "") throw invalid(option, "a path, not an empty string", value);
   if (path.includes("\0")) throw invalid(option, "a path without NUL characters", value);
-  if (hasLoneSurrogate(path)) throw invalid(option, "a path without lone surrogates", value);
+  if (!path.isWellFormed()) throw invalid(option, "a path without lone surrogates", value);
   return fromHere(path);
 }
 

@@ -74,9 +74,3 @@ function isSignal(value: unknown): value is AbortSignal {
     return false;
   }
 }
-
-// By its range: to look up the class by its name loads the tables of Unicode.
-const SURROGATE = /[\ud800-\udfff]/u;
-
-/** Whether text has half of a pair, which no encoding can say. */
-export const hasLoneSurrogate = (text: string): boolean => SURROGATE.test(text);
