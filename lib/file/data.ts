@@ -70,18 +70,12 @@ export function toTarget(buffer: unknown): Uint8Array {
  */
 function viewOf(data: ArrayBufferView | ArrayBufferLike, option: string): Uint8Array {
   try {
-    const bytes = asBytes(data);
     // An iterator is refused by what is no longer there, and does nothing else.
-    if (bytes.byteLength === 0) bytes.keys();
-    return bytes;
+    if (data.byteLength === 0 && "keys" in data) (data as Uint8Array).keys();
+    if (data instanceof Uint8Array) return data;
+    if (!ArrayBuffer.isView(data)) return new Uint8Array(data);
+    return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
   } catch {
     throw invalid(option, "a buffer that is still there (it is detached, or shorter than the view)", data);
   }
-}
-
-function asBytes(data: ArrayBufferView | ArrayBufferLike): Uint8Array {
-  if (data instanceof Uint8Array) return data;
-  if (!ArrayBuffer.isView(data)) return new Uint8Array(data);
-  if (data.byteLength === 0 && !(data instanceof DataView)) (data as Uint8Array).keys();
-  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 }

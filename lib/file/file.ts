@@ -20,7 +20,7 @@ import type { FileLock, LockOptions } from "./file_lock.ts";
 import { linesOf } from "./lines.ts";
 import { OpenFile } from "./open_file.ts";
 import { chunksOf, type Source } from "./source.ts";
-import { CHUNK, readableFrom, type ReadAt, writableTo } from "./streams.ts";
+import { CHUNK, readableFrom, type ReadAt } from "./streams.ts";
 import { decode } from "./text.ts";
 import { writeSource } from "./write_source.ts";
 
@@ -293,7 +293,11 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
    * the file stays open.
    */
   get writable(): WritableStream<Data> {
-    return writableTo((chunk) => this.write(chunk), () => this.flush());
+    // Each chunk is written before the next is taken, which is all the backpressure there is to exert.
+    return new WritableStream({
+      write: async (chunk) => void await this.write(chunk),
+      close: () => this.flush(),
+    });
   }
 
   /**

@@ -24,45 +24,32 @@ export interface Chunks {
 
 /** The chunks of a source, told by its shape: streams of another realm or a polyfill are as good. */
 export function chunksOf(source: unknown): Chunks {
-  switch (kindOf(source)) {
-    case "stream":
-      return ofStream(source as ReadableStream<Uint8Array>);
-    case "response":
-      return ofResponse(source as Response);
-    case "blob":
-      return ofStream((source as Blob).stream());
-    case "asyncIterable":
-      return ofIterator((source as AsyncIterable<Data>)[Symbol.asyncIterator]());
-    case "iterable":
-      return ofIterator((source as Iterable<Data>)[Symbol.iterator]());
-    default:
-      throw unwritable(source);
-  }
+  const open = openerOf(source);
+  if (open !== undefined) return open();
+  const wanted = "a string, bytes, a Blob, a Response, a ReadableStream or an iterable of such chunks";
+  throw invalid("data", wanted, source);
 }
 
-type Kind = "stream" | "response" | "blob" | "asyncIterable" | "iterable";
-
-function kindOf(source: unknown): Kind | undefined {
+/** What gives the chunks of a source; undefined for what is none. */
+function openerOf(source: unknown): (() => Chunks) | undefined {
   if (typeof source !== "object" || source === null) return undefined;
   const shape = source as { [name: PropertyKey]: unknown };
   try {
-    if (typeof shape.getReader === "function") return "stream";
-    if ("bodyUsed" in shape && "body" in shape) return "response";
-    if (typeof shape.stream === "function" && typeof shape.size === "number") return "blob";
-    if (typeof shape[Symbol.asyncIterator] === "function") return "asyncIterable";
-    return typeof shape[Symbol.iterator] === "function" ? "iterable" : undefined;
+    if (typeof shape.getReader === "function") return () => ofStream(source as ReadableStream<Uint8Array>);
+    if ("bodyUsed" in shape && "body" in shape) return () => ofResponse(source as Response);
+    if (typeof shape.stream === "function" && typeof shape.size === "number") {
+      return () => ofStream((source as Blob).stream());
+    }
+    if (typeof shape[Symbol.asyncIterator] === "function") {
+      return () => ofIterator((source as AsyncIterable<Data>)[Symbol.asyncIterator]());
+    }
+    if (typeof shape[Symbol.iterator] === "function") {
+      return () => ofIterator((source as Iterable<Data>)[Symbol.iterator]());
+    }
   } catch {
     // What only has the prototype of a Blob throws when it is asked.
-    return undefined;
   }
-}
-
-function unwritable(source: unknown): TypeError {
-  return invalid(
-    "data",
-    "a string, bytes, a Blob, a Response, a ReadableStream or an iterable of such chunks",
-    source,
-  );
+  return undefined;
 }
 
 function ofResponse(response: Response): Chunks {

@@ -4,7 +4,6 @@
  * @module
  */
 import { runtime } from "../runtime/mod.ts";
-import type { Data } from "./data.ts";
 
 /** Bytes of a chunk: from here on, larger ones are no faster. */
 export const CHUNK: number = 256 * 1024;
@@ -43,15 +42,4 @@ export function readableFrom(read: ReadAt, start: number): ReadableStream<Uint8A
 function handOut(length: number): Uint8Array {
   runtime.handedOut?.(length);
   return new Uint8Array(length);
-}
-
-/** A stream that writes each chunk before it takes the next, which is all the backpressure there is to exert. */
-export function writableTo(
-  write: (chunk: Data) => Promise<unknown>,
-  flush: () => Promise<void>,
-): WritableStream<Data> {
-  return new WritableStream({
-    write: async (chunk) => void await write(chunk),
-    close: flush,
-  });
 }

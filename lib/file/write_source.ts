@@ -9,20 +9,12 @@ import { requireBytes } from "./data.ts";
 import type { OpenFile } from "./open_file.ts";
 import type { Chunks } from "./source.ts";
 
-/** Where the chunks of one call go. */
-interface Series {
-  /** Undefined until the first chunk is written. */
-  next: number | undefined;
-  /** Whether the cursor goes with them: no offset was given for the first. */
-  readonly moves: boolean;
-}
-
 /** Writes all chunks. Each is a call of its own, so that a source may itself be fed from this file. */
 export function writeSource(file: OpenFile, chunks: Chunks, at: number | undefined): Promise<number> {
   const before = file.writing;
   const written = (async () => {
     await before;
-    return await writeChunks(file, chunks, { next: at, moves: at === undefined });
+    return await writeChunks(file, chunks, at);
   })();
   const ended: Promise<unknown> = written.catch(() => {});
   // The first that hears of the end, and those that wait for it next: nobody comes in between and overtakes them.
@@ -33,7 +25,16 @@ export function writeSource(file: OpenFile, chunks: Chunks, at: number | undefin
   return written;
 }
 
-async function writeChunks(file: OpenFile, chunks: Chunks, series: Series): Promise<number> {
+async function writeChunks(file: OpenFile, chunks: Chunks, at: number | undefined): Promise<number> {
+  let next = at;
+  /** Writes a chunk behind the one before, wherever the cursor was moved meanwhile. */
+  function* write(io: Io, bytes: Uint8Array, length: number): Op<number> {
+    const start = next ?? file.position;
+    yield* file.write(io, bytes, length, start);
+    next = start + length;
+    if (at === undefined) file.position = next;
+    return length;
+  }
   const stop = (): void => void chunks.cancel(file.closedError("write to"));
   file.onClose.add(stop);
   try {
@@ -45,7 +46,7 @@ async function writeChunks(file: OpenFile, chunks: Chunks, series: Series): Prom
       if (step.done) return total;
       const bytes = requireBytes(step.value, file.options);
       const { byteLength } = bytes;
-      total += await file.async((io) => writeChunk(io, file, bytes, byteLength, series));
+      total += await file.async((io) => write(io, bytes, byteLength));
     }
   } catch (error) {
     await chunks.cancel(error);
@@ -53,19 +54,4 @@ async function writeChunks(file: OpenFile, chunks: Chunks, series: Series): Prom
   } finally {
     file.onClose.delete(stop);
   }
-}
-
-/** Writes a chunk behind the one before, wherever the cursor was moved meanwhile. */
-function* writeChunk(
-  io: Io,
-  file: OpenFile,
-  bytes: Uint8Array,
-  length: number,
-  series: Series,
-): Op<number> {
-  const start = series.next ?? file.position;
-  yield* file.write(io, bytes, length, start);
-  series.next = start + length;
-  if (series.moves) file.position = series.next;
-  return length;
 }
