@@ -24,7 +24,7 @@ import { checkPath } from "./options/paths.ts";
 import type { ContentOptions, DirectoryOptions, NamedFileOptions } from "./options/types.ts";
 import { withoutSign } from "./options/values.ts";
 import { OwnedTree } from "./owned_tree.ts";
-import { baseName, contains, joinPath, parentOf, withoutTrailingSeparators } from "./path.ts";
+import { baseName, contains, isNameless, joinPath, parentOf, withoutTrailingSeparators } from "./path.ts";
 import { type Handle, isWindows, runtime, type Status } from "./runtime/mod.ts";
 import { tmpdir } from "./tmpdir.ts";
 import { lasting } from "./tree/overlay.ts";
@@ -199,9 +199,8 @@ function refusal(path: string, code: string, why: string): TempfileError {
 }
 
 function* canonical(io: Io, path: string): Op<string> {
-  const name = baseName(path);
-  if (name === "" || name === "." || name === "..") return yield io.realPath(path);
-  return joinPath(yield io.realPath(parentOf(path)), name);
+  if (isNameless(path)) return yield io.realPath(path);
+  return joinPath(yield io.realPath(parentOf(path)), baseName(path));
 }
 
 /** Anybody may write into it: what is in there belongs to others too. */

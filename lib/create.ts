@@ -50,8 +50,11 @@ export function* createExclusively<T>(
   }
 }
 
-/** Whether the umask takes bits of our default modes. Learnt from the first creation; such a umask is very rare. */
-let defaultsAreExact: boolean | undefined;
+/** The mode of a file unless the caller says another. */
+export const FILE_MODE = 0o600;
+
+/** Whether the umask is known to take no bits of our default modes. Learnt from the first creation; few take any. */
+let defaultsAreExact = false;
 
 /**
  * Whether permission bits are what they should be: the caller's exactly, ours if none is missing. File systems without
@@ -66,30 +69,17 @@ export function isSettled(found: number, wanted: number | undefined, standard: n
  *
  * @param wanted The caller's mode, or undefined for our default.
  */
-export function settleMode(
-  io: Io,
-  handle: Handle,
-  directory: string,
-  wanted: number | undefined,
-  standard: number,
-): Op<void> {
-  if (wanted === undefined && defaultsAreExact === true) return nothing;
-  if (isWindows()) return nothing;
-  return settle(io, handle, directory, wanted, standard);
+export function settleMode(io: Io, handle: Handle, directory: string, wanted: number | undefined): Op<void> {
+  const isExact = wanted === undefined && defaultsAreExact || isWindows();
+  return isExact ? nothing : settle(io, handle, directory, wanted);
 }
 
-function* settle(
-  io: Io,
-  handle: Handle,
-  directory: string,
-  wanted: number | undefined,
-  standard: number,
-): Op<void> {
+function* settle(io: Io, handle: Handle, directory: string, wanted: number | undefined): Op<void> {
   try {
     const { mode }: Status = yield io.statusOf(handle);
-    const settled = isSettled(mode, wanted, standard);
+    const settled = isSettled(mode, wanted, FILE_MODE);
     if (wanted === undefined) defaultsAreExact = settled;
-    if (!settled) yield io.changeMode(handle, (mode & 0o7000) | (wanted ?? standard));
+    if (!settled) yield io.changeMode(handle, (mode & 0o7000) | (wanted ?? FILE_MODE));
   } catch (error) {
     throw failure(`set the mode of a temporary file in "${directory}"`, error, directory);
   }

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { createExclusively, settleMode, takeBack } from "./create.ts";
+import { createExclusively, FILE_MODE, settleMode, takeBack } from "./create.ts";
 import { asyncIo, type Io, syncIo } from "./io.ts";
 import { makeDirectory } from "./make_directory.ts";
 import { type Op, runAsync, runSync } from "./op.ts";
@@ -11,8 +11,6 @@ import { checkOptions } from "./options/checked.ts";
 import type { MakeOptions } from "./options/types.ts";
 import { OwnedTree } from "./owned_tree.ts";
 import { place } from "./place.ts";
-
-const MODE = 0o600;
 
 /** An open file that nobody but the caller closes and removes. */
 export interface MadeFile {
@@ -55,10 +53,10 @@ function* makeFile(face: Io, given: MakeOptions | undefined): Op<MadeFile> {
   let path!: string;
   const fd: number = yield* createExclusively("file", directory, options, "", (candidate) => {
     path = candidate;
-    return io.createDescriptor(candidate, options.mode ?? MODE);
+    return io.createDescriptor(candidate, options.mode ?? FILE_MODE);
   });
   try {
-    yield* settleMode(io, fd, directory, options.mode, MODE);
+    yield* settleMode(io, fd, directory, options.mode);
     options.signal?.throwIfAborted();
   } catch (error) {
     yield* takeBack(() => io.close(fd), () => io.unlink(path));

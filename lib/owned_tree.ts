@@ -4,12 +4,13 @@
  * @module
  */
 import { guardOf } from "./devices.ts";
-import { cannot, closedError, codeOf, failure, type Leftover, movingError } from "./errors.ts";
+import { cannot, closedError, codeOf, failure, isGone, type Leftover, movingError } from "./errors.ts";
 import { type Identity, sameFile } from "./identity.ts";
 import { asyncIo, type Io, syncIo } from "./io.ts";
 import { recordKept } from "./life/lease.ts";
 import { type Leakable, unwatchLeak, type Young } from "./life/leaks.ts";
 import { letAge, letAgeInside, setGoing } from "./life/keep_alive.ts";
+import { quietly } from "./life/open_lease.ts";
 import { type Entry, register, unregister } from "./life/registry.ts";
 import { isPromise, type Op, run, runAsync, runSync } from "./op.ts";
 import { runtime, type Status } from "./runtime/mod.ts";
@@ -109,7 +110,9 @@ export class OwnedTree implements Entry, Leakable {
       ? []
       : yield* this.#removeFrom(io, path, identity);
     if (leftovers.length > 0) {
-      if (leftovers[0].code === "ERR_REPLACED") disown(path!);
+      // What has its place has its name too: whoever clears up by names must not take it for ours. A disk too full to say
+      // so has other troubles.
+      if (leftovers[0].code === "ERR_REPLACED") quietly(() => recordKept(path!));
       return leftovers;
     }
     this.removed = true;
@@ -179,16 +182,7 @@ function* statusIfThere(io: Io, path: string, action: string): Op<Status | undef
   try {
     return yield io.status(path);
   } catch (error) {
-    if (codeOf(error) === "ENOENT" || codeOf(error) === "ENOTDIR") return undefined;
+    if (isGone(error)) return undefined;
     throw failure(`${action} the temporary directory "${path}"`, error, path);
-  }
-}
-
-/** What has the place of a directory has its name too: whoever clears up by names must not take it for ours. */
-function disown(path: string): void {
-  try {
-    recordKept(path);
-  } catch {
-    // A disk so full has other troubles; the removal has said what it left.
   }
 }

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { createExclusively, settleMode, takeBack } from "../create.ts";
+import { createExclusively, FILE_MODE, settleMode, takeBack } from "../create.ts";
 import { guardOf } from "../devices.ts";
 import { movingError } from "../errors.ts";
 import { asyncIo, type Io, syncIo } from "../io.ts";
@@ -23,8 +23,6 @@ import { DiskStorage } from "./storage.ts";
 
 /** Nothing is gathered: other programs that have the path see each write at once. */
 const BUFFER_SIZE = 0;
-
-const MODE = 0o600;
 
 /**
  * A temporary file with a path, to give to another program.
@@ -131,9 +129,9 @@ export function* createNamed(given: Io, directory: string, options: Checked): Op
     handle = yield* createExclusively("file", directory, options, session, (candidate) => {
       path = candidate;
       if (owned !== undefined) owned.path = candidate;
-      return io.createFile(candidate, options.mode ?? MODE);
+      return io.createFile(candidate, options.mode ?? FILE_MODE);
     });
-    yield* settleMode(io, handle!, directory, options.mode, MODE);
+    yield* settleMode(io, handle!, directory, options.mode);
     options.signal?.throwIfAborted();
   } catch (error) {
     if (handle === undefined) owned?.release();

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { createExclusively, settleMode, takeBack } from "../create.ts";
+import { createExclusively, FILE_MODE, settleMode, takeBack } from "../create.ts";
 import { guardOf } from "../devices.ts";
 import { failure, refusesUnnamed } from "../errors.ts";
 import { asyncIo, type Io, syncIo } from "../io.ts";
@@ -22,8 +22,6 @@ import { DiskStorage } from "./storage.ts";
 
 /** Bytes gathered before a system call: nobody else reads the file, so nobody waits for them. */
 const BUFFER_SIZE = 64 * 1024;
-
-const MODE = 0o600;
 
 /**
  * Creates a file that has no name: nobody else can open it, and nothing of it is left however the process ends.
@@ -70,7 +68,7 @@ export function* createUnnamed(given: Io, options: Checked): Op<Made & { guard: 
   const io = given.at(directory);
   const made = yield* createHandle(io, directory, options);
   try {
-    yield* settleMode(io, made.handle, directory, options.mode, MODE);
+    yield* settleMode(io, made.handle, directory, options.mode);
     options.signal?.throwIfAborted();
   } catch (error) {
     yield* takeBack(() => io.close(made.handle));
@@ -97,7 +95,7 @@ const REMEMBERED = 1000;
 function* createHandle(io: Io, directory: string, options: Checked): Op<Made> {
   if (runtime.platform === "linux" && !refused.has(directory)) {
     try {
-      return { handle: yield io.createUnnamed(directory, options.mode ?? MODE), nameless: true };
+      return { handle: yield io.createUnnamed(directory, options.mode ?? FILE_MODE), nameless: true };
     } catch (error) {
       if (!refusesUnnamed(error)) {
         throw failure(`create a temporary file in "${directory}"`, error, directory);
@@ -118,7 +116,7 @@ function* createWithName(io: Io, directory: string, options: Checked): Op<Made> 
     const session = sessionFor(directory, options);
     handle = yield* createExclusively("file", directory, options, session, (path) => {
       owned.path = path;
-      return io.createDescriptor(path, options.mode ?? MODE);
+      return io.createDescriptor(path, options.mode ?? FILE_MODE);
     });
     if (isWindows()) return { handle: handle!, nameless: false, owned };
     yield* owned.remove(io);
