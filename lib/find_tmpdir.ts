@@ -43,14 +43,13 @@ export interface TmpdirRequirements {
  * console.log(build.path);
  * ```
  */
-export async function findTmpdir(requirements: TmpdirRequirements = {}): Promise<string> {
-  const checks = checksFor(requirements);
-  return await runAsync(find(asyncIo(), checks));
+export function findTmpdir(requirements: TmpdirRequirements = {}): Promise<string> {
+  return runAsync(find(asyncIo(), requirements));
 }
 
 /** As {@linkcode findTmpdir}, blocking. */
 export function findTmpdirSync(requirements: TmpdirRequirements = {}): string {
-  return runSync(find(syncIo(), checksFor(requirements)));
+  return runSync(find(syncIo(), requirements));
 }
 
 /** Why a directory does not fit; undefined if it does. */
@@ -67,7 +66,8 @@ function checksFor(requirements: TmpdirRequirements): Check[] {
   return checks;
 }
 
-function* find(io: Io, checks: readonly Check[]): Op<string> {
+function* find(io: Io, requirements: TmpdirRequirements): Op<string> {
+  const checks = checksFor(requirements);
   const rejected: Rejected[] = [];
   for (const candidate of candidates()) {
     const found = probe(candidate);

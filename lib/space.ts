@@ -39,15 +39,17 @@ export interface DiskSpace {
  * console.log(available > 1e9);
  * ```
  */
-export async function diskSpace(dir?: string | URL): Promise<DiskSpace> {
-  const path = dir === undefined ? tmpdir() : checkPath(dir, "dir");
-  return await runAsync(spaceOf(asyncIo(), path));
+export function diskSpace(dir?: string | URL): Promise<DiskSpace> {
+  return runAsync(spaceAt(asyncIo(), dir));
 }
 
 /** As {@linkcode diskSpace}, blocking. */
 export function diskSpaceSync(dir?: string | URL): DiskSpace {
-  const path = dir === undefined ? tmpdir() : checkPath(dir, "dir");
-  return runSync(spaceOf(syncIo(), path));
+  return runSync(spaceAt(syncIo(), dir));
+}
+
+function* spaceAt(io: Io, dir: string | URL | undefined): Op<DiskSpace> {
+  return yield* spaceOf(io, dir === undefined ? tmpdir() : checkPath(dir, "dir"));
 }
 
 /** The room on the file system of a directory. */

@@ -218,11 +218,9 @@ export class OpenFile implements Leakable, Content {
   #newBytes(length: number): Uint8Array<ArrayBuffer> {
     try {
       return new Uint8Array(length);
-    } catch {
-      const cause = Object.assign(new Error(`${length} bytes are more than memory holds`), {
-        code: "ENOMEM",
-      });
-      throw this.#failure("read from", cause);
+    } catch (cause) {
+      const why = `${length} bytes are more than memory holds`;
+      throw cannot(`read from ${which(this.path)}`, why, "ENOMEM", this.path, cause);
     }
   }
 

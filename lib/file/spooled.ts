@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { takeBack } from "../create.ts";
 import { failure, which } from "../errors.ts";
 import { printAs } from "../inspect.ts";
 import type { Io } from "../io.ts";
@@ -15,7 +14,7 @@ import { TemporaryFile } from "./file.ts";
 import { OpenFile } from "./open_file.ts";
 import { SpoolStorage } from "./spool.ts";
 import { DiskStorage, type Storage } from "./storage.ts";
-import { createUnnamed, type Made } from "./unnamed.ts";
+import { createUnnamed, type Made, unmake } from "./unnamed.ts";
 
 /** Bytes gathered before a system call, once it is on disk. */
 const BUFFER_SIZE = 64 * 1024;
@@ -90,21 +89,18 @@ export function spooledTemporaryFile(options?: SpooledOptions): SpooledTemporary
   const storage = new SpoolStorage(checked.maxMemory, { open, discard });
   const file = new OpenFile(storage, checked, BUFFER_SIZE);
   hold(file);
-  let made: Made | undefined;
+  let made: Made;
   return new SpooledTemporaryFile(file);
 
   function* open(io: Io): Op<Storage> {
-    const created = yield* createUnnamed(io, checked);
-    made = created;
-    file.guard = created.guard;
-    file.owned = created.owned;
-    return new DiskStorage(created.handle, undefined, created.nameless);
+    const { handle, nameless, owned, guard } = made = yield* createUnnamed(io, checked);
+    file.guard = guard;
+    file.owned = owned;
+    return new DiskStorage(handle, undefined, nameless);
   }
 
   function* discard(io: Io): Op<void> {
-    const { handle, owned } = made!;
     file.owned = undefined;
-    yield* takeBack(() => io.close(handle));
-    if (owned !== undefined) yield* owned.takeBack(io);
+    yield* unmake(io, made);
   }
 }

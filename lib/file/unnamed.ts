@@ -71,8 +71,7 @@ export function* createUnnamed(given: Io, options: Checked): Op<Made & { guard: 
     yield* settleMode(io, made.handle, directory, options.mode);
     options.signal?.throwIfAborted();
   } catch (error) {
-    yield* takeBack(() => io.close(made.handle));
-    if (made.owned !== undefined) yield* made.owned.takeBack(io);
+    yield* unmake(io, made);
     throw error;
   }
   return { ...made, guard: guardOf(directory) };
@@ -84,6 +83,12 @@ export interface Made {
   /** Whether it never had a name. */
   nameless: boolean;
   owned?: OwnedName;
+}
+
+/** Takes back what was made. */
+export function* unmake(io: Io, { handle, owned }: Made): Op<void> {
+  yield* takeBack(() => io.close(handle));
+  if (owned !== undefined) yield* owned.takeBack(io);
 }
 
 /** Directories whose file system refused; others may be on file systems that do not. */
