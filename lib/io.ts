@@ -53,7 +53,7 @@ function build({ sync, pooled, removeTree }: Runtime, guard: Guard): Io {
   const io: { [name: string]: unknown } = {
     blocking: false,
     sleep,
-    at: asyncIoAt,
+    at: (directory: string) => asyncIo(guardOf(directory)),
     // Where the pool has no such call: what is not empty this refuses, as a tree is that could not be removed.
     removeSmallTree: removeTree &&
       inline(guard, removeTree.sync, removeTree.pooled ?? pooled.removeDirectory),
@@ -113,5 +113,3 @@ export function asyncIo(guard: Guard = guardOf(undefined)): Io {
   if (io === undefined) async.set(guard, io = build(runtime, guard));
   return io;
 }
-
-const asyncIoAt = (directory: string): Io => asyncIo(guardOf(directory));

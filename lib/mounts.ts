@@ -11,8 +11,8 @@ import { runtime } from "./runtime/mod.ts";
 
 const TABLE = "/proc/self/mountinfo";
 
-/** Bytes as one character each, as some runtimes read system files. */
-const asLatin1 = (text: string): string => String.fromCharCode(...new TextEncoder().encode(text));
+/** What is text in the table as runtimes read it: some make one character of each byte. */
+const spellings = (text: string): string[] => [text, String.fromCharCode(...new TextEncoder().encode(text))];
 
 /** Writes a path as the table does. */
 const escaped = (path: string): string =>
@@ -38,14 +38,13 @@ export const isUntold = (error: unknown): boolean => NOT_TO_BE_HAD.has(codeOf(er
  */
 export function* hasMounts(io: Io, path: string): Op<boolean> {
   const table = yield* mountTable(io);
-  const below = ` ${escaped(path)}/`;
-  return table.includes(below) || table.includes(asLatin1(below));
+  return spellings(` ${escaped(path)}/`).some((below) => table.includes(below));
 }
 
 /** Whether something is mounted just there. */
 export function* isMountPoint(io: Io, path: string): Op<boolean> {
   const points = (yield* mountTable(io)).split("\n").map((line) => line.split(" ")[MOUNT_POINT]);
-  return points.includes(escaped(path)) || points.includes(asLatin1(escaped(path)));
+  return spellings(escaped(path)).some((point) => points.includes(point));
 }
 
 /** Which field of the table it is. */
@@ -107,12 +106,12 @@ export function deviceNumber(major: number, minor: number): number {
 
 /** The fields of the line for the mount that a path is on; none if there is no such line. */
 function mountHolding(table: string, path: string): string[] {
-  const spellings = [path, asLatin1(path)];
+  const paths = spellings(path);
   let best: string[] = [], length = 0;
   for (const line of table.split("\n")) {
     const fields = line.split(" ");
     const point = unescaped(fields[MOUNT_POINT] ?? "");
-    if (point === "" || !spellings.some((spelling) => contains(point, spelling))) continue;
+    if (point === "" || !paths.some((one) => contains(point, one))) continue;
     // Later lines lie over earlier ones.
     if (point.length >= length) [best, length] = [fields, point.length];
   }

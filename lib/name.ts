@@ -35,26 +35,17 @@ function refill(): void {
   filledBy = runtime;
 }
 
-/** Where the next `count` random bytes start in the pool. Each byte is used once. */
-function take(count: number): number {
-  if (used + count > pool.byteLength || filledBy !== runtime) refill();
-  const start = used;
-  used += count;
-  return start;
-}
-
 /** Forgets what is left of the pool: repeated collisions mean that somebody else draws the same bytes. */
 export function refreshNames(): void {
   used = pool.byteLength;
 }
 
-/** The random part of a name. */
+/** The random part of a name. Each byte of the pool is used once. */
 export function randomName(): string {
-  return spell(CODES, take(RANDOM_LENGTH), pool);
-}
-
-/** One call of `fromCharCode` makes the string in a tenth of a microsecond; joining characters takes a whole one. */
-function spell(codes: Uint8Array, at: number, bytes: Uint8Array): string {
+  if (used + RANDOM_LENGTH > pool.byteLength || filledBy !== runtime) refill();
+  const codes = CODES, bytes = pool, at = used;
+  used += RANDOM_LENGTH;
+  // One call makes the string in a tenth of a microsecond; joining characters takes a whole one.
   return String.fromCharCode(
     codes[bytes[at] & 31],
     codes[bytes[at + 1] & 31],

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { Checks } from "./options/checked.ts";
 import { checkPath } from "./options/paths.ts";
 import { checkBoolean, checkObject, LONGEST_TIMER } from "./options/values.ts";
 import { invalid, outOfRange } from "./errors.ts";
@@ -60,7 +61,7 @@ export type Current = Omit<Settings, "tmpdir"> & { tmpdir?: string };
 
 export const settings: Current = {};
 
-const CHECKS: { readonly [name in keyof Settings]-?: (value: unknown, option: string) => unknown } = {
+const CHECKS: Checks<Required<Settings>> = {
   tmpdir: checkPath,
   signals: checkBoolean,
   reclaim: checkBoolean,
