@@ -3,10 +3,10 @@
  *
  * @module
  */
-import { invalid, outOfRange } from "../errors.ts";
+import { invalid } from "../errors.ts";
 import { type Checked, checkOptions, type Checks, readOptions } from "../options/checked.ts";
 import type { ContentOptions } from "../options/types.ts";
-import { checkBoolean, checkSignal, withoutSign } from "../options/values.ts";
+import { checkBoolean, checkMode, checkSignal } from "../options/values.ts";
 
 /**
  * The permission bits of the result: exact ones; `"private"`: the owner's only (0600); `"existing"`: those of the file that
@@ -113,10 +113,7 @@ const FIELDS: { readonly [of in Taker]: readonly (keyof Given)[] } = {
 const POLICIES: readonly unknown[] = ["private", "existing", "umask"];
 
 function checkPolicy(value: unknown): ModePolicy {
-  if (typeof value === "number") {
-    if (Number.isInteger(value) && value >= 0 && value <= 0o777) return withoutSign(value);
-    throw outOfRange("mode", "permission bits from 0 to 0o777", value);
-  }
+  if (typeof value === "number") return checkMode(value, "mode");
   if (!POLICIES.includes(value)) {
     throw invalid("mode", 'permission bits, "private", "existing" or "umask"', value);
   }
