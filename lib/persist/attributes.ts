@@ -24,7 +24,7 @@ export interface Attributes {
 const PRIVATE = 0o600;
 
 /** What `open` is asked for where the umask is to decide. */
-const PUBLIC = 0o666;
+export const PUBLIC = 0o666;
 
 const BITS = 0o777;
 
@@ -54,7 +54,7 @@ export function attributesFor(
  * The mode to create a file with: never more rights than it will have. The umask has its say only now, and as long as the
  * group is not known to be the right one, it is one of the others.
  */
-export function creationMode({ mode, owner }: Pick<Attributes, "mode" | "owner">): number {
+export function creationMode({ mode, owner }: Attributes): number {
   if (mode === undefined || isWindows()) return PUBLIC;
   return owner === undefined ? mode : mode & forStrangers(mode);
 }

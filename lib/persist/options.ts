@@ -69,8 +69,6 @@ export interface Replacing {
   mode: ModePolicy;
   links: "replace" | "follow";
   signal: AbortSignal | undefined;
-  /** What to do where nothing is replaced: keep the mode there is, or give the one of the umask. */
-  otherwise: "keep" | "umask";
 }
 
 /** The same, for what is yet to be written. */
@@ -78,9 +76,7 @@ export interface Writing extends Replacing {
   content: Checked;
 }
 
-type Given = Omit<Replacing, "otherwise">;
-
-const DEFAULTS: Given = {
+const DEFAULTS: Replacing = {
   overwrite: true,
   durable: true,
   mode: "existing",
@@ -88,7 +84,7 @@ const DEFAULTS: Given = {
   signal: undefined,
 };
 
-const CHECKS: Checks<Given> = {
+const CHECKS: Checks<Replacing> = {
   overwrite: checkBoolean,
   durable: checkBoolean,
   mode: checkPolicy,
@@ -103,7 +99,7 @@ const FILE = [...DIRECTORY, "mode", "links"] as const;
 type Taker = "directory" | "directorySync" | "file" | "fileSync";
 
 /** The options each function has. Nothing can abort a call that blocks. */
-const FIELDS: { readonly [of in Taker]: readonly (keyof Given)[] } = {
+const FIELDS: { readonly [of in Taker]: readonly (keyof Replacing)[] } = {
   directory: [...DIRECTORY, "signal"],
   directorySync: DIRECTORY,
   file: [...FILE, "signal"],
@@ -126,12 +122,8 @@ function checkLinks(value: unknown): unknown {
 }
 
 /** Checks what the caller gave to put something there that exists. */
-export function checkReplacing(
-  of: Taker,
-  given: PersistOptions | undefined,
-  otherwise: Replacing["otherwise"] = "keep",
-): Replacing {
-  return { ...readOptions(FIELDS[of], given, CHECKS, DEFAULTS), otherwise };
+export function checkReplacing(of: Taker, given: PersistOptions | undefined): Replacing {
+  return readOptions(FIELDS[of], given, CHECKS, DEFAULTS);
 }
 
 /** Checks what the caller gave to write something new there. */
@@ -139,5 +131,5 @@ export function checkWriting(
   of: "file" | "fileSync",
   given: WriteFileAtomicOptions | undefined,
 ): Writing {
-  return { ...checkReplacing(of, given, "umask"), content: checkOptions("written", given) };
+  return { ...checkReplacing(of, given), content: checkOptions("written", given) };
 }

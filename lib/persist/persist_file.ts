@@ -3,14 +3,12 @@
  *
  * @module
  */
-import { createExclusively } from "../create.ts";
 import { codeOf, TempfileError } from "../errors.ts";
 import type { OpenFile } from "../file/open_file.ts";
 import { OwnedName } from "../file/owned.ts";
 import { DiskStorage, type Storage } from "../file/storage.ts";
 import { sameFile } from "../identity.ts";
 import type { Io } from "../io.ts";
-import { sessionFor } from "../life/lease.ts";
 import type { Op } from "../op.ts";
 import { parentOf } from "../path.ts";
 import { type Handle, runtime, type Status } from "../runtime/mod.ts";
@@ -21,7 +19,7 @@ import { afterwards, commit, placingFailure, synchronizeName } from "./commit.ts
 import { copyContents } from "./copy.ts";
 import type { Replacing } from "./options.ts";
 import { placeNew } from "./place_new.ts";
-import { NAMING, umaskMode } from "./stage.ts";
+import { makeBeside, umaskMode } from "./stage.ts";
 import { isOnDevice, type Target, targetOf } from "./target.ts";
 
 /** Puts the file at `destination` and closes it. On failure it stays as it is, open and whole. */
@@ -77,15 +75,7 @@ function* moveName(io: Io, file: OpenFile, handle: Handle, target: Target, optio
     });
   }
   if (isOtherNameOf(status, target, path) || !(yield* isRenamable(io, status, path, target))) return false;
-  const moved = yield* onceReady(
-    io,
-    handle,
-    path,
-    status,
-    target,
-    options,
-    () => renamed(io, path, file, target, options),
-  );
+  const moved = yield* moveReady(io, handle, path, file.owned, status, target, options);
   if (moved) file.owned = undefined;
   return moved;
 }
@@ -100,26 +90,18 @@ function* isRenamable(io: Io, status: Status, path: string, target: Target): Op<
 const isOtherNameOf = (status: Status, { existing, path }: Target, old: string): boolean =>
   existing !== undefined && status.links > 1 && path !== old && sameFile(existing, status);
 
-/** `false` between mounts, which are different file systems to a rename even if they are on one device. */
-function* renamed(io: Io, path: string, file: OpenFile, target: Target, options: Replacing): Op<boolean> {
-  try {
-    yield* commit(io, path, file.owned, target, options);
-    return true;
-  } catch (error) {
-    if (codeOf(error) === "EXDEV") return false;
-    throw error;
-  }
-}
-
-/** Makes an existing file what the result is to be, then puts it in place. Otherwise it is as it was. */
-function* onceReady(
+/**
+ * Makes an existing file what the result is to be, then puts it in place; else it is as it was. `false` between mounts, which
+ * are different file systems to a rename even if they are on one device.
+ */
+function* moveReady(
   io: Io,
   handle: Handle,
   path: string,
+  name: OwnedName | undefined,
   status: Status,
   target: Target,
   options: Replacing,
-  put: () => Op<boolean>,
 ): Op<boolean> {
   let done = false;
   try {
@@ -128,7 +110,11 @@ function* onceReady(
     yield* settle(io, handle, path, status, attributes);
     if (options.durable) yield io.synchronize(handle);
     options.signal?.throwIfAborted();
-    return done = yield* put();
+    yield* commit(io, path, name, target, options);
+    return done = true;
+  } catch (error) {
+    if (codeOf(error) === "EXDEV") return false;
+    throw error;
   } finally {
     if (!done) yield* restore(io, handle, path, status);
   }
@@ -154,13 +140,10 @@ function* giveName(io: Io, storage: Storage, target: Target, options: Replacing)
   const name = yield* linked(io, status, target, link);
   if (name === undefined) return false;
   try {
-    return yield* onceReady(io, handle, name.path!, status, target, options, function* () {
-      yield* commit(io, name.path!, name, target, options);
-      return true;
-    });
-  } catch (error) {
+    return yield* moveReady(io, handle, name.path!, name, status, target, options);
+  } finally {
+    // What has its place is no longer on the books.
     yield* name.takeBack(io);
-    throw error;
   }
 }
 
@@ -168,15 +151,12 @@ function* giveName(io: Io, storage: Storage, target: Target, options: Replacing)
 function* linked(
   io: Io,
   status: Status,
-  { directory }: Target,
+  target: Target,
   link: (path: string) => void | Promise<void>,
 ): Op<OwnedName | undefined> {
   const name = new OwnedName();
   try {
-    yield* createExclusively("file", directory, NAMING, sessionFor(directory, NAMING), (path) => {
-      name.path = path;
-      return link(path);
-    });
+    yield* makeBeside(target, name, link);
     return name;
   } catch {
     // It may be there even so: a program that is killed does not tell how far it got.

@@ -11,7 +11,7 @@ import { sessionFor } from "../life/lease.ts";
 import type { Op } from "../op.ts";
 import { type Checked, DEFAULTS } from "../options/checked.ts";
 import type { Handle, Status } from "../runtime/mod.ts";
-import { creationMode } from "./attributes.ts";
+import { PUBLIC } from "./attributes.ts";
 import type { Target } from "./target.ts";
 
 /** Hidden, and told apart from the user's files. */
@@ -27,26 +27,28 @@ export interface Staged {
 export function* stage(io: Io, target: Target, mode: number): Op<Staged> {
   const name = new OwnedName();
   try {
-    const handle = yield* createExclusively(
-      "file",
-      target.directory,
-      NAMING,
-      sessionFor(target.directory, NAMING),
-      (path) => {
-        name.path = path;
-        return io.createFile(path, mode);
-      },
-    );
-    return { handle, name };
+    return { handle: yield* makeBeside(target, name, (path) => io.createFile(path, mode)), name };
   } catch (error) {
     name.release();
     throw error;
   }
 }
 
+/** Makes something beside the target, by a call that is given its path. */
+export function makeBeside<T>(
+  { directory }: Target,
+  name: OwnedName,
+  make: (path: string) => T | Promise<T>,
+): Op<T> {
+  return createExclusively("file", directory, NAMING, sessionFor(directory, NAMING), (path) => {
+    name.path = path;
+    return make(path);
+  });
+}
+
 /** What the umask makes of 0666, asked of the system by a file: the runtimes tell only with permissions, or by changing it. */
 export function* umaskMode(io: Io, target: Target): Op<number> {
-  const probe = yield* stage(io, target, creationMode({ mode: undefined, owner: undefined }));
+  const probe = yield* stage(io, target, PUBLIC);
   try {
     return ((yield io.statusOf(probe.handle)) as Status).mode & 0o777;
   } finally {
