@@ -14,7 +14,6 @@ import { quietly } from "./life/open_lease.ts";
 import { type Entry, register, unregister } from "./life/registry.ts";
 import { isPromise, type Op, run, runAsync, runSync } from "./op.ts";
 import { runtime, type Status } from "./runtime/mod.ts";
-import { removeInTurn } from "./tree/in_turn.ts";
 import { removeDirectory } from "./tree/remove.ts";
 import { leaving, leftAtEnd, removeAtEnd } from "./under_way.ts";
 
@@ -123,7 +122,7 @@ export class OwnedTree implements Entry, Leakable {
   *#removeFrom(io: Io, path: string, identity: Identity): Op<Leftover[]> {
     setGoing(this, true);
     try {
-      return yield* removeDirectory(io, path, identity, removeInTurn);
+      return yield* removeDirectory(io, path, identity);
     } finally {
       setGoing(this, false);
     }

@@ -8,7 +8,7 @@ import type { Io } from "../io.ts";
 import type { Op } from "../op.ts";
 import { contains, joinPath } from "../path.ts";
 import { runtime } from "../runtime/mod.ts";
-import { entriesIn } from "../tree/visit.ts";
+import { namesIn } from "../tree/visit.ts";
 
 /** Something that removes old files. */
 export interface Ageing {
@@ -77,8 +77,8 @@ function* configuredAge(io: Io, directory: string): Op<string | undefined> {
 function* configurations(io: Io): Op<string[]> {
   const files = new Map<string, string>();
   for (const directory of CONFIGURATION) {
-    for (const name of yield* namesIn(io, directory)) {
-      if (name.endsWith(".conf") && !files.has(name)) files.set(name, joinPath(directory, name));
+    for (const name of yield* confIn(io, directory)) {
+      if (!files.has(name)) files.set(name, joinPath(directory, name));
     }
   }
   const texts: string[] = [];
@@ -86,11 +86,9 @@ function* configurations(io: Io): Op<string[]> {
   return texts;
 }
 
-function* namesIn(io: Io, directory: string): Op<string[]> {
+function* confIn(io: Io, directory: string): Op<string[]> {
   try {
-    return (yield* entriesIn(io, directory)).map(({ name }) => name).filter((name) =>
-      typeof name === "string"
-    );
+    return yield* namesIn(io, directory, (name) => name.endsWith(".conf"));
   } catch {
     return [];
   }

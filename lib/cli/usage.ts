@@ -12,8 +12,8 @@ import type { Host } from "../runtime/cli_host.ts";
 import type { Status } from "../runtime/mod.ts";
 import { type DiskSpace, diskSpace } from "../space.ts";
 import { tmpdir } from "../tmpdir.ts";
-import { entriesIn } from "../tree/visit.ts";
 import { usageOf } from "../tree/usage.ts";
+import { namesIn } from "../tree/visit.ts";
 import { type Command, JSON_OPTION, STATUS } from "./command.ts";
 import { type Progress, withProgress } from "./progress.ts";
 import { bar, COLUMNS, count, cutStart, oneLine, showBytes } from "./text.ts";
@@ -104,10 +104,10 @@ function* collect(io: Io, directory: string, progress: Progress): Op<Entry[]> {
 
 /** Everything but the leases themselves. */
 function* pathsIn(io: Io, directory: string): Op<string[]> {
-  const names = (yield* entriesIn(io, directory)).map(({ name }) => name);
   const own = leaseDirectory();
-  return names.filter((name) => typeof name === "string").map((name) => joinPath(directory, name))
-    .filter((path) => path !== own);
+  return (yield* namesIn(io, directory)).map((name) => joinPath(directory, name)).filter((path) =>
+    path !== own
+  );
 }
 
 /** `undefined` for what has gone meanwhile. */

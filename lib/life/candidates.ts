@@ -8,8 +8,9 @@ import type { Io } from "../io.ts";
 import { isMountPoint } from "../mounts.ts";
 import type { Op } from "../op.ts";
 import { joinPath, parentOf } from "../path.ts";
-import type { DirectoryEntry, Listing, Path, Status } from "../runtime/mod.ts";
+import type { Path, Status } from "../runtime/mod.ts";
 import { leave, locate, type Spot, within } from "../tree/spot.ts";
+import { namesIn } from "../tree/visit.ts";
 import { isOurs, keptByOther, type LeaseFile, speaksFor } from "./lease_file.ts";
 
 /** Something that a lease may speak for. */
@@ -40,7 +41,9 @@ export function* visitEntries(
     try {
       const isWanted = (name: string): boolean =>
         speaksFor(lease, directory, name) && !lease.kept.has(keptByOther(name));
-      for (const name of (yield* ifThere(directory, unseen, namesIn(io, spot, isWanted))) ?? []) {
+      // The dot makes the anchor of a descriptor a directory on the way rather than a link at the end.
+      const names = yield* ifThere(directory, unseen, namesIn(io, within(spot, "."), isWanted));
+      for (const name of names ?? []) {
         const path = joinPath(directory, name);
         const entry = yield* ifThere(path, unseen, candidate(io, spot, name, path, lease));
         if (entry !== undefined) yield* visit(entry);
@@ -62,22 +65,6 @@ function* ifThere<T>(path: string, unseen: Leftover[], look: Op<T>): Op<T | unde
     const code = codeOf(error);
     if (!GONE.has(code)) unseen.push({ path, code });
     return undefined;
-  }
-}
-
-/** The names that are wanted, chosen batch by batch: a directory may have a hundred thousand. */
-function* namesIn(io: Io, spot: Spot, isWanted: (name: string) => boolean): Op<string[]> {
-  const names: string[] = [];
-  // The dot makes the anchor of a descriptor a directory on the way rather than a link at the end.
-  const listing: Listing = yield io.list(within(spot, "."));
-  try {
-    for (;;) {
-      const batch: DirectoryEntry[] = yield listing.next();
-      if (batch.length === 0) return names;
-      for (const { name } of batch) if (typeof name === "string" && isWanted(name)) names.push(name);
-    }
-  } finally {
-    listing.close();
   }
 }
 

@@ -7,7 +7,8 @@ import { codeOf } from "../errors.ts";
 import { type Identity, sameFile } from "../identity.ts";
 import type { Io } from "../io.ts";
 import type { Op } from "../op.ts";
-import { type DirectoryEntry, type Listing, runtime, type Status } from "../runtime/mod.ts";
+import { runtime, type Status } from "../runtime/mod.ts";
+import { namesIn } from "../tree/visit.ts";
 import type { LeaseFile } from "./lease_file.ts";
 
 /** Only `"dead"` is a reason to remove anything. */
@@ -69,16 +70,10 @@ function* procIsOurs(io: Io): Op<boolean> {
 
 function* hasOpen(io: Io, pid: number, file: Identity): Op<boolean> {
   const directory = `/proc/${pid}/fd`;
-  const listing: Listing = yield io.list(directory);
-  try {
-    for (;;) {
-      const batch: DirectoryEntry[] = yield listing.next();
-      if (batch.length === 0) return false;
-      for (const { name } of batch) if (yield* isFile(io, `${directory}/${name}`, file)) return true;
-    }
-  } finally {
-    listing.close();
+  for (const name of yield* namesIn(io, directory)) {
+    if (yield* isFile(io, `${directory}/${name}`, file)) return true;
   }
+  return false;
 }
 
 function* isFile(io: Io, descriptor: string, file: Identity): Op<boolean> {

@@ -9,24 +9,12 @@ import type { Op } from "../op.ts";
 import { runtime, type Status } from "../runtime/mod.ts";
 import { listed, processes } from "./processes.ts";
 
-/** A set of open files and directories. */
-export class OpenFiles {
-  readonly #keys = new Set<string>();
+/** By what a file or directory is told from others among those that are open. */
+export const keyOf = ({ device, inode }: Identity): string => `${device}:${inode}`;
 
-  add(identity: Identity): void {
-    this.#keys.add(keyOf(identity));
-  }
-
-  has(identity: Identity): boolean {
-    return this.#keys.has(keyOf(identity));
-  }
-}
-
-const keyOf = ({ device, inode }: Identity): string => `${device}:${inode}`;
-
-/** Looks through the processes that this one may look at (Linux); elsewhere none is seen. */
-export function* openFiles(io: Io): Op<OpenFiles> {
-  const open = new OpenFiles();
+/** The keys of what is open. Looks through the processes that this one may look at (Linux); elsewhere none is seen. */
+export function* openFiles(io: Io): Op<Set<string>> {
+  const open = new Set<string>();
   if (runtime.platform !== "linux") return open;
   for (const process of yield* processes(io)) {
     // The directory a process is in counts as well as what it has open.
@@ -37,10 +25,10 @@ export function* openFiles(io: Io): Op<OpenFiles> {
   return open;
 }
 
-function* note(io: Io, path: string, open: OpenFiles): Op<void> {
+function* note(io: Io, path: string, open: Set<string>): Op<void> {
   try {
     const status: Status = yield io.statusOfTarget(path);
-    open.add(status);
+    open.add(keyOf(status));
   } catch {
     // Ended meanwhile, or another user's.
   }

@@ -7,7 +7,7 @@ import { failure } from "../errors.ts";
 import type { Io } from "../io.ts";
 import { isUntold } from "../mounts.ts";
 import type { Op } from "../op.ts";
-import { entriesIn } from "../tree/visit.ts";
+import { namesIn } from "../tree/visit.ts";
 
 /**
  * What there is to be seen at a path; `nothing` if it has gone meanwhile, or is another user's.
@@ -30,5 +30,5 @@ export function* processes(io: Io): Op<string[]> {
 
 /** The paths of what is in a directory of a process. */
 export function* listed(io: Io, directory: string): Op<string[]> {
-  return (yield* seen(directory, entriesIn(io, directory), [])).map(({ name }) => `${directory}/${name}`);
+  return (yield* seen(directory, namesIn(io, directory), [])).map((name) => `${directory}/${name}`);
 }

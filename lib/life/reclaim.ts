@@ -8,10 +8,10 @@ import type { Io } from "../io.ts";
 import type { Op } from "../op.ts";
 import { baseName, contains, joinPath, parentOf } from "../path.ts";
 import { type Handle, type Path, runtime, type Status } from "../runtime/mod.ts";
-import { entriesIn } from "../tree/visit.ts";
 import { lasting } from "../tree/overlay.ts";
 import { removeDirectory } from "../tree/remove.ts";
 import { usageOf } from "../tree/usage.ts";
+import { namesIn } from "../tree/visit.ts";
 import { type Candidate, visitEntries } from "./candidates.ts";
 import { leaseDirectory, refusalOf } from "./lease_directory.ts";
 import { keptByOther, type LeaseFile, parseName, readLease, speaksFor } from "./lease_file.ts";
@@ -75,8 +75,7 @@ export function* reclaim(io: Io, looking: Looking, report: Reclaimed): Op<void> 
 /** The names of the leases in a directory. */
 export function* leasesIn(io: Io, directory: string): Op<string[]> {
   try {
-    const names = (yield* entriesIn(io, directory)).map(({ name }) => name);
-    return names.filter((name) => typeof name === "string" && parseName(name) !== undefined) as string[];
+    return yield* namesIn(io, directory, (name) => parseName(name) !== undefined);
   } catch (error) {
     throw failure(`look for leases in "${directory}"`, error, directory);
   }

@@ -5,12 +5,11 @@
  */
 import type { Io } from "../io.ts";
 import type { Op } from "../op.ts";
-import { entriesIn } from "../tree/visit.ts";
 import { type Candidate, visitEntries } from "./candidates.ts";
 import { leaseDirectory } from "./lease_directory.ts";
 import { readLease } from "./lease_file.ts";
 import { type Liveness, livenessOf } from "./liveness.ts";
-import { isUsable } from "./reclaim.ts";
+import { isUsable, leasesIn } from "./reclaim.ts";
 
 /** A lease with what it speaks for. */
 export interface Surveyed {
@@ -24,8 +23,8 @@ export function* survey(io: Io): Op<Surveyed[]> {
   const found: Surveyed[] = [];
   const directory = leaseDirectory();
   if (directory === undefined || !(yield* isUsable(io, directory))) return found;
-  for (const { name } of yield* entriesIn(io, directory)) {
-    const one = typeof name === "string" ? yield* lookAt(io, directory, name) : undefined;
+  for (const name of yield* leasesIn(io, directory)) {
+    const one = yield* lookAt(io, directory, name);
     if (one !== undefined) found.push(one);
   }
   return found;

@@ -7,13 +7,13 @@ import { codeOf, failure, type Leftover, TempfileError } from "../errors.ts";
 import type { Io } from "../io.ts";
 import type { Op } from "../op.ts";
 import { joinPath } from "../path.ts";
-import { type DirectoryEntry, runtime, type Status, USER_FLAG } from "../runtime/mod.ts";
+import { runtime, type Status, USER_FLAG } from "../runtime/mod.ts";
 import { tmpdir } from "../tmpdir.ts";
-import { contentsOf, entriesIn } from "../tree/visit.ts";
+import { contentsOf, namesIn } from "../tree/visit.ts";
 import { isBeyond, isMounted, visitEntries } from "./candidates.ts";
 import { isLeaseDirectory, leaseDirectory } from "./lease_directory.ts";
 import { isOurs, type LeaseFile } from "./lease_file.ts";
-import { type OpenFiles, openFiles } from "./open_files.ts";
+import { keyOf, openFiles } from "./open_files.ts";
 import { LockTable } from "./lock_table.ts";
 import {
   LOCKED,
@@ -80,7 +80,8 @@ export function* reportKept(
 
 /** What processes are at work with. */
 interface InUse {
-  open: OpenFiles;
+  /** By their keys. */
+  open: Set<string>;
   locks: LockTable;
 }
 
@@ -90,13 +91,11 @@ function* sweepAged(
   how: Sweeping["how"],
   report: Reclaimed,
 ): Op<void> {
-  const { directory, home, entries } = yield* listHome(io, aged.dir ?? tmpdir());
+  const { directory, home, names } = yield* listHome(io, aged.dir ?? tmpdir(), aged.prefix);
   const known = new Set([...report.kept, ...report.removed, ...report.left].map(({ path }) => path));
   let inUse: InUse | undefined;
-  for (const { name } of entries) {
+  for (const name of names) {
     how.checkpoint();
-    // The folder of leases is what everything that is not old enough needs.
-    if (typeof name !== "string" || !name.startsWith(aged.prefix) || isLeaseDirectory(name)) continue;
     const path = joinPath(directory, name);
     if (known.has(path)) continue;
     inUse ??= { open: yield* openFiles(io), locks: new LockTable() };
@@ -128,10 +127,16 @@ function* oldOne(
   return undefined;
 }
 
-function* listHome(io: Io, dir: string): Op<{ directory: string; home: Status; entries: DirectoryEntry[] }> {
+function* listHome(
+  io: Io,
+  dir: string,
+  prefix: string,
+): Op<{ directory: string; home: Status; names: string[] }> {
+  // The folder of leases is what everything that is not old enough needs.
+  const isWanted = (name: string): boolean => name.startsWith(prefix) && !isLeaseDirectory(name);
   try {
     const directory: string = yield io.realPath(dir);
-    return { directory, home: yield io.status(directory), entries: yield* entriesIn(io, directory) };
+    return { directory, home: yield io.status(directory), names: yield* namesIn(io, directory, isWanted) };
   } catch (error) {
     throw failure(`sweep "${dir}"`, error, dir);
   }
@@ -157,7 +162,7 @@ function* reasonToKeep(
   ];
   const age = Date.now() - Math.max(...all.map(({ modified }) => modified));
   if (age < olderThan) return `it changed ${Math.round(age / 1000)} seconds ago`;
-  if (all.some((one) => inUse.open.has(one))) return "a process has it open";
+  if (all.some((one) => inUse.open.has(keyOf(one)))) return "a process has it open";
   for (const one of all) if (yield* inUse.locks.has(io, one, path)) return LOCKED;
   return (yield* isLocked(path)) ? LOCKED : undefined;
 }

@@ -10,6 +10,7 @@ import type { Op } from "../op.ts";
 import { baseName, parentOf } from "../path.ts";
 import { delays, mayPass } from "../retry.ts";
 import { runtime, type Status } from "../runtime/mod.ts";
+import { inTurn } from "./in_turn.ts";
 import { anchored, enter, leave, locate, mustBe, type Spot } from "./spot.ts";
 import { leavesDevice } from "./visit.ts";
 import { Walk } from "./walk.ts";
@@ -17,31 +18,25 @@ import { Walk } from "./walk.ts";
 /**
  * Removes the directory that `identity` was recorded of, and everything in it.
  *
- * @param full Removes it where it is not empty.
  * @returns What is left and why: an empty list if all is gone.
  */
-export function* removeDirectory(
-  io: Io,
-  path: string,
-  identity: Identity,
-  full: typeof removeFull = removeFull,
-): Op<Leftover[]> {
+export function* removeDirectory(io: Io, path: string, identity: Identity): Op<Leftover[]> {
   try {
     const status: Status = yield io.status(path);
     if (!sameFile(status, identity)) return [{ path, code: "ERR_REPLACED" }];
   } catch (error) {
-    return isGone(error) ? [] : yield* full(io, path, identity);
+    return isGone(error) ? [] : yield* inTurn(io, removeFull(io, path, identity));
   }
   try {
     yield io.removeDirectory(path);
     return [];
   } catch (error) {
-    return codeOf(error) === "ENOENT" ? [] : yield* full(io, path, identity);
+    return codeOf(error) === "ENOENT" ? [] : yield* inTurn(io, removeFull(io, path, identity));
   }
 }
 
 /** Removes a directory that is not empty, or cannot be looked at. */
-export function* removeFull(io: Io, path: string, identity: Identity): Op<Leftover[]> {
+function* removeFull(io: Io, path: string, identity: Identity): Op<Leftover[]> {
   if (!anchored() && (yield* removeNatively(io, path))) return [];
   let leftovers: Leftover[] = [];
   for (const delay of [...delays(), undefined]) {

@@ -9,19 +9,33 @@ import type { Op } from "../op.ts";
 import { joinPath } from "../path.ts";
 import type { DirectoryEntry, Listing, Path, Status } from "../runtime/mod.ts";
 
-/** All names in a directory at once. */
-export function* entriesIn(io: Io, path: Path): Op<DirectoryEntry[]> {
+/** What is in a directory, all at once: what is wanted of it, chosen batch by batch, since it may be a hundred thousand. */
+export function* entriesIn(
+  io: Io,
+  path: Path,
+  isWanted: (entry: DirectoryEntry) => boolean = () => true,
+): Op<DirectoryEntry[]> {
   const entries: DirectoryEntry[] = [];
   const listing: Listing = yield io.list(path);
   try {
     for (;;) {
       const batch: DirectoryEntry[] = yield listing.next();
       if (batch.length === 0) return entries;
-      entries.push(...batch);
+      entries.push(...batch.filter(isWanted));
     }
   } finally {
     listing.close();
   }
+}
+
+/** The names in a directory that are wanted, of those that are text. */
+export function* namesIn(
+  io: Io,
+  path: Path,
+  isWanted: (name: string) => boolean = () => true,
+): Op<string[]> {
+  const entries = yield* entriesIn(io, path, ({ name }) => typeof name === "string" && isWanted(name));
+  return entries.map(({ name }) => name as string);
 }
 
 /** Something found, parents before what is in them. */

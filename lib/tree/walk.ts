@@ -161,13 +161,14 @@ export class Walk {
     try {
       return yield call();
     } catch (error) {
-      if (codeOf(error) !== "EACCES" || level === undefined || !(yield* this.#grant(level))) throw error;
+      if (!(yield* this.#grant(level, error))) throw error;
       return yield call();
     }
   }
 
-  *#grant(level: Level): Op<boolean> {
-    if (level.granted || isWindows()) return false;
+  /** Gives a directory its owner's rights, if a call in it has failed for want of them: then it is worth a second try. */
+  *#grant(level: Level | undefined, error: unknown): Op<boolean> {
+    if (codeOf(error) !== "EACCES" || level === undefined || level.granted || isWindows()) return false;
     level.granted = true;
     yield* grant(this.#io, level.spot);
     return true;
@@ -229,7 +230,7 @@ export class Walk {
       if (code === "EISDIR" || code === "ENOTEMPTY") return false;
       // Some systems say that for unlinking a directory, and for other things.
       if (code === "EPERM" && (yield this.#io.status(path)).kind === "directory") return false;
-      if (code !== "EACCES" || !(yield* this.#grant(level))) throw error;
+      if (!(yield* this.#grant(level, error))) throw error;
       return yield* this.#unlink(level, name);
     }
     return true;
@@ -257,7 +258,7 @@ export class Walk {
     try {
       return yield* enter(this.#io, level.spot, name, check);
     } catch (error) {
-      if (codeOf(error) !== "EACCES" || !(yield* this.#grant(level))) throw error;
+      if (!(yield* this.#grant(level, error))) throw error;
       return yield* enter(this.#io, level.spot, name, check);
     }
   }
