@@ -10,10 +10,9 @@ import { asyncIo, type Io, syncIo } from "./io.ts";
 import { recordKept } from "./life/lease.ts";
 import { type Leakable, unwatchLeak, type Young } from "./life/leaks.ts";
 import { letAge, letAgeInside, setGoing } from "./life/keep_alive.ts";
-import { quietly } from "./life/open_lease.ts";
 import { type Entry, register, unregister } from "./life/registry.ts";
 import { isPromise, type Op, run, runAsync, runSync } from "./op.ts";
-import { runtime, type Status } from "./runtime/mod.ts";
+import { attempt, runtime, type Status } from "./runtime/mod.ts";
 import { removeDirectory } from "./tree/remove.ts";
 import { leaving, leftAtEnd, removeAtEnd } from "./under_way.ts";
 
@@ -111,7 +110,7 @@ export class OwnedTree implements Entry, Leakable {
     if (leftovers.length > 0) {
       // What has its place has its name too: whoever clears up by names must not take it for ours. A disk too full to say
       // so has other troubles.
-      if (leftovers[0].code === "ERR_REPLACED") quietly(() => recordKept(path!));
+      if (leftovers[0].code === "ERR_REPLACED") attempt(() => recordKept(path!));
       return leftovers;
     }
     this.removed = true;

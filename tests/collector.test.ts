@@ -8,9 +8,19 @@ import { substitute } from "./support/substitute.ts";
 
 const MiB = 1024 * 1024;
 
+/** Puts `allocate` in the place of what makes the array. */
+function substituteBuffers(allocate: (bytes: number) => void): Disposable {
+  const { ArrayBuffer } = globalThis;
+  globalThis.ArrayBuffer = function (bytes: number) {
+    allocate(bytes);
+  } as never;
+  return { [Symbol.dispose]: () => void (globalThis.ArrayBuffer = ArrayBuffer) };
+}
+
 test("the collector is hurried once for each so many bytes, whatever the pieces", () => {
   const allocated: number[] = [];
-  const handedOut = hurry(4 * MiB, (bytes) => allocated.push(bytes));
+  const handedOut = hurry(4 * MiB);
+  using _ = substituteBuffers((bytes) => allocated.push(bytes));
   handedOut(4 * MiB - 1);
   assert.deepEqual(allocated, []);
   handedOut(1);
@@ -21,7 +31,8 @@ test("the collector is hurried once for each so many bytes, whatever the pieces"
 
 test("where there is no room to hurry it, all goes on", () => {
   let tries = 0;
-  const handedOut = hurry(MiB, () => {
+  const handedOut = hurry(MiB);
+  using _ = substituteBuffers(() => {
     tries++;
     throw new RangeError("Array buffer allocation failed");
   });

@@ -6,10 +6,9 @@
 import { codeOf } from "../errors.ts";
 import { type Identity, sameFile } from "../identity.ts";
 import { contains } from "../path.ts";
-import { type Handle, runtime } from "../runtime/mod.ts";
+import { attempt, type Handle, runtime } from "../runtime/mod.ts";
 import { onSettings, settings } from "../settings.ts";
 import { leaving } from "../under_way.ts";
-import { quietly } from "./open_lease.ts";
 import { type Entry, heldLeases } from "./registry.ts";
 
 /** Milliseconds between touches unless the application says how many: daemons count in days, careless ones in hours. */
@@ -80,13 +79,7 @@ export function letAgeInside(directory: string): void {
 
 const interval = (): number => typeof settings.keepAlive === "number" ? settings.keepAlive : INTERVAL;
 
-function identityOf(path: string): Identity | undefined {
-  try {
-    return runtime.sync.status(path);
-  } catch {
-    return undefined;
-  }
-}
+const identityOf = (path: string): Identity | undefined => attempt(() => runtime.sync.status(path));
 
 /** Milliseconds before another try: who has the directory locked exclusively is looking whether it may be removed. */
 const RETRY = 1000;
@@ -156,5 +149,5 @@ function touch(entry: Entry, one: Young): void {
 
 /** What is gone since the look at it, the next one says. */
 function makeYoung(path: string): void {
-  quietly(() => runtime.sync.touch(path, Date.now()));
+  attempt(() => runtime.sync.touch(path, Date.now()));
 }

@@ -13,12 +13,12 @@ import { syncIo } from "../io.ts";
 import { isMade, renewSession, sessionId } from "../name.ts";
 import { runSync } from "../op.ts";
 import { baseName, contains, joinPath, parentOf } from "../path.ts";
-import { runtime } from "../runtime/mod.ts";
+import { attempt, runtime } from "../runtime/mod.ts";
 import { statusIfThere } from "../status.ts";
 import { startReclaiming } from "./background.ts";
 import { leaseDirectory, refusalOf } from "./lease_directory.ts";
 import { makersDirectory } from "./makers_directory.ts";
-import { Lease, type Naming, quietly } from "./open_lease.ts";
+import { Lease, type Naming } from "./open_lease.ts";
 import { tellKept } from "./reclaim.ts";
 import { held, registerLease, unregisterLease } from "./registry.ts";
 
@@ -39,7 +39,7 @@ let refused: string | undefined;
 /** The session id for a name in a directory, after such names in it are on the lease. */
 export function sessionFor(directory: string, naming: Naming): string {
   // Without a lease all works but the removal after a crash.
-  quietly(() => usable()?.record(directory, naming));
+  attempt(() => usable()?.record(directory, naming));
   return current?.session ?? sessionId();
 }
 
@@ -48,7 +48,7 @@ export function sessionFor(directory: string, naming: Naming): string {
  * what may have been made with a session can be: whatever else a process takes over, a sweep leaves alone.
  */
 export function recordAdopted(path: string): void {
-  if (isMade(baseName(path))) quietly(() => leaseFor(path)?.adopt(path));
+  if (isMade(baseName(path))) attempt(() => leaseFor(path)?.adopt(path));
 }
 
 /** The lease to record in what is taken over: one where those look who look for what its maker left. */
@@ -61,18 +61,18 @@ function leaseFor(path: string): Lease | undefined {
 
 /** Records that what was taken over is no longer on the books: what has the name next is not this process's. */
 export function recordReleased(path: string): void {
-  for (const lease of leases) if (lease.hasAdopted(path)) quietly(() => lease.keep(path, []));
+  for (const lease of leases) if (lease.hasAdopted(path)) attempt(() => lease.keep(path, []));
 }
 
 /** Records that root is about to give a file to another user, which has not yet the place that it is made for. */
 export function recordGiven(path: string): void {
   if (runtime.uid() !== 0 || path.includes("\n")) return;
-  for (const lease of leases) if (lease.speaksFor(path)) quietly(() => lease.give(path));
+  for (const lease of leases) if (lease.speaksFor(path)) attempt(() => lease.give(path));
 }
 
 /** The lease to write to. */
 function usable(): Lease | undefined {
-  if (current === undefined || current.isFull) quietly(begin);
+  if (current === undefined || current.isFull) attempt(begin);
   return current;
 }
 

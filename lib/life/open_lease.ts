@@ -8,7 +8,7 @@ import { sessionId } from "../name.ts";
 import { runSync } from "../op.ts";
 import type { NameOptions } from "../options/types.ts";
 import { baseName, joinPath, parentOf } from "../path.ts";
-import { type Handle, runtime } from "../runtime/mod.ts";
+import { attempt, type Handle, runtime } from "../runtime/mod.ts";
 import { settings } from "../settings.ts";
 import { writeAll } from "../transfer.ts";
 import { formOf, formsOf } from "./form.ts";
@@ -77,7 +77,7 @@ export class Lease implements Entry {
   /** Records that a path is taken over: from now on it is a leftover of this process, and of no other. */
   adopt(path: string): void {
     if (path.includes("\n")) return;
-    this.#write(`adopted ${path}\n`, []);
+    this.#write(`adopted ${path}\n`);
     const name = baseName(path);
     this.#adopted.add(name);
     this.#kept.delete(name);
@@ -85,7 +85,7 @@ export class Lease implements Entry {
 
   /** Records that a file is given to another user: it is a leftover of this process all the same. */
   give(path: string): void {
-    this.#write(`given ${path}\n`, []);
+    this.#write(`given ${path}\n`);
   }
 
   /**
@@ -129,7 +129,7 @@ export class Lease implements Entry {
    * Appends lines in one write, after what a reader must know first: without all of it they say nothing. Nothing is
    * remembered of what was not written.
    */
-  #write(lines: string, made: readonly string[]): void {
+  #write(lines: string, made: readonly string[] = []): void {
     const head = this.#length === 0 ? `${HEADER}\n${home()}` : "";
     const text = head + [...new Set(made)].map((one) => `made ${one}\n`).join("") + lines;
     if (text === "") return;
@@ -139,9 +139,9 @@ export class Lease implements Entry {
 
   discard(): void {
     this.#onDiscard(this);
-    quietly(() => runtime.sync.close(this.#handle));
+    attempt(() => runtime.sync.close(this.#handle));
     // Where that fails, another process removes what says nothing any more.
-    quietly(() => runtime.sync.unlink(this.path));
+    attempt(() => runtime.sync.unlink(this.path));
     this.#stopReaper?.();
   }
 }
@@ -164,13 +164,4 @@ export function append(handle: Handle, lines: string): number {
 function home(): string {
   const namespace = runtime.processNamespace() ?? "-", host = runtime.hostName() ?? "-";
   return `pid ${runtime.pid()}\nnamespace ${namespace}\nhost ${host}\n`;
-}
-
-/** Makes a call whose failure is nobody's concern: all but the removal after a crash works without it. */
-export function quietly(call: () => void): void {
-  try {
-    call();
-  } catch {
-    // There is nobody to whom it would matter.
-  }
 }

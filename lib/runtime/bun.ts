@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { once } from "./ask.ts";
 import { type BunFfi, libraryLocks } from "./library_locks.ts";
 import { nodeLike, type NodeProcess } from "./node_like.ts";
 import { listing, type NodeDirent, type NodeFs } from "./node_fs.ts";
@@ -62,11 +63,8 @@ export function bunRuntime(process: NodeProcess, bun: BunNamespace): Runtime {
     random: (bytes) => void crypto.getRandomValues(bytes),
   };
   // Node gives every signal its default when it starts; Bun leaves alone what its parent had it ignore.
-  const like = nodeLike(
-    process,
-    own,
-    heeded(process.pid, () => fs.readFileSync("/proc/self/status", "latin1")),
-  );
+  const readStatus = (): string => fs.readFileSync("/proc/self/status", "latin1");
+  const like = nodeLike(process, own, once(() => heeded(process.pid, readStatus)));
   const { locks, sync, platform, signals, nextTurn } = like;
   const ffi = (): BunFfi => process.getBuiltinModule("bun:ffi") as BunFfi;
   const { raise } = signals;

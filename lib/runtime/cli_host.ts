@@ -4,8 +4,8 @@
  *
  * @module
  */
+import { attempt } from "./ask.ts";
 import { detect, type Globals } from "./detect.ts";
-import { attempt } from "./node_like.ts";
 
 /** One argument as `parseArgs` of Node sees it. */
 export interface Token {
@@ -63,8 +63,6 @@ export interface Host {
   start(command: string, args: readonly string[], env: { [name: string]: string }): Child;
   /** Calls `listener` for signals in place of what they do by default. Returns how to end that. */
   onSignals(names: readonly string[], listener: (name: string) => void): () => void;
-  /** The status of a process that a signal has ended, as a shell counts it. */
-  statusOf(signal: string): number;
   /** Whether the keys of a terminal send signals to this process, and so to the programs it starts. */
   isForeground(): boolean;
   /** What matters to Mayfly of the permissions in force for a directory; empty where everything is permitted. */
@@ -148,7 +146,6 @@ export function cliHost(scope: object): Host {
         return load("node:child_process").spawn(command, args, options);
       }, statusOf),
     onSignals: (names, listener) => onSignals(process, names, listener),
-    statusOf,
     isForeground: () =>
       attempt(() => ownsTerminal(load("node:fs").readFileSync("/proc/self/stat", "latin1"))) ??
         process.stdin.isTTY === true,

@@ -7,24 +7,19 @@
  *
  * @module
  */
+import { attempt } from "./ask.ts";
 
 /** Bytes of the array: as many as V8 waits for, and more than any allocator keeps at hand, which it would have to clear. */
 const UNTOUCHED = 64 * 1024 * 1024;
 
 /** Counts bytes handed out, and makes such an array after each `every` of them. */
-export function hurry(
-  every: number,
-  allocate: (bytes: number) => unknown = (bytes) => new ArrayBuffer(bytes),
-): (bytes: number) => void {
+export function hurry(every: number): (bytes: number) => void {
   let count = 0;
   return (bytes) => {
     count += bytes;
     if (count < every) return;
     count = 0;
-    try {
-      allocate(UNTOUCHED);
-    } catch {
-      // The process may have no such room, and then V8 has collected in search of it.
-    }
+    // The process may have no such room, and then V8 has collected in search of it.
+    attempt(() => new ArrayBuffer(UNTOUCHED));
   };
 }

@@ -3,14 +3,15 @@
  *
  * @module
  */
+import { attempt, once } from "./ask.ts";
 import { hurry } from "./collector.ts";
-import { denoPrimitives, type Faces, handleOfDescriptor, tryLock } from "./deno_fs.ts";
+import { denoPrimitives, handleOfDescriptor, tryLock } from "./deno_fs.ts";
 import type { DenoNamespace, DenoScope, EndEvent } from "./deno_namespace.ts";
 import { granted } from "./deno_permissions.ts";
 import { linkByHelper } from "./link_descriptor.ts";
 import type { NodeChildProcess } from "./locks.ts";
 import { type NodeFs, nodePrimitives } from "./node_fs.ts";
-import { anchors, attempt, homeFor, once, platformOf, processExists, sleep } from "./node_like.ts";
+import { anchors, homeFor, platformOf, processExists, sleep } from "./node_like.ts";
 import { endSignals, SIGNAL_NUMBERS } from "./signals.ts";
 import type { EndSignal, Runtime, Signals } from "./types.ts";
 import { startWatcher } from "./watcher.ts";
@@ -138,8 +139,7 @@ function later(milliseconds: number, call: () => void): () => void {
 
 /** Makes the adapter over the namespace `Deno` and its global scope. */
 export function denoRuntime(deno: DenoNamespace, scope: DenoScope): Runtime {
-  let loaded: Faces | undefined;
-  const node = (): Faces => loaded ??= nodePrimitives(scope.process.getBuiltinModule("node:fs") as NodeFs);
+  const node = once(() => nodePrimitives(scope.process.getBuiltinModule("node:fs") as NodeFs));
   const platform = platformOf(deno.build.os === "windows" ? "win32" : deno.build.os);
   const windows = platform === "windows";
   const childProcess = () => scope.process.getBuiltinModule("node:child_process") as NodeChildProcess;

@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { attempt } from "./ask.ts";
 import type {
   BlockingCalls,
   BlockingFile,
@@ -15,7 +16,6 @@ import type {
   DenoNamespace,
 } from "./deno_namespace.ts";
 import { requireStatfs, requireSystem } from "./deno_permissions.ts";
-import { attempt } from "./node_like.ts";
 import { follow, twins } from "./twins.ts";
 import type { DirectoryEntry, Handle, Kind, Listing, Pooled, Primitives, Status } from "./types.ts";
 

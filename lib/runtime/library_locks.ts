@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { once } from "./ask.ts";
 import { lockFailure, lockOrClose, openToLock } from "./locks.ts";
 import type { Locks, Primitives, Runtime } from "./types.ts";
 
@@ -45,8 +46,7 @@ export function libraryLocks(
   ffi: () => BunFfi,
   otherwise: Locks,
 ): Locks {
-  let loaded: { tryLock: TryLock | undefined } | undefined;
-  const load = (): TryLock | undefined => (loaded ??= { tryLock: bind(platform, ffi) }).tryLock;
+  const load = once(() => bind(platform, ffi));
   return {
     async tryAcquire(path, shared) {
       const tryLock = load();

@@ -11,6 +11,7 @@ import { nodeRuntime } from "./node.ts";
 import type { NodeProcess } from "./node_like.ts";
 import type { Runtime } from "./types.ts";
 
+export { attempt } from "./ask.ts";
 export { systemCode } from "./codes.ts";
 export { USER_FLAG } from "./deno_permissions.ts";
 export { INSPECTIONS } from "./inspection.ts";

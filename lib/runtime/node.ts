@@ -3,8 +3,9 @@
  *
  * @module
  */
+import { attempt } from "./ask.ts";
 import { hurry } from "./collector.ts";
-import { attempt, nodeLike, type NodeProcess } from "./node_like.ts";
+import { nodeLike, type NodeProcess } from "./node_like.ts";
 import type { NodeFs } from "./node_fs.ts";
 import type { FileBlobs, RemoveTree, Runtime } from "./types.ts";
 

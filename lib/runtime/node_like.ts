@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { attempt, once } from "./ask.ts";
 import { linkByHelper } from "./link_descriptor.ts";
 import { startWatcher } from "./watcher.ts";
 import { helperLocks, type NodeChildProcess } from "./locks.ts";
@@ -198,21 +199,6 @@ export function homeFor(
 ): () => string | undefined {
   const [first, second] = platform === "windows" ? ["USERPROFILE", "HOME"] : ["HOME", "USERPROFILE"];
   return () => env(first) ?? env(second);
-}
-
-/** What does not change is asked once. */
-export function once<T>(ask: () => T): () => T {
-  let answer: { value: T } | undefined;
-  return () => (answer ??= { value: ask() }).value;
-}
-
-/** The answer, or undefined where it is not to be had. */
-export function attempt<T>(ask: () => T): T | undefined {
-  try {
-    return ask();
-  } catch {
-    return undefined;
-  }
 }
 
 /** Signal 0 is sent to nobody, but says whether it could be. */

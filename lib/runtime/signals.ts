@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { attempt } from "./ask.ts";
 import type { EndSignal } from "./types.ts";
 
 /** The numbers of the signals a process can be asked to end with. */
@@ -21,25 +22,14 @@ const FIRST = 1;
 export const endSignals = (pid: number): readonly EndSignal[] => pid === FIRST ? [] : END_SIGNALS;
 
 /**
- * As {@linkcode endSignals}, asked for once. Not those that its parent had it ignore, as `nohup` does, and a shell for what
+ * As {@linkcode endSignals}, but not those that its parent had it ignore, as `nohup` does, and a shell for what
  * it runs in the background: listening to one of these, to raise it again, would end a process that is to survive it.
  *
  * @param readStatus Reads `/proc/self/status`, where the platform has it.
  */
-export function heeded(pid: number, readStatus: () => string): () => readonly EndSignal[] {
-  let names: readonly EndSignal[] | undefined;
-  return () => names ??= withoutIgnored(endSignals(pid), ignoredSignals(readStatus));
-}
-
-function withoutIgnored(signals: readonly EndSignal[], mask: number): readonly EndSignal[] {
-  return signals.filter((name) => (mask >> (SIGNAL_NUMBERS[name] - 1) & 1) === 0);
-}
-
-/** A bit for each of the lower 16 signals that is ignored; none where nobody can tell. */
-function ignoredSignals(readStatus: () => string): number {
-  try {
-    return parseInt(/^SigIgn:\s*[0-9a-f]*([0-9a-f]{4})$/m.exec(readStatus())?.[1] ?? "0", 16);
-  } catch {
-    return 0;
-  }
+export function heeded(pid: number, readStatus: () => string): readonly EndSignal[] {
+  // A bit for each of the lower 16 signals that is ignored; none where nobody can tell.
+  const [, ignored = "0"] = /^SigIgn:\s*[0-9a-f]*([0-9a-f]{4})$/m.exec(attempt(readStatus) ?? "") ?? [];
+  const mask = parseInt(ignored, 16);
+  return endSignals(pid).filter((name) => (mask >> (SIGNAL_NUMBERS[name] - 1) & 1) === 0);
 }
