@@ -99,52 +99,6 @@ const ACCESS = {
 /** The primitives on both faces. */
 export type Faces = { sync: Primitives; pooled: Pooled<Primitives> };
 
-/** The primitives that Deno itself cannot offer. */
-const NODE_ONLY = [
-  "createDescriptor",
-  "createUnnamed",
-  "openDescriptor",
-  "openDirectory",
-  "locateDirectory",
-] as const;
-
-/** The primitives whose first argument is a handle, which may be Deno's own or a number. */
-type OnHandle = "close" | "statusOf" | "truncate" | "read" | "write" | "synchronize";
-
-/** The primitives on a file of Deno's own: what they answer is a promise where the call's answer is. */
-function onFile(callsOf: (file: DenoFsFile) => BlockingFile) {
-  return {
-    close: ({ file }: DenoFile) => file.close(),
-    statusOf: ({ file }: DenoFile) => follow(callsOf(file).statSync(), toStatus),
-    truncate: ({ file }: DenoFile, size: number) => callsOf(file).truncateSync(size),
-    read: (own: DenoFile, into: Uint8Array, at: number) =>
-      own.transfer(callsOf(own.file), "readSync", into, at),
-    write: (own: DenoFile, data: Uint8Array, at: number) =>
-      own.transfer(callsOf(own.file), "writeSync", data, at),
-    synchronize: ({ file }: DenoFile) => callsOf(file).syncSync(),
-  };
-}
-
-type Call = (...args: unknown[]) => unknown;
-
-/** Sends the calls named by `NODE_ONLY` to Node's layer, which is loaded by the first of them. */
-function throughNode<P>(face: () => P): Pick<P, (typeof NODE_ONLY)[number] & keyof P> {
-  const send = (name: keyof P): Call => (...args) => (face()[name] as Call)(...args);
-  return Object.fromEntries(NODE_ONLY.map((name) => [name, send(name as keyof P)])) as never;
-}
-
-/** Sends a call on a handle to where the handle comes from. */
-function byHandle<P>(table: { [K in OnHandle]: unknown }, face: () => P): Pick<P, OnHandle & keyof P> {
-  const send = (name: OnHandle): Call => {
-    const own = table[name] as Call;
-    return (handle, first, second) =>
-      handle instanceof DenoFile
-        ? own(handle, first, second)
-        : (face()[name as unknown as keyof P] as Call)(handle, first, second);
-  };
-  return Object.fromEntries(Object.keys(table).map((name) => [name, send(name as OnHandle)])) as never;
-}
-
 /** Deno's files cannot change their mode or owner: a descriptor of the same file does, opened without following a link. */
 function onDescriptor(node: Primitives, handle: Handle, change: (descriptor: Handle) => void): void {
   if (!(handle instanceof DenoFile)) return change(handle);
@@ -193,18 +147,32 @@ const asDirectory = (deno: DenoNamespace, path: string): string =>
 
 /** The calls without blocking, by the names of those that block. */
 const promising = <C extends object>(calls: C): C =>
-  twins((name, args) => (calls[name as keyof C] as Call)(...args));
+  twins((name, args) => (calls[name as keyof C] as (...args: unknown[]) => unknown)(...args));
 
 /**
  * The primitives that are one call: what they answer is a promise where the call's answer is. Their paths are text: Deno
  * has names as nothing else, and paths of bytes exist only below listings that it never gives.
+ *
+ * @param callsOf The calls of a file of Deno's own. Any other handle is a number of Node's layer.
+ * @param node The primitives of Node's layer, for what Deno itself cannot offer.
  */
-function overCalls(deno: DenoNamespace, calls: BlockingCalls) {
+function overCalls(
+  deno: DenoNamespace,
+  calls: BlockingCalls,
+  callsOf: (file: DenoFsFile) => BlockingFile,
+  node: () => Primitives,
+) {
   const open = (path: string, options: Parameters<BlockingCalls["openSync"]>[1]): Handle =>
     follow(calls.openSync(path, options), (file) => new DenoFile(file, path));
   return {
     createFile: (path: string, mode) => open(path, { ...CREATE, mode }),
+    createDescriptor: (path, mode) => node().createDescriptor(path, mode),
+    createUnnamed: (directory, mode) => node().createUnnamed(directory, mode),
     openFile: (path: string, access) => open(path, ACCESS[access]),
+    openDescriptor: (path, access) => node().openDescriptor(path, access),
+    openDirectory: (path) => node().openDirectory(path),
+    locateDirectory: (path) => node().locateDirectory(path),
+    close: (handle) => handle instanceof DenoFile ? handle.file.close() : node().close(handle),
     makeDirectory: (path: string, mode) => calls.mkdirSync(path, { mode }),
     unlink: (path: string) => calls.removeSync(path),
     removeDirectory: (path: string) => calls.removeSync(asDirectory(deno, path)),
@@ -214,9 +182,26 @@ function overCalls(deno: DenoNamespace, calls: BlockingCalls) {
     realPath: (path) => calls.realPathSync(path),
     status: (path: string) => follow(calls.lstatSync(path), toStatus),
     statusOfTarget: (path) => follow(calls.statSync(path), toStatus),
+    statusOf: (handle) =>
+      handle instanceof DenoFile
+        ? follow(callsOf(handle.file).statSync(), toStatus)
+        : node().statusOf(handle),
     changeModeAt: (anchor, mode) => calls.chmodSync(anchor, mode),
     touch: (path, time) => calls.utimeSync(path, new Date(time), new Date(time)),
+    truncate: (handle, size) =>
+      handle instanceof DenoFile ? callsOf(handle.file).truncateSync(size) : node().truncate(handle, size),
+    read: (handle, into, at) =>
+      handle instanceof DenoFile
+        ? handle.transfer(callsOf(handle.file), "readSync", into, at)
+        : node().read(handle, into, at),
+    write: (handle, data, at) =>
+      handle instanceof DenoFile
+        ? handle.transfer(callsOf(handle.file), "writeSync", data, at)
+        : node().write(handle, data, at),
+    synchronize: (handle) =>
+      handle instanceof DenoFile ? callsOf(handle.file).syncSync() : node().synchronize(handle),
     readSystemFile: (path) => (requireSystem(deno, path), calls.readTextFileSync(path)),
+    fileSystem: (path) => (requireStatfs(deno), node().fileSystem(path)),
   } satisfies Partial<Primitives>;
 }
 
@@ -227,9 +212,7 @@ function overCalls(deno: DenoNamespace, calls: BlockingCalls) {
  */
 export function denoPrimitives(deno: DenoNamespace, node: () => Faces): Faces {
   const sync: Primitives = {
-    ...throughNode(() => node().sync),
-    ...byHandle(onFile((file) => file), () => node().sync),
-    ...overCalls(deno, deno),
+    ...overCalls(deno, deno, (file) => file, () => node().sync),
     changeMode: (handle, mode) => changeMode(deno, node().sync, handle, mode),
     changeOwner: (handle, uid, gid) =>
       onDescriptor(node().sync, handle, (fd) => node().sync.changeOwner(fd, uid, gid)),
@@ -249,16 +232,17 @@ export function denoPrimitives(deno: DenoNamespace, node: () => Faces): Faces {
       }
     },
     list: (path: string) => listingSync(deno, path),
-    fileSystem: (path) => (requireStatfs(deno), node().sync.fileSystem(path)),
   };
-  const onHandle = byHandle(onFile(promising), () => node().pooled);
-  const calls = overCalls(deno, promising<BlockingCalls>(deno)) as unknown as Pooled<Primitives>;
+  const calls = overCalls(
+    deno,
+    promising<BlockingCalls>(deno),
+    promising,
+    () => node().pooled as unknown as Primitives,
+  ) as unknown as Pooled<Primitives>;
   const pooled: Pooled<Primitives> = {
-    ...throughNode(() => node().pooled),
-    ...onHandle,
     ...calls,
     // Asynchronous, as is what follows, so that what is refused rejects.
-    close: async (handle) => await onHandle.close(handle),
+    close: async (handle) => await calls.close(handle),
     changeMode: async (handle, mode) => await sync.changeMode(handle, mode),
     changeOwner: async (handle, uid, gid) => await sync.changeOwner(handle, uid, gid),
     readLink: (path) => deno.readLink(path as string).catch(refuseBytes),
@@ -268,7 +252,7 @@ export function denoPrimitives(deno: DenoNamespace, node: () => Faces): Faces {
     },
     list: (path) => listingAsync(deno, path as string),
     readSystemFile: async (path) => await calls.readSystemFile(path),
-    fileSystem: async (path) => (requireStatfs(deno), await node().pooled.fileSystem(path)),
+    fileSystem: async (path) => await calls.fileSystem(path),
   };
   return { sync, pooled };
 }

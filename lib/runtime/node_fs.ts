@@ -190,23 +190,24 @@ const onPool = (fs: NodeFs): Blocking =>
   twins((name, args) => promised((done) => (fs[name as Name] as Call)(...args, done)));
 
 /** The flags in use, as numbers of this platform. Those it lacks are 0, and what they secure is then not promised there. */
-function openFlags(fs: NodeFs) {
-  const flag = (name: string): number => fs.constants[name] ?? 0;
-  const directory = flag("O_DIRECTORY");
-  const write = flag("O_RDWR") | flag("O_NOFOLLOW") | flag("O_NONBLOCK");
+function openFlags({ constants }: NodeFs) {
+  const { O_RDWR = 0, O_CREAT = 0, O_EXCL = 0, O_APPEND = 0, O_NONBLOCK = 0 } = constants;
+  const { O_NOFOLLOW = 0, O_DIRECTORY = 0 } = constants;
+  // Not among the constants of any runtime; the same numbers on every architecture that the runtimes are built for.
+  const O_TMPFILE = 0o20000000 | O_DIRECTORY, O_PATH = 0o10000000;
+  // To read only is no flag: O_RDONLY is 0 on every platform.
+  const read = O_NOFOLLOW | O_NONBLOCK;
   return {
-    create: flag("O_RDWR") | flag("O_CREAT") | flag("O_EXCL") | flag("O_NOFOLLOW"),
-    // Not among the constants of any runtime; the same number on every architecture that the runtimes are built for.
-    unnamed: flag("O_RDWR") | 0o20000000 | directory,
-    read: flag("O_NOFOLLOW") | flag("O_NONBLOCK"),
-    write,
-    append: write | flag("O_APPEND"),
-    // To read only is no flag: O_RDONLY is 0 on every platform.
+    create: O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW,
+    unnamed: O_RDWR | O_TMPFILE,
+    read,
+    write: O_RDWR | read,
+    append: O_RDWR | read | O_APPEND,
     readTarget: 0,
-    writeTarget: flag("O_RDWR"),
-    directory: directory | flag("O_NOFOLLOW"),
-    directoryTarget: directory,
-    locate: 0o10000000 | directory | flag("O_NOFOLLOW"),
+    writeTarget: O_RDWR,
+    directory: O_DIRECTORY | O_NOFOLLOW,
+    directoryTarget: O_DIRECTORY,
+    locate: O_PATH | O_DIRECTORY | O_NOFOLLOW,
   };
 }
 
