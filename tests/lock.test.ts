@@ -22,8 +22,9 @@ import {
   temporaryFile,
 } from "#mod";
 import { namedTemporaryFile as fromSource } from "../lib/file/named.ts";
+import type { NodeChildProcess } from "../lib/runtime/helper.ts";
 import { type BunFfi, libraryLocks } from "../lib/runtime/library_locks.ts";
-import { helperLocks, type NodeChildProcess } from "../lib/runtime/locks.ts";
+import { helperLocks } from "../lib/runtime/locks.ts";
 import { adapterFor, type Locks } from "../lib/runtime/mod.ts";
 import { firstWords, runChild, startChild } from "./support/child.ts";
 import { runCollecting } from "./support/collect.ts";

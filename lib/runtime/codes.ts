@@ -25,26 +25,26 @@ const CODE_OF_CLASS: ReadonlyMap<string | undefined, string> = new Map(Object.en
  * What Deno has neither a code nor a class for, by the number in its message, and Node has no name for, by the number it
  * gives. Those above 34 are Linux's alone.
  */
-const CODE_OF_NUMBER: ReadonlyMap<number, string> = new Map([
-  [3, "ESRCH"],
-  [6, "ENXIO"],
-  [19, "ENODEV"],
-  [23, "ENFILE"],
-  [26, "ETXTBSY"],
-  [27, "EFBIG"],
-  [29, "ESPIPE"],
-  [31, "EMLINK"],
-  [37, "ENOLCK"],
-  [38, "ENOSYS"],
-  [74, "EBADMSG"],
-  [75, "EOVERFLOW"],
-  [84, "EILSEQ"],
-  [116, "ESTALE"],
-  [117, "EUCLEAN"],
-  [121, "EREMOTEIO"],
-  [122, "EDQUOT"],
-  [126, "ENOKEY"],
-]);
+const CODE_OF_NUMBER: { readonly [number: number]: string } = {
+  3: "ESRCH",
+  6: "ENXIO",
+  19: "ENODEV",
+  23: "ENFILE",
+  26: "ETXTBSY",
+  27: "EFBIG",
+  29: "ESPIPE",
+  31: "EMLINK",
+  37: "ENOLCK",
+  38: "ENOSYS",
+  74: "EBADMSG",
+  75: "EOVERFLOW",
+  84: "EILSEQ",
+  116: "ESTALE",
+  117: "EUCLEAN",
+  121: "EREMOTEIO",
+  122: "EDQUOT",
+  126: "ENOKEY",
+};
 
 /** What Node calls errors that it has no name for: one in calls that block, the other in those on its pool. */
 const NAMELESS = /^unknown/i;
@@ -69,6 +69,6 @@ function numberIn(message: unknown): number {
 
 function codeOfNumber(number: number, platform: Runtime["platform"]): string | undefined {
   return platform === "linux" || (platform !== "windows" && number <= 34)
-    ? CODE_OF_NUMBER.get(number)
+    ? CODE_OF_NUMBER[number]
     : undefined;
 }

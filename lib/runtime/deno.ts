@@ -9,7 +9,7 @@ import { denoPrimitives, handleOfDescriptor, tryLock } from "./deno_fs.ts";
 import type { DenoNamespace, DenoScope, EndEvent } from "./deno_namespace.ts";
 import { granted } from "./deno_permissions.ts";
 import { linkByHelper } from "./link_descriptor.ts";
-import type { NodeChildProcess } from "./locks.ts";
+import type { NodeChildProcess } from "./helper.ts";
 import { type NodeFs, nodePrimitives } from "./node_fs.ts";
 import { anchors, homeFor, platformOf, processExists, sleep } from "./node_like.ts";
 import { endSignals, SIGNAL_NUMBERS } from "./signals.ts";

@@ -3,14 +3,10 @@
  *
  * @module
  */
-import type { NodeChildProcess } from "./locks.ts";
+import { exitOf, INHERITED, inheriting, type NodeChildProcess } from "./helper.ts";
 import type { Both } from "./types.ts";
 
-/** Where the helper finds the descriptor. */
-const INHERITED = 3;
-
 const args = (path: string): string[] => ["-L", "--", `/proc/self/fd/${INHERITED}`, path];
-const stdio = (descriptor: number): unknown[] => ["ignore", "ignore", "ignore", descriptor];
 
 /** Links by ln(1) with an inherited descriptor. */
 export function linkByHelper(
@@ -18,22 +14,13 @@ export function linkByHelper(
 ): Both<(descriptor: number, path: string) => void> {
   return {
     sync(descriptor, path) {
-      const { status, error } = childProcess().spawnSync("ln", args(path), { stdio: stdio(descriptor) });
+      const { status, error } = childProcess().spawnSync("ln", args(path), inheriting(descriptor));
       if (error !== undefined) throw error;
       check(status, path);
     },
-    pooled: (descriptor, path) =>
-      new Promise((resolve, reject) => {
-        const helper = childProcess().spawn("ln", args(path), { stdio: stdio(descriptor) });
-        helper.on("error", reject);
-        helper.on("exit", (status) => {
-          try {
-            resolve(check(status, path));
-          } catch (error) {
-            reject(error);
-          }
-        });
-      }),
+    async pooled(descriptor, path) {
+      check(await exitOf(childProcess().spawn("ln", args(path), inheriting(descriptor))), path);
+    },
   };
 }
 

@@ -4,29 +4,11 @@
  *
  * @module
  */
+import { exitOf, INHERITED, inheriting, type NodeChildProcess } from "./helper.ts";
 import type { Handle, Locks, Primitives } from "./types.ts";
-
-interface Helper {
-  on(event: "error", listener: (error: Error) => void): void;
-  on(event: "exit", listener: (status: number | null) => void): void;
-  kill(signal: string): void;
-}
-
-/** The part of `node:child_process` in use. */
-export interface NodeChildProcess {
-  spawn(command: string, args: string[], options: { stdio: unknown[]; detached?: boolean }): Helper;
-  spawnSync(
-    command: string,
-    args: string[],
-    options: { stdio: unknown[] },
-  ): { status: number | null; error?: Error };
-}
 
 /** What flock(1) ends with when somebody else has the lock. */
 const TAKEN = 1;
-
-/** Where the helper finds the descriptor. */
-const INHERITED = 3;
 
 /** Opens a file to lock it, for which reading is enough. Network file systems want it open for writing, where it may be. */
 export function openToLock(sync: Primitives, path: string): number {
@@ -71,17 +53,14 @@ export function helperLocks(
   let stop: () => void;
   /** Runs flock(1) to its end, also when that is brought about by the signal: nothing is left running then. */
   const run = async (args: string[], descriptor: number, signal?: AbortSignal): Promise<number | null> => {
-    const helper = start(childProcess(), args, descriptor);
+    const helper = childProcess().spawn("flock", args, inheriting(descriptor));
     const kill = (): void => helper.kill("SIGKILL");
     // Without us it would wait on, and hold up others for a moment when its turn comes.
     if (kills.size === 0) stop = onEnd(() => kills.forEach((kill) => kill()));
     kills.add(kill);
     signal?.addEventListener("abort", kill);
     try {
-      return await new Promise((resolve, reject) => {
-        helper.on("error", (error) => reject(withReason(error)));
-        helper.on("exit", resolve);
-      });
+      return await exitOf(helper);
     } finally {
       kills.delete(kill);
       if (kills.size === 0) stop();
@@ -90,7 +69,7 @@ export function helperLocks(
   };
   const lock = (flags: string[], path: string, signal?: AbortSignal): Promise<Handle | undefined> =>
     lockOrClose(sync, openToLock(sync, path), async (descriptor) => {
-      const status = await run([...flags, String(INHERITED)], descriptor, signal);
+      const status = await run([...flags, String(INHERITED)], descriptor, signal).catch(notStarted);
       signal?.throwIfAborted();
       if (status === 0 || status === TAKEN) return status === 0;
       throw lockFailure(status ?? "killed");
@@ -103,17 +82,8 @@ export function helperLocks(
   };
 }
 
-/** Node says by an event that there is no such program, Bun may throw. */
-function start({ spawn }: NodeChildProcess, args: string[], descriptor: number): Helper {
-  try {
-    return spawn("flock", args, { stdio: ["ignore", "ignore", "ignore", descriptor] });
-  } catch (error) {
-    throw withReason(error as Error);
-  }
-}
-
 /** Tells a program that is missing from one that could not be started this time. */
-function withReason(cause: Error & { code?: string }): Error {
-  if (cause.code !== "ENOENT" && cause.code !== "EACCES") return cause;
-  return Object.assign(new Error("it needs the program flock(1)", { cause }), { code: "ERR_UNSUPPORTED" });
+function notStarted(cause: Error & { code?: string }): never {
+  if (cause.code !== "ENOENT" && cause.code !== "EACCES") throw cause;
+  throw Object.assign(new Error("it needs the program flock(1)", { cause }), { code: "ERR_UNSUPPORTED" });
 }

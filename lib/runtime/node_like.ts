@@ -4,9 +4,10 @@
  * @module
  */
 import { attempt, once } from "./ask.ts";
+import type { NodeChildProcess } from "./helper.ts";
 import { linkByHelper } from "./link_descriptor.ts";
 import { startWatcher } from "./watcher.ts";
-import { helperLocks, type NodeChildProcess } from "./locks.ts";
+import { helperLocks } from "./locks.ts";
 import { type NodeFs, nodePrimitives } from "./node_fs.ts";
 import { endSignals, SIGNAL_NUMBERS } from "./signals.ts";
 import type { EndSignal, Runtime, Signals } from "./types.ts";

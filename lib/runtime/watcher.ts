@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { NodeChildProcess } from "./locks.ts";
+import type { NodeChildProcess } from "./helper.ts";
 
 /** A started program, as far as it is of interest. */
 export interface Watcher {
