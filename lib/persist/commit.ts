@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { codeOf, failure, TempfileError } from "../errors.ts";
+import { codeOf, TempfileError } from "../errors.ts";
 import type { OwnedName } from "../file/owned.ts";
 import type { Io } from "../io.ts";
 import { recordKept } from "../life/lease.ts";
@@ -81,7 +81,3 @@ export function afterwards(path: string, but: string, cause: unknown): TempfileE
   const code = codeOf(cause);
   return new TempfileError(`"${path}" is in place, but ${but} (${code})`, { code, path, cause });
 }
-
-/** The failure of putting a file in place. */
-export const placingFailure = (target: Target, error: unknown): unknown =>
-  failure(`put a file at "${target.path}"`, error, target.path);

@@ -6,7 +6,7 @@
 import { codeOf, TempfileError } from "../errors.ts";
 import type { OpenFile } from "../file/open_file.ts";
 import { OwnedName } from "../file/owned.ts";
-import { DiskStorage, type Storage } from "../file/storage.ts";
+import type { DiskStorage, Storage } from "../file/storage.ts";
 import { sameFile } from "../identity.ts";
 import type { Io } from "../io.ts";
 import type { Op } from "../op.ts";
@@ -15,12 +15,12 @@ import { type Handle, runtime, type Status } from "../runtime/mod.ts";
 import { statusIfThere } from "../status.ts";
 import { arriving, noted } from "../under_way.ts";
 import { attributesFor, restore, settle } from "./attributes.ts";
-import { afterwards, commit, placingFailure, synchronizeName } from "./commit.ts";
+import { afterwards, commit, synchronizeName } from "./commit.ts";
 import { copyContents } from "./copy.ts";
 import type { Replacing } from "./options.ts";
 import { placeNew } from "./place_new.ts";
 import { makeBeside, umaskMode } from "./stage.ts";
-import { isOnDevice, type Target, targetOf } from "./target.ts";
+import { isOnDevice, placingFailure, type Target, targetOf } from "./target.ts";
 
 /** Puts the file at `destination` and closes it. On failure it stays as it is, open and whole. */
 export function* persistFile(io: Io, file: OpenFile, destination: string, options: Replacing): Op<string> {
@@ -31,7 +31,7 @@ export function* persistFile(io: Io, file: OpenFile, destination: string, option
     yield* file.flush(io);
     yield* move(io, file, target, options);
   } catch (error) {
-    throw placingFailure(target, error);
+    throw placingFailure(target.path, error);
   }
   // From here on it is in its place, whatever else fails.
   file.path = target.path;
@@ -51,9 +51,10 @@ function* closeAfterwards(io: Io, file: OpenFile, { path }: Target): Op<void> {
 /** By the cheapest way that keeps the promise. */
 function* move(io: Io, file: OpenFile, target: Target, options: Replacing): Op<void> {
   const { storage } = file;
-  const handle: Handle | undefined = storage instanceof DiskStorage ? storage.handle : undefined;
-  if (handle !== undefined && file.movable && (yield* moveName(io, file, handle, target, options))) return;
-  if (!file.movable && (yield* giveName(io, storage, target, options))) return;
+  const moved = file.movable
+    ? yield* moveName(io, file, target, options)
+    : yield* giveName(io, storage, target, options);
+  if (moved) return;
   const own = storage.inMemory ? file.options.mode ?? PRIVATE : (yield* storage.status(io)).mode & 0o777;
   yield* placeNew(io, target, options, own, (to) => copyContents(io, storage, to, options));
 }
@@ -62,8 +63,8 @@ function* move(io: Io, file: OpenFile, target: Target, options: Replacing): Op<v
 const PRIVATE = 0o600;
 
 /** Renames. `false` if that cannot be done, and the contents must be copied. */
-function* moveName(io: Io, file: OpenFile, handle: Handle, target: Target, options: Replacing): Op<boolean> {
-  const path = file.path!;
+function* moveName(io: Io, file: OpenFile, target: Target, options: Replacing): Op<boolean> {
+  const path = file.path!, { handle } = file.storage as DiskStorage;
   const status: Status = yield io.statusOf(handle);
   const named = yield* statusIfThere(io, path);
   // The contents are there even if something has taken their name away.

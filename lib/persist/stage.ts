@@ -4,7 +4,6 @@
  * @module
  */
 import { createExclusively } from "../create.ts";
-import { TempfileError } from "../errors.ts";
 import { OwnedName } from "../file/owned.ts";
 import type { Io } from "../io.ts";
 import { sessionFor } from "../life/lease.ts";
@@ -12,7 +11,7 @@ import type { Op } from "../op.ts";
 import { type Checked, DEFAULTS } from "../options/checked.ts";
 import type { Handle, Status } from "../runtime/mod.ts";
 import { PUBLIC } from "./attributes.ts";
-import type { Target } from "./target.ts";
+import { refusal, type Target } from "./target.ts";
 
 /** Hidden, and told apart from the user's files. */
 export const NAMING: Checked = { ...DEFAULTS, prefix: ".mayfly-", suffix: "" };
@@ -59,10 +58,7 @@ export function* umaskMode(io: Io, target: Target): Op<number> {
 /** Makes sure that the file has all that was written to it: some file systems report a full disk late or not at all. */
 export function requireSize({ size: found }: Status, size: number, path: string): void {
   if (found === size) return;
-  throw new TempfileError(`Cannot put a file at "${path}": ${found} of ${size} bytes arrived (EIO)`, {
-    code: "EIO",
-    path,
-  });
+  throw refusal(path, "EIO", `${found} of ${size} bytes arrived`);
 }
 
 /** Closes and removes a staged file, whatever fails on the way: there is a better error to report. */

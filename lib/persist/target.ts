@@ -69,7 +69,8 @@ function* find(io: Io, path: string, options: Replacing): Op<Target> {
   return target;
 }
 
-function refusal(path: string, code: string, why: string): TempfileError {
+/** Says why a file is not put at a path. */
+export function refusal(path: string, code: string, why: string): TempfileError {
   return new TempfileError(`Cannot put a file at "${path}": ${why} (${code})`, { code, path });
 }
 
@@ -85,9 +86,13 @@ export function* locate(io: Io, path: string): Op<Target> {
     if (existing?.kind === "file") learn(directory, existing.device);
     return { directory, path: canonical, existing };
   } catch (error) {
-    throw failure(`put a file at "${path}"`, error, path);
+    throw placingFailure(path, error);
   }
 }
+
+/** The failure of putting a file in place. */
+export const placingFailure = (path: string, error: unknown): unknown =>
+  failure(`put a file at "${path}"`, error, path);
 
 /** Whether a rename may lead from something to the target: between devices none does. */
 export function* isOnDevice(io: Io, { device }: Identity, { directory }: Target): Op<boolean> {

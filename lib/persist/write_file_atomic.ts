@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { TempfileError } from "../errors.ts";
 import { type Data, requireBytes, requireStill, toBytes } from "../file/data.ts";
 import { type Chunks, chunksOf, type Source } from "../file/source.ts";
 import type { DiskStorage } from "../file/storage.ts";
@@ -12,11 +11,11 @@ import { type Op, runAsync, runSync } from "../op.ts";
 import { checkPath } from "../options/paths.ts";
 import { parentOf } from "../path.ts";
 import { orAborted } from "./abort.ts";
-import { placingFailure, synchronizeName } from "./commit.ts";
+import { synchronizeName } from "./commit.ts";
 import { checkWriting, type WriteFileAtomicOptions, type Writing } from "./options.ts";
 import { placeNew } from "./place_new.ts";
 import { inTurn } from "./queue.ts";
-import { type Target, targetOf } from "./target.ts";
+import { placingFailure, refusal, type Target, targetOf } from "./target.ts";
 
 /**
  * Writes a file so that its path leads to the old contents or to all of the new ones, at every moment and after a crash,
@@ -92,10 +91,9 @@ function* replace(given: Io, path: string, contents: Contents, options: Writing)
   const target = yield* targetOf(given, path, options);
   const io = given.at(target.directory);
   try {
-    const own = undefined;
-    yield* placeNew(io, target, options, own, (file) => fill(io, file, contents, options, target));
+    yield* placeNew(io, target, options, undefined, (file) => fill(io, file, contents, options, target));
   } catch (error) {
-    throw placingFailure(target, error);
+    throw placingFailure(target.path, error);
   }
   yield* synchronizeName(io, target, options);
 }
@@ -133,8 +131,7 @@ function* writeAt(
   signal?.throwIfAborted();
   requireStill(bytes, length);
   if (at + length > content.maxSize) {
-    const message = `Cannot put a file at "${path}": it would pass ${content.maxSize} bytes (EFBIG)`;
-    throw new TempfileError(message, { code: "EFBIG", path });
+    throw refusal(path, "EFBIG", `it would pass ${content.maxSize} bytes`);
   }
   if (length > 0) yield* file.write(io, bytes, at);
   requireStill(bytes, length);
