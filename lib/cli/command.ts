@@ -54,3 +54,8 @@ export class UsageError extends Error {}
 
 /** The option that commands with a report have. */
 export const JSON_OPTION: Option = { type: "boolean", help: "Print one JSON document" };
+
+/** Prints a report in the form that was asked for. */
+export async function print(host: Host, given: Given, report: object, asText: () => string): Promise<void> {
+  await host.write(given.has("json") ? `${JSON.stringify(report, undefined, 2)}\n` : asText());
+}

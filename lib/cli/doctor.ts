@@ -16,7 +16,7 @@ import { spaceOf } from "../space.ts";
 import { candidates, probe } from "../tmpdir.ts";
 import { anchored } from "../tree/spot.ts";
 import { ageingOf } from "./ageing.ts";
-import { type Command, JSON_OPTION, STATUS } from "./command.ts";
+import { type Command, JSON_OPTION, print, STATUS } from "./command.ts";
 import { COLUMNS, oneLine, showBytes, wrap } from "./text.ts";
 
 /** `mayfly doctor` */
@@ -41,11 +41,8 @@ export const doctor: Command = {
   examples: ["mayfly doctor", "mayfly doctor --json"],
   async run(host, given) {
     const found = await examine(host);
-    await host.write(
-      given.has("json")
-        ? `${JSON.stringify({ checks: found }, undefined, 2)}\n`
-        : asText(found, Math.min(host.columns ?? COLUMNS, COLUMNS)),
-    );
+    const columns = Math.min(host.columns ?? COLUMNS, COLUMNS);
+    await print(host, given, { checks: found }, () => asText(found, columns));
     return found.some(({ name, state }) => name === "Temporary directory" && state === "no")
       ? STATUS.failed
       : STATUS.ok;

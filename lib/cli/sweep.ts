@@ -7,7 +7,7 @@ import type { SweepReport } from "../life/sweep.ts";
 import { sweep as removeLeftovers } from "../sweep.ts";
 import type { Host } from "../runtime/cli_host.ts";
 import { readDuration } from "./arguments.ts";
-import { type Command, type Given, JSON_OPTION, STATUS, UsageError } from "./command.ts";
+import { type Command, type Given, JSON_OPTION, print, STATUS, UsageError } from "./command.ts";
 import { type Progress, withProgress } from "./progress.ts";
 import { count, oneLine, showBytes } from "./text.ts";
 
@@ -42,7 +42,7 @@ export const sweep: Command = {
   async run(host, given) {
     const report = await execute(host, given);
     const dryRun = given.has("dry-run");
-    await host.write(given.has("json") ? asJson(report, dryRun) : asText(report, dryRun));
+    await print(host, given, { dryRun, ...report }, () => asText(report, dryRun));
     for (const { path, code } of report.left) {
       await host.writeError(`mayfly sweep: Cannot remove "${oneLine(path)}" (${code})\n`);
     }
@@ -73,9 +73,6 @@ async function execute(host: Host, given: Given): Promise<SweepReport> {
     });
   return await withProgress(host, remove);
 }
-
-const asJson = (report: SweepReport, dryRun: boolean): string =>
-  `${JSON.stringify({ dryRun, ...report }, undefined, 2)}\n`;
 
 /** A dry run lists what it finds: that is what it is for. */
 function asText({ removed, bytes, kept, left }: SweepReport, dryRun: boolean): string {

@@ -21,7 +21,7 @@ export function showBytes(bytes: number): string {
 }
 
 /** A number with its noun. */
-export function count(number: number, one: string, many = `${one}s`): string {
+export function count(number: number, one: string, many: string): string {
   return `${number} ${number === 1 ? one : many}`;
 }
 
@@ -58,11 +58,11 @@ export function wrap(text: string, width: number, indent = ""): string {
 }
 
 /** Pairs in two columns, the second wrapped. */
-export function twoColumns(pairs: readonly (readonly [string, string])[], indent = "  "): string {
+export function twoColumns(pairs: readonly (readonly [string, string])[]): string {
   const width = Math.max(...pairs.map(([first]) => first.length)) + 2;
-  const lines = pairs.map(([first, second]) => {
-    const hanging = " ".repeat(indent.length + width);
-    return indent + first.padEnd(width) + wrap(second, COLUMNS - hanging.length, hanging).trimStart();
-  });
+  const hanging = " ".repeat(2 + width);
+  const lines = pairs.map(([first, second]) =>
+    `  ${first.padEnd(width)}${wrap(second, COLUMNS - hanging.length, hanging).trimStart()}`
+  );
   return lines.join("\n");
 }

@@ -14,7 +14,7 @@ import { type DiskSpace, diskSpace } from "../space.ts";
 import { tmpdir } from "../tmpdir.ts";
 import { usageOf } from "../tree/usage.ts";
 import { namesIn } from "../tree/visit.ts";
-import { type Command, JSON_OPTION, STATUS } from "./command.ts";
+import { type Command, JSON_OPTION, print, STATUS } from "./command.ts";
 import { type Progress, withProgress } from "./progress.ts";
 import { bar, COLUMNS, count, cutStart, oneLine, showBytes } from "./text.ts";
 
@@ -37,7 +37,7 @@ export const usage: Command = {
   examples: ["mayfly usage", "TMPDIR=/var/tmp mayfly usage --json"],
   async run(host, given) {
     const found = await look(host);
-    await host.write(given.has("json") ? `${JSON.stringify(found, undefined, 2)}\n` : asText(found, host));
+    await print(host, given, found, () => asText(found, host));
     return STATUS.ok;
   },
 };
