@@ -17,7 +17,7 @@ import {
 import * as real from "node:fs";
 import { basename, join } from "node:path";
 import { syncIo } from "../lib/io.ts";
-import { type Looking, nothingYet, reclaim, type Reclaimed } from "../lib/life/reclaim.ts";
+import { type Looking, reclaim, type Reclaimed } from "../lib/life/reclaim.ts";
 import { reportKept } from "../lib/life/sweep.ts";
 import { type Op, runSync } from "../lib/op.ts";
 import { type Listing, type Primitives, runtime, substituteRuntime } from "../lib/runtime/mod.ts";
@@ -57,11 +57,7 @@ const NO_PROCESS: Listing = { next: () => [], close: () => {} };
 
 /** Looks at the leases in a directory. */
 function reclaimIn(directory: string, looking: Partial<Looking> = {}): Reclaimed {
-  return within(directory, () => {
-    const report = nothingYet();
-    runSync(reclaim(syncIo(), { ...LOOKING, ...looking }, report));
-    return report;
-  });
+  return within(directory, () => runSync(reclaim(syncIo(), { ...LOOKING, ...looking })));
 }
 
 /** Everything below a directory, with the contents of files. */
@@ -356,7 +352,7 @@ test("what belongs to somebody else is not looked at (skipped: needs root)", {
   const foreign = plant(place.path);
   writeFileSync(join(place.path, foreign.name()), "");
   chownSync(foreign.path, 12345, 12345);
-  assert.deepEqual(reclaimIn(place.path), nothingYet());
+  assert.deepEqual(reclaimIn(place.path), { removed: [], kept: [], left: [] });
   assert.equal(place.names().length, 3);
 });
 
@@ -420,7 +416,7 @@ function swap({ parent, outside }: Scene): void {
 }
 
 /** Runs an operation with an action before the k-th call of a primitive. `false` if there are fewer. */
-function runBeforeCall(make: () => Op<void>, k: number, action: () => void): boolean {
+function runBeforeCall(make: () => Op<unknown>, k: number, action: () => void): boolean {
   let calls = 0;
   const { sync } = runtime;
   const counted = Object.fromEntries(
@@ -447,10 +443,9 @@ test(
     for (;; k++) {
       const scene = arrange(place, k);
       const before = treeOf(scene.outside);
-      const report = nothingYet();
       const reached = within(
         scene.top,
-        () => runBeforeCall(() => reclaim(syncIo(), LOOKING, report), k, () => swap(scene)),
+        () => runBeforeCall(() => reclaim(syncIo(), LOOKING), k, () => swap(scene)),
       );
       assert.deepEqual(treeOf(scene.outside), before, `before call ${k}`);
       if (!reached) break;
@@ -493,18 +488,17 @@ test("C270 two sweeps, one step of the one and one of the other, in any shift: n
     paths.slice(0, 3).forEach((path) => writeFileSync(path, "x"));
     paths.slice(3).forEach((path) => mkdirSync(join(path, "sub"), { recursive: true }));
     within(place.path, () => {
-      const reports = [nothingYet(), nothingYet()];
-      const ops = reports.map((report) => reclaim(syncIo(), LOOKING, report));
+      const ops = [reclaim(syncIo(), LOOKING), reclaim(syncIo(), LOOKING)];
       const answers: unknown[] = [undefined, undefined];
-      const advance = (which: number): boolean => {
+      const reports: Reclaimed[] = [];
+      const advance = (which: number): void => {
+        if (reports[which] !== undefined) return;
         const step = ops[which].next(answers[which]);
-        answers[which] = step.value;
-        return step.done === true;
+        if (step.done) reports[which] = step.value;
+        else answers[which] = step.value;
       };
-      for (let n = 0; n < shift; n++) if (advance(0)) break;
-      for (let done = [false, false]; done.includes(false);) {
-        done = done.map((was, which) => was || advance(which));
-      }
+      for (let n = 0; n < shift; n++) advance(0);
+      while (reports[0] === undefined || reports[1] === undefined) [0, 1].forEach(advance);
       assert.deepEqual(reports.flatMap(({ left }) => left), [], `shift ${shift}`);
       const removed = reports.flatMap(({ removed }) => removed.map(({ path }) => path));
       const files = removed.filter((path) => paths.indexOf(path) < 3).sort();
@@ -545,7 +539,7 @@ test("C276 a sweep that dies after any step leaves the lease, and the next one f
   for (let k = 1, ended = false; !ended; k++) {
     const scene = arrange(place, k);
     within(scene.top, () => {
-      const op = reclaim(syncIo(), LOOKING, nothingYet());
+      const op = reclaim(syncIo(), LOOKING);
       let step = op.next();
       for (let n = 1; n < k && !step.done; n++) step = op.next(step.value);
       ended = step.done === true;

@@ -10,7 +10,7 @@ import type { Op } from "../op.ts";
 import { type Listing, runtime } from "../runtime/mod.ts";
 import { settings } from "../settings.ts";
 import { isAlone } from "./lease_directory.ts";
-import { type Looking, nothingYet, reclaim } from "./reclaim.ts";
+import { reclaim } from "./reclaim.ts";
 import { atProcessEnd } from "./registry.ts";
 
 /** Milliseconds of work at a time. */
@@ -38,7 +38,7 @@ const AGAIN = 60_000;
 let looked = false;
 
 /** The work under way, undefined if there is none. */
-let work: Op<void> | undefined;
+let work: Op<unknown> | undefined;
 
 /** What the last step of the work asked for, which the next one gets, whenever that comes. */
 let answer: unknown;
@@ -53,16 +53,10 @@ function requireWanted(): void {
   if (givenUp) throw Object.assign(new Error("given up"), { code: "ECANCELED" });
 }
 
-const LOOKING: Looking = {
-  dryRun: false,
-  onRemoved: () => {},
-  checkpoint: requireWanted,
-  ending: false,
-};
-
-function start(looking: Looking): void {
+function start(ending: boolean): void {
   givenUp = false;
-  work = reclaim(untilGivenUp(syncIo()), looking, nothingYet());
+  const looking = { dryRun: false, onRemoved() {}, checkpoint: requireWanted, ending };
+  work = reclaim(untilGivenUp(syncIo()), looking);
 }
 
 type Call = (...args: unknown[]) => unknown;
@@ -105,7 +99,7 @@ function look(): void {
 
 function begin(): void {
   looked = true;
-  start(LOOKING);
+  start(false);
   runtime.later(0, continueLater);
 }
 
@@ -133,7 +127,7 @@ function advance(milliseconds: number): boolean {
   return work === undefined;
 }
 
-function step(op: Op<void>): void {
+function step(op: Op<unknown>): void {
   try {
     const { done, value } = op.next(answer);
     if (done) work = undefined;
@@ -150,6 +144,6 @@ function finish(): void {
   advance(LAST_BUDGET);
   giveUp();
   if (!looked) return;
-  start({ ...LOOKING, ending: true });
+  start(true);
   advance(OWN_BUDGET);
 }

@@ -50,9 +50,8 @@ let growing = false;
 
 /** Watches a handle until it is collected. */
 export function watchLeak(handle: object, what: Leakable): void {
-  finalization ??= new FinalizationRegistry(report);
   const one = { handle, what, stack: sampleStack(), slot: undefined };
-  if (young.size === MOST_YOUNG) return tellCollector(finalization, one);
+  if (young.size === MOST_YOUNG) return tellCollector(one);
   if (!growing) growUpLater();
   what.young = one;
   young.add(one);
@@ -72,14 +71,15 @@ function growUpLater(): void {
     for (const one of young) {
       young.delete(one);
       one.what.young = undefined;
-      tellCollector(finalization!, one);
+      tellCollector(one);
     }
   });
 }
 
 /** From now on the handle can be collected. An error would keep it from that: it refers to what its frames belong to. */
-function tellCollector(collector: FinalizationRegistry<Watched>, { handle, what, stack }: Young): void {
-  collector.register(handle, { what, stack: stack?.stack }, what);
+function tellCollector({ handle, what, stack }: Young): void {
+  finalization ??= new FinalizationRegistry(report);
+  finalization.register(handle, { what, stack: stack?.stack }, what);
 }
 
 function report({ what, stack }: Watched): void {

@@ -20,7 +20,7 @@ import { leaseDirectory, refusalOf } from "./lease_directory.ts";
 import { makersDirectory } from "./makers_directory.ts";
 import { Lease, type Naming } from "./open_lease.ts";
 import { tellKept } from "./reclaim.ts";
-import { held, registerLease, unregisterLease } from "./registry.ts";
+import { held, heldLeases } from "./registry.ts";
 
 /** Milliseconds after which a lease is tried for again that could not be written, on a full disk say. */
 const AGAIN = 1000;
@@ -92,7 +92,7 @@ function discardUnused(): void {
   for (const lease of leases) {
     const speaks = ({ path = "" }): boolean => path.includes(lease.session) || lease.speaksFor(path);
     if (!lease.isFull || held().entries.some(speaks)) continue;
-    unregisterLease(lease);
+    heldLeases().delete(lease);
     lease.discard();
   }
 }
@@ -105,7 +105,7 @@ function open(directory: string): Lease {
   sync.close(sync.createFile(path, 0o600));
   const lease = new Lease(path, sync.openFile(path, "append"), forget);
   leases.add(lease);
-  registerLease(lease);
+  heldLeases().add(lease);
   return lease;
 }
 

@@ -29,14 +29,18 @@ export interface Reclaimed {
   left: Leftover[];
 }
 
-/** How to look. */
-export interface Looking {
+/** How to remove. */
+export interface Removing {
   /** Only say what would be removed. */
   dryRun: boolean;
   /** Called for each thing removed. What it returns is waited for. */
   onRemoved: (path: string) => unknown;
   /** Called before each thing that is looked at. What it throws ends the work. */
   checkpoint: () => void;
+}
+
+/** How to look. */
+export interface Looking extends Removing {
   /** Says what is kept of those that are not dead, for which there must be a look at it; undefined if nobody asks. */
   reportKept?: (io: Io, lease: LeaseFile, liveness: Exclude<Liveness, "dead">, work: Work) => Op<void>;
   /** Whether this process is ending, so that its own leases, all threads' among them, are those of the dead. */
@@ -56,9 +60,10 @@ export interface Work extends Looking {
 }
 
 /** Looks at all leases, and removes what belongs to those of the dead. */
-export function* reclaim(io: Io, looking: Looking, report: Reclaimed): Op<void> {
+export function* reclaim(io: Io, looking: Looking): Op<Reclaimed> {
+  const report: Reclaimed = { removed: [], kept: [], left: [] };
   const directory = leaseDirectory();
-  if (directory === undefined || !(yield* isUsable(io, directory))) return;
+  if (directory === undefined || !(yield* isUsable(io, directory))) return report;
   const dead = new Set<string>();
   const work: Work = { ...looking, directory, locks: new LockTable(), dead, others: new Map(), report };
   for (const name of yield* leasesIn(io, directory)) {
@@ -70,6 +75,7 @@ export function* reclaim(io: Io, looking: Looking, report: Reclaimed): Op<void> 
     looking.checkpoint();
     yield* reclaimLease(io, name, work);
   }
+  return report;
 }
 
 /** The names of the leases in a directory. */
@@ -158,7 +164,7 @@ function* removeUnused(io: Io, entry: Candidate, work: Work): Op<void> {
     work.report.kept.push({ path: entry.path, reason: LOCKED });
     return;
   }
-  yield* removeEntry(io, entry, work, work.report);
+  yield* removeEntry(io, entry, work);
 }
 
 /**
@@ -204,8 +210,7 @@ export const LOCKED = "it is locked";
 export function* removeEntry(
   io: Io,
   { path, place, status }: Candidate,
-  { dryRun, onRemoved, checkpoint }: Pick<Looking, "dryRun" | "onRemoved" | "checkpoint">,
-  report: Reclaimed,
+  { dryRun, onRemoved, checkpoint, report }: Removing & { report: Reclaimed },
 ): Op<void> {
   checkpoint();
   const isTree = status.kind === "directory";
@@ -235,6 +240,3 @@ function* unlink(io: Io, place: Path, path: string, { left }: Reclaimed): Op<boo
     return false;
   }
 }
-
-/** An empty report. */
-export const nothingYet = (): Reclaimed => ({ removed: [], kept: [], left: [] });

@@ -91,18 +91,8 @@ export function register(entry: Entry): void {
   books.unwatch ??= watchEnds(discardAll);
 }
 
-/** Puts a lease on the books, which goes after everything else. */
-export function registerLease(lease: Entry): void {
-  registry().leases.add(lease);
-}
-
-/** The leases of this process. */
-export const heldLeases = (): Iterable<Entry> => registry().leases;
-
-/** Takes a lease off the books. */
-export function unregisterLease(lease: Entry): void {
-  registry().leases.delete(lease);
-}
+/** The leases of this process, which go after everything else. */
+export const heldLeases = (): Bag<Entry> => registry().leases;
 
 /** Takes something off the books. */
 export function unregister(entry: Entry): void {

@@ -15,15 +15,7 @@ import { isLeaseDirectory, leaseDirectory } from "./lease_directory.ts";
 import { isOurs, type LeaseFile } from "./lease_file.ts";
 import { keyOf, openFiles } from "./open_files.ts";
 import { LockTable } from "./lock_table.ts";
-import {
-  LOCKED,
-  type Looking,
-  nothingYet,
-  reclaim,
-  type Reclaimed,
-  removeEntry,
-  type Work,
-} from "./reclaim.ts";
+import { LOCKED, reclaim, type Reclaimed, removeEntry, type Removing, type Work } from "./reclaim.ts";
 
 /** What a sweep did. */
 export interface SweepReport {
@@ -40,15 +32,14 @@ export interface SweepReport {
 /** Checked options. */
 export interface Sweeping {
   aged: { dir: string | undefined; prefix: string; olderThan: number } | undefined;
-  how: Pick<Looking, "dryRun" | "onRemoved" | "checkpoint">;
+  how: Removing;
 }
 
 /** Removes what dead processes left, and what is old enough. */
 export function* sweepAll(io: Io, { aged, how }: Sweeping): Op<SweepReport> {
   how.checkpoint();
   if (leaseDirectory() === undefined) throw unknownUser();
-  const report = nothingYet();
-  yield* reclaim(io, { ...how, reportKept, ending: false }, report);
+  const report = yield* reclaim(io, { ...how, reportKept, ending: false });
   if (aged !== undefined) yield* sweepAged(io, aged, how, report);
   return { ...report, bytes: report.removed.reduce((sum, { bytes }) => sum + bytes, 0) };
 }
@@ -88,7 +79,7 @@ interface InUse {
 function* sweepAged(
   io: Io,
   aged: NonNullable<Sweeping["aged"]>,
-  how: Sweeping["how"],
+  how: Removing,
   report: Reclaimed,
 ): Op<void> {
   const { directory, home, names } = yield* listHome(io, aged.dir ?? tmpdir(), aged.prefix);
@@ -100,7 +91,7 @@ function* sweepAged(
     if (known.has(path)) continue;
     inUse ??= { open: yield* openFiles(io), locks: new LockTable() };
     const status = yield* oldOne(io, path, home, aged.olderThan, inUse, report);
-    if (status !== undefined) yield* removeEntry(io, { path, place: path, status }, how, report);
+    if (status !== undefined) yield* removeEntry(io, { path, place: path, status }, { ...how, report });
   }
 }
 

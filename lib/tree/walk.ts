@@ -112,12 +112,12 @@ export class Walk {
 
   /** Takes one name of the level, or leaves it if there is none. */
   *#step(level: Level): Op<void> {
-    let entry: DirectoryEntry | undefined;
     try {
-      entry = yield* this.#nextEntry(level);
+      if (level.batch.length === 0 && !level.listed) yield* this.#list(level);
     } catch (error) {
       return yield* this.#failToList(level, error);
     }
+    const entry = level.batch.pop();
     if (entry !== undefined) return yield* this.#removeEntry(level, entry);
     if (level === this.#top && this.#moved.length > 0) {
       level.batch = this.#moved;
@@ -135,25 +135,15 @@ export class Walk {
     yield* leave(this.#io, level.spot);
   }
 
-  *#nextEntry(level: Level): Op<DirectoryEntry | undefined> {
-    if (level.batch.length === 0 && !level.listed) yield* this.#fill(level);
-    return level.batch.pop();
-  }
-
   /** Lists the next names. */
-  *#fill(level: Level): Op<void> {
-    level.listing ??= yield* this.#list(level);
+  *#list(level: Level): Op<void> {
+    level.listing ??= yield* this.#granting(level, () => this.#io.list(within(level.spot, ".")));
     level.batch = yield level.listing.next();
     level.count += level.batch.length;
     if (level.batch.length > 0) return;
     level.listed = true;
     level.listing.close();
     level.listing = undefined;
-  }
-
-  *#list(level: Level): Op<Listing> {
-    const path = within(level.spot, ".");
-    return yield* this.#granting(level, () => this.#io.list(path));
   }
 
   /** Makes a call in a directory, a second time if the directory has to be given its owner's rights for it. */
