@@ -12,6 +12,7 @@ import { OpenFile } from "./file/open_file.ts";
 import { openSame } from "./file/open_same.ts";
 import { OwnedName } from "./file/owned.ts";
 import { DiskStorage } from "./file/storage.ts";
+import { home } from "./home.ts";
 import { sameFile } from "./identity.ts";
 import { asyncIo, type Io, syncIo } from "./io.ts";
 import { keepYoung } from "./life/keep_alive.ts";
@@ -220,7 +221,7 @@ function* refusePrecious(io: Io, path: string, status: Status): Op<void> {
   if (!isWindows() && (status.mode & SHARED) !== 0) {
     throw invalid("path", "no directory that others may write to", path);
   }
-  const precious = { current: ".", home: runtime.home(), temporary: tmpdirIfAny() };
+  const precious = { current: ".", home: home(), temporary: tmpdirIfAny() };
   for (const [name, place] of Object.entries(precious)) {
     const known = place === undefined ? undefined : yield* ifPermitted(place, () => io.realPath(place));
     if (known !== undefined && (contains(path, known) || (yield* isAbove(io, status, known)))) {

@@ -28,7 +28,9 @@ import {
   temporaryDirectory,
 } from "#mod";
 import { adoptDirectorySync as adoptFromSource, adoptFileSync as adoptFileFromSource } from "../lib/adopt.ts";
+import { home } from "../lib/home.ts";
 import { held } from "../lib/life/registry.ts";
+import type { Runtime } from "../lib/runtime/mod.ts";
 import { configure } from "../lib/settings.ts";
 import { runChild, startChild } from "./support/child.ts";
 import { leasesIn, plant, readLeases, withoutLease } from "./support/leases.ts";
@@ -353,7 +355,10 @@ test("C245 a precious directory is not adopted by another spelling of its name, 
   const cache = join(place.path, "cache");
   mkdirSync(join(cache, "user"), { recursive: true });
   for (const home of [cache, join(cache, "user")]) {
-    using _ = substitute({ primitives: { status: heedless }, runtime: { home: () => home } });
+    using _ = substitute({
+      primitives: { status: heedless },
+      runtime: { env: (name) => name === "HOME" ? home : undefined },
+    });
     assert.throws(() => adoptFromSource(join(place.path, "CACHE")), {
       code: "ERR_INVALID_OPTION",
       message: /no directory that has the home directory in it/,
@@ -751,9 +756,20 @@ test("C141 what was adopted is removed unless keep() was called", async () => {
   assert.deepEqual(place.list(), EVERYTHING);
 });
 
+test("the home directory is that of HOME, and on Windows that of USERPROFILE, if these are set", () => {
+  const of = (platform: Runtime["platform"], env: { [name: string]: string }) => {
+    using _ = substitute({ runtime: { platform, env: (name) => env[name] } });
+    return home();
+  };
+  const both = { HOME: "/home/mayfly", USERPROFILE: "C:\\Users\\mayfly" };
+  assert.deepEqual([of("linux", both), of("windows", both)], [both.HOME, both.USERPROFILE]);
+  assert.deepEqual([of("linux", { USERPROFILE: "u" }), of("windows", { HOME: "h" })], ["u", "h"]);
+  assert.equal(of("linux", {}), undefined);
+});
+
 test("a directory is adopted also where nobody knows of a home", () => {
   using place = furnished();
-  using _ = substitute({ runtime: { home: () => undefined } });
+  using _ = substitute({ runtime: { env: () => undefined } });
   const directory = adoptFromSource(place.at("one.d"));
   directory.removeSync();
   assert.deepEqual(place.list(), EVERYTHING.filter((name) => name !== "one.d"));

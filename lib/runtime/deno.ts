@@ -11,7 +11,7 @@ import { granted } from "./deno_permissions.ts";
 import { linkByHelper } from "./link_descriptor.ts";
 import type { NodeChildProcess } from "./helper.ts";
 import { type NodeFs, nodePrimitives } from "./node_fs.ts";
-import { anchors, homeFor, platformOf, processExists, sleep } from "./node_like.ts";
+import { anchors, platformOf, processExists, sleep } from "./node_like.ts";
 import { endSignals, SIGNAL_NUMBERS } from "./signals.ts";
 import type { EndSignal, Runtime, Signals } from "./types.ts";
 import { startWatcher } from "./watcher.ts";
@@ -146,9 +146,6 @@ export function denoRuntime(deno: DenoNamespace, scope: DenoScope): Runtime {
   /** Asks for what is below `/proc`. Deno refuses that to whom anything is denied, which no permission tells. */
   const inProc = <T>(ask: () => T): T | undefined =>
     platform === "linux" && granted(deno, "read", { path: "/proc/self" }) ? attempt(ask) : undefined;
-  // What is no text it does not give: elsewhere it leads nowhere.
-  const env = (name: string): string | undefined =>
-    granted(deno, "env", { variable: name }) ? attempt(() => deno.env.get(name)) : undefined;
   return {
     name: "deno",
     platform,
@@ -163,7 +160,8 @@ export function denoRuntime(deno: DenoNamespace, scope: DenoScope): Runtime {
     locks: windows
       ? undefined
       : { tryAcquire: (path, shared) => tryLock(deno, path, shared), acquire: undefined },
-    env,
+    // What is no text it does not give: elsewhere it leads nowhere.
+    env: (name) => granted(deno, "env", { variable: name }) ? attempt(() => deno.env.get(name)) : undefined,
     pid: () => deno.pid,
     cwd: () => attempt(() => deno.cwd()),
     mayRead: (path) => granted(deno, "read", { path }),
@@ -176,7 +174,6 @@ export function denoRuntime(deno: DenoNamespace, scope: DenoScope): Runtime {
     // In both kinds of workers; those of Node's layer lack `WorkerGlobalScope`.
     isMainThread: () => !("DedicatedWorkerGlobalScope" in scope),
     uid: () => granted(deno, "sys", { kind: "uid" }) ? deno.uid() ?? undefined : undefined,
-    home: homeFor(platform, env),
     temporaryDirectory: () => systemTemporaryDirectory(deno),
     random: (bytes) => void crypto.getRandomValues(bytes),
     now: () => performance.now(),

@@ -162,7 +162,6 @@ export function nodeLike(
     processNamespace: once(() => attempt(() => fs.readlinkSync("/proc/self/ns/pid", "latin1"))),
     hostName: once(() => attempt(() => (process.getBuiltinModule("node:os") as NodeOs).hostname())),
     uid: () => process.getuid?.(),
-    home: homeFor(platform, (name) => process.env[name]),
     temporaryDirectory: () => undefined,
     nextTurn: () => new Promise((resolve) => setImmediate(() => resolve())),
     later(milliseconds, call) {
@@ -191,15 +190,6 @@ export function nodeLike(
 /** Takes a fifth of a millisecond to load, and one system call where the kernel's file takes three. */
 interface NodeOs {
   hostname(): string;
-}
-
-/** The home directory by the environment. On Windows `HOME` is for programs that come from elsewhere, if it is set. */
-export function homeFor(
-  platform: Runtime["platform"],
-  env: (name: string) => string | undefined,
-): () => string | undefined {
-  const [first, second] = platform === "windows" ? ["USERPROFILE", "HOME"] : ["HOME", "USERPROFILE"];
-  return () => env(first) ?? env(second);
 }
 
 /** Signal 0 is sent to nobody, but says whether it could be. */

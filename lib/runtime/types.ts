@@ -218,8 +218,6 @@ export interface Runtime {
   isMainThread(): boolean;
   /** User id, undefined where the platform has none or does not permit to ask. */
   uid(): number | undefined;
-  /** The user's home directory, undefined where unknown. */
-  home(): string | undefined;
   /** The directory the runtime itself would use for temporary files, undefined where asking costs a permission. */
   temporaryDirectory(): string | undefined;
   /** Fills with bytes from a cryptographically secure source. */
