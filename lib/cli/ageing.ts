@@ -7,7 +7,7 @@ import { codeOf } from "../errors.ts";
 import type { Io } from "../io.ts";
 import type { Op } from "../op.ts";
 import { contains, joinPath } from "../path.ts";
-import { runtime } from "../runtime/mod.ts";
+import { coded, runtime } from "../runtime/mod.ts";
 import { namesIn } from "../tree/visit.ts";
 
 /** Something that removes old files. */
@@ -50,7 +50,7 @@ export function* ageingOf(io: Io, directory: string): Op<Ageing[]> {
 
 function* isThere(io: Io, path: string): Op<boolean> {
   // Asked first, since looking would make Deno ask the user.
-  if (!runtime.mayRead(path)) throw Object.assign(new Error("not permitted"), { code: "ERR_ACCESS_DENIED" });
+  if (!runtime.mayRead(path)) throw coded("ERR_ACCESS_DENIED", "not permitted");
   try {
     yield io.statusOfTarget(path);
     return true;

@@ -7,7 +7,7 @@
  */
 import { type Io, syncIo } from "../io.ts";
 import type { Op } from "../op.ts";
-import { type Listing, runtime } from "../runtime/mod.ts";
+import { coded, type Listing, runtime } from "../runtime/mod.ts";
 import { settings } from "../settings.ts";
 import { isAlone } from "./lease_directory.ts";
 import { reclaim } from "./reclaim.ts";
@@ -50,7 +50,7 @@ let begun = -Infinity;
 let givenUp = false;
 
 function requireWanted(): void {
-  if (givenUp) throw Object.assign(new Error("given up"), { code: "ECANCELED" });
+  if (givenUp) throw coded("ECANCELED", "given up");
 }
 
 function start(ending: boolean): void {

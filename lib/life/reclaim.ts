@@ -103,11 +103,11 @@ export function* isUsable(io: Io, directory: string): Op<boolean> {
 }
 
 /** The leases that are not those of the dead: of `known`, those that have changed are read again. */
-function* leasesBut(
+function* otherLeases(
   io: Io,
-  dead: ReadonlySet<string>,
   directory: string,
-  known: Map<string, LeaseFile>,
+  dead: ReadonlySet<string> = new Set(),
+  known: Map<string, LeaseFile> = new Map(),
 ): Op<LeaseFile[]> {
   for (const name of yield* leasesIn(io, directory)) {
     if (dead.has(name)) continue;
@@ -154,17 +154,15 @@ function* readIfThere(io: Io, name: string, { directory, report }: Work): Op<Lea
  * that ends are not, though the kernel does not know that yet.
  */
 function* removeUnused(io: Io, entry: Candidate, work: Work): Op<void> {
+  const { path } = entry;
   // Only now: whoever has taken it over meanwhile has it on a lease.
-  const others = yield* leasesBut(io, work.dead, work.directory, work.others);
-  if (others.some((lease) => speaksForAny(lease, entry.path))) {
-    work.report.kept.push({ path: entry.path, reason: TAKEN });
-    return;
+  const others = yield* otherLeases(io, work.directory, work.dead, work.others);
+  const isTaken = others.some((lease) => speaksForAny(lease, path));
+  if (isTaken || (!work.ending && (yield* work.locks.has(io, entry.status, path)))) {
+    work.report.kept.push({ path, reason: isTaken ? TAKEN : LOCKED });
+  } else {
+    yield* removeEntry(io, entry, work);
   }
-  if (!work.ending && (yield* work.locks.has(io, entry.status, entry.path))) {
-    work.report.kept.push({ path: entry.path, reason: LOCKED });
-    return;
-  }
-  yield* removeEntry(io, entry, work);
 }
 
 /**
@@ -182,7 +180,7 @@ const speaksForAny = (lease: LeaseFile, path: string): boolean =>
  */
 export function* tellKept(io: Io, directory: string, path: string): Op<void> {
   const name = baseName(path);
-  for (const lease of yield* leasesBut(io, new Set(), directory, new Map())) {
+  for (const lease of yield* otherLeases(io, directory)) {
     const isBefore = lease.adopted.has(path)
       ? (yield* livenessOf(io, lease)) === "dead"
       // Its maker may yet record that it makes such names there.

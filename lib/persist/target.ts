@@ -9,7 +9,7 @@ import type { Identity } from "../identity.ts";
 import type { Io } from "../io.ts";
 import type { Op } from "../op.ts";
 import { baseName, isAbsolute, isNameless, joinPath, parentOf, withoutTrailingSeparators } from "../path.ts";
-import type { Kind, Path, Status } from "../runtime/mod.ts";
+import { coded, type Kind, type Path, type Status } from "../runtime/mod.ts";
 import { statusIfThere } from "../status.ts";
 import type { Replacing } from "./options.ts";
 
@@ -103,7 +103,7 @@ function* linked(io: Io, { directory, path }: Target): Op<string> {
   let link: Path;
   try {
     link = yield io.readLink(path);
-    if (typeof link !== "string") throw Object.assign(new Error("it leads to no text"), { code: "EILSEQ" });
+    if (typeof link !== "string") throw coded("EILSEQ", "it leads to no text");
   } catch (error) {
     throw failure(`follow the link "${path}"`, error, path);
   }

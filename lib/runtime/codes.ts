@@ -49,6 +49,10 @@ const CODE_OF_NUMBER: { readonly [number: number]: string } = {
 /** What Node calls errors that it has no name for: one in calls that block, the other in those on its pool. */
 const NAMELESS = /^unknown/i;
 
+/** An error as systems have them. */
+export const coded = (code: string, message: string, more?: { syscall: string }): Error =>
+  Object.assign(new Error(message), { code, ...more });
+
 /** The code of an error of any runtime; `"UNKNOWN"` if it has none. */
 export function systemCode(error: unknown, platform: Runtime["platform"]): string {
   const { code, errno, name, message } = (error ?? {}) as {

@@ -7,6 +7,7 @@
  * @module
  */
 import { attempt } from "./ask.ts";
+import { coded } from "./codes.ts";
 import type {
   BlockingCalls,
   BlockingFile,
@@ -16,6 +17,7 @@ import type {
   DenoNamespace,
 } from "./deno_namespace.ts";
 import { requireStatfs, requireSystem } from "./deno_permissions.ts";
+import { lockOrClose } from "./locks.ts";
 import { follow, twins } from "./twins.ts";
 import type { DirectoryEntry, Handle, Kind, Listing, Pooled, Primitives, Status } from "./types.ts";
 
@@ -105,7 +107,7 @@ function onDescriptor(node: Primitives, handle: Handle, change: (descriptor: Han
   const descriptor = node.openFile(handle.path, "read");
   try {
     if (node.statusOf(descriptor).inode !== handle.file.statSync().ino) {
-      throw Object.assign(new Error("another file has taken its place"), { code: "ERR_REPLACED" });
+      throw coded("ERR_REPLACED", "another file has taken its place");
     }
     change(descriptor);
   } finally {
@@ -269,7 +271,7 @@ export function handleOfDescriptor(deno: DenoNamespace, node: Primitives, descri
     if ((unknown as { code?: unknown }).code !== "EBADF") throw unknown;
     const path = `/proc/self/fd/${descriptor}`;
     if (isFile(deno, path, unknown)) return node.openDescriptor(path, "write");
-    throw Object.assign(new Error("it is no regular file"), { code: "EINVAL" });
+    throw coded("EINVAL", "it is no regular file");
   }
 }
 
@@ -288,12 +290,5 @@ export async function tryLock(
   shared: boolean,
 ): Promise<Handle | undefined> {
   const file = await deno.open(path, ACCESS.write).catch(() => deno.open(path, ACCESS.read));
-  try {
-    if (await file.tryLock(!shared)) return new DenoFile(file, path);
-  } catch (error) {
-    file.close();
-    throw error;
-  }
-  file.close();
-  return undefined;
+  return await lockOrClose(file, new DenoFile(file, path), () => file.tryLock(!shared));
 }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { coded } from "./codes.ts";
 import type { DenoNamespace } from "./deno_namespace.ts";
 
 /** Whether a permission is granted; asking this way never prompts. */
@@ -15,7 +16,7 @@ export const USER_FLAG = "--allow-sys=uid";
 
 /** Refuses what Deno would ask the user about: nobody has heard of a file that only we want to look at. */
 function refuse(flag: string): never {
-  throw Object.assign(new Error(`it needs ${flag}`), { code: "ERR_ACCESS_DENIED" });
+  throw coded("ERR_ACCESS_DENIED", `it needs ${flag}`);
 }
 
 /** Refuses a file of the system that may not be read. Whoever may has those of `/proc` refused by Deno, without a question. */

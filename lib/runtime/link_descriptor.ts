@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { coded } from "./codes.ts";
 import { exitOf, INHERITED, inheriting, type NodeChildProcess } from "./helper.ts";
 import type { Both } from "./types.ts";
 
@@ -27,6 +28,6 @@ export function linkByHelper(
 /** The program does not tell why in a form for programs. */
 function check(status: number | null, path: string): void {
   if (status !== 0) {
-    throw Object.assign(new Error(`ln cannot make "${path}"`), { code: "EIO", syscall: "linkat" });
+    throw coded("EIO", `ln cannot make "${path}"`, { syscall: "linkat" });
   }
 }

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { coded } from "./codes.ts";
 import { exitOf, INHERITED, inheriting, type NodeChildProcess } from "./helper.ts";
 import type { Handle, Locks, Primitives } from "./types.ts";
 
@@ -21,20 +22,20 @@ export function openToLock(sync: Primitives, path: string): number {
 
 /** A failure that is not that somebody else has the lock. `why`: an error number, or how the helper ended. */
 export const lockFailure = (why: number | string): Error =>
-  Object.assign(new Error(`flock failed: ${why}`), { code: "ENOLCK", syscall: "flock" });
+  coded("ENOLCK", `flock failed: ${why}`, { syscall: "flock" });
 
-/** Gives the descriptor to `lock`, and closes it unless that has taken the lock. */
-export async function lockOrClose(
-  sync: Primitives,
-  descriptor: number,
-  lock: (descriptor: number) => boolean | Promise<boolean>,
-): Promise<Handle | undefined> {
+/** Gives the handle to `lock`, and closes it unless that has taken the lock. */
+export async function lockOrClose<H extends Handle>(
+  sync: Pick<Primitives, "close">,
+  handle: H,
+  lock: (handle: H) => boolean | Promise<boolean>,
+): Promise<H | undefined> {
   let taken = false;
   try {
-    taken = await lock(descriptor);
-    return taken ? descriptor : undefined;
+    taken = await lock(handle);
+    return taken ? handle : undefined;
   } finally {
-    if (!taken) sync.close(descriptor);
+    if (!taken) sync.close(handle);
   }
 }
 

@@ -12,7 +12,7 @@ import type { NodeProcess } from "./node_like.ts";
 import type { Runtime } from "./types.ts";
 
 export { attempt } from "./ask.ts";
-export { systemCode } from "./codes.ts";
+export { coded, systemCode } from "./codes.ts";
 export { USER_FLAG } from "./deno_permissions.ts";
 export { INSPECTIONS } from "./inspection.ts";
 

@@ -6,7 +6,6 @@
 import type {
   DirectoryEntry,
   FileSystemStatus,
-  Handle,
   Kind,
   LinkTarget,
   Listing,
@@ -213,7 +212,6 @@ function openFlags({ constants }: NodeFs) {
 
 /** The primitives that are one call: what they answer is a promise where the call's answer is. */
 function overCalls(fs: Blocking, flags: ReturnType<typeof openFlags>) {
-  const fd = (handle: Handle): number => handle as number;
   return {
     createFile: (path, mode) => fs.openSync(path, flags.create, mode),
     createDescriptor: (path, mode) => fs.openSync(path, flags.create, mode),
@@ -222,7 +220,7 @@ function overCalls(fs: Blocking, flags: ReturnType<typeof openFlags>) {
     openDescriptor: (path, access) => fs.openSync(path, flags[`${access}Target`]),
     openDirectory: (path) => fs.openSync(path, flags.directory),
     locateDirectory: (path) => fs.openSync(path, flags.locate),
-    close: (handle) => fs.closeSync(fd(handle)),
+    close: (fd: number) => fs.closeSync(fd),
     makeDirectory: (path, mode) => fs.mkdirSync(path, { mode }),
     unlink: (path) => fs.unlinkSync(path),
     removeDirectory: (path) => fs.rmdirSync(path),
@@ -232,15 +230,15 @@ function overCalls(fs: Blocking, flags: ReturnType<typeof openFlags>) {
     readLink: (path) => follow(fs.readlinkSync(path, "buffer"), toPath),
     status: (path) => follow(fs.lstatSync(path), toStatus),
     statusOfTarget: (path) => follow(fs.statSync(path), toStatus),
-    statusOf: (handle) => follow(fs.fstatSync(fd(handle)), toStatus),
-    changeMode: (handle, mode) => fs.fchmodSync(fd(handle), mode),
+    statusOf: (fd: number) => follow(fs.fstatSync(fd), toStatus),
+    changeMode: (fd: number, mode) => fs.fchmodSync(fd, mode),
     changeModeAt: (anchor, mode) => fs.chmodSync(anchor, mode),
-    changeOwner: (handle, uid, gid) => fs.fchownSync(fd(handle), uid, gid),
+    changeOwner: (fd: number, uid, gid) => fs.fchownSync(fd, uid, gid),
     touch: (path, time) => fs.utimesSync(path, time / 1000, time / 1000),
-    truncate: (handle, size) => fs.ftruncateSync(fd(handle), size),
-    read: (handle, into, at) => fs.readSync(fd(handle), into, 0, into.byteLength, at),
-    write: (handle, data, at) => fs.writeSync(fd(handle), data, 0, data.byteLength, at),
-    synchronize: (handle) => fs.fsyncSync(fd(handle)),
+    truncate: (fd: number, size) => fs.ftruncateSync(fd, size),
+    read: (fd: number, into, at) => fs.readSync(fd, into, 0, into.byteLength, at),
+    write: (fd: number, data, at) => fs.writeSync(fd, data, 0, data.byteLength, at),
+    synchronize: (fd: number) => fs.fsyncSync(fd),
     readSystemFile: (path) => fs.readFileSync(path, "latin1"),
     fileSystem: (path) => follow(fs.statfsSync(path), toFileSystem),
   } satisfies Partial<Primitives>;

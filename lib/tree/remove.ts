@@ -9,9 +9,9 @@ import type { Io } from "../io.ts";
 import type { Op } from "../op.ts";
 import { baseName, parentOf } from "../path.ts";
 import { delays, mayPass } from "../retry.ts";
-import { runtime, type Status } from "../runtime/mod.ts";
+import type { Status } from "../runtime/mod.ts";
 import { inTurn } from "./in_turn.ts";
-import { anchored, enter, leave, locate, mustBe, type Spot } from "./spot.ts";
+import { anchored, enter, leave, locate, mustBe, nativeRemoval, type Spot } from "./spot.ts";
 import { leavesDevice } from "./visit.ts";
 import { Walk } from "./walk.ts";
 
@@ -56,11 +56,11 @@ const worthAnotherTry = (code: string): boolean => mayPass(code) || code === "EN
  * it can and says what is left.
  */
 function* removeNatively(io: Io, path: string): Op<boolean> {
-  const { removeTree } = runtime;
-  if (removeTree?.pooled === undefined) return false;
+  const remove = nativeRemoval(io);
+  if (remove === undefined) return false;
   try {
     if (yield* leavesDevice(io, path)) return false;
-    yield io.blocking ? removeTree.sync(path) : removeTree.pooled(path);
+    yield remove(path);
     return true;
   } catch {
     return false;

@@ -12,7 +12,7 @@ import { type Identity, sameFile } from "../identity.ts";
 import type { Io } from "../io.ts";
 import type { Op } from "../op.ts";
 import { joinPath, shownPath } from "../path.ts";
-import { type Path, runtime, type Status } from "../runtime/mod.ts";
+import { coded, type Path, runtime, type Status } from "../runtime/mod.ts";
 
 /** A directory by its descriptor or its path. */
 export interface Spot {
@@ -27,11 +27,14 @@ export interface Spot {
 /** Throws if a directory must be left alone. Asked before anything is done to it. */
 export type Check = (spot: Spot) => Op<void>;
 
-/** Why something is left alone. */
-export const refusal = (code: string, reason: string): Error => Object.assign(new Error(reason), { code });
-
 /** Whether spots are descriptors here. */
 export const anchored = (): boolean => runtime.anchor(0) !== undefined;
+
+/** The runtime's own removal of a tree, where it has one that is safe on both faces. It empties what is mounted inside. */
+export function nativeRemoval({ blocking }: Io): ((path: string) => void | Promise<void>) | undefined {
+  const { removeTree } = runtime;
+  return removeTree?.pooled && (blocking ? removeTree.sync : removeTree.pooled);
+}
 
 /** The path of a name in a spot. */
 export const within = (spot: Spot, name: Path): Path => joinPath(spot.base, name);
@@ -130,7 +133,7 @@ export function* grant(io: Io, { base, descriptor, status }: Spot): Op<void> {
 // deno-lint-ignore require-yield -- other checks ask the system
 export function* mustBe(identity: Identity, spot: Pick<Spot, "status">): Op<void> {
   if (!sameFile(spot.status, identity)) {
-    throw refusal("ERR_REPLACED", "another directory has taken its place");
+    throw coded("ERR_REPLACED", "another directory has taken its place");
   }
 }
 

@@ -13,6 +13,7 @@ import { hasMounts, mountOf } from "../mounts.ts";
 import { randomName } from "../name.ts";
 import type { Op } from "../op.ts";
 import {
+  coded,
   type DirectoryEntry,
   isWindows,
   type Listing,
@@ -20,7 +21,7 @@ import {
   runtime,
   type Status,
 } from "../runtime/mod.ts";
-import { enter, grant, leave, mustBe, refusal, shownWithin, type Spot, within } from "./spot.ts";
+import { enter, grant, leave, mustBe, nativeRemoval, shownWithin, type Spot, within } from "./spot.ts";
 
 /** Levels entered at once, each with two descriptors. What lies deeper is moved up first. */
 const DEPTH = 10;
@@ -257,7 +258,7 @@ export class Walk {
   *#mustBeHere(spot: Spot): Op<void> {
     const isHere = spot.status.device === this.#top.spot.status.device &&
       (!this.#hasMounts || (yield* mountOf(this.#io, spot.descriptor)) === this.#mount);
-    if (!isHere) throw refusal("EXDEV", "another file system is mounted there");
+    if (!isHere) throw coded("EXDEV", "another file system is mounted there");
   }
 
   /** Leaves a spot and moves it up. `false` if nobody can, as with what comes from a lower layer of an overlay. */
@@ -317,16 +318,11 @@ export class Walk {
       // What is above the top is not ours to repair.
       yield* this.#granting(above, () => removeDirectory(path));
     } catch (error) {
-      if (!level.unspeakable || codeOf(error) !== "ENOTEMPTY") throw error;
-      yield* this.#removeUnspeakable(path as string, error);
+      // What the runtime cannot name goes by its own walk.
+      const remove = level.unspeakable && !this.#hasMounts ? nativeRemoval(this.#io) : undefined;
+      if (remove === undefined || codeOf(error) !== "ENOTEMPTY") throw error;
+      yield remove(path as string);
     }
-  }
-
-  /** What the runtime cannot name goes by its own walk, which would empty what is mounted inside. */
-  *#removeUnspeakable(path: string, error: unknown): Op<void> {
-    const { removeTree } = runtime;
-    if (removeTree?.pooled === undefined || this.#hasMounts) throw error;
-    yield this.#io.blocking ? removeTree.sync(path) : removeTree.pooled(path);
   }
 
   #leaveBehind(level: Level | undefined, shown: string, code: string): void {
