@@ -32,6 +32,7 @@ import { configure } from "../lib/settings.ts";
 import { namedTemporaryFile as sourceNamed } from "../lib/file/named.ts";
 import { spooledTemporaryFile as sourceSpooled } from "../lib/file/spooled.ts";
 import { temporaryFile as sourceUnnamed } from "../lib/file/unnamed.ts";
+import { writeFileAtomicSync as sourceWriteSync } from "../lib/persist/write_file_atomic.ts";
 import { othersMayEnter, runChild } from "./support/child.ts";
 import { readLeases } from "./support/leases.ts";
 import { failureOf, kinds, pattern, sameBytes } from "./support/kinds.ts";
@@ -1523,6 +1524,33 @@ test(
     const { uid } = statSync(target);
     assert.deepEqual([readFileSync(target, "utf8"), uid, await file.text()], ["old", 1234, "new"]);
     await file.close();
+  },
+);
+
+test(
+  "C162 writeFileAtomic() takes each way in which a system says that a file may not be given away as it is, and gives the group no more than others have (skipped: needs root)",
+  {
+    skip: notRoot,
+  },
+  () => {
+    const ways = ["EPERM", "EACCES", "EINVAL", "ENOSYS", "ENOTSUP", "EOPNOTSUPP", "ERR_ACCESS_DENIED"];
+    for (const code of ways) {
+      using place = scratch();
+      const target = join(place.path, "old");
+      writeFileSync(target, "old");
+      chmodSync(target, 0o664);
+      chownSync(target, 1234, 1234);
+      using _ = substitute({
+        primitives: {
+          changeOwner() {
+            throw systemError(code);
+          },
+        },
+      });
+      sourceWriteSync(target, "new");
+      const { uid, mode } = statSync(target);
+      assert.deepEqual([readFileSync(target, "utf8"), uid, mode & 0o777], ["new", 0, 0o644], code);
+    }
   },
 );
 

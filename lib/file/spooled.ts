@@ -100,7 +100,6 @@ export function spooledTemporaryFile(options?: SpooledOptions): SpooledTemporary
   }
 
   function* discard(io: Io): Op<void> {
-    file.owned = undefined;
     yield* unmake(io, made);
   }
 }
