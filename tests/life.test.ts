@@ -677,7 +677,7 @@ test("C257 a child that uses the library with the same environment leaves its pa
 /** Ends a worker thread in some way; returns how many names there were, one of the main thread's, and how many are left. */
 async function workerEnding(
   code: string,
-): Promise<{ had: number; left: number; atEnd: string[]; stderr: string }> {
+): Promise<{ had: number; left: number; own: boolean; atEnd: string[]; stderr: string }> {
   using place = scratch();
   const program = `${NAMES_THERE}
     const { isMainThread, parentPort, Worker } = await import("node:worker_threads");
@@ -696,9 +696,10 @@ async function workerEnding(
     }`;
   const args = code === TERMINATE ? ["terminate"] : [];
   const { said: [had, left], stderr } = await runChild(program, { args, env: { TMPDIR: place.path } });
+  const own = place.names().length === 0;
   // A process does not spend more than moments of its end on what its threads left.
   if (code === TERMINATE) await runChild(`await m.sweep();`, { env: { TMPDIR: place.path } });
-  return { had, left, atEnd: place.names(), stderr };
+  return { had, left, own, atEnd: place.names(), stderr };
 }
 
 /** How many names there are then: on Windows what is without a name has one until it is closed. */
@@ -724,9 +725,15 @@ test(
   },
 );
 
-test("C258 a worker thread that is terminated: what it had stays until the end of the process, at the latest the next one removes it", async () => {
-  const { had, left, atEnd } = await workerEnding(TERMINATE);
-  assert.deepEqual({ had, left, atEnd }, { had: IN_WORKER, left: IN_WORKER, atEnd: [] });
+test("C258 a worker thread that is terminated: what it had stays until the end of the process, which removes it, or at the latest the next one", async () => {
+  let alone = false;
+  // Where the machine is busy its two seconds may be too few, but not each time.
+  for (let tries = 0; tries < 3 && !alone; tries++) {
+    const { had, left, own, atEnd } = await workerEnding(TERMINATE);
+    assert.deepEqual({ had, left, atEnd }, { had: IN_WORKER, left: IN_WORKER, atEnd: [] });
+    alone = own;
+  }
+  assert.ok(alone);
 });
 
 /** Counts the listeners that the library has. */
