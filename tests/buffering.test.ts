@@ -49,6 +49,18 @@ test("writes to a file without a name are gathered, 64 KiB at a time, and reach 
   assert.equal(await file.text(), "0123456789".repeat(6600));
 });
 
+test("what is gathered for a file is in no other one, though the next one gets the buffer of one that was closed", async () => {
+  const closed = await temporaryFile();
+  await closed.write("closed");
+  await closed.close();
+  await using one = await temporaryFile();
+  await using other = await temporaryFile();
+  await one.write("one");
+  await other.write("other");
+  await one.write(", and more");
+  assert.deepEqual([await one.text(), await other.text()], ["one, and more", "other"]);
+});
+
 test("what fills the buffer alone goes to the system as it is, without a copy", async () => {
   using runtime = substitute();
   await using file = await unnamedOfSource();

@@ -163,7 +163,7 @@ test(
 );
 
 test(
-  "C148 the copy of a directory syncs every file and directory before it is renamed, and the parent after",
+  "C148 the copy of a directory syncs every file and directory before it is renamed, and the parent after, and leaves none open",
   { skip: noDirectorySync },
   async () => {
     using place = scratch();
@@ -186,6 +186,8 @@ test(
         steps.slice(last + 1).map(({ name, args }) => [name, args[0]]),
         durable ? [["synchronizeDirectory", other]] : [],
       );
+      const opened = watched.calls.filter(({ name }) => /^(open|locate|create)/.test(name));
+      assert.equal(watched.of("close").length, opened.length);
     }
   },
 );
