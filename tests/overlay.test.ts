@@ -95,7 +95,9 @@ const onOverlay = (primitives: Changes["primitives"]): Substitute =>
     runtime: { platform: "linux" },
   });
 
-test("a directory of an overlay that may not be changed is adopted as it is", { skip: noLinux }, () => {
+test("a directory of an overlay that may not be changed is adopted as it is, and does not stay open", {
+  skip: noLinux,
+}, () => {
   using place = scratch();
   const path = join(place.path, "made");
   mkdirSync(path);
@@ -105,6 +107,8 @@ test("a directory of an overlay that may not be changed is adopted as it is", { 
   using watched = onOverlay({ changeModeAt: refuse, changeMode: refuse });
   const directory = source.adoptDirectorySync(path);
   assert.equal(watched.of("changeModeAt").length + watched.of("changeMode").length, 1);
+  const opened = watched.calls.filter(({ name }) => /^(open|locate|create)/.test(name));
+  assert.equal(watched.of("close").length, opened.length);
   directory.removeSync();
   assert.deepEqual(place.list(), []);
 });

@@ -228,6 +228,15 @@ test("C184 C193 overwriting the middle gives the same in memory and really on di
     assert.equal(file.position, 20, storage);
     assert.equal(await file.text(), "abcdefghij0123456789uvwxyz", storage);
   });
+  const large = pattern(100_000);
+  using file = spooledTemporaryFile({ maxMemory: large.length });
+  file.writeSync(large.subarray(0, 5000));
+  file.writeSync("middle", { at: 1000 });
+  file.writeSync(large.subarray(5000));
+  file.writeSync("middle", { at: 70_000 });
+  for (const at of [1000, 70_000]) large.set(new TextEncoder().encode("middle"), at);
+  assert.ok(sameBytes(file.bytesSync(), large));
+  assert.equal(file.rolled, false);
 });
 
 test("C185 overwriting the end and extending it stays in memory, or rolls over where that passes it", async () => {
