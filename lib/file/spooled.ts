@@ -86,7 +86,7 @@ const describe = (file: SpooledTemporaryFile): string =>
  */
 export function spooledTemporaryFile(options?: SpooledOptions): SpooledTemporaryFile {
   const checked = checkOptions("spooled", options);
-  const storage = new SpoolStorage(checked.maxMemory, { open, discard });
+  const storage = new SpoolStorage(checked.maxMemory, { open, discard: (io) => unmake(io, made) });
   const file = new OpenFile(storage, checked, BUFFER_SIZE);
   hold(file);
   let made: Made;
@@ -97,9 +97,5 @@ export function spooledTemporaryFile(options?: SpooledOptions): SpooledTemporary
     file.guard = guard;
     file.owned = owned;
     return new DiskStorage(handle, undefined, nameless);
-  }
-
-  function* discard(io: Io): Op<void> {
-    yield* unmake(io, made);
   }
 }
