@@ -13,9 +13,9 @@ export interface Settings {
   /** The directory for temporary files, in place of what the environment says. Also looks at the environment anew. */
   tmpdir?: string | URL;
   /**
-   * Whether to remove everything when SIGINT, SIGTERM or SIGHUP ends the process and nobody else listens to it. On Deno also
-   * if somebody does, who is then called a second time. Not for `deno --watch`, which calls the listeners of SIGTERM at each
-   * change: the signal that is raised then ends it as well.
+   * Whether to remove everything when SIGINT, SIGTERM, SIGHUP or, on Windows, Ctrl-Break ends the process and nobody else
+   * listens to it. On Deno also if somebody does, who is then called a second time. Not for `deno --watch`, which calls the
+   * listeners of SIGTERM at each change: the signal that is raised then ends it as well.
    *
    * @default {true on Node and Bun; false on Deno, where others' listeners cannot be counted}
    */

@@ -523,6 +523,28 @@ test("a terminal's keys reach the process when its group is the one in the foreg
   }
 });
 
+test("mayfly run on Windows: what the console's keys send, whatever standard input is, the command gets from there, Ctrl-Break too", async () => {
+  using here = place();
+  const missing = { readFileSync: () => assert.fail("no /proc") };
+  const { isForeground } = hostWith({
+    platform: "win32",
+    stdin: { isTTY: false },
+    getBuiltinModule: () => missing,
+  });
+  const sent: string[] = [];
+  let send!: (name: string) => void;
+  const onSignals: Host["onSignals"] = (names, listener) => {
+    send = (name) => names.includes(name) ? listener(name) : assert.fail(`${name} ends mayfly`);
+    return () => {};
+  };
+  const start: Host["start"] = () => ({
+    kill: (name) => sent.push(name),
+    ended: Promise.resolve(0).finally(() => ["SIGINT", "SIGBREAK", "SIGTERM"].forEach(send)),
+  });
+  assert.equal((await said(["run", "true"], { start, onSignals, isForeground })).status, 0);
+  assert.deepEqual([sent, here.names()], [["SIGTERM"], []]);
+});
+
 test("a program that cannot be started is told of in one way", async () => {
   const host = hostWith({
     getBuiltinModule: () => ({

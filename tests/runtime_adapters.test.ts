@@ -221,6 +221,15 @@ test("the first process of a container is ended by no signal that it does not li
   }
 });
 
+test("on Windows Ctrl-Break and the end of the console are signals as Ctrl-C is", () => {
+  const { deno, scope } = fakeDeno("windows");
+  const own = fakeProcess({ platform: "win32" }, { "node:fs": fsWith({ readFileSync: fail("ENOENT") }) });
+  const runtimes = [denoRuntime(deno, scope), ...NODE_LIKE.map((make) => make(own.process))];
+  for (const { signals } of runtimes) {
+    assert.deepEqual([...signals.names()].sort(), ["SIGBREAK", "SIGHUP", "SIGINT", "SIGTERM"]);
+  }
+});
+
 test("Node and Bun: whether a process exists is asked by signal 0", () => {
   for (const make of NODE_LIKE) {
     const answer = (kill?: () => never) => make(fakeProcess(kill && { kill }).process).processExists(1);
@@ -473,7 +482,7 @@ test("Deno: its own temporary directory is found by a probe where the environmen
   assert.equal(denoRuntime(failing.deno, failing.scope).temporaryDirectory(), undefined);
 });
 
-test("Deno: signals are listened to on request, one on Windows; raising one ends by a status where that is forbidden", () => {
+test("Deno: signals are listened to on request; raising one ends by a status where that is forbidden", () => {
   const { deno, scope, done } = fakeDeno();
   const signals = denoRuntime(deno, scope).signals!;
   assert.deepEqual([...signals.names()].sort(), ["SIGHUP", "SIGINT", "SIGTERM"]);
@@ -492,8 +501,6 @@ test("Deno: signals are listened to on request, one on Windows; raising one ends
     signals.raise(name);
     assert.deepEqual(done.at(-1), ["exit", status]);
   }
-  const windows = fakeDeno("windows");
-  assert.deepEqual(denoRuntime(windows.deno, windows.scope).signals!.names(), ["SIGINT"]);
 });
 
 test("Deno: an end is one unless a listener prevents it, of the web's kind before ours or of Node's kind, or exceptions are captured", () => {

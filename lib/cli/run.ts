@@ -17,10 +17,10 @@ const NOT_STARTED = 126;
 const NOT_FOUND = 127;
 
 /** The signals that would end this process before it has removed anything. */
-const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"];
+const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGBREAK"];
 
 /** Those that the keys of a terminal send to the command as well. */
-const KEYS: ReadonlySet<string> = new Set(["SIGINT", "SIGQUIT"]);
+const KEYS: ReadonlySet<string> = new Set(["SIGINT", "SIGQUIT", "SIGBREAK"]);
 
 /** `mayfly run` */
 export const run: Command = {

@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { once } from "./ask.ts";
 import { type BunFfi, libraryLocks } from "./library_locks.ts";
 import { nodeLike, type NodeProcess } from "./node_like.ts";
 import { listing, type NodeDirent, type NodeFs } from "./node_fs.ts";
@@ -64,7 +63,7 @@ export function bunRuntime(process: NodeProcess, bun: BunNamespace): Runtime {
   };
   // Node gives every signal its default when it starts; Bun leaves alone what its parent had it ignore.
   const readStatus = (): string => fs.readFileSync("/proc/self/status", "latin1");
-  const like = nodeLike(process, own, once(() => heeded(process.pid, readStatus)));
+  const like = nodeLike(process, own, (signals) => heeded(signals, readStatus));
   const { locks, sync, platform, signals, nextTurn } = like;
   const ffi = (): BunFfi => process.getBuiltinModule("bun:ffi") as BunFfi;
   const { raise } = signals;

@@ -63,7 +63,7 @@ export interface Host {
   start(command: string, args: readonly string[], env: { [name: string]: string }): Child;
   /** Calls `listener` for signals in place of what they do by default. Returns how to end that. */
   onSignals(names: readonly string[], listener: (name: string) => void): () => void;
-  /** Whether the keys of a terminal send signals to this process, and so to the programs it starts. */
+  /** Whether the keys of a terminal send signals to this process, and so to the programs it starts. On Windows all come so. */
   isForeground(): boolean;
   /** What matters to Mayfly of the permissions in force for a directory; empty where everything is permitted. */
   permissions(directory: string): Permission[];
@@ -148,7 +148,7 @@ export function cliHost(scope: object): Host {
     onSignals: (names, listener) => onSignals(process, names, listener),
     isForeground: () =>
       attempt(() => ownsTerminal(load("node:fs").readFileSync("/proc/self/stat", "latin1"))) ??
-        process.stdin.isTTY === true,
+        (process.platform === "win32" || process.stdin.isTTY === true),
     permissions: (directory) =>
       deno === undefined || name !== "deno"
         ? nodePermissions(process, directory)

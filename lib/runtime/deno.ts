@@ -22,7 +22,7 @@ const HURRY_EVERY = 4 * 1024 * 1024;
 function signalsOf(deno: DenoNamespace, windows: boolean): Signals {
   return {
     // Also those that the parent had ignored: listening to one, Deno catches them all.
-    names: () => windows ? ["SIGINT"] : endSignals(deno.pid),
+    names: () => endSignals(deno.pid, windows),
     countable: false,
     listen(name, listener) {
       deno.addSignalListener(name, listener);

@@ -132,7 +132,7 @@ export function nodeLike(
     Runtime,
     "name" | "random" | "removeTree" | "now" | "isMainThread" | "handedOut" | "fileFlags" | "fileBlobs"
   >,
-  signalNames: () => readonly EndSignal[] = () => endSignals(process.pid),
+  heed: (signals: readonly EndSignal[]) => readonly EndSignal[] = (signals) => signals,
 ): Runtime {
   const fs = process.getBuiltinModule("node:fs") as NodeFs;
   const platform = platformOf(process.platform);
@@ -150,7 +150,11 @@ export function nodeLike(
     pooled,
     lightUnnamed: true,
     linkDescriptor: platform === "linux" ? linkByHelper(childProcess) : undefined,
-    signals: signalsOf(process, signalNames, () => setImmediate(() => {})),
+    signals: signalsOf(
+      process,
+      once(() => heed(endSignals(process.pid, platform === "windows"))),
+      () => setImmediate(() => {}),
+    ),
     locks: platform === "windows" ? undefined : helperLocks(sync, childProcess, onEnd),
     env: (name) => process.env[name],
     pid: () => process.pid,

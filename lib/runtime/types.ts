@@ -137,7 +137,7 @@ export type Pooled<P> = {
 };
 
 /** The signals that ask a process to end. */
-export type EndSignal = "SIGINT" | "SIGTERM" | "SIGHUP";
+export type EndSignal = "SIGINT" | "SIGTERM" | "SIGHUP" | "SIGBREAK";
 
 /** Listening to signals without taking them from anybody. */
 export interface Signals {
