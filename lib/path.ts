@@ -44,7 +44,7 @@ export function parentOf(path: string): string {
   const end = lastComponent(path);
   if (end === 0) return ".";
   const parent = path.slice(0, end);
-  return /^([a-z]:)?[/\\]?$/i.test(parent) ? parent : parent.slice(0, -1);
+  return /^([a-z]:|[/\\]{2}[^/\\]+[/\\][^/\\]+)?[/\\]?$/i.test(parent) ? parent : parent.slice(0, -1);
 }
 
 /** The path without separators at its end, which would make `lstat` follow a link. */

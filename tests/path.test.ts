@@ -60,10 +60,28 @@ test("baseName and parentOf take a path apart as the platform does", () => {
       ["C:a\\b", "C:a", "b"],
       ["C:", "C:", ""],
       ["a", ".", "a"],
+      ["\\a", "\\", "a"],
     ]
   ) {
     assert.equal(parentOf(whole), parent, whole);
     assert.equal(baseName(whole), base, whole);
+  }
+});
+
+test("parentOf on Windows takes the top of a share, and a drive by the path of its device, for roots", () => {
+  using _windows = on("windows");
+  for (
+    const root of [
+      "\\\\server\\share\\",
+      "//server/share/",
+      "\\\\?\\C:\\",
+      "\\\\.\\C:\\",
+      "\\\\?\\Volume{0f0a}\\",
+    ]
+  ) {
+    assert.equal(parentOf(root), root);
+    assert.equal(parentOf(`${root}a`), root);
+    assert.equal(parentOf(`${root}a\\b`), `${root}a`);
   }
 });
 
