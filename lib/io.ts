@@ -20,6 +20,8 @@ export type Io =
     sleep(milliseconds: number): void | Promise<void>;
     /** Whether waiting blocks the calling thread. */
     readonly blocking: boolean;
+    /** Whether there is no time to wait for what may pass by itself. */
+    readonly hurried?: boolean;
     /** The runtime's own removal of a tree, of few entries: it may be made inline. See {@linkcode Runtime.removeTree}. */
     readonly removeSmallTree: ((path: string) => void | Promise<void>) | undefined;
     /** The same face for calls in a directory: how fast its device is decides how they are made. */

@@ -18,15 +18,17 @@ const PASSING: ReadonlySet<string> = new Set(["EBUSY", "EPERM", "ENOTEMPTY", "EM
 export const mayPass = (code: string): boolean => PASSING.has(code) || (isWindows() && code === "EACCES");
 
 /** Milliseconds to wait before each further try: two seconds in all on Windows, where scanners hold files that long. */
-export function delays(): readonly number[] {
+export function delays({ hurried }: Pick<Io, "hurried">): readonly number[] {
+  if (hurried) return [];
   return isWindows() ? [10, 20, 40, 80, 150, 200, 300, 400, 400, 400] : [5, 20, 75];
 }
 
-/** Makes a call, and again as long as its failure may pass and `mayHelp` knows nothing against it. */
-export function* retrying<T>(io: Io, call: () => T | Promise<T>, mayHelp?: () => Op<boolean>): Op<T> {
+/** Makes a call. Scanners and indexers on Windows have files open for moments; elsewhere nothing passes by itself. */
+export function* patiently<T>(io: Io, call: () => T | Promise<T>, mayHelp?: () => Op<boolean>): Op<T> {
   try {
     return yield call();
   } catch (error) {
+    if (!isWindows()) throw error;
     return yield* again(io, call, error, mayHelp);
   }
 }
@@ -39,7 +41,7 @@ export function* again<T>(
   mayHelp?: () => Op<boolean>,
 ): Op<T> {
   let last = failed;
-  for (const delay of delays()) {
+  for (const delay of delays(io)) {
     if (!mayPass(codeOf(last)) || (mayHelp !== undefined && !(yield* mayHelp()))) break;
     yield io.sleep(delay);
     try {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { temporaryDirectorySync } from "../lib/directory.ts";
 import { namedTemporaryFileSync } from "../lib/file/named.ts";
@@ -11,7 +11,7 @@ import { plant, readLeases, withoutLease } from "./support/leases.ts";
 import { packageTest as test } from "./support/once.ts";
 import { namesLinger } from "./support/platform.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
-import { type Changes, substitute } from "./support/substitute.ts";
+import { type Changes, substitute, systemError } from "./support/substitute.ts";
 
 /** Plants what a dead process left. */
 function plantOrphans(place: Scratch, count: number): void {
@@ -86,6 +86,8 @@ class Stage {
   readonly question: number;
   end: () => void = () => assert.fail("nobody listens");
   pid: number = runtime.pid();
+  /** Milliseconds that it was held up. */
+  slept = 0;
 
   constructor(question = 0.5) {
     this.question = question;
@@ -125,6 +127,7 @@ class Stage {
           return () => {};
         },
         pid: () => this.pid,
+        sleep: (milliseconds) => void (this.slept += milliseconds),
         signals: { ...runtime.signals, names: () => [] },
       },
     });
@@ -241,6 +244,37 @@ test(
     assert.ok(heldSome > 0);
   },
 );
+
+test("reclaiming does not hold up the program until what is in use is let go of: that is for the next process, and the rest goes", async () => {
+  using place = scratch();
+  const dead = plant(place.path), tree = dead.name();
+  mkdirSync(join(place.path, tree));
+  for (const path of [dead.name(), join(tree, "held"), join(tree, "other")]) {
+    writeFileSync(join(place.path, path), "");
+  }
+  // So that it begins at once.
+  plant(place.path);
+  const stage = new Stage();
+  configure({ tmpdir: place.path });
+  await using _ = stage.enter({
+    unlink(real, path: string) {
+      if (path.endsWith("held")) throw systemError("EBUSY");
+      return real(path);
+    },
+  });
+  try {
+    startReclaiming();
+    await loading();
+    await stage.play();
+    assert.deepEqual([place.names(), readdirSync(join(place.path, tree)), stage.slept], [
+      [tree],
+      ["held"],
+      0,
+    ]);
+  } finally {
+    configure({ tmpdir: undefined });
+  }
+});
 
 test("the end of the process is held up for two tenths of a second by what the dead left", {
   skip: namesLinger,

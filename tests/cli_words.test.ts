@@ -157,7 +157,7 @@ test("mayfly run: an error that nobody foresaw ends with 1, and signals are no l
 test("mayfly run waits for what the command left running to let go of the directory", async () => {
   using here = place();
   // More than the tries of one removal, which has more of them on Windows.
-  let refusals = delays().length + 5;
+  let refusals = delays({}).length + 5;
   const waits: number[] = [];
   const { after } = runtime;
   using _ = substitute({

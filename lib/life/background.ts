@@ -56,7 +56,8 @@ function requireWanted(): void {
 function start(ending: boolean): void {
   givenUp = false;
   const looking = { dryRun: false, onRemoved() {}, checkpoint: requireWanted, ending };
-  work = reclaim(untilGivenUp(syncIo()), looking);
+  // Beside the program's own work it must not sleep.
+  work = reclaim(untilGivenUp(!ending), looking);
 }
 
 type Call = (...args: unknown[]) => unknown;
@@ -66,13 +67,14 @@ type Call = (...args: unknown[]) => unknown;
  * whenever something fails: in a moment, with nothing left open. What an operation has just opened, and was not yet told of,
  * nobody else could close.
  */
-function untilGivenUp(io: Io): Io {
+function untilGivenUp(hurried: boolean): Io {
+  const io = syncIo();
   const wanted = (call: Call): Call => (...args) => (requireWanted(), call(...args));
   const list: Io["list"] = (path) => {
     const listing = io.list(path) as Listing;
     return { next: wanted(() => listing.next()) as Listing["next"], close: () => listing.close() };
   };
-  const calls = Object.entries({ ...io, list }).map(([name, call]) => [
+  const calls = Object.entries({ ...io, list, hurried }).map(([name, call]) => [
     name,
     typeof call === "function" && name !== "close" ? wanted(call as Call) : call,
   ]);

@@ -8,7 +8,7 @@ import type { OwnedName } from "../file/owned.ts";
 import type { Io } from "../io.ts";
 import { recordKept } from "../life/lease.ts";
 import type { Op } from "../op.ts";
-import { retrying } from "../retry.ts";
+import { patiently } from "../retry.ts";
 import { isWindows, type Path } from "../runtime/mod.ts";
 import type { Replacing } from "./options.ts";
 import type { Target } from "./target.ts";
@@ -36,12 +36,6 @@ export function* commit(
 /** Renames; where that fails, tries again only as long as `mayHelp` says that it may. */
 export function rename(io: Io, from: string, to: string, mayHelp?: () => Op<boolean>): Op<void> {
   return patiently(io, () => io.rename(from, to), mayHelp);
-}
-
-/** Scanners and indexers on Windows have files open for moments; elsewhere nothing passes by itself. */
-function* patiently(io: Io, call: () => void | Promise<void>, mayHelp?: () => Op<boolean>): Op<void> {
-  if (isWindows()) yield* retrying(io, call, mayHelp);
-  else yield call();
 }
 
 function* dropOldName(io: Io, from: string, name: OwnedName | undefined): Op<void> {

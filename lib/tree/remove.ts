@@ -38,11 +38,11 @@ export function* removeDirectory(io: Io, path: string, identity: Identity): Op<L
 /** Removes a directory that is not empty, or cannot be looked at. */
 function* removeFull(io: Io, path: string, identity: Identity): Op<Leftover[]> {
   if (!anchored() && (yield* removeNatively(io, path))) return [];
-  let leftovers: Leftover[] = [];
-  for (const delay of [...delays(), undefined]) {
-    leftovers = yield* tryRemove(io, path, identity);
-    if (delay === undefined || !leftovers.some(({ code }) => worthAnotherTry(code))) break;
+  let leftovers = yield* tryRemove(io, path, identity);
+  for (const delay of delays(io)) {
+    if (!leftovers.some(({ code }) => worthAnotherTry(code))) break;
     yield io.sleep(delay);
+    leftovers = yield* tryRemove(io, path, identity);
   }
   return leftovers;
 }
