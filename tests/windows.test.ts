@@ -12,7 +12,9 @@ import { test } from "node:test";
 import { temporaryDirectorySync as realDirectorySync } from "#mod";
 import {
   adoptFile,
+  configure,
   namedTemporaryFile,
+  sweep,
   type TemporaryDirectory,
   temporaryDirectorySync,
   temporaryFileSync,
@@ -120,6 +122,40 @@ test("C297 a file that a child which was ended holds yet, EACCES there, is tried
   assert.equal(code, "EACCES");
   assert.match(message, /open" \(EACCES\)/);
   assert.equal(still.seen.waited, 2000);
+});
+
+test("C297 a sweep tries again what a scanner holds for a moment, and reports what is held for longer than two seconds", async () => {
+  using place = scratch();
+  let refusals = 3, waited = 0;
+  using _windows = substitute(asWindows({
+    primitives: {
+      unlink(real, path: string) {
+        if (path.endsWith("old") && refusals-- > 0) throw systemError("EBUSY");
+        return real(path);
+      },
+    },
+    runtime: {
+      locks: undefined,
+      after(milliseconds, call) {
+        waited += milliseconds;
+        call();
+        return () => {};
+      },
+    },
+  }));
+  configure({ tmpdir: place.path });
+  try {
+    const swept = async () => {
+      writeFileSync(join(place.path, "old"), "x");
+      const { removed, left } = await sweep({ prefix: "old", olderThan: 0 });
+      return [removed.length, left.map(({ code }) => code)];
+    };
+    assert.deepEqual([await swept(), place.names()], [[1, []], []]);
+    [refusals, waited] = [Infinity, 0];
+    assert.deepEqual([await swept(), waited], [[0, ["EBUSY"]], 2000]);
+  } finally {
+    configure({ tmpdir: undefined });
+  }
 });
 
 test(
