@@ -5,8 +5,11 @@
  */
 import { learn } from "./devices.ts";
 import { codeOf, isGone, refusesUnnamed, TempfileError } from "./errors.ts";
+import { syncIo } from "./io.ts";
 import { randomName } from "./name.ts";
+import { runSync } from "./op.ts";
 import { joinPath, parentOf } from "./path.ts";
+import { patiently } from "./retry.ts";
 import { type Handle, isWindows, runtime } from "./runtime/mod.ts";
 import { onSettings, settings } from "./settings.ts";
 
@@ -140,7 +143,7 @@ function writeAndClose(handle: Handle, before?: () => void): void {
 /** Whoever may make files but not remove them is told of the one that stays. */
 function removeProbe(path: string): void {
   try {
-    runtime.sync.unlink(path);
+    runSync(patiently(syncIo(), () => runtime.sync.unlink(path)));
   } catch (error) {
     // Somebody who deletes whatever appears was faster.
     if (isGone(error)) return;

@@ -18,6 +18,7 @@ import {
   type TemporaryDirectory,
   temporaryDirectorySync,
   temporaryFileSync,
+  tmpdir,
 } from "../mod.ts";
 import type { TempfileError } from "../lib/errors.ts";
 import type { Status } from "../lib/runtime/mod.ts";
@@ -122,6 +123,26 @@ test("C297 a file that a child which was ended holds yet, EACCES there, is tried
   assert.equal(code, "EACCES");
   assert.match(message, /open" \(EACCES\)/);
   assert.equal(still.seen.waited, 2000);
+});
+
+test("a directory for temporary files is one though a scanner holds the file by which it is tried for a moment", () => {
+  using place = scratch();
+  let refusals = 3;
+  using _windows = substitute(asWindows({
+    primitives: {
+      unlink(real, path: string) {
+        if (refusals-- > 0) throw systemError("EBUSY");
+        return real(path);
+      },
+    },
+  }));
+  configure({ tmpdir: place.path });
+  try {
+    assert.equal(tmpdir(), place.path);
+    assert.deepEqual(place.names(), []);
+  } finally {
+    configure({ tmpdir: undefined });
+  }
 });
 
 test("C297 a sweep tries again what a scanner holds for a moment, and reports what is held for longer than two seconds", async () => {
