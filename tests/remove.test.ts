@@ -158,6 +158,28 @@ test(
   },
 );
 
+test("a directory that somebody removes between the entry and the look into it is as good as removed", {
+  skip: isWindows,
+}, () => {
+  using place = scratch();
+  const directory = temporaryDirectorySync({ dir: place.path });
+  const sub = directory.join("sub");
+  mkdirSync(join(sub, "inner"), { recursive: true });
+  let lists = 0;
+  using _ = substitute({
+    primitives: {
+      list(real, path) {
+        if (++lists !== 2) return real(path);
+        rmSync(sub, { recursive: true });
+        // As Bun says it; to others what was removed is empty.
+        throw systemError("ENOENT");
+      },
+    },
+  });
+  directory.removeSync();
+  assert.deepEqual([place.list(), lists], [[], 2]);
+});
+
 test(
   "C229 a locked directory deep enough to be moved up is removed without root's power (Linux)",
   {

@@ -15,9 +15,11 @@ import {
   type Usage,
   usage,
   usageSync,
+  writeFileAtomic,
 } from "#mod";
 import { adoptDirectorySync as sourceAdopt } from "../lib/adopt.ts";
 import { temporaryFileSync as sourceFile } from "../lib/file/unnamed.ts";
+import { held as onTheBooks } from "../lib/life/registry.ts";
 import { usage as sourceUsage, usageSync as sourceUsageSync } from "../lib/usage.ts";
 import { runChild } from "./support/child.ts";
 import { gcFlags } from "./support/collect.ts";
@@ -135,10 +137,13 @@ test("usage() has nothing of what is kept, persisted or made for the caller", as
   await (await temporaryFile({ dir })).persist(join(dir, "unnamed"));
   await spooledTemporaryFile({ dir }).persist(join(dir, "spooled"));
   await (await temporaryDirectory({ dir })).persist(join(dir, "directory"));
+  for (const overwrite of [true, false]) await writeFileAtomic(join(dir, `${overwrite}`), "x", { overwrite });
   await mkdtemp({ dir });
   const { fd } = await mkstemp({ dir });
   closeSync(fd);
   assert.deepEqual(await held(), NOTHING);
+  // Nor is the name on the books that something had, where nothing is now.
+  assert.deepEqual(onTheBooks(), { entries: [], contents: [] });
 });
 
 test("usage() has nothing of what is taken away", { skip: namesLinger }, async () => {

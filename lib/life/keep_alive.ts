@@ -57,7 +57,6 @@ export function keepYoung(entry: Entry): void {
 
 /** Ends the protection. */
 export function letAge(entry: Entry): void {
-  if (young.size === 0) return;
   const one = young.get(entry);
   young.delete(entry);
   if (one?.lock !== undefined) runtime.sync.close(one.lock);
