@@ -423,7 +423,7 @@ test("C284 with keepAlive what we remove or move ourselves, with what is in it, 
   assert.deepEqual(warned, []);
 });
 
-test("C279 a directory that somebody looks at with a lock of his own is locked a little later", async () => {
+test("C279 a directory that somebody looks at with a lock of his own is locked a little later, if it is there then", async () => {
   using place = scratch();
   using hands = byHand();
   const lock = openSync(place.path, "r");
@@ -446,4 +446,10 @@ test("C279 a directory that somebody looks at with a lock of his own is locked a
   assert.deepEqual(asked, [[directory.path, true], [directory.path, true]]);
   directory.removeSync();
   assert.ok(locking.of("close").some(([handle]) => handle === lock), "the lock goes with the directory");
+  hands.waiting.delete(1000);
+  const gone = source.temporaryDirectorySync({ dir: place.path });
+  await until(() => hands.waiting.has(1000));
+  gone.removeSync();
+  hands.waiting.get(1000)!();
+  assert.equal(asked.length, 3);
 });
