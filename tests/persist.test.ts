@@ -168,6 +168,12 @@ test("C105 persist() copies a large file without a name where it cannot be linke
     assert.deepEqual(place.results.list(), ["new"]);
   }
   assert.equal(tried, 1, "asked before copying");
+  const names = held().entries.map(({ path }) => path);
+  assert.equal(
+    names.some((path) => path?.startsWith(place.results.path)),
+    false,
+    "no name stays on the books",
+  );
 });
 
 test("C106 C144 persist() with overwrite: false onto a file fails with EEXIST, leaves both intact, and succeeds at another path", async () => {

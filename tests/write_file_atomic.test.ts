@@ -18,6 +18,7 @@ import {
 import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { TempfileError, writeFileAtomic, type WriteFileAtomicOptions, writeFileAtomicSync } from "#mod";
+import { held } from "../lib/life/registry.ts";
 import {
   writeFileAtomic as sourceAtomic,
   writeFileAtomicSync as sourceAtomicSync,
@@ -734,6 +735,12 @@ test("C152 C286 writeFileAtomic() that fails in any write, size check, sync, clo
       assert.equal(error.name, "TempfileError");
       assert.equal(readFileSync(path, "utf8"), "old");
       assert.deepEqual(place.list(), ["file"], `${step} ${face}`);
+      const names = held().entries.map(({ path }) => path);
+      assert.equal(
+        names.some((name) => name?.startsWith(place.path)),
+        false,
+        `${step} ${face}: on the books`,
+      );
     }
   }
 });
