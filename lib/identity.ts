@@ -16,5 +16,12 @@ export type Identity = Pick<Status, "device" | "inode" | "birth">;
  */
 export function sameFile(one: Identity, other: Identity): boolean {
   return (one.device === other.device || isWindows()) && one.inode === other.inode &&
-    (one.birth === other.birth || runtime.platform === "darwin");
+    (one.birth === other.birth || runtime.platform === "darwin" || birthsAreChanges());
 }
+
+/**
+ * Node and Bun take the time of the last change for the birth where there is no statx(2): before Linux 4.11, and in sandboxes
+ * that do not know that call. What has no birth shows it, and is looked at only where births differ.
+ */
+const birthsAreChanges = (): boolean =>
+  runtime.anchor(0) !== undefined && runtime.sync.status("/proc/self").birth !== 0;
