@@ -174,7 +174,7 @@ export class TemporaryDirectory implements AsyncDisposable, Disposable {
    * Puts the directory with everything in it at `destination`, in one step. From then on nothing removes it.
    *
    * An empty directory at the destination is replaced, anything else is not. On another file system it is copied beside
-   * the destination first: files, directories and links with their modes; one that is not ours any more, since it was kept
+   * the destination first: files, directories and links, with their modes where there are any; one that is not ours any more, since it was kept
    * or put in its place before, also stays where it was then.
    *
    * Calls that overlap are carried out in the order they were made, and so is `remove()`; synchronous calls fail with

@@ -32,7 +32,15 @@ import { runChild } from "./support/child.ts";
 import { failureOf, pattern, sameBytes } from "./support/kinds.ts";
 import { readLeases, withoutLease } from "./support/leases.ts";
 import { packageTest as test } from "./support/once.ts";
-import { isWindows, noDirectorySync, noFifos, noLinks, noLinux, shownMode } from "./support/platform.ts";
+import {
+  isWindows,
+  noDirectorySync,
+  noFifos,
+  noLinks,
+  noLinux,
+  noModes,
+  shownMode,
+} from "./support/platform.ts";
 import { elsewhere, noElsewhere } from "./support/places.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
 import {
@@ -600,6 +608,31 @@ test("C144 C168 a directory's persist() on Windows with overwrite: false fails w
     assert.deepEqual(place.list(), ["result"]);
   }
 });
+
+test(
+  "C148 a directory's persist() to a file system without permissions, which refuses each change of them, copies it all the same",
+  { skip: noModes },
+  async () => {
+    for (const persist of Object.values(faces)) {
+      for (const code of ["EPERM", "ENOSYS"]) {
+        using place = scratch();
+        const target = join(place.path, "other", "result");
+        mkdirSync(dirname(target));
+        const directory = await filled(place);
+        const refuse = (): never => {
+          throw systemError(code);
+        };
+        using watched = substitute({
+          primitives: { rename: acrossFrom(directory.path), changeMode: refuse },
+        });
+        await persist(directory as never, target);
+        assert.ok(watched.of("changeMode").length > 4);
+        assert.equal(readFileSync(join(target, "file"), "utf8"), "text");
+        assert.deepEqual(place.list(), ["other"]);
+      }
+    }
+  },
+);
 
 test("C148 C168 the copy of a directory on Windows is read-only where the file was, and changes no other mode", async () => {
   for (const persist of Object.values(faces)) {

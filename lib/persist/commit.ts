@@ -47,8 +47,8 @@ function* dropOldName(io: Io, from: string, name: OwnedName | undefined): Op<voi
   }
 }
 
-/** What file systems say that keep directories safe by themselves, or cannot be asked. */
-const UNSUPPORTED: ReadonlySet<string> = new Set(["EINVAL", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"]);
+/** What file systems say that have no such call, or need none. */
+export const UNSUPPORTED: ReadonlySet<string> = new Set(["EINVAL", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"]);
 
 /** Waits until the disk has the names in a directory, where there is such a call. */
 export function* synchronizeDirectory(io: Io, path: Path): Op<void> {

@@ -17,7 +17,7 @@ import { contains, isNameless, joinPath, shownPath } from "../path.ts";
 import { type Handle, isWindows, type Path, type Status } from "../runtime/mod.ts";
 import { statusIfThere } from "../status.ts";
 import { contentsOf, type Found } from "../tree/visit.ts";
-import { afterwards, rename, synchronizeDirectory, synchronizeName } from "./commit.ts";
+import { afterwards, rename, synchronizeDirectory, synchronizeName, UNSUPPORTED } from "./commit.ts";
 import { copyContents } from "./copy.ts";
 import type { Replacing } from "./options.ts";
 import { NAMING } from "./stage.ts";
@@ -153,7 +153,13 @@ function* copyTree(io: Io, from: string, to: string, options: Replacing): Op<voi
 
 function* finish(io: Io, path: Path, { mode }: Status, { durable }: Replacing): Op<void> {
   if (durable) yield* synchronizeDirectory(io, path);
-  if (!isWindows()) yield* setMode(io, path, mode);
+  if (isWindows()) return;
+  const directory: number = yield io.openDirectory(path);
+  try {
+    yield* setMode(io, directory, mode);
+  } finally {
+    yield* closeRead(io, directory);
+  }
 }
 
 type Copy = (io: Io, entry: Found, to: Path, options: Replacing) => Op<void>;
@@ -171,7 +177,7 @@ const COPIES: { [kind in Status["kind"]]: Copy } = {
       const copy: Handle = yield io.createFile(to, 0o600);
       try {
         yield* copyContents(io, new DiskStorage(from), new DiskStorage(copy), options);
-        if (showsMode(status)) yield io.changeMode(copy, status.mode & 0o777);
+        if (showsMode(status)) yield* setMode(io, copy, status.mode);
         if (options.durable) yield io.synchronize(copy);
       } finally {
         yield io.close(copy);
@@ -201,12 +207,13 @@ function* leadsToDirectory(io: Io, link: Path): Op<boolean> {
 /** Whether the permission bits say something: on Windows only that nobody may write. */
 const showsMode = ({ mode }: Status): boolean => !isWindows() || (mode & 0o222) === 0;
 
-function* setMode(io: Io, path: Path, mode: number): Op<void> {
-  const directory: number = yield io.openDirectory(path);
+/** File systems without permissions, such as FAT, refuse a change: what they show must do. */
+function* setMode(io: Io, handle: Handle, mode: number): Op<void> {
   try {
-    yield io.changeMode(directory, mode & 0o777);
-  } finally {
-    yield* closeRead(io, directory);
+    yield io.changeMode(handle, mode & 0o777);
+  } catch (error) {
+    const code = codeOf(error);
+    if (code !== "EPERM" && !UNSUPPORTED.has(code)) throw error;
   }
 }
 
