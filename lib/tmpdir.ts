@@ -10,7 +10,7 @@ import { randomName } from "./name.ts";
 import { runSync } from "./op.ts";
 import { joinPath, parentOf } from "./path.ts";
 import { patiently } from "./retry.ts";
-import { type Handle, isWindows, runtime } from "./runtime/mod.ts";
+import { coded, type Handle, isWindows, runtime } from "./runtime/mod.ts";
 import { onSettings, settings } from "./settings.ts";
 
 /** A directory that cannot be used, and why. */
@@ -84,7 +84,7 @@ const DENIED = "ERR_ACCESS_DENIED";
 /** Asked first, since trying would make Deno ask the user. */
 function requirePermission(path: string): void {
   if (runtime.mayRead(path) && runtime.mayWrite(path)) return;
-  throw Object.assign(new Error("not permitted"), { code: DENIED });
+  throw coded(DENIED, "not permitted");
 }
 
 /** The directory on the way there, or there itself, in which anybody may put something in the place of the next. */

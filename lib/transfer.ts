@@ -5,7 +5,7 @@
  */
 import { type Io, SHORT_TRANSFER } from "./io.ts";
 import type { Op } from "./op.ts";
-import type { Handle } from "./runtime/mod.ts";
+import { coded, type Handle } from "./runtime/mod.ts";
 
 /** Bytes of one call that blocks: some runtimes take no more than 2 GiB at once. */
 const LONGEST = 1024 ** 3;
@@ -32,7 +32,7 @@ export function* writeAll(io: Io, handle: Handle, data: Uint8Array, at: number):
   let done = 0;
   while (done < data.byteLength) {
     const count: number = yield io.write(handle, slice(io, data, done), at + done);
-    if (count === 0) throw Object.assign(new Error("wrote nothing"), { code: "EIO", syscall: "write" });
+    if (count === 0) throw coded("EIO", "wrote nothing", { syscall: "write" });
     done += count;
   }
 }

@@ -10,6 +10,7 @@ import { checkBoolean, checkSignal, LONGEST_TIMER } from "../options/values.ts";
 import { type Handle, type Locks, runtime, type Status } from "../runtime/mod.ts";
 import { FileLock, Held, type LockOptions } from "./file_lock.ts";
 import type { OpenFile } from "./open_file.ts";
+import { replaced } from "./open_same.ts";
 
 /** Checked options. */
 interface Wanted {
@@ -94,10 +95,7 @@ async function requireSame(file: OpenFile, found: () => Status): Promise<void> {
   // It may have been closed since that answer.
   file.require("lock");
   if (sameFile(found(), ours)) return;
-  throw new TempfileError(`Cannot lock "${file.path}": another file has taken its place`, {
-    code: "ERR_REPLACED",
-    path: file.path,
-  });
+  throw replaced(file.path!, "lock");
 }
 
 async function settle(file: OpenFile, handle: Handle): Promise<Held> {

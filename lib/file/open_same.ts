@@ -44,9 +44,9 @@ function* isOther(io: Io, path: string, status: Status): Op<boolean> {
   }
 }
 
-/** Says that what is open now is not what was to be opened. */
-export function replaced(path: string): TempfileError {
-  return new TempfileError(`Cannot open "${path}": another file has taken its place`, {
+/** Says that what has the name is not the file that is meant. */
+export function replaced(path: string, action = "open"): TempfileError {
+  return new TempfileError(`Cannot ${action} "${path}": another file has taken its place`, {
     code: "ERR_REPLACED",
     path,
   });

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { codeOf, failure, type Leftover, TempfileError } from "../errors.ts";
+import { cannot, codeOf, failure, type Leftover } from "../errors.ts";
 import type { Io } from "../io.ts";
 import type { Op } from "../op.ts";
 import { joinPath } from "../path.ts";
@@ -38,16 +38,13 @@ export interface Sweeping {
 /** Removes what dead processes left, and what is old enough. */
 export function* sweepAll(io: Io, { aged, how }: Sweeping): Op<SweepReport> {
   how.checkpoint();
-  if (leaseDirectory() === undefined) throw unknownUser();
+  if (leaseDirectory() === undefined) {
+    // Then nothing is known to be this user's, and no report would be true.
+    throw cannot("sweep", `it needs ${USER_FLAG}`, "ERR_ACCESS_DENIED");
+  }
   const report = yield* reclaim(io, { ...how, reportKept, ending: false });
   if (aged !== undefined) yield* sweepAged(io, aged, how, report);
   return { ...report, bytes: report.removed.reduce((sum, { bytes }) => sum + bytes, 0) };
-}
-
-/** Then nothing is known to be this user's, and no report would be true. */
-function unknownUser(): TempfileError {
-  const code = "ERR_ACCESS_DENIED";
-  return new TempfileError(`Cannot sweep: it needs ${USER_FLAG} (${code})`, { code });
 }
 
 /** Why what a process holds is kept. */

@@ -3,8 +3,10 @@
  *
  * @module
  */
-import { codeOf, TempfileError } from "../errors.ts";
+import { FILE_MODE } from "../create.ts";
+import { codeOf } from "../errors.ts";
 import type { OpenFile } from "../file/open_file.ts";
+import { replaced } from "../file/open_same.ts";
 import { OwnedName } from "../file/owned.ts";
 import type { DiskStorage, Storage } from "../file/storage.ts";
 import { sameFile } from "../identity.ts";
@@ -55,12 +57,9 @@ function* move(io: Io, file: OpenFile, target: Target, options: Replacing): Op<v
     ? yield* moveName(io, file, target, options)
     : yield* giveName(io, storage, target, options);
   if (moved) return;
-  const own = storage.inMemory ? file.options.mode ?? PRIVATE : (yield* storage.status(io)).mode & 0o777;
+  const own = storage.inMemory ? file.options.mode ?? FILE_MODE : (yield* storage.status(io)).mode & 0o777;
   yield* placeNew(io, target, options, own, (to) => copyContents(io, storage, to, options));
 }
-
-/** What files are created with. */
-const PRIVATE = 0o600;
 
 /** Renames. `false` if that cannot be done, and the contents must be copied. */
 function* moveName(io: Io, file: OpenFile, target: Target, options: Replacing): Op<boolean> {
@@ -69,12 +68,7 @@ function* moveName(io: Io, file: OpenFile, target: Target, options: Replacing): 
   const named = yield* statusIfThere(io, path);
   // The contents are there even if something has taken their name away.
   if (named === undefined) return false;
-  if (!sameFile(named, status)) {
-    throw new TempfileError(`Cannot persist "${path}": another file has taken its place`, {
-      code: "ERR_REPLACED",
-      path,
-    });
-  }
+  if (!sameFile(named, status)) throw replaced(path, "persist");
   if (isOtherNameOf(status, target, path) || !(yield* isRenamable(io, status, path, target))) return false;
   const moved = yield* moveReady(io, handle, path, file.owned, status, target, options);
   if (moved) file.owned = undefined;

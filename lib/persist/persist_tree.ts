@@ -5,7 +5,7 @@
  */
 import { closeRead } from "../close.ts";
 import { takeBack } from "../create.ts";
-import { codeOf, failure, type Leftover, nameOf, TempfileError } from "../errors.ts";
+import { cannot, codeOf, failure, type Leftover, nameOf, type TempfileError } from "../errors.ts";
 import { DiskStorage } from "../file/storage.ts";
 import { sameFile } from "../identity.ts";
 import type { Io } from "../io.ts";
@@ -59,9 +59,8 @@ function requireFree({ existing, path }: Target, { overwrite }: Replacing): void
   throw refusal(path, "EEXIST", "it exists");
 }
 
-function refusal(path: string, code: string, why: string): TempfileError {
-  return new TempfileError(`Cannot put a directory at "${path}": ${why} (${code})`, { code, path });
-}
+const refusal = (path: string, code: string, why: string): TempfileError =>
+  cannot(`put a directory at "${path}"`, why, code, path);
 
 function requireOutside({ path }: OwnedTree, target: Target): void {
   if (contains(path!, target.directory)) {
@@ -189,10 +188,7 @@ const COPIES: { [kind in Status["kind"]]: Copy } = {
   // deno-lint-ignore require-yield -- one of several operations of the same form
   *other(_io, { path }) {
     const shown = shownPath(path);
-    throw new TempfileError(`Cannot copy "${shown}": it is no file, directory or link (EINVAL)`, {
-      code: "EINVAL",
-      path: shown,
-    });
+    throw cannot(`copy "${shown}"`, "it is no file, directory or link", "EINVAL", shown);
   },
 };
 

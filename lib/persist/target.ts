@@ -4,7 +4,7 @@
  * @module
  */
 import { isLearnt, learn } from "../devices.ts";
-import { failure, TempfileError } from "../errors.ts";
+import { cannot, failure, type TempfileError } from "../errors.ts";
 import type { Identity } from "../identity.ts";
 import type { Io } from "../io.ts";
 import type { Op } from "../op.ts";
@@ -70,9 +70,8 @@ function* find(io: Io, path: string, options: Replacing): Op<Target> {
 }
 
 /** Says why a file is not put at a path. */
-export function refusal(path: string, code: string, why: string): TempfileError {
-  return new TempfileError(`Cannot put a file at "${path}": ${why} (${code})`, { code, path });
-}
+export const refusal = (path: string, code: string, why: string): TempfileError =>
+  cannot(`put a file at "${path}"`, why, code, path);
 
 /** The target by its canonical parent, itself not followed. */
 export function* locate(io: Io, path: string): Op<Target> {
