@@ -105,9 +105,12 @@ function* executable(io: Io, path: string): Op<string | undefined> {
 /** File systems that are memory, by the numbers Linux gives them: tmpfs and ramfs. */
 const IN_MEMORY: ReadonlySet<number> = new Set([0x01021994, 0x858458f6]);
 
+/** Whether file systems of a type are memory. Some systems give the number a sign. */
+export const isInMemory = (type: number): boolean => IN_MEMORY.has(type >>> 0);
+
 function* onDisk(io: Io, path: string): Op<string | undefined> {
   const { type }: FileSystemStatus = yield io.fileSystem(path);
-  return IN_MEMORY.has(type) ? "in memory, not on disk" : undefined;
+  return isInMemory(type) ? "in memory, not on disk" : undefined;
 }
 
 function withFree(minFree: number): Check {

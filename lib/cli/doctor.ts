@@ -5,6 +5,7 @@
  */
 import { codeOf } from "../errors.ts";
 import { type Io, syncIo } from "../io.ts";
+import { isInMemory } from "../find_tmpdir.ts";
 import { leaseDirectory, refusalOf } from "../life/lease_directory.ts";
 import { survey } from "../life/survey.ts";
 import { mkstempSync } from "../make.ts";
@@ -140,7 +141,7 @@ function reasonFor(path: string): string {
   return unset ? "the system's own: TMPDIR, TEMP and TMP are not set" : "the system's own";
 }
 
-/** File systems by the numbers that Linux gives them, and whether they lose all when the machine is switched off. */
+/** File systems by the numbers that Linux gives them. */
 const FILE_SYSTEMS: ReadonlyMap<number, string> = new Map([
   [0xef53, "ext4"],
   [0x58465342, "xfs"],
@@ -157,7 +158,6 @@ const FILE_SYSTEMS: ReadonlyMap<number, string> = new Map([
   [0x65735546, "fuse"],
 ]);
 
-const IN_MEMORY: ReadonlySet<string> = new Set(["tmpfs", "ramfs"]);
 const ON_NETWORK: ReadonlySet<string> = new Set(["nfs", "cifs", "smb2", "9p"]);
 
 function* fileSystem(io: Io, directory: string): Op<Finding> {
@@ -165,7 +165,7 @@ function* fileSystem(io: Io, directory: string): Op<Finding> {
   // As a signed number on some systems.
   const name = FILE_SYSTEMS.get(type >>> 0);
   if (name === undefined) return ok(`Of a kind without a name here (${(type >>> 0).toString(16)})`);
-  if (IN_MEMORY.has(name)) return note(`${name}: files take memory`, "findTmpdir({ disk: true })");
+  if (isInMemory(type)) return note(`${name}: files take memory`, "findTmpdir({ disk: true })");
   return ON_NETWORK.has(name) ? note(`${name}: on the network`, "Set TMPDIR to a local directory") : ok(name);
 }
 

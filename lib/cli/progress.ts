@@ -9,41 +9,22 @@ import { runtime } from "../runtime/mod.ts";
 /** Milliseconds before the first line, and between lines. */
 const INTERVAL = 100;
 
-/** A line on standard error that changes, if that is a terminal. */
-export class Progress {
-  readonly #host: Host;
-  #shown = runtime.now();
-  #visible = false;
+/** Shows what `describe` says, unless something was shown a moment ago. */
+export type Show = (describe: () => string) => void;
 
-  constructor(host: Host) {
-    this.#host = host;
-  }
-
-  /** Shows what `describe` says, unless something was shown a moment ago. */
-  show(describe: () => string): void {
-    const now = runtime.now();
-    if (!this.#host.watched || now - this.#shown < INTERVAL) return;
-    this.#shown = now;
-    this.#visible = true;
-    this.#write(`\r\x1b[K${describe()}`);
-  }
-
-  /** Takes the line away. */
-  end(): void {
-    if (this.#visible) this.#write("\r\x1b[K");
-  }
-
-  #write(text: string): void {
-    void this.#host.writeError(text);
-  }
-}
-
-/** Does some work that shows how it gets on. By hand: lowered, `using` brings more code than this into the package. */
-export async function withProgress<T>(host: Host, work: (progress: Progress) => Promise<T>): Promise<T> {
-  const progress = new Progress(host);
+/** Does some work that shows how it gets on, in a line on standard error that changes, if that is a terminal. */
+export async function withProgress<T>(host: Host, work: (show: Show) => Promise<T>): Promise<T> {
+  let shown = runtime.now(), visible = false;
+  const write = (text: string): void => void host.writeError(`\r\x1b[K${text}`);
   try {
-    return await work(progress);
+    return await work((describe) => {
+      const now = runtime.now();
+      if (!host.watched || now - shown < INTERVAL) return;
+      shown = now;
+      visible = true;
+      write(describe());
+    });
   } finally {
-    progress.end();
+    if (visible) write("");
   }
 }

@@ -8,7 +8,7 @@ import { sweep as removeLeftovers } from "../sweep.ts";
 import type { Host } from "../runtime/cli_host.ts";
 import { readDuration } from "./arguments.ts";
 import { type Command, type Given, JSON_OPTION, print, STATUS, UsageError } from "./command.ts";
-import { type Progress, withProgress } from "./progress.ts";
+import { type Show, withProgress } from "./progress.ts";
 import { count, oneLine, showBytes } from "./text.ts";
 
 /** `mayfly sweep` */
@@ -60,7 +60,7 @@ async function execute(host: Host, given: Given): Promise<SweepReport> {
     throw new UsageError("--dir goes with --older-than and --prefix; to sweep another TMPDIR, set that");
   }
   let removed = 0;
-  const remove = (progress: Progress): Promise<SweepReport> =>
+  const remove = (show: Show): Promise<SweepReport> =>
     removeLeftovers({
       olderThan: age === undefined ? undefined : readDuration(age, "--older-than"),
       prefix,
@@ -68,7 +68,7 @@ async function execute(host: Host, given: Given): Promise<SweepReport> {
       dryRun: given.has("dry-run"),
       onProgress: () => {
         removed++;
-        progress.show(() => `${given.has("dry-run") ? "Found" : "Removed"} ${removed}…`);
+        show(() => `${given.has("dry-run") ? "Found" : "Removed"} ${removed}…`);
       },
     });
   return await withProgress(host, remove);

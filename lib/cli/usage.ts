@@ -15,7 +15,7 @@ import { tmpdir } from "../tmpdir.ts";
 import { usageOf } from "../tree/usage.ts";
 import { namesIn } from "../tree/visit.ts";
 import { type Command, JSON_OPTION, print, STATUS } from "./command.ts";
-import { type Progress, withProgress } from "./progress.ts";
+import { type Show, withProgress } from "./progress.ts";
 import { bar, COLUMNS, count, cutStart, oneLine, showBytes } from "./text.ts";
 
 /** `mayfly usage` */
@@ -68,7 +68,7 @@ interface Found {
 
 async function look(host: Host): Promise<Found> {
   const directory = tmpdir();
-  const entries = await withProgress(host, (progress) => runAsync(collect(asyncIo(), directory, progress)));
+  const entries = await withProgress(host, (show) => runAsync(collect(asyncIo(), directory, show)));
   entries.sort((one, other) => other.bytes - one.bytes);
   const owners = Object.fromEntries(OWNERS.map((owner) => [owner, sumOf(entries, owner)]));
   const space = await diskSpace(directory).catch(() => undefined);
@@ -82,7 +82,7 @@ function sumOf(entries: readonly Entry[], wanted: Owner): Sum {
 
 const OWNER_OF = { alive: "live", dead: "orphaned", unknown: "unknown" } as const;
 
-function* collect(io: Io, directory: string, progress: Progress): Op<Entry[]> {
+function* collect(io: Io, directory: string, show: Show): Op<Entry[]> {
   const known = new Map<string, { owner: Owner; pid?: number }>();
   for (const { pid, liveness, entries } of yield* survey(io)) {
     for (const { path } of entries) {
@@ -95,7 +95,7 @@ function* collect(io: Io, directory: string, progress: Progress): Op<Entry[]> {
   for (const path of known.keys()) if (!contains(directory, path)) paths.push(path);
   const found: Entry[] = [];
   for (const path of paths) {
-    progress.show(() => `Looked at ${found.length} of ${paths.length}…`);
+    show(() => `Looked at ${found.length} of ${paths.length}…`);
     const bytes = yield* bytesOf(io, path);
     if (bytes !== undefined) found.push({ path, owner: "other", ...known.get(path), bytes });
   }

@@ -31,8 +31,8 @@ export interface Candidate {
 export function* visitEntries(
   io: Io,
   lease: LeaseFile,
-  unseen: Leftover[],
   visit: (entry: Candidate) => Op<void>,
+  unseen: Leftover[] = [],
 ): Op<void> {
   for (const directory of new Set([...lease.made.keys(), ...[...lease.adopted].map(parentOf)])) {
     // A directory, never through a link.

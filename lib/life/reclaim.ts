@@ -133,7 +133,7 @@ function* reclaimLease(io: Io, name: string, work: Work): Op<void> {
   const lease = yield* readIfThere(io, name, work);
   if (lease === undefined) return;
   const stays = () => work.report.left.length + work.report.kept.length, before = stays();
-  yield* visitEntries(io, lease, work.report.left, (entry) => removeUnused(io, entry, work));
+  yield* visitEntries(io, lease, (entry) => removeUnused(io, entry, work), work.report.left);
   // The lease goes last: until then it leads the next process to what is left.
   if (stays() > before || work.dryRun) return;
   yield* unlink(io, lease.path, lease.path, work.report);

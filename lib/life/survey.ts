@@ -35,7 +35,7 @@ function* lookAt(io: Io, directory: string, name: string): Op<Surveyed | undefin
     const lease = yield* readLease(io, directory, name);
     if (lease === undefined) return undefined;
     const entries: Candidate[] = [];
-    yield* visitEntries(io, lease, [], function* (entry) {
+    yield* visitEntries(io, lease, function* (entry) {
       entries.push(entry);
     });
     return { pid: lease.pid, liveness: yield* livenessOf(io, lease), entries };

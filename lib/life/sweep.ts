@@ -60,7 +60,7 @@ export function* reportKept(
   liveness: keyof typeof REASONS,
   { checkpoint, report }: Work,
 ): Op<void> {
-  yield* visitEntries(io, lease, [], function* ({ path }) {
+  yield* visitEntries(io, lease, function* ({ path }) {
     checkpoint();
     report.kept.push({ path, reason: REASONS[liveness] });
   });
