@@ -648,7 +648,10 @@ test("Deno: Node's layer is loaded once, by what only it can do", async () => {
   const number = sync.openDescriptor(path, "write");
   assert.equal(typeof number, "number");
   assert.equal(loads(), 1);
-  assert.equal(sync.statusOf(number).kind, "file");
+  sync.truncate(number, 3);
+  await pooled.synchronize(number);
+  const { kind, size } = sync.statusOf(number);
+  assert.deepEqual([kind, size], ["file", 3]);
   await pooled.close(number);
   sync.close(sync.openDirectory(place.path));
   sync.fileSystem(place.path);

@@ -318,11 +318,16 @@ export class Walk {
       // What is above the top is not ours to repair.
       yield* this.#granting(above, () => removeDirectory(path));
     } catch (error) {
-      // What the runtime cannot name goes by its own walk.
-      const remove = level.unspeakable && !this.#hasMounts ? nativeRemoval(this.#io) : undefined;
-      if (remove === undefined || codeOf(error) !== "ENOTEMPTY") throw error;
-      yield remove(path as string);
+      if (!level.unspeakable || codeOf(error) !== "ENOTEMPTY") throw error;
+      yield* this.#removeUnspeakable(path as string, error);
     }
+  }
+
+  /** What the runtime cannot name goes by its own walk, which would empty what is mounted inside. */
+  *#removeUnspeakable(path: string, error: unknown): Op<void> {
+    const remove = this.#hasMounts ? undefined : nativeRemoval(this.#io);
+    if (remove === undefined) throw error;
+    yield remove(path);
   }
 
   #leaveBehind(level: Level | undefined, shown: string, code: string): void {
