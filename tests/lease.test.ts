@@ -16,6 +16,7 @@ import { basename, join } from "node:path";
 import * as m from "#mod";
 import { namedTemporaryFileSync } from "../lib/file/named.ts";
 import { temporaryDirectorySync } from "../lib/directory.ts";
+import { runtime } from "../lib/runtime/mod.ts";
 import { configure } from "../lib/settings.ts";
 import { type ChildResult, runChild } from "./support/child.ts";
 import { leasesIn, readLeases, withoutLease } from "./support/leases.ts";
@@ -305,6 +306,36 @@ test("C285 what another process writes into a lease at the same moment, and what
     other = undefined;
     const { [name]: text } = readLeases(place.path);
     assert.deepEqual(text.split("\n").slice(5), ["kept /another-one", `kept ${basename(file.path)}`, ""]);
+  } finally {
+    configure({ tmpdir: undefined });
+  }
+});
+
+test("C285 a lease that could not be written is tried for again after a second, not for each thing that is made", async () => {
+  await withoutLease();
+  using place = scratch();
+  configure({ tmpdir: place.path });
+  let full = true, now = runtime.now(), tries = 0;
+  using _ = substitute({
+    primitives: {
+      createFile(real, ...args: unknown[]) {
+        if (!String(args[0]).endsWith(".lease")) return real(...args);
+        tries++;
+        if (full) throw systemError("ENOSPC");
+        return real(...args);
+      },
+    },
+    runtime: { now: () => now },
+  });
+  const triesAfter = (milliseconds: number): number => {
+    now += milliseconds;
+    for (let n = 0; n < 3; n++) namedTemporaryFileSync().closeSync();
+    return tries;
+  };
+  try {
+    assert.deepEqual([0, 999, 1].map(triesAfter), [1, 1, 2]);
+    full = false;
+    assert.deepEqual([999, 1, 0].map(triesAfter), [2, 3, 3]);
   } finally {
     configure({ tmpdir: undefined });
   }
