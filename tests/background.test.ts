@@ -101,8 +101,8 @@ class Stage {
     }
   }
 
-  enter(primitives: Changes["primitives"] = {}): AsyncDisposable {
-    const substituted = this.#substitute(primitives);
+  enter(primitives: Changes["primitives"] = {}, own: Changes["runtime"] = {}): AsyncDisposable {
+    const substituted = this.#substitute(primitives, own);
     return {
       [Symbol.asyncDispose]: async () => {
         // Among them is the one that ends listening to the end of the process, a turn later.
@@ -112,7 +112,7 @@ class Stage {
     };
   }
 
-  #substitute(primitives: Changes["primitives"]): Disposable {
+  #substitute(primitives: Changes["primitives"], own: Changes["runtime"]): Disposable {
     return substitute({
       primitives,
       runtime: {
@@ -129,6 +129,7 @@ class Stage {
         pid: () => this.pid,
         sleep: (milliseconds) => void (this.slept += milliseconds),
         signals: { ...runtime.signals, names: () => [] },
+        ...own,
       },
     });
   }
@@ -261,7 +262,8 @@ test("reclaiming does not hold up the program until what is in use is let go of:
       if (path.endsWith("held")) throw systemError("EBUSY");
       return real(path);
     },
-  });
+    // By its own walk a runtime would pass the refusal by.
+  }, { removeTree: undefined });
   try {
     startReclaiming();
     await loading();
