@@ -59,7 +59,15 @@ export interface Settings {
 /** The settings in force; undefined where nothing was said. */
 export type Current = Omit<Settings, "tmpdir"> & { tmpdir?: string };
 
-export const settings: Current = {};
+/** With all names, so that nothing that somebody has put on `Object.prototype` speaks for one. */
+export const settings: Current = {
+  tmpdir: undefined,
+  signals: undefined,
+  reclaim: undefined,
+  reaper: undefined,
+  keepAlive: undefined,
+  inline: undefined,
+};
 
 const CHECKS: Checks<Required<Settings>> = {
   tmpdir: checkPath,
