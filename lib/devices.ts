@@ -10,7 +10,7 @@ import { Guard } from "./guard.ts";
 import { parentOf } from "./path.ts";
 
 /** Directories remembered: enough for any program, and no leak for one that makes a directory for each file. */
-const REMEMBERED = 1000;
+export const REMEMBERED = 1000;
 
 /** By the number that `stat` gives. */
 const devices = new Map<number, Guard>();
@@ -18,7 +18,7 @@ const devices = new Map<number, Guard>();
 const directories = new Map<string, Guard>();
 
 /** For what nothing is known of. */
-const elsewhere = new Guard();
+export const elsewhere: Guard = new Guard();
 
 /** Whether a directory itself was learnt. */
 export const isLearnt = (directory: string): boolean => directories.has(directory);
@@ -35,12 +35,9 @@ export function learn(directory: string, device: number): void {
 }
 
 /** The guard of the device that a directory is on. */
-export function guardOf(directory: string | undefined): Guard {
-  for (let at = directory; at !== undefined;) {
-    const guard = directories.get(at);
-    if (guard !== undefined) return guard;
-    const above = parentOf(at);
-    at = above === at ? undefined : above;
-  }
-  return elsewhere;
+export function guardOf(directory: string): Guard {
+  const guard = directories.get(directory);
+  if (guard !== undefined) return guard;
+  const above = parentOf(directory);
+  return above === directory ? elsewhere : guardOf(above);
 }

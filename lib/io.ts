@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { guardOf } from "./devices.ts";
+import { elsewhere, guardOf } from "./devices.ts";
 import { type Guard, inline } from "./guard.ts";
 import { type Handle, type Path, type Primitives, type Runtime, runtime } from "./runtime/mod.ts";
 import { arriving, leaving, noted } from "./under_way.ts";
@@ -109,7 +109,7 @@ function faces(): Faces {
 export const syncIo = (): Io => faces().sync;
 
 /** The face whose calls do not hold the event loop for long, on the device that a guard is of. */
-export function asyncIo(guard: Guard = guardOf(undefined)): Io {
+export function asyncIo(guard: Guard = elsewhere): Io {
   const { async } = faces();
   let io = async.get(guard);
   if (io === undefined) async.set(guard, io = build(runtime, guard));

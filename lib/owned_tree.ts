@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { guardOf } from "./devices.ts";
 import { cannot, closedError, codeOf, failure, isGone, type Leftover, movingError } from "./errors.ts";
 import { type Identity, sameFile } from "./identity.ts";
 import { asyncIo, type Io, syncIo } from "./io.ts";
@@ -93,7 +92,7 @@ export class OwnedTree implements Entry, Leakable {
   /** Removes the tree; of calls that overlap, one does it for all. */
   removing(): Leftover[] | Promise<Leftover[]> {
     if (this.#removing !== undefined) return this.#removing;
-    const start = (): Leftover[] | Promise<Leftover[]> => run(this.remove(asyncIo(guardOf(this.path))));
+    const start = (): Leftover[] | Promise<Leftover[]> => run(this.remove(asyncIo().at(this.path!)));
     const result = this.#moving === undefined ? start() : this.#moving.then(start);
     if (!isPromise(result)) return result;
     return this.#removing = result.finally(() => this.#removing = undefined);

@@ -4,7 +4,7 @@
  * @module
  */
 import { createExclusively, FILE_MODE, settleMode, takeBack } from "../create.ts";
-import { guardOf } from "../devices.ts";
+import { guardOf, REMEMBERED } from "../devices.ts";
 import { failure, refusesUnnamed } from "../errors.ts";
 import { asyncIo, type Io, syncIo } from "../io.ts";
 import type { Guard } from "../guard.ts";
@@ -93,9 +93,6 @@ export function* unmake(io: Io, { handle, owned }: Made): Op<void> {
 
 /** Directories whose file system refused; others may be on file systems that do not. */
 const refused = new Set<string>();
-
-/** Directories remembered: enough for any program, and no leak for one that makes a directory for each file. */
-const REMEMBERED = 1000;
 
 function* createHandle(io: Io, directory: string, options: Checked): Op<Made> {
   if (runtime.platform === "linux" && !refused.has(directory)) {
