@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { createExclusively } from "../create.ts";
+import { createExclusively, takeBack } from "../create.ts";
 import { OwnedName } from "../file/owned.ts";
 import type { Io } from "../io.ts";
 import { sessionFor } from "../life/lease.ts";
@@ -63,10 +63,6 @@ export function requireSize({ size: found }: Status, size: number, path: string)
 
 /** Closes and removes a staged file, whatever fails on the way: there is a better error to report. */
 export function* unstage(io: Io, { handle, name }: Staged, closed: boolean): Op<void> {
-  try {
-    if (!closed) yield io.close(handle);
-  } catch {
-    // See above.
-  }
+  if (!closed) yield* takeBack(() => io.close(handle));
   yield* name.takeBack(io);
 }
