@@ -3,7 +3,16 @@
  *
  * @module
  */
-import { cannot, codeOf, failure, invalid, outOfRange, TempfileError, which } from "../errors.ts";
+import {
+  cannot,
+  closedError,
+  codeOf,
+  failure,
+  invalid,
+  outOfRange,
+  TempfileError,
+  which,
+} from "../errors.ts";
 import { sameFile } from "../identity.ts";
 import { type Checks, readOptions } from "../options/checked.ts";
 import { checkBoolean, checkSignal, LONGEST_TIMER } from "../options/values.ts";
@@ -176,7 +185,7 @@ class Limit {
       signal.addEventListener("abort", forward);
       this.#undo.push(() => signal.removeEventListener("abort", forward));
     }
-    const closed = (): void => abort(file.closedError("lock"));
+    const closed = (): void => abort(closedError("lock", file.path));
     file.onClose.add(closed);
     this.#undo.push(() => file.onClose.delete(closed));
   }

@@ -5,7 +5,7 @@
  */
 import { createExclusively, FILE_MODE, settleMode, takeBack } from "../create.ts";
 import { guardOf } from "../devices.ts";
-import { movingError } from "../errors.ts";
+import { closedError, movingError } from "../errors.ts";
 import { asyncIo, type Io, syncIo } from "../io.ts";
 import { printAs } from "../inspect.ts";
 import { keepYoung } from "../life/keep_alive.ts";
@@ -61,7 +61,7 @@ export class NamedTemporaryFile extends TemporaryFile {
    */
   keep(): string {
     const file = this.#file, { owned } = file;
-    if (file.ended) throw file.closedError("keep");
+    if (file.ended) throw closedError("keep", file.path);
     if (file.moving > 0) throw movingError("keep", file.path);
     if (owned !== undefined) recordKept(owned.path!);
     owned?.release();

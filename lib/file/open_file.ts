@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { cannot, closedError, failure, type TempfileError, which } from "../errors.ts";
+import { cannot, closedError, failure, which } from "../errors.ts";
 import type { Guard } from "../guard.ts";
 import { asyncIo, type Io, syncIo } from "../io.ts";
 import { type Leakable, unwatchLeak, type Young } from "../life/leaks.ts";
@@ -115,12 +115,7 @@ export class OpenFile implements Leakable, Content {
 
   /** Throws if the file is closed. */
   require(action: string): void {
-    if (this.closed) throw this.closedError(action);
-  }
-
-  /** The error of a call after the file was closed. */
-  closedError(action: string): TempfileError {
-    return closedError(action, this.path);
+    if (this.closed) throw closedError(action, this.path);
   }
 
   /**

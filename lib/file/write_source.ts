@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { closedError } from "../errors.ts";
 import type { Io } from "../io.ts";
 import type { Op } from "../op.ts";
 import { requireBytes } from "./data.ts";
@@ -35,7 +36,7 @@ async function writeChunks(file: OpenFile, chunks: Chunks, at: number | undefine
     if (at === undefined) file.position = next;
     return length;
   }
-  const stop = (): void => void chunks.cancel(file.closedError("write to"));
+  const stop = (): void => void chunks.cancel(closedError("write to", file.path));
   file.onClose.add(stop);
   try {
     for (let total = 0;;) {
