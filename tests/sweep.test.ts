@@ -190,6 +190,20 @@ test("sweep({ olderThan, prefix }) removes what is old and named so; a change of
   }
 });
 
+test("sweep({ olderThan: 0 }) removes what has changed in the same millisecond", async () => {
+  using place = scratch();
+  const path = oldFile(place), { now } = Date, moment = now();
+  // The clock has whole milliseconds, the times of files have parts of them.
+  utimesSync(path, moment / 1000, (moment + 0.7) / 1000);
+  Date.now = () => moment;
+  try {
+    const { removed } = await sweepIn(place, { olderThan: 0, prefix: "old-" });
+    assert.deepEqual(removed, [{ path, bytes: 5 }]);
+  } finally {
+    Date.now = now;
+  }
+});
+
 test("sweep({ dir }) looks in a directory given as a path or a URL, also through a link, and names it as it is", async () => {
   using place = scratch();
   using elsewhere = scratch();

@@ -148,7 +148,8 @@ function* reasonToKeep(
     status,
     ...status.kind === "directory" ? (yield* contentsOf(io, path)).map((found) => found.status) : [],
   ];
-  const age = Date.now() - Math.max(...all.map(({ modified }) => modified));
+  // In whole milliseconds, as the clock has it: what has just changed is no younger than now.
+  const age = Date.now() - Math.floor(Math.max(...all.map(({ modified }) => modified)));
   if (age < olderThan) return `it changed ${Math.round(age / 1000)} seconds ago`;
   if (all.some((one) => inUse.open.has(keyOf(one)))) return "a process has it open";
   for (const one of all) if (yield* inUse.locks.has(io, one, path)) return LOCKED;
