@@ -299,6 +299,8 @@ test("C190 truncate to 0 and to 4 of abcdefg stays in memory", async () => {
 test("C191 truncate(20) with memory of 10 rolls over; the file has 20 bytes, zeros, and the position is kept", async () => {
   await using file = spooledTemporaryFile({ maxMemory: 10 });
   await file.write("abcdefg");
+  await file.truncate(10);
+  assert.equal(file.rolled, false);
   await file.truncate(20);
   assert.equal(file.rolled, true);
   assert.equal(await file.size(), 20);

@@ -154,6 +154,8 @@ export class Tracer implements Disposable {
         NO_COLOR: "1",
         DENO_NO_UPDATE_CHECK: "1",
         UV_THREADPOOL_SIZE: "1",
+        // Node ends where the file of its own cache cannot be closed.
+        NODE_COMPILE_CACHE: undefined,
       });
     const dead = scenario.dead === undefined ? undefined : start("dead");
     await dead?.ended;
