@@ -96,9 +96,11 @@ export function fillAlike(path: string, files: number): void {
   for (let n = 0; n < 2; n++) writeFileSync(join(path, "d", `f${n}`), "x");
 }
 
-/** Waits until the attacker is seen at work on a path, for some milliseconds at most. */
+const cell = new Int32Array(new SharedArrayBuffer(4));
+
+/** Waits until the attacker is seen at work on a path, for some milliseconds at most; asleep, so that it gets a processor. */
 export function awaitSwap(path: string): void {
   const identity = (): unknown => lstatSync(path, { throwIfNoEntry: false })?.ino;
   const before = identity(), end = performance.now() + 20;
-  while (identity() === before && performance.now() < end);
+  while (identity() === before && performance.now() < end) Atomics.wait(cell, 0, 0, 0.1);
 }
