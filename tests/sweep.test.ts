@@ -21,7 +21,7 @@ import { sweep as sourceSweep } from "../lib/sweep.ts";
 import { firstWords, runChild } from "./support/child.ts";
 import { leasesIn, plant, readLeases } from "./support/leases.ts";
 import { packageTest as test } from "./support/once.ts";
-import { noFifos, noLinks } from "./support/platform.ts";
+import { isWindows, noFifos, noLinks } from "./support/platform.ts";
 import { noMounts, notRoot } from "./support/places.ts";
 import { hasPython } from "./support/python.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
@@ -202,6 +202,17 @@ test("sweep({ olderThan: 0 }) removes what has changed in the same millisecond",
   } finally {
     Date.now = now;
   }
+});
+
+test("C299 sweep() does not say that nothing is left where nobody tells whose process it is", {
+  skip: isWindows,
+}, async () => {
+  using _unknown = substitute({ runtime: { uid: () => undefined } });
+  await assert.rejects(sourceSweep(), {
+    name: "TempfileError",
+    code: "ERR_ACCESS_DENIED",
+    message: "Cannot sweep: it needs --allow-sys=uid (ERR_ACCESS_DENIED)",
+  });
 });
 
 test("sweep({ dir }) looks in a directory given as a path or a URL, also through a link, and names it as it is", async () => {
