@@ -20,8 +20,8 @@ export function sameFile(one: Identity, other: Identity): boolean {
 }
 
 /**
- * Node and Bun take the time of the last change for the birth where there is no statx(2): before Linux 4.11, and in sandboxes
- * that do not know that call. What has no birth shows it, and is looked at only where births differ.
+ * Where there is no statx(2), before Linux 4.11 and in sandboxes that do not know that call, the time of the last change may
+ * be given for the birth. What has no birth shows it, and is looked at only where births differ.
  */
 const birthsAreChanges = (): boolean =>
   runtime.anchor(0) !== undefined && runtime.sync.status("/proc/self").birth !== 0;

@@ -6,7 +6,7 @@
 import { attempt } from "./ask.ts";
 import type { EndSignal } from "./types.ts";
 
-/** The numbers of the signals a process can be asked to end with; the last one is Ctrl-Break, which only Windows has. */
+/** The numbers of the signals a process can be asked to end with. */
 export const SIGNAL_NUMBERS: { readonly [name in EndSignal]: number } = {
   SIGINT: 2,
   SIGTERM: 15,
@@ -22,10 +22,10 @@ const FIRST = 1;
 
 /**
  * The signals that would end a process. None would end the first one of a container: the kernel keeps from it what it
- * does not listen to, and what it raises. It would live on with everything removed.
+ * does not listen to, and what it raises. It would live on with everything removed. Ctrl-Break is of Windows alone.
  */
 export const endSignals = (pid: number, windows: boolean): readonly EndSignal[] =>
-  pid === FIRST ? [] : END_SIGNALS.slice(0, windows ? 4 : 3);
+  END_SIGNALS.filter((name) => pid !== FIRST && (windows || name !== "SIGBREAK"));
 
 /**
  * Those of the signals that its parent did not have it ignore, as `nohup` does, and a shell for what it runs in the
