@@ -1,10 +1,10 @@
 /**
- * Asking for what may not be to be had, or does not change.
+ * Helpers for answers that may be unavailable, or that never change.
  *
  * @module
  */
 
-/** The answer, or undefined where it is not to be had. */
+/** Returns the answer, or undefined if asking throws. */
 export function attempt<T>(ask: () => T): T | undefined {
   try {
     return ask();
@@ -13,7 +13,7 @@ export function attempt<T>(ask: () => T): T | undefined {
   }
 }
 
-/** What does not change is asked once. */
+/** Returns a function that asks at its first call and remembers the answer. */
 export function once<T>(ask: () => T): () => T {
   let answer: { value: T } | undefined;
   return () => (answer ??= { value: ask() }).value;

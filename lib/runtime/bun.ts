@@ -23,26 +23,28 @@ export interface BunNamespace {
   isMainThread: boolean;
 }
 
-/** Reading it says why there is nothing to read: an empty upload would say nothing. */
+/** The error of reading this path carries the reason. An empty upload would hide it. */
 const NO_BLOB = "/dev/null/Bun reads a blob by a path, and the file has none: use bytes()";
 
-/** They are opened when they are read, by a path: that of a descriptor may be another file's by then. */
+/** Bun opens the file by its path when the blob is read. By then, the path of a descriptor may lead to another file. */
 const fileBlobsOf = (bun: BunNamespace): FileBlobs => ({
   named: (path) => Promise.resolve(bun.file(path)),
   unnamed: () => Promise.resolve(bun.file(NO_BLOB)),
 });
 
-/** Bun reads a directory in one piece, of a hundred thousand names for a tenth of a second: on its pool. */
+/**
+ * Bun reads a directory in one piece, which takes a tenth of a second for 100,000 names, so this runs on its thread pool.
+ */
 async function pooledListing(fs: BunFs, path: Path): Promise<Listing> {
   const entries = await fs.promises.readdir(path, { withFileTypes: true });
   return listing(fs, path, { readSync: () => entries.shift() ?? null, closeSync() {} });
 }
 
 /**
- * Makes the adapter over Bun's `process` and namespace.
+ * Creates the adapter over Bun's `process` and namespace.
  *
- * Under `--watch` Bun calls the listeners of SIGTERM, and then starts the program anew in the same process. Raised there and
- * then, the signal would end the watching as well; a turn later only one that came from elsewhere is raised.
+ * Under `--watch`, Bun calls the listeners of SIGTERM and then restarts the program in the same process. A signal raised
+ * synchronously would end the watcher as well; one turn later, only a signal from elsewhere is still raised.
  */
 export function bunRuntime(process: NodeProcess, bun: BunNamespace): Runtime {
   const fs = process.getBuiltinModule("node:fs") as BunFs;
@@ -56,12 +58,13 @@ export function bunRuntime(process: NodeProcess, bun: BunNamespace): Runtime {
     },
     fileBlobs: fileBlobsOf(bun),
     now: () => performance.now(),
-    // Nothing of that gathers: 30 MiB at 2 GiB a second.
+    // Bun collects such garbage in time: 30 MiB accumulate at 2 GiB/s.
     handedOut: undefined,
     isMainThread: () => bun.isMainThread,
     random: (bytes) => void crypto.getRandomValues(bytes),
   };
-  // Node gives every signal its default when it starts; Bun leaves alone what its parent had it ignore.
+  // Node resets every signal to its default at startup; Bun keeps ignoring the signals that its parent had set to be
+  // ignored.
   const readStatus = (): string => fs.readFileSync("/proc/self/status", "latin1");
   const like = nodeLike(process, own, (signals) => heeded(signals, readStatus));
   const { locks, sync, platform, signals, nextTurn } = like;

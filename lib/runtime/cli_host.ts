@@ -1,71 +1,72 @@
 /**
- * What the command line needs of the runtime beyond what the library does: arguments, terminals, other programs, the
- * exit status. Only the entry of the command line imports it, so the library never loads any of this.
+ * What the command line needs of the runtime beyond what the library needs: arguments, terminals, child programs, the
+ * exit status. Only the entry of the command line imports this module, so the library never loads it.
  *
  * @module
  */
 import { attempt } from "./ask.ts";
 import { detect, type Globals } from "./detect.ts";
 
-/** One argument as `parseArgs` of Node sees it. */
+/** One argument, as Node's `parseArgs` reports it. */
 export interface Token {
   kind: "option" | "positional" | "option-terminator";
   /** The name of an option, without its dashes. */
   name?: string;
-  /** The option as it was written. */
+  /** The option as the user wrote it. */
   rawName?: string;
   value?: string;
   inlineValue?: boolean;
 }
 
-/** What `parseArgs` is told of an option. */
+/** The description of an option for `parseArgs`. */
 export interface OptionType {
   type: "string" | "boolean";
   short?: string;
 }
 
-/** A program that runs. */
+/** A running program. */
 export interface Child {
   kill(signal: string): void;
-  /**
-   * The status it ended with, as a shell counts it. Rejects, with the system's code, if it could not be started.
-   */
+  /** The exit status, as a shell reports it. Rejects with the system's code if the program could not be started. */
   readonly ended: Promise<number>;
 }
 
-/** What the runtime's permissions say to something. */
+/** The state of one permission. */
 export interface Permission {
   granted: boolean;
   /** The flag that grants it. */
   flag: string;
-  /** What Mayfly does with it. */
+  /** What Mayfly uses it for. */
   purpose: string;
 }
 
-/** The runtime as a command sees it. */
+/** The runtime, as a command sees it. */
 export interface Host {
-  /** The runtime with its version. */
+  /** The name and version of the runtime. */
   readonly runtime: string;
-  /** The operating system and the kind of processor. */
+  /** The operating system and the processor architecture. */
   readonly machine: string;
   readonly args: readonly string[];
-  /** Columns of the terminal that standard output is; undefined if it is none. */
+  /** Width of standard output in columns; undefined if it is not a terminal. */
   readonly columns: number | undefined;
-  /** Whether somebody watches standard error. */
+  /** Whether standard error is a terminal. */
   readonly watched: boolean;
   parseArgs(args: readonly string[], options: { [name: string]: OptionType }): Token[];
-  /** Writes to standard output. Rejects if nobody can have got it. */
+  /** Writes to standard output. Rejects if the text cannot have reached anybody. */
   write(text: string): Promise<void>;
-  /** Writes to standard error, if anybody can get it: where not, the exit status must say what it would have. */
+  /** Writes to standard error. Never rejects: if nobody can read it, the exit status must report the failure. */
   writeError(text: string): Promise<void>;
   setStatus(status: number): void;
-  /** Starts a program with our standard streams, and variables added to our environment. */
+  /** Starts a program with our standard streams, and with variables added to our environment. */
   start(command: string, args: readonly string[], env: { [name: string]: string }): Child;
-  /** Calls `listener` for signals in place of what they do by default. Returns how to end that. */
+  /** Calls `listener` for signals, in place of their default action. Returns how to stop that. */
   onSignals(names: readonly string[], listener: (name: string) => void): () => void;
-  /** Whether the keys of a terminal send signals to this process, and so to the programs it starts. On Windows all come so. */
+  /**
+   * Whether the keys of a terminal send signals to this process, and so to its children. On Windows, all signals come
+   * that way.
+   */
   isForeground(): boolean;
-  /** What matters to Mayfly of the permissions in force for a directory; empty where everything is permitted. */
+  /** The permissions that matter to Mayfly for a directory; empty if everything is permitted. */
   permissions(directory: string): Permission[];
 }
 
@@ -82,7 +83,7 @@ interface NodeChild {
   on(event: "exit", listener: (status: number | null, signal: string | null) => void): unknown;
 }
 
-/** The part of `process` in use, which Deno has as well. */
+/** The part of `process` in use, which Deno also has. */
 interface CliProcess {
   argv: string[];
   env: { [name: string]: string | undefined };
@@ -115,7 +116,7 @@ interface Modules {
   "node:util": { parseArgs(config: object): { tokens: Token[] } };
 }
 
-/** Makes the host from the global scope. */
+/** Creates the host from the global scope. */
 export function cliHost(scope: object): Host {
   const { process, Deno: deno } = scope as { process: CliProcess; Deno?: DenoPermissions };
   const name = detect(scope as Globals);
@@ -156,10 +157,10 @@ export function cliHost(scope: object): Host {
   };
 }
 
-/** Streams that are listened to already: progress is written line by line, and of eleven listeners the runtime warns. */
+/** Streams that already have a listener: progress writes many lines, and the runtime warns at the eleventh listener. */
 const heard = new WeakSet<Stream>();
 
-/** A stream that has failed says so to the call, and as an event that would end the process if nobody listened. */
+/** A stream reports a failure to the call, and also by an event that would end the process if nobody listened. */
 function written(stream: Stream, text: string): Promise<void> {
   if (!heard.has(stream)) stream.on("error", () => {});
   heard.add(stream);
@@ -168,7 +169,7 @@ function written(stream: Stream, text: string): Promise<void> {
   });
 }
 
-/** Some runtimes say by an event that a program cannot be started, some throw. */
+/** If a program cannot be started, some runtimes emit an event, others throw. */
 function start(process: CliProcess, spawn: () => NodeChild, statusOf: (signal: string) => number): Child {
   let child: NodeChild;
   try {
@@ -184,12 +185,12 @@ function start(process: CliProcess, spawn: () => NodeChild, statusOf: (signal: s
       resolve(signal === null ? status! : statusOf(signal));
     });
   });
-  // The child's own method sends no second signal on Deno.
+  // On Deno, the child's own method sends no second signal.
   const kill = (signal: string): unknown => running && attempt(() => process.kill(child.pid!, signal));
   return { kill, ended };
 }
 
-/** On Windows Deno says only in words that there is no such program. */
+/** On Windows, Deno reports a missing program only in the text of the message. */
 function withCode(error: Error & { code?: string }): Error {
   const isMissing = error.code === undefined && /File not found|no path to search/.test(error.message);
   return isMissing ? Object.assign(error, { code: "ENOENT" }) : error;
@@ -208,12 +209,12 @@ function onSignals(
   };
 }
 
-/** Which fields of `/proc/self/stat` those are, counted from the one behind the name of the program. */
+/** Indices of fields in `/proc/self/stat`, counted from the one after the name of the program. */
 const GROUP = 2;
 const TERMINAL = 4;
 const FOREGROUND_GROUP = 5;
 
-/** Whether a process is in the group that its terminal sends signals to. */
+/** Whether a process belongs to the foreground group of its terminal, which receives the signals of the keys. */
 function ownsTerminal(stat: string): boolean {
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   return fields[TERMINAL] !== "0" && fields[FOREGROUND_GROUP] === fields[GROUP];

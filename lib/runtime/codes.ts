@@ -1,11 +1,11 @@
 /**
- * The codes of errors, where runtimes say them in other ways.
+ * POSIX codes for errors that runtimes report in other ways.
  *
  * @module
  */
 import type { Runtime } from "./types.ts";
 
-/** The error classes of Deno that carry no code of their own. */
+/** Deno's error classes that carry no code of their own. */
 const CODE_OF_CLASS: ReadonlyMap<string | undefined, string> = new Map(Object.entries({
   NotCapable: "ERR_ACCESS_DENIED",
   PermissionDenied: "EACCES",
@@ -22,8 +22,8 @@ const CODE_OF_CLASS: ReadonlyMap<string | undefined, string> = new Map(Object.en
 }));
 
 /**
- * What Deno has neither a code nor a class for, by the number in its message, and Node has no name for, by the number it
- * gives. Those above 34 are Linux's alone.
+ * Codes by error number, for errors that have no code and no class on Deno, which has the number in the message, and no
+ * name on Node, which has it in `errno`. Numbers above 34 are specific to Linux.
  */
 const CODE_OF_NUMBER: { readonly [number: number]: string } = {
   3: "ESRCH",
@@ -46,14 +46,14 @@ const CODE_OF_NUMBER: { readonly [number: number]: string } = {
   126: "ENOKEY",
 };
 
-/** What Node calls errors that it has no name for: one in calls that block, the other in those on its pool. */
+/** The codes that Node gives errors it has no name for: one in blocking calls, the other in calls on its pool. */
 const NAMELESS = /^unknown/i;
 
-/** An error as systems have them. */
+/** Creates an error in the form of a system error. */
 export const coded = (code: string, message: string, more?: { syscall: string }): Error =>
   Object.assign(new Error(message), { code, ...more });
 
-/** The code of an error of any runtime; `"UNKNOWN"` if it has none. */
+/** Returns the code of an error of any runtime; `"UNKNOWN"` if it has none. */
 export function systemCode(error: unknown, platform: Runtime["platform"]): string {
   const { code, errno, name, message } = (error ?? {}) as {
     code?: unknown;

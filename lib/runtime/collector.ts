@@ -1,25 +1,29 @@
 /**
- * Hurrying the collector of V8.
+ * Making V8 collect garbage sooner.
  *
- * What a stream hands out is garbage soon after. V8 begins to collect arrays when 64 MiB of them have come, works at it
- * between other things, and a fast reader is as far again before it is done. It counts an array by its length, while the
- * system gives no memory for what nobody touches: one such array makes V8 begin, and takes nothing.
+ * What a stream hands out becomes garbage soon after. V8 starts to collect array buffers once 64 MiB of them have been
+ * allocated, does so incrementally, and a fast reader has allocated as much again before it is done. V8 counts a buffer
+ * by its length, while the system commits no memory to untouched pages: one such buffer makes V8 start, and takes up
+ * nothing.
  *
  * @module
  */
 import { attempt } from "./ask.ts";
 
-/** Bytes of the array: as many as V8 waits for, and more than any allocator keeps at hand, which it would have to clear. */
+/**
+ * Size of the buffer in bytes: as much as V8 waits for, and more than any allocator keeps in reserve, which it would have
+ * to clear.
+ */
 const UNTOUCHED = 64 * 1024 * 1024;
 
-/** Counts bytes handed out, and makes such an array after each `every` of them. */
+/** Counts bytes handed out, and allocates such a buffer after each `every` of them. */
 export function hurry(every: number): (bytes: number) => void {
   let count = 0;
   return (bytes) => {
     count += bytes;
     if (count < every) return;
     count = 0;
-    // The process may have no such room, and then V8 has collected in search of it.
+    // The process may lack the room, in which case V8 has collected garbage in search of it.
     attempt(() => new ArrayBuffer(UNTOUCHED));
   };
 }

@@ -16,12 +16,12 @@ import { endSignals, SIGNAL_NUMBERS } from "./signals.ts";
 import type { EndSignal, Runtime, Signals } from "./types.ts";
 import { startWatcher } from "./watcher.ts";
 
-/** Bytes handed out for which the collector is hurried: 50 MiB gather at 3 GiB a second, where it would be 120 without. */
+/** Bytes handed out between two nudges to the collector: 50 MiB accumulate at 3 GiB/s, where it would be 120 without. */
 const HURRY_EVERY = 4 * 1024 * 1024;
 
 function signalsOf(deno: DenoNamespace, windows: boolean): Signals {
   return {
-    // Also those that the parent had ignored: listening to one, Deno catches them all.
+    // Includes signals that the parent had set to be ignored: once Deno listens to one signal, it catches them all.
     names: () => endSignals(deno.pid, windows),
     countable: false,
     listen(name, listener) {
@@ -33,13 +33,15 @@ function signalsOf(deno: DenoNamespace, windows: boolean): Signals {
   };
 }
 
-/** Milliseconds that a raised signal is given to end the process. */
+/** Milliseconds to wait for a raised signal to end the process. */
 const SIGNAL_DELAY = 100;
 
 /**
- * Without `--allow-run` a process may not signal even itself; then the exit status says what a shell would say.
+ * Raises a signal. Without `--allow-run` a process may not signal even itself; it then exits with the status that a shell
+ * would report.
  *
- * Deno ends the process from another thread. Until it has, this one must not go on creating what nobody removes.
+ * Deno ends the process from another thread. Until then this thread sleeps, so as not to create files that nobody
+ * removes.
  */
 function raise(deno: DenoNamespace, name: EndSignal): void {
   try {
@@ -50,7 +52,7 @@ function raise(deno: DenoNamespace, name: EndSignal): void {
   sleep(SIGNAL_DELAY);
 }
 
-/** What tells of an end, and the events of Node's that keep it from being one. */
+/** Events that announce an end, and the events of Node whose listeners prevent that end. */
 const PREVENTERS: { readonly [type: string]: readonly string[] } = {
   unload: [],
   error: ["uncaughtException"],
@@ -58,9 +60,10 @@ const PREVENTERS: { readonly [type: string]: readonly string[] } = {
 };
 
 /**
- * The ends of a process that Deno announces: `unload` for return and exit, `error` and `unhandledrejection` for the
- * others, unless a listener before us has prevented that end, or one of Node's kind is going to, as `node:domain` does by
- * what captures exceptions, which older ones of Deno do not know. Node's layer is asked only when there has been an error.
+ * Calls `listener` for the ends of the process that Deno announces: `unload` for return and exit, `error` and
+ * `unhandledrejection` for the others. Skips an end that an earlier listener has prevented, or that a listener of Node's
+ * kind will prevent, as `node:domain` does by capturing exceptions, which older versions of Deno do not support. Node's
+ * layer is consulted only after an error.
  */
 function onEnd(scope: DenoScope, listener: () => void): () => void {
   const prevents = (name: string): unknown =>
@@ -79,7 +82,7 @@ function onEnd(scope: DenoScope, listener: () => void): () => void {
   };
 }
 
-/** Where Deno itself puts temporary files: it reads the environment without asking for that permission. */
+/** Returns where Deno itself puts temporary files: it reads the environment without needing the permission to. */
 function systemTemporaryDirectory(deno: DenoNamespace): string | undefined {
   if (!granted(deno, "write") || granted(deno, "env")) return undefined;
   try {
@@ -87,21 +90,21 @@ function systemTemporaryDirectory(deno: DenoNamespace): string | undefined {
     deno.removeSync(probe);
     return probe.slice(0, Math.max(probe.lastIndexOf("/"), probe.lastIndexOf("\\")));
   } catch {
-    // What the environment names cannot be used; others can.
+    // The environment names a directory that cannot be used; other candidates may work.
     return undefined;
   }
 }
 
 /**
- * What a global is now, to be had when it is called for, whatever a test has put in its place meanwhile: to read a timer
- * loads a part of Node's layer, which takes 12 milliseconds.
+ * Captures a global as it is now, whatever a test puts in its place later, but reads it only at the first call: reading a
+ * timer loads a part of Node's layer, which takes 12 milliseconds.
  */
 function asItIs<T>(name: string): () => T {
   const { get, value } = Object.getOwnPropertyDescriptor(globalThis, name) ?? {};
   return once(() => get ? get.call(globalThis) : value);
 }
 
-/** What keeps the process alive while it waits. */
+/** Timers that keep the process alive. */
 function timers(): Pick<Runtime, "nextTurn" | "after"> {
   const start = asItIs<(call: () => void, milliseconds: number) => number>("setTimeout");
   const stop = asItIs<(timer: number) => void>("clearTimeout");
@@ -115,7 +118,7 @@ function timers(): Pick<Runtime, "nextTurn" | "after"> {
   };
 }
 
-/** Part of the language since 2024. */
+/** In the language since 2024. */
 interface WaitAsync {
   waitAsync(
     cell: Int32Array,
@@ -126,52 +129,53 @@ interface WaitAsync {
 }
 
 /**
- * Waits for a change of memory that only cancelling brings about. Such a wait keeps no process alive, is no leak to
- * `deno test`, and loads nothing, where the first timer loads the part of Node's layer that has them: four milliseconds.
+ * Waits for a change of memory that only cancelling makes. Such a wait does not keep the process alive, is no leak to
+ * `deno test`, and loads nothing, whereas the first timer loads the part of Node's layer that has them: four
+ * milliseconds.
  */
 function later(milliseconds: number, call: () => void): () => void {
   const cell = new Int32Array(new SharedArrayBuffer(4));
-  // A wait of 0 would be over at once, with no promise.
+  // A wait of 0 ends at once, without a promise.
   const { value } = (Atomics as unknown as WaitAsync).waitAsync(cell, 0, 0, Math.max(1, milliseconds));
   value.then((outcome) => outcome === "timed-out" && call());
   return () => void Atomics.notify(cell, 0);
 }
 
-/** Makes the adapter over the namespace `Deno` and its global scope. */
+/** Creates the adapter over the namespace `Deno` and its global scope. */
 export function denoRuntime(deno: DenoNamespace, scope: DenoScope): Runtime {
   const node = once(() => nodePrimitives(scope.process.getBuiltinModule("node:fs") as NodeFs));
   const platform = platformOf(deno.build.os === "windows" ? "win32" : deno.build.os);
   const windows = platform === "windows";
   const childProcess = () => scope.process.getBuiltinModule("node:child_process") as NodeChildProcess;
-  /** Asks for what is below `/proc`. Deno refuses that to whom anything is denied, which no permission tells. */
+  /** Asks for something below `/proc`. Deno refuses that if anything is denied, which no permission query reports. */
   const inProc = <T>(ask: () => T): T | undefined =>
     platform === "linux" && granted(deno, "read", { path: "/proc/self" }) ? attempt(ask) : undefined;
   return {
     name: "deno",
     platform,
     ...denoPrimitives(deno, node),
-    // Only Node's layer can ask for one.
+    // Only Node's layer can create one.
     lightUnnamed: false,
     get linkDescriptor() {
       return platform === "linux" && granted(deno, "run") ? linkByHelper(childProcess) : undefined;
     },
     signals: signalsOf(deno, windows),
-    // Those of Windows keep out whoever does not ask as well, and with that the file's own handle.
+    // Locks on Windows are mandatory, so they would also block the file's own handle.
     locks: windows
       ? undefined
       : { tryAcquire: (path, shared) => tryLock(deno, path, shared), acquire: undefined },
-    // What is no text it does not give: elsewhere it leads nowhere.
+    // Deno throws for a value that is not valid Unicode. On other runtimes such a value leads nowhere.
     env: (name) => granted(deno, "env", { variable: name }) ? attempt(() => deno.env.get(name)) : undefined,
     pid: () => deno.pid,
     cwd: () => attempt(() => deno.cwd()),
     mayRead: (path) => granted(deno, "read", { path }),
     mayWrite: (path) => granted(deno, "write", { path }),
     fileFlags: "--allow-read and --allow-write",
-    // Asked first, since asking for the process would make Deno ask the user.
+    // Checked first: asking for the process would make Deno prompt.
     processExists: (pid) => granted(deno, "run") ? processExists(scope.process, pid) : undefined,
     processNamespace: once(() => inProc(() => deno.readLinkSync("/proc/self/ns/pid"))),
     hostName: once(() => granted(deno, "sys", { kind: "hostname" }) ? deno.hostname() : undefined),
-    // In both kinds of workers; those of Node's layer lack `WorkerGlobalScope`.
+    // Present in both kinds of worker; those of Node's layer lack `WorkerGlobalScope`.
     isMainThread: () => !("DedicatedWorkerGlobalScope" in scope),
     uid: () => granted(deno, "sys", { kind: "uid" }) ? deno.uid() ?? undefined : undefined,
     temporaryDirectory: () => systemTemporaryDirectory(deno),
@@ -187,7 +191,7 @@ export function denoRuntime(deno: DenoNamespace, scope: DenoScope): Runtime {
     fromDescriptor: (descriptor) => handleOfDescriptor(deno, node().sync, descriptor),
     onEnd: (listener) => onEnd(scope, listener),
     startWatcher(command, args, onFailure) {
-      // Asked first, since trying would make Deno ask the user.
+      // Checked first: trying would make Deno prompt.
       if (granted(deno, "run")) return startWatcher(childProcess(), command, args, onFailure);
       onFailure(new Error("it needs --allow-run"));
       return () => {};

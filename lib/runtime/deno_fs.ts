@@ -2,7 +2,7 @@
  * The primitives over `Deno.*`.
  *
  * `node:fs` is loaded only for what Deno alone cannot do: descriptor numbers and files without a name. Loading it takes
- * tens of milliseconds, as much as the start of a script.
+ * tens of milliseconds, as long as a script takes to start.
  *
  * @module
  */
@@ -21,7 +21,10 @@ import { lockOrClose } from "./locks.ts";
 import { follow, twins } from "./twins.ts";
 import type { DirectoryEntry, Handle, Kind, Listing, Pooled, Primitives, Status } from "./types.ts";
 
-/** A file of Deno's own: no number, one cursor, which is moved only when it is not already where it should be. */
+/**
+ * A file opened by Deno: it has no descriptor number, and one cursor, which is moved only when it is not at the offset
+ * yet.
+ */
 class DenoFile {
   readonly file: DenoFsFile;
   readonly path: string;
@@ -32,7 +35,7 @@ class DenoFile {
     this.path = path;
   }
 
-  /** @param calls Those of `file`, or their twins. */
+  /** @param calls Those of `file`, or their asynchronous twins. */
   transfer(calls: BlockingFile, name: "readSync" | "writeSync", bytes: Uint8Array, at: number): number {
     const move = (from: number): number => {
       this.#cursor = from;
@@ -71,7 +74,10 @@ const toEntry = (entry: DenoDirEntry): DirectoryEntry => ({ name: entry.name, di
 /** Names per batch of a listing. */
 const BATCH = 256;
 
-/** Deno decodes names lossily and has no way to say one in bytes: what such a directory holds goes by `removeTree`. */
+/**
+ * Deno decodes names lossily and takes no paths in bytes. The contents of a directory with such names are left to
+ * `removeTree`.
+ */
 function listingSync(deno: DenoNamespace, path: string): Listing {
   const entries = Array.from(deno.readDirSync(path), toEntry);
   return { next: () => entries.splice(-BATCH), close() {} };
@@ -79,7 +85,7 @@ function listingSync(deno: DenoNamespace, path: string): Listing {
 
 async function listingAsync(deno: DenoNamespace, path: string): Promise<Listing> {
   const entries = deno.readDir(path)[Symbol.asyncIterator]();
-  // The directory is opened by the first step. Where that fails, closing would fail too.
+  // The first step opens the directory. If that fails, closing would fail too.
   let step = await entries.next();
   return {
     async next() {
@@ -98,10 +104,10 @@ const ACCESS = {
   append: { read: true, append: true },
 };
 
-/** The primitives on both faces. */
+/** The primitives, blocking and pooled. */
 export type Faces = { sync: Primitives; pooled: Pooled<Primitives> };
 
-/** Deno's files cannot change their mode or owner: a descriptor of the same file does, opened without following a link. */
+/** Deno's files cannot change their mode or owner. A descriptor of the same file can, opened without following a link. */
 function onDescriptor(node: Primitives, handle: Handle, change: (descriptor: Handle) => void): void {
   if (!(handle instanceof DenoFile)) return change(handle);
   const descriptor = node.openFile(handle.path, "read");
@@ -115,7 +121,10 @@ function onDescriptor(node: Primitives, handle: Handle, change: (descriptor: Han
   }
 }
 
-/** An umask can leave a file that not even its owner may open: then by what this process has open already. */
+/**
+ * An umask can leave a file that not even its owner may open. This falls back to the file that this process already has
+ * open.
+ */
 function changeMode(deno: DenoNamespace, node: Primitives, handle: Handle, mode: number): void {
   try {
     onDescriptor(node, handle, (descriptor) => node.changeMode(descriptor, mode));
@@ -127,36 +136,36 @@ function changeMode(deno: DenoNamespace, node: Primitives, handle: Handle, mode:
   }
 }
 
-/** Where the kernel names the descriptor behind a file of Deno's, on Linux and with all permissions. */
+/** Returns the kernel's path for the descriptor behind a file of Deno's, on Linux and with all permissions. */
 function anchorOf(deno: DenoNamespace, { file }: DenoFile): string | undefined {
   const { dev, ino } = file.statSync();
   const anchors = Array.from(deno.readDirSync("/proc/self/fd"), ({ name }) => `/proc/self/fd/${name}`);
   return anchors.find((anchor) => {
-    // What listed them is closed by now.
+    // The descriptor that listed them is closed by now.
     const found = attempt(() => deno.statSync(anchor));
     return found?.dev === dev && found.ino === ino;
   });
 }
 
-/** That a link leads to bytes that are no text, Deno says without a code. */
+/** Adds the code that Deno omits for a link whose target is not valid UTF-8. */
 function refuseBytes(error: Error): never {
   throw error.name === "InvalidData" ? Object.assign(error, { code: "EILSEQ" }) : error;
 }
 
-/** Deno removes whatever has the name. A separator at its end lets the system refuse what is not a directory. */
+/** Deno removes whatever has the name. A trailing separator makes the system refuse anything but a directory. */
 const asDirectory = (deno: DenoNamespace, path: string): string =>
   deno.build.os === "windows" ? path : `${path}/`;
 
-/** The calls without blocking, by the names of those that block. */
+/** Stands in for the blocking calls, and returns the promises of their asynchronous twins. */
 const promising = <C extends object>(calls: C): C =>
   twins((name, args) => (calls[name as keyof C] as (...args: unknown[]) => unknown)(...args));
 
 /**
- * The primitives that are one call: what they answer is a promise where the call's answer is. Their paths are text: Deno
- * has names as nothing else, and paths of bytes exist only below listings that it never gives.
+ * The primitives that are one call: each returns a promise if the call does. Their paths are text: Deno has no other
+ * names, and paths of bytes exist only below listings that it never returns.
  *
  * @param callsOf The calls of a file of Deno's own. Any other handle is a number of Node's layer.
- * @param node The primitives of Node's layer, for what Deno itself cannot offer.
+ * @param node The primitives of Node's layer, for what Deno itself cannot do.
  */
 function overCalls(
   deno: DenoNamespace,
@@ -208,7 +217,7 @@ function overCalls(
 }
 
 /**
- * The primitives of Deno.
+ * Creates the primitives of Deno.
  *
  * @param node Those of Node's layer, which the first call loads.
  */
@@ -243,7 +252,7 @@ export function denoPrimitives(deno: DenoNamespace, node: () => Faces): Faces {
   ) as unknown as Pooled<Primitives>;
   const pooled: Pooled<Primitives> = {
     ...calls,
-    // Asynchronous, as is what follows, so that what is refused rejects.
+    // `async`, like those below, so that a synchronous throw becomes a rejection.
     close: async (handle) => await calls.close(handle),
     changeMode: async (handle, mode) => await sync.changeMode(handle, mode),
     changeOwner: async (handle, uid, gid) => await sync.changeOwner(handle, uid, gid),
@@ -260,8 +269,9 @@ export function denoPrimitives(deno: DenoNamespace, node: () => Faces): Faces {
 }
 
 /**
- * Deno's Node layer knows only descriptors that a parent on Deno handed on. Others are opened a second time, by the name
- * that the system gives them, which Deno permits only with `--allow-all`. The first stays open: Deno cannot close it.
+ * Returns a handle for a descriptor. Deno's Node layer knows only descriptors inherited from a parent that runs Deno.
+ * Others are opened a second time, by their path in `/proc`, which Deno permits only with `--allow-all`. The first stays
+ * open: Deno cannot close it.
  */
 export function handleOfDescriptor(deno: DenoNamespace, node: Primitives, descriptor: number): Handle {
   try {
@@ -283,7 +293,7 @@ function isFile(deno: DenoNamespace, path: string, unknown: unknown): boolean {
   }
 }
 
-/** Deno can also wait for a lock, but on a thread that nothing can call back. */
+/** Tries to take a lock. Deno can also wait for one, but on a thread that cannot be interrupted. */
 export async function tryLock(
   deno: DenoNamespace,
   path: string,

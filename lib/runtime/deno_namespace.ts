@@ -1,10 +1,10 @@
 /**
- * The parts of Deno's namespace and of its global scope that are in use. Types alone, which cost a program nothing.
+ * The parts of Deno's namespace and of its global scope that are in use. Types only, which cost a program nothing.
  *
  * @module
  */
 
-/** What `stat` answers. */
+/** The result of `stat`. */
 export interface DenoFileInfo {
   isFile: boolean;
   isDirectory: boolean;
@@ -20,10 +20,10 @@ export interface DenoFileInfo {
   mtime: Date | null;
 }
 
-/** Calls by the names of those that block. */
+/** Calls under the names of the blocking ones. */
 type Blocking<Calls> = { [N in keyof Calls & string as `${N}Sync`]: Calls[N] };
 
-/** Their twins, which answer with promises. */
+/** Their twins, which return promises. */
 type Promising<Calls> = {
   [N in keyof Calls]: Calls[N] extends (...args: infer A) => infer R ? (...args: A) => Promise<R> : never;
 };
@@ -37,7 +37,7 @@ interface FileCalls {
   stat(): DenoFileInfo;
 }
 
-/** What blocks on an open file. */
+/** The blocking calls of an open file. */
 export type BlockingFile = Blocking<FileCalls>;
 
 /** An open file. */
@@ -75,7 +75,7 @@ interface Calls {
   readTextFile(path: string): string;
 }
 
-/** What blocks. */
+/** The blocking calls. */
 export type BlockingCalls = Blocking<Calls>;
 
 /** The part of the namespace `Deno` in use. */
@@ -96,7 +96,7 @@ export interface DenoNamespace extends BlockingCalls, Promising<Calls> {
   exit(status: number): never;
 }
 
-/** What tells of an end. */
+/** An event that announces an end. */
 export interface EndEvent {
   type: string;
   defaultPrevented: boolean;
@@ -106,7 +106,7 @@ export interface EndEvent {
 export interface DenoScope {
   addEventListener(type: string, listener: (event: EndEvent) => void): void;
   removeEventListener(type: string, listener: (event: EndEvent) => void): void;
-  /** Node's layer, which Deno loads at its first use. */
+  /** Node's layer, which Deno loads on first use. */
   readonly process: {
     getBuiltinModule(name: string): unknown;
     listenerCount(event: string): number;

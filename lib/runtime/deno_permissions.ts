@@ -1,12 +1,12 @@
 /**
- * Deno's permissions, asked so that Deno never asks the user.
+ * Deno's permissions, queried so that Deno never prompts.
  *
  * @module
  */
 import { coded } from "./codes.ts";
 import type { DenoNamespace } from "./deno_namespace.ts";
 
-/** Whether a permission is granted; asking this way never prompts. */
+/** Whether a permission is granted. Never prompts. */
 export function granted(deno: DenoNamespace, name: string, detail: { [key: string]: string } = {}): boolean {
   return deno.permissions.querySync({ name, ...detail }).state === "granted";
 }
@@ -14,17 +14,20 @@ export function granted(deno: DenoNamespace, name: string, detail: { [key: strin
 /** The flag that `Runtime.uid` needs. */
 export const USER_FLAG = "--allow-sys=uid";
 
-/** Refuses what Deno would ask the user about: nobody has heard of a file that only we want to look at. */
+/** Refuses a call that would make Deno prompt: the user has never heard of a file that only Mayfly wants to read. */
 function refuse(flag: string): never {
   throw coded("ERR_ACCESS_DENIED", `it needs ${flag}`);
 }
 
-/** Refuses a file of the system that may not be read. Whoever may has those of `/proc` refused by Deno, without a question. */
+/**
+ * Refuses to read a system file without permission. With it, Deno may still refuse those of `/proc`, but without a
+ * prompt.
+ */
 export function requireSystem(deno: DenoNamespace, path: string): void {
   if (!granted(deno, "read", { path })) refuse(`--allow-read=${path}`);
 }
 
-/** Refuses to ask for the space of a file system where that is not permitted. */
+/** Refuses to query the space of a file system without permission. */
 export function requireStatfs(deno: DenoNamespace): void {
   if (!granted(deno, "sys", { kind: "statfs" })) refuse("--allow-sys=statfs");
 }

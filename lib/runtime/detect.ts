@@ -4,7 +4,7 @@
  * @module
  */
 
-/** The names by which a runtime is told. */
+/** The globals that identify a runtime. */
 export interface Globals {
   Deno?: { version?: { deno?: string } };
   Bun?: { version?: string };
@@ -12,8 +12,8 @@ export interface Globals {
 }
 
 /**
- * Tells the runtime from its globals. Deno and Bun come first since both also have `process`; a `Deno` shim in Node
- * has no version. Node and Bun must have what their modules are got with: an import would load Node's layer on Deno too.
+ * Identifies the runtime by its globals. Deno and Bun come first since both also have `process`; a `Deno` shim in Node
+ * has no version. Node and Bun must have `getBuiltinModule`: an import would load Node's layer on Deno too.
  */
 export function detect(globals: Globals): "deno" | "bun" | "node" {
   if (globals.Deno?.version?.deno) return "deno";

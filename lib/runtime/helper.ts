@@ -1,10 +1,10 @@
 /**
- * Programs that do what the runtime has no call for, with a descriptor that they inherit.
+ * Helper programs for what the runtime has no call for. They work on a descriptor that they inherit.
  *
  * @module
  */
 
-/** A program that was started. */
+/** A started program. */
 export interface Helper {
   on(event: "error", listener: (error: Error) => void): void;
   on(event: "exit", listener: (status: number | null) => void): void;
@@ -21,15 +21,15 @@ export interface NodeChildProcess {
   ): { status: number | null; error?: Error };
 }
 
-/** Where a helper finds the descriptor. */
+/** The number of the descriptor in the helper. */
 export const INHERITED = 3;
 
-/** The options to start one with. */
+/** The options for starting a helper. */
 export const inheriting = (descriptor: number): { stdio: unknown[] } => ({
   stdio: ["ignore", "ignore", "ignore", descriptor],
 });
 
-/** The status that a helper ends with; null if that is brought about by a signal. Rejects if it could not be started. */
+/** Returns the exit status of a helper; null if a signal ended it. Rejects if it could not be started. */
 export const exitOf = (helper: Helper): Promise<number | null> =>
   new Promise((resolve, reject) => {
     helper.on("error", reject);

@@ -1,10 +1,10 @@
 /**
- * How `console.log` asks an object what it looks like.
+ * How `console.log` finds out what an object looks like.
  *
  * @module
  */
 
-/** The symbols under which it looks for a method: those of Node and Bun, and of Deno. */
+/** The symbols of the method that it calls: that of Node and Bun, and that of Deno. */
 export const INSPECTIONS: readonly symbol[] = [
   Symbol.for("nodejs.util.inspect.custom"),
   Symbol.for("Deno.customInspect"),

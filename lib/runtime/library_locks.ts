@@ -1,6 +1,6 @@
 /**
- * Locks of the kernel (`flock`) by a call of the C library, for a runtime that can call it. It takes microseconds, and
- * no other program.
+ * Kernel locks (`flock`) through the C library, for a runtime that can call it. Takes microseconds and needs no other
+ * program.
  *
  * @module
  */
@@ -21,9 +21,9 @@ export interface BunFfi {
   read: { i32(pointer: number, offset: number): number };
 }
 
-/** What the platforms call things: the library, the function that says where `errno` is, and the error "taken". */
+/** Names per platform: the library, the function that returns the address of `errno`, and the error number for "taken". */
 const PLATFORMS: { [platform in Runtime["platform"]]?: { library: string; errno: string; taken: number } } = {
-  // The library of musl answers to this name, too.
+  // musl also answers to this name.
   linux: { library: "libc.so.6", errno: "__errno_location", taken: 11 },
   darwin: { library: "/usr/lib/libSystem.B.dylib", errno: "__error", taken: 35 },
 };
@@ -36,9 +36,9 @@ const AT_ONCE = 4;
 type TryLock = (descriptor: number, shared: boolean) => boolean;
 
 /**
- * Locks taken by the C library. Waiting is trying again: a call that waits would hold the thread.
+ * Creates locks that the C library takes. Waiting means trying again: a call that waits would block the thread.
  *
- * @param otherwise What to use where the library cannot be called.
+ * @param otherwise What to use if the library cannot be called.
  */
 export function libraryLocks(
   sync: Primitives,
@@ -75,7 +75,7 @@ function bind(platform: Runtime["platform"], ffi: () => BunFfi): TryLock | undef
       throw lockFailure(number);
     };
   } catch {
-    // A library of another name, or a runtime that no longer offers this.
+    // A library with another name, or a runtime that no longer offers this.
     return undefined;
   }
 }

@@ -1,5 +1,5 @@
 /**
- * Giving a name to a file that has none. The system can (`linkat`), the runtimes cannot: ln(1) does it for them.
+ * Giving a name to a file that has none. The system can (`linkat`), the runtimes cannot, so ln(1) does it for them.
  *
  * @module
  */
@@ -25,7 +25,7 @@ export function linkByHelper(
   };
 }
 
-/** The program does not tell why in a form for programs. */
+/** ln(1) does not report the reason in a form that programs can read. */
 function check(status: number | null, path: string): void {
   if (status !== 0) {
     throw coded("EIO", `ln cannot make "${path}"`, { syscall: "linkat" });

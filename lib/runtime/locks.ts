@@ -1,6 +1,6 @@
 /**
- * Locks of the kernel (`flock`) where the runtime has no call for them: the program flock(1) takes one on a descriptor
- * that it inherits. The lock belongs to the open file, so it stays when the program ends and goes when we close.
+ * Kernel locks (`flock`) where the runtime has no call for them: the program flock(1) takes one on a descriptor that it
+ * inherits. The lock belongs to the open file, so it survives the program and is released when we close the file.
  *
  * @module
  */
@@ -8,10 +8,12 @@ import { coded } from "./codes.ts";
 import { exitOf, INHERITED, inheriting, type NodeChildProcess } from "./helper.ts";
 import type { Handle, Locks, Primitives } from "./types.ts";
 
-/** What flock(1) ends with when somebody else has the lock. */
+/** The exit status of flock(1) when somebody else has the lock. */
 const TAKEN = 1;
 
-/** Opens a file to lock it, for which reading is enough. Network file systems want it open for writing, where it may be. */
+/**
+ * Opens a file to lock it. Reading is enough, but network file systems want it open for writing, so that is tried first.
+ */
 export function openToLock(sync: Primitives, path: string): number {
   try {
     return sync.openDescriptor(path, "write");
@@ -20,11 +22,11 @@ export function openToLock(sync: Primitives, path: string): number {
   }
 }
 
-/** A failure that is not that somebody else has the lock. `why`: an error number, or how the helper ended. */
+/** A failure other than "somebody else has the lock". `why`: an error number, or the exit status of the helper. */
 export const lockFailure = (why: number | string): Error =>
   coded("ENOLCK", `flock failed: ${why}`, { syscall: "flock" });
 
-/** Gives the handle to `lock`, and closes it unless that has taken the lock. */
+/** Passes the handle to `lock`, and closes it unless the lock was taken. */
 export async function lockOrClose<H extends Handle>(
   sync: Pick<Primitives, "close">,
   handle: H,
@@ -40,23 +42,23 @@ export async function lockOrClose<H extends Handle>(
 }
 
 /**
- * Locks taken by flock(1), at about two milliseconds each.
+ * Creates locks that flock(1) takes, at about two milliseconds each.
  *
- * @param onEnd Has a function called when this process ends.
+ * @param onEnd Registers a listener for the end of this process.
  */
 export function helperLocks(
   sync: Primitives,
   childProcess: () => NodeChildProcess,
   onEnd: (listener: () => void) => () => void,
 ): Locks {
-  /** How to end each helper that runs; one listener for all, since Node warns of eleven. */
+  /** Kills each running helper; one listener for all, since Node warns at eleven. */
   const kills = new Set<() => void>();
   let stop: () => void;
-  /** Runs flock(1) to its end, also when that is brought about by the signal: nothing is left running then. */
+  /** Runs flock(1) until it exits, even if the signal aborts it, so that no helper is left running. */
   const run = async (args: string[], descriptor: number, signal?: AbortSignal): Promise<number | null> => {
     const helper = childProcess().spawn("flock", args, inheriting(descriptor));
     const kill = (): void => helper.kill("SIGKILL");
-    // Without us it would wait on, and hold up others for a moment when its turn comes.
+    // A helper that outlives us would wait on, and would briefly hold up others when its turn comes.
     if (kills.size === 0) stop = onEnd(() => kills.forEach((kill) => kill()));
     kills.add(kill);
     signal?.addEventListener("abort", kill);
@@ -83,7 +85,7 @@ export function helperLocks(
   };
 }
 
-/** Tells a program that is missing from one that could not be started this time. */
+/** Distinguishes a missing program from one that could not be started this time. */
 function notStarted(cause: Error & { code?: string }): never {
   if (cause.code !== "ENOENT" && cause.code !== "EACCES") throw cause;
   throw Object.assign(new Error("it needs the program flock(1)", { cause }), { code: "ERR_UNSUPPORTED" });

@@ -40,7 +40,7 @@ const MAKERS: { [name in Runtime["name"]]: (scope: Scope) => Runtime } = {
   node: (scope) => nodeRuntime(scope.process),
 };
 
-/** Makes the adapter that fits the globals. Pure: touches neither the file system nor the process. */
+/** Creates the adapter that fits the globals. Pure: touches neither the file system nor the process. */
 export function adapterFor(scope: object): Runtime {
   return MAKERS[detect(scope as Globals)](scope as Scope);
 }
@@ -48,10 +48,10 @@ export function adapterFor(scope: object): Runtime {
 /** The runtime in use. */
 export let runtime: Runtime = adapterFor(globalThis);
 
-/** Whether this is Windows, which has no modes, and whose files have no owners that the runtimes tell. */
+/** Whether this is Windows, which has no modes, and where the runtimes report no owners of files. */
 export const isWindows = (): boolean => runtime.platform === "windows";
 
-/** Puts another runtime in place of the one in use, for tests that make primitives fail. Returns how to undo that. */
+/** Replaces the runtime in use, for tests that make primitives fail. Returns how to undo that. */
 export function substituteRuntime(other: Runtime): () => void {
   const before = runtime;
   runtime = other;

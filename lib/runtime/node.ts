@@ -17,8 +17,8 @@ interface NodeCrypto {
 }
 
 /**
- * The kernel's random device, which costs a few microseconds where loading the crypto module costs milliseconds.
- * `false` where there is no such device, or something else stands in its place.
+ * Reads the kernel's random device, which takes a few microseconds, while loading the crypto module takes milliseconds.
+ * Returns `false` if there is no such device, or something else in its place.
  */
 function readRandomDevice(fs: NodeFs, bytes: Uint8Array): boolean {
   let fd: number | undefined;
@@ -30,14 +30,14 @@ function readRandomDevice(fs: NodeFs, bytes: Uint8Array): boolean {
   } catch {
     return false;
   } finally {
-    // What was read is no worse for it if that fails.
+    // A failure to close does not affect what was read.
     if (fd !== undefined) attempt(() => fs.closeSync(fd!));
   }
 }
 
 /**
- * Bytes handed out for which the collector is hurried: 45 MiB gather at 2 GiB a second, where it would be 120 without,
- * and reading is a fifth slower.
+ * Bytes handed out between two nudges to the collector: 45 MiB accumulate at 2 GiB/s, where it would be 120 without, and
+ * reading is a fifth slower.
  */
 const HURRY_EVERY = 24 * 1024 * 1024;
 
@@ -48,8 +48,9 @@ interface NodeBlobs {
 }
 
 /**
- * Gives a file behind a descriptor a time that no other has, unless it still has the one that was given to it: a file that
- * gets the number next may be as long, and written in the same instant.
+ * Sets a unique modification time on the file behind a descriptor, unless it still has the one set before. Otherwise a
+ * later file with the same descriptor number could not be told apart: it may have the same size and be written in the
+ * same instant.
  */
 function marker(fs: () => NodeBlobs): (path: string) => void {
   const marks = new Map<string, number>();
@@ -57,7 +58,7 @@ function marker(fs: () => NodeBlobs): (path: string) => void {
   return (path) => {
     const { statSync, utimesSync } = fs();
     const { mtimeMs, nlink } = statSync(path);
-    // With a name it is somebody's, who may look at the time.
+    // A file with a name belongs to somebody, who may look at its time.
     if (nlink > 0 || mtimeMs === marks.get(path)) return;
     const time = new Date(last = Math.max(last + 1, Date.now()));
     utimesSync(path, time, time);
@@ -65,7 +66,7 @@ function marker(fs: () => NodeBlobs): (path: string) => void {
   };
 }
 
-/** They fail if the time or the size of the file is another than it was. */
+/** These blobs fail if the time or the size of the file has changed. */
 function fileBlobsOf(process: NodeProcess): FileBlobs {
   const fs = () => process.getBuiltinModule("node:fs") as NodeBlobs;
   const mark = marker(fs);
@@ -99,20 +100,20 @@ function removeTreeOf(process: NodeProcess): RemoveTree | undefined {
   return { sync: (path) => fs.rmSync(path, { recursive: true }), pooled: undefined };
 }
 
-/** Makes the adapter over Node's `process`. */
+/** Creates the adapter over Node's `process`. */
 export function nodeRuntime(process: NodeProcess): Runtime {
-  // Before version 24 the module asks for the machine's name when it is loaded, and again when it is asked itself:
-  // with the other modules at the start that is no call of the first file.
+  // Before version 24, `node:os` queries the host name when it loads, and again when it is asked. Loading it with the
+  // other modules at startup keeps that call out of the creation of the first file.
   if (majorOf(process) < 24) process.getBuiltinModule("node:os");
   return nodeLike(process, {
     name: "node",
     fileFlags: "--allow-fs-read and --allow-fs-write",
     removeTree: removeTreeOf(process),
     fileBlobs: fileBlobsOf(process),
-    // Older ones have collected before half of that has gathered.
+    // Older versions collect before half of that has accumulated.
     handedOut: majorOf(process) >= 24 ? hurry(HURRY_EVERY) : undefined,
     isMainThread: () => (process.getBuiltinModule("node:worker_threads") as NodeWorkers).isMainThread,
-    // Node loads what is behind `performance` at its first use, which takes more than a millisecond.
+    // Node loads what is behind `performance` on first use, which takes more than a millisecond.
     now() {
       const [seconds, nanoseconds] = process.hrtime();
       return seconds * 1000 + nanoseconds / 1e6;

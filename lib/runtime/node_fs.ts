@@ -1,5 +1,5 @@
 /**
- * The primitives over the `node:fs` interface, which Node and Bun have by nature and Deno on request.
+ * The primitives over the `node:fs` interface, which Node and Bun have natively and Deno on request.
  *
  * @module
  */
@@ -18,7 +18,7 @@ import { follow, twins } from "./twins.ts";
 
 type Done<T = void> = (error: Error | null, value: T) => void;
 
-/** What `stat` answers. */
+/** The result of `stat`. */
 export interface NodeStats {
   dev: number;
   ino: number;
@@ -51,7 +51,7 @@ interface NodeDir {
   closeSync(): void;
 }
 
-/** The calls of `fs` in use, which has each of them twice: as `…Sync`, which blocks, and one that takes a callback. */
+/** The calls of `fs` in use. It has each of them twice: `…Sync`, which blocks, and one that takes a callback. */
 interface Calls {
   open(path: Path, flags: number, mode?: number): number;
   close(fd: number): void;
@@ -79,7 +79,7 @@ interface Calls {
 
 type Name = keyof Calls;
 
-/** The calls by the names of those that block. */
+/** The calls under the names of the blocking ones. */
 type Blocking = { [N in Name as `${N}Sync`]: Calls[N] };
 
 type WithCallback = {
@@ -100,7 +100,7 @@ export interface NodeFs extends Blocking, WithCallback {
 const FORMAT = 0o170000;
 const KINDS: { [format: number]: Kind } = { 0o100000: "file", 0o040000: "directory", 0o120000: "link" };
 
-/** Translates what `stat` answers. */
+/** Translates the result of `stat`. */
 export function toStatus(stats: NodeStats): Status {
   return {
     kind: KINDS[stats.mode & FORMAT] ?? "other",
@@ -128,21 +128,21 @@ function toFileSystem(answer: NodeStatFs): FileSystemStatus {
   };
 }
 
-/** Names per batch: large enough to cost nothing, small enough not to hold the event loop for a millisecond. */
+/** Names per batch: enough to make the overhead negligible, few enough not to hold the event loop for a millisecond. */
 const BATCH = 256;
 
 const toEntry = (entry: NodeDirent): DirectoryEntry => ({ name: entry.name, directory: entry.isDirectory() });
 
-/** A decoded name with a replacement character may stand for other bytes. */
+/** A replacement character in a decoded name may stand for other bytes. */
 const isLossy = (name: string): boolean => name.includes("\uFFFD");
 
-/** Text where that says the same. */
+/** Returns text if decoding loses nothing, else the bytes. */
 function toPath(bytes: Uint8Array): Path {
   const text = new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
   return isLossy(text) ? bytes : text;
 }
 
-/** The names in a directory that are no text. Without kinds, which Bun does not give beside bytes. */
+/** Returns the names in a directory that are not valid UTF-8, without kinds, which Bun does not report with bytes. */
 function namesInBytes(fs: NodeFs, path: Path): DirectoryEntry[] {
   const decoder = new TextDecoder();
   return fs.readdirSync(path, "buffer").filter((name) => isLossy(decoder.decode(name)))
@@ -150,8 +150,8 @@ function namesInBytes(fs: NodeFs, path: Path): DirectoryEntry[] {
 }
 
 /**
- * What is in an open directory. Names that are text come first, so that one that is none, which anybody may put there,
- * keeps nobody from those.
+ * Lists an open directory. Text names come first, so that a name that is not valid UTF-8, which anybody may create, does
+ * not keep the caller from the others.
  */
 export function listing(fs: NodeFs, path: Path, directory: NodeDir): Listing {
   let inBytes: DirectoryEntry[] | undefined;
@@ -172,7 +172,7 @@ export function listing(fs: NodeFs, path: Path, directory: NodeDir): Listing {
       try {
         directory.closeSync();
       } catch {
-        // The descriptor is given back whatever the system says, and nothing can be lost.
+        // The descriptor is released whatever the system answers, and nothing can be lost.
       }
     },
   };
@@ -184,17 +184,21 @@ const promised = <T>(start: (done: Done<T>) => void): Promise<T> =>
 
 type Call = (...args: unknown[]) => void;
 
-/** The calls on the thread pool by the names of those that block. */
+/** The calls on the thread pool, under the names of the blocking ones. */
 const onPool = (fs: NodeFs): Blocking =>
   twins((name, args) => promised((done) => (fs[name as Name] as Call)(...args, done)));
 
-/** The flags in use, as numbers of this platform. Those it lacks are 0, and what they secure is then not promised there. */
+/**
+ * The flags in use, as numbers of this platform. A flag that it lacks is 0, and the protection it gives is not promised
+ * there.
+ */
 function openFlags({ constants }: NodeFs) {
   const { O_RDWR = 0, O_CREAT = 0, O_EXCL = 0, O_APPEND = 0, O_NONBLOCK = 0 } = constants;
   const { O_NOFOLLOW = 0, O_DIRECTORY = 0 } = constants;
-  // Not among the constants of any runtime; the same numbers on every architecture that the runtimes are built for.
+  // Not among the constants of any runtime; the values are the same on every architecture that the runtimes are built
+  // for.
   const O_TMPFILE = 0o20000000 | O_DIRECTORY, O_PATH = 0o10000000;
-  // To read only is no flag: O_RDONLY is 0 on every platform.
+  // Reading only needs no flag: O_RDONLY is 0 on every platform.
   const read = O_NOFOLLOW | O_NONBLOCK;
   return {
     create: O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW,
@@ -210,7 +214,7 @@ function openFlags({ constants }: NodeFs) {
   };
 }
 
-/** The primitives that are one call: what they answer is a promise where the call's answer is. */
+/** The primitives that are one call: each returns a promise if the call does. */
 function overCalls(fs: Blocking, flags: ReturnType<typeof openFlags>) {
   return {
     createFile: (path, mode) => fs.openSync(path, flags.create, mode),
@@ -247,8 +251,8 @@ function overCalls(fs: Blocking, flags: ReturnType<typeof openFlags>) {
 /** The primitives of `fs`, on the calling thread and on its thread pool. */
 export function nodePrimitives(fs: NodeFs): { sync: Primitives; pooled: Pooled<Primitives> } {
   const flags = openFlags(fs);
-  // Windows knows no path of what is on a RAM disk, or what WinFsp mounts, and says what realpath(3) never does. So rare that
-  // one way will do: it blocks.
+  // On a RAM disk or a WinFsp mount, Windows fails with codes that realpath(3) never returns. So rare that one fallback,
+  // which blocks, serves both faces.
   const byLinks = (path: string) => (error: unknown): string => {
     if (/EISDIR|UNKNOWN/.test((error as { code: string }).code)) return fs.realpathSync(path);
     throw error;

@@ -1,5 +1,5 @@
 /**
- * What Node and Bun have in common: a `process`, `node:fs`, and descriptors that are numbers.
+ * What Node and Bun share: a `process`, `node:fs`, and descriptors that are numbers.
  *
  * @module
  */
@@ -33,14 +33,14 @@ export interface NodeProcess {
   exit(status: number): unknown;
 }
 
-/** A timer that can be told not to keep the process alive. */
+/** A timer that can be kept from holding the process alive. */
 interface Timer {
   unref(): void;
 }
 
 /**
- * The part of `node:timers` in use, as it is when the library is loaded. Test runners put others in place of the globals:
- * clocks that stand still until somebody winds them, or those of browsers, which have no `setImmediate`.
+ * The part of `node:timers` in use, captured when the library loads. Test runners replace the globals with fake clocks,
+ * or with browser timers, which lack `setImmediate`.
  */
 interface NodeTimers {
   setTimeout(call: () => void, milliseconds: number): Timer;
@@ -58,15 +58,15 @@ const PLATFORMS: { [name: string]: Runtime["platform"] } = {
 /** The platform by the name that `process.platform` gives it. */
 export const platformOf = (name: string): Runtime["platform"] => PLATFORMS[name] ?? "other";
 
-/** Where the listeners of `signal-exit` are counted: version 3 on `process`, version 4 on the global scope. */
+/** Where `signal-exit` counts its listeners: version 3 on `process`, version 4 on the global scope. */
 interface SignalExit {
   __signal_exit_emitter__?: { count?: number };
 }
 const SIGNAL_EXIT = Symbol.for("signal-exit emitter");
 
 /**
- * How many listeners the package `signal-exit` has, which most dependency trees contain. Like ours they act only when
- * nobody else listens: counted, each would wait for the other, and the signal would end nothing.
+ * Returns the number of listeners of the package `signal-exit`, which most dependency trees contain. Like ours, they act
+ * only if nobody else listens: if we counted them, each would wait for the other, and the signal would end nothing.
  */
 function signalExitListeners(process: NodeProcess): number {
   const scope = globalThis as { [SIGNAL_EXIT]?: { count?: number } };
@@ -78,14 +78,15 @@ function signalsOf(
   names: () => readonly EndSignal[],
   turn: () => unknown,
 ): Signals {
-  // Who has had a signal, and raises it again with nothing left to do, is to end by it: Node announces it a turn later.
+  // A listener that raises its signal again with nothing left to do must still end the process by it: Node delivers a
+  // raised signal one turn later.
   const linger = once(() => process.on("beforeExit", once(turn)));
   return {
     names,
     countable: true,
     listen(name, listener) {
-      // Before the others: one that listens once is gone after its call, and could not be counted.
-      // Marked: where the global scope is there several times (`node:vm`), so are our books, each with a listener.
+      // Before the others: a `once` listener is gone after its call and could not be counted.
+      // Marked: with several global scopes (`node:vm`) there are several copies of our state, each with a listener.
       process.prependListener(name, Object.assign(listener, { mayfly: true }));
       return () => void process.off(name, listener);
     },
@@ -99,7 +100,10 @@ function signalsOf(
   };
 }
 
-/** Windows says SIGHUP when a console is closed, but nobody can send it there. Then the status says what a shell would. */
+/**
+ * Windows reports SIGHUP when a console closes, but cannot send it. The process then exits with the status that a shell
+ * would report.
+ */
 function raise(process: NodeProcess, name: EndSignal): void {
   try {
     process.kill(process.pid, name);
@@ -108,14 +112,15 @@ function raise(process: NodeProcess, name: EndSignal): void {
   }
 }
 
-/** Blocks the thread without burning the processor. */
+/** Blocks the thread without using the processor. */
 export function sleep(milliseconds: number): void {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds);
 }
 
 /**
- * Asks once whether the descriptors of this process can be named by path. Permission models refuse `/proc`, and some
- * containers do not mount it. An answer of undefined is none: the next time it is asked again.
+ * Returns a function that gives the path of a descriptor, after checking once whether this process has such paths.
+ * Permission models refuse `/proc`, and some containers do not mount it. An answer of undefined is not remembered: the
+ * next call asks again.
  */
 export function anchors(allowed: () => boolean | undefined): (descriptor: number) => string | undefined {
   let usable: boolean | undefined;
@@ -125,7 +130,7 @@ export function anchors(allowed: () => boolean | undefined): (descriptor: number
   };
 }
 
-/** A runtime over `process`, with what differs given by `own`. */
+/** Creates a runtime over `process`; `own` supplies the differences. */
 export function nodeLike(
   process: NodeProcess,
   own: Pick<
@@ -162,7 +167,7 @@ export function nodeLike(
     mayRead: () => true,
     mayWrite: () => true,
     processExists: (pid) => processExists(process, pid),
-    // As text: the first named thing asks for it, and bytes take Bun a tenth of a millisecond to decode.
+    // As text: the first named file or directory asks for it, and decoding bytes takes Bun a tenth of a millisecond.
     processNamespace: once(() => attempt(() => fs.readlinkSync("/proc/self/ns/pid", "latin1"))),
     hostName: once(() => attempt(() => (process.getBuiltinModule("node:os") as NodeOs).hostname())),
     uid: () => process.getuid?.(),
@@ -178,7 +183,7 @@ export function nodeLike(
       return () => clearTimeout(timer);
     },
     sleep,
-    // Permissions go by the text of a path: who may write in a directory may not do so by a descriptor of it.
+    // Permissions match the text of a path: permission for a directory does not cover the path of its descriptor.
     anchor: anchors(() =>
       platform === "linux" && process.permission?.has("fs.write", "/proc/self/fd") !== false &&
       canStat(fs, "/proc/self/fd")
@@ -196,7 +201,7 @@ interface NodeOs {
   hostname(): string;
 }
 
-/** Signal 0 is sent to nobody, but says whether it could be. */
+/** Whether a process exists. Signal 0 is delivered to nobody, but reports whether it could be. */
 export function processExists(process: Pick<NodeProcess, "kill">, pid: number): boolean | undefined {
   try {
     process.kill(pid, 0);
@@ -207,10 +212,10 @@ export function processExists(process: Pick<NodeProcess, "kill">, pid: number): 
   }
 }
 
-/** The codes of what is not there, or not for this process. Any other failure may pass. */
+/** Codes for a path that is missing or inaccessible to this process. Any other failure may be transient. */
 const ABSENT: ReadonlySet<unknown> = new Set(["ENOENT", "ENOTDIR", "EACCES", "EPERM", "ERR_ACCESS_DENIED"]);
 
-/** Whether a path may be looked at; undefined where that was not to be learnt this time. */
+/** Whether a path may be looked at; undefined if that could not be determined this time. */
 function canStat(fs: NodeFs, path: string): boolean | undefined {
   try {
     fs.statSync(path);

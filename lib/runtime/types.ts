@@ -1,18 +1,18 @@
 /**
- * The file primitives Mayfly stands on, and what else it needs to know of the runtime below.
+ * The file primitives Mayfly is built on, and everything else it needs of the runtime.
  *
  * One adapter per runtime implements {@linkcode Runtime}; nothing outside this folder mentions a runtime.
  *
  * @module
  */
 
-/** A path. Bytes where a name in it is not valid UTF-8. */
+/** A path. Bytes if a name in it is not valid UTF-8. */
 export type Path = string | Uint8Array;
 
-/** An open file or directory: an OS descriptor, or the runtime's own object where it exposes no descriptor. */
+/** An open file or directory: an OS descriptor, or the runtime's own object if it exposes no descriptor. */
 export type Handle = number | object;
 
-/** What a path or a handle is. */
+/** The kind of a path or a handle. */
 export type Kind = "file" | "directory" | "link" | "other";
 
 /** The status of a file, as far as Mayfly uses it. */
@@ -29,7 +29,10 @@ export interface Status {
   uid: number;
   /** Group id; 0 on Windows. */
   gid: number;
-  /** Milliseconds since the epoch; 0 where the file system has none. Tells a reused inode number from the file that had it before. */
+  /**
+   * Milliseconds since the epoch; 0 if the file system records none. Distinguishes a file from an earlier one with the
+   * same inode number.
+   */
   birth: number;
   /** Milliseconds since the epoch. */
   modified: number;
@@ -38,13 +41,13 @@ export interface Status {
 /** One name in a directory. */
 export interface DirectoryEntry {
   name: Path;
-  /** What the listing said; it may have changed since, so never trust it for a safety decision. */
+  /** As reported by the listing. It may have changed since, so never rely on it for a safety decision. */
   directory: boolean;
 }
 
 /** A directory being listed, in batches. */
 export interface Listing {
-  /** The next names, an empty array at the end. */
+  /** Returns the next names; an empty array at the end. */
   next(): DirectoryEntry[] | Promise<DirectoryEntry[]>;
   /** Never throws: nothing can be lost. */
   close(): void;
@@ -62,40 +65,45 @@ export interface FileSystemStatus {
   freeInodes: number;
 }
 
-/** What a link leads to, as the runtimes call it. */
+/** What a symbolic link leads to, in the runtimes' terms. */
 export type LinkTarget = "file" | "dir";
 
 /**
- * The primitives. Each is one system call (or as near as the runtime comes to one), throws the runtime's own error with
- * a POSIX `code`, and never follows a symbolic link in the last component unless it says so.
+ * The primitives. Each is one system call (or as near as the runtime comes to one), throws the runtime's own error with a
+ * POSIX `code`, and never follows a symbolic link in the last component unless it says so.
  */
 export interface Primitives {
-  /** Creates a file that must not exist; read and write, mode in the creating call. */
+  /** Creates a file that must not exist, open for reading and writing, with its mode set by the creating call. */
   createFile(path: Path, mode: number): Handle;
-  /** As `createFile`, always with a number a child process can inherit. */
+  /** Like `createFile`, but always returns a descriptor that a child process can inherit. */
   createDescriptor(path: string, mode: number): number;
   /** Creates a file without a name in `directory` (`O_TMPFILE`). */
   createUnnamed(directory: string, mode: number): number;
-  /** Opens an existing file. What is written to one that is open to `append` goes to its end, wherever that is by then. */
+  /** Opens an existing file. With `append`, every write goes to the end of the file as it is at that moment. */
   openFile(path: Path, access: "read" | "write" | "append"): Handle;
-  /** As `openFile`, always with a number a child process can inherit; follows links, for `/proc/self/fd/N`. */
+  /**
+   * Like `openFile`, but always returns a descriptor that a child process can inherit; follows links, for
+   * `/proc/self/fd/N`.
+   */
   openDescriptor(path: string, access: "read" | "write"): number;
-  /** Opens a directory for listing, never through a link. */
+  /** Opens a directory for listing. Does not follow a link. */
   openDirectory(path: Path): number;
-  /** Opens a directory that may forbid being listed, only to name it (`O_PATH`). */
+  /** Opens a directory without permission to list it, only to refer to it (`O_PATH`). */
   locateDirectory(path: Path): number;
   close(handle: Handle): void;
   makeDirectory(path: Path, mode: number): void;
-  /** Removes a name that is not a directory. */
+  /** Removes the name of anything but a directory. */
   unlink(path: Path): void;
   /** Removes an empty directory. */
   removeDirectory(path: Path): void;
   rename(from: Path, to: Path): void;
   /** Gives the file at `from` a second name that must not exist. */
   link(from: string, to: string): void;
-  /** Makes a link at `path` that says `target`. Windows has two kinds, each of which leads only to what it is for. */
+  /**
+   * Creates a link at `path` to `target`. Windows has two kinds of link, each of which works only for its kind of target.
+   */
   symbolicLink(target: Path, path: Path, to: LinkTarget): void;
-  /** The absolute path without any link. */
+  /** Returns the absolute path with all links resolved. */
   realPath(path: string): string;
   readLink(path: Path): Path;
   status(path: Path): Status;
@@ -104,34 +112,34 @@ export interface Primitives {
   statusOf(handle: Handle): Status;
   /** Changes permission bits through the handle. */
   changeMode(handle: Handle, mode: number): void;
-  /** Changes permission bits of what an anchor names. */
+  /** Changes permission bits of what an anchor refers to. */
   changeModeAt(anchor: string, mode: number): void;
   /** Changes the owner through the handle. */
   changeOwner(handle: Handle, uid: number, gid: number): void;
-  /** Sets both times, in milliseconds since the epoch. */
+  /** Sets both the access and the modification time, in milliseconds since the epoch. */
   touch(path: string, time: number): void;
   truncate(handle: Handle, size: number): void;
-  /** Reads at an offset, returns bytes read, 0 at the end. */
+  /** Reads at an offset. Returns the number of bytes read, 0 at the end. */
   read(handle: Handle, into: Uint8Array, at: number): number;
-  /** Writes at an offset, returns bytes written, which may be fewer than asked. */
+  /** Writes at an offset. Returns the number of bytes written, which may be fewer than given. */
   write(handle: Handle, data: Uint8Array, at: number): number;
   /** Waits until the contents are on the disk. */
   synchronize(handle: Handle): void;
   /** Waits until the names in a directory are on the disk. Follows a link. */
   synchronizeDirectory(path: Path): void;
   list(path: Path): Listing;
-  /** A whole small file that the system provides (`/proc`), as text. */
+  /** Returns the whole text of a small file that the kernel provides (`/proc`). */
   readSystemFile(path: string): string;
   fileSystem(path: string): FileSystemStatus;
 }
 
-/** A call on the calling thread, and the same on the thread pool. */
+/** A call on the calling thread, and its twin on the thread pool. */
 export interface Both<F extends (...args: never[]) => unknown> {
   sync: F;
   pooled: (...args: Parameters<F>) => Promise<ReturnType<F>>;
 }
 
-/** The primitives as the runtime's thread pool runs them. */
+/** The primitives, run on the runtime's thread pool. */
 export type Pooled<P> = {
   [K in keyof P]: P[K] extends (...args: infer A) => infer R ? (...args: A) => Promise<R> : never;
 };
@@ -139,46 +147,52 @@ export type Pooled<P> = {
 /** The signals that ask a process to end. */
 export type EndSignal = "SIGINT" | "SIGTERM" | "SIGHUP" | "SIGBREAK";
 
-/** Listening to signals without taking them from anybody. */
+/** Listening to signals without taking them away from other listeners. */
 export interface Signals {
   /**
-   * The signals that would end this process: none where it is the first of a container, and not those that its parent had it
-   * ignore, where the adapter can tell.
+   * The signals that would end this process: none if it is the first process of a container, and, where the adapter can
+   * tell, none that its parent had set to be ignored.
    */
   names(): readonly EndSignal[];
-  /** Whether others' listeners can be counted; where not, signals are handled only when the application asks for it. */
+  /** Whether other listeners can be counted. If not, signals are handled only when the application asks for it. */
   countable: boolean;
-  /** Calls `listener` before all others where they are countable, so that none of them is gone when it counts. */
+  /** Calls `listener` before all others if they are countable, so that none of them is gone when it counts. */
   listen(name: EndSignal, listener: () => void): () => void;
   /**
-   * How many listeners there are but those that are known to act only when alone, as ours do. Where there are some, the
-   * signal that one of them raises once it has stepped back still arrives, also if nothing else is left to do.
+   * Returns the number of listeners other than ours and others known to act only when alone. If there are any, a signal
+   * that one of them raises again still arrives, even if nothing else is left to do.
    */
   others(name: EndSignal): number;
-  /** Sends the signal to this process. */
+  /** Sends a signal to this process. */
   raise(name: EndSignal): void;
 }
 
-/** Locks that exclude other programs. A lock belongs to a handle of its own: closing that is what releases it. */
+/** Locks that exclude other programs. Each lock belongs to a handle of its own, and closing that releases it. */
 export interface Locks {
-  /** Takes the lock if nobody has one that excludes it. */
+  /** Takes the lock, unless somebody has one that excludes it. */
   tryAcquire(path: string, shared: boolean): Promise<Handle | undefined>;
-  /** Waits for the lock without blocking a thread; undefined where the runtime can only try. */
+  /** Waits for the lock without blocking a thread; undefined if the runtime can only try. */
   acquire: ((path: string, shared: boolean, signal: AbortSignal) => Promise<Handle>) | undefined;
 }
 
 /** A runtime's own removal of trees. */
 export interface RemoveTree {
   sync: (path: string) => void;
-  /** Undefined where only the blocking one is safe from renames. */
+  /** Undefined if only the blocking one is safe from renames. */
   pooled: ((path: string) => Promise<void>) | undefined;
 }
 
-/** Blobs of a runtime's own, which read a file when they are read. If it has changed by then they fail, or read what is there. */
+/**
+ * Blobs of a runtime's own, which read the file when they are read. If it has changed by then, they fail or read what is
+ * there.
+ */
 export interface FileBlobs {
-  /** Of the file that has a name then. */
+  /** A blob of the file that has the name at that time. */
   named(path: string): Promise<Blob>;
-  /** Of the file behind a descriptor, never of another one that has the number later. Undefined where there is no such blob. */
+  /**
+   * A blob of the file behind a descriptor, never of a later file with the same number. Undefined if there is no such
+   * blob.
+   */
   unnamed(descriptor: number): Promise<Blob> | undefined;
 }
 
@@ -190,60 +204,63 @@ export interface Runtime {
   readonly sync: Primitives;
   /** The primitives, on the thread pool. */
   readonly pooled: Pooled<Primitives>;
-  /** Whether a file without a name costs no more than one with a name: nothing is loaded for it. */
+  /** Whether a file without a name costs no more than a named one: nothing is loaded for it. */
   readonly lightUnnamed: boolean;
   readonly signals: Signals;
-  /** Gives the file behind a descriptor a name; undefined where that cannot be done. Fails if the name is taken. */
+  /** Gives a name to the file behind a descriptor; undefined if that is impossible. Fails if the name is taken. */
   readonly linkDescriptor: Both<(descriptor: number, path: string) => void> | undefined;
-  /** Undefined where the platform has no such locks. */
+  /** Undefined if the platform has no such locks. */
   readonly locks: Locks | undefined;
-  /** Environment variables; undefined where unset or not permitted, never a prompt. */
+  /** Returns an environment variable; undefined if unset or not permitted. Never prompts. */
   env(name: string): string | undefined;
   pid(): number;
-  /** The current directory; undefined where it is gone. */
+  /** The working directory; undefined if it has been removed. */
   cwd(): string | undefined;
-  /** Whether a path may be looked at; asking never prompts. */
+  /** Whether a path may be read. Never prompts. */
   mayRead(path: string): boolean;
-  /** Whether a path may be created, changed or removed; asking never prompts. */
+  /** Whether a path may be created, changed or removed. Never prompts. */
   mayWrite(path: string): boolean;
-  /** The flags that permit to read and write files; undefined where that needs no permission. */
+  /** The flags that permit reading and writing files; undefined if that needs no permission. */
   readonly fileFlags: string | undefined;
-  /** Whether there is a process with a number; undefined where that cannot be asked. */
+  /** Whether a process with this PID exists; undefined if that cannot be determined. */
   processExists(pid: number): boolean | undefined;
-  /** The namespace in which process numbers count (Linux); undefined where unknown. */
+  /** The PID namespace (Linux); undefined if unknown. */
   processNamespace(): string | undefined;
-  /** The name of the machine; undefined where unknown. */
+  /** The host name; undefined if unknown. */
   hostName(): string | undefined;
-  /** Whether this is the thread whose end is the end of the process. */
+  /** Whether this is the main thread, whose end is the end of the process. */
   isMainThread(): boolean;
-  /** User id, undefined where the platform has none or does not permit to ask. */
+  /** The user ID; undefined if the platform has none or does not permit asking. */
   uid(): number | undefined;
-  /** The directory the runtime itself would use for temporary files, undefined where asking costs a permission. */
+  /** The directory that the runtime itself would use for temporary files; undefined if asking needs a permission. */
   temporaryDirectory(): string | undefined;
-  /** Fills with bytes from a cryptographically secure source. */
+  /** Fills an array from a cryptographically secure source. */
   random(bytes: Uint8Array<ArrayBuffer>): void;
-  /** Milliseconds of a steady clock. */
+  /** Milliseconds of a monotonic clock. */
   now(): number;
-  /** What the runtime's own code reads of a `Blob`; undefined where it goes by the methods of a `Blob`, as everybody. */
+  /** Creates what the runtime's own code reads of a `Blob`; undefined if it uses the methods of `Blob`, like any caller. */
   readonly fileBlobs: FileBlobs | undefined;
-  /** Is told of bytes handed out in a new array, which will soon be garbage; undefined where none of that gathers. */
+  /**
+   * Is told of bytes handed out in a new array, which will soon be garbage; undefined if such garbage does not
+   * accumulate.
+   */
   readonly handedOut: ((bytes: number) => void) | undefined;
   /** Resolves on the next turn of the event loop. */
   nextTurn(): Promise<void>;
-  /** Runs once after at least `milliseconds`; does not keep the process alive. Returns how to cancel. */
+  /** Calls `call` once after at least `milliseconds`, without keeping the process alive. Returns how to cancel. */
   later(milliseconds: number, call: () => void): () => void;
-  /** As `later`, for what is waited for: keeps the process alive until then. */
+  /** Like `later`, but keeps the process alive until then. */
   after(milliseconds: number, call: () => void): () => void;
   /** Blocks the calling thread. */
   sleep(milliseconds: number): void;
   /**
-   * A path that names what the descriptor holds, whatever happens to its name (`/proc/self/fd/N`); undefined where the
-   * platform, or a permission that is lacking, does not allow that.
+   * Returns a path that refers to what the descriptor holds, whatever happens to its name (`/proc/self/fd/N`); undefined
+   * if the platform, or a missing permission, does not allow that.
    */
   anchor(descriptor: number): string | undefined;
-  /** A number for the handle that a child process can inherit; undefined where one must be opened anew. */
+  /** Returns the descriptor of a handle, which a child process can inherit; undefined if one must be opened anew. */
   descriptor(handle: Handle): number | undefined;
-  /** Takes over a descriptor that another process gave us. */
+  /** Takes over a descriptor that another process passed to us. */
   fromDescriptor(descriptor: number): Handle;
   /**
    * Calls `listener` synchronously when the process ends in a way that runs user code: return, exit, uncaught error,
@@ -251,15 +268,15 @@ export interface Runtime {
    */
   onEnd(listener: () => void): () => void;
   /**
-   * Starts a program whose standard input ends with this process, and which keeps it from ending no longer. Calls
-   * `onFailure`, at once or later, if it cannot be started. Returns what ends that input earlier.
+   * Starts a program whose standard input is closed when this process ends, without keeping the process alive. Calls
+   * `onFailure`, at once or later, if it cannot be started. Returns how to close that input earlier.
    */
   startWatcher(command: string, args: string[], onFailure: (reason: Error) => void): () => void;
   /** Emits a process warning of type `TempfileWarning`. */
   warn(message: string, code: string, detail?: string): void;
   /**
-   * Removes a whole tree by a walk of the runtime's own that no racing rename can lead outside; undefined where the
-   * runtime has no such walk. It empties what is mounted inside, and how deep it can go is not known.
+   * Removes a whole tree by the runtime's own walk, which no racing rename can lead outside; undefined if the runtime has
+   * no such walk. It empties what is mounted inside, and how deep it can go is not known.
    */
   readonly removeTree: RemoveTree | undefined;
 }

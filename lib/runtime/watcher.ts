@@ -5,7 +5,7 @@
  */
 import type { NodeChildProcess } from "./helper.ts";
 
-/** A started program, as far as it is of interest. */
+/** A started program, as far as it is used here. */
 export interface Watcher {
   readonly pid: number | undefined;
   unref(): void;
@@ -13,10 +13,10 @@ export interface Watcher {
   stdin: { unref?(): void; destroy(): void; on(event: "error", listener: () => void): void };
 }
 
-/** The pipes: were one collected as garbage, it would end as if the process had. */
+/** Kept reachable: if a pipe were garbage-collected, it would close as if this process had ended. */
 const pipes = new Set<Watcher>();
 
-/** Starts a program in a session of its own, so that a signal to the terminal's programs does not end it. */
+/** Starts a program in a session of its own, so that a signal from the terminal does not end it. */
 export function startWatcher(
   { spawn }: NodeChildProcess,
   command: string,
@@ -31,7 +31,7 @@ export function startWatcher(
     onFailure(error as Error);
     return () => {};
   }
-  // Some runtimes say by an event that a program cannot be started, some throw.
+  // If a program cannot be started, some runtimes emit an event, others throw.
   watcher.on("error", onFailure);
   if (watcher.pid === undefined) return () => {};
   watcher.stdin.on("error", () => {});
