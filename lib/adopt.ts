@@ -1,5 +1,5 @@
 /**
- * Taking over what somebody else created: ownership that travels between processes.
+ * Adopting what another process created: ownership that travels between processes.
  *
  * @module
  */
@@ -38,17 +38,19 @@ export interface AdoptFileOptions
 export interface AdoptDirectoryOptions extends Pick<DirectoryOptions, "ignoreCleanupErrors" | "signal"> {}
 
 /**
- * Takes over a file that somebody else created, to read and write it and then remove it. What this process leaves of it
- * when it is killed is removed by the next one if a function of Mayfly had made it; until then, and once it is kept, it is
- * no leftover of the process that did, if that has the same directory for temporary files, or one that the file is in.
- * Who hands it on must let go of it by `keep()`: what a process still has may go when that ends, though another keeps it.
- * And must live until it is taken over: what a dead process left may be removed in the same moment.
+ * Takes over a file created by someone else, to read, write and then remove it.
  *
- * @param path A regular file that belongs to this user and has no other name; no link.
- * @returns The open file, which is removed as if {@linkcode namedTemporaryFile} had made it.
- * @throws {TempfileError} `ENOENT`, `EISDIR`, `ELOOP` for a link, `EPERM` if it belongs to somebody else, `EMLINK` if it
- *   has other names: a name for any file of this user's may have been put where others may write, and what is written to
- *   the one is written to the other.
+ * If this process is killed, the next one removes the file, provided that a function of Mayfly created it. Until then,
+ * and after it is kept, it does not count as a leftover of its creator, provided that the creator has the same
+ * directory for temporary files, or one that contains the file. The creator must call `keep()` before handing it over:
+ * what a process still owns may be removed when it ends, even if another keeps it. It must also live until the file is
+ * adopted: what a dead process left may be removed at any moment.
+ *
+ * @param path A regular file that belongs to this user and has no other hard link; not a symbolic link.
+ * @returns The open file, which is removed as if {@linkcode namedTemporaryFile} had created it.
+ * @throws {TempfileError} `ENOENT`; `EISDIR`; `ELOOP` for a symbolic link; `EPERM` if it belongs to someone else;
+ *   `EMLINK` if it has other hard links: anyone may have linked a file of this user into a directory that others can
+ *   write to, and writing to one name changes the other.
  *
  * @example Finish another process's job
  * ```ts
@@ -65,7 +67,7 @@ export function adoptFile(path: string | URL, options?: AdoptFileOptions): Promi
   return runAsync(takeFile(asyncIo(), path, options));
 }
 
-/** As {@linkcode adoptFile}, blocking. */
+/** Synchronous version of {@linkcode adoptFile}. */
 export function adoptFileSync(path: string | URL, options?: AdoptFileOptions): NamedTemporaryFile {
   return runSync(takeFile(syncIo(), path, options));
 }
@@ -86,13 +88,13 @@ function* takeFile(
   file.guard = guardOf(path);
   file.path = path;
   file.movable = true;
-  // The path comes from the caller, so it is known.
+  // The path comes from the caller.
   file.pathSeen = true;
   keepYoung(file.owned);
   return new NamedTemporaryFile(file);
 }
 
-/** Opens it when it is on our lease: as what its maker left, somebody may have removed it before that. */
+/** Opens the file once our lease records it: before that, it may have been removed as a leftover of its creator. */
 function* opened(io: Io, path: string, status: Status): Op<Handle> {
   recordAdopted(path);
   try {
@@ -104,12 +106,13 @@ function* opened(io: Io, path: string, status: Status): Op<Handle> {
 }
 
 /**
- * Takes over a directory that somebody else created, to remove it with everything in it. What becomes of it when its
- * processes are killed is as with {@linkcode adoptFile}.
+ * Takes over a directory created by someone else, to remove it with its contents. If processes are killed, the rules of
+ * {@linkcode adoptFile} apply.
  *
- * @param path A directory that belongs to this user; no link, and nothing whose removal would be a disaster: not a root,
- *   not a mount point, nothing that has the home directory, the current one or the one for temporary files in it.
- * @throws {TempfileError} `ENOENT`, `ENOTDIR`, `ELOOP` for a link, `EPERM` if it belongs to somebody else.
+ * @param path A directory that belongs to this user; not a symbolic link, not writable by others, and nothing whose
+ *   removal would be a disaster: a root or a directory in one, a mount point, or anything that is or contains the home,
+ *   the working or the temporary directory.
+ * @throws {TempfileError} `ENOENT`; `ENOTDIR`; `ELOOP` for a symbolic link; `EPERM` if it belongs to someone else.
  * @throws {TypeError} `ERR_INVALID_OPTION` for a directory that is refused.
  */
 export function adoptDirectory(
@@ -119,7 +122,7 @@ export function adoptDirectory(
   return runAsync(takeDirectory(asyncIo(), path, options));
 }
 
-/** As {@linkcode adoptDirectory}, blocking. */
+/** Synchronous version of {@linkcode adoptDirectory}. */
 export function adoptDirectorySync(path: string | URL, options?: AdoptDirectoryOptions): TemporaryDirectory {
   return runSync(takeDirectory(syncIo(), path, options));
 }
@@ -145,7 +148,7 @@ function* takeDirectory(
   tree.identity = identity;
   tree.pathSeen = true;
   try {
-    // As what its maker left, somebody may have removed it before it was on our lease.
+    // Until our lease recorded it, it may have been removed as a leftover of its creator.
     yield* tree.require(io, "adopt");
   } catch (error) {
     tree.release();
@@ -155,13 +158,16 @@ function* takeDirectory(
   return new TemporaryDirectory(tree, checked.ignoreCleanupErrors);
 }
 
-/** How the system names what was found in place of what was wanted. */
+/** The system's code for what was found instead of what was wanted. */
 const MISMATCH = { link: "ELOOP", directory: "EISDIR", file: "ENOTDIR", other: "EINVAL" } as const;
 
-/** Milliseconds before each further look at a file with two names: one that is put where none may be has them for a moment. */
+/**
+ * Milliseconds before each new look at a file with two hard links: persisting without overwriting creates two for a
+ * moment.
+ */
 const MOMENT = [2, 10, 50];
 
-/** As {@linkcode look}, at a file that has one name only. */
+/** As {@linkcode look}, for a file that must have a single hard link. */
 function* lookAlone(io: Io, given: string | URL): Op<{ path: string; status: Status }> {
   let seen = yield* look(io, given, "file");
   for (const delay of MOMENT) {
@@ -173,7 +179,7 @@ function* lookAlone(io: Io, given: string | URL): Op<{ path: string; status: Sta
   return seen;
 }
 
-/** The canonical path of what is to be adopted, itself not followed, and what it is. */
+/** Returns the canonical path of what is to be adopted, with a link there not followed, and its status. */
 function* look(
   io: Io,
   given: string | URL,
@@ -204,12 +210,12 @@ function* canonical(io: Io, path: string): Op<string> {
   return joinPath(yield io.realPath(parentOf(path)), baseName(path));
 }
 
-/** Anybody may write into it: what is in there belongs to others too. */
+/** World-writable: the contents may belong to other users. */
 const SHARED = 0o002;
 
 /**
- * Refuses what nobody means to have removed. A program that runs as root owns `/tmp` and `/usr`, so ownership says
- * nothing there.
+ * Refuses what no one means to remove. A program running as root owns `/tmp` and `/usr`, so ownership is no criterion
+ * there.
  */
 function* refusePrecious(io: Io, path: string, status: Status): Op<void> {
   const above = parentOf(path);
@@ -230,7 +236,7 @@ function* refusePrecious(io: Io, path: string, status: Status): Op<void> {
   }
 }
 
-/** Whether a directory is a place or has it in it, whatever it was called: where case is not heeded it has many names. */
+/** Whether a directory is `place` or an ancestor of it under any name: on file systems that ignore case it has many. */
 function* isAbove(io: Io, directory: Status, place: string): Op<boolean> {
   for (let at = place;; at = parentOf(at)) {
     const status = yield* ifPermitted(at, () => io.status(at));
@@ -243,30 +249,30 @@ function tmpdirIfAny(): string | undefined {
   try {
     return tmpdir();
   } catch {
-    // Nothing is kept where nothing can be made.
+    // Nothing is kept there if nothing can be created.
     return undefined;
   }
 }
 
 function* ifPermitted<T>(path: string, look: () => T | Promise<T>): Op<T | undefined> {
-  // Asked first, since looking would make Deno ask the user.
+  // Checked first, because looking would make Deno prompt the user.
   if (!runtime.mayRead(path)) return undefined;
   try {
     return yield look();
   } catch {
-    // Not there or not permitted: then nothing of it can be lost either.
+    // Missing or not permitted: nothing in it can be lost either.
     return undefined;
   }
 }
 
 /**
- * Takes over an open descriptor that another process handed on, such as a file of {@linkcode temporaryFile} in the `stdio`
- * of a child. The handle has a cursor of its own, at the start; closing it closes the descriptor.
+ * Takes over an open descriptor passed on by another process, such as that of a {@linkcode temporaryFile} in the
+ * `stdio` of a child. The handle has its own cursor, at the start; closing it closes the descriptor.
  *
- * Deno knows the descriptors that a parent on Deno handed on, and needs `--allow-all` for those of any other. The number
- * itself stays open there until the process ends.
+ * Deno knows descriptors inherited from a parent that runs Deno, and needs `--allow-all` for those of any other. The
+ * number itself stays open there until the process ends.
  *
- * @param fd The number, of a regular file open for reading and writing.
+ * @param fd The descriptor of a regular file, open for reading and writing.
  * @throws {TempfileError} `EBADF` if nothing is open there, `EINVAL` for a pipe, a terminal or a directory.
  *
  * @example In the child process

@@ -19,5 +19,5 @@ export function* closeRead(io: Io, handle: Handle): Op<void> {
   }
 }
 
-/** As `closeRead`, blocking. */
+/** Synchronous version of `closeRead`. */
 export const closeReadNow = (handle: Handle): void => runSync(closeRead(syncIo(), handle));

@@ -23,24 +23,24 @@ import { componentsInside, isAbsolute, joinPath } from "./path.ts";
 import { place, placeInside, usualPlace } from "./place.ts";
 import { type DirectoryUsage, usageOf } from "./tree/usage.ts";
 
-/** Options of what is created inside a directory: where is known already. */
+/** Options for creating inside a directory, where `dir` is already determined. */
 export type Inside<Options> = Omit<Options, "dir">;
 
 /**
- * A temporary directory, removed with everything in it by {@linkcode TemporaryDirectory.remove}, by the end of the
- * scope, and by the end of the process.
+ * A temporary directory, removed with its contents by {@linkcode TemporaryDirectory.remove}, at the end of the scope,
+ * and when the process ends.
  *
- * Removal never follows a link and never leaves the device; a directory that was replaced by another is left alone.
- * On Linux that holds against anybody who swaps directories for links meanwhile, and locked directories inside are
- * unlocked. On other systems, and where `/proc` is not permitted (Deno without `--allow-all`, Node with `--permission`),
- * it does so on Deno and Bun as long as everything can be removed; else it takes that nobody but this user may write
- * into the directory, as is the case with the default mode.
+ * Removal never follows a symbolic link and never leaves the device; a directory that has been replaced by another is
+ * left alone. On Linux this holds even if someone swaps directories for links during the removal, and directories
+ * without permissions are made accessible. On other systems, and where `/proc` is not permitted (Deno without
+ * `--allow-all`, Node with `--permission`), it holds on Deno and Bun as long as everything can be removed; otherwise it
+ * requires that only this user can write to the directory, as with the default mode.
  */
 export class TemporaryDirectory implements AsyncDisposable, Disposable {
   readonly #tree: OwnedTree;
   readonly #ignoreErrors: boolean;
 
-  /** Not for use: call {@linkcode temporaryDirectory}. */
+  /** Internal: use {@linkcode temporaryDirectory}. */
   constructor(internals: unknown, ignoreErrors: boolean) {
     if (!(internals instanceof OwnedTree)) {
       throw new TypeError("Temporary directories are made by temporaryDirectory(), not by a constructor");
@@ -51,28 +51,28 @@ export class TemporaryDirectory implements AsyncDisposable, Disposable {
     printAs(new.target, describe);
   }
 
-  /** The absolute path without links. Stays readable after the directory is removed. */
+  /** The absolute path, with symbolic links resolved. Still readable after the directory is removed. */
   get path(): string {
     this.#tree.pathSeen = true;
     return this.#tree.path!;
   }
 
-  /** Whether it was removed. */
+  /** Whether the directory has been removed. */
   get removed(): boolean {
     return this.#tree.removed;
   }
 
-  /** The path. */
+  /** Returns the path. */
   toString(): string {
     return this.path;
   }
 
   /**
-   * The path of something inside.
+   * Returns the path of an entry inside the directory.
    *
-   * Works on the text alone: it does not look whether a component is a link.
+   * Purely lexical: does not check whether a component is a symbolic link.
    *
-   * @throws {TypeError} `ERR_INVALID_OPTION` if it would lead outside.
+   * @throws {TypeError} `ERR_INVALID_OPTION` if the path would lead outside the directory.
    *
    * @example A file with a name of its own
    * ```ts
@@ -96,16 +96,16 @@ export class TemporaryDirectory implements AsyncDisposable, Disposable {
   }
 
   /**
-   * Creates a named file inside; see {@linkcode namedTemporaryFile}.
+   * Creates a named file inside the directory; see {@linkcode namedTemporaryFile}.
    *
-   * @throws {TempfileError} Also `ENOENT` if somebody else has removed the directory, `ERR_REPLACED` if something has taken
-   *   its place, `ERR_CLOSED` after `remove()`.
+   * @throws {TempfileError} Also `ENOENT` if someone else has removed the directory, `ERR_REPLACED` if something else
+   *   has taken its place, `ERR_CLOSED` after `remove()`.
    */
   namedTemporaryFile(options?: Inside<NamedFileOptions>): Promise<NamedTemporaryFile> {
     return runAsync(this.#createFile(asyncIo(), options));
   }
 
-  /** As {@linkcode TemporaryDirectory.namedTemporaryFile}, blocking. */
+  /** Synchronous version of {@linkcode TemporaryDirectory.namedTemporaryFile}. */
   namedTemporaryFileSync(options?: Inside<NamedFileOptions>): NamedTemporaryFile {
     return runSync(this.#createFile(syncIo(), options));
   }
@@ -116,16 +116,16 @@ export class TemporaryDirectory implements AsyncDisposable, Disposable {
   }
 
   /**
-   * Creates a directory inside; see {@linkcode temporaryDirectory}.
+   * Creates a directory inside the directory; see {@linkcode temporaryDirectory}.
    *
-   * @throws {TempfileError} Also `ENOENT` if somebody else has removed the directory, `ERR_REPLACED` if something has taken
-   *   its place, `ERR_CLOSED` after `remove()`.
+   * @throws {TempfileError} Also `ENOENT` if someone else has removed the directory, `ERR_REPLACED` if something else
+   *   has taken its place, `ERR_CLOSED` after `remove()`.
    */
   temporaryDirectory(options?: Inside<DirectoryOptions>): Promise<TemporaryDirectory> {
     return runAsync(this.#createDirectory(asyncIo(), options));
   }
 
-  /** As {@linkcode TemporaryDirectory.temporaryDirectory}, blocking. */
+  /** Synchronous version of {@linkcode TemporaryDirectory.temporaryDirectory}. */
   temporaryDirectorySync(options?: Inside<DirectoryOptions>): TemporaryDirectory {
     return runSync(this.#createDirectory(syncIo(), options));
   }
@@ -136,16 +136,16 @@ export class TemporaryDirectory implements AsyncDisposable, Disposable {
   }
 
   /**
-   * Counts what is inside. What vanishes meanwhile, or may not be looked at, is not counted.
+   * Counts the contents. Entries that vanish meanwhile or may not be read are not counted.
    *
-   * @throws {TempfileError} `ENOENT` if somebody else has removed the directory, `ERR_REPLACED` if something has taken its
-   *   place, `ERR_CLOSED` after `remove()`.
+   * @throws {TempfileError} `ENOENT` if someone else has removed the directory, `ERR_REPLACED` if something else has
+   *   taken its place, `ERR_CLOSED` after `remove()`.
    */
   usage(): Promise<DirectoryUsage> {
     return runAsync(this.#usage(asyncIo().at(this.#tree.path!)));
   }
 
-  /** As {@linkcode TemporaryDirectory.usage}, blocking. */
+  /** Synchronous version of {@linkcode TemporaryDirectory.usage}. */
   usageSync(): DirectoryUsage {
     return runSync(this.#usage(syncIo()));
   }
@@ -156,12 +156,12 @@ export class TemporaryDirectory implements AsyncDisposable, Disposable {
   }
 
   /**
-   * Gives the directory to the caller: Mayfly forgets it and never removes it. What was made inside by functions of Mayfly
-   * is still removed in its time.
+   * Hands the directory over to the caller: Mayfly forgets it and never removes it. Files and directories that Mayfly
+   * has created inside are still removed in their turn.
    *
    * @returns The path.
-   * @throws {TempfileError} `ERR_CLOSED` after `remove()`; `EBUSY` while `persist()` is under way; `ENOSPC` if that cannot be
-   *   recorded for other processes; then it is ours as before.
+   * @throws {TempfileError} `ERR_CLOSED` after `remove()`; `EBUSY` while `persist()` is pending; `ENOSPC` if this
+   *   cannot be recorded for other processes, in which case Mayfly still owns the directory.
    */
   keep(): string {
     this.#tree.requireLasting("keep");
@@ -171,26 +171,26 @@ export class TemporaryDirectory implements AsyncDisposable, Disposable {
   }
 
   /**
-   * Puts the directory with everything in it at `destination`, in one step. From then on nothing removes it.
+   * Moves the directory with its contents to `destination` in one step. From then on nothing removes it.
    *
-   * An empty directory at the destination is replaced, anything else is not. On another file system it is copied beside
-   * the destination first: files, directories and links, with their modes where there are any; one that is not ours any more, since it was kept
-   * or put in its place before, also stays where it was then.
+   * An empty directory at the destination is replaced, anything else is not. On another file system the tree is first
+   * copied beside the destination: files, directories and links, with their modes where the file system has any. If the
+   * directory was kept or persisted before, and so no longer belongs to Mayfly, the original stays as well.
    *
-   * Calls that overlap are carried out in the order they were made, and so is `remove()`; synchronous calls fail with
-   * `EBUSY` meanwhile.
+   * Overlapping calls run in the order they were made, as does `remove()`; synchronous calls meanwhile fail with
+   * `EBUSY`.
    *
-   * @param destination The path, or a `file:` URL.
-   * @returns The absolute path without links.
-   * @throws {TempfileError} `ENOTEMPTY` or `EEXIST` if something is there, `ENOENT` if the parent is missing, … Then this
-   *   directory is where it was, whole. `ERR_CLOSED` after `remove()`, or while it is under way.
+   * @param destination A path or a `file:` URL.
+   * @returns The absolute path, with symbolic links resolved.
+   * @throws {TempfileError} `ENOTEMPTY` or `EEXIST` if something is there, `ENOENT` if the parent is missing, …; this
+   *   directory is then still in place, complete. `ERR_CLOSED` during or after `remove()`.
    */
   async persist(destination: string | URL, options?: PersistDirectoryOptions): Promise<string> {
     const path = checkPath(destination, "destination"), checked = checkReplacing("directory", options);
     return await this.#tree.move((io) => persistTree(io, this.#tree, path, checked));
   }
 
-  /** As {@linkcode TemporaryDirectory.persist}, blocking. */
+  /** Synchronous version of {@linkcode TemporaryDirectory.persist}. */
   persistSync(destination: string | URL, options?: Omit<PersistDirectoryOptions, "signal">): string {
     const path = checkPath(destination, "destination");
     const checked = checkReplacing("directorySync", options);
@@ -199,16 +199,17 @@ export class TemporaryDirectory implements AsyncDisposable, Disposable {
   }
 
   /**
-   * Removes the directory and everything in it. Removing again does nothing; after a failure it tries again.
+   * Removes the directory and its contents. Removing again is a no-op; after a failure it retries.
    *
    * @returns What is left: always empty, unless `ignoreCleanupErrors` asks for a report instead of an error.
-   * @throws {TempfileError} With the code of the only thing left, else `ERR_LEFTOVER`; `leftovers` lists what is left and why.
+   * @throws {TempfileError} With the code of the only entry left, otherwise `ERR_LEFTOVER`; `leftovers` lists each with
+   *   its reason.
    */
   async remove(): Promise<Leftover[]> {
     return this.#report(await this.#tree.removing());
   }
 
-  /** As {@linkcode TemporaryDirectory.remove}, blocking. */
+  /** Synchronous version of {@linkcode TemporaryDirectory.remove}. */
   removeSync(): Leftover[] {
     this.#tree.requireUnmoved("remove");
     return this.#report(runSync(this.#tree.remove(syncIo())));
@@ -219,7 +220,7 @@ export class TemporaryDirectory implements AsyncDisposable, Disposable {
     return leftovers;
   }
 
-  /** Removes the directory. What fails becomes a warning, so that it does not hide an error of the scope. */
+  /** Removes the directory. A failure becomes a warning, so that it does not mask an error from the scope. */
   async [Symbol.asyncDispose](): Promise<void> {
     try {
       await this.remove();
@@ -228,7 +229,10 @@ export class TemporaryDirectory implements AsyncDisposable, Disposable {
     }
   }
 
-  /** As the asynchronous one, blocking. If `persist()` is under way, what is left to remove goes when that has ended. */
+  /**
+   * Synchronous version of `Symbol.asyncDispose`. If `persist()` is pending, whatever remains is removed when it
+   * finishes.
+   */
   [Symbol.dispose](): void {
     if (this.#tree.moving) return void this[Symbol.asyncDispose]();
     try {
@@ -242,7 +246,7 @@ export class TemporaryDirectory implements AsyncDisposable, Disposable {
 const describe = ({ path, removed }: TemporaryDirectory): string =>
   `TemporaryDirectory { path: ${JSON.stringify(path)}, removed: ${removed} }`;
 
-/** Paths that a message names; the error's `leftovers` has them all. */
+/** The number of paths in a message; the error's `leftovers` has them all. */
 const NAMED = 5;
 
 function leftoverError(path: string, leftovers: readonly Leftover[]): TempfileError {
@@ -255,11 +259,13 @@ function leftoverError(path: string, leftovers: readonly Leftover[]): TempfileEr
 }
 
 /**
- * Creates a directory with a name that nobody can guess, and that only its owner can enter.
+ * Creates a directory with an unguessable name that only its owner can enter.
  *
- * @param options Where, how, and when to remove it; see {@linkcode DirectoryOptions}.
- * @throws {TempfileError} What the system says (`ENOENT`, `EACCES`, `ENOSPC`, …), with the parent as `path`; nothing is left then.
- * @throws {TypeError} `ERR_INVALID_OPTION`, before anything is done.
+ * @param options Where and how to create it, and when to remove it; see {@linkcode DirectoryOptions}.
+ * @throws {TempfileError} The system's error (`ENOENT`, `EACCES`, `ENOSPC`, …), with the parent as `path`; nothing is
+ *   left behind.
+ * @throws {TypeError} `ERR_INVALID_OPTION` for an invalid option, a `RangeError` for a number out of range; before
+ *   anything is done.
  *
  * @example Room for several files
  * ```ts
@@ -275,7 +281,7 @@ export function temporaryDirectory(options?: DirectoryOptions): Promise<Temporar
   return runAsync(createSomewhere(asyncIo(), options));
 }
 
-/** As {@linkcode temporaryDirectory}, blocking. */
+/** Synchronous version of {@linkcode temporaryDirectory}. */
 export function temporaryDirectorySync(options?: DirectoryOptions): TemporaryDirectory {
   return runSync(createSomewhere(syncIo(), options));
 }

@@ -1,34 +1,34 @@
 /**
- * What went wrong, in one form on every runtime.
+ * Errors, in one form on every runtime.
  *
  * @module
  */
 import { type Kind, runtime, systemCode } from "./runtime/mod.ts";
 
-/** What a {@linkcode TempfileError} carries beside its message. */
+/** The properties of a {@linkcode TempfileError} besides its message. */
 export interface TempfileErrorOptions {
   /** A POSIX code (`ENOSPC`) or one of Mayfly's own (`ERR_CLOSED`). */
   code: string;
-  /** The path it happened at. */
+  /** The path concerned. */
   path?: string;
   /** The system call that failed. */
   syscall?: string;
-  /** The error it comes from. */
+  /** The underlying error. */
   cause?: unknown;
-  /** What a removal left behind. */
+  /** The entries that a removal left behind. */
   leftovers?: readonly Leftover[];
 }
 
-/** One path that a removal could not remove. */
+/** An entry that could not be removed. */
 export interface Leftover {
-  /** Where it is now. */
+  /** Its current path. */
   path: string;
-  /** Why it is still there: `EPERM` for an immutable file, `EXDEV` for what is on another device, … */
+  /** Why it remains: `EPERM` for an immutable file, `EXDEV` for an entry on another device, … */
   code: string;
 }
 
 /**
- * A failure of a temporary file or directory. System errors keep their POSIX code on every runtime.
+ * A failed operation on a temporary file or directory. System errors keep their POSIX code on every runtime.
  *
  * @example Tell a full disk from other failures
  * ```ts
@@ -44,18 +44,21 @@ export interface Leftover {
  * ```
  */
 export class TempfileError extends Error {
-  /** Always `"TempfileError"`, also where bundlers rename the class. */
+  /** Always `"TempfileError"`, even if a bundler renames the class. */
   override readonly name = "TempfileError";
-  /** A POSIX code (`ENOSPC`, `EACCES`, …) or one of `ERR_INVALID_OPTION`, `ERR_CLOSED`, `ERR_UNSUPPORTED`, `ERR_REPLACED`, `ERR_NO_TMPDIR`, `ERR_LEFTOVER`, `ERR_ACCESS_DENIED`, `ERR_MODULE_NOT_FOUND`. */
+  /**
+   * A POSIX code (`ENOSPC`, `EACCES`, …) or one of `ERR_INVALID_OPTION`, `ERR_CLOSED`, `ERR_UNSUPPORTED`,
+   * `ERR_REPLACED`, `ERR_NO_TMPDIR`, `ERR_LEFTOVER`, `ERR_ACCESS_DENIED`, `ERR_MODULE_NOT_FOUND`.
+   */
   readonly code: string;
-  /** The path it happened at, if it happened at one. */
+  /** The path concerned, if there is one. */
   readonly path: string | undefined;
-  /** The system call that failed, where the runtime tells. */
+  /** The system call that failed, where the runtime reports it. */
   readonly syscall: string | undefined;
-  /** What a removal left behind; empty for every other failure. */
+  /** The entries that a removal left behind; empty for every other failure. */
   readonly leftovers: readonly Leftover[];
 
-  /** Makes the error; applications only catch it. */
+  /** Creates the error; applications only catch it. */
   constructor(message: string, { code, path, syscall, cause, leftovers = [] }: TempfileErrorOptions) {
     super(message, cause === undefined ? undefined : { cause });
     this.code = code;
@@ -68,21 +71,21 @@ export class TempfileError extends Error {
 /** The code of an error of any runtime; `"UNKNOWN"` if it has none. */
 export const codeOf = (error: unknown): string => systemCode(error, runtime.platform);
 
-/** Whether an error says that nothing has the name: neither it nor, where a file has the place of a directory above, could it. */
+/** Whether an error means that nothing exists at the path: no such name, or a file in place of a parent directory. */
 export const isGone = (error: unknown): boolean => ["ENOENT", "ENOTDIR"].includes(codeOf(error));
 
-/** Whether an error says that there are no descriptors to be had. */
+/** Whether an error means that no descriptors are available. */
 export const outOfDescriptors = (error: unknown): boolean => ["EMFILE", "ENFILE"].includes(codeOf(error));
 
 /**
- * How file systems say that they have no files without names, a directory that is missing the same as one of them; and, the
- * last two, how a sandbox says that it does not let such calls through.
+ * How file systems report that they have no unnamed files (some as if the directory were missing) and, the last two,
+ * how sandboxes refuse the call.
  */
 const NO_UNNAMED: ReadonlySet<string> = new Set(
   ["EOPNOTSUPP", "ENOTSUP", "EISDIR", "ENOENT", "EINVAL", "EPERM", "ENOSYS"],
 );
 
-/** Whether an attempt to create without a name has failed because there is no such thing; then a name may do. */
+/** Whether an attempt to create an unnamed file failed because there are none here; a named one may then work. */
 export const refusesUnnamed = (error: unknown): boolean => NO_UNNAMED.has(codeOf(error));
 
 const PHRASES: { readonly [code: string]: string | undefined } = {
@@ -107,29 +110,29 @@ const PHRASES: { readonly [code: string]: string | undefined } = {
   EXDEV: "on another device",
 };
 
-/** How runtimes spell the codes of systems and of their own permissions; not the codes of applications, nor `UNKNOWN`. */
+/** The form of system codes and of the runtimes' own permission codes; matches no application codes, and not `UNKNOWN`. */
 const SYSTEM_CODE = /^E[A-Z0-9_]+$/;
 
 /**
  * Wraps a system error. The action completes "Cannot …".
  *
- * What is already ours, and what is no system error (an abort reason, a user's own error), passes unchanged.
+ * Our own errors, and anything that is not a system error (an abort reason, a user's error), pass unchanged.
  */
 export function failure(action: string, error: unknown, path?: string): unknown {
   const code = codeOf(error);
   if (error instanceof TempfileError || !SYSTEM_CODE.test(code)) return error;
-  // Deno has the class for EINVAL too.
+  // Deno has a class for EINVAL too.
   const isUsers = error instanceof TypeError || error instanceof RangeError;
   if (isUsers && code.startsWith("ERR_")) return error;
   return wrapped(action, code, error as Error, path);
 }
 
-/** With the words for the code that are the same on every runtime, else those of the error. */
+/** Words the reason the same on every runtime where the code is known, otherwise as the error does. */
 function wrapped(action: string, code: string, error: Error & { syscall?: string }, path?: string) {
   return cannot(action, PHRASES[code] ?? error.message, code, path, error, error.syscall);
 }
 
-/** A failure with its reason. The action completes "Cannot …". */
+/** Creates an error with a reason. The action completes "Cannot …". */
 export function cannot(
   action: string,
   why: string,
@@ -142,13 +145,13 @@ export function cannot(
 }
 
 /**
- * What an `import()` of a part of the library fails with: without a descriptor to be had, or when the package is gone by
- * then. The next call tries again, except on Node 20, which remembers what it could not read.
+ * Wraps the error of a failed `import()` of part of the library: no descriptor was available, or the package has been
+ * deleted since. The next call tries again, except on Node 20, which caches the failure.
  *
- * @param part What the part is for.
+ * @param part The feature that needs it.
  */
 export const notLoaded = (part: string) => (error: Error): never => {
-  // Bun says the system's code in the message alone, where Node says it too.
+  // Bun gives the system's code only in the message, where Node has it too.
   const code = /^E[A-Z0-9]+\b/.exec(error.message)?.[0] ?? codeOf(error);
   throw wrapped(`load Mayfly's part for ${part}`, code, error);
 };
@@ -156,21 +159,21 @@ export const notLoaded = (part: string) => (error: Error): never => {
 /** What is at a path, for messages. */
 export const nameOf = (kind: Kind): string => kind === "other" ? "device, pipe or socket" : kind;
 
-/** A file that has a path or none, for messages. */
+/** A file with or without a path, for messages. */
 export const which = (path: string | undefined): string =>
   path === undefined ? "the temporary file" : `"${path}"`;
 
-/** Says that a handle was used after it was closed. */
+/** The error for using a closed handle. */
 export function closedError(action: string, path?: string): TempfileError {
   return new TempfileError(`Cannot ${action} ${which(path)}: it is closed`, { code: "ERR_CLOSED", path });
 }
 
-/** Says that something is on its way to another place at this moment. */
+/** The error for using something that is currently being moved. */
 export function movingError(action: string, path: string | undefined): TempfileError {
   return cannot(`${action} "${path}"`, "persist() is under way", "EBUSY", path);
 }
 
-/** How a rejected value is shown in a message: short, and without running its code. */
+/** Formats a rejected value for a message: briefly, and without running its code. */
 export function show(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}…` : value);
   if (typeof value === "function") return "a function";
@@ -178,7 +181,7 @@ export function show(value: unknown): string {
   return typeof value === "bigint" ? `${value}n` : String(value);
 }
 
-/** A Proxy that was revoked cannot even be asked that. */
+/** Even this check throws for a revoked Proxy. */
 function isArray(value: object): boolean {
   try {
     return Array.isArray(value);
@@ -187,12 +190,12 @@ function isArray(value: object): boolean {
   }
 }
 
-/** Says that an option has the wrong type or content. */
+/** The error for an option of the wrong type or content. */
 export function invalid(option: string, wanted: string, got: unknown): TypeError {
   return refusal(TypeError, option, wanted, show(got));
 }
 
-/** Says that a number is out of its range. */
+/** The error for a number out of range. */
 export function outOfRange(option: string, wanted: string, got: number): RangeError {
   return refusal(RangeError, option, wanted, got);
 }
@@ -202,18 +205,18 @@ function refusal(kind: ErrorConstructor, option: string, wanted: string, got: st
   return Object.assign(new kind(message), { code: "ERR_INVALID_OPTION" });
 }
 
-/** Where the runtime can take a stack anew, without the frames above a function. */
+/** Captures a stack without the frames above a function, where the engine can. */
 const { captureStackTrace: capture } = Error as { captureStackTrace?(error: object, above: unknown): void };
 
-/** Errors whose stack is as it should be: what passes through one call of the library into another keeps the inner place. */
+/** Errors whose stack is final: when one call of the library passes through another, the inner one decides. */
 const told = new WeakSet<object>();
 
 /**
- * Makes an error of ours tell where the library was called, not where in the library it was noticed: runtimes show ten
- * frames, and ours are more than that. The system's own error, the cause, keeps them. Errors of others are left alone.
+ * Makes the stack of one of our errors begin at the caller of the library instead of inside it: runtimes show ten
+ * frames, and we have more than that. The system's error, in `cause`, keeps them. Foreign errors are left alone.
  *
- * @param driver The function, among those under way, that what is not to be shown was called by.
- * @param waited Whether something was waited for. Then the engine may not know who waits, and the stack stays as it is.
+ * @param driver A function on the stack: it and the frames above it are hidden.
+ * @param waited Whether something was awaited. The engine may then not know the caller, and the stack stays as it is.
  * @returns The error.
  */
 export function fromCaller(error: unknown, driver: unknown, waited = false): unknown {
@@ -222,7 +225,7 @@ export function fromCaller(error: unknown, driver: unknown, waited = false): unk
   if (capture === undefined || !isOurs || told.has(error)) return error;
   told.add(error);
   if (!waited) capture(error, driver);
-  // To read a stack may take a descriptor.
+  // Reading a stack may need a descriptor.
   else if (!outOfDescriptors(error)) captureIfKnown(error, driver, capture);
   return error;
 }

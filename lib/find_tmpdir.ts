@@ -1,5 +1,5 @@
 /**
- * A directory for temporary files that fits the purpose.
+ * A directory for temporary files that meets given requirements.
  *
  * @module
  */
@@ -12,27 +12,27 @@ import { checkBoolean, checkObject, checkSize } from "./options/values.ts";
 import type { FileSystemStatus, Status } from "./runtime/mod.ts";
 import { candidates, lastResort, probe, type Rejected } from "./tmpdir.ts";
 
-/** What {@linkcode findTmpdir} is asked for. */
+/** The requirements of {@linkcode findTmpdir}. */
 export interface TmpdirRequirements {
-  /** Programs in it can be run: not mounted `noexec`. Known on Linux only; elsewhere every directory passes. */
+  /** Programs in it can be executed: not mounted `noexec`. Known on Linux only; elsewhere every directory passes. */
   exec?: boolean;
   /** Its files are on a disk, not in memory (`tmpfs`). */
   disk?: boolean;
-  /** Bytes available. */
+  /** The least number of bytes available. */
   minFree?: number;
-  /** On the file system of this path, so that a rename from there to it is possible. */
+  /** On the same file system as this path, so that files can be renamed from one to the other. */
   sameDeviceAs?: string | URL;
 }
 
 /**
- * The first of the directories for temporary files that fits; see {@linkcode tmpdir} for which are tried, and for the
- * warning with one that is not safe from other users.
+ * Returns the first of the directories for temporary files that meets the requirements; see {@linkcode tmpdir} for the
+ * directories tried, and for the warning about one that is not safe from other users.
  *
- * On Deno `disk` and `minFree` need `--allow-sys=statfs`, and `exec` needs `--allow-all`.
+ * On Deno, `disk` and `minFree` need `--allow-sys=statfs`, and `exec` needs `--allow-all`.
  *
- * @returns The canonical absolute path.
- * @throws {TempfileError} `ERR_NO_TMPDIR` if none fits; the message lists each with its reason. `ENOENT`, … if there is
- *   nothing at `sameDeviceAs`.
+ * @returns The absolute path, with symbolic links resolved.
+ * @throws {TempfileError} `ERR_NO_TMPDIR` if none does; the message lists each with the reason. `ENOENT`, … if nothing
+ *   exists at `sameDeviceAs`.
  *
  * @example Room for a build
  * ```ts
@@ -47,12 +47,12 @@ export function findTmpdir(requirements: TmpdirRequirements = {}): Promise<strin
   return runAsync(find(asyncIo(), requirements));
 }
 
-/** As {@linkcode findTmpdir}, blocking. */
+/** Synchronous version of {@linkcode findTmpdir}. */
 export function findTmpdirSync(requirements: TmpdirRequirements = {}): string {
   return runSync(find(syncIo(), requirements));
 }
 
-/** Why a directory does not fit; undefined if it does. */
+/** Returns why a directory does not meet a requirement; undefined if it does. */
 type Check = (io: Io, path: string) => Op<string | undefined>;
 
 function checksFor(requirements: TmpdirRequirements): Check[] {
@@ -86,9 +86,9 @@ function* firstReason(io: Io, path: string, checks: readonly Check[]): Op<string
       const reason = yield* check(io, path);
       if (reason !== undefined) return reason;
     } catch (error) {
-      // About what was asked for, not about the directory.
+      // Concerns the requirement, not the directory.
       if (error instanceof TempfileError) throw error;
-      // Without the permission to ask, no directory would fit, and the reason is not the directory.
+      // Without the permission to ask, every directory would fail, for a reason that is not its own.
       if (codeOf(error) === "ERR_ACCESS_DENIED") {
         throw failure(`look for a directory such as "${path}"`, error, path);
       }
@@ -102,10 +102,10 @@ function* executable(io: Io, path: string): Op<string | undefined> {
   return (yield* mountOptions(io, path))?.includes("noexec") ? "mounted noexec" : undefined;
 }
 
-/** File systems that are memory, by the numbers Linux gives them: tmpfs and ramfs. */
+/** File systems in memory, by their numbers on Linux: tmpfs and ramfs. */
 const IN_MEMORY: ReadonlySet<number> = new Set([0x01021994, 0x858458f6]);
 
-/** Whether file systems of a type are memory. Some systems give the number a sign. */
+/** Whether a type of file system is in memory. Some systems report the number as signed. */
 export const isInMemory = (type: number): boolean => IN_MEMORY.has(type >>> 0);
 
 function* onDisk(io: Io, path: string): Op<string | undefined> {

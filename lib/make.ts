@@ -1,5 +1,5 @@
 /**
- * The low-level creators, as in the C library: what they make is the caller's to remove.
+ * Low-level creation, as in the C library: the caller removes the result.
  *
  * @module
  */
@@ -12,20 +12,21 @@ import type { MakeOptions } from "./options/types.ts";
 import { OwnedTree } from "./owned_tree.ts";
 import { place } from "./place.ts";
 
-/** An open file that nobody but the caller closes and removes. */
+/** An open file that the caller must close and remove. */
 export interface MadeFile {
-  /** The absolute path without links. */
+  /** The absolute path, with symbolic links resolved. */
   path: string;
-  /** The descriptor, open for reading and writing, not inherited by child processes. */
+  /** The file descriptor, open for reading and writing, not inherited by child processes. */
   fd: number;
 }
 
 /**
- * Creates and opens a file, and leaves it to the caller to close and remove it. To have that done, use
- * {@linkcode namedTemporaryFile}.
+ * Creates and opens a file that the caller must close and remove. For automatic removal, use {@linkcode
+ * namedTemporaryFile}.
  *
- * @throws {TempfileError} What the system says, with the directory as `path`; nothing is left then.
- * @throws {TypeError} `ERR_INVALID_OPTION`, before anything is done.
+ * @throws {TempfileError} The system's error, with the directory as `path`; nothing is left behind.
+ * @throws {TypeError} `ERR_INVALID_OPTION` for an invalid option, a `RangeError` for a number out of range; before
+ *   anything is done.
  *
  * @example A descriptor and a path
  * ```ts
@@ -41,7 +42,7 @@ export function mkstemp(options?: MakeOptions): Promise<MadeFile> {
   return runAsync(makeFile(asyncIo(), options));
 }
 
-/** As {@linkcode mkstemp}, blocking. */
+/** Synchronous version of {@linkcode mkstemp}. */
 export function mkstempSync(options?: MakeOptions): MadeFile {
   return runSync(makeFile(syncIo(), options));
 }
@@ -66,11 +67,12 @@ function* makeFile(face: Io, given: MakeOptions | undefined): Op<MadeFile> {
 }
 
 /**
- * Creates a directory and leaves it to the caller to remove it. To have that done, use {@linkcode temporaryDirectory}.
+ * Creates a directory that the caller must remove. For automatic removal, use {@linkcode temporaryDirectory}.
  *
- * @returns The absolute path without links.
- * @throws {TempfileError} What the system says, with the parent as `path`; nothing is left then.
- * @throws {TypeError} `ERR_INVALID_OPTION`, before anything is done.
+ * @returns The absolute path, with symbolic links resolved.
+ * @throws {TempfileError} The system's error, with the parent as `path`; nothing is left behind.
+ * @throws {TypeError} `ERR_INVALID_OPTION` for an invalid option, a `RangeError` for a number out of range; before
+ *   anything is done.
  *
  * @example A directory that stays
  * ```ts
@@ -85,7 +87,7 @@ export function mkdtemp(options?: MakeOptions): Promise<string> {
   return runAsync(makeTree(asyncIo(), options));
 }
 
-/** As {@linkcode mkdtemp}, blocking. */
+/** Synchronous version of {@linkcode mkdtemp}. */
 export function mkdtempSync(options?: MakeOptions): string {
   return runSync(makeTree(syncIo(), options));
 }

@@ -1,5 +1,5 @@
 /**
- * What an application decides for the whole process.
+ * Process-wide settings, made by the application.
  *
  * @module
  */
@@ -8,58 +8,57 @@ import { checkPath } from "./options/paths.ts";
 import { checkBoolean, checkObject, LONGEST_TIMER } from "./options/values.ts";
 import { invalid, outOfRange } from "./errors.ts";
 
-/** What {@linkcode configure} takes. Each is optional; what is left out stays as it is. */
+/** The settings of {@linkcode configure}. Each is optional; those left out stay unchanged. */
 export interface Settings {
-  /** The directory for temporary files, in place of what the environment says. Also looks at the environment anew. */
+  /** The directory for temporary files, overriding the environment. Setting it also makes the environment be read anew. */
   tmpdir?: string | URL;
   /**
-   * Whether to remove everything when SIGINT, SIGTERM, SIGHUP or, on Windows, Ctrl-Break ends the process and nobody else
-   * listens to it. On Deno also if somebody does, who is then called a second time. Not for `deno --watch`, which calls the
-   * listeners of SIGTERM at each change: the signal that is raised then ends it as well.
+   * Whether to remove everything when SIGINT, SIGTERM, SIGHUP or, on Windows, Ctrl-Break ends the process and no one
+   * else listens for the signal. On Deno also if someone does; their listener is then called a second time. Not for
+   * `deno --watch`, which calls the SIGTERM listeners at each change: the signal raised afterwards ends it too.
    *
    * @default {true on Node and Bun; false on Deno, where others' listeners cannot be counted}
    */
   signals?: boolean;
   /**
-   * Whether to look, beside the program's own work, for what dead processes left, when something is made after a moment
-   * with nothing: at most once a minute, for two seconds in all, a millisecond at a time with pauses ten times as long. A
-   * program that ends before gives it two tenths of a second at its end, but one that calls `process.exit()` in the very turn
-   * of its first file none. What is not done by then is for the next one.
+   * Whether to look in the background for leftovers of dead processes when something is created after a time with
+   * nothing held: at most once a minute, for two seconds in total, in slices of 1 ms with pauses ten times as long. A
+   * program that ends earlier spends up to 0.2 seconds on it at exit, or none if it calls `process.exit()` in the same
+   * turn as its first file. The next process does the rest.
    *
    * @default {true}
    */
   reclaim?: boolean;
   /**
-   * Whether a helper (`/bin/sh`) waits for the end of the process and then removes what is left within a second, even after
-   * SIGKILL. Not on Windows. Counts from the next thing made after a moment with none.
+   * Whether a helper process (`/bin/sh`) waits for this process to end and then removes what is left within a second,
+   * even after SIGKILL. Not on Windows. Takes effect when something is next created while nothing is held.
    *
    * @default {false}
    */
   reaper?: boolean;
   /**
-   * Whether to keep daemons that remove old files from removing ours: directories are locked as systemd-tmpfiles respects
-   * it, and every directory and named file, with the note of who made them, is touched every half hour, or every so many
-   * milliseconds. What others put into a directory is protected by its lock alone. Where directories cannot be locked, a
-   * warning says why (`MAYFLY_NO_LOCK`); another says what was removed all the same (`MAYFLY_VANISHED`). Counts for what is
-   * made from then on.
+   * Whether to keep daemons that remove old files away from ours: directories are locked in the way systemd-tmpfiles
+   * respects, and every directory and named file, and the lease that records the owner, is touched every half hour, or
+   * at an interval given in milliseconds. Files that others put into a directory are protected by its lock alone. A
+   * warning says why directories cannot be locked (`MAYFLY_NO_LOCK`); another reports what was removed all the same
+   * (`MAYFLY_VANISHED`). Applies to what is created from then on.
    *
    * @default {false}
    */
   keepAlive?: boolean | number;
   /**
-   * Whether asynchronous functions may make short calls of the system directly, where that takes less time than the way
-   * through the thread pool. They do so only as long as the device is quick, for a millisecond in each turn of the event
-   * loop.
+   * Whether asynchronous functions may make short system calls on the calling thread, where that takes less time than
+   * the thread pool. They do so only while the device is fast, for up to a millisecond per turn of the event loop.
    *
    * @default {true}
    */
   inline?: boolean;
 }
 
-/** The settings in force; undefined where nothing was said. */
+/** The current settings; undefined where not set. */
 export type Current = Omit<Settings, "tmpdir"> & { tmpdir?: string };
 
-/** With all names, so that nothing that somebody has put on `Object.prototype` speaks for one. */
+/** Lists every name, so that a property on `Object.prototype` is not taken for a setting. */
 export const settings: Current = {
   tmpdir: undefined,
   signals: undefined,
@@ -82,17 +81,17 @@ type Listener = (changed: Current) => void;
 
 const listeners = new Set<Listener>();
 
-/** Calls `listener` after each change, with what was set. */
+/** Calls `listener` after each change, with the settings given. */
 export function onSettings(listener: Listener): void {
   listeners.add(listener);
 }
 
 /**
- * Sets what holds for the whole process. For applications: a library that calls it decides for others.
+ * Changes process-wide settings. For applications: a library that calls it decides for all others.
  *
- * @param options What to change.
- * @throws {TypeError} `ERR_INVALID_OPTION` if a value has the wrong type; then nothing is changed.
- * @throws {RangeError} `ERR_INVALID_OPTION` if `keepAlive` is no number of milliseconds that a timer can have.
+ * @param options The settings to change.
+ * @throws {TypeError} `ERR_INVALID_OPTION` if a value has the wrong type; nothing is changed.
+ * @throws {RangeError} `ERR_INVALID_OPTION` if `keepAlive` is not a number of milliseconds that a timer can have.
  *
  * @example Keep temporary files beside the data
  * ```ts

@@ -1,5 +1,5 @@
 /**
- * Room on disk.
+ * Disk space.
  *
  * @module
  */
@@ -11,24 +11,24 @@ import { checkObject, checkSize, LONGEST_TIMER } from "./options/values.ts";
 import { type FileSystemStatus, runtime } from "./runtime/mod.ts";
 import { tmpdir } from "./tmpdir.ts";
 
-/** The room that a file system has. */
+/** The space on a file system. */
 export interface DiskSpace {
-  /** Bytes in all. */
+  /** The size in bytes. */
   total: number;
-  /** Bytes free, those included that only root may use. */
+  /** Free bytes, including those reserved for root. */
   free: number;
-  /** Bytes free for this user. */
+  /** Bytes available to this user. */
   available: number;
-  /** How many more files it can have; undefined where the file system has no such limit. */
+  /** How many files it can have, and how many more; undefined where the file system has no such limit. */
   inodes: { total: number; free: number } | undefined;
 }
 
 /**
- * How much room there is.
+ * Returns the space on a file system.
  *
- * On Deno it needs `--allow-sys=statfs` beside reading.
+ * On Deno it needs `--allow-sys=statfs` as well as read permission.
  *
- * @param dir A directory on the file system in question; the one for temporary files without it.
+ * @param dir A directory on the file system; the directory for temporary files if omitted.
  * @throws {TempfileError} `ENOENT`, …; `ERR_ACCESS_DENIED` without the permission, which the message names.
  *
  * @example Is there room for a gigabyte?
@@ -43,7 +43,7 @@ export function diskSpace(dir?: string | URL): Promise<DiskSpace> {
   return runAsync(spaceAt(asyncIo(), dir));
 }
 
-/** As {@linkcode diskSpace}, blocking. */
+/** Synchronous version of {@linkcode diskSpace}. */
 export function diskSpaceSync(dir?: string | URL): DiskSpace {
   return runSync(spaceAt(syncIo(), dir));
 }
@@ -52,7 +52,7 @@ function* spaceAt(io: Io, dir: string | URL | undefined): Op<DiskSpace> {
   return yield* spaceOf(io, dir === undefined ? tmpdir() : checkPath(dir, "dir"));
 }
 
-/** The room on the file system of a directory. */
+/** Returns the space on the file system of a directory. */
 export function* spaceOf(io: Io, path: string): Op<DiskSpace> {
   let status: FileSystemStatus;
   try {
@@ -71,32 +71,32 @@ export function* spaceOf(io: Io, path: string): Op<DiskSpace> {
 
 /** Options of {@linkcode watchSpace}. */
 export interface WatchSpaceOptions {
-  /** A directory on the file system to watch; the one for temporary files without it. */
+  /** A directory on the file system to watch; the directory for temporary files if omitted. */
   dir?: string | URL;
-  /** Bytes available below which it is low. */
+  /** The floor for available bytes. */
   minFree?: number;
-  /** Free inodes below which it is low. */
+  /** The floor for free inodes. */
   minInodes?: number;
   /**
-   * Milliseconds between looks.
+   * Milliseconds between checks.
    *
    * @default {30_000}
    */
   interval?: number;
 }
 
-/** The shortest interval: more looks would find the same. */
+/** The shortest interval in milliseconds: more frequent checks would find the same. */
 const SHORTEST = 10;
 
 const INTERVAL = 30_000;
 
 /**
- * Looks at the room on disk from time to time, and calls back when it falls below a floor; again only after it was above
- * in between. Does not keep the process alive. What fails, a look or the callback, becomes a warning; a failure that lasts,
- * one.
+ * Checks the disk space periodically, and calls back when it falls below a floor; again only after it has been above in
+ * between. Does not keep the process alive. A failure of a check or of the callback becomes a warning; one that
+ * persists is reported once.
  *
- * @param onLow Called with what was found. If it returns a promise, the next look is made when that has settled.
- * @returns What ends the watching when it is disposed.
+ * @param onLow Called with the space found. If it returns a promise, the next check waits for it to settle.
+ * @returns A disposable that stops watching.
  * @throws {TypeError} `ERR_INVALID_OPTION`, also if neither floor is given.
  *
  * @example Stop taking uploads in time

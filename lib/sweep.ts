@@ -1,5 +1,5 @@
 /**
- * Removing leftovers on demand. What does it is loaded when it is called for: few programs ever do.
+ * Removing leftovers on demand. The implementation is loaded on first use, as few programs ever call it.
  *
  * @module
  */
@@ -14,11 +14,11 @@ import { checkBoolean, checkObject, checkSignal } from "./options/values.ts";
 /** Options of {@linkcode sweep}. */
 export interface SweepOptions {
   /**
-   * Milliseconds since the last change, of a file or of anything in a directory, after which entries are removed that no
-   * lease speaks for: those of other programs, or of processes that could not have a lease. Only with `prefix`.
+   * Milliseconds since the last change, of a file or of anything in a directory, after which to remove entries that no
+   * lease covers: those of other programs, or of processes that could not have a lease. Requires `prefix`.
    */
   olderThan?: number;
-  /** How the names of such entries begin. Only with `olderThan`. */
+  /** How the names of such entries begin. Requires `olderThan`. */
   prefix?: string;
   /**
    * Where to look for such entries.
@@ -27,25 +27,25 @@ export interface SweepOptions {
    */
   dir?: string | URL;
   /**
-   * Says what would be removed, and removes nothing.
+   * Reports what would be removed, and removes nothing.
    *
    * @default {false}
    */
   dryRun?: boolean;
-  /** Called with the path of each thing removed. If it returns a promise, that is waited for. What fails ends the sweep. */
+  /** Called with each path removed. A returned promise is awaited. An error or a rejection ends the sweep. */
   onProgress?: (path: string) => unknown;
-  /** Ends it early. */
+  /** Aborts the sweep. */
   signal?: AbortSignal;
 }
 
 /**
- * Removes what dead processes left: everything that a lease of a process speaks for that certainly lives no longer, and
- * by age where asked to. What is uncertain is kept.
+ * Removes what dead processes left behind: everything covered by the lease of a process that is certainly dead and, on
+ * request, by age. In case of doubt, it is kept.
  *
- * By age goes only what belongs to this user, is no link, lies on the directory's own device, is not locked and is not
- * open in a process that this one may look at.
+ * Removal by age is limited to entries that belong to this user, are not symbolic links, are on the same device as the
+ * directory, are not locked, and are not open in any process that this one may inspect.
  *
- * @throws {TypeError} `ERR_INVALID_OPTION`.
+ * @throws {TypeError} `ERR_INVALID_OPTION` for an invalid option.
  * @throws {TempfileError} `ENOENT`, … for a `dir` that cannot be listed; `ERR_ACCESS_DENIED` on Deno without
  *   `--allow-sys=uid`.
  *
@@ -90,7 +90,7 @@ function checkAged(
     throw invalid("olderThan", "a number of milliseconds, beside prefix", olderThan);
   }
   if (!(olderThan >= 0)) throw outOfRange("olderThan", "0 or more milliseconds", olderThan);
-  // Without it, everything of this user's in a shared directory would be meant.
+  // Without a prefix, every file of this user in a shared directory would qualify.
   if (prefix === undefined || prefix === "") {
     throw invalid("prefix", "given beside olderThan, and not empty", prefix);
   }

@@ -1,5 +1,5 @@
 /**
- * Where temporary files go.
+ * The directory for temporary files.
  *
  * @module
  */
@@ -13,15 +13,15 @@ import { patiently } from "./retry.ts";
 import { coded, type Handle, isWindows, runtime } from "./runtime/mod.ts";
 import { onSettings, settings } from "./settings.ts";
 
-/** A directory that cannot be used, and why. */
+/** A directory that cannot be used, and the reason. */
 export interface Rejected {
   path: string;
   reason: string;
-  /** Its canonical path, if all that speaks against it is that it is not safe from other users. */
+  /** Its canonical path, if the only objection is that it is not safe from other users. */
   unsafe?: string;
 }
 
-/** A directory that a variable leads to; none where the variable is unset or empty. */
+/** The directory below the value of an environment variable; empty if the variable is unset or empty. */
 function below(variable: string, rest = ""): string[] {
   const base = runtime.env(variable);
   return base ? [base + rest] : [];
@@ -38,13 +38,16 @@ function platformCandidates(): string[] {
   ];
 }
 
-/** What `TEMP` tells a service that runs as the system is shared with all users; this one, where Windows has it, is not. */
+/**
+ * For a service running as SYSTEM, `TEMP` names a directory shared with all users. This one, where Windows has it, is
+ * not.
+ */
 function systemCandidates(): string[] {
   const profile = isWindows() ? runtime.env("USERPROFILE") : undefined;
   return /\\config\\systemprofile$/i.test(profile ?? "") ? below("SystemRoot", "\\SystemTemp") : [];
 }
 
-/** The directories to try, best first. Never the current directory, which may be public, a checkout or a web root. */
+/** The directories to try, best first. Never the working directory, which may be public, a checkout or a web root. */
 export function candidates(): string[] {
   if (settings.tmpdir !== undefined) return [settings.tmpdir];
   const named = [...below("TMPDIR"), ...systemCandidates(), ...below("TEMP"), ...below("TMP")];
@@ -56,8 +59,8 @@ const WORLD_WRITABLE = 0o002;
 const STICKY = 0o1000;
 
 /**
- * Tries a candidate by writing a file: the mode bits do not tell of read-only mounts, full disks and access lists.
- * Returns its canonical path or why it cannot be used.
+ * Tries a candidate by writing a file: mode bits do not reveal read-only mounts, full disks and access lists. Returns
+ * its canonical path, or why it cannot be used.
  */
 export function probe(path: string): string | Rejected {
   const { sync } = runtime;
@@ -78,16 +81,16 @@ export function probe(path: string): string | Rejected {
   }
 }
 
-/** What a runtime itself does not permit. */
+/** The code for what the runtime itself does not permit. */
 const DENIED = "ERR_ACCESS_DENIED";
 
-/** Asked first, since trying would make Deno ask the user. */
+/** Checked first, because trying would make Deno prompt the user. */
 function requirePermission(path: string): void {
   if (runtime.mayRead(path) && runtime.mayWrite(path)) return;
   throw coded(DENIED, "not permitted");
 }
 
-/** The directory on the way there, or there itself, in which anybody may put something in the place of the next. */
+/** Returns the directory, or the ancestor of it, in which any user can replace the next component. */
 function openToAll(path: string): string | undefined {
   if (isWindows()) return undefined;
   for (let at = path;; at = parentOf(at)) {
@@ -96,7 +99,7 @@ function openToAll(path: string): string | undefined {
   }
 }
 
-/** What may not be looked at is left out: a permission granted for the directory alone must do. */
+/** Directories that may not be read are skipped, so that a permission for the directory alone is enough. */
 function isOpenToAll(path: string): boolean {
   if (!runtime.mayRead(path)) return false;
   try {
@@ -109,7 +112,7 @@ function isOpenToAll(path: string): boolean {
 
 const MODE = 0o600;
 
-/** Writes a file, without a name where that can be had: then nothing stays even if the process is killed meanwhile. */
+/** Writes a file, unnamed where possible, so that nothing remains even if the process is killed meanwhile. */
 function tryToWrite(directory: string): void {
   const { sync } = runtime;
   if (runtime.platform === "linux" && runtime.lightUnnamed) {
@@ -121,7 +124,7 @@ function tryToWrite(directory: string): void {
   }
   const path = joinPath(directory, `tmp${randomName()}`);
   const handle = sync.createFile(path, MODE);
-  // At once where an open file can lose its name: whoever is killed after that leaves nothing either.
+  // Unlinked before writing, where an open file can be: a process killed after that leaves nothing either.
   if (!isWindows()) return writeAndClose(handle, () => removeProbe(path));
   try {
     writeAndClose(handle);
@@ -140,12 +143,12 @@ function writeAndClose(handle: Handle, before?: () => void): void {
   }
 }
 
-/** Whoever may make files but not remove them is told of the one that stays. */
+/** Warns if the file stays, where users may create files but not remove them. */
 function removeProbe(path: string): void {
   try {
     runSync(patiently(syncIo(), () => runtime.sync.unlink(path)));
   } catch (error) {
-    // Somebody who deletes whatever appears was faster.
+    // Someone else's clean-up was faster.
     if (isGone(error)) return;
     const code = codeOf(error);
     runtime.warn(`"${path}", made to try the directory, cannot be removed (${code})`, code);
@@ -154,7 +157,7 @@ function removeProbe(path: string): void {
 }
 
 /**
- * What is left where no candidate is good: one that is only unsafe, with a warning.
+ * The fallback if no candidate is good: one that is merely unsafe, with a warning.
  *
  * @throws {TempfileError} `ERR_NO_TMPDIR` with the reasons if there is none.
  */
@@ -166,7 +169,7 @@ export function lastResort(wanted: string, rejected: readonly Rejected[]): strin
   return last.unsafe!;
 }
 
-/** Says why no directory would do. */
+/** The error that lists why each directory was rejected. */
 function noDirectory(wanted: string, rejected: readonly Rejected[]): TempfileError {
   const list = rejected.map(({ path, reason }) => `"${path}" (${reason})`).join(", ");
   const isDenied = rejected.some(({ reason }) => reason === DENIED);
@@ -180,16 +183,17 @@ onSettings((changed) => {
 });
 
 /**
- * The directory for temporary files: the first of `TMPDIR`, `TEMP`, `TMP` and the platform's own that can be written
- * to. Found once; later changes of the environment count only after {@linkcode configure}.
+ * Returns the directory for temporary files: the first of `TMPDIR`, `TEMP`, `TMP` and the platform's own directories
+ * that is writable. The result is cached; later changes to the environment take effect only after {@linkcode
+ * configure}.
  *
- * A directory where other users could replace what is made there, because it or one above it is world-writable without
- * the sticky bit, is used only if no other can be, with a warning. The current directory is never used.
+ * A directory in which other users could replace files, because it or an ancestor is world-writable without the sticky
+ * bit, is used only if there is no other, with a warning. The working directory is never used.
  *
- * On Deno, the variables count where `--allow-env` permits to read them.
+ * On Deno, the variables are read only where `--allow-env` permits it.
  *
- * @returns The canonical absolute path.
- * @throws {TempfileError} `ERR_NO_TMPDIR` if none can be used; the message lists each with its reason.
+ * @returns The absolute path, with symbolic links resolved.
+ * @throws {TempfileError} `ERR_NO_TMPDIR` if none is usable; the message lists each with the reason.
  *
  * @example Where files go
  * ```ts

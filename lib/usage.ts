@@ -11,37 +11,37 @@ import { parentOf } from "./path.ts";
 import type { Status } from "./runtime/mod.ts";
 import { type DirectoryUsage, usageOf } from "./tree/usage.ts";
 
-/** A file that this process holds. */
+/** A file held by this process. */
 export interface HeldFile {
-  /** Where it is; left out for a file without a name. */
+  /** Its path; omitted for an unnamed file. */
   path?: string;
-  /** Bytes of its contents; where it has no name, with those that wait to be written. */
+  /** The size in bytes; for an unnamed file, including buffered data. */
   bytes: number;
   /** Whether it is in memory, as a spooled file is until it grows. */
   inMemory: boolean;
 }
 
-/** A directory that this process holds, with what is in it. */
+/** A directory held by this process, with its contents counted. */
 export interface HeldDirectory extends DirectoryUsage {
-  /** Where it is. */
+  /** Its path. */
   path: string;
 }
 
-/** What {@linkcode usage} finds. */
+/** The result of {@linkcode usage}. */
 export interface Usage {
-  /** Files, also those inside directories of the list. */
+  /** Files, including those inside the listed directories. */
   files: HeldFile[];
-  /** Directories, also those inside others of the list. */
+  /** Directories, including those inside other listed ones. */
   directories: HeldDirectory[];
-  /** Bytes of all that, each counted once. */
+  /** The bytes of all of them, each counted once. */
   bytes: number;
 }
 
 /**
- * What this process holds at the moment: everything that was made or adopted and is to go, by all copies of the module
- * and all its users. Not what was kept or persisted, nor what `mkstemp()` and `mkdtemp()` made.
+ * Returns what this process currently holds: everything created or adopted that is still to be removed, by all copies
+ * of the module and all their users. Excludes what was kept or persisted, and what `mkstemp()` and `mkdtemp()` created.
  *
- * What vanishes meanwhile, or may not be looked at, is not counted.
+ * Entries that vanish meanwhile or may not be read are not counted.
  *
  * @example Who fills the disk?
  * ```ts
@@ -56,7 +56,7 @@ export function usage(): Promise<Usage> {
   return runAsync(collect(asyncIo()));
 }
 
-/** As {@linkcode usage}, blocking. */
+/** Synchronous version of {@linkcode usage}. */
 export function usageSync(): Usage {
   return runSync(collect(syncIo()));
 }
@@ -75,7 +75,7 @@ function measured(content: Content): HeldFile[] {
   try {
     return [content.measure()];
   } catch {
-    // Somebody has closed its descriptor.
+    // Someone else has closed its descriptor.
     return [];
   }
 }
@@ -91,7 +91,7 @@ function* look(io: Io, { kind, path }: Entry, usage: Usage): Op<void> {
   }
 }
 
-/** Whether a path lies in one of some directories. */
+/** Whether a path lies inside one of the directories. */
 function isBelow(path: string | undefined, directories: ReadonlySet<string>): boolean {
   if (path === undefined) return false;
   for (let at = path, above = parentOf(at); above !== at; at = above, above = parentOf(at)) {

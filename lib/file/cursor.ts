@@ -1,5 +1,5 @@
 /**
- * Where in a file to read and write.
+ * Offsets: where in a file to read and write.
  *
  * @module
  */
@@ -9,13 +9,13 @@ import type { Op } from "../op.ts";
 import { checkObject, checkSize } from "../options/values.ts";
 import type { OpenFile } from "./open_file.ts";
 
-/** Where `seek` counts from. */
+/** What `seek` counts from. */
 export type Whence = "start" | "current" | "end";
 
-/** At which offset to read or write, in bytes from the start of the file; then the cursor is neither used nor moved. */
+/** The offset at which to read or write. If given, the cursor is neither used nor moved. */
 export interface At {
   /**
-   * The offset in bytes.
+   * The offset in bytes from the start of the file.
    *
    * @default {the cursor, which then moves}
    */
@@ -33,21 +33,21 @@ export function checkAt(options: At | undefined): number | undefined {
   return offset;
 }
 
-/** Checks how much is to be read: to the end where the caller does not say. */
+/** Checks how many bytes or characters to read; to the end of the file if omitted. */
 export function checkLength(length: number | undefined): number {
   return length === undefined ? Infinity : checkSize(length, "length");
 }
 
 const ORIGINS: readonly unknown[] = ["start", "current", "end"];
 
-/** Checks where the cursor is to go. */
+/** Checks a new position for the cursor. */
 export function checkSeek(offset: number, whence: Whence): void {
   if (typeof offset !== "number") throw invalid("offset", "a number of bytes", offset);
   if (!Number.isSafeInteger(offset)) throw outOfRange("offset", "a whole number of bytes", offset);
   if (!ORIGINS.includes(whence)) throw invalid("whence", '"start", "current" or "end"', whence);
 }
 
-/** Moves the cursor, and returns where it is. */
+/** Moves the cursor and returns its new position. */
 export function* seek(io: Io, file: OpenFile, offset: number, whence: Whence): Op<number> {
   file.require("move the cursor of");
   const origin = whence === "start" ? 0 : whence === "current" ? file.position : yield* file.size(io);

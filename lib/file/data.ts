@@ -1,5 +1,5 @@
 /**
- * What can be written at once, as bytes.
+ * Data that is written in one piece, as bytes.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import { encode } from "./text.ts";
 /** Text, or bytes in memory: a buffer or a view of one. */
 export type Data = string | ArrayBufferLike | ArrayBufferView;
 
-/** The bytes of `data`; `undefined` for what is neither text nor bytes in memory. No copy, except of shared memory. */
+/** The bytes of `data`; `undefined` if it is neither text nor bytes in memory. Copies nothing but shared memory. */
 export function toBytes(data: unknown, options: Checked): Uint8Array | undefined {
   if (typeof data === "string") return encode(data, options);
   return isBytes(data) ? present(viewOf(data, "data")) : undefined;
@@ -23,13 +23,16 @@ export function requireBytes(data: unknown, options: Checked): Uint8Array {
   return bytes;
 }
 
-/** By what they are: buffers of another realm (a worker, a test runner) are as good, and what only looks like one is none. */
+/**
+ * Checks internal slots: buffers of another realm (a worker, a test runner) pass, objects that only look like one do
+ * not.
+ */
 const isBytes = (data: unknown): data is ArrayBufferView | ArrayBufferLike =>
   ArrayBuffer.isView(data) || hasBrand(ArrayBuffer, data) || isShared(data);
 
 const isShared = (data: unknown): boolean => hasBrand(SharedArrayBuffer, data);
 
-/** Whether the getter of a class takes an object for one of its own. */
+/** Whether a class's own getter accepts an object. */
 function hasBrand({ prototype }: { prototype: object }, data: unknown): boolean {
   try {
     Object.getOwnPropertyDescriptor(prototype, "byteLength")!.get!.call(data);
@@ -46,8 +49,8 @@ function present(bytes: Uint8Array): Uint8Array {
 }
 
 /**
- * Makes sure that bytes are as many as they were when they were given. Their buffer may have been transferred since, or
- * have shrunk: then what is written is not what was meant.
+ * Checks that bytes still have the length they were given with. If their buffer has been transferred or has shrunk
+ * since, the caller's data can no longer be written.
  */
 export function requireStill(bytes: Uint8Array, length: number): void {
   if (bytes.byteLength === length) return;
@@ -58,19 +61,19 @@ export function requireStill(bytes: Uint8Array, length: number): void {
   );
 }
 
-/** A view of the bytes that a caller wants filled. */
+/** A view of the bytes to fill for the caller. */
 export function toTarget(buffer: unknown): Uint8Array {
   if (isBytes(buffer)) return viewOf(buffer, "buffer");
   throw invalid("buffer", "an ArrayBuffer or a view of one", buffer);
 }
 
 /**
- * A buffer that was transferred has no bytes, and neither has a view that its buffer became too short for. That would
- * pass for the end of a file, or for nothing to write.
+ * A transferred buffer has length 0, and so has a view that its buffer became too short for. Either would pass for the
+ * end of a file, or for nothing to write.
  */
 function viewOf(data: ArrayBufferView | ArrayBufferLike, option: string): Uint8Array {
   try {
-    // An iterator is refused by what is no longer there, and does nothing else.
+    // Asking for an iterator throws if the buffer is gone, and has no other effect.
     if (data.byteLength === 0 && "keys" in data) (data as Uint8Array).keys();
     if (data instanceof Uint8Array) return data;
     if (!ArrayBuffer.isView(data)) return new Uint8Array(data);

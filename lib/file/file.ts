@@ -25,10 +25,10 @@ import { decode } from "./text.ts";
 import { writeSource } from "./write_source.ts";
 
 /**
- * An open temporary file. Bytes and text, reading and writing, each asynchronously and synchronously.
+ * An open temporary file: bytes and text, read and written asynchronously or synchronously.
  *
- * The cursor belongs to the handle. Calls that overlap are carried out in the order they were made, so each has its own
- * range; a synchronous call while asynchronous ones are under way fails with `EBUSY`. Every call fails with `ERR_CLOSED`
+ * The cursor belongs to the handle. Overlapping calls run in the order they were made, so each has its own range; a
+ * synchronous call made while asynchronous ones are pending fails with `EBUSY`. Every call fails with `ERR_CLOSED`
  * after {@linkcode TemporaryFile.close}.
  *
  * @example Write and read back
@@ -43,7 +43,7 @@ import { writeSource } from "./write_source.ts";
 export class TemporaryFile implements AsyncDisposable, Disposable {
   readonly #file: OpenFile;
 
-  /** Not for use: call {@linkcode temporaryFile}, {@linkcode namedTemporaryFile} or {@linkcode spooledTemporaryFile}. */
+  /** Internal: use {@linkcode temporaryFile}, {@linkcode namedTemporaryFile} or {@linkcode spooledTemporaryFile}. */
   constructor(internals: unknown) {
     if (!(internals instanceof OpenFile)) {
       throw new TypeError("Temporary files are made by temporaryFile() and its like, not by a constructor");
@@ -58,16 +58,16 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
     return this.#file.closed;
   }
 
-  /** The offset in bytes where the next read or write starts. */
+  /** The offset in bytes at which the next read or write starts. */
   get position(): number {
     return this.#file.position;
   }
 
   /**
-   * The descriptor, for the `stdio` of a child process. What is buffered is written first. It stays ours: it is closed
-   * with the file.
+   * The file descriptor, for the `stdio` of a child process. Buffered data is written first. The handle still owns the
+   * descriptor and closes it with the file.
    *
-   * @throws {TempfileError} `ERR_CLOSED`; what the system says if the buffer cannot be written.
+   * @throws {TempfileError} `ERR_CLOSED`, or the system's error if the buffer cannot be written.
    */
   get fd(): number {
     return this.#file.sync((io) => this.#file.descriptor(io));
@@ -76,17 +76,17 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
   /**
    * Writes all of `data`, or throws.
    *
-   * Streams and iterables are taken chunk by chunk, none before the one before it is written. Writes that overlap do not
-   * mix their chunks; other calls are carried out between them, so that a source may itself be fed from this file. But a
-   * source that waits for another write, or for `persist()`, of this file waits for its own end, for ever; and a stream of
-   * this file grows with each chunk, so that it has none. The file itself is refused.
+   * Streams and iterables are consumed chunk by chunk, each requested only after the previous one is written.
+   * Overlapping writes do not interleave their chunks, but other calls run between chunks, so a source may itself read
+   * from this file. Two kinds of source never finish: one that waits for another write to this file, or for its
+   * `persist()`, waits for itself; and a stream of this file grows with each chunk. The file itself is refused.
    *
-   * @param data Text, which the file's encoding turns into bytes, each chunk by itself: of a surrogate pair that lies across
-   *   two, UTF-8 makes two U+FFFD. Or bytes; not to be changed until the call settles.
-   * @returns Bytes written.
-   * @throws {TempfileError} `ENOSPC` on a full disk, where a part of that piece of data may lie behind the cursor. `EFBIG`
-   *   if the file would pass `maxSize`, and nothing of that piece is written. The cursor stays behind the last chunk that
-   *   was written in full, and a source is cancelled; so it is with `ERR_CLOSED` when the file is closed meanwhile.
+   * @param data Text, encoded with the file's encoding chunk by chunk: in UTF-8, a surrogate pair split across two
+   *   chunks becomes two U+FFFD. Or bytes, which must not change until the call settles.
+   * @returns The number of bytes written.
+   * @throws {TempfileError} `ENOSPC` on a full disk; part of that piece of data may then lie beyond the cursor. `EFBIG`
+   *   if the file would exceed `maxSize`; nothing of that piece is written. The cursor stays after the last fully
+   *   written chunk, and a source is cancelled; likewise with `ERR_CLOSED` if the file is closed meanwhile.
    *
    * @example A download
    * ```ts
@@ -106,7 +106,7 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
     const file = this.#file;
     const bytes = toBytes(data, file.options);
     const at = checkAt(options);
-    // Each chunk would make one more to come, until the disk is full.
+    // Each chunk would produce another, until the disk is full.
     if (data as unknown === this) throw invalid("data", "something else than the file itself", data);
     if (bytes === undefined) return await writeSource(file, chunksOf(data), at);
     const { byteLength } = bytes;
@@ -114,7 +114,7 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
     return await file.async((io) => file.write(io, bytes, byteLength, at));
   }
 
-  /** As {@linkcode TemporaryFile.write}, blocking, for text and bytes. */
+  /** Synchronous version of {@linkcode TemporaryFile.write}, for text and bytes only. */
   writeSync(data: Data, options?: At): number {
     const file = this.#file;
     const count = options === undefined ? file.buffered(data) : undefined;
@@ -125,67 +125,67 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
   }
 
   /**
-   * Reads from the cursor on, which moves.
+   * Reads from the cursor and advances it.
    *
-   * @param length Bytes to read; to the end without it.
-   * @returns As many bytes, fewer only where the file ends.
+   * @param length The number of bytes to read; to the end of the file if omitted.
+   * @returns That many bytes; fewer only at the end of the file.
    */
   async read(length?: number): Promise<Uint8Array<ArrayBuffer>> {
     const count = checkLength(length);
     return await this.#file.async((io) => this.#file.readBytes(io, count));
   }
 
-  /** As {@linkcode TemporaryFile.read}, blocking. */
+  /** Synchronous version of {@linkcode TemporaryFile.read}. */
   readSync(length?: number): Uint8Array<ArrayBuffer> {
     const count = checkLength(length);
     return this.#file.sync((io) => this.#file.readBytes(io, count));
   }
 
   /**
-   * Reads into a buffer of the caller's.
+   * Reads into the caller's buffer.
    *
-   * @returns Bytes read: all that the buffer holds, fewer only where the file ends, 0 at the end.
+   * @returns The number of bytes read: the size of the buffer, fewer only near the end of the file, 0 at the end.
    */
   async readInto(buffer: ArrayBufferLike | ArrayBufferView, options?: At): Promise<number> {
     const into = toTarget(buffer), at = checkAt(options);
     return await this.#file.async((io) => this.#file.read(io, into, at));
   }
 
-  /** As {@linkcode TemporaryFile.readInto}, blocking. */
+  /** Synchronous version of {@linkcode TemporaryFile.readInto}. */
   readIntoSync(buffer: ArrayBufferLike | ArrayBufferView, options?: At): number {
     const into = toTarget(buffer), at = checkAt(options);
     return this.#file.sync((io) => this.#file.read(io, into, at));
   }
 
-  /** The whole contents as bytes; the cursor stays. */
+  /** Returns the whole contents as bytes. The cursor does not move. */
   async bytes(): Promise<Uint8Array<ArrayBuffer>> {
     return await this.#file.async((io) => this.#file.readBytes(io, Infinity, 0));
   }
 
-  /** As {@linkcode TemporaryFile.bytes}, blocking. */
+  /** Synchronous version of {@linkcode TemporaryFile.bytes}. */
   bytesSync(): Uint8Array<ArrayBuffer> {
     return this.#file.sync((io) => this.#file.readBytes(io, Infinity, 0));
   }
 
   /**
-   * The whole contents as text in the file's encoding; the cursor stays.
+   * Returns the whole contents as text in the file's encoding. The cursor does not move.
    *
-   * @throws {TempfileError} `EFBIG` if they are more than a string of the runtime's can hold, half a gigabyte on some;
-   *   `EILSEQ` for malformed text, if the file was opened with `fatal`.
+   * @throws {TempfileError} `EFBIG` if they exceed the runtime's longest string (half a gigabyte on some); `EILSEQ` for
+   *   malformed text, if the file was opened with `fatal`.
    */
   async text(): Promise<string> {
     return decode(await this.bytes(), this.#file.options);
   }
 
-  /** As {@linkcode TemporaryFile.text}, blocking. */
+  /** Synchronous version of {@linkcode TemporaryFile.text}. */
   textSync(): string {
     return decode(this.bytesSync(), this.#file.options);
   }
 
   /**
-   * Reads text from the cursor on, which moves behind it. No character is split, whatever it takes in bytes.
+   * Reads text from the cursor and advances it. A character is never split, however many bytes it takes.
    *
-   * @param length Characters (code points) to read; to the end without it.
+   * @param length The number of characters (code points) to read; to the end of the file if omitted.
    * @throws {TempfileError} `EILSEQ` for malformed text, if the file was opened with `fatal`.
    */
   async readText(length?: number): Promise<string> {
@@ -193,35 +193,35 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
     return await this.#file.async((io) => readText(io, this.#file, count));
   }
 
-  /** As {@linkcode TemporaryFile.readText}, blocking. */
+  /** Synchronous version of {@linkcode TemporaryFile.readText}. */
   readTextSync(length?: number): string {
     const count = checkLength(length);
     return this.#file.sync((io) => readText(io, this.#file, count));
   }
 
-  /** The whole contents, parsed as JSON; the cursor stays. */
+  /** Returns the whole contents, parsed as JSON. The cursor does not move. */
   // deno-lint-ignore no-explicit-any -- as JSON.parse and Response.json say
   async json(): Promise<any> {
     return JSON.parse(await this.text());
   }
 
-  /** As {@linkcode TemporaryFile.json}, blocking. */
+  /** Synchronous version of {@linkcode TemporaryFile.json}. */
   // deno-lint-ignore no-explicit-any -- as JSON.parse and Response.json say
   jsonSync(): any {
     return JSON.parse(this.textSync());
   }
 
   /**
-   * The contents as a `Blob` that reads when it is read: it has the size of now, and no bytes in memory. After the file
-   * is closed its methods fail with `ERR_CLOSED`.
+   * Returns the contents as a `Blob` that reads the file on demand: its size is fixed now, and it holds no bytes in
+   * memory. After the file is closed, its methods fail with `ERR_CLOSED`.
    *
-   * `FormData`, `new File([blob])`, `new Blob([blob])` and `new Response(blob)` read the file as well, when they are read:
-   * keep it open and as it is until then. On Node they fail if it has changed. On Bun they fail for a file on disk without
-   * a name, and beside other parts `new Blob` leaves any file out, its own too: give them {@linkcode TemporaryFile.bytes}.
-   * Of a spooled file in memory they have a copy. `structuredClone` on Deno finds nothing, nor does any of them on Node on
-   * macOS in a file without a name.
+   * `FormData`, `new File([blob])`, `new Blob([blob])` and `new Response(blob)` also read the file on demand: keep it
+   * open and unchanged until then. On Node they fail if it has changed. On Bun they fail for an unnamed file on disk,
+   * and `new Blob` with several parts drops any file, Bun's own included: pass {@linkcode TemporaryFile.bytes} instead.
+   * For a spooled file still in memory they hold a copy. `structuredClone` on Deno finds no contents, nor does any of
+   * them for an unnamed file on Node on macOS.
    *
-   * @param type The media type it says it has.
+   * @param type The media type of the blob.
    */
   async blob(type = ""): Promise<Blob> {
     if (typeof type !== "string") throw invalid("type", "a string", type);
@@ -232,11 +232,11 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
   }
 
   /**
-   * The lines from an offset on, without their ends (`\n` or `\r\n`).
+   * Iterates over the lines from an offset, without their line endings (`\n` or `\r\n`).
    *
-   * @param options Where to start: the beginning of the file without it. The cursor is neither used nor moved.
-   * @throws {TempfileError} `EFBIG` if one is more than a string of the runtime's can hold; `EILSEQ` for malformed text, if
-   *   the file was opened with `fatal`.
+   * @param options Where to start; the beginning of the file if omitted. The cursor is neither used nor moved.
+   * @throws {TempfileError} `EFBIG` if a line exceeds the runtime's longest string; `EILSEQ` for malformed text, if the
+   *   file was opened with `fatal`.
    *
    * @example Number the lines
    * ```ts
@@ -251,7 +251,7 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
     return linesOf(this.#chunks(checkAt(options) ?? 0), this.#file.options);
   }
 
-  /** The contents in chunks, from the beginning. The cursor is neither used nor moved. */
+  /** Iterates over the contents in chunks, from the beginning. The cursor is neither used nor moved. */
   [Symbol.asyncIterator](): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {
     return this.#chunks(0);
   }
@@ -266,18 +266,19 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
     }
   }
 
-  /** Who holds the function holds the handle, so that it is not collected while a stream is read. */
+  /** The function references the handle, so that the handle is not garbage-collected while a stream is read. */
   #readAt(): ReadAt {
     return (into, at) => this.#file.async((io) => this.#file.read(io, into, at));
   }
 
   /**
-   * A stream of bytes from an offset on. It reads only what is asked for, and ends where the file ends when it gets there.
+   * Returns a stream of the bytes from an offset. It reads only what is requested, and ends when it reaches the end of
+   * the file.
    *
-   * It can fill buffers of the reader's own (`getReader({ mode: "byob" })`), and then takes no memory however much flows
-   * through. Otherwise each chunk is new memory, of which some 50 MiB gather before the runtime takes it back.
+   * Readers that supply their own buffers (`getReader({ mode: "byob" })`) need no further memory, however much flows
+   * through. Otherwise each chunk is a new buffer, and some 50 MiB accumulate before the runtime reclaims them.
    *
-   * @param options Where to start: the beginning of the file without it. The cursor is neither used nor moved.
+   * @param options Where to start; the beginning of the file if omitted. The cursor is neither used nor moved.
    */
   stream(options?: At): ReadableStream<Uint8Array<ArrayBuffer>> {
     return readableFrom(this.#readAt(), checkAt(options) ?? 0);
@@ -289,11 +290,11 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
   }
 
   /**
-   * A new stream that writes text and bytes at the cursor, as {@linkcode TemporaryFile.write} does. Closing it flushes;
-   * the file stays open.
+   * A new stream that writes text and bytes at the cursor, like {@linkcode TemporaryFile.write}. Closing it flushes the
+   * buffer; the file stays open.
    */
   get writable(): WritableStream<Data> {
-    // Each chunk is written before the next is taken, which is all the backpressure there is to exert.
+    // Each chunk is written before the next is accepted: that is all the backpressure needed.
     return new WritableStream({
       write: async (chunk) => void await this.write(chunk),
       close: () => this.flush(),
@@ -301,37 +302,37 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
   }
 
   /**
-   * Moves the cursor. Beyond the end is allowed: a write there leaves zeros before it.
+   * Moves the cursor. It may go beyond the end: a write there fills the gap with zeros.
    *
-   * @param offset Bytes, negative towards the start.
+   * @param offset In bytes; negative moves towards the start.
    * @returns The new position.
-   * @throws {RangeError} If it would come to lie before the start; then it stays.
+   * @throws {RangeError} If the position would lie before the start; the cursor then stays where it was.
    */
   async seek(offset: number, whence: Whence = "start"): Promise<number> {
     checkSeek(offset, whence);
     return await this.#file.async((io) => seek(io, this.#file, offset, whence));
   }
 
-  /** As {@linkcode TemporaryFile.seek}, blocking. */
+  /** Synchronous version of {@linkcode TemporaryFile.seek}. */
   seekSync(offset: number, whence: Whence = "start"): number {
     checkSeek(offset, whence);
     return this.#file.sync((io) => seek(io, this.#file, offset, whence));
   }
 
-  /** The size in bytes, with what is buffered. */
+  /** Returns the size in bytes, including buffered data. */
   async size(): Promise<number> {
     return await this.#file.async((io) => this.#file.size(io));
   }
 
-  /** As {@linkcode TemporaryFile.size}, blocking. */
+  /** Synchronous version of {@linkcode TemporaryFile.size}. */
   sizeSync(): number {
     return this.#file.sync((io) => this.#file.size(io));
   }
 
   /**
-   * Cuts the file off, or extends it with zeros. The cursor stays.
+   * Truncates the file, or extends it with zeros. The cursor does not move.
    *
-   * @param size Bytes it has afterwards; the position of the cursor without it.
+   * @param size The new size in bytes; the cursor's position if omitted.
    * @throws {TempfileError} `EFBIG` beyond `maxSize`.
    */
   async truncate(size?: number): Promise<void> {
@@ -339,42 +340,43 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
     return await this.#file.async((io) => this.#file.truncate(io, wanted ?? this.#file.position));
   }
 
-  /** As {@linkcode TemporaryFile.truncate}, blocking. */
+  /** Synchronous version of {@linkcode TemporaryFile.truncate}. */
   truncateSync(size?: number): void {
     const wanted = size === undefined ? undefined : checkSize(size, "size");
     return this.#file.sync((io) => this.#file.truncate(io, wanted ?? this.#file.position));
   }
 
-  /** Hands what is buffered to the system, where other programs can read it. */
+  /** Writes buffered data to the system, where other programs can read it. */
   async flush(): Promise<void> {
     return await this.#file.async((io) => this.#file.flush(io));
   }
 
-  /** As {@linkcode TemporaryFile.flush}, blocking. */
+  /** Synchronous version of {@linkcode TemporaryFile.flush}. */
   flushSync(): void {
     return this.#file.sync((io) => this.#file.flush(io));
   }
 
-  /** Waits until the contents are on the disk (`fsync`). */
+  /** Waits until the contents are on disk (`fsync`). */
   async sync(): Promise<void> {
     return await this.#file.async((io) => this.#file.synchronize(io));
   }
 
-  /** As {@linkcode TemporaryFile.sync}, blocking. */
+  /** Synchronous version of {@linkcode TemporaryFile.sync}. */
   syncSync(): void {
     return this.#file.sync((io) => this.#file.synchronize(io));
   }
 
   /**
-   * Puts the file at `destination` in one step, and closes it. From then on nothing removes it.
+   * Moves the file to `destination` in one step, and closes it. From then on nothing removes it.
    *
-   * A file with a name is renamed; one without is linked or copied beside the destination first, and so is one on another
-   * file system. On failure the destination is untouched, and this file is open and whole: the call can be made again.
+   * A named file is renamed. An unnamed one, or one on another file system, is first linked or copied beside the
+   * destination. On failure the destination is untouched and this file is still open and complete, so the call can be
+   * repeated.
    *
-   * @param destination The path, or a `file:` URL.
-   * @returns The absolute path without links.
-   * @throws {TempfileError} `ENOENT` if the directory is missing, `EISDIR` if a directory is there, `EINVAL` if a device, a
-   *   pipe or a socket is, or a link in `/dev`, `EEXIST` with `overwrite: false`, `ENOSPC`, …
+   * @param destination A path or a `file:` URL.
+   * @returns The absolute path, with symbolic links resolved.
+   * @throws {TempfileError} `ENOENT` if the parent directory is missing; `EISDIR` if a directory is there; `EINVAL` if
+   *   a device, a pipe or a socket is there, or a link in `/dev`; `EEXIST` with `overwrite: false`; `ENOSPC`, …
    *
    * @example A result that appears when it is ready
    * ```ts
@@ -391,7 +393,7 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
     const file = this.#file;
     file.moving++;
     try {
-      // What is still being written from a source belongs to it.
+      // Includes what is still being written from a source.
       if (file.writing !== undefined) await orAborted(file.writing, checked.signal);
       return await file.async((io) => persistFile(io, file, path, checked));
     } finally {
@@ -399,7 +401,7 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
     }
   }
 
-  /** As {@linkcode TemporaryFile.persist}, blocking. */
+  /** Synchronous version of {@linkcode TemporaryFile.persist}. */
   persistSync(destination: string | URL, options?: Omit<PersistOptions, "signal">): string {
     const path = checkPath(destination, "destination");
     const checked = checkReplacing("fileSync", options);
@@ -407,13 +409,14 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
   }
 
   /**
-   * Waits for a lock on the file that excludes other programs: `flock`, as Python's `fcntl.flock`, flock(1) and the other
-   * runtimes take it. It does not keep anybody from reading or writing who does not ask for a lock.
+   * Acquires a lock that excludes other programs, waiting for it if necessary: `flock`, as taken by Python's
+   * `fcntl.flock`, flock(1) and the other runtimes. The lock is advisory: it does not stop programs that do not ask for
+   * it.
    *
-   * Each call takes a lock of its own: two calls on one handle exclude each other like two programs.
+   * Each call takes a lock of its own: two calls on one handle exclude each other as two programs do.
    *
-   * @throws {TempfileError} `ETIMEDOUT` after `timeout`, `ERR_CLOSED` if the file is closed meanwhile, `ERR_UNSUPPORTED`
-   *   where there are no such locks (on Node the program flock(1) is needed, which Linux systems have).
+   * @throws {TempfileError} `ETIMEDOUT` after `timeout`; `ERR_CLOSED` if the file is closed meanwhile;
+   *   `ERR_UNSUPPORTED` where there are no such locks (Node needs the program flock(1), which Linux systems have).
    *
    * @example One at a time
    * ```ts
@@ -432,9 +435,9 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
   }
 
   /**
-   * Takes the lock if nobody has one that excludes it; see {@linkcode TemporaryFile.lock}.
+   * Acquires the lock without waiting; see {@linkcode TemporaryFile.lock}.
    *
-   * @returns `null` if somebody has.
+   * @returns `null` if a conflicting lock is held.
    */
   async tryLock(options?: Pick<LockOptions, "shared">): Promise<FileLock | null> {
     const { tryLock } = await import("./lock.ts").catch(notLoaded("locks"));
@@ -442,20 +445,21 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
   }
 
   /**
-   * Closes the file, and with that removes it, unless `deleteOnClose` is `false`. Closing again does nothing.
+   * Closes the file and, unless `deleteOnClose` is `false`, removes it. Closing again is a no-op.
    *
-   * @throws {TempfileError} What kept buffered bytes from being written or the file from being removed; it is closed all the same.
+   * @throws {TempfileError} The error that kept buffered bytes from being written or the file from being removed; the
+   *   file is closed all the same.
    */
   close(): Promise<void> {
     return this.#file.async((io) => this.#file.close(io, this.#file.options.deleteOnClose));
   }
 
-  /** As {@linkcode TemporaryFile.close}, blocking. */
+  /** Synchronous version of {@linkcode TemporaryFile.close}. */
   closeSync(): void {
     return this.#file.sync((io) => this.#file.close(io, this.#file.options.deleteOnClose));
   }
 
-  /** Closes and removes the file. What fails becomes a warning, so that it does not hide an error of the scope. */
+  /** Closes and removes the file. A failure becomes a warning, so that it does not mask an error from the scope. */
   async [Symbol.asyncDispose](): Promise<void> {
     try {
       await this.#file.async((io) => this.#file.close(io, true));
@@ -465,8 +469,8 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
   }
 
   /**
-   * As the asynchronous one, blocking. If asynchronous calls are under way, the name goes now, and the file is closed
-   * when they have ended.
+   * Synchronous version of `Symbol.asyncDispose`. If asynchronous calls are pending, the name is removed now and the
+   * file is closed when they finish.
    */
   [Symbol.dispose](): void {
     if (this.#file.busy) return void this.#file.abandon(true).catch(warnOfDisposal);

@@ -1,5 +1,5 @@
 /**
- * A lock on an open file, once it is held. What takes it is another module, loaded by the first call that asks for one.
+ * A lock held on an open file. The code that acquires it is in another module, loaded on first use.
  *
  * @module
  */
@@ -11,31 +11,31 @@ import type { OpenFile } from "./open_file.ts";
 /** Options of {@linkcode TemporaryFile.lock}. */
 export interface LockOptions {
   /**
-   * `true`: others may have the lock too, if they also share it.
+   * `true` for a shared lock, which others may hold at the same time if theirs is shared too.
    *
    * @default {false}
    */
   shared?: boolean;
-  /** Milliseconds to wait, after which it fails with `ETIMEDOUT`: up to 2³¹ − 1 (24 days); for ever without it. */
+  /** Milliseconds to wait before failing with `ETIMEDOUT`, at most 2³¹ − 1 (24 days); without it, waits indefinitely. */
   timeout?: number;
-  /** Ends the waiting. Node 20 warns of a leak, which is none, where more than ten calls wait with one signal. */
+  /** Cancels the wait. Node 20 warns of a leak, wrongly, if more than ten calls wait with one signal. */
   signal?: AbortSignal;
 }
 
 /**
- * A lock that is held. Released by {@linkcode FileLock.release}, by the end of the scope, by closing the file, and by the
- * end of the process.
+ * A held lock. Released by {@linkcode FileLock.release}, at the end of the scope, when the file is closed, and when the
+ * process ends.
  *
- * What was written with a `bufferSize` and is not flushed yet, others do not see when they get the lock.
+ * Data written with a `bufferSize` and not yet flushed is not visible to others when they acquire the lock.
  */
 export class FileLock implements AsyncDisposable, Disposable {
-  /** Whether others may share it. */
+  /** Whether the lock is shared. */
   readonly shared: boolean;
   readonly #held: Held;
-  /** Who holds a lock holds the file: were that collected as garbage, it would be closed. */
+  /** The lock references the file's handle: if that were garbage-collected, the file would be closed. */
   readonly #owner: object;
 
-  /** Not for use: call {@linkcode TemporaryFile.lock}. */
+  /** Internal: use {@linkcode TemporaryFile.lock}. */
   constructor(shared: boolean, internals: unknown, owner: object) {
     if (!(internals instanceof Held)) {
       throw new TypeError("Locks are made by lock() and tryLock(), not by a constructor");
@@ -46,22 +46,22 @@ export class FileLock implements AsyncDisposable, Disposable {
     printAs(new.target, describe);
   }
 
-  /** Whether it was released. */
+  /** Whether the lock has been released. */
   get released(): boolean {
     return this.#held.handle === undefined;
   }
 
-  /** Gives the lock back. Doing so again does nothing. */
+  /** Releases the lock. Releasing again is a no-op. */
   release(): void {
     this.#held.release();
   }
 
-  /** Gives the lock back. */
+  /** Releases the lock. */
   [Symbol.dispose](): void {
     this.release();
   }
 
-  /** Gives the lock back. */
+  /** Releases the lock. */
   [Symbol.asyncDispose](): Promise<void> {
     this.release();
     return Promise.resolve();
@@ -71,9 +71,9 @@ export class FileLock implements AsyncDisposable, Disposable {
 const describe = (lock: FileLock): string =>
   `FileLock { shared: ${lock.shared}, released: ${lock.released} }`;
 
-/** What is behind a lock. It does not know the file's owner, since the file knows it. */
+/** The state behind a lock. It does not reference the file's handle, since the file references it. */
 export class Held {
-  /** Undefined when it is released. */
+  /** Undefined once released. */
   handle: Handle | undefined;
   readonly #file: OpenFile;
   readonly #end = (): void => this.release();

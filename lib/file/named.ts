@@ -1,5 +1,5 @@
 /**
- * Files with a name.
+ * Named files.
  *
  * @module
  */
@@ -21,43 +21,44 @@ import { openSame } from "./open_same.ts";
 import { OwnedName } from "./owned.ts";
 import { DiskStorage } from "./storage.ts";
 
-/** Nothing is gathered: other programs that have the path see each write at once. */
+/** No buffering: other programs that have the path see each write at once. */
 const BUFFER_SIZE = 0;
 
 /**
- * A temporary file with a path, to give to another program.
+ * A temporary file with a path that can be given to another program.
  *
- * Its file is removed by {@linkcode TemporaryFile.close}, by the end of the scope, and by the end of the process.
+ * The file is removed by {@linkcode TemporaryFile.close}, at the end of the scope, and when the process ends.
  */
 export class NamedTemporaryFile extends TemporaryFile {
   readonly #file: OpenFile;
 
-  /** Not for use: call {@linkcode namedTemporaryFile}. */
+  /** Internal: use {@linkcode namedTemporaryFile}. */
   constructor(internals: unknown) {
-    // Before the class above has it printed as one of its own.
+    // Before the base class installs its own description.
     printAs(new.target, describe);
     super(internals);
     this.#file = internals as OpenFile;
   }
 
-  /** The absolute path without links. Stays readable after the file is closed. */
+  /** The absolute path, with symbolic links resolved. Still readable after the file is closed. */
   get path(): string {
     this.#file.pathSeen = true;
     return this.#file.path!;
   }
 
-  /** The path. */
+  /** Returns the path. */
   override toString(): string {
     return this.path;
   }
 
   /**
-   * Gives the file to the caller: Mayfly forgets it and never removes it. The handle stays as it is, open or, with
+   * Hands the file over to the caller: Mayfly forgets it and never removes it. The handle stays as it is: open or, with
    * `deleteOnClose: false`, closed.
    *
    * @returns The path.
-   * @throws {TempfileError} `ERR_CLOSED` after {@linkcode TemporaryFile.close} or the end of the scope has removed it;
-   *   `EBUSY` while `persist()` is under way; `ENOSPC` if that cannot be recorded for other processes; then it is ours as before.
+   * @throws {TempfileError} `ERR_CLOSED` if {@linkcode TemporaryFile.close} or the end of the scope has removed the
+   *   file; `EBUSY` while `persist()` is pending; `ENOSPC` if this cannot be recorded for other processes, in which
+   *   case Mayfly still owns the file.
    */
   keep(): string {
     const file = this.#file, { owned } = file;
@@ -70,7 +71,7 @@ export class NamedTemporaryFile extends TemporaryFile {
   }
 
   /**
-   * Opens the same file a second time: a handle with its own cursor and buffer, which owns nothing and outlives this one.
+   * Opens the same file again: a handle with its own cursor and buffer, which owns nothing and outlives this one.
    *
    * @throws {TempfileError} `ERR_REPLACED` if another file has taken its place, `ENOENT` if it is gone.
    */
@@ -78,7 +79,7 @@ export class NamedTemporaryFile extends TemporaryFile {
     return await this.#file.async((io) => reopen(io, this.#file));
   }
 
-  /** As {@linkcode NamedTemporaryFile.reopen}, blocking. */
+  /** Synchronous version of {@linkcode NamedTemporaryFile.reopen}. */
   reopenSync(): TemporaryFile {
     return this.#file.sync((io) => reopen(io, this.#file));
   }
@@ -88,12 +89,14 @@ const describe = (file: NamedTemporaryFile): string =>
   `NamedTemporaryFile { path: ${JSON.stringify(file.path)}, closed: ${file.closed} }`;
 
 /**
- * Creates a file with a name that nobody can guess, and that only its owner can open.
+ * Creates a file with an unguessable name that only its owner can open.
  *
- * @param options Where, how, and when to remove it; see {@linkcode NamedFileOptions}.
+ * @param options Where and how to create it, and when to remove it; see {@linkcode NamedFileOptions}.
  * @returns The open file.
- * @throws {TempfileError} What the system says (`ENOENT`, `EACCES`, `ENOSPC`, …), with the directory as `path`; nothing is left then.
- * @throws {TypeError} `ERR_INVALID_OPTION`, before anything is done.
+ * @throws {TempfileError} The system's error (`ENOENT`, `EACCES`, `ENOSPC`, …), with the directory as `path`; nothing
+ *   is left behind.
+ * @throws {TypeError} `ERR_INVALID_OPTION` for an invalid option, a `RangeError` for a number out of range; before
+ *   anything is done.
  *
  * @example A path for another program
  * ```ts
@@ -108,7 +111,7 @@ export function namedTemporaryFile(options?: NamedFileOptions): Promise<NamedTem
   return runAsync(create(asyncIo(), options));
 }
 
-/** As {@linkcode namedTemporaryFile}, blocking. */
+/** Synchronous version of {@linkcode namedTemporaryFile}. */
 export function namedTemporaryFileSync(options?: NamedFileOptions): NamedTemporaryFile {
   return runSync(create(syncIo(), options));
 }
@@ -118,7 +121,7 @@ function* create(io: Io, given: NamedFileOptions | undefined): Op<NamedTemporary
   return yield* createNamed(io, usualPlace(options) ?? (yield* place(io, options)), options);
 }
 
-/** Creates a named file in a directory that is known to be canonical. */
+/** Creates a named file in a directory whose path is already canonical. */
 export function* createNamed(given: Io, directory: string, options: Checked): Op<NamedTemporaryFile> {
   const io = given.at(directory);
   const owned = options.delete ? new OwnedName() : undefined;

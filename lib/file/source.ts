@@ -1,12 +1,12 @@
 /**
- * What can be written chunk by chunk.
+ * Data that is written chunk by chunk.
  *
  * @module
  */
 import { invalid } from "../errors.ts";
 import type { Data } from "./data.ts";
 
-/** What {@linkcode TemporaryFile.write} takes beside text and bytes. Streams and iterables are of text or bytes. */
+/** What {@linkcode TemporaryFile.write} accepts besides text and bytes. Streams and iterables yield text or bytes. */
 export type Source =
   | Blob
   | Response
@@ -16,13 +16,16 @@ export type Source =
 
 /** Chunks, one after the other. */
 export interface Chunks {
-  /** The next one. Ends, as if there were no more, when it is cancelled. */
+  /** Returns the next chunk. Once cancelled, it ends as if there were no more. */
   next(): Promise<IteratorResult<unknown, unknown>>;
-  /** Says that no more will be taken, and why. Never throws: there is a better error to report. Nothing if it has ended. */
+  /**
+   * Reports that no more chunks will be taken, and why. Never throws, as there is a better error to report. A no-op if
+   * ended.
+   */
   cancel(reason: unknown): Promise<void>;
 }
 
-/** The chunks of a source, told by its shape: streams of another realm or a polyfill are as good. */
+/** The chunks of a source, recognized by its shape: streams of another realm or a polyfill work too. */
 export function chunksOf(source: unknown): Chunks {
   const open = openerOf(source);
   if (open !== undefined) return open();
@@ -30,7 +33,7 @@ export function chunksOf(source: unknown): Chunks {
   throw invalid("data", wanted, source);
 }
 
-/** What gives the chunks of a source; undefined for what is none. */
+/** Returns what opens a source; undefined for anything else. */
 function openerOf(source: unknown): (() => Chunks) | undefined {
   if (typeof source !== "object" || source === null) return undefined;
   const shape = source as { [name: PropertyKey]: unknown };
@@ -47,14 +50,14 @@ function openerOf(source: unknown): (() => Chunks) | undefined {
       return () => ofIterator((source as Iterable<Data>)[Symbol.iterator]());
     }
   } catch {
-    // What only has the prototype of a Blob throws when it is asked.
+    // An object that only inherits from Blob throws when its properties are read.
   }
   return undefined;
 }
 
 function ofResponse(response: Response): Chunks {
   if (response.bodyUsed) throw invalid("data", "a Response whose body was not read yet", response);
-  // Those of `node-fetch` have a stream of Node's.
+  // A `node-fetch` response has a Node stream as its body.
   return response.body === null ? ofIterator([][Symbol.iterator]()) : chunksOf(response.body);
 }
 
@@ -63,13 +66,13 @@ function ofStream(stream: ReadableStream<Uint8Array>): Chunks {
   const reader = stream.getReader();
   return {
     next: () => reader.read() as Promise<IteratorResult<unknown, unknown>>,
-    // It ends or fails by itself, or is cancelled: who owns it cannot go on with it, so it stays locked.
+    // The stream stays locked: it has ended, failed or been cancelled, so its owner cannot continue with it.
     cancel: (reason) => quietly(() => reader.cancel(reason)),
   };
 }
 
 function ofIterator(iterator: Iterator<Data> | AsyncIterator<Data>): Chunks {
-  /** Whether it has failed or was cancelled. */
+  /** Whether the iterator has failed or been cancelled. */
   let over = false;
   /** Ends the wait for a chunk, as if there were no more. */
   let leave = (): void => {};
@@ -77,7 +80,7 @@ function ofIterator(iterator: Iterator<Data> | AsyncIterator<Data>): Chunks {
     try {
       return await iterator.next();
     } catch (error) {
-      // As a loop has it: an iterator that failed has ended.
+      // As in a `for` loop: an iterator that throws has ended.
       over = true;
       throw error;
     }
@@ -91,13 +94,13 @@ function ofIterator(iterator: Iterator<Data> | AsyncIterator<Data>): Chunks {
     async cancel() {
       if (over) return;
       over = true;
-      // A generator that waits for something is told to return only when that has come, if it ever does.
+      // A waiting generator handles `return()` only once the awaited value arrives, if it ever does.
       leave();
       let ended: unknown;
       try {
         ended = iterator.return?.();
       } catch {
-        // A generator that closes the file is itself running, and can be ended only when it has yielded.
+        // A generator that closes the file is itself running, and can be ended only after it yields.
         over = false;
       }
       await quietly(() => ended);

@@ -1,5 +1,5 @@
 /**
- * Files that are in memory first.
+ * Files that start in memory.
  *
  * @module
  */
@@ -16,39 +16,39 @@ import { SpoolStorage } from "./spool.ts";
 import { DiskStorage, type Storage } from "./storage.ts";
 import { createUnnamed, type Made, unmake } from "./unnamed.ts";
 
-/** Bytes gathered before a system call, once it is on disk. */
+/** Size of the write buffer, once the file is on disk. */
 const BUFFER_SIZE = 64 * 1024;
 
 /**
- * A temporary file that is in memory until it grows. Read and written like any other; on disk it has no name.
+ * A temporary file kept in memory until it grows too large. Read and written like any other; on disk it has no name.
  *
- * Its options count when it moves to disk, so a directory that is missing or full shows then. What is in memory stays
- * there, whole, and the call that failed can be made again.
+ * Its location options take effect when it moves to disk, so a missing directory or a full disk shows only then. The
+ * contents stay in memory, complete, and the failed call can be repeated.
  */
 export class SpooledTemporaryFile extends TemporaryFile {
   readonly #file: OpenFile;
   readonly #spool: SpoolStorage;
 
-  /** Not for use: call {@linkcode spooledTemporaryFile}. */
+  /** Internal: use {@linkcode spooledTemporaryFile}. */
   constructor(internals: unknown) {
-    // Before the class above has it printed as one of its own.
+    // Before the base class installs its own description.
     printAs(new.target, describe);
     super(internals);
     this.#file = internals as OpenFile;
     this.#spool = this.#file.storage as SpoolStorage;
   }
 
-  /** Whether it has moved to disk. */
+  /** Whether the file has moved to disk. */
   get rolled(): boolean {
     return this.#spool.onDisk;
   }
 
-  /** Moves it to disk now. */
+  /** Moves the file to disk now. */
   async rollover(): Promise<void> {
     await this.#file.async((io) => roll(io, this.#file, this.#spool));
   }
 
-  /** As {@linkcode SpooledTemporaryFile.rollover}, blocking. */
+  /** Synchronous version of {@linkcode SpooledTemporaryFile.rollover}. */
   rolloverSync(): void {
     this.#file.sync((io) => roll(io, this.#file, this.#spool));
   }
@@ -67,11 +67,11 @@ const describe = (file: SpooledTemporaryFile): string =>
   `SpooledTemporaryFile { rolled: ${file.rolled}, closed: ${file.closed} }`;
 
 /**
- * Opens a file that is kept in memory until it would pass `maxMemory`, and then moves to disk.
+ * Opens a file that is kept in memory until it would exceed `maxMemory`, and then moves to disk.
  *
- * Nothing is done yet that could wait or fail, so there is no asynchronous twin.
+ * Nothing happens yet that could block or fail, so there is no asynchronous version.
  *
- * @throws {TypeError} `ERR_INVALID_OPTION`.
+ * @throws {TypeError} `ERR_INVALID_OPTION` for an invalid option, a `RangeError` for a number out of range.
  *
  * @example An upload of unknown size
  * ```ts

@@ -1,5 +1,5 @@
 /**
- * Files without a name.
+ * Unnamed files.
  *
  * @module
  */
@@ -20,19 +20,21 @@ import { OpenFile } from "./open_file.ts";
 import { OwnedName } from "./owned.ts";
 import { DiskStorage } from "./storage.ts";
 
-/** Bytes gathered before a system call: nobody else reads the file, so nobody waits for them. */
+/** Size of the write buffer. No other program can read the file, so none waits for the bytes. */
 const BUFFER_SIZE = 64 * 1024;
 
 /**
- * Creates a file that has no name: nobody else can open it, and nothing of it is left however the process ends.
+ * Creates an unnamed file: no other program can open it, and nothing of it remains however the process ends.
  *
- * On Linux it never has a name (`O_TMPFILE`). Elsewhere, and on file systems that refuse that, it loses its name at
- * once. On Windows it keeps a name until it is closed.
+ * On Linux it never has a name (`O_TMPFILE`). Elsewhere, and on file systems without that, it is unlinked right after
+ * creation. On Windows it keeps a name until it is closed.
  *
- * @param options Where and how; see {@linkcode FileOptions}.
+ * @param options Where and how to create it; see {@linkcode FileOptions}.
  * @returns The open file.
- * @throws {TempfileError} What the system says (`ENOENT`, `EACCES`, `ENOSPC`, …), with the directory as `path`; nothing is left then.
- * @throws {TypeError} `ERR_INVALID_OPTION`, before anything is done.
+ * @throws {TempfileError} The system's error (`ENOENT`, `EACCES`, `ENOSPC`, …), with the directory as `path`; nothing
+ *   is left behind.
+ * @throws {TypeError} `ERR_INVALID_OPTION` for an invalid option, a `RangeError` for a number out of range; before
+ *   anything is done.
  *
  * @example Scratch space nobody else can see
  * ```ts
@@ -47,7 +49,7 @@ export function temporaryFile(options?: FileOptions): Promise<TemporaryFile> {
   return runAsync(create(asyncIo(), options));
 }
 
-/** As {@linkcode temporaryFile}, blocking. */
+/** Synchronous version of {@linkcode temporaryFile}. */
 export function temporaryFileSync(options?: FileOptions): TemporaryFile {
   return runSync(create(syncIo(), options));
 }
@@ -62,7 +64,7 @@ function* create(io: Io, given: FileOptions | undefined): Op<TemporaryFile> {
   return new TemporaryFile(file);
 }
 
-/** Creates a file without a name. */
+/** Creates an unnamed file. */
 export function* createUnnamed(given: Io, options: Checked): Op<Made & { guard: Guard }> {
   const directory = usualPlace(options) ?? (yield* place(given, options));
   const io = given.at(directory);
@@ -77,7 +79,7 @@ export function* createUnnamed(given: Io, options: Checked): Op<Made & { guard: 
   return { ...made, guard: guardOf(directory) };
 }
 
-/** A handle, and the name that must stay until it is closed (Windows). */
+/** A handle, and the name that must exist until it is closed (Windows). */
 export interface Made {
   handle: Handle;
   /** Whether it never had a name. */
@@ -85,13 +87,13 @@ export interface Made {
   owned?: OwnedName;
 }
 
-/** Takes back what was made. */
+/** Undoes a creation. */
 export function* unmake(io: Io, { handle, owned }: Made): Op<void> {
   yield* takeBack(() => io.close(handle));
   if (owned !== undefined) yield* owned.takeBack(io);
 }
 
-/** Directories whose file system refused; others may be on file systems that do not. */
+/** Directories whose file system has no unnamed files; other file systems may. */
 const refused = new Set<string>();
 
 function* createHandle(io: Io, directory: string, options: Checked): Op<Made> {
@@ -109,12 +111,12 @@ function* createHandle(io: Io, directory: string, options: Checked): Op<Made> {
   return made;
 }
 
-/** Creates with a name and takes the name away. */
+/** Creates a named file and unlinks it. */
 function* createWithName(io: Io, directory: string, options: Checked): Op<Made> {
   const owned = new OwnedName();
   let handle: Handle | undefined;
   try {
-    // A process may die between the two calls.
+    // The process may die between the two calls.
     const session = sessionFor(directory, options);
     handle = yield* createExclusively("file", directory, options, session, (path) => {
       owned.path = path;

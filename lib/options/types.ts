@@ -1,27 +1,27 @@
 /**
- * The options of the functions that create.
+ * The options of the creating functions.
  *
  * @module
  */
 
-/** Where to create, and until when to try. */
+/** Where to create, and when to give up. */
 export interface PlaceOptions {
   /**
-   * The parent directory, as a path or a `file:` URL. Links in it are resolved.
+   * The parent directory, as a path or a `file:` URL. Symbolic links in it are resolved.
    *
    * @default {tmpdir()}
    */
   dir?: string | URL;
-  /** Creation fails with `ENOSPC` if the file system has fewer bytes available. */
+  /** Bytes that must be available on the file system; with less, creation fails with `ENOSPC`. */
   minFree?: number;
   /** Aborts an asynchronous call; nothing is left behind. */
   signal?: AbortSignal;
 }
 
-/** How to name. */
+/** The name and the permissions. */
 export interface NameOptions {
   /**
-   * The beginning of the name: one path component's worth of text.
+   * The beginning of the name: any text that is valid in a single path component.
    *
    * @default {"tmp"}
    */
@@ -33,40 +33,40 @@ export interface NameOptions {
    */
   suffix?: string;
   /**
-   * Permission bits, set in the creating call. Given, they are exact: bits that the umask took are put back.
+   * Permission bits, set by the creating call itself. If given, they are exact: bits removed by the umask are restored.
    *
    * @default {0o600 for files, 0o700 for directories}
    */
   mode?: number;
 }
 
-/** Encodings of strings in files. */
+/** Encodings of text in files. */
 export type Encoding = "utf-8" | "utf-16le" | "latin1";
 
-/** How a file is written and read. */
+/** How the contents are written and read. */
 export interface ContentOptions {
   /**
-   * How strings are written and read.
+   * The encoding in which strings are written and read.
    *
    * @default {"utf-8"}
    */
   encoding?: Encoding;
   /**
-   * Rewrites the ends of lines in strings as they are written, in each by itself: of a `\r\n` that lies across two, the `\n`
-   * is one.
+   * Converts line endings in strings as they are written. Each string is converted on its own: if a `\r\n` is split
+   * across two, its `\n` counts as a line ending.
    */
   newline?: "\n" | "\r\n";
   /**
-   * Bytes gathered before a system call. What is gathered when the process ends is lost, also of a file that stays: call
+   * Bytes to buffer before a system call. Buffered data is lost when the process ends, even if the file stays: call
    * `flush()` or `close()`.
    *
    * @default {64 KiB for files without a name, 0 for files with one}
    */
   bufferSize?: number;
-  /** A write that would make the file larger fails with `EFBIG`, and nothing of it is written. */
+  /** The largest size in bytes. A write that would exceed it fails with `EFBIG` and writes nothing. */
   maxSize?: number;
   /**
-   * Whether malformed text throws on reading rather than being replaced by U+FFFD.
+   * Whether reading malformed text throws instead of substituting U+FFFD.
    *
    * @default {false}
    */
@@ -79,13 +79,13 @@ export interface FileOptions extends PlaceOptions, NameOptions, ContentOptions {
 /** Options of {@linkcode namedTemporaryFile}. */
 export interface NamedFileOptions extends FileOptions {
   /**
-   * `false`: Mayfly never removes it.
+   * `false`: Mayfly never removes the file.
    *
    * @default {true}
    */
   delete?: boolean;
   /**
-   * `false`: `close()` only closes, the end of the scope removes.
+   * `false`: `close()` only closes the file; the end of the scope removes it.
    *
    * @default {true}
    */
@@ -95,7 +95,8 @@ export interface NamedFileOptions extends FileOptions {
 /** Options of {@linkcode spooledTemporaryFile}. */
 export interface SpooledOptions extends Omit<FileOptions, "signal"> {
   /**
-   * Bytes kept in memory: a write that would pass it moves everything to disk first. 0: on disk from the first byte.
+   * Bytes kept in memory. A write that would exceed this first moves everything to disk. With 0 the file is on disk
+   * from the first byte.
    *
    * @default {1 MiB}
    */
@@ -105,13 +106,13 @@ export interface SpooledOptions extends Omit<FileOptions, "signal"> {
 /** Options of {@linkcode temporaryDirectory}. */
 export interface DirectoryOptions extends PlaceOptions, NameOptions {
   /**
-   * `false`: Mayfly never removes it.
+   * `false`: Mayfly never removes the directory.
    *
    * @default {true}
    */
   delete?: boolean;
   /**
-   * `remove()` returns what it could not remove instead of throwing.
+   * `true`: `remove()` returns what it could not remove instead of throwing.
    *
    * @default {false}
    */
