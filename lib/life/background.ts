@@ -1,7 +1,10 @@
 /**
- * Reclaiming beside the program's own work. It is loaded with the library, not when its time has come: that may be after
- * a test runner has taken the modules away. But a program that makes one file and ends runs it only if there is something
- * to look at.
+ * Reclaiming in the background, beside the program's own work.
+ *
+ * A look for leftovers begins when a lease is opened, at most once a minute. It runs in short slices with a total
+ * budget; if it is not done by the end of the process, it gets a little time there. The module is loaded with the
+ * library rather than when needed, since a test runner may have torn down its modules by then; a program that makes one
+ * file and exits runs it only if there is something to look at.
  *
  * @module
  */
@@ -13,7 +16,7 @@ import { isAlone } from "./lease_directory.ts";
 import { reclaim } from "./reclaim.ts";
 import { atProcessEnd } from "./registry.ts";
 
-/** Milliseconds of work at a time. */
+/** Milliseconds of work in a slice. */
 const SLICE = 1;
 
 /** Milliseconds between slices: a tenth of one processor at most. */
@@ -23,24 +26,24 @@ const PAUSE = 10;
 const BUDGET = 2000;
 
 /**
- * Milliseconds of work at the end of the process, where code that runs for the first time takes ten for a few entries, and
- * on a busy machine many times that.
+ * Milliseconds of work at the end of the process. There, code that runs for the first time takes ten for a few entries,
+ * and many times that on a busy machine.
  */
 const LAST_BUDGET = 200;
 
-/** The same for what this process's own threads left, which is nobody else's to remove. */
+/** The same for what this process's own threads left, which no other process is responsible for. */
 const OWN_BUDGET = 2000;
 
 /** Milliseconds after which a process that still makes things looks again. */
 const AGAIN = 60_000;
 
-/** Whether a look was begun: a program that ends before had no time for threads that could leave anything. */
+/** Whether a look was begun. A program that ends before had no time for threads that could leave anything. */
 let looked = false;
 
 /** The work under way, undefined if there is none. */
 let work: Op<unknown> | undefined;
 
-/** What the last step of the work asked for, which the next one gets, whenever that comes. */
+/** The answer to the last step, which the next one receives whenever it runs. */
 let answer: unknown;
 
 let spent = 0;
@@ -56,16 +59,16 @@ function requireWanted(): void {
 function start(ending: boolean): void {
   givenUp = false;
   const looking = { dryRun: false, onRemoved() {}, checkpoint: requireWanted, ending };
-  // Beside the program's own work it must not sleep.
+  // In the background it must not sleep.
   work = reclaim(untilGivenUp(!ending), looking);
 }
 
 type Call = (...args: unknown[]) => unknown;
 
 /**
- * The primitives as long as the work is wanted. After that all fail but those that close, so that it ends as it does
- * whenever something fails: in a moment, with nothing left open. What an operation has just opened, and was not yet told of,
- * nobody else could close.
+ * Returns primitives that fail once the work is given up, except those that close. The work then ends as after any
+ * failure: in a moment, with nothing left open. If it were abandoned, nobody could close what it has opened but not yet
+ * received.
  */
 function untilGivenUp(hurried: boolean): Io {
   const io = syncIo();
@@ -82,15 +85,15 @@ function untilGivenUp(hurried: boolean): Io {
 }
 
 /**
- * Begins to look for what the dead left, unless that was done a moment ago. At once where there are leases of others, so
- * that a program that is short has begun by its end; else soon, since a thread of this process may yet leave one.
+ * Begins to look for what the dead left, unless that was done a moment ago. At once if there are leases of others, so
+ * that a short program has begun before it ends; otherwise soon, since a thread of this process may yet leave one.
  */
 export function startReclaiming(): void {
   atProcessEnd(finish);
   if (settings.reclaim === false || work !== undefined || runtime.now() - begun < AGAIN) return;
   begun = runtime.now();
   spent = 0;
-  // Not in the call that makes the first thing, which is to be short.
+  // Not in the call that makes the first entry, which must be short.
   Promise.resolve().then(look).catch(() => {});
 }
 
@@ -118,7 +121,7 @@ function giveUp(): void {
   while (work !== undefined) step(work);
 }
 
-/** Goes on for some time. `true` if there is nothing left to do. */
+/** Continues for some time. Returns `true` if there is nothing left to do. */
 function advance(milliseconds: number): boolean {
   const start = runtime.now();
   while (work !== undefined) {
@@ -140,7 +143,7 @@ function step(op: Op<unknown>): void {
   }
 }
 
-/** Short programs end before there was time: they do a little at their end. */
+/** Does a little at the end of the process: short programs end before there was time. */
 function finish(): void {
   if (settings.reclaim === false) return giveUp();
   advance(LAST_BUDGET);

@@ -1,18 +1,18 @@
 /**
- * Things in no order, put in and taken out at once.
+ * An unordered collection that inserts and removes in constant time.
  *
  * @module
  */
 
-/** What can be in a bag, one at a time. */
+/** What can be in a bag, in one at a time. */
 export interface InBag {
-  /** Where it is in its bag, for that alone. */
+  /** Its index in the bag, for the bag alone. */
   slot: number | undefined;
 }
 
 /**
- * As a `Set`, of things that know where they are. A `Set` gives each thing a hash, and looks at each removal whether it
- * could do with less room: for a file that is closed at once, a twentieth of its time.
+ * Like a `Set`, but its items know where they are. A `Set` hashes each item, and checks at each removal whether to
+ * shrink: a twentieth of the time of a file that is closed at once.
  */
 export class Bag<T extends InBag> {
   readonly #things: T[] = [];
@@ -21,13 +21,13 @@ export class Bag<T extends InBag> {
     return this.#things.length;
   }
 
-  /** Puts in what is in no bag. */
+  /** Adds an item that is in no bag. */
   add(thing: T): void {
     thing.slot = this.#things.length;
     this.#things.push(thing);
   }
 
-  /** Takes out what is in it, or in none. */
+  /** Removes an item of this bag, or does nothing if it is in none. */
   delete(thing: T): void {
     const { slot } = thing;
     if (slot === undefined) return;
@@ -38,7 +38,7 @@ export class Bag<T extends InBag> {
     last.slot = slot;
   }
 
-  /** What is in it now. Whoever goes through that may take things out meanwhile. */
+  /** Iterates over what is in it now: items may be removed meanwhile. */
   [Symbol.iterator](): IterableIterator<T> {
     return [...this.#things][Symbol.iterator]();
   }

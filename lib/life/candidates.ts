@@ -1,5 +1,8 @@
 /**
- * What a lease may speak for, found where it says.
+ * Finding the entries that a lease may speak for.
+ *
+ * A lease only says where to look: each entry is checked against the file system, through its open directory where the
+ * platform allows that.
  *
  * @module
  */
@@ -13,20 +16,21 @@ import { leave, locate, type Spot, within } from "../tree/spot.ts";
 import { namesIn } from "../tree/visit.ts";
 import { isOurs, keptByOther, type LeaseFile, speaksFor } from "./lease_file.ts";
 
-/** Something that a lease may speak for. */
+/** An entry that a lease may speak for. */
 export interface Candidate {
-  /** For messages, and for what looks at more than a name. */
+  /** The path for messages, and for calls that need more than a name. */
   path: string;
-  /** Where it is whatever is done to the directories on the way there. */
+  /** A path through the open directory, which stays valid whatever is done to those above it; elsewhere the plain path. */
   place: Path;
   status: Status;
 }
 
 /**
- * Visits what a lease may speak for: entries whose names have just the form that was recorded, or were recorded one by
- * one, that belong to this user or are files that were given to another, are no links and no mounts, and were not kept.
+ * Visits the entries that a lease may speak for: those whose names have exactly a recorded form, or were recorded one
+ * by one; that belong to this user, or are files that were given to another; that are no links and no mount points; and
+ * that were not kept.
  *
- * @param unseen Gets what could not be looked at: something that the lease speaks for may be there.
+ * @param unseen Receives what could not be looked at: an entry that the lease speaks for may be there.
  */
 export function* visitEntries(
   io: Io,
@@ -41,7 +45,7 @@ export function* visitEntries(
     try {
       const isWanted = (name: string): boolean =>
         speaksFor(lease, directory, name) && !lease.kept.has(keptByOther(name));
-      // The dot makes the anchor of a descriptor a directory on the way rather than a link at the end.
+      // The dot makes the anchor of a descriptor an intermediate component, not a link at the end.
       const names = yield* ifThere(directory, unseen, namesIn(io, within(spot, "."), isWanted));
       for (const name of names ?? []) {
         const path = joinPath(directory, name);
@@ -54,10 +58,10 @@ export function* visitEntries(
   }
 }
 
-/** How systems say that a thing is gone, that a link or a file is in its place, or that it can never have been. */
+/** Codes for an entry that is gone, was replaced by a link or a file, or can never have existed. */
 const GONE: ReadonlySet<string> = new Set(["ENOENT", "ENOTDIR", "ELOOP", "ENAMETOOLONG"]);
 
-/** What a look finds; undefined if there is nothing to look at, or that is not to be told. */
+/** Returns what a look finds; undefined if nothing is there, or if it fails, which `unseen` then records. */
 function* ifThere<T>(path: string, unseen: Leftover[], look: Op<T>): Op<T | undefined> {
   try {
     return yield* look;
@@ -82,11 +86,11 @@ function* candidate(
   return (yield* isMounted(io, path, status, spot.status)) ? undefined : { path, place, status };
 }
 
-/** Whether a directory is on another device than the one it is in. A file may be and yet belong there, on an overlay. */
+/** Whether a directory is on another device than its parent. A file may be, and still belong there, on an overlay. */
 export const isBeyond = ({ kind, device }: Status, home: Status): boolean =>
   kind === "directory" && device !== home.device;
 
-/** Whether the table of mounts says so: it alone tells of a directory bound from the same device. */
+/** Whether the mount table lists it: nothing else shows a bind mount from the same device. */
 export function* isMounted(io: Io, path: string, { kind, device }: Status, home: Status): Op<boolean> {
   return (kind === "directory" || device !== home.device) && (yield* isMountPoint(io, path));
 }

@@ -1,15 +1,16 @@
 /**
- * The ways a process ends.
+ * Listening for the end of the process: by return, exit or an uncaught error, and by the signals that nobody else
+ * handles.
  *
  * @module
  */
 import { type EndSignal, runtime, type Signals } from "../runtime/mod.ts";
 import { settings } from "../settings.ts";
 
-/** Removes everything, and calls `between` between the steps of that. */
+/** Removes everything, calling `between` between its steps. */
 type Discard = (between?: () => void) => void;
 
-/** Calls `discard` when the process ends in a way that lets anybody do something about it. Returns how to stop that. */
+/** Calls `discard` when the process ends in any way that lets code run. Returns a function that stops listening. */
 export function watchEnds(discard: Discard): () => void {
   const { signals } = runtime;
   const names = settings.signals ?? signals.countable ? signals.names() : [];
@@ -20,15 +21,15 @@ export function watchEnds(discard: Discard): () => void {
 }
 
 /**
- * Milliseconds in which a signal that comes again is the same one: Ctrl-C is for all programs of the terminal, and
- * `node --watch`, nodemon and others pass it on to theirs.
+ * Milliseconds in which a repeated signal is the same one: Ctrl-C reaches all programs of the terminal, and
+ * `node --watch`, nodemon and others also forward it to their children.
  */
 const ECHO = 500;
 
 /**
- * A signal that somebody else listens to is theirs: they decide whether the process ends. Alone, we do what the signal
- * would have done without us, after removing everything. Our listener goes as soon as a second signal is one, which then
- * ends the process at once, even in the middle of the removal.
+ * A signal that somebody else listens to is theirs: they decide whether the process ends. Otherwise we remove
+ * everything, then do what the signal would have done without us. Our listener goes as soon as a repetition is a second
+ * signal, which then ends the process at once, even in the middle of the removal.
  */
 function watchSignal(signals: Signals, name: EndSignal, discard: Discard): () => void {
   const stop = signals.listen(name, () => {

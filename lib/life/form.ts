@@ -1,7 +1,7 @@
 /**
- * What names look like that were made with a session: the caller's prefix, the session, the random part, the caller's
- * suffix. Whoever looks for leftovers takes nothing else for one: not the journal that a program keeps beside its file,
- * nor what a user has renamed.
+ * The form of a name made with a session: the caller's prefix, `*` for the session and the random part, the caller's
+ * suffix. A leftover must match a recorded form exactly: neither the journal that a program keeps beside its file nor
+ * an entry that a user has renamed is taken for one.
  *
  * @module
  */
@@ -13,10 +13,10 @@ const OURS = "*";
 /** The form of the names with a prefix and a suffix. */
 export const formOf = (prefix: string, suffix: string): string => prefix + OURS + suffix;
 
-/** Whether text from outside is a form. */
+/** Whether untrusted text is a form. */
 export const isForm = (text: string): boolean => text.split(OURS).length === 2;
 
-/** The forms that a name may have: more than one where a prefix or a suffix is itself a name with the session. */
+/** Returns the forms that a name may have: more than one if a prefix or suffix is itself a name with the session. */
 export function formsOf(name: string, session: string): string[] {
   const forms: string[] = [];
   for (let at = name.indexOf(session); at !== -1; at = name.indexOf(session, at + 1)) {

@@ -1,5 +1,9 @@
 /**
- * Keeping daemons that remove old files from removing ours.
+ * Protecting our entries from daemons that remove old files, if the application asks for it.
+ *
+ * Each directory is held by a shared lock, which systemd-tmpfiles respects; everything, including the leases, is
+ * touched at an interval. Each touch first checks that the entry is still the same: if it is not, it is no longer
+ * protected.
  *
  * @module
  */
@@ -11,18 +15,18 @@ import { onSettings, settings } from "../settings.ts";
 import { leaving } from "../under_way.ts";
 import { type Entry, heldLeases } from "./registry.ts";
 
-/** Milliseconds between touches unless the application says how many: daemons count in days, careless ones in hours. */
+/** Milliseconds between touches unless the application sets it: daemons count in days, careless ones in hours. */
 const INTERVAL = 30 * 60_000;
 
 /** Milliseconds of touching at a time, and between. */
 const SLICE = 1;
 const PAUSE = 10;
 
-/** Something that is kept young. */
+/** An entry that is kept young. */
 interface Young {
   readonly path: string;
   readonly identity: Identity;
-  /** What holds the lock on a directory, once it is taken. */
+  /** The handle that holds the lock on a directory, once it is taken. */
   lock?: Handle;
   /** Whether we are removing it at this moment. */
   going?: boolean;
@@ -32,7 +36,7 @@ const young = new Map<Entry, Young>();
 
 let cancel: (() => void) | undefined;
 
-/** Whether it was said that directories cannot be locked. Who asks for protection once more is told once more. */
+/** Whether there was a warning that directories cannot be locked. Asking for protection again resets it. */
 let unlockable = false;
 
 onSettings((changed) => {
@@ -40,14 +44,14 @@ onSettings((changed) => {
 });
 
 /**
- * Protects an entry as long as it is on the books, if the application asked for that: a directory by a shared lock, which
+ * Protects an entry as long as it is registered, if the application asked for that: a directory by a shared lock, which
  * systemd-tmpfiles respects, and everything by touching it from time to time.
  */
 export function keepYoung(entry: Entry): void {
   if (!settings.keepAlive) return;
   const path = entry.path!;
   const identity = identityOf(path);
-  // Gone at once: its next use says so.
+  // Already gone: its next use reports that.
   if (identity === undefined) return;
   const one: Young = { path, identity };
   young.set(entry, one);
@@ -65,13 +69,13 @@ export function letAge(entry: Entry): void {
   cancel = undefined;
 }
 
-/** Says whether we are removing an entry at this moment: what is gone by that, nobody else has removed. */
+/** Sets whether we are removing an entry at this moment: if it is gone because of that, nobody else has removed it. */
 export function setGoing(entry: Entry, going: boolean): void {
   const one = young.get(entry);
   if (one !== undefined) one.going = going;
 }
 
-/** Ends the protection of what was in a directory that is gone from its place. */
+/** Ends the protection of everything in a directory that has left its place. */
 export function letAgeInside(directory: string): void {
   for (const [entry, { path }] of young) if (contains(directory, path)) letAge(entry);
 }
@@ -80,7 +84,7 @@ const interval = (): number => typeof settings.keepAlive === "number" ? settings
 
 const identityOf = (path: string): Identity | undefined => attempt(() => runtime.sync.status(path));
 
-/** Milliseconds before another try: who has the directory locked exclusively is looking whether it may be removed. */
+/** Milliseconds before another attempt: whoever has an exclusive lock is checking whether to remove the directory. */
 const RETRY = 1000;
 
 async function lock(entry: Entry, one: Young): Promise<void> {
@@ -93,7 +97,7 @@ async function lock(entry: Entry, one: Young): Promise<void> {
     else if (young.get(entry) === one) one.lock = handle;
     else runtime.sync.close(handle);
   } catch (error) {
-    // Of what is gone the next touch says so.
+    // If it is gone, the next touch reports that.
     if (codeOf(error) !== "ENOENT") warnOfNoLock(error as Error);
   }
 }
@@ -107,15 +111,15 @@ function warnOfNoLock({ message }: Error): void {
   );
 }
 
-/** The leases with them: without its lease, what outlives the process is nobody's to remove. */
+/** Touches the leases as well: without its lease, nobody may remove what outlives the process. */
 function touchAll(): void {
   for (const { path } of heldLeases()) makeYoung(path!);
   touchSome(young.entries());
 }
 
 /**
- * Thousands of entries must not hold up the program. The next loop goes on where this one stops: nothing closes a map's
- * iterator.
+ * Touches in slices: thousands of entries must not hold up the program. The next loop continues where this one stops,
+ * since leaving a loop does not close a map's iterator.
  */
 function touchSome(rest: MapIterator<[Entry, Young]>): void {
   const end = runtime.now() + SLICE;
@@ -128,7 +132,7 @@ function touchSome(rest: MapIterator<[Entry, Young]>): void {
   cancel = young.size > 0 ? runtime.later(interval(), touchAll) : undefined;
 }
 
-/** Whether something, or a directory around it, is about to leave its place by our own doing. */
+/** Whether we are about to remove or move something, or a directory around it. */
 function isGoing(path: string): boolean {
   const places = [...young.values()].filter(({ going }) => going).map((one) => one.path);
   return [...places, ...leaving].some((place) => typeof place === "string" && contains(place, path));
@@ -146,7 +150,7 @@ function touch(entry: Entry, one: Young): void {
   makeYoung(path);
 }
 
-/** What is gone since the look at it, the next one says. */
+/** Touches a path. If it vanished since the check, the next one reports that. */
 function makeYoung(path: string): void {
   attempt(() => runtime.sync.touch(path, Date.now()));
 }

@@ -1,19 +1,20 @@
 /**
- * Handles that nobody disposed of.
+ * Finding handles that were never closed: when one is collected as garbage, what is behind it is closed, with a
+ * warning.
  *
  * @module
  */
 import { runtime } from "../runtime/mod.ts";
 import { Bag, type InBag } from "./bag.ts";
 
-/** What is behind a handle. It must not refer to the handle, but by `young`. */
+/** What is behind a handle. It must not refer to the handle except by `young`, or the handle is never collected. */
 export interface Leakable {
   /** The handle while it is young, for this module. */
   young: Young | undefined;
   /**
    * Closes it, and removes it if nobody can know its path. Never throws.
    *
-   * @returns What it was, for the warning; undefined if nothing was left to do.
+   * @returns A description for the warning; undefined if nothing was left to do.
    */
   reclaim(): string | undefined;
 }
@@ -28,22 +29,22 @@ interface Watched {
 export interface Young extends InBag {
   handle: object;
   what: Leakable;
-  /** No text yet: making that takes as long as making a file, the first time on Deno a millisecond. */
+  /** Not yet text: formatting it takes as long as making a file, the first time on Deno a millisecond. */
   stack: Error | undefined;
 }
 
 let finalization: FinalizationRegistry<Watched> | undefined;
 
 /**
- * The handles that were just made. The collector is not told of them yet: most are closed before that, and to tell it of
- * one and to take it back costs a seventh of a file's creation and removal on Node. In here they are not collected.
+ * Handles that were just made. They are not yet registered with the collector, and so not collected: most are closed
+ * before that, and registering and unregistering one costs a seventh of a file's creation and removal on Node.
  */
 const young = new Bag<Young>();
 
-/** Milliseconds after which the collector is told. */
+/** Milliseconds after which a handle is registered with the collector. */
 const CHILDHOOD = 100;
 
-/** Of more it is told at once: to tell it of as many as this takes the better part of a millisecond. */
+/** Beyond this number they are registered at once: registering this many takes most of a millisecond. */
 const MOST_YOUNG = 1000;
 
 let growing = false;
@@ -76,7 +77,10 @@ function growUpLater(): void {
   });
 }
 
-/** From now on the handle can be collected. An error would keep it from that: it refers to what its frames belong to. */
+/**
+ * From now on the handle can be collected. Only the text of the stack is passed on: the error refers to the objects of
+ * its frames, and would keep the handle alive.
+ */
 function tellCollector({ handle, what, stack }: Young): void {
   finalization ??= new FinalizationRegistry(report);
   finalization.register(handle, { what, stack: stack?.stack }, what);
@@ -95,16 +99,16 @@ function report({ what, stack }: Watched): void {
 let created = 0;
 
 /**
- * Stacks of the first handles are kept, then one of a hundred, then one of a thousand: a leak repeats itself, and a stack
- * costs as much as four files.
+ * Stacks of the first handles are kept, then one of a hundred, then one of a thousand: a leak repeats itself, and a
+ * stack costs as much as four files.
  */
 const ALWAYS = 50;
 const OFTEN = 1000;
 
-/** Frames looked at: enough to get past our own to the caller's. */
+/** Frames captured: enough to get past our own to the caller's. */
 const FRAMES = 30;
 
-/** Where the code is that this module is a part of, as stacks show it but for the kind of slash. */
+/** The location of the code that this module is part of, as stacks show it apart from the kind of slash. */
 const placeOf = (url: string): string =>
   url.replace(/^file:\/\/(\/(?=[a-z]:))?/i, "").replace(/(life\/)?[^/]+$/, "");
 
@@ -113,7 +117,7 @@ const limited = Error as { stackTraceLimit?: number };
 function sampleStack(): Error | undefined {
   if (++created > ALWAYS && created % (created < OFTEN ? 100 : 1000) !== 0) return undefined;
   const before = limited.stackTraceLimit;
-  // Not by assignment, which throws where the intrinsics are frozen.
+  // Not by assignment, which throws if the intrinsics are frozen.
   Reflect.set(limited, "stackTraceLimit", FRAMES);
   const stack = new Error("created");
   Reflect.set(limited, "stackTraceLimit", before);
@@ -126,8 +130,8 @@ function creation(stack: string | undefined): string | undefined {
 }
 
 /**
- * The frames that say where they are: the caller's only, unless a bundler has put ours and his in one place. Stacks show
- * addresses or paths, on Windows with its own separators. In a bundle as CommonJS there may be no `import.meta.url`.
+ * Returns the frames that have a location: only the caller's, unless a bundler has put them in one place with ours.
+ * Stacks show URLs or paths, on Windows with its own separators. A CommonJS bundle may have no `import.meta.url`.
  */
 export function framesOfCaller(stack: string, url = ""): string[] {
   const frames = stack.split("\n").filter((line) => /:\d/.test(line)), own = placeOf(url);

@@ -1,10 +1,13 @@
 /**
- * The lease: what tells others which entries are this module instance's, and whether it still lives.
+ * The lease: an on-disk record of what this module instance owns, and evidence of whether it is still alive.
  *
- * A small file in a private directory, named by session and process. It says where the process is at home and how the
- * names look that it makes in which directories, and it stays open as long as the instance lives: whoever finds that the
- * process has it open no longer may remove the entries. So death needs no last word, and a process number that is used
- * again deceives nobody.
+ * A lease is a small file in a private directory, named after the session and the pid. It records where the process
+ * runs and which forms of names it makes in which directories, and it stays open as long as the instance lives: once
+ * the process no longer has it open, any other may remove the entries. So a dying process has nothing to do, and a
+ * reused pid is not mistaken for it.
+ *
+ * Records come first: a form before the first such name is created, an adoption or a change of owner before it happens,
+ * and what is kept before the caller is told so. The lease is removed once nothing is left that it speaks for.
  *
  * @module
  */
@@ -22,36 +25,39 @@ import { Lease, type Naming } from "./open_lease.ts";
 import { tellKept } from "./reclaim.ts";
 import { held, heldLeases } from "./registry.ts";
 
-/** Milliseconds after which a lease is tried for again that could not be written, on a full disk say. */
+/** Milliseconds before another attempt at a lease that could not be written, on a full disk for example. */
 const AGAIN = 1000;
 
-/** The leases of what this module instance has made and not yet removed: with the current one, those that are full. */
+/** The leases of everything this module instance has made and not yet removed: the current one, and full ones. */
 const leases = new Set<Lease>();
 
 let current: Lease | undefined;
 
-/** When a lease is tried for again, on the runtime's clock. */
+/** The earliest time for another attempt at a lease, on the runtime's clock. */
 let notBefore = -Infinity;
 
-/** The directory that is not to be used, about which there was a warning. */
+/** The directory that was refused, with a warning. */
 let refused: string | undefined;
 
-/** The session id for a name in a directory, after such names in it are on the lease. */
+/** Returns the session id for a name in a directory, after recording the form of such names on the lease. */
 export function sessionFor(directory: string, naming: Naming): string {
-  // Without a lease all works but the removal after a crash.
+  // Without a lease everything works except the removal after a crash.
   attempt(() => usable()?.record(directory, naming));
   return current?.session ?? sessionId();
 }
 
 /**
- * Records that what is at a path is taken over, so that it is not taken for a leftover of the process that made it. Only
- * what may have been made with a session can be: whatever else a process takes over, a sweep leaves alone.
+ * Records an adoption, so that the entry no longer counts as a leftover of the process that made it. Only names that
+ * may carry a session are recorded: a sweep ignores all others.
  */
 export function recordAdopted(path: string): void {
   if (isMade(baseName(path))) attempt(() => leaseFor(path)?.adopt(path));
 }
 
-/** The lease to record in what is taken over: one where those look who look for what its maker left. */
+/**
+ * Returns the lease to record an adoption in: one in the directory of the maker's lease, where a sweep for its
+ * leftovers looks.
+ */
 function leaseFor(path: string): Lease | undefined {
   const directory = runSync(makersDirectory(syncIo(), path));
   if (directory === undefined) return usable();
@@ -59,18 +65,18 @@ function leaseFor(path: string): Lease | undefined {
   return [...leases].find(isThere) ?? open(directory);
 }
 
-/** Records that what was taken over is no longer on the books: what has the name next is not this process's. */
+/** Records that an adopted entry is no longer ours: whatever has the name next does not belong to this process. */
 export function recordReleased(path: string): void {
   for (const lease of leases) if (lease.hasAdopted(path)) attempt(() => lease.keep(path, []));
 }
 
-/** Records that root is about to give a file to another user, which has not yet the place that it is made for. */
+/** Records that root is about to give another user a file that is not yet in its final place. */
 export function recordGiven(path: string): void {
   if (runtime.uid() !== 0 || path.includes("\n")) return;
   for (const lease of leases) if (lease.speaksFor(path)) attempt(() => lease.give(path));
 }
 
-/** The lease to write to. */
+/** Returns the lease to write to, opening one if necessary. */
 function usable(): Lease | undefined {
   if (current === undefined || current.isFull) attempt(begin);
   return current;
@@ -87,7 +93,7 @@ function begin(): void {
   startReclaiming();
 }
 
-/** A full lease goes as soon as nothing is left of what it speaks for. */
+/** Discards full leases that speak for nothing any more. */
 function discardUnused(): void {
   for (const lease of leases) {
     const speaks = ({ path = "" }): boolean => path.includes(lease.session) || lease.speaksFor(path);
@@ -114,7 +120,7 @@ function forget(lease: Lease): void {
   if (current === lease) current = undefined;
 }
 
-/** Makes the directory, or makes sure that it is ours alone. Returns what speaks against it; then it is left as it is. */
+/** Creates the directory, or verifies that it is ours alone. Returns the reason to refuse it; it is then left as it is. */
 function prepare(directory: string): string | undefined {
   const status = runSync(statusIfThere(syncIo(), directory));
   if (status !== undefined) return refusalOf(directory, status);
@@ -137,17 +143,17 @@ function refuse(directory: string, refusal: string): void {
   );
 }
 
-/** As {@linkcode recordKept}, for a directory, from which what was made in it stays to be removed. */
+/** As {@linkcode recordKept}, for a directory, whose entries made by this process are still to be removed. */
 export function recordKeptDirectory(path: string): void {
   const inside = held().entries.flatMap((entry) => entry.path ?? []).filter((one) => one !== path);
   recordKept(path, inside.filter((one) => contains(path, one)));
 }
 
 /**
- * Records that the caller keeps what is at a path, so that it is not taken for a leftover later.
+ * Records that the caller keeps an entry, so that it is not treated as a leftover later.
  *
- * @param inside What was made in it, which is to be one.
- * @throws {TempfileError} What keeps that from being written: then it must not be said to be kept.
+ * @param inside What was made in it and remains a leftover.
+ * @throws {TempfileError} If that cannot be written; the entry must then not be reported as kept.
  */
 export function recordKept(path: string, inside: readonly string[] = []): void {
   try {

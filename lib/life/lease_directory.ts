@@ -1,5 +1,6 @@
 /**
- * Where leases are.
+ * The directory of leases: `.mayfly-` and the user id (`user` on Windows), in the directory for temporary files. It is
+ * used only if it is a real directory and, except on Windows, belongs to that user and nobody else may enter it.
  *
  * @module
  */
@@ -8,19 +9,19 @@ import { type DirectoryEntry, isWindows, runtime, type Status } from "../runtime
 import { tmpdir } from "../tmpdir.ts";
 
 /**
- * The directory of leases, undefined where there is no user to keep them apart by.
+ * Returns the path of the directory of leases; undefined if the user id, which keeps users apart, cannot be had.
  *
- * @param directory That for temporary files, this process's or another's.
+ * @param directory The directory for temporary files, this process's or another's.
  */
 export function leaseDirectory(directory: string = tmpdir()): string | undefined {
   const uid = isWindows() ? "user" : runtime.uid();
   return uid === undefined ? undefined : joinPath(directory, `.mayfly-${uid}`);
 }
 
-/** Whether a name is that of a directory of leases, of this one's or of another temporary directory. */
+/** Whether a name is that of a directory of leases, of this or another temporary directory. */
 export const isLeaseDirectory = (name: string): boolean => /^\.mayfly-(\d+|user)$/.test(name);
 
-/** Why a directory of leases, whose name says whose it is, is not to be used; undefined if it is that user's alone. */
+/** Returns why a directory of leases must not be used; undefined if it belongs to the user in its name alone. */
 export function refusalOf(directory: string, status: Status): string | undefined {
   if (status.kind === "other") return "it is no directory";
   if (status.kind !== "directory") return `it is a ${status.kind}`;
@@ -29,7 +30,7 @@ export function refusalOf(directory: string, status: Status): string | undefined
   return (status.mode & 0o077) === 0 ? undefined : "others may enter it";
 }
 
-/** Whether there is no lease but the one that this process has just made, as one look at the directory tells. */
+/** Whether the lease that this process has just made is the only one, judged by one look at the directory. */
 export function isAlone(): boolean {
   const directory = leaseDirectory();
   if (directory === undefined) return true;

@@ -1,6 +1,10 @@
 /**
- * Reading leases. They are data from outside: whatever one says, nothing but entries with its own session in their names,
- * and such as were made with another and taken over, is ever touched for it.
+ * Reading leases.
+ *
+ * A lease is text, one record a line, and only ever grows: a header, `pid`, `namespace` and `host`, then any number of
+ * `made <directory>/<form>`, `adopted <path>`, `given <path>` and `kept <name>`. It is untrusted input: whatever it
+ * says, only entries with its own session in their names, and those of other sessions that it adopted, are touched
+ * because of it.
  *
  * @module
  */
@@ -13,47 +17,47 @@ import { type Handle, isWindows, runtime, type Status } from "../runtime/mod.ts"
 import { readAll } from "../transfer.ts";
 import { formsOf, isForm } from "./form.ts";
 
-/** The first line of a lease that says anything, and so the version of what follows. */
+/** The header, which gives the version of the format. A lease without it says nothing. */
 export const HEADER = "mayfly 1";
 
-/** What lines are written behind: it spoils one that ends there because only a piece of it could be written. */
+/** Starts each write. If the write before was cut short, this ends its last line and makes it invalid. */
 export const SPOILER = "\r\n";
 
-/** What a lease says. */
+/** The contents of a lease. */
 export interface LeaseFile {
   path: string;
   session: string;
-  /** What it was when it was read. */
+  /** The status of the lease when it was read. */
   status: Status;
   pid: number;
-  /** Undefined where it was not known. */
+  /** Undefined if it was not known. */
   namespace: string | undefined;
   host: string | undefined;
   /** The forms of the names that were made, by directory. */
   made: Map<string, Set<string>>;
-  /** The paths of what was taken over from other sessions. */
+  /** The paths of entries adopted from other sessions. */
   adopted: Set<string>;
-  /** The paths of what was given to other users, to take the place of something of theirs. */
+  /** The paths of files given to other users, each to replace a file of theirs. */
   given: Set<string>;
-  /** Names that are not to be removed. */
+  /** Names that must not be removed. */
   kept: Set<string>;
 }
 
 const NAME = new RegExp(`^(.{${SESSION_LENGTH}})-(\\d{1,10})\\.lease$`);
 
-/** What the name of a lease says; undefined if it is none. */
+/** Parses the name of a lease; undefined if it is not one. */
 export function parseName(name: string): { session: string; pid: number } | undefined {
   const match = NAME.exec(name);
   return match !== null && isSessionId(match[1]) ? { session: match[1], pid: Number(match[2]) } : undefined;
 }
 
-/** Bytes of the longest lease read: room for all the directories that are ever recorded. */
+/** The size in bytes of the longest lease that is read: room for every directory that is ever recorded. */
 const LONGEST = 4 * 1024 * 1024;
 
 /**
- * Reads a lease. `undefined` if it is no regular file of this user, or longer than any that we write.
+ * Reads a lease. Returns `undefined` if it is not a regular file of this user, or longer than any that we write.
  *
- * @param before What it said before. It only grows: of the same size, it says the same.
+ * @param before The contents when last read. A lease only grows: if the size is the same, so are the contents.
  */
 export function* readLease(
   io: Io,
@@ -70,7 +74,7 @@ export function* readLease(
   const handle: Handle = yield io.openFile(path, "read");
   try {
     const bytes = new Uint8Array(status.size);
-    // Half a lease would give up what the other half says is kept.
+    // Half a lease would give up entries that the other half says are kept.
     const length = yield* readAll(io, handle, bytes, 0);
     return {
       path,
@@ -87,12 +91,12 @@ export function* readLease(
 export const isOurs = ({ uid }: Status): boolean => isWindows() || uid === runtime.uid();
 
 /**
- * How it is noted that another process keeps what it has taken over: from then on it is no leftover, but until this process
- * has ended, it may be at work with it.
+ * The `kept` record for an entry that another process has adopted and now keeps. The entry is no longer a leftover of
+ * the lease's process, but that process may be using it until it ends.
  */
 export const keptByOther = (name: string): string => `/${name}`;
 
-/** Whether a lease speaks for what has a name in a directory. */
+/** Whether a lease speaks for a name in a directory. */
 export const speaksFor = (lease: LeaseFile, directory: string, name: string): boolean =>
   !lease.kept.has(name) && (lease.adopted.has(joinPath(directory, name)) || isFormed(lease, directory, name));
 
@@ -103,7 +107,7 @@ function isFormed({ made, session }: LeaseFile, directory: string, name: string)
 
 type Said = Pick<LeaseFile, "namespace" | "host" | "made" | "adopted" | "given" | "kept">;
 
-/** Takes what makes sense, and nothing from a file that is cut off before its header ends. */
+/** Takes the records that are valid, and none if the file is cut off before the end of its header. */
 function parse(text: string): Said {
   const said: Said = {
     namespace: undefined,
@@ -113,7 +117,7 @@ function parse(text: string): Said {
     given: new Set(),
     kept: new Set(),
   };
-  // Without the end of line, a line may be a part of what was to be written.
+  // A last line without a line end may be incomplete.
   const lines = text.split("\n").slice(0, -1);
   if (!lines.includes(HEADER)) return said;
   for (const line of lines) {
@@ -127,13 +131,13 @@ function parse(text: string): Said {
   return said;
 }
 
-/** Directories are recorded by their canonical paths. Any other says that somebody else has written this. */
+/** Directories are recorded by their canonical paths. Any other was written by somebody else. */
 function note(made: LeaseFile["made"], directory: string, form: string): void {
   if (!isCanonical(directory) || !isForm(form)) return;
   made.set(directory, (made.get(directory) ?? new Set()).add(form));
 }
 
-/** What was kept, and is taken over again, is kept no longer. */
+/** An entry that was kept and is adopted again is no longer kept. */
 function noteAdopted({ adopted, kept }: Said, path: string): void {
   if (!isCanonical(path) || !isMade(baseName(path))) return;
   const name = baseName(path);

@@ -1,5 +1,8 @@
 /**
- * Whether the process that made a lease still lives.
+ * Deciding whether the process that made a lease is still alive.
+ *
+ * A process is alive as long as it has its lease open. What cannot be determined is `"unknown"`, and its entries are
+ * kept.
  *
  * @module
  */
@@ -15,11 +18,11 @@ import type { LeaseFile } from "./lease_file.ts";
 export type Liveness = "alive" | "dead" | "unknown";
 
 /**
- * Looks for the process that has the lease open. After the end of that process, be it with the whole machine, nobody has,
- * even if its number is another's by now.
+ * Checks whether the process still has the lease open. After it has ended, by itself or with the whole machine, no
+ * process has, even if its pid was reused.
  *
- * Only Linux tells what a process has open. Elsewhere a number that is another's by now says nothing: what its process
- * left stays until no process has the number.
+ * Only Linux shows what a process has open. Elsewhere a pid that is in use proves nothing, as it may have been reused:
+ * leftovers stay until no process has the pid.
  */
 export function* livenessOf(io: Io, lease: LeaseFile): Op<Liveness> {
   if (!isComparable(lease) && !isStillborn(lease)) return "unknown";
@@ -28,37 +31,38 @@ export function* livenessOf(io: Io, lease: LeaseFile): Op<Liveness> {
     if (yield* hasOpen(io, lease.pid, lease.status)) return "alive";
   } catch (error) {
     const code = codeOf(error);
-    // A process of another user, or one that hides itself: it is there, at any rate. A /proc that hides the processes of
-    // others hides those of this user, too, that have rights which this one lacks.
+    // Any other error means that the process is there, but belongs to another user or protects itself. A missing entry
+    // proves nothing if `/proc` hides processes of others (`hidepid`): it also hides those of this user that have
+    // privileges which this one lacks.
     const isHidden = code !== "ENOENT" && code !== "ESRCH" || runtime.processExists(lease.pid) !== false;
     if (isHidden) return "unknown";
   }
   return (yield* procIsOurs(io)) ? "dead" : "unknown";
 }
 
-/** Whether no process has the number. To ask can cost milliseconds: not for this one's, which is there. */
+/** Whether no process has the pid. Asking can take milliseconds, so it is skipped for this process's own. */
 const hasEnded = ({ pid }: LeaseFile): boolean =>
   pid !== runtime.pid() && runtime.processExists(pid) === false;
 
-/** Process numbers can be compared only on one host and in one namespace. */
+/** Whether the pid means anything here: only on the same host and in the same pid namespace. */
 export function isComparable({ host, namespace }: LeaseFile): boolean {
   if (host === undefined || host !== runtime.hostName()) return false;
   return runtime.platform !== "linux" ||
     (namespace !== undefined && namespace === runtime.processNamespace());
 }
 
-/** Milliseconds that a process is given to write into the lease that it has just made. */
+/** Milliseconds that a process has to write to the lease that it has just created. */
 const GRACE = 10 * 60_000;
 
-/** Whether a lease says nothing, not even where its process was at home, and not because it is about to be written. */
+/** Whether a lease is empty, without even the host of its process, and too old to be still waiting for its first write. */
 function isStillborn({ made, host, namespace, status }: LeaseFile): boolean {
   return made.size === 0 && host === undefined && namespace === undefined &&
     Date.now() - status.modified >= GRACE;
 }
 
 /**
- * Whether `/proc` is there, and numbers processes as they number themselves: without it, or with that of another
- * namespace, as where one was made and it was not mounted anew, every process would look dead.
+ * Whether `/proc` is mounted and belongs to this process's pid namespace. Without it, or with that of another namespace
+ * (after one was created and `/proc` was not mounted again), every process would look dead.
  */
 function* procIsOurs(io: Io): Op<boolean> {
   try {

@@ -1,5 +1,5 @@
 /**
- * Which files processes have locked.
+ * The files that processes have locked.
  *
  * @module
  */
@@ -11,13 +11,13 @@ import { runtime } from "../runtime/mod.ts";
 import { listed, processes, seen } from "./processes.ts";
 
 /**
- * What the kernel tells of locks of both kinds, `flock` and `fcntl` (Linux): those of the processes that this one can
- * see. Read once, when it is asked for the first time.
+ * The locks that the kernel lists, both `flock` and `fcntl` (Linux), of the processes that this one can see. Read once,
+ * when first asked.
  */
 export class LockTable {
   #locked: Locked | undefined;
 
-  /** Whether a process has a file or directory locked, which is at a canonical path or below it, as far as can be seen. */
+  /** Whether a process has locked a file or directory at or below a canonical path, as far as can be seen. */
   *has(io: Io, { device, inode }: Identity, path: string): Op<boolean> {
     this.#locked ??= yield* lockedFiles(io);
     const devices = this.#locked.get(inode);
@@ -26,10 +26,10 @@ export class LockTable {
   }
 }
 
-/** The devices on which an inode of a number is locked, by the number. */
+/** Maps an inode number to the devices on which it is locked. */
 type Locked = ReadonlyMap<number, ReadonlySet<number | undefined>>;
 
-/** A line that tells of a lock that is held: one that is waited for has an arrow behind the number. */
+/** The line of a lock that is held. One that is waited for has an arrow after its number. */
 const LINE = /^(?:lock:\t)?\d+: (?:FLOCK|POSIX|OFDLCK) .* ([0-9a-f]+):([0-9a-f]+):(\d+) \d+ \w+$/gm;
 
 function* lockedFiles(io: Io): Op<Locked> {
@@ -45,12 +45,12 @@ function* lockedFiles(io: Io): Op<Locked> {
   return locked;
 }
 
-/** The namespace of the processes that no container has. */
+/** The initial pid namespace: no container. */
 const FIRST = "pid:[4026531836]";
 
 /**
- * Where the kernel tells of locks. In a container its table lacks those that somebody took who has ended, as flock(1) has
- * when it gives back a descriptor: these are told of with each descriptor.
+ * Returns the files in which the kernel lists locks. In a container, `/proc/locks` omits a lock whose taker has exited,
+ * as flock(1) does after locking an inherited descriptor; the `fdinfo` of each descriptor shows it.
  */
 function* tables(io: Io): Op<string[]> {
   const found = ["/proc/locks"];

@@ -1,5 +1,5 @@
 /**
- * Where the lease is of the process that made something, whose directory for temporary files may be another than this one's.
+ * Finding the lease of the process that made something: its directory for temporary files may not be this process's.
  *
  * @module
  */
@@ -12,8 +12,8 @@ import { parseName } from "./lease_file.ts";
 import { isUsable, leasesIn } from "./reclaim.ts";
 
 /**
- * The directory with the lease that speaks for a path, where that is another than this process's: above the path, since
- * most files are in the directory for temporary files.
+ * Returns the directory with the lease that speaks for a path, if it is not this process's own. Looks in the
+ * directories above the path, since most files are in the directory for temporary files.
  */
 export function* makersDirectory(io: Io, path: string): Op<string | undefined> {
   const own = leaseDirectory();
@@ -27,7 +27,7 @@ export function* makersDirectory(io: Io, path: string): Op<string | undefined> {
 }
 
 function* hasLeaseFor(io: Io, directory: string, path: string): Op<boolean> {
-  // Asked first, since looking would make Deno ask the user.
+  // Checked first, since looking would make Deno prompt the user.
   if (!runtime.mayRead(directory) || !(yield* isUsable(io, directory))) return false;
   const name = baseName(path);
   return (yield* leasesIn(io, directory)).some((lease) => name.includes(parseName(lease)!.session));

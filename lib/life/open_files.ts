@@ -9,15 +9,15 @@ import type { Op } from "../op.ts";
 import { runtime, type Status } from "../runtime/mod.ts";
 import { listed, processes } from "./processes.ts";
 
-/** By what a file or directory is told from others among those that are open. */
+/** The key of a file or directory, which distinguishes it from others that are open. */
 export const keyOf = ({ device, inode }: Identity): string => `${device}:${inode}`;
 
-/** The keys of what is open. Looks through the processes that this one may look at (Linux); elsewhere none is seen. */
+/** Returns the keys of what is open in the processes that this one may inspect (Linux; elsewhere none can be seen). */
 export function* openFiles(io: Io): Op<Set<string>> {
   const open = new Set<string>();
   if (runtime.platform !== "linux") return open;
   for (const process of yield* processes(io)) {
-    // The directory a process is in counts as well as what it has open.
+    // A process's working directory counts as open.
     for (const place of [`${process}/cwd`, ...(yield* listed(io, `${process}/fd`))]) {
       yield* note(io, place, open);
     }

@@ -1,5 +1,6 @@
 /**
- * A lease that this module instance has open, and what is written into it.
+ * A lease that this module instance has open. Records are only appended, each in one write, and only what was written
+ * is remembered here.
  *
  * @module
  */
@@ -18,10 +19,10 @@ import type { Entry } from "./registry.ts";
 
 const encoder = new TextEncoder();
 
-/** Bytes after which a lease is followed by another, so that one of a process that runs for months stays small. */
+/** Bytes after which the next lease is begun, so that the lease of a process that runs for months stays small. */
 const FULL = 1024 * 1024;
 
-/** What the caller says about a name. */
+/** The parts of a name that the caller chooses. */
 export type Naming = Required<Pick<NameOptions, "prefix" | "suffix">>;
 
 /** An open lease. */
@@ -32,14 +33,17 @@ export class Lease implements Entry {
   readonly #handle: Handle;
   /** The recorded forms, each joined to its directory. */
   readonly #made = new Set<string>();
-  /** The names of what was taken over from other sessions: elsewhere, too, its maker's lease may speak for them. */
+  /**
+   * The names of entries adopted from other sessions. Not their paths: the maker's lease may speak for them elsewhere
+   * too.
+   */
   readonly #adopted = new Set<string>();
   /** The recorded names of what the caller keeps. */
   readonly #kept = new Set<string>();
   readonly #stopReaper: (() => void) | undefined;
   readonly #onDiscard: (lease: Lease) => void;
   #length = 0;
-  /** The last question, which the next one most often repeats. */
+  /** The last form recorded, which the next call usually repeats. */
   #last: { directory: string; prefix: string; suffix: string } | undefined;
 
   constructor(path: string, handle: Handle, onDiscard: (lease: Lease) => void) {
@@ -54,7 +58,7 @@ export class Lease implements Entry {
     return this.#length >= FULL;
   }
 
-  /** Records that such names are made in a directory: one write for each form, none for what is recorded already. */
+  /** Records the form of the names made in a directory: one write for each form, none if it is recorded already. */
   record(directory: string, { prefix, suffix }: Naming): void {
     const last = this.#last;
     if (last?.directory === directory && last.prefix === prefix && last.suffix === suffix) return;
@@ -62,19 +66,19 @@ export class Lease implements Entry {
     this.#last = { directory, prefix, suffix };
   }
 
-  /** Whether this is where to record what becomes of a path. */
+  /** Whether what becomes of a path is recorded in this lease. */
   speaksFor(path: string): boolean {
     const name = baseName(path);
     return name.includes(this.session) || this.#adopted.has(name);
   }
 
-  /** Whether what has this name is taken over, and is not kept since. */
+  /** Whether this name was adopted, and not kept since. */
   hasAdopted(path: string): boolean {
     const name = baseName(path);
     return this.#adopted.has(name) && !this.#kept.has(name);
   }
 
-  /** Records that a path is taken over: from now on it is a leftover of this process, and of no other. */
+  /** Records an adoption: from now on the entry is a leftover of this process, and of no other. */
   adopt(path: string): void {
     if (path.includes("\n")) return;
     this.#write(`adopted ${path}\n`);
@@ -83,14 +87,14 @@ export class Lease implements Entry {
     this.#kept.delete(name);
   }
 
-  /** Records that a file is given to another user: it is a leftover of this process all the same. */
+  /** Records that a file is given to another user: it is still a leftover of this process. */
   give(path: string): void {
     this.#write(`given ${path}\n`);
   }
 
   /**
-   * Records that the caller keeps what is at a path, so that it is not taken for a leftover later. What was made inside
-   * went with it until now: it gets a record of its own.
+   * Records that the caller keeps an entry, so that it is not treated as a leftover later. What was made inside was
+   * covered by the entry until now, and gets a record of its own.
    */
   keep(path: string, inside: readonly string[]): void {
     if (this.#length === 0) return;
@@ -108,13 +112,16 @@ export class Lease implements Entry {
     }
   }
 
-  /** What is to be recorded of forms in a directory. A path that does not fit on a line is not worth an escape. */
+  /**
+   * Returns the records still missing for forms in a directory. A path with a line break gets none: it is not worth an
+   * escape.
+   */
   #missing(directory: string, forms: readonly string[]): string[] {
     if (directory.includes("\n") || this.#covers(directory)) return [];
     return forms.map((form) => joinPath(directory, form)).filter((made) => !this.#made.has(made));
   }
 
-  /** Whether a directory is an entry or inside one, and so goes as a whole. */
+  /** Whether a directory is an entry or inside one, and so is removed with it. */
   #covers(directory: string): boolean {
     for (let at = directory; at.includes(this.session);) {
       const name = baseName(at);
@@ -126,8 +133,8 @@ export class Lease implements Entry {
   }
 
   /**
-   * Appends lines in one write, after what a reader must know first: without all of it they say nothing. Nothing is
-   * remembered of what was not written.
+   * Appends records in one write, the first time after the header, without which they say nothing. Only what was
+   * written is remembered.
    */
   #write(lines: string, made: readonly string[] = []): void {
     const head = this.#length === 0 ? `${HEADER}\n${home()}` : "";
@@ -140,18 +147,19 @@ export class Lease implements Entry {
   discard(): void {
     this.#onDiscard(this);
     attempt(() => runtime.sync.close(this.#handle));
-    // Where that fails, another process removes what says nothing any more.
+    // If this fails, another process removes the lease, which no longer speaks for anything.
     attempt(() => runtime.sync.unlink(this.path));
     this.#stopReaper?.();
   }
 }
 
 /**
- * Appends lines to a lease. Where that fails, a part of them may be written: the first ones, and a piece of one. Nobody takes
- * that for a line, since it has no end, or that of a spoiled one, given to it by whoever writes next.
+ * Appends lines to a lease. A failed write may leave some of them, and part of another. Readers do not take that part
+ * for a line: either it has no end, or the next write has ended it with the spoiler.
  *
- * @param handle Open to append: others write to it too, what they keep of what they took over.
- * @returns Its bytes then.
+ * @param handle Opened to append: other processes write to the lease too, to record what they keep of what they
+ *   adopted.
+ * @returns The size of the lease afterwards.
  */
 export function append(handle: Handle, lines: string): number {
   const bytes = encoder.encode(SPOILER + lines);
@@ -160,7 +168,7 @@ export function append(handle: Handle, lines: string): number {
   return start + bytes.byteLength;
 }
 
-/** Where the process is at home: numbers of processes mean nothing elsewhere. */
+/** The lines that say where the process runs: elsewhere its pid means nothing. */
 function home(): string {
   const namespace = runtime.processNamespace() ?? "-", host = runtime.hostName() ?? "-";
   return `pid ${runtime.pid()}\nnamespace ${namespace}\nhost ${host}\n`;

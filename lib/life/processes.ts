@@ -1,5 +1,5 @@
 /**
- * The processes that this one may look at (Linux), and what is to be seen of them.
+ * The processes that this one may inspect in `/proc` (Linux).
  *
  * @module
  */
@@ -10,9 +10,9 @@ import type { Op } from "../op.ts";
 import { namesIn } from "../tree/visit.ts";
 
 /**
- * What there is to be seen at a path; `nothing` if it has gone meanwhile, or is another user's.
+ * Returns what a look finds; `nothing` if the path has vanished or belongs to another user.
  *
- * @throws {TempfileError} Any other failure, after which something may be there.
+ * @throws {TempfileError} For any other failure: something may be there.
  */
 export function* seen<T>(path: string, look: Op<T>, nothing: T): Op<T> {
   try {
@@ -23,12 +23,12 @@ export function* seen<T>(path: string, look: Op<T>, nothing: T): Op<T> {
   }
 }
 
-/** Their directories. */
+/** Returns the paths of their directories. */
 export function* processes(io: Io): Op<string[]> {
   return (yield* listed(io, "/proc")).filter((path) => /\/\d+$/.test(path));
 }
 
-/** The paths of what is in a directory of a process. */
+/** Returns the paths of the entries in a directory of a process. */
 export function* listed(io: Io, directory: string): Op<string[]> {
   return (yield* seen(directory, namesIn(io, directory), [])).map((name) => `${directory}/${name}`);
 }

@@ -1,5 +1,5 @@
 /**
- * A helper that outlives the process, to remove what it leaves at once.
+ * A helper process that outlives this one, to remove what it leaves at once.
  *
  * @module
  */
@@ -7,17 +7,17 @@ import { RANDOM_LENGTH } from "../name.ts";
 import { isWindows, runtime } from "../runtime/mod.ts";
 
 /**
- * Waits until its standard input ends, which the end of the process brings about whatever ended it, and then does what
- * the lease says. A lease that is gone says that there is nothing to do.
+ * Waits for the end of its standard input, which comes with the end of the process, whatever ended that, and then does
+ * what the lease says. If the lease is gone, there is nothing to do.
  *
- * `$1` is the lease, `$2` the session, `$3` the process, which must not have the lease open any more. A line
- * `made /tmp/before*after` stands for the names with the session and random characters in place of the star; links, what
- * belongs to others and what another process has adopted are left alone. If anything is mounted in what was made, all is
- * left to the next process, whose removal does not enter it; what this one had adopted or given to another user, and what
- * could not be removed, is as well, so the lease stays.
+ * `$1` is the lease, `$2` the session, `$3` the pid of the process, which must no longer have the lease open. A line
+ * `made /tmp/before*after` stands for the names with the session and random characters in place of the star. Links,
+ * entries of others and those that another process has adopted are left alone. If anything is mounted inside an entry,
+ * all is left to the next process, whose removal does not cross mounts. What this process had adopted or given to
+ * another user, and what could not be removed, is left to it as well, so the lease stays.
  *
- * What decides is done by the shell itself: a program that is missing must not look like an answer. On macOS the one that
- * tells of mounts is on no path that cron gives its jobs.
+ * The shell itself makes every decision: a program that is missing must not look like an answer. On macOS, `mount` is
+ * in no directory of the path that cron gives its jobs.
  */
 const SCRIPT = `
 trap '' INT TERM HUP
@@ -58,10 +58,10 @@ done < "$1"
 [ -n "$left" ] || rm -f -- "$1"
 `;
 
-/** Whether it was said that no helper can be started. */
+/** Whether there was a warning that no helper can be started. */
 let warned = false;
 
-/** Starts the helper for a lease. Returns how to end it. */
+/** Starts the helper for a lease. Returns a function that ends it. */
 export function startReaper(lease: string, session: string): () => void {
   if (isWindows()) {
     warn("not on Windows");

@@ -1,5 +1,9 @@
 /**
- * Removing what dead processes left.
+ * Reclaiming: removing what dead processes left.
+ *
+ * First the process of every lease is checked, then the entries of the dead are removed. Before each removal all other
+ * leases are read again: an entry that another process has adopted, or has locked, is kept. A lease goes after its last
+ * entry: until then it leads the next process to what is left.
  *
  * @module
  */
@@ -21,10 +25,10 @@ import { append } from "./open_lease.ts";
 import { isComparable, type Liveness, livenessOf } from "./liveness.ts";
 import { seen } from "./processes.ts";
 
-/** What a look for leftovers did. */
+/** The result of a look for leftovers. */
 export interface Reclaimed {
   removed: { path: string; bytes: number }[];
-  /** What is not removed, and why. */
+  /** What was not removed, and why. */
   kept: { path: string; reason: string }[];
   /** What could not be removed. */
   left: Leftover[];
@@ -32,35 +36,35 @@ export interface Reclaimed {
 
 /** How to remove. */
 export interface Removing {
-  /** Only say what would be removed. */
+  /** Only report what would be removed. */
   dryRun: boolean;
-  /** Called for each thing removed. What it returns is waited for. */
+  /** Called after each removal. A promise it returns is waited for. */
   onRemoved: (path: string) => unknown;
-  /** Called before each thing that is looked at. What it throws ends the work. */
+  /** Called before each lease and each entry. What it throws ends the work. */
   checkpoint: () => void;
 }
 
 /** How to look. */
 export interface Looking extends Removing {
-  /** Says what is kept of those that are not dead, for which there must be a look at it; undefined if nobody asks. */
+  /** Reports what is kept for a process that is not dead, which has to be looked for; undefined if nobody asks. */
   reportKept?: (io: Io, lease: LeaseFile, liveness: Exclude<Liveness, "dead">, work: Work) => Op<void>;
-  /** Whether this process is ending, so that its own leases, all threads' among them, are those of the dead. */
+  /** Whether this process is ending: its own leases, those of all its threads, then count as leases of the dead. */
   ending: boolean;
 }
 
 /** A look under way. */
 export interface Work extends Looking {
-  /** Where leases are. */
+  /** The directory of leases. */
   directory: string;
   locks: LockTable;
   /** The names of the leases of the dead. */
   dead: Set<string>;
-  /** The other leases, as they were last read, by their names. */
+  /** The other leases by name, as last read. */
   others: Map<string, LeaseFile>;
   report: Reclaimed;
 }
 
-/** Looks at all leases, and removes what belongs to those of the dead. */
+/** Looks at all leases, and removes what those of the dead speak for. */
 export function* reclaim(io: Io, looking: Looking): Op<Reclaimed> {
   const report: Reclaimed = { removed: [], kept: [], left: [] };
   const directory = leaseDirectory();
@@ -79,7 +83,7 @@ export function* reclaim(io: Io, looking: Looking): Op<Reclaimed> {
   return report;
 }
 
-/** The names of the leases in a directory. */
+/** Returns the names of the leases in a directory. */
 export function* leasesIn(io: Io, directory: string): Op<string[]> {
   try {
     return yield* namesIn(io, directory, (name) => parseName(name) !== undefined);
@@ -89,12 +93,12 @@ export function* leasesIn(io: Io, directory: string): Op<string[]> {
 }
 
 /**
- * With the main thread all threads of its process end, and what they left belongs to nobody. Which thread this is costs
- * milliseconds to ask on Node, so only when there is a lease of this process.
+ * All threads of a process end with its main thread, and what they left then belongs to nobody. On Node it takes
+ * milliseconds to find out which thread this is, so that is asked only if there is a lease of this process.
  */
 const endsWithUs = (pid: number): boolean => pid === runtime.pid() && runtime.isMainThread();
 
-/** Whether a directory of leases is there and ours alone. */
+/** Whether a directory of leases exists and is ours alone. */
 export function* isUsable(io: Io, directory: string): Op<boolean> {
   try {
     return refusalOf(directory, yield io.status(directory)) === undefined;
@@ -103,7 +107,7 @@ export function* isUsable(io: Io, directory: string): Op<boolean> {
   }
 }
 
-/** The leases that are not those of the dead: of `known`, those that have changed are read again. */
+/** Returns the leases other than those of the dead. Of the `known` ones, those that have grown are read again. */
 function* otherLeases(
   io: Io,
   directory: string,
@@ -129,7 +133,7 @@ function* isOfTheDead(io: Io, name: string, work: Work): Op<boolean> {
 }
 
 function* reclaimLease(io: Io, name: string, work: Work): Op<void> {
-  // Its process may have kept something between the first look at the lease and its death: only now that is final.
+  // Read again: the process may have kept something between the first look at the lease and its death.
   const lease = yield* readIfThere(io, name, work);
   if (lease === undefined) return;
   const stays = () => work.report.left.length + work.report.kept.length, before = stays();
@@ -139,7 +143,7 @@ function* reclaimLease(io: Io, name: string, work: Work): Op<void> {
   yield* unlink(io, lease.path, lease.path, work.report);
 }
 
-/** `undefined` if there is nothing to read: another process may be at the same work, and what is gone is done. */
+/** Returns `undefined` if there is nothing to read: another process may be doing the same, and what is gone is done. */
 function* readIfThere(io: Io, name: string, { directory, report }: Work): Op<LeaseFile | undefined> {
   try {
     return yield* readLease(io, directory, name);
@@ -151,12 +155,12 @@ function* readIfThere(io: Io, name: string, { directory, report }: Work): Op<Lea
 }
 
 /**
- * Whoever has a lock on it, a program that the process has started say, is still at work. The own threads of a process
- * that ends are not, though the kernel does not know that yet.
+ * Removes an entry unless somebody uses it. Whoever has it locked, such as a program that the dead process started,
+ * still does. When this process ends, locks of its own threads do not count, although the kernel still lists them.
  */
 function* removeUnused(io: Io, entry: Candidate, work: Work): Op<void> {
   const { path } = entry;
-  // Only now: whoever has taken it over meanwhile has it on a lease.
+  // Read only now: whoever has adopted the entry meanwhile has it on a lease.
   const others = yield* otherLeases(io, work.directory, work.dead, work.others);
   const isTaken = others.some((lease) => speaksForAny(lease, path));
   if (isTaken || (!work.ending && (yield* work.locks.has(io, entry.status, path)))) {
@@ -167,24 +171,23 @@ function* removeUnused(io: Io, entry: Candidate, work: Work): Op<void> {
 }
 
 /**
- * Whether a lease speaks for what is at a path, or has taken over something in there. What was taken over and is kept is so
- * on its maker's lease as well, but may not have been when that was read.
+ * Whether a lease speaks for a path, or has adopted something inside it. An adopted entry counts even when it is kept:
+ * its maker's lease says so too, but may not have done so when it was read.
  */
 const speaksForAny = (lease: LeaseFile, path: string): boolean =>
   lease.adopted.has(path) || speaksFor(lease, parentOf(path), baseName(path)) ||
   [...lease.adopted].some((one) => contains(path, one) && !lease.kept.has(baseName(one)));
 
 /**
- * Says in the leases of others, which are in `directory`, that something which was taken over from them is kept: their
- * processes may be dead, or be killed before they let go of it. A living one that has taken it over itself may have it
- * from this process.
+ * Records in the other leases in `directory` that an adopted entry is kept: their processes may be dead, or be killed
+ * before they let go of it. A living process that has adopted it itself may have it from this one, and is skipped.
  */
 export function* tellKept(io: Io, directory: string, path: string): Op<void> {
   const name = baseName(path);
   for (const lease of yield* otherLeases(io, directory)) {
     const isBefore = lease.adopted.has(path)
       ? (yield* livenessOf(io, lease)) === "dead"
-      // Its maker may yet record that it makes such names there.
+      // The maker may yet record that it makes such names there.
       : name.includes(lease.session);
     if (isBefore) yield* seen(lease.path, write(io, lease.path, `kept ${keptByOther(name)}\n`), undefined);
   }
@@ -199,10 +202,10 @@ function* write(io: Io, path: string, lines: string): Op<void> {
   }
 }
 
-/** Why something is kept that another process has taken over. */
+/** Why an entry that another process has adopted is kept. */
 const TAKEN = "another process has it";
 
-/** Why something is kept that is locked. */
+/** Why an entry that is locked is kept. */
 export const LOCKED = "it is locked";
 
 /** Removes a file or a tree, and reports it. */
@@ -221,14 +224,14 @@ export function* removeEntry(
   yield onRemoved(path);
 }
 
-/** Whether that removed it. */
+/** Returns whether that removed it. */
 function* removeTree(io: Io, path: string, status: Status, { left }: Reclaimed): Op<boolean> {
   const leftovers = yield* removeDirectory(io, path, yield* lasting(io, path, status));
   left.push(...leftovers);
   return leftovers.length === 0;
 }
 
-/** Whether that removed it: another process may have been faster. */
+/** Returns whether that removed it: another process may have been faster. */
 function* unlink(io: Io, place: Path, path: string, { left }: Reclaimed): Op<boolean> {
   try {
     yield* patiently(io, () => io.unlink(place));

@@ -1,8 +1,12 @@
 /**
- * What this process holds and must not leave behind.
+ * The registry: what this process holds and must not leave behind.
  *
- * All copies of the module in a process (duplicated packages, versions side by side, test runners that load modules
- * anew) share one registry, so the shape of what is stored under its symbol must stay as it is.
+ * An entry is registered before it is created, and unregistered once it is removed or given away. At the end of the
+ * process everything still registered is removed, then the leases. Listeners for that end exist only while there are
+ * entries, and for a moment after.
+ *
+ * All copies of the module in a process (duplicated packages, versions side by side, test runners that reload modules)
+ * share one registry, so the shape of what is stored under its symbol must not change.
  *
  * @module
  */
@@ -14,47 +18,50 @@ import { watchEnds } from "./ends.ts";
 /** Something to remove before the process ends. */
 export interface Entry extends InBag {
   /**
-   * Removes it, blocking, without throwing. Called once at most, and only at the end of the process.
+   * Removes it, blocking, without throwing. Called at most once, and only at the end of the process.
    *
-   * @param between Called between the steps of what may take long.
+   * @param between Called between the steps of a long removal.
    * @returns `false` if something is left.
    */
   discard(between?: () => void): boolean | void;
-  /** What it is, for whoever asks what is held. */
+  /** What it is, for reports of what is held. */
   readonly kind?: "file" | "directory";
   /** Where it is; undefined until its first name is tried. */
   readonly path?: string | undefined;
-  /** Called when it is off the books, unless the process ends. */
+  /** Called when it is unregistered, but not at the end of the process. */
   readonly released?: (() => void) | undefined;
 }
 
-/** An open file that has no name to be removed by, or whose name nobody knows. It goes by itself when the process ends. */
+/** An open file without a name to remove, or with one that nobody knows. It vanishes when the process ends. */
 export interface Content extends InBag {
-  /** How much it holds, and whether that is in memory. */
+  /** Returns its size, and whether that is in memory. */
   measure(): { bytes: number; inMemory: boolean };
   /** The name that it must have until it is closed (Windows). */
   readonly owned?: Entry | undefined;
 }
 
-/** The registry: there is one, however many copies of the module are loaded. */
+/** The registry: one, however many copies of the module are loaded. */
 interface Registry {
   /** The process that owns the entries; a copy of this memory in another process owns nothing. */
   readonly pid: number;
   readonly entries: Bag<Entry>;
   readonly contents: Bag<Content>;
-  /** What goes last, and when there are no entries any more. */
+  /** Discarded last, and when there are no entries any more. */
   readonly leases: Bag<Entry>;
-  /** Stops listening to the ends of the process; undefined while nobody listens. */
+  /** Stops listening for the end of the process; undefined while nobody listens. */
   unwatch: (() => void) | undefined;
-  /** Whether a check for listeners that are no longer needed is under way. */
+  /** Whether a check for listeners that are no longer needed is pending. */
   idle: boolean;
-  /** Whether something was put on the books since that check began. */
+  /** Whether something was registered since that check was scheduled. */
   active: boolean;
 }
 
 const KEY = Symbol.for("mayfly.registry");
 
-/** Sealed: Jest replaces what can be replaced in its globals when a test file has ended, and our last timer still runs. */
+/**
+ * Sealed: Jest replaces whatever it can in its globals when a test file has ended, while our last timer is still to
+ * run.
+ */
 function create(): Registry {
   return Object.seal({
     pid: runtime.pid(),
@@ -72,8 +79,8 @@ const scope = globalThis as { [key: symbol]: Registry | undefined };
 let shared: Registry | undefined;
 
 /**
- * Looked up at first use: importing the module leaves no trace. Where the application has made sure that nothing can be
- * added to its globals, each copy of the module has its own.
+ * Looked up at first use, so that importing the module leaves no trace. If the application has made its globals
+ * immutable, each copy of the module has its own.
  */
 function registry(): Registry {
   if (shared === undefined) {
@@ -83,7 +90,7 @@ function registry(): Registry {
   return shared;
 }
 
-/** Puts something on the books, before it is created. */
+/** Registers something, before it is created. */
 export function register(entry: Entry): void {
   const books = shared ?? registry();
   books.entries.add(entry);
@@ -91,10 +98,10 @@ export function register(entry: Entry): void {
   books.unwatch ??= watchEnds(discardAll);
 }
 
-/** The leases of this process, which go after everything else. */
+/** The leases of this process, which are discarded after everything else. */
 export const heldLeases = (): Bag<Entry> => registry().leases;
 
-/** Takes something off the books. */
+/** Unregisters something. */
 export function unregister(entry: Entry): void {
   const books = registry();
   books.entries.delete(entry);
@@ -102,17 +109,17 @@ export function unregister(entry: Entry): void {
   if (books.entries.size === 0 && !books.idle) scheduleUnwatch(books);
 }
 
-/** Notes an open file without a name. */
+/** Registers an open file without a name. */
 export function hold(content: Content): void {
   registry().contents.add(content);
 }
 
-/** Forgets an open file: it is closed. */
+/** Unregisters an open file that was closed. */
 export function letGo(content: Content): void {
   shared?.contents.delete(content);
 }
 
-/** Everything that this process holds. */
+/** Returns everything that this process holds. */
 export function held(): { entries: readonly Entry[]; contents: readonly Content[] } {
   const books = shared ?? scope[KEY];
   if (books === undefined || books.pid !== runtime.pid()) return { entries: [], contents: [] };
@@ -120,16 +127,16 @@ export function held(): { entries: readonly Entry[]; contents: readonly Content[
 }
 
 /**
- * Milliseconds without entries after which nobody listens any more. To begin again takes as long as twenty files, so a
- * server that makes some in a second is not to do so for each. Not much longer: Jest gives each test file globals, and
- * with them books, of its own, and ten listeners of a signal make Node warn.
+ * Milliseconds without entries after which listening stops. Starting again costs as much as twenty files, too much to
+ * do for each file of a server that makes some in a second. Not much longer: Jest gives each test file its own globals,
+ * and so its own registry, and Node warns of more than ten listeners for a signal.
  */
 const IDLE = 250;
 
 /**
- * Stops listening a little later: adding and removing listeners of signals costs system calls, too many for a program
- * that makes one file after the other. And one turn after the timer: a signal that has come before it is announced after
- * it, and to nobody if we had stopped listening in between. Then it would end nothing.
+ * Stops listening a little later: adding and removing signal listeners takes system calls, too many for a program that
+ * makes one file after the other. And one turn of the event loop after the timer: a signal that arrived before the
+ * timer is delivered after it, and without a listener would be lost instead of ending the process.
  */
 function scheduleUnwatch(books: Registry): void {
   books.idle = true;
@@ -149,7 +156,7 @@ function stopWatching(books: Registry): void {
   books.unwatch = undefined;
 }
 
-/** Listens anew, since a setting says to what. */
+/** Listens again, since a setting decides what to listen to. */
 onSettings(() => {
   const books = shared ?? scope[KEY];
   if (books?.unwatch === undefined) return;
@@ -157,7 +164,7 @@ onSettings(() => {
   books.unwatch = watchEnds(discardAll);
 });
 
-/** Removes everything on the books, now. Removing one thing cannot keep the others from being removed. */
+/** Removes everything registered. Failing to remove one entry does not keep the others from being removed. */
 function discardAll(between?: () => void): void {
   const books = registry();
   if (books.pid !== runtime.pid()) return;
@@ -167,7 +174,7 @@ function discardAll(between?: () => void): void {
     books.entries.delete(entry);
     if (entry.discard(between) === false) left = true;
   }
-  // Something is left: then the lease is what leads the next process to it.
+  // If something is left, the leases stay: they lead the next process to it.
   if (!left) discardLeases(books);
   for (const call of atEnd) call();
 }
@@ -181,7 +188,7 @@ function discardLeases(books: Registry): void {
 
 const atEnd = new Set<() => void>();
 
-/** Calls `call` when the process ends, after everything of this process is removed. */
+/** Calls `call` when the process ends, after everything it holds is removed. */
 export function atProcessEnd(call: () => void): void {
   atEnd.add(call);
 }

@@ -1,5 +1,5 @@
 /**
- * Looking at all leases without removing anything.
+ * Listing all leases and their entries, without removing anything.
  *
  * @module
  */
@@ -11,14 +11,14 @@ import { readLease } from "./lease_file.ts";
 import { type Liveness, livenessOf } from "./liveness.ts";
 import { isUsable, leasesIn } from "./reclaim.ts";
 
-/** A lease with what it speaks for. */
+/** A lease with the entries it speaks for. */
 export interface Surveyed {
   pid: number;
   liveness: Liveness;
   entries: Candidate[];
 }
 
-/** All leases of this user. */
+/** Returns all leases of this user. */
 export function* survey(io: Io): Op<Surveyed[]> {
   const found: Surveyed[] = [];
   const directory = leaseDirectory();

@@ -1,5 +1,6 @@
 /**
- * Removing leftovers when asked to.
+ * Removing leftovers on demand: first those that leases of dead processes speak for, then, if asked, old entries that
+ * no lease speaks for. Any doubt keeps an entry, and the report says why.
  *
  * @module
  */
@@ -17,15 +18,15 @@ import { keyOf, openFiles } from "./open_files.ts";
 import { LockTable } from "./lock_table.ts";
 import { LOCKED, reclaim, type Reclaimed, removeEntry, type Removing, type Work } from "./reclaim.ts";
 
-/** What a sweep did. */
+/** The result of a sweep. */
 export interface SweepReport {
-  /** What was removed, or would be, with the bytes it held. */
+  /** The entries that were removed, or would be, with their sizes. */
   removed: { path: string; bytes: number }[];
-  /** Bytes of all that. */
+  /** The total size in bytes. */
   bytes: number;
-  /** What looks like a leftover and is none, and why. */
+  /** The entries that look like leftovers but are kept, and why. */
   kept: { path: string; reason: string }[];
-  /** What could not be removed, or only in part, and why. */
+  /** The entries that could not be removed, or only in part, and why. */
   left: Leftover[];
 }
 
@@ -39,7 +40,7 @@ export interface Sweeping {
 export function* sweepAll(io: Io, { aged, how }: Sweeping): Op<SweepReport> {
   how.checkpoint();
   if (leaseDirectory() === undefined) {
-    // Then nothing is known to be this user's, and no report would be true.
+    // Without a user id nothing is known to be this user's, and no report would be true.
     throw cannot("sweep", `it needs ${USER_FLAG}`, "ERR_ACCESS_DENIED");
   }
   const report = yield* reclaim(io, { ...how, reportKept, ending: false });
@@ -47,13 +48,13 @@ export function* sweepAll(io: Io, { aged, how }: Sweeping): Op<SweepReport> {
   return { ...report, bytes: report.removed.reduce((sum, { bytes }) => sum + bytes, 0) };
 }
 
-/** Why what a process holds is kept. */
+/** Why the entries of a process are kept. */
 const REASONS = {
   alive: "its process is running",
   unknown: "nobody can tell from here whether its process is running",
 };
 
-/** Says what is kept of processes that are not dead. */
+/** Reports the entries of a process that is not dead. */
 export function* reportKept(
   io: Io,
   lease: LeaseFile,
@@ -66,9 +67,9 @@ export function* reportKept(
   });
 }
 
-/** What processes are at work with. */
+/** What processes are using. */
 interface InUse {
-  /** By their keys. */
+  /** The keys of what is open. */
   open: Set<string>;
   locks: LockTable;
 }
@@ -92,7 +93,7 @@ function* sweepAged(
   }
 }
 
-/** What is to be removed for its age; undefined if it is not, after saying why. */
+/** Returns the status of an entry to remove for its age; undefined if it stays, after reporting why. */
 function* oldOne(
   io: Io,
   path: string,
@@ -109,7 +110,7 @@ function* oldOne(
   } catch (error) {
     const code = codeOf(error);
     if (code === "UNKNOWN") throw error;
-    // Gone meanwhile is as good as removed, and nothing of ours.
+    // An entry that has vanished meanwhile is as good as removed, and was not ours.
     if (code !== "ENOENT") report.left.push({ path, code });
   }
   return undefined;
@@ -120,7 +121,7 @@ function* listHome(
   dir: string,
   prefix: string,
 ): Op<{ directory: string; home: Status; names: string[] }> {
-  // The folder of leases is what everything that is not old enough needs.
+  // The directory of leases is needed by every entry that is not old enough.
   const isWanted = (name: string): boolean => name.startsWith(prefix) && !isLeaseDirectory(name);
   try {
     const directory: string = yield io.realPath(dir);
@@ -130,7 +131,7 @@ function* listHome(
   }
 }
 
-/** Why an entry is not to be removed for its age; undefined if nothing speaks for it. */
+/** Returns why an entry must not be removed for its age; undefined if nothing prevents it. */
 function* reasonToKeep(
   io: Io,
   path: string,
@@ -148,7 +149,7 @@ function* reasonToKeep(
     status,
     ...status.kind === "directory" ? (yield* contentsOf(io, path)).map((found) => found.status) : [],
   ];
-  // In whole milliseconds, as the clock has it: what has just changed is no younger than now.
+  // In whole milliseconds, like the clock: otherwise what has just changed would be younger than now.
   const age = Date.now() - Math.floor(Math.max(...all.map(({ modified }) => modified)));
   if (age < olderThan) return `it changed ${Math.round(age / 1000)} seconds ago`;
   if (all.some((one) => inUse.open.has(keyOf(one)))) return "a process has it open";
@@ -157,8 +158,8 @@ function* reasonToKeep(
 }
 
 /**
- * Whether somebody holds a lock that the kernel's table does not show, from another container say, as systemd-tmpfiles
- * asks to be told not to remove something.
+ * Whether somebody holds a lock that the kernel does not list, from another container for example. With such a lock,
+ * systemd-tmpfiles is told not to remove something.
  */
 function* isLocked(path: string): Op<boolean> {
   const { locks } = runtime;
@@ -169,7 +170,7 @@ function* isLocked(path: string): Op<boolean> {
     runtime.sync.close(handle);
     return false;
   } catch (error) {
-    // Where no program for locks is installed, nobody can have taken one with it.
+    // If no program for locks is installed, nobody can have taken one with it.
     if (codeOf(error) === "ERR_UNSUPPORTED") return false;
     throw error;
   }
