@@ -1,5 +1,5 @@
 /**
- * Closing what nothing was written to.
+ * Closing handles that were not written to.
  *
  * @module
  */
@@ -8,8 +8,9 @@ import { type Op, runSync } from "./op.ts";
 import type { Handle } from "./runtime/mod.ts";
 
 /**
- * Closes a handle that was only read, listed or looked at. Whatever the system says, it takes the descriptor back, and
- * nothing can be lost: so a failure is no reason to leave off, and closing again would hit whoever has the number then.
+ * Closes a handle that was only read, listed or inspected. Whatever error the system reports, it has released the
+ * descriptor, and no data can be lost. So errors are ignored; closing again could close a descriptor that now belongs
+ * to someone else.
  */
 export function* closeRead(io: Io, handle: Handle): Op<void> {
   try {

@@ -1,5 +1,5 @@
 /**
- * Creating something that must not exist yet, under a name that nobody can guess.
+ * Exclusive creation under an unguessable name.
  *
  * @module
  */
@@ -11,10 +11,10 @@ import type { Checked } from "./options/checked.ts";
 import { joinPath } from "./path.ts";
 import { type Handle, isWindows, type Status } from "./runtime/mod.ts";
 
-/** Names tried before giving up. One is enough unless somebody plants names. */
+/** Names tried before giving up. One is enough unless someone plants names. */
 const TRIES = 20;
 
-/** Collisions after which the random source is not trusted any more. */
+/** Collisions after which the source of random bytes is distrusted. */
 const SUSPICIOUS = 3;
 
 function isTaken(error: unknown, kind: "file" | "directory"): boolean {
@@ -23,10 +23,10 @@ function isTaken(error: unknown, kind: "file" | "directory"): boolean {
 }
 
 /**
- * The one loop over "create exclusively at this name". A name that is taken leads to another name, never to using or
- * removing what has it; any other failure is final.
+ * The single loop for exclusive creation. If a name is taken, another one is tried, and the existing entry is neither
+ * used nor removed; any other failure is final.
  *
- * @param session What the name carries of the session; empty for what the caller will remove himself.
+ * @param session The session id for the name; empty for what the caller will remove.
  */
 export function* createExclusively<T>(
   kind: "file" | "directory",
@@ -50,22 +50,22 @@ export function* createExclusively<T>(
   }
 }
 
-/** The mode of a file unless the caller says another. */
+/** The default mode of a file. */
 export const FILE_MODE = 0o600;
 
-/** Whether the umask is known to take no bits of our default modes. Learnt from the first creation; few take any. */
+/** Whether the umask is known to leave our default modes intact, as most do. Learnt from the first creation. */
 let defaultsAreExact = false;
 
 /**
- * Whether permission bits are what they should be: the caller's exactly, ours if none is missing. File systems without
- * permissions show more than was asked for, and refuse a change.
+ * Whether permission bits are as intended: exactly the caller's, or at least our default's. File systems without
+ * permissions show more than requested, and refuse a change.
  */
 export function isSettled(found: number, wanted: number | undefined, standard: number): boolean {
   return wanted === undefined ? (found & standard) === standard : (found & 0o777) === wanted;
 }
 
 /**
- * Puts back the permission bits that the umask took from a file in `directory`, through the handle.
+ * Restores the permission bits of a file in `directory` that the umask removed, through the handle.
  *
  * @param wanted The caller's mode, or undefined for our default.
  */
@@ -85,13 +85,13 @@ function* settle(io: Io, handle: Handle, directory: string, wanted: number | und
   }
 }
 
-/** Takes back what a creation has made before it failed. Its own failures would hide the one to report. */
+/** Undoes a failed creation. Failures here are ignored, as they would mask the original one. */
 export function* takeBack(...steps: (() => void | Promise<void>)[]): Op<void> {
   for (const step of steps) {
     try {
       yield step();
     } catch {
-      // The next one is still worth trying.
+      // Continue with the next step.
     }
   }
 }

@@ -1,29 +1,29 @@
 /**
- * Which device a directory is on, as far as that is known without asking each time.
+ * Which device a directory is on, as far as known without asking each time.
  *
- * Whoever creates in a directory learns it once. What is asked for without having been learnt is taken to be on the device
- * of the nearest directory above that was: so it is with everything in our own directories.
+ * Each creation in a directory records it once. An unrecorded path is assumed to be on the device of its nearest
+ * recorded ancestor, as everything in our own directories is.
  *
  * @module
  */
 import { Guard } from "./guard.ts";
 import { parentOf } from "./path.ts";
 
-/** Directories remembered: enough for any program, and no leak for one that makes a directory for each file. */
+/** The most directories remembered: enough for any program, and no leak for one that creates a directory per file. */
 export const REMEMBERED = 1000;
 
-/** By the number that `stat` gives. */
+/** By device number, as in `stat`. */
 const devices = new Map<number, Guard>();
 
 const directories = new Map<string, Guard>();
 
-/** For what nothing is known of. */
+/** The guard for unknown devices. */
 export const elsewhere: Guard = new Guard();
 
-/** Whether a directory itself was learnt. */
+/** Whether this very directory is recorded. */
 export const isLearnt = (directory: string): boolean => directories.has(directory);
 
-/** Remembers on which device a directory is. What its calls have shown so far, as one of the unknown, goes with it. */
+/** Records the device of a directory. A new device inherits what the calls on unknown devices have shown so far. */
 export function learn(directory: string, device: number): void {
   let guard = devices.get(device);
   if (guard === undefined) {
@@ -34,7 +34,7 @@ export function learn(directory: string, device: number): void {
   if (directories.size < REMEMBERED) directories.set(directory, guard);
 }
 
-/** The guard of the device that a directory is on. */
+/** Returns the guard of a directory's device. */
 export function guardOf(directory: string): Guard {
   const guard = directories.get(directory);
   if (guard !== undefined) return guard;

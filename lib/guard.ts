@@ -1,62 +1,62 @@
 /**
- * Short calls made on the calling thread, as long as they stay short.
+ * Short calls made inline on the calling thread, as long as they stay short.
  *
- * On a local file system the trip to a thread pool costs ten times the call, and more of the event loop than the call
- * itself: creating and removing a file takes 10 µs on the calling thread, 100 to 300 µs through the pool, of which the
- * loop spends 40. So asynchronous functions make short calls directly. Two things bound what that may take:
+ * On a local file system the trip to the thread pool costs ten times the call, and more event-loop time than the call
+ * itself: creating and removing a file takes 10 µs on the calling thread, and 100 to 300 µs through the pool, 40 of
+ * them on the event loop. So asynchronous functions make short calls directly. Two limits bound the time that takes:
  *
- * - A guard for each device measures its calls. A device that was slow (a network, a spinning disk, one that is throttled
- *   or frozen) is served through the pool, and tried again later with one call. Each pause is 20 times as long as the
- *   call that led to it, and twice as long as the one before if the device is slow again soon: so trials take a twentieth
- *   of the loop's time at first, and soon next to nothing.
- * - All calls of a turn of the event loop together have a budget; what comes later waits for its turn, in order.
+ * - A guard per device measures its calls. A device that was slow (a network, a spinning disk, a throttled or frozen
+ *   one) is served through the pool, and tried again later with one call. Each pause is 20 times as long as the call
+ *   that caused it, and twice as long as the previous pause if the device is slow again soon. So trials take a
+ *   twentieth of the event loop's time at first, and soon next to nothing.
+ * - All calls in one turn of the event loop share a budget; calls beyond it wait for later turns, in order.
  *
- * A call can be long because another process had the processor, so only one that is very long is evidence by itself. Of
- * the others it takes two among few: a process that is interrupted every 3 ms makes hundreds of calls in between, a
- * device that is slow is slow again.
+ * A call may be long because another process had the CPU, so only a very long one is evidence on its own. Of the
+ * others, two among few are: a process preempted every 3 ms makes hundreds of calls in between, whereas a slow device
+ * is soon slow again.
  *
  * @module
  */
 import { runtime } from "./runtime/mod.ts";
 import { settings } from "./settings.ts";
 
-/** Milliseconds that inline calls may take from one turn of the event loop. */
+/** Milliseconds per turn of the event loop available to inline calls. */
 const BUDGET = 1;
 
-/** Milliseconds from which a call is slow, and from which it is so slow that nothing more needs to be known. */
+/** Milliseconds from which a call is slow, and from which it is slow enough to close the guard on its own. */
 const SLOW = 4;
 const VERY_SLOW = 40;
 
-/** Quick calls that make up for a slow one. */
+/** Fast calls that make up for a slow one. */
 const REDEMPTION = 16;
 
-/** The pause after a slow call, as a multiple of what that took, and the longest one in milliseconds. */
+/** The pause after a slow call as a multiple of its duration, and the longest pause in milliseconds. */
 const PAUSE = 20;
 const LONGEST_PAUSE = 60_000;
 
-/** What a device has shown of itself. */
+/** What is known about the speed of a device. */
 export class Guard {
-  /** Quick calls still needed to make up for a slow one. */
+  /** Fast calls still needed to make up for a slow one. */
   #owed = 0;
-  /** Until when it is left alone, by the steady clock; 0 if it is not. */
+  /** The end of the current pause on the monotonic clock; 0 if there is none. */
   #until = 0;
   #pause = 0;
-  /** When the last pause ended. */
+  /** The end of the last pause. */
   #resumed = -Infinity;
 
-  /** Whether the next call is better made through the pool. Looks at the clock only if there was a slow call. */
+  /** Whether the next call should go through the pool. Reads the clock only after a slow call. */
   get isClosed(): boolean {
     if (this.#until === 0) return false;
     const now = runtime.now();
     if (now < this.#until) return true;
-    // The next call is the trial. One slow call is enough now.
+    // The next call is the trial; a single slow call now closes the guard again.
     this.#until = 0;
     this.#resumed = now;
     this.#owed = REDEMPTION;
     return false;
   }
 
-  /** Takes note of a call that began and ended inline. */
+  /** Records an inline call. */
   note(start: number, end: number): void {
     const took = end - start;
     if (took < SLOW) {
@@ -74,7 +74,7 @@ export class Guard {
     this.#until = now + this.#pause;
   }
 
-  /** Takes over what another guard, which had its calls until now, knows of the device. */
+  /** Copies the state of the guard that has measured the device so far. */
   learnFrom(other: Guard): void {
     this.#owed = other.#owed;
     this.#until = other.#until;
@@ -86,7 +86,7 @@ export class Guard {
 // deno-lint-ignore no-explicit-any -- calls of any primitive, which takes three arguments at most
 type Call = (first: any, second?: any, third?: any) => unknown;
 
-/** Makes of a synchronous call and its pooled twin one that runs inline while guard and budget allow it. */
+/** Combines a synchronous call and its pooled version into one that runs inline while guard and budget allow it. */
 export function inline(guard: Guard, call: Call, pooled: Call): Call {
   return (first, second, third) => {
     if (guard.isClosed || settings.inline === false) return pooled(first, second, third);
@@ -104,7 +104,7 @@ export function inline(guard: Guard, call: Call, pooled: Call): Call {
   };
 }
 
-/** Milliseconds spent in inline calls since the event loop last had a turn because of us. */
+/** Milliseconds spent in inline calls since the event loop last got a turn from us. */
 let spent = 0;
 
 function timed(guard: Guard, call: Call, first: unknown, second: unknown, third: unknown): unknown {
@@ -118,7 +118,7 @@ function timed(guard: Guard, call: Call, first: unknown, second: unknown, third:
   }
 }
 
-/** The calls that found the budget spent, in the order they came. */
+/** Calls that found the budget spent, in order of arrival. */
 let waiting: (() => void)[] = [];
 
 let asked = false;
@@ -130,8 +130,9 @@ function askForTurn(): void {
 }
 
 /**
- * Each turn begins with the one that has waited longest, so nobody waits for ever. After each, those that were served go on
- * while the budget lasts: else they would come back to the end of the queue with every call, three times for a file.
+ * Each turn starts with the call that has waited longest, so none starves. After each call, those already served may
+ * continue while the budget lasts: otherwise they would rejoin the end of the queue for every call, three times per
+ * file.
  */
 async function serve(): Promise<void> {
   spent = 0;

@@ -5,7 +5,7 @@
  */
 import { isWindows, runtime } from "./runtime/mod.ts";
 
-/** By the environment; undefined where unknown. On Windows `HOME` is for programs that come from elsewhere, if it is set. */
+/** Read from the environment; undefined if unknown. On Windows `HOME` serves ported programs, if it is set at all. */
 export function home(): string | undefined {
   const [first, second] = isWindows() ? ["USERPROFILE", "HOME"] : ["HOME", "USERPROFILE"];
   return runtime.env(first) ?? runtime.env(second);

@@ -1,5 +1,5 @@
 /**
- * The two faces of the primitives that an operation can be given.
+ * The synchronous and the asynchronous face of the primitives.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import { type Guard, inline } from "./guard.ts";
 import { type Handle, type Path, type Primitives, type Runtime, runtime } from "./runtime/mod.ts";
 import { arriving, leaving, noted } from "./under_way.ts";
 
-/** The primitives, each answering with its value or a promise of it. */
+/** The primitives, each returning its value or a promise of it. */
 export type Io =
   & {
     [K in keyof Primitives]: Primitives[K] extends (...args: infer A) => infer R
@@ -16,19 +16,19 @@ export type Io =
       : never;
   }
   & {
-    /** Lets `milliseconds` pass. */
+    /** Waits for `milliseconds`. */
     sleep(milliseconds: number): void | Promise<void>;
     /** Whether waiting blocks the calling thread. */
     readonly blocking: boolean;
-    /** Whether there is no time to wait for what may pass by itself. */
+    /** Whether there is no time to wait for transient failures to pass. */
     readonly hurried?: boolean;
-    /** The runtime's own removal of a tree, of few entries: it may be made inline. See {@linkcode Runtime.removeTree}. */
+    /** The runtime's own removal of a tree with few entries, which may run inline. See {@linkcode Runtime.removeTree}. */
     readonly removeSmallTree: ((path: string) => void | Promise<void>) | undefined;
-    /** The same face for calls in a directory: how fast its device is decides how they are made. */
+    /** The same face for calls in a directory, whose device's speed decides how they are made. */
     at(directory: string): Io;
   };
 
-/** Calls that wait for a disk by their nature: never on the calling thread of an asynchronous function. */
+/** Calls that wait for a disk by nature: asynchronous functions never make them on the calling thread. */
 const LONG: ReadonlySet<keyof Primitives> = new Set<keyof Primitives>([
   "synchronize",
   "synchronizeDirectory",
@@ -36,12 +36,12 @@ const LONG: ReadonlySet<keyof Primitives> = new Set<keyof Primitives>([
 ]);
 
 /**
- * Bytes up to which a read or write is made on the calling thread while the event loop has the time: about a quarter of a
- * millisecond's worth where nothing has to be waited for. In smaller pieces, a large file takes a twentieth longer.
+ * The most bytes that a read or write may move on the calling thread: about a quarter of a millisecond's worth if
+ * nothing has to wait. With smaller pieces, a large file takes a twentieth longer.
  */
 export const SHORT_TRANSFER: number = 1024 * 1024;
 
-/** Calls that give or take what is at their first argument, which the end of the process must know. */
+/** Calls that create or move away what their first argument names, which the end of the process must know. */
 const NAMING: { readonly [name in keyof Primitives]?: Set<Path> } = {
   createFile: arriving,
   createDescriptor: arriving,
@@ -56,7 +56,7 @@ function build({ sync, pooled, removeTree }: Runtime, guard: Guard): Io {
     blocking: false,
     sleep,
     at: (directory: string) => asyncIo(guardOf(directory)),
-    // Where the pool has no such call: what is not empty this refuses, as a tree is that could not be removed.
+    // If the pool has no such call, `removeDirectory` refuses a non-empty tree, just as a failed removal would.
     removeSmallTree: removeTree &&
       inline(guard, removeTree.sync, removeTree.pooled ?? pooled.removeDirectory),
   };
@@ -84,13 +84,13 @@ function sleep(milliseconds: number): Promise<void> {
 interface Faces {
   of: Primitives;
   sync: Io;
-  /** One for each device. */
+  /** One per device. */
   async: Map<Guard, Io>;
 }
 
 let current: Faces | undefined;
 
-/** Built at first use, anew when a test has put another runtime in place. */
+/** Built on first use, and rebuilt when a test has replaced the runtime. */
 function faces(): Faces {
   if (current?.of !== runtime.sync) {
     const sync: Io = {
@@ -108,7 +108,7 @@ function faces(): Faces {
 /** The face whose calls block. */
 export const syncIo = (): Io => faces().sync;
 
-/** The face whose calls do not hold the event loop for long, on the device that a guard is of. */
+/** The face whose calls do not hold up the event loop for long, for the device of a guard. */
 export function asyncIo(guard: Guard = elsewhere): Io {
   const { async } = faces();
   let io = async.get(guard);

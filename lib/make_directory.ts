@@ -1,5 +1,5 @@
 /**
- * Making a directory of which it is known what it is.
+ * Creating a directory and recording its identity.
  *
  * @module
  */
@@ -14,7 +14,10 @@ import { setMode } from "./tree/spot.ts";
 
 const MODE = 0o700;
 
-/** Makes a directory and records what it is; makes none if that fails or the signal is aborted. */
+/**
+ * Creates a directory and records its identity. If that fails, or the signal is aborted, the directory is removed
+ * again.
+ */
 export function* makeDirectory(
   given: Io,
   parent: string,
@@ -43,7 +46,7 @@ function* identify(io: Io, parent: string, mode: number | undefined, tree: Owned
     const status: Status = yield io.status(tree.path!);
     tree.identity = status;
     if (isWindows() || isSettled(status.mode, mode, MODE)) return;
-    // Puts back the permission bits that the umask took.
+    // Restores the permission bits that the umask removed.
     yield* setMode(io, tree.path!, status, (status.mode & 0o7000) | (mode ?? MODE));
   } catch (error) {
     throw failure(`create a temporary directory in "${parent}"`, error, parent);

@@ -1,5 +1,5 @@
 /**
- * What is mounted where, and how, as Linux tells.
+ * What is mounted where, and how, as Linux reports it.
  *
  * @module
  */
@@ -11,10 +11,10 @@ import { runtime } from "./runtime/mod.ts";
 
 const TABLE = "/proc/self/mountinfo";
 
-/** What is text in the table as runtimes read it: some make one character of each byte. */
+/** The forms in which text of the table may be read: some runtimes decode each byte to one character. */
 const spellings = (text: string): string[] => [text, String.fromCharCode(...new TextEncoder().encode(text))];
 
-/** Writes a path as the table does. */
+/** Escapes a path as the table does. */
 const escaped = (path: string): string =>
   path.replace(/[ \t\n\\]/g, (c) => `\\${c.charCodeAt(0).toString(8).padStart(3, "0")}`);
 
@@ -29,25 +29,28 @@ const NOT_TO_BE_HAD: ReadonlySet<string> = new Set([
   "ERR_ACCESS_DENIED",
 ]);
 
-/** Whether what the kernel tells cannot be had. Any other failure may pass, and what it would tell of may well be there. */
+/**
+ * Whether the kernel does not provide the information. Any other failure may be temporary, and the information may
+ * exist.
+ */
 export const isUntold = (error: unknown): boolean => NOT_TO_BE_HAD.has(codeOf(error));
 
 /**
- * Whether anything is mounted below a path. A directory bound from the same file system has the same device number, so
- * the device alone does not tell.
+ * Whether anything is mounted below a path. A bind mount from the same file system has the same device number, so the
+ * device alone does not reveal it.
  */
 export function* hasMounts(io: Io, path: string): Op<boolean> {
   const table = yield* mountTable(io);
   return spellings(` ${escaped(path)}/`).some((below) => table.includes(below));
 }
 
-/** Whether something is mounted just there. */
+/** Whether a path is a mount point. */
 export function* isMountPoint(io: Io, path: string): Op<boolean> {
   const points = (yield* mountTable(io)).split("\n").map((line) => line.split(" ")[MOUNT_POINT]);
   return spellings(escaped(path)).some((point) => points.includes(point));
 }
 
-/** Which field of the table it is. */
+/** The index of its field in the table. */
 const MOUNT_POINT = 4;
 
 function* mountTable(io: Io): Op<string> {
@@ -61,14 +64,14 @@ function* mountTable(io: Io): Op<string> {
   }
 }
 
-/** The number of the mount that what is open is on. */
+/** The mount id of an open descriptor. */
 export function* mountOf(io: Io, descriptor: number | undefined): Op<string | undefined> {
   if (descriptor === undefined) return undefined;
   const info: string = yield io.readSystemFile(`/proc/self/fdinfo/${descriptor}`);
   return /mnt_id:\s*(\d+)/.exec(info)?.[1];
 }
 
-/** The options of the mount that a canonical path is on, such as `noexec`; undefined where nothing tells of them. */
+/** The mount options for a canonical path, such as `noexec`; undefined where unknown. */
 export function* mountOptions(io: Io, path: string): Op<string[] | undefined> {
   if (runtime.platform !== "linux") return undefined;
   try {
@@ -82,8 +85,8 @@ export function* mountOptions(io: Io, path: string): Op<string[] | undefined> {
 }
 
 /**
- * The device of the mount that a canonical path is on, as the kernel counts it: `stat` shows another for what is in a
- * subvolume of btrfs, or in an overlay. Undefined where that is not to be known.
+ * The device of the mount that a canonical path is on, as the kernel counts it: in a btrfs subvolume or an overlay,
+ * `stat` reports another. Undefined where unknown.
  */
 export function* mountDevice(io: Io, path: string): Op<number | undefined> {
   const [, , device = ""] = mountHolding(yield* mountTable(io), path);
@@ -91,20 +94,20 @@ export function* mountDevice(io: Io, path: string): Op<number | undefined> {
   return major === undefined ? undefined : deviceNumber(Number(major), Number(minor));
 }
 
-/** The type of the file system that a canonical path is on, such as `ext4`; undefined where that is not to be known. */
+/** The type of the file system that a canonical path is on, such as `ext4`; undefined where unknown. */
 export function* mountType(io: Io, path: string): Op<string | undefined> {
   const fields = mountHolding(yield* mountTable(io), path);
-  // Before it, the line may have any number of tags.
+  // The separator follows a variable number of tags.
   return fields[fields.indexOf("-") + 1];
 }
 
-/** A device number as `stat` gives it. Its bits are scattered, since it has grown. */
+/** Encodes a device number as `stat` does: its bits are scattered, as the format has grown. */
 export function deviceNumber(major: number, minor: number): number {
   const low = (minor & 0xff) + (major & 0xfff) * 0x100 + (minor & 0xfff00) * 0x1000;
   return low + Math.floor(major / 0x1000) * 2 ** 44;
 }
 
-/** The fields of the line for the mount that a path is on; none if there is no such line. */
+/** The fields of the table line for the mount that a path is on; empty if there is no such line. */
 function mountHolding(table: string, path: string): string[] {
   const paths = spellings(path);
   let best: string[] = [], length = 0;
@@ -112,7 +115,7 @@ function mountHolding(table: string, path: string): string[] {
     const fields = line.split(" ");
     const point = unescaped(fields[MOUNT_POINT] ?? "");
     if (point === "" || !paths.some((one) => contains(point, one))) continue;
-    // Later lines lie over earlier ones.
+    // Later lines are mounted over earlier ones.
     if (point.length >= length) [best, length] = [fields, point.length];
   }
   return best;

@@ -1,29 +1,30 @@
 /**
  * One definition for a function and its `…Sync` twin.
  *
- * An operation is a generator that yields the answers of primitives: `const handle: Handle = yield io.open(…)`. Given the
- * synchronous face of the primitives, an answer is a value and a failure is thrown in the generator by the call itself.
- * Given the asynchronous face, an answer may be a promise, which the driver waits for. The operation cannot tell.
+ * An operation is a generator that yields the results of primitives: `const handle: Handle = yield io.open(…)`. With
+ * the synchronous face of the primitives, a result is a value, and a failure is thrown by the call itself inside the
+ * generator. With the asynchronous face, a result may be a promise, which the driver awaits. The operation cannot tell
+ * the difference.
  *
  * @module
  */
 import { fromCaller } from "./errors.ts";
 
-/** An operation that ends with a `T`. What `yield` gives back cannot be typed: name its type where it lands. */
+/** An operation that returns a `T`. The result of `yield` cannot be typed: annotate the variable that receives it. */
 // deno-lint-ignore no-explicit-any
 export type Op<T> = Generator<unknown, T, any>;
 
-/** An operation that has ended: for what, as things stand, has nothing to do. Costs nothing, where a generator does. */
+/** A finished operation, for when there is nothing to do. Unlike a new generator it costs nothing. */
 export const nothing: Op<void> = ended();
 
 function* ended(): Op<void> {}
 
-/** By its method, not its class: test runners load modules into realms of their own, each with its own `Promise`. */
+/** Checks the method, not the class: test runners load modules into separate realms, each with its own `Promise`. */
 export function isPromise<T>(value: T | Promise<T>): value is Promise<T> {
   return typeof value === "object" && value !== null && typeof (value as Promise<T>).then === "function";
 }
 
-/** Runs an operation over the synchronous face. `between` is called between its steps. */
+/** Runs an operation over the synchronous face, calling `between` between its steps. */
 export function runSync<T>(op: Op<T>, between?: () => void): T {
   try {
     let step = op.next();
@@ -37,7 +38,7 @@ export function runSync<T>(op: Op<T>, between?: () => void): T {
   }
 }
 
-/** Runs an operation as far as it goes without waiting: its result, or the promise of it. */
+/** Runs an operation as far as possible without waiting: returns its result, or a promise of it. */
 export function run<T>(op: Op<T>): T | Promise<T> {
   try {
     let step = op.next();
@@ -54,7 +55,7 @@ export function run<T>(op: Op<T>): T | Promise<T> {
 /** Runs an operation over the asynchronous face. */
 export async function runAsync<T>(op: Op<T>): Promise<T> {
   const result = run(op);
-  // Awaited, not returned: through that engines find the caller, for the stack of what fails later.
+  // Awaited rather than returned, so that engines include the caller in the stacks of later failures.
   return isPromise(result) ? await result : result;
 }
 
@@ -67,7 +68,7 @@ async function waiting<T>(op: Op<T>, first: Promise<unknown>): Promise<T> {
         if (isPromise(answer)) answer = await answer;
         step = op.next(answer);
       } catch (error) {
-        // What the operation itself threw has ended it; throwing into it again only hands the same error back.
+        // If the operation itself threw, it has ended, and throwing into it again returns the same error.
         step = op.throw(error);
       }
       if (step.done) return step.value;

@@ -1,5 +1,5 @@
 /**
- * A directory, as long as it is ours to remove.
+ * A directory that Mayfly has to remove.
  *
  * @module
  */
@@ -15,13 +15,13 @@ import { attempt, runtime, type Status } from "./runtime/mod.ts";
 import { removeDirectory } from "./tree/remove.ts";
 import { leaving, leftAtEnd, removeAtEnd } from "./under_way.ts";
 
-/** A directory on the books. */
+/** A directory in the registry. */
 export class OwnedTree implements Entry, Leakable {
   /** Undefined until the first name is tried. */
   path: string | undefined;
-  /** Undefined until it is created: what is not known to be ours is not removed. */
+  /** Undefined until it is created: a directory not known to be ours is not removed. */
   identity: Identity | undefined;
-  /** Whether the caller may still use the path when the handle is gone. */
+  /** Whether the caller may still use the path after the handle is gone. */
   pathSeen = false;
   removed = false;
   released: (() => void) | undefined;
@@ -29,7 +29,7 @@ export class OwnedTree implements Entry, Leakable {
   slot: number | undefined;
   #ours: boolean;
   #removing: Promise<Leftover[]> | undefined;
-  /** The last of the calls under way that put it elsewhere. */
+  /** The last pending call that moves the directory. */
   #moving: Promise<void> | undefined;
 
   /** @param ours Whether it is to be removed at all. */
@@ -42,7 +42,7 @@ export class OwnedTree implements Entry, Leakable {
     return "directory";
   }
 
-  /** Makes sure that the directory is still there, and the one that was made. The action completes "Cannot …". */
+  /** Checks that the directory still exists and is the one created. The action completes "Cannot …". */
   *require(io: Io, action: string): Op<void> {
     const path = this.path!;
     if (this.removed) throw closedError(action, path);
@@ -54,7 +54,7 @@ export class OwnedTree implements Entry, Leakable {
     throw cannot(`${action} the temporary directory "${path}"`, why, code, path);
   }
 
-  /** Makes sure that it was not removed and that nobody is at it. The action completes "Cannot …". */
+  /** Checks that it is neither removed nor being removed or moved. The action completes "Cannot …". */
   requireLasting(action: string): void {
     this.#requireUnremoved(action);
     this.requireUnmoved(action);
@@ -64,17 +64,17 @@ export class OwnedTree implements Entry, Leakable {
     if (this.removed || this.#removing !== undefined) throw closedError(action, this.path);
   }
 
-  /** Makes sure that no call puts it elsewhere at this moment. The action completes "Cannot …". */
+  /** Checks that no call is moving it. The action completes "Cannot …". */
   requireUnmoved(action: string): void {
     if (this.moving) throw movingError(action, this.path);
   }
 
-  /** Whether a call is under way that puts it elsewhere. */
+  /** Whether a call is moving it. */
   get moving(): boolean {
     return this.#moving !== undefined;
   }
 
-  /** Runs an operation that puts the tree elsewhere, after those that are under way. Removal waits for its end. */
+  /** Runs an operation that moves the tree, after any pending ones. A removal waits for it. */
   async move<T>(op: (io: Io) => Op<T>): Promise<T> {
     this.#requireUnremoved("persist");
     const before = this.#moving;
@@ -89,7 +89,7 @@ export class OwnedTree implements Entry, Leakable {
     }
   }
 
-  /** Removes the tree; of calls that overlap, one does it for all. */
+  /** Removes the tree; overlapping calls share one removal. */
   removing(): Leftover[] | Promise<Leftover[]> {
     if (this.#removing !== undefined) return this.#removing;
     const start = (): Leftover[] | Promise<Leftover[]> => run(this.remove(asyncIo().at(this.path!)));
@@ -98,7 +98,10 @@ export class OwnedTree implements Entry, Leakable {
     return this.#removing = result.finally(() => this.#removing = undefined);
   }
 
-  /** Removes the tree, unless that was done or it was given away. Returns what is left; then it stays on the books. */
+  /**
+   * Removes the tree, unless that is done or it was given away. Returns what is left; the tree then stays in the
+   * registry.
+   */
   *remove(io: Io): Op<Leftover[]> {
     unwatchLeak(this);
     if (!this.#ours || this.removed) return [];
@@ -107,8 +110,8 @@ export class OwnedTree implements Entry, Leakable {
       ? []
       : yield* this.#removeFrom(io, path, identity);
     if (leftovers.length > 0) {
-      // What has its place has its name too: whoever clears up by names must not take it for ours. A disk too full to say
-      // so has other troubles.
+      // Whatever took its place has its name too, and a clean-up by name must not take it for ours. If the disk is too
+      // full to record that, there are bigger problems.
       if (leftovers[0].code === "ERR_REPLACED") attempt(() => recordKept(path!));
       return leftovers;
     }
@@ -126,13 +129,13 @@ export class OwnedTree implements Entry, Leakable {
     }
   }
 
-  /** Takes the tree off the books when it is gone from its place, with all that was in it. */
+  /** Takes the tree out of the registry once it is gone from its place, along with its contents. */
   leave(): void {
     if (this.path !== undefined) letAgeInside(this.path);
     this.release();
   }
 
-  /** Takes the tree off the books without removing it. */
+  /** Takes the tree out of the registry without removing it. */
   release(): void {
     this.#ours = false;
     unwatchLeak(this);
@@ -143,17 +146,20 @@ export class OwnedTree implements Entry, Leakable {
   discard(between?: () => void): boolean {
     if (!this.#ours || this.removed) return true;
     if (this.identity === undefined) return this.#discardUnidentified();
-    // It may be on its way to where it is to be whole.
+    // It may be on its way to its final place, where it must stay whole.
     if (leaving.has(this.path!)) return leftAtEnd(this.path!);
     try {
       return runSync(this.remove(syncIo()), between).length === 0;
     } catch (error) {
-      // The process is ending; what is left is for the next one to sweep.
+      // The process is ending; the rest is left for the next one to sweep.
       return codeOf(error) === "ENOENT";
     }
   }
 
-  /** Between its creation and the look at what it is, there is nothing in it. Anything else at its path is not ours. */
+  /**
+   * Between its creation and the recording of its identity the directory is empty. Anything else at its path is not
+   * ours.
+   */
   #discardUnidentified(): boolean {
     return this.path === undefined || removeAtEnd(this.path, runtime.sync.removeDirectory);
   }
@@ -164,7 +170,7 @@ export class OwnedTree implements Entry, Leakable {
     return `The temporary directory "${this.path}"`;
   }
 
-  /** Gone with the directory around it, say. */
+  /** For example, because a parent directory was removed. */
   #isGone(): boolean {
     try {
       return !sameFile(runtime.sync.status(this.path!), this.identity!);

@@ -1,12 +1,12 @@
 /**
- * The few operations on paths that are needed, for both kinds of separators. Loading the runtime's own path module
- * would cost milliseconds.
+ * The few path operations needed, for both kinds of separators. Loading the runtime's own path module would take
+ * milliseconds.
  *
  * @module
  */
 import { isWindows, type Path, runtime } from "./runtime/mod.ts";
 
-/** The path of `name` in `directory`. */
+/** Joins a directory and a name. */
 export function joinPath(directory: string, name: string): string;
 export function joinPath(directory: Path, name: Path): Path;
 export function joinPath(directory: Path, name: Path): Path {
@@ -17,7 +17,7 @@ export function joinPath(directory: Path, name: Path): Path {
 
 const SLASH = 0x2f;
 
-/** Only POSIX systems have names that are no text. */
+/** Only POSIX systems have names that are not valid text. */
 function joinBytes(directory: Path, name: Path): Uint8Array {
   const start = bytesOf(directory);
   const slash = start.at(-1) === SLASH ? [] : [SLASH];
@@ -30,7 +30,10 @@ const bytesOf = (path: Path): Uint8Array => typeof path === "string" ? new TextE
 export const shownPath = (path: Path): string =>
   typeof path === "string" ? path : new TextDecoder().decode(path);
 
-/** Where the last component starts. What follows the drive in `C:file` is relative to the current directory there. */
+/**
+ * The start of the last component. In `C:file`, what follows the drive is relative to the working directory of that
+ * drive.
+ */
 function lastComponent(path: string): number {
   if (!isWindows()) return path.lastIndexOf("/") + 1;
   return Math.max(path.lastIndexOf("/"), path.lastIndexOf("\\"), /^[a-z]:/i.test(path) ? 1 : -1) + 1;
@@ -39,7 +42,7 @@ function lastComponent(path: string): number {
 /** The last component. */
 export const baseName = (path: string): string => path.slice(lastComponent(path));
 
-/** Everything before the last component: `"."` for a bare name, the root for what is in the root, a drive for what follows it. */
+/** Everything before the last component: `"."` for a bare name, the root for entries in it, the drive for `C:file`. */
 export function parentOf(path: string): string {
   const end = lastComponent(path);
   if (end === 0) return ".";
@@ -47,31 +50,31 @@ export function parentOf(path: string): string {
   return /^([a-z]:|[/\\]{2}[^/\\]+[/\\][^/\\]+)?[/\\]?$/i.test(parent) ? parent : parent.slice(0, -1);
 }
 
-/** The path without separators at its end, which would make `lstat` follow a link. */
+/** Strips separators at the end, which would make `lstat` follow a link. */
 export function withoutTrailingSeparators(path: string): string {
   return path.replace(isWindows() ? /(?<=[^:/\\])[/\\]+$/ : /(?<=[^/])\/+$/, "");
 }
 
-/** Whether a path ends with no name: it can mean nothing but a directory. Windows would take `file/.` for the file. */
+/** Whether a path ends without a name, so that it can only be a directory. Windows would take `file/.` for the file. */
 export function isNameless(path: string): boolean {
   const name = baseName(path);
   return name === "" || isDots(name);
 }
 
-/** Windows drops dots and spaces at the end of a component: what is nothing else may name another directory. */
+/** Windows strips trailing dots and spaces from a component, so one consisting of them may name another directory. */
 const isDots = (part: string): boolean => isWindows() ? /^[. ]+$/.test(part) : part === "." || part === "..";
 
 /** Whether a path starts at a root. */
 export const isAbsolute = (path: string): boolean =>
   isWindows() ? /^([a-z]:)?[/\\]/i.test(path) : path.startsWith("/");
 
-/** The path as it is meant now, whatever the current directory is later. On Windows each drive has its own, which nobody tells. */
+/** Resolves a path against the current working directory. On Windows each drive has its own, which cannot be queried. */
 export function fromHere(path: string): string {
   const here = isAbsolute(path) || (isWindows() && /^[a-z]:/i.test(path)) ? undefined : runtime.cwd();
   return here === undefined ? path : joinPath(here, path);
 }
 
-/** The components of a path; `undefined` if they lead out of where they start. */
+/** The components of a path; `undefined` if they lead above its start. */
 export function componentsInside(path: string): string[] | undefined {
   const inside: string[] = [];
   for (const part of path.split(isWindows() ? /[/\\]/ : "/")) {
@@ -82,7 +85,7 @@ export function componentsInside(path: string): string[] | undefined {
   return inside;
 }
 
-/** Whether `path` is `directory` or lies in it; both canonical. */
+/** Whether `path` is `directory` or inside it; both must be canonical. */
 export function contains(directory: string, path: string): boolean {
   return path === directory || path.startsWith(joinPath(directory, ""));
 }

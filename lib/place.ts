@@ -1,5 +1,5 @@
 /**
- * The directory in which something is to be created.
+ * The directory in which to create.
  *
  * @module
  */
@@ -14,13 +14,13 @@ import { spaceOf } from "./space.ts";
 import { tmpdir } from "./tmpdir.ts";
 
 /**
- * The directory of who asks for none in particular: known without a call, and so without an operation, which would cost a
- * fiftieth of a file. Undefined if there is more to do.
+ * The directory if the caller requested nothing in particular: known without a system call, and so without an
+ * operation, which would cost a fiftieth of a file. Undefined if there is more to do.
  */
 export const usualPlace = ({ dir, minFree, signal }: Checked): string | undefined =>
   dir === undefined && minFree === 0 && signal === undefined ? tmpdir() : undefined;
 
-/** The canonical path of the directory asked for. */
+/** The canonical path of the requested directory. */
 export function* place(io: Io, { dir, minFree, signal }: Checked): Op<string> {
   signal?.throwIfAborted();
   const directory: string = dir === undefined ? tmpdir() : yield* canonical(io, dir);
@@ -28,7 +28,7 @@ export function* place(io: Io, { dir, minFree, signal }: Checked): Op<string> {
   return directory;
 }
 
-/** As `place`, in a directory of ours, which must be there still. */
+/** As `place`, for a directory of ours, which must still exist. */
 export function* placeInside(given: Io, { minFree, signal }: Checked, tree: OwnedTree): Op<string> {
   signal?.throwIfAborted();
   const io = given.at(tree.path!);

@@ -1,5 +1,5 @@
 /**
- * Waiting for what passes by itself.
+ * Retrying after transient failures.
  *
  * @module
  */
@@ -9,21 +9,21 @@ import type { Op } from "./op.ts";
 import { isWindows } from "./runtime/mod.ts";
 
 /**
- * Failures of a removal that can pass: a virus scanner or indexer that has the file open (Windows), a process that is
- * still writing into the directory, descriptors that are about to be closed.
+ * Failures of a removal that may be transient: a virus scanner or indexer has the file open (Windows), a process is
+ * still writing into the directory, descriptors are about to be closed.
  */
 const PASSING: ReadonlySet<string> = new Set(["EBUSY", "EPERM", "ENOTEMPTY", "EMFILE", "ENFILE"]);
 
-/** Whether trying a removal again may help. */
+/** Whether retrying a removal may help. */
 export const mayPass = (code: string): boolean => PASSING.has(code) || (isWindows() && code === "EACCES");
 
-/** Milliseconds to wait before each further try: two seconds in all on Windows, where scanners hold files that long. */
+/** Milliseconds before each retry: two seconds in total on Windows, where scanners hold files that long. */
 export function delays({ hurried }: Pick<Io, "hurried">): readonly number[] {
   if (hurried) return [];
   return isWindows() ? [10, 20, 40, 80, 150, 200, 300, 400, 400, 400] : [5, 20, 75];
 }
 
-/** Makes a call. Scanners and indexers on Windows have files open for moments; elsewhere nothing passes by itself. */
+/** Makes a call, with retries on Windows, where scanners and indexers open files for a moment. */
 export function* patiently<T>(io: Io, call: () => T | Promise<T>, mayHelp?: () => Op<boolean>): Op<T> {
   try {
     return yield call();
@@ -33,7 +33,7 @@ export function* patiently<T>(io: Io, call: () => T | Promise<T>, mayHelp?: () =
   }
 }
 
-/** Makes a call that has failed again, as long as its failure may pass and `mayHelp` knows nothing against it. */
+/** Retries a failed call while the failure may be transient and `mayHelp` does not rule it out. */
 export function* again<T>(
   io: Io,
   call: () => T | Promise<T>,

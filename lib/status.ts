@@ -1,5 +1,5 @@
 /**
- * Looking whether something is there.
+ * Checking whether something exists.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import type { Io } from "./io.ts";
 import type { Op } from "./op.ts";
 import type { Status } from "./runtime/mod.ts";
 
-/** What has a name, itself not followed; undefined if nothing does. */
+/** The status of a path, with a link there not followed; undefined if nothing exists. */
 export function* statusIfThere(io: Io, path: string): Op<Status | undefined> {
   try {
     return yield io.status(path);

@@ -1,5 +1,5 @@
 /**
- * Reading and writing all of it, where the system may do less than it is asked to.
+ * Reading and writing in full, where the system may transfer less than requested.
  *
  * @module
  */
@@ -7,16 +7,16 @@ import { type Io, SHORT_TRANSFER } from "./io.ts";
 import type { Op } from "./op.ts";
 import { coded, type Handle } from "./runtime/mod.ts";
 
-/** Bytes of one call that blocks: some runtimes take no more than 2 GiB at once. */
+/** The most bytes of one blocking call: some runtimes take no more than 2 GiB at once. */
 const LONGEST = 1024 ** 3;
 
-/** What one call moves of the bytes behind those that are done: without blocking, never more than is short. */
+/** The bytes that the next call moves after those done: if not blocking, no more than a short transfer. */
 function slice(io: Io, bytes: Uint8Array, done: number): Uint8Array {
   const length = io.blocking ? LONGEST : SHORT_TRANSFER;
   return done === 0 && bytes.byteLength <= length ? bytes : bytes.subarray(done, done + length);
 }
 
-/** Fills `into` with what is at `at`; returns fewer bytes only where the file ends. */
+/** Fills `into` from offset `at`; returns fewer bytes only at the end of the file. */
 export function* readAll(io: Io, handle: Handle, into: Uint8Array, at: number): Op<number> {
   let done = 0;
   while (done < into.byteLength) {
@@ -27,7 +27,7 @@ export function* readAll(io: Io, handle: Handle, into: Uint8Array, at: number): 
   return done;
 }
 
-/** Writes all of `data`. Where it fails, a part may have been written. */
+/** Writes all of `data`. After a failure, part of it may have been written. */
 export function* writeAll(io: Io, handle: Handle, data: Uint8Array, at: number): Op<void> {
   let done = 0;
   while (done < data.byteLength) {

@@ -1,21 +1,21 @@
 /**
- * Calls under way on the thread pool that give something its name, or another one.
+ * Calls pending on the thread pool that create or move something.
  *
- * The pool goes on while the process's own thread ends: what was not there a moment ago may be left, and what was may by
- * then have its place, where it must not be found half removed.
+ * The pool continues while the main thread of the process exits. What does not exist yet may then be left behind, and
+ * what is being moved may already be at its destination, where it must not be found half removed.
  *
  * @module
  */
 import { isGone } from "./errors.ts";
 import { type Path, runtime } from "./runtime/mod.ts";
 
-/** Where something may appear. */
+/** Paths where something may appear. */
 export const arriving: Set<Path> = new Set();
 
-/** Where something may have gone to another place. */
+/** Paths from which something may have been moved. */
 export const leaving: Set<Path> = new Set();
 
-/** Has a path among `paths` until a call has answered. */
+/** Keeps a path in `paths` until a call has settled. */
 export async function noted<T>(paths: Set<Path>, path: Path, answer: Promise<T>): Promise<T> {
   paths.add(path);
   try {
@@ -26,12 +26,12 @@ export async function noted<T>(paths: Set<Path>, path: Path, answer: Promise<T>)
 }
 
 /**
- * Milliseconds that the end of the process waits for such calls, in all. Most take a tenth of one; a pool that is busy with
- * something else for longer is not worth a process that does not end.
+ * Milliseconds that the end of the process waits for such calls, in total. Most take 0.1 ms; a pool that is busy for
+ * longer is no reason to keep the process from exiting.
  */
 let patience = 200;
 
-/** Waits a little, blocking. `false` if that was done for long enough. */
+/** Sleeps briefly, blocking. Returns `false` once the time is used up. */
 function waited(): boolean {
   if (patience-- <= 0) return false;
   runtime.sleep(1);
@@ -39,9 +39,9 @@ function waited(): boolean {
 }
 
 /**
- * Removes what is at a path, blocking, when the process ends: also what is not there yet.
+ * Removes what is at a path at the end of the process, blocking, even if it does not exist yet.
  *
- * @returns `false` if something is left, or may yet appear.
+ * @returns `false` if something is left, or may still appear.
  */
 export function removeAtEnd(path: string, remove: (path: string) => void): boolean {
   for (;;) {
@@ -49,7 +49,7 @@ export function removeAtEnd(path: string, remove: (path: string) => void): boole
       remove(path);
       return true;
     } catch (error) {
-      // What is left is for the next process to sweep.
+      // The rest is left for the next process to sweep.
       if (!isGone(error)) return false;
       if (!arriving.has(path)) return true;
       if (!waited()) return false;
@@ -57,7 +57,7 @@ export function removeAtEnd(path: string, remove: (path: string) => void): boole
   }
 }
 
-/** Waits, when the process ends, until what is leaving a path is gone. `false` if it is still there. */
+/** Waits at the end of the process for what is being moved from a path to be gone. Returns `false` if it is still there. */
 export function leftAtEnd(path: string): boolean {
   do {
     try {

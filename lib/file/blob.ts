@@ -10,15 +10,15 @@ import type { OpenFile } from "./open_file.ts";
 import { readableFrom, type ReadAt } from "./streams.ts";
 
 /**
- * What the runtime's own code reads of a file of `size` bytes: of one on disk when it asks, of one in memory what it has
- * now. Undefined where there is no such thing; then that code finds nothing.
+ * What the runtime's own code reads for a file of `size` bytes: the file on demand if it is on disk, or a copy if it is
+ * in memory. Undefined where that is not possible; that code then finds nothing.
  */
 export function* nativeOf(io: Io, file: OpenFile, size: number): Op<Blob | undefined> {
   const { fileBlobs } = runtime;
   if (fileBlobs === undefined) return undefined;
   yield* file.flush(io);
   const { storage } = file;
-  // On Windows what is called unnamed has a name that is not shown.
+  // On Windows an unnamed file has a hidden name.
   const path = file.path ?? file.owned?.path;
   if (storage.inMemory) {
     const bytes = new Uint8Array(size);
@@ -29,22 +29,22 @@ export function* nativeOf(io: Io, file: OpenFile, size: number): Op<Blob | undef
       ? fileBlobs.unnamed(yield* storage.descriptor(io))
       : fileBlobs.named(path);
   } catch {
-    // Not permitted, or gone from its place.
+    // Not permitted, or no longer in its place.
     return undefined;
   }
 }
 
-/** Where a range of `length` bytes that may be given from its end starts, as `Blob.slice` defines it. */
+/** Resolves an offset into `length` bytes, which may count from the end, as `Blob.slice` defines it. */
 function clamp(given: number, length: number): number {
-  // Of what is no number at all nothing is left but 0.
+  // NaN becomes 0.
   const offset = Math.round(given) || 0;
   return offset < 0 ? Math.max(length + offset, 0) : Math.min(offset, length);
 }
 
-/** A class whose own body names it has another name in the package. */
+/** A class that refers to itself by name is renamed in the package. */
 const part = (...range: ConstructorParameters<typeof FileBlob>): Blob => new FileBlob(...range);
 
-/** A range of a file that is read when somebody asks for it, by its methods or by what the runtime keeps behind them. */
+/** A range of a file that is read on demand, by its own methods or by the runtime's code. */
 export class FileBlob extends Blob {
   readonly #native: Blob | undefined;
   readonly #read: ReadAt;

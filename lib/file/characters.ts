@@ -1,5 +1,5 @@
 /**
- * Reading by characters.
+ * Reading text by characters.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import type { Op } from "../op.ts";
 import { type OpenFile, SMALL } from "./open_file.ts";
 import { decode, measure } from "./text.ts";
 
-/** Reads `count` characters from the cursor on, which moves behind the last of them. */
+/** Reads `count` characters at the cursor and advances it past them. */
 export function* readText(io: Io, file: OpenFile, count: number): Op<string> {
   file.require("read from");
   const start = file.position;
@@ -20,13 +20,13 @@ export function* readText(io: Io, file: OpenFile, count: number): Op<string> {
   return text;
 }
 
-/** Bytes read at least: the longest character has four. */
+/** The least bytes to read; the longest character has four. */
 const MIN_STEP = 64;
 
-/** The bytes of the next `count` characters. */
+/** Returns the bytes of the next `count` characters. */
 function* readCharacters(io: Io, file: OpenFile, count: number, start: number): Op<Uint8Array> {
   const { encoding } = file.options;
-  // A character has at least one byte, so that many are needed at least; not to be trusted before they are there.
+  // Each character takes at least one byte. A large count is not trusted until the bytes have been read.
   let bytes: Uint8Array = new Uint8Array(Math.min(Math.max(count, MIN_STEP), SMALL));
   let filled = 0, length = 0;
   for (let left = count, ended = false; left > 0 && !ended;) {

@@ -1,5 +1,5 @@
 /**
- * Lines of text out of chunks of bytes.
+ * Splitting chunks of bytes into lines of text.
  *
  * @module
  */
@@ -8,8 +8,8 @@ import type { Checked } from "../options/checked.ts";
 import { decoderFor } from "./text.ts";
 
 /**
- * The lines, without their ends (`\n` or `\r\n`). A character that lies across a border of chunks stays whole; so does
- * an end of line. The last line may lack its end; after an end, no empty line follows.
+ * Yields the lines without their endings (`\n` or `\r\n`). Characters and line endings split across chunks stay whole.
+ * The last line may lack an ending; no empty line follows a final ending.
  */
 export async function* linesOf(
   chunks: AsyncIterable<Uint8Array>,
@@ -20,7 +20,7 @@ export async function* linesOf(
   for await (const chunk of chunks) {
     const text = decode(chunk, true);
     let start = 0;
-    // Only what is new is searched, or a line of many chunks would be searched once for each of them.
+    // Searches only the new text: a line of many chunks would otherwise be searched once per chunk.
     for (let end = text.indexOf("\n"); end !== -1; end = text.indexOf("\n", start)) {
       yield withoutReturn(joined(rest, text.slice(start, end), options));
       rest = "";
@@ -34,7 +34,7 @@ export async function* linesOf(
 
 const withoutReturn = (line: string): string => line.endsWith("\r") ? line.slice(0, -1) : line;
 
-/** Fails where a line is longer than a string of the runtime's can be. */
+/** Fails if a line exceeds the runtime's longest string. */
 function joined(line: string, more: string, { encoding }: Checked): string {
   try {
     return line + more;

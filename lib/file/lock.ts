@@ -1,5 +1,5 @@
 /**
- * Taking locks on an open file.
+ * Acquiring locks on an open file.
  *
  * @module
  */
@@ -41,9 +41,9 @@ function checkTimeout(value: unknown): number {
 }
 
 /**
- * Waits until the lock is ours.
+ * Waits for the lock.
  *
- * @param owner Whose collection as garbage would close the file.
+ * @param owner The handle, whose garbage collection would close the file.
  */
 export async function lock(
   file: OpenFile,
@@ -65,7 +65,7 @@ export async function lock(
   }
 }
 
-/** Takes the lock if nobody has one that excludes it. */
+/** Acquires the lock if no conflicting one is held. */
 export async function tryLock(
   file: OpenFile,
   owner: object,
@@ -83,11 +83,11 @@ async function take(
   file.require("lock");
   const { locks } = runtime;
   if (locks === undefined) throw unsupported(file.path);
-  // A spool has nothing to lock before it is on disk; a file with a name needs no descriptor for it.
+  // A spool must be on disk before it can be locked; a named file is locked by its path, without a descriptor.
   const path = file.path ?? runtime.anchor(await file.async((io) => file.descriptor(io)));
   if (path === undefined) throw unsupported(file.path);
   try {
-    // Not to wait for somebody who has locked what now has the name.
+    // Checked first, so as not to wait for a lock on whatever now has the name.
     await requireSame(file, () => runtime.sync.statusOfTarget(path));
     const handle = await acquire(locks, path);
     return handle === undefined ? undefined : await settle(file, handle);
@@ -98,17 +98,17 @@ async function take(
   }
 }
 
-/** Makes sure that what is to be locked is the file, and that it is still open. */
+/** Checks that what is about to be locked is this file, and that it is still open. */
 async function requireSame(file: OpenFile, found: () => Status): Promise<void> {
   const ours = await file.async((io) => file.status(io));
-  // It may have been closed since that answer.
+  // It may have been closed since.
   file.require("lock");
   if (sameFile(found(), ours)) return;
   throw replaced(file.path!, "lock");
 }
 
 async function settle(file: OpenFile, handle: Handle): Promise<Held> {
-  // Before anything is waited for: the file may be closed meanwhile.
+  // Created before anything is awaited, as the file may be closed meanwhile.
   const held = new Held(file, handle);
   try {
     await requireSame(file, () => runtime.sync.statusOf(handle));
@@ -128,7 +128,7 @@ function unsupported(path: string | undefined, cause?: Error): TempfileError {
   });
 }
 
-/** Milliseconds between tries where the kernel cannot be asked to wait: short at first, then cheap. */
+/** Milliseconds between attempts where the kernel cannot wait for us: short at first, then cheap. */
 const FIRST_PAUSE = 1;
 const LONGEST_PAUSE = 25;
 
@@ -140,7 +140,7 @@ async function wait(
 ): Promise<Handle> {
   signal.throwIfAborted();
   if (locks.acquire !== undefined) {
-    // A lock that is free is taken, however short the time: starting to wait may itself take longer.
+    // A free lock is taken however short the timeout: starting to wait may itself take longer.
     const handle = timeout === Infinity ? undefined : await locks.tryAcquire(path, shared);
     if (handle !== undefined) return handle;
     signal.throwIfAborted();
@@ -168,7 +168,7 @@ function sleep(milliseconds: number, signal: AbortSignal): Promise<void> {
   });
 }
 
-/** Ends a waiting: by time, by the caller's signal, or because the file is closed. */
+/** Ends a wait: on timeout, on the caller's signal, or when the file is closed. */
 class Limit {
   readonly #controller = new AbortController();
   readonly #undo: (() => void)[] = [];
@@ -194,7 +194,7 @@ class Limit {
     return this.#controller.signal;
   }
 
-  /** Begins to count the time: for others, not for what comes before a lock is tried for. */
+  /** Starts the timeout. It covers waiting for others, not the work before the first attempt. */
   start(): void {
     if (this.#timeout === Infinity) return;
     const file = this.#file;

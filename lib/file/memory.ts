@@ -4,18 +4,18 @@
  * @module
  */
 
-/** Bytes of a page. */
+/** The size of a page in bytes. */
 const PAGE = 64 * 1024;
 
-/** Bytes of the first page at the start, which grows until it is a whole one: most spools stay small. */
+/** The initial size of the first page, which grows to a whole one: most spools stay small. */
 const FIRST = 1024;
 
-/** Bytes that the list has room for. */
+/** The most bytes the list can hold. */
 export const MEMORY_MAX: number = PAGE * 2 ** 31;
 
-/** A sequence of bytes that grows at its end. What was never written is zero. */
+/** A growable sequence of bytes. Bytes never written are zero. */
 export class Memory {
-  /** Bytes of the contents. */
+  /** The length of the contents in bytes. */
   size = 0;
   readonly #pages: (Uint8Array | undefined)[] = [];
 
@@ -38,7 +38,7 @@ export class Memory {
       const count = Math.min(PAGE - offset, length - done);
       const page = this.#pages[Math.floor((at + done) / PAGE)]?.subarray(offset, offset + count);
       const target = into.subarray(done, done + count);
-      // A page that is not there, or not that long yet, was never written to.
+      // A page that is missing, or shorter, was never written there.
       target.fill(0, page?.byteLength ?? 0);
       if (page !== undefined) target.set(page);
       done += count;
@@ -49,13 +49,13 @@ export class Memory {
   truncate(size: number): void {
     if (size < this.size) {
       this.#pages.length = Math.ceil(size / PAGE);
-      // What is cut off must be zeros if the contents grow again.
+      // Bytes cut off must be zero if the contents grow again.
       if (size % PAGE !== 0) this.#pages[Math.floor(size / PAGE)]?.fill(0, size % PAGE);
     }
     this.size = size;
   }
 
-  /** The pages with where they belong, those that were never written to left out. */
+  /** The pages with their offsets, except those never written. */
   *pages(): Generator<{ data: Uint8Array; at: number }> {
     for (const [index, page] of this.#pages.entries()) {
       const at = index * PAGE;

@@ -1,5 +1,5 @@
 /**
- * An open file: cursor, write buffer, and the order of what is done with it.
+ * An open file: cursor, write buffer, and the order of its operations.
  *
  * @module
  */
@@ -19,7 +19,7 @@ import { WriteBuffer } from "./write_buffer.ts";
 
 const ignore = (): void => {};
 
-/** The state behind a handle. It does not know the handle, so the handle can be collected as garbage. */
+/** The state behind a handle. It does not reference the handle, so the handle can be garbage-collected. */
 export class OpenFile implements Leakable, Content {
   readonly options: Checked;
   storage: Storage;
@@ -28,28 +28,28 @@ export class OpenFile implements Leakable, Content {
   /** Where the next read or write starts. */
   position = 0;
   closed = false;
-  /** Whether it was closed for good: the name has gone with it, or is about to. */
+  /** Whether it is closed for good: the name has been removed too, or is about to be. */
   ended = false;
-  /** What is known of the device it is on. */
+  /** The guard of its device, if known. */
   guard: Guard | undefined;
-  /** The name it is to be removed by, if it has one. */
+  /** The name to remove, if it has one. */
   owned: OwnedName | undefined;
   /** For messages. */
   path: string | undefined;
-  /** Whether `path` is a name that this handle may move elsewhere. */
+  /** Whether `path` is a name that this handle may rename. */
   movable = false;
-  /** Whether the caller may still use the path when the handle is gone. */
+  /** Whether the caller may still use the path after the handle is gone. */
   pathSeen = false;
-  /** No byte may come to lie beyond it. */
+  /** The largest size allowed. */
   readonly #limit: number;
-  /** Whether text can be encoded right into the buffer. */
+  /** Whether text can be encoded straight into the buffer. */
   readonly #plain: boolean;
   readonly #buffer: WriteBuffer;
-  /** The last call that is writing chunks from a source; what is written after it waits for its end. */
+  /** The last write from a source that is still running; later writes wait for it. */
   writing: Promise<unknown> | undefined;
-  /** Calls under way that put it elsewhere. */
+  /** The number of pending calls that move the file. */
   moving = 0;
-  /** The last of the asynchronous calls that are still under way; each waits for the one before. */
+  /** The last pending asynchronous call; each waits for the one before. */
   #tail: Promise<unknown> | undefined;
   #onClose: Set<() => void> | undefined;
   #onWritten: Set<() => void> | undefined;
@@ -62,22 +62,22 @@ export class OpenFile implements Leakable, Content {
     this.#buffer = new WriteBuffer(options.bufferSize ?? bufferSize);
   }
 
-  /** What else ends when the file is closed, before the last bytes are written. Most files have nothing, and pay nothing. */
+  /** Callbacks run on close, before the last bytes are written. Allocated on demand: most files have none. */
   get onClose(): Set<() => void> {
     return this.#onClose ??= new Set();
   }
 
-  /** What ends after they are written: the locks held for them. */
+  /** Callbacks run after they are written: they release the locks. */
   get onWritten(): Set<() => void> {
     return this.#onWritten ??= new Set();
   }
 
-  /** Whether asynchronous calls are under way. */
+  /** Whether asynchronous calls are pending. */
   get busy(): boolean {
     return this.#tail !== undefined || this.writing !== undefined;
   }
 
-  /** Runs an operation after those called before, at once if there are none. */
+  /** Runs an operation after all earlier ones, immediately if there are none. */
   async<T>(op: (io: Io) => Op<T>): Promise<T> {
     let result: T | Promise<T>;
     try {
@@ -89,7 +89,10 @@ export class OpenFile implements Leakable, Content {
     return isPromise(result) ? this.#underWay(result) : Promise.resolve(result);
   }
 
-  /** Keeps others waiting until there is a result. Only this waits for it, so that engines find the caller when it fails. */
+  /**
+   * Keeps later calls waiting until there is a result. Nothing else awaits it, so that engines can trace a failure to
+   * its caller.
+   */
   async #underWay<T>(result: Promise<T>): Promise<T> {
     let end!: () => void;
     const tail = this.#tail = new Promise<void>((resolve) => end = resolve);
@@ -102,8 +105,8 @@ export class OpenFile implements Leakable, Content {
   }
 
   /**
-   * Runs an operation now. Refused while others are under way: it would overtake them, and wait for none. What the operation
-   * says of a closed file is true at once.
+   * Runs an operation now. Refused while others are pending, as it would overtake them; on a closed file it runs all
+   * the same, as nothing can change there.
    */
   sync<T>(op: (io: Io) => Op<T>): T {
     if (this.busy && !this.closed) {
@@ -119,10 +122,10 @@ export class OpenFile implements Leakable, Content {
   }
 
   /**
-   * Takes a write at the cursor into the buffer if that is all there is to do. This is the path of small writes, so it is
-   * no operation: it costs a tenth of a microsecond.
+   * Takes a write at the cursor into the buffer if nothing else is needed. This is the fast path of small writes, so it
+   * is not an operation: it costs a tenth of a microsecond.
    *
-   * @returns Bytes written; undefined if there is more to do, or to say against it.
+   * @returns The number of bytes written; undefined if there is more to do, or an error to report.
    */
   buffered(data: unknown): number | undefined {
     if (this.closed || this.busy) return undefined;
@@ -140,27 +143,27 @@ export class OpenFile implements Leakable, Content {
     return this.position + count <= this.#limit && this.#take(data, this.position) ? count : undefined;
   }
 
-  /** Text is encoded where it is to be. */
+  /** Encodes text directly into the buffer. */
   #bufferedText(text: string): number | undefined {
     if (!this.#plain || this.storage.inMemory) return undefined;
     if (this.position + text.length * WIDEST > this.#limit) return undefined;
     return this.#buffer.appendText(text, this.position);
   }
 
-  /** Takes a write if no call of the system is due. */
+  /** Takes a write if no system call is needed. */
   #take(data: Uint8Array, at: number): boolean {
     return this.storage.inMemory ? this.storage.take(data, at) : this.#buffer.append(data, at);
   }
 
   /**
-   * Writes all of `data`, at the cursor, which then moves, or at an offset, which leaves the cursor alone.
+   * Writes all of `data`: at the cursor, which then moves, or at an offset, leaving the cursor alone.
    *
-   * @param length The bytes it had when it was given.
+   * @param length The length that the data had when it was given.
    */
   *write(io: Io, data: Uint8Array, length: number, at?: number): Op<number> {
     this.require("write to");
     requireStill(data, length);
-    // Nothing is written nowhere: the file does not grow up to there.
+    // An empty write beyond the end must not extend the file.
     if (length === 0) return 0;
     const start = at ?? this.position;
     const end = start + length;
@@ -186,7 +189,7 @@ export class OpenFile implements Leakable, Content {
     throw cannot(`write to ${which(this.path)}`, why, "EFBIG", this.path);
   }
 
-  /** Reads into all of `into`; fewer bytes only where the file ends. */
+  /** Fills `into`; returns fewer bytes only at the end of the file. */
   *read(io: Io, into: Uint8Array, at?: number): Op<number> {
     this.require("read from");
     const start = at ?? this.position;
@@ -200,7 +203,7 @@ export class OpenFile implements Leakable, Content {
     }
   }
 
-  /** Reads `length` bytes, or to the end, into an array of just that size. */
+  /** Reads `length` bytes, or to the end, into an array of exactly that size. */
   *readBytes(io: Io, length: number, at?: number): Op<Uint8Array<ArrayBuffer>> {
     this.require("read from");
     const start = at ?? this.position;
@@ -219,7 +222,7 @@ export class OpenFile implements Leakable, Content {
     }
   }
 
-  /** Bytes from an offset to the end. */
+  /** The number of bytes from an offset to the end. */
   #left(io: Io, start: number): Op<number> {
     return this.#flushed(io, "read from", () => this.storage.left(io, start));
   }
@@ -229,8 +232,8 @@ export class OpenFile implements Leakable, Content {
   }
 
   /**
-   * Sets the size; the cursor stays where it is. Nothing that is buffered is written for it: on a full disk that could not
-   * be done, and this is the call that makes room.
+   * Sets the size; the cursor does not move. The buffer is not flushed first: on a full disk that would fail, and this
+   * is the call that makes room.
    */
   *truncate(io: Io, size: number): Op<void> {
     this.require("truncate");
@@ -243,12 +246,12 @@ export class OpenFile implements Leakable, Content {
     }
   }
 
-  /** Hands the buffer to the storage. A failure leaves all of it in the buffer, for another try. */
+  /** Writes the buffer to the storage. On failure all of it stays in the buffer, so that it can be retried. */
   flush(io: Io): Op<void> {
     return this.#flushed(io, "flush", () => nothing);
   }
 
-  /** Does with the open file what needs all that was written to be there. */
+  /** Runs an operation that needs the buffer flushed first. */
   *#flushed<T>(io: Io, action: string, op: () => Op<T>): Op<T> {
     this.require(action);
     try {
@@ -266,12 +269,12 @@ export class OpenFile implements Leakable, Content {
     this.#buffer.clear();
   }
 
-  /** A descriptor that a child process can inherit and in which it finds all that was written. */
+  /** A descriptor that a child process can inherit, with everything written so far behind it. */
   descriptor(io: Io): Op<number> {
     return this.#flushed(io, "pass on the descriptor of", () => this.storage.descriptor(io));
   }
 
-  /** What the file is on disk. */
+  /** The status of the file on disk. */
   *status(io: Io): Op<Status> {
     this.require("look at");
     try {
@@ -281,20 +284,20 @@ export class OpenFile implements Leakable, Content {
     }
   }
 
-  /** Waits until the contents are on the disk. */
+  /** Waits until the contents are on disk. */
   synchronize(io: Io): Op<void> {
     return this.#flushed(io, "sync", () => this.storage.synchronize(io));
   }
 
   /**
-   * Flushes, closes and, where asked to, removes the name. Each step is done whatever became of the one before; then
-   * the first failure is thrown.
+   * Flushes, closes and, on request, removes the name. Each step runs even if an earlier one failed; then the first
+   * failure is thrown.
    */
   close(io: Io, remove: boolean): Op<void> {
     return this.#finish(io, this.#end(remove), remove);
   }
 
-  /** One operation, not one for each step: those that there is nothing to do for would cost a fortieth of a file. */
+  /** One operation instead of one per step: those with nothing to do would cost a fortieth of a file. */
   *#finish(io: Io, close: boolean, remove: boolean): Op<void> {
     const failures: unknown[] = [];
     if (close) {
@@ -307,7 +310,7 @@ export class OpenFile implements Leakable, Content {
       try {
         yield this.storage.close(io);
       } catch (error) {
-        // Some file systems say only now that they have no room for what was written.
+        // Some file systems report only now that there was no space for the data.
         failures.push(error);
       }
     }
@@ -319,7 +322,7 @@ export class OpenFile implements Leakable, Content {
     if (failures.length > 0) throw this.#failure("close", failures[0]);
   }
 
-  /** From now on it counts as closed. Returns whether it is yet to be closed. */
+  /** Marks it closed. Returns whether it was still open. */
   #end(remove: boolean): boolean {
     const open = !this.closed;
     if (open) {
@@ -344,30 +347,30 @@ export class OpenFile implements Leakable, Content {
   }
 
   /**
-   * Closes while asynchronous calls are under way. The name goes now. The handle goes when they have ended: its number
-   * may belong to another file as soon as it is closed.
+   * Closes while asynchronous calls are pending. The name is removed now, the handle is closed when they finish: once
+   * closed, its descriptor number may belong to another file.
    */
   async abandon(remove: boolean): Promise<void> {
     const open = this.#end(remove);
-    // What fails is tried again when the handle is closed.
+    // A failure is retried when the handle is closed.
     if (remove && this.owned !== undefined) runSync(this.owned.takeBack(syncIo()));
     await this.#tail;
     await this.async((io) => this.#finish(io, open, remove));
   }
 
   reclaim(): string | undefined {
-    // Memory alone is no leak: the collector has it back already. But calls under way may be moving it to disk.
+    // Memory alone is not a leak: the collector has already freed it. But a pending call may be moving it to disk.
     if (this.storage.inMemory && !this.busy) {
       letGo(this);
       return undefined;
     }
     const what = this.path === undefined ? "A temporary file" : `The temporary file "${this.path}"`;
     try {
-      // The handle may be gone before the last of its calls has ended.
+      // The handle may be collected before its last call has finished.
       if (this.busy) this.abandon(!this.pathSeen).catch(ignore);
       else runSync(this.close(syncIo(), !this.pathSeen));
     } catch {
-      // The warning that follows is all that can be done.
+      // Nothing more can be done; the caller warns.
     }
     return what;
   }
@@ -383,8 +386,8 @@ export class OpenFile implements Leakable, Content {
   }
 }
 
-/** Bytes beyond which some runtime cannot express an offset (Bun). No disk is as large. */
+/** The largest offset that every runtime can express (Bun has the lowest limit). No disk is as large. */
 const LARGEST = 2 ** 52 - 1;
 
-/** Bytes up to which a read allocates what was asked for without looking at the size first. */
+/** Up to this many bytes, a read allocates the requested size without looking at the file size first. */
 export const SMALL: number = 64 * 1024;

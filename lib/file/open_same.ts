@@ -1,5 +1,5 @@
 /**
- * Opening a file that exists, and no other.
+ * Opening one particular file.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import type { Io } from "../io.ts";
 import type { Op } from "../op.ts";
 import type { Handle, Status } from "../runtime/mod.ts";
 
-/** Opens the file that `status` was taken of, and nothing that has taken its place since. */
+/** Opens the file that `status` describes, and not one that has taken its place since. */
 export function* openSame(io: Io, path: string, status: Status): Op<Handle> {
   let handle: Handle | undefined;
   try {
@@ -25,8 +25,8 @@ export function* openSame(io: Io, path: string, status: Status): Op<Handle> {
 }
 
 /**
- * Whether what was opened is what was looked at. An overlay gives a file another time of birth when it is opened to be
- * written: then the file is the same if all else about it is, and if it has the name now.
+ * Whether the opened file is the one seen before. An overlay changes a file's birth time when it is opened for writing:
+ * it is then the same if everything else matches and if it has the name now.
  */
 function* isSame(io: Io, path: string, opened: Status, seen: Status): Op<boolean> {
   if (sameFile(opened, seen)) return true;
@@ -35,7 +35,7 @@ function* isSame(io: Io, path: string, opened: Status, seen: Status): Op<boolean
   return sameFile(yield io.status(path), opened);
 }
 
-/** What has taken its place may be a directory, a link or a socket, which opening fails on in as many ways. */
+/** A directory, link or socket may have taken its place, each of which makes opening fail in its own way. */
 function* isOther(io: Io, path: string, status: Status): Op<boolean> {
   try {
     return !sameFile(yield io.status(path), status);
@@ -44,7 +44,7 @@ function* isOther(io: Io, path: string, status: Status): Op<boolean> {
   }
 }
 
-/** Says that what has the name is not the file that is meant. */
+/** The error for a path that no longer names the intended file. */
 export function replaced(path: string, action = "open"): TempfileError {
   return new TempfileError(`Cannot ${action} "${path}": another file has taken its place`, {
     code: "ERR_REPLACED",

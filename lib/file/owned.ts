@@ -1,5 +1,5 @@
 /**
- * The name of a file, as long as it is ours to remove.
+ * The name of a file that Mayfly has to remove.
  *
  * @module
  */
@@ -12,7 +12,7 @@ import { again } from "../retry.ts";
 import { runtime } from "../runtime/mod.ts";
 import { removeAtEnd } from "../under_way.ts";
 
-/** A file's name on the books. */
+/** A file name in the registry. */
 export class OwnedName implements Entry {
   /** Undefined until the first name is tried. */
   path: string | undefined;
@@ -28,7 +28,7 @@ export class OwnedName implements Entry {
     return "file";
   }
 
-  /** Removes the name, unless that was done or the name was given away. A name that is gone already is as good. */
+  /** Removes the name, unless that is done or the name was given away. A name that is already gone counts as removed. */
   *remove(io: Io): Op<void> {
     const path = this.path;
     if (!this.#ours || path === undefined) return;
@@ -43,16 +43,16 @@ export class OwnedName implements Entry {
     this.release();
   }
 
-  /** Removes the name where something else has failed, which is the failure to report. */
+  /** Removes the name after another failure, which is the one to report. */
   *takeBack(io: Io): Op<void> {
     try {
       yield* this.remove(io);
     } catch {
-      // It stays on the books: the end of the process tries once more.
+      // It stays in the registry, so the end of the process retries.
     }
   }
 
-  /** Takes the name off the books without removing it. */
+  /** Takes the name out of the registry without removing it. */
   release(): void {
     this.#ours = false;
     unregister(this);
@@ -70,7 +70,7 @@ function* removeAgain(io: Io, path: string, failed: unknown): Op<void> {
   try {
     yield* again(io, () => io.unlink(path), failed);
   } catch (error) {
-    // It stays on the books: the end of the process tries once more.
+    // It stays in the registry, so the end of the process retries.
     if (!isGone(error)) throw failure(`remove "${path}"`, error, path);
   }
 }

@@ -1,5 +1,5 @@
 /**
- * Bytes that are in memory first, and on disk when they grow.
+ * Storage that starts in memory and moves to disk as it grows.
  *
  * @module
  */
@@ -9,13 +9,13 @@ import type { Status } from "../runtime/mod.ts";
 import { Memory, MEMORY_MAX } from "./memory.ts";
 import type { Storage } from "./storage.ts";
 
-/** Opens the storage that follows when memory is full, and takes the last one back if it could not be filled. */
+/** Opens the storage used once memory is full, and discards the last one if filling it failed. */
 export interface Disks {
   open(io: Io): Op<Storage>;
   discard(io: Io): Op<void>;
 }
 
-/** Storage that moves to disk before it would hold more than `limit` bytes. */
+/** Storage that moves to disk before it would exceed `limit` bytes. */
 export class SpoolStorage implements Storage {
   readonly #limit: number;
   readonly #disks: Disks;
@@ -82,7 +82,7 @@ export class SpoolStorage implements Storage {
     return this.#disk?.close(io);
   }
 
-  /** Moves everything to disk. Memory is given up only when all of it has arrived there. */
+  /** Moves everything to disk. The memory is released only once all of it has been written. */
   *roll(io: Io): Op<Storage> {
     const memory = this.#memory;
     if (memory === undefined) return this.#disk!;

@@ -1,5 +1,5 @@
 /**
- * Where the bytes of an open file are.
+ * Where the bytes of an open file are stored.
  *
  * @module
  */
@@ -11,31 +11,31 @@ import { type Handle, runtime, type Status } from "../runtime/mod.ts";
 import { readAll, writeAll } from "../transfer.ts";
 import { replaced } from "./open_same.ts";
 
-/** Bytes by offset. Each operation is complete: what cannot be done in full throws. */
+/** Bytes by offset. An operation completes in full or throws. */
 export interface Storage {
-  /** Whether the bytes are in memory, so that gathering them before a write gains nothing. */
+  /** Whether the bytes are in memory, so that buffering writes gains nothing. */
   readonly inMemory: boolean;
-  /** Takes a write if that needs no call of the system. */
+  /** Takes a write if that needs no system call. */
   take(data: Uint8Array, at: number): boolean;
-  /** Fills `into` from `at` on; returns fewer bytes only where the contents end. */
+  /** Fills `into` from offset `at`; returns fewer bytes only at the end of the contents. */
   read(io: Io, into: Uint8Array, at: number): Op<number>;
-  /** Writes all of `data`. Where it fails, a part may have been written; writing it again does no harm. */
+  /** Writes all of `data`. After a failure, part of it may have been written; writing it again is harmless. */
   write(io: Io, data: Uint8Array, at: number): Op<void>;
   size(io: Io): Op<number>;
-  /** Bytes from an offset to the end. */
+  /** The number of bytes from an offset to the end. */
   left(io: Io, start: number): Op<number>;
   truncate(io: Io, size: number): Op<void>;
-  /** Waits until the contents are on the disk. */
+  /** Waits until the contents are on disk. */
   synchronize(io: Io): Op<void>;
-  /** What it is on disk. */
+  /** The status of the file on disk. */
   status(io: Io): Op<Status>;
   /** A descriptor that a child process can inherit. */
   descriptor(io: Io): Op<number>;
-  /** Answers as a primitive does: most have one call to make, and an operation would cost as much as a fiftieth of a file. */
+  /** Answers like a primitive: most storages make one call, and an operation would cost a fiftieth of a file. */
   close(io: Io): void | Promise<void>;
 }
 
-/** For what is not of interest. */
+/** The target of a read whose content is of no interest. */
 const ONE_BYTE = new Uint8Array(1);
 
 /** Bytes in a file of the operating system. */
@@ -43,15 +43,15 @@ export class DiskStorage implements Storage {
   readonly inMemory = false;
   readonly handle: Handle;
   readonly #path: string | undefined;
-  /** Whether nothing can follow what is known: it never had a name, a descriptor was not asked for, no gap was left. */
+  /** Whether nothing can follow the known bytes: it never had a name, no descriptor was given out, no gap was left. */
   #alone: boolean;
-  /** Bytes that it has for what was written here without a gap; where that failed, it may have fewer. */
+  /** How far the file reaches by what was written here without a gap; after a failed write it may be shorter. */
   #known = 0;
   #descriptor: number | undefined;
 
   /**
-   * @param path The file's name, by which a descriptor is opened where the handle is none.
-   * @param nameless Whether it is new and never had a name.
+   * @param path The file's name, used to open a descriptor where the handle is not one.
+   * @param nameless Whether the file is new and never had a name.
    */
   constructor(handle: Handle, path?: string, nameless = false) {
     this.handle = handle;
@@ -68,7 +68,7 @@ export class DiskStorage implements Storage {
   }
 
   write(io: Io, data: Uint8Array, at: number): Op<void> {
-    // Behind a gap there may be nothing for long, should it fail: then the system is asked.
+    // A write beyond a gap may fail, and the size is then no longer known: the system is asked.
     if (at > this.#known) this.#alone = false;
     else this.#known = Math.max(this.#known, at + data.byteLength);
     return writeAll(io, this.handle, data, at);
@@ -80,7 +80,7 @@ export class DiskStorage implements Storage {
 
   *left(io: Io, start: number): Op<number> {
     const known = this.#known;
-    // To see that nothing follows costs less than to ask for the size, on Deno a tenth.
+    // Reading past the known bytes is cheaper than asking for the size, by a factor of ten on Deno.
     const isAll = this.#alone || (known > start && (yield* this.read(io, ONE_BYTE, known)) === 0);
     return Math.max(0, (isAll ? known : yield* this.size(io)) - start);
   }

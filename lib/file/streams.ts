@@ -5,19 +5,19 @@
  */
 import { runtime } from "../runtime/mod.ts";
 
-/** Bytes of a chunk: from here on, larger ones are no faster. */
+/** The size of a chunk in bytes: larger ones are no faster. */
 export const CHUNK: number = 256 * 1024;
 
-/** Bytes of the first chunk, which grow fourfold up to those of a whole one: most files are small. */
+/** The size of the first chunk; each is four times the one before, up to a whole one, as most files are small. */
 const FIRST = 4 * 1024;
 
-/** Bytes asked for where the file ended before: enough to see whether it still does. */
+/** Bytes requested after the end was reached: enough to see whether the file has grown. */
 const PROBE = 1024;
 
-/** Reads from an offset; the part of a file that streams need. */
+/** Reads from an offset; all that streams need of a file. */
 export type ReadAt = (into: Uint8Array, at: number) => Promise<number>;
 
-/** A byte stream of what follows `start`. It has a position of its own, and ends where the file ends when it gets there. */
+/** A byte stream from `start`, with its own position. It ends when it reaches the end of the file. */
 export function readableFrom(read: ReadAt, start: number): ReadableStream<Uint8Array<ArrayBuffer>> {
   let position = start, length = FIRST;
   const pull = async (controller: ReadableByteStreamController): Promise<void> => {
@@ -29,16 +29,16 @@ export function readableFrom(read: ReadAt, start: number): ReadableStream<Uint8A
     length = count < into.byteLength ? PROBE : Math.min(CHUNK, length * 4);
     if (count === 0) {
       controller.close();
-      // Asked for anew: a reader with buffers of its own may have taken the place of one without, and waits for this.
+      // Read again: a BYOB reader may have replaced one without buffers, and waits for this response.
       controller.byobRequest?.respond(0);
     } else if (request) request.respond(count);
     else controller.enqueue(into.subarray(0, count) as Uint8Array<ArrayBuffer>);
   };
-  // Nothing is read before somebody asks, so what is written meanwhile is seen.
+  // Nothing is read before it is requested, so data written meanwhile is seen.
   return new ReadableStream({ type: "bytes", pull }, { highWaterMark: 0 });
 }
 
-/** Memory that a reader is given to keep. */
+/** Allocates memory that the reader keeps. */
 function handOut(length: number): Uint8Array {
   runtime.handedOut?.(length);
   return new Uint8Array(length);

@@ -1,5 +1,5 @@
 /**
- * Text as bytes and back.
+ * Encoding and decoding text.
  *
  * @module
  */
@@ -9,19 +9,19 @@ import type { Encoding } from "../options/types.ts";
 
 const utf8 = new TextEncoder();
 
-/** Bytes that a unit of a string takes at most in UTF-8. */
+/** The most UTF-8 bytes that one UTF-16 code unit takes. */
 export const WIDEST = 3;
 
-/** Puts a string into `into`, which has room for it; returns the bytes it takes. */
+/** Encodes a string into `into`, which must have room; returns the number of bytes. */
 export function encodeInto(text: string, into: Uint8Array): number {
   return utf8.encodeInto(text, into).written;
 }
 
-/** Whether strings of the file are written as they are, in UTF-8. */
+/** Whether strings are written unchanged, in UTF-8. */
 export const isPlain = ({ encoding, newline }: Checked): boolean =>
   encoding === "utf-8" && newline === undefined;
 
-/** The bytes of a string in the file's encoding, with its ends of lines. */
+/** Encodes a string with the file's encoding and line endings. */
 export function encode(text: string, { encoding, newline }: Checked): Uint8Array {
   return ENCODERS[encoding](newline === undefined ? text : text.replace(/\r\n|\n/g, newline));
 }
@@ -37,7 +37,7 @@ const ENCODERS: { [E in Encoding]: (text: string) => Uint8Array } = {
   },
 };
 
-/** Each unit of the string in `width` bytes, the low one first. */
+/** Stores each code unit in `width` bytes, low byte first. */
 function fromUnits(text: string, width: 1 | 2): Uint8Array {
   const bytes = new Uint8Array(text.length * width);
   for (let i = 0; i < text.length; i++) {
@@ -53,12 +53,12 @@ function unencodable(character: string): TempfileError {
   return new TempfileError(`Cannot write U+${code} as latin1 (EILSEQ)`, { code: "EILSEQ" });
 }
 
-/** Turns bytes into text; with `more`, a character that is not complete waits for the bytes that follow. */
+/** Decodes bytes; with `more`, an incomplete character waits for the bytes that follow. */
 export type Decode = (bytes: Uint8Array, more: boolean) => string;
 
-/** A decoder in the file's encoding. */
+/** A decoder for the file's encoding. */
 export function decoderFor({ encoding, fatal }: Checked): Decode {
-  // A byte order mark is content: what was written comes back.
+  // A byte order mark is content: what was written is what is read.
   const decoder = encoding === "latin1" ? undefined : new TextDecoder(encoding, { fatal, ignoreBOM: true });
   return (bytes, more) => {
     try {
@@ -69,10 +69,10 @@ export function decoderFor({ encoding, fatal }: Checked): Decode {
   };
 }
 
-/** Units that a string can have on V8, whose limit is the lowest. */
+/** The most code units in a string on V8, whose limit is the lowest. */
 const LONGEST_STRING = 2 ** 29 - 24;
 
-/** Replacing what is malformed, nothing is wrong with bytes but that they are too many for a string. */
+/** Unless `fatal` is set, decoding fails only because there are too many bytes for a string. */
 function undecodable(bytes: Uint8Array, encoding: Encoding, fatal: boolean, cause: unknown): TempfileError {
   const [code, why] = fatal && bytes.byteLength <= LONGEST_STRING
     ? ["EILSEQ", "malformed text"]
@@ -80,18 +80,18 @@ function undecodable(bytes: Uint8Array, encoding: Encoding, fatal: boolean, caus
   return cannot(`read the file as ${encoding}`, why, code, undefined, cause);
 }
 
-/** Decoders that are between two texts: making one costs as much as reading a short text. */
+/** Decoders for reuse: creating one costs as much as reading a short text. */
 const idle: { [name: string]: Decode } = {};
 
-/** The text of bytes in the file's encoding. */
+/** Decodes bytes with the file's encoding. */
 export function decode(bytes: Uint8Array, options: Checked): string {
   const name = options.fatal ? `${options.encoding} fatal` : options.encoding;
   return (idle[name] ??= decoderFor(options))(bytes, false);
 }
 
 /**
- * Where the first `count` characters of `bytes` end: the bytes they take and how many of them there are. A character that
- * is not complete counts only `atEnd`. Characters are code points, as `for…of` over a string counts them.
+ * Returns how many bytes the first `count` characters take, and how many characters there are. An incomplete character
+ * counts only `atEnd`. Characters are code points, as in a `for…of` loop over a string.
  */
 export function measure(
   bytes: Uint8Array,
@@ -109,7 +109,7 @@ export function measure(
   return { length, characters };
 }
 
-/** Bytes of the character at an offset, as its beginning promises and as far as what follows keeps it. */
+/** The length of the character at an offset: as its first byte announces, as far as the following bytes continue it. */
 const WIDTHS: { [E in Encoding]: (bytes: Uint8Array, at: number) => number } = {
   "latin1": () => 1,
   "utf-8": (bytes, at) => {
@@ -131,8 +131,8 @@ const WIDTHS: { [E in Encoding]: (bytes: Uint8Array, at: number) => number } = {
 };
 
 /**
- * Whether the second byte of a UTF-8 character fits the first: not where the character would have a shorter form, be half
- * of a surrogate pair, or lie beyond Unicode. Then the first stands alone, and `TextDecoder` makes a U+FFFD of each.
+ * Whether the second byte of a UTF-8 character fits the first. It does not if the character would be overlong, a
+ * surrogate, or beyond Unicode: the first byte then stands alone, and `TextDecoder` decodes each to U+FFFD.
  */
 function mayFollow(lead: number, second: number | undefined): boolean {
   if (second === undefined) return true;
@@ -141,10 +141,10 @@ function mayFollow(lead: number, second: number | undefined): boolean {
   return second >= least && second <= most;
 }
 
-/** Characters made in one call; more arguments would overflow the stack. */
+/** Characters per call; more arguments would overflow the stack. */
 const SLICE = 8192;
 
-/** `TextDecoder` takes "latin1" for windows-1252, which differs in 32 characters. */
+/** `TextDecoder` decodes "latin1" as windows-1252, which differs in 32 characters. */
 function fromLatin1(bytes: Uint8Array): string {
   let text = "";
   for (let at = 0; at < bytes.byteLength; at += SLICE) {

@@ -1,42 +1,42 @@
 /**
- * What is gathered before a system call.
+ * The write buffer of a file.
  *
  * @module
  */
 import { encodeInto, WIDEST } from "./text.ts";
 
-/** Bytes of the first buffer, which grows to its full size as it is used: most files stay small. */
+/** The initial size, which grows to the full one on demand: most files stay small. */
 const FIRST_BUFFER = 1024;
 
-/** The first buffer of the file that was closed last, cleared, for the next one: to make an array takes as long as to fill it. */
+/** The first buffer of the last closed file, cleared, for reuse: allocating one takes as long as filling it. */
 let spare: Uint8Array<ArrayBuffer> | undefined;
 
-/** Shared, since an array of its own costs each file as much as a system call. */
+/** Shared, as an empty array per file would cost as much as a system call. */
 const NO_BYTES = new Uint8Array(0);
 
-/** Bytes that follow each other, gathered before they are written. */
+/** Consecutive bytes, gathered before they are written. */
 export class WriteBuffer {
   readonly #capacity: number;
   #bytes = NO_BYTES;
   #length = 0;
-  /** Where in the file the first gathered byte belongs. */
+  /** The offset in the file of the first buffered byte. */
   start = 0;
 
   constructor(capacity: number) {
     this.#capacity = capacity;
   }
 
-  /** What is gathered, undefined if nothing is. */
+  /** The buffered bytes; undefined if there are none. */
   get pending(): Uint8Array | undefined {
     return this.#length === 0 ? undefined : this.#bytes.subarray(0, this.#length);
   }
 
-  /** Where in the file the gathered bytes end. */
+  /** The offset in the file where the buffered bytes end. */
   get end(): number {
     return this.#length === 0 ? 0 : this.start + this.#length;
   }
 
-  /** Gathers `data` if it follows what is there and fits. */
+  /** Buffers `data` if it continues the buffered bytes and fits. */
   append(data: Uint8Array, at: number): boolean {
     if (!this.#makeRoom(data.byteLength, at)) return false;
     this.#bytes.set(data, this.#length);
@@ -44,7 +44,7 @@ export class WriteBuffer {
     return true;
   }
 
-  /** As `append`, if it fits however long it gets. Returns the bytes it takes. */
+  /** As `append`, if the text fits even at its longest. Returns the number of bytes it takes. */
   appendText(text: string, at: number): number | undefined {
     if (!this.#makeRoom(text.length * WIDEST, at)) return undefined;
     const count = encodeInto(text, this.#bytes.subarray(this.#length));
@@ -55,7 +55,7 @@ export class WriteBuffer {
   #makeRoom(count: number, at: number): boolean {
     const length = this.#length, needed = length + count;
     if (length === 0) {
-      // What fills the buffer alone is better written as it is.
+      // Data as large as the buffer is better written directly.
       if (count >= this.#capacity) return false;
       this.start = at;
     } else if (at !== this.start + length || needed > this.#capacity) return false;
@@ -81,7 +81,7 @@ export class WriteBuffer {
     this.#length = 0;
   }
 
-  /** Drops what belongs behind an offset. */
+  /** Drops the bytes beyond an offset. */
   cut(end: number): void {
     this.#length = Math.max(0, Math.min(this.#length, end - this.start));
   }

@@ -1,5 +1,5 @@
 /**
- * Writing what comes in chunks.
+ * Writing data that arrives in chunks.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import { requireBytes } from "./data.ts";
 import type { OpenFile } from "./open_file.ts";
 import type { Chunks } from "./source.ts";
 
-/** Writes all chunks. Each is a call of its own, so that a source may itself be fed from this file. */
+/** Writes all chunks, each in a call of its own, so that the source may itself read from this file. */
 export function writeSource(file: OpenFile, chunks: Chunks, at: number | undefined): Promise<number> {
   const before = file.writing;
   const written = (async () => {
@@ -18,7 +18,7 @@ export function writeSource(file: OpenFile, chunks: Chunks, at: number | undefin
     return await writeChunks(file, chunks, at);
   })();
   const ended: Promise<unknown> = written.catch(() => {});
-  // The first that hears of the end, and those that wait for it next: nobody comes in between and overtakes them.
+  // This is the first handler, before those of waiting calls: no later call can get in between and overtake them.
   ended.then(() => {
     if (file.writing === ended) file.writing = undefined;
   });
@@ -28,7 +28,7 @@ export function writeSource(file: OpenFile, chunks: Chunks, at: number | undefin
 
 async function writeChunks(file: OpenFile, chunks: Chunks, at: number | undefined): Promise<number> {
   let next = at;
-  /** Writes a chunk behind the one before, wherever the cursor was moved meanwhile. */
+  /** Writes a chunk after the previous one, wherever the cursor was moved meanwhile. */
   function* write(io: Io, bytes: Uint8Array, length: number): Op<number> {
     const start = next ?? file.position;
     yield* file.write(io, bytes, length, start);
@@ -42,7 +42,7 @@ async function writeChunks(file: OpenFile, chunks: Chunks, at: number | undefine
     for (let total = 0;;) {
       file.require("write to");
       const step = await chunks.next();
-      // What is cancelled ends as if it were complete.
+      // A cancelled source ends as if it were complete.
       file.require("write to");
       if (step.done) return total;
       const bytes = requireBytes(step.value, file.options);

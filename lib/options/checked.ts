@@ -1,6 +1,6 @@
 /**
- * Options, checked in full before the first system call. Each is read once, so that a getter cannot show one value to
- * the check and another to the use.
+ * Validation of options, completed before the first system call. Each option is read once, so that a getter cannot
+ * return one value for the check and another for use.
  *
  * @module
  */
@@ -24,7 +24,7 @@ export interface Checked {
   signal: AbortSignal | undefined;
   prefix: string;
   suffix: string;
-  /** Undefined where the caller left it to us. */
+  /** Undefined if the caller gave none. */
   mode: number | undefined;
   encoding: Encoding;
   newline: "\n" | "\r\n" | undefined;
@@ -37,7 +37,7 @@ export interface Checked {
   ignoreCleanupErrors: boolean;
 }
 
-/** What holds where the caller says nothing. */
+/** The default values. */
 export const DEFAULTS: Checked = Object.freeze({
   dir: undefined,
   minFree: 0,
@@ -56,7 +56,7 @@ export const DEFAULTS: Checked = Object.freeze({
   ignoreCleanupErrors: false,
 });
 
-/** How each option is checked. What a check returns is what counts. */
+/** The check of each option. Its return value is the one used. */
 export type Checks<Options> = { readonly [K in keyof Options]: (value: unknown, option: string) => unknown };
 
 const CHECKS: Checks<Checked> = {
@@ -80,7 +80,7 @@ const CHECKS: Checks<Checked> = {
 const NAME = ["dir", "minFree", "prefix", "suffix", "mode"] as const;
 const CONTENT = ["encoding", "newline", "bufferSize", "maxSize", "fatal"] as const;
 
-/** What has options. */
+/** The functions, or groups of them, that take options. */
 type Taker =
   | "make"
   | "file"
@@ -92,7 +92,7 @@ type Taker =
   | "descriptor"
   | "written";
 
-/** The options each function has. */
+/** The options of each. */
 const FIELDS: { readonly [of in Taker]: readonly (keyof Checked)[] } = {
   make: [...NAME, "signal"],
   file: [...NAME, "signal", ...CONTENT],
@@ -105,14 +105,14 @@ const FIELDS: { readonly [of in Taker]: readonly (keyof Checked)[] } = {
   written: ["encoding", "newline", "maxSize"],
 };
 
-/** Checks what the caller gave and fills in the defaults. Unknown options are ignored, as the platform's own APIs do. */
+/** Checks the given options and fills in the defaults. Unknown options are ignored, as in the platform's own APIs. */
 export function checkOptions(of: Taker, given: object | undefined): Checked {
   const checked = readOptions(FIELDS[of], given, CHECKS, DEFAULTS);
   checkNameLength(checked.prefix, checked.suffix);
   return checked;
 }
 
-/** Reads the options that a function has, and no others, each once. */
+/** Reads the named options, and no others, once each. */
 export function readOptions<Options extends object>(
   names: readonly (keyof Options & string)[],
   given: object | undefined,

@@ -1,20 +1,23 @@
 /**
- * Checks of the parts of a name.
+ * Validation of prefixes and suffixes.
  *
  * @module
  */
 import { invalid, TempfileError } from "../errors.ts";
 import { RANDOM_LENGTH, SESSION_LENGTH } from "../name.ts";
 
-/** Text that needs no further look. */
+/** Text that is always valid. */
 const HARMLESS = /^[\w+=@,~-][\w.+=@,~-]*[\w+=@,~-]$/;
 const SEPARATOR = /[/\\]/;
 // deno-lint-ignore no-control-regex -- control characters are what it looks for
 const FORBIDDEN = /[\u0000-\u001f\u007f-\u009f<>:"|?*]/;
-/** Devices of Windows, which any extension leaves devices. The random part follows the prefix, so only a dot can end it. */
+/**
+ * Windows device names, which stay devices with any extension. The random part follows the prefix, so only a dot ends
+ * one.
+ */
 const DEVICE = /^(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³]) *\./i;
 
-/** Checks a part of a name by what is refused on any platform, so that a name made here can be copied anywhere. */
+/** Refuses whatever any platform refuses, so that a name created here can be copied anywhere. */
 export function checkNamePart(value: unknown, option: string): string {
   if (typeof value !== "string") throw invalid(option, "a string", value);
   const begins = option === "prefix";
@@ -29,15 +32,15 @@ export function checkNamePart(value: unknown, option: string): string {
   return value;
 }
 
-/** Bytes of the longest name that file systems have. */
+/** The longest file name in bytes on common file systems. */
 const NAME_MAX = 255;
 
-/** Bytes of a name that are ours: the session and the random part. */
+/** The bytes of a name that Mayfly uses: session and random part. */
 const OWN_LENGTH = SESSION_LENGTH + RANDOM_LENGTH;
 
-/** Checks that there is room in a name for what the caller wants in it. */
+/** Checks that prefix and suffix fit into a name. */
 export function checkNameLength(prefix: string, suffix: string): void {
-  // A character takes three bytes at most for each of its units.
+  // A UTF-16 code unit takes at most three bytes.
   if ((prefix.length + suffix.length) * 3 + OWN_LENGTH <= NAME_MAX) return;
   const length = new TextEncoder().encode(prefix + suffix).byteLength;
   const room = NAME_MAX - OWN_LENGTH;

@@ -1,5 +1,5 @@
 /**
- * Checks of paths.
+ * Validation of paths.
  *
  * @module
  */
@@ -8,8 +8,8 @@ import { fromHere } from "../path.ts";
 import { isWindows } from "../runtime/mod.ts";
 
 /**
- * Checks a path: a non-empty string without NUL, or a `file:` URL, which is turned into a path. It means what it means at
- * the call, which may wait for others, or for its turn, while the program changes its directory.
+ * Checks a path: a non-empty string without NUL, or a `file:` URL, which is converted to a path. Relative paths are
+ * resolved now, as the call may be delayed while the program changes its working directory.
  */
 export function checkPath(value: unknown, option: string): string {
   const path = typeof value === "string" ? value : pathOfUrl(value, option);
@@ -28,18 +28,18 @@ function pathOfUrl(value: unknown, option: string): string {
   return isWindows() && /^\/[a-z]:/i.test(path) ? path.slice(1) : path;
 }
 
-/** What a URL is told by, and read from, once: one of another realm, or of the browser that a test plays, is as good. */
+/** How a URL is recognized, and read once: one of another realm, or from a test's simulated browser, works too. */
 interface UrlLike {
   [Symbol.toStringTag]?: unknown;
   href: string;
 }
 
-/** What only has the prototype of a URL, such as a Proxy, throws when it is asked. */
+/** An object that only inherits from URL, such as a Proxy, throws when its properties are read. */
 function partsOf(value: unknown, option: string): URL {
   try {
     if ((value as UrlLike)[Symbol.toStringTag] === "URL") return new URL((value as UrlLike).href);
   } catch {
-    // Neither is it a URL that can be used.
+    // Not a usable URL either.
   }
   throw invalid(option, "a string or a file: URL", value);
 }

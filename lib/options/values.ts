@@ -1,25 +1,25 @@
 /**
- * Checks of options that need no more than their value.
+ * Validation of single values.
  *
  * @module
  */
 import { invalid, outOfRange } from "../errors.ts";
 import type { Encoding } from "./types.ts";
 
-/** Checks what is to hold options. An array is a mistake: it has none. */
+/** Checks an options object. An array is a mistake: it has no options. */
 export function checkObject(value: unknown, option: string): void {
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw invalid(option, "an object", value);
   }
 }
 
-/** Checks a flag. */
+/** Checks a boolean. */
 export function checkBoolean(value: unknown, option: string): boolean {
   if (typeof value !== "boolean") throw invalid(option, "true or false", value);
   return value;
 }
 
-/** The longest that timers take; they make one millisecond of more. */
+/** The longest delay of a timer; longer ones fire after a millisecond. */
 export const LONGEST_TIMER: number = 2 ** 31 - 1;
 
 /** Checks a number of bytes. */
@@ -31,7 +31,7 @@ export function checkSize(value: unknown, option: string): number {
   return withoutSign(value);
 }
 
-/** Makes 0 of -0, which Node 20 and 22 end the process on. */
+/** Converts -0 to 0: -0 makes Node 20 and 22 abort. */
 export const withoutSign = (value: number): number => value + 0;
 
 /** Checks permission bits. */
@@ -45,19 +45,19 @@ export function checkMode(value: unknown, option: string): number {
 
 const ENCODINGS: readonly unknown[] = ["utf-8", "utf-16le", "latin1"];
 
-/** Checks the name of an encoding. */
+/** Checks an encoding. */
 export function checkEncoding(value: unknown, option: string): Encoding {
   if (!ENCODINGS.includes(value)) throw invalid(option, '"utf-8", "utf-16le" or "latin1"', value);
   return value as Encoding;
 }
 
-/** Checks an end of lines. */
+/** Checks a line ending. */
 export function checkNewline(value: unknown, option: string): string {
   if (value !== "\n" && value !== "\r\n") throw invalid(option, '"\\n" or "\\r\\n"', value);
   return value;
 }
 
-/** Checks an abort signal by its shape: one of another realm is as good. */
+/** Checks an abort signal by its shape, so that one of another realm works too. */
 export function checkSignal(value: unknown, option: string): AbortSignal {
   if (!isSignal(value)) throw invalid(option, "an AbortSignal", value);
   return value;
@@ -70,7 +70,7 @@ function isSignal(value: unknown): value is AbortSignal {
     return typeof signal.aborted === "boolean" && typeof signal.addEventListener === "function" &&
       typeof signal.throwIfAborted === "function";
   } catch {
-    // What only has the prototype of a signal throws when it is asked.
+    // An object that only inherits from AbortSignal throws when its properties are read.
     return false;
   }
 }
