@@ -1,20 +1,20 @@
 /**
- * Many trees that are removed at once: some walks at a time, the others after them.
+ * Limiting how many trees are removed at once: eight walks at a time, the others after them, first come, first served.
  *
  * @module
  */
 import type { Io } from "../io.ts";
 import type { Op } from "../op.ts";
 
-/** Trees that are walked at once, with twenty descriptors each at most: there may be none for more. */
+/** Trees walked at once, each with up to twenty file descriptors: for more there may be none left. */
 const AT_ONCE = 8;
 
 let walks = 0;
 
-/** What begins the walks that wait. */
+/** Callbacks that begin the waiting walks. */
 const waiting: (() => void)[] = [];
 
-/** Removes a tree after others, where many are at it. */
+/** Removes a tree, after others if too many are under way. A blocking removal never waits. */
 export function* inTurn<T>(io: Io, removal: Op<T>): Op<T> {
   if (io.blocking) return yield* removal;
   if (walks < AT_ONCE) walks++;

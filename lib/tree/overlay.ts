@@ -1,8 +1,8 @@
 /**
- * Directories of overlay file systems, such as containers have.
+ * Directories on overlay file systems, which containers use.
  *
- * What comes from a lower layer is copied to the upper one by its first change, and has another time of birth from then on,
- * though it is the same for all who use it.
+ * The first change to a directory from a lower layer copies it to the upper one. It has another birth time from then
+ * on, although it is the same directory to all who use it.
  *
  * @module
  */
@@ -12,12 +12,15 @@ import type { Op } from "../op.ts";
 import type { Status } from "../runtime/mod.ts";
 import { setMode } from "./spot.ts";
 
-/** What a directory will be as long as it exists: on an overlay it is changed for that, to the mode that it has. */
+/**
+ * Returns a status that identifies a directory as long as it exists: on an overlay its mode is set to what it is, so
+ * that it is copied up now.
+ */
 export function* lasting(io: Io, path: string, status: Status): Op<Status> {
   try {
     if ((yield* mountType(io, path)) === "overlay") return yield* setMode(io, path, status, status.mode);
   } catch {
-    // Gone or replaced, which its next use says.
+    // Gone or replaced: its next use reports that.
   }
   return status;
 }

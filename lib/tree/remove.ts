@@ -1,5 +1,9 @@
 /**
- * Removing a directory with all that is in it.
+ * Removing a directory with everything in it.
+ *
+ * Only the directory with the recorded identity is removed; anything else in its place is left alone. An empty one
+ * takes one call. Any other is emptied by a walk, which is repeated after growing delays if what stopped it may be
+ * temporary.
  *
  * @module
  */
@@ -16,7 +20,7 @@ import { leavesDevice } from "./visit.ts";
 import { Walk } from "./walk.ts";
 
 /**
- * Removes the directory that `identity` was recorded of, and everything in it.
+ * Removes the directory of which `identity` was recorded, and everything in it.
  *
  * @returns What is left and why: an empty list if all is gone.
  */
@@ -35,7 +39,7 @@ export function* removeDirectory(io: Io, path: string, identity: Identity): Op<L
   }
 }
 
-/** Removes a directory that is not empty, or cannot be looked at. */
+/** Removes a directory that is not empty, or whose status cannot be had. */
 function* removeFull(io: Io, path: string, identity: Identity): Op<Leftover[]> {
   if (!anchored() && (yield* removeNatively(io, path))) return [];
   let leftovers = yield* tryRemove(io, path, identity);
@@ -47,13 +51,13 @@ function* removeFull(io: Io, path: string, identity: Identity): Op<Leftover[]> {
   return leftovers;
 }
 
-/** `ENOTDIR`: a name was a directory when it was looked at and something else when it was to be removed. */
+/** `ENOTDIR`: a name was a directory when listed, and something else when it was to be removed. */
 const worthAnotherTry = (code: string): boolean => mayPass(code) || code === "ENOTDIR";
 
 /**
- * Without anchors the runtime's own walk is the safer one, where it has one that no rename misleads. But it would empty
- * what is mounted inside, and it stops at the first thing that it cannot remove: then our walk, by paths, removes what
- * it can and says what is left.
+ * Without anchors the runtime's own walk is safer, where it has one that no rename can mislead. But it would empty what
+ * is mounted inside, and it stops at the first thing that it cannot remove: our walk, by paths, then removes what it
+ * can and reports the rest.
  */
 function* removeNatively(io: Io, path: string): Op<boolean> {
   const remove = nativeRemoval(io);
@@ -67,7 +71,7 @@ function* removeNatively(io: Io, path: string): Op<boolean> {
   }
 }
 
-/** One pass over the tree. */
+/** Makes one pass over the tree. */
 function* tryRemove(io: Io, path: string, identity: Identity): Op<Leftover[]> {
   const name = baseName(path);
   let parent: Spot | undefined;
@@ -77,7 +81,7 @@ function* tryRemove(io: Io, path: string, identity: Identity): Op<Leftover[]> {
     if (top === undefined) return [{ path, code: "ERR_REPLACED" }];
     return yield* new Walk(io, parent, name, top).remove();
   } catch (error) {
-    // The walk does not throw: what does not exist is the directory itself, or what it was in.
+    // The walk does not throw: `ENOENT` is about the directory itself, or its parent.
     const code = codeOf(error);
     return code === "ENOENT" ? [] : [{ path, code }];
   } finally {

@@ -1,8 +1,8 @@
 /**
- * A directory that a walk is in.
+ * A spot: a directory that a walk has entered.
  *
- * Where the platform can name what a descriptor holds (`/proc/self/fd/N`), a spot is a descriptor and every path below
- * it has one component, so that no rename can lead the walk anywhere else. Elsewhere a spot is a path.
+ * Where the platform can name the directory behind a descriptor (`/proc/self/fd/N`), a spot is a descriptor, and every
+ * path below it has one component, so that no rename can lead the walk anywhere else. Elsewhere a spot is a path.
  *
  * @module
  */
@@ -14,32 +14,35 @@ import type { Op } from "../op.ts";
 import { joinPath, shownPath } from "../path.ts";
 import { coded, type Path, runtime, type Status } from "../runtime/mod.ts";
 
-/** A directory by its descriptor or its path. */
+/** A directory, by its descriptor or its path. */
 export interface Spot {
-  /** What names in it are joined to. */
+  /** The path that names in it are joined to. */
   readonly base: Path;
-  /** For messages. */
+  /** The path for messages. */
   readonly shown: string;
   readonly descriptor: number | undefined;
   readonly status: Status;
 }
 
-/** Throws if a directory must be left alone. Asked before anything is done to it. */
+/** Throws if a directory must be left alone. Called before anything is done to it. */
 export type Check = (spot: Spot) => Op<void>;
 
 /** Whether spots are descriptors here. */
 export const anchored = (): boolean => runtime.anchor(0) !== undefined;
 
-/** The runtime's own removal of a tree, where it has one that is safe on both faces. It empties what is mounted inside. */
+/**
+ * Returns the runtime's own removal of a tree, if it has one that is safe both blocking and not. It empties what is
+ * mounted inside.
+ */
 export function nativeRemoval({ blocking }: Io): ((path: string) => void | Promise<void>) | undefined {
   const { removeTree } = runtime;
   return removeTree?.pooled && (blocking ? removeTree.sync : removeTree.pooled);
 }
 
-/** The path of a name in a spot. */
+/** Returns the path of a name in a spot. */
 export const within = (spot: Spot, name: Path): Path => joinPath(spot.base, name);
 
-/** The path of a name in a spot, for messages. */
+/** Returns the path of a name in a spot, for messages. */
 export const shownWithin = (spot: Spot, name: Path): string => joinPath(spot.shown, shownPath(name));
 
 /** Leaves a spot. */
@@ -47,19 +50,19 @@ export function* leave(io: Io, spot: Spot): Op<void> {
   if (spot.descriptor !== undefined) yield* closeRead(io, spot.descriptor);
 }
 
-/** Goes to a directory by its path, without looking into it. Nothing more is known of the way there. */
+/** Locates a directory by its path, without opening it for listing. The directories on the way are not checked. */
 export function* locate(io: Io, path: string): Op<Spot> {
   if (!anchored()) return { base: path, shown: path, descriptor: undefined, status: yield io.status(path) };
   return yield* spotOf(io, yield io.locateDirectory(path), path);
 }
 
 /**
- * Goes into a directory of a spot, never through a link.
+ * Enters a subdirectory of a spot, never through a link.
  *
- * A directory that forbids being read is given back its owner's rights first, if it passes the check: through a
- * descriptor, so that no swap can turn that on anything else.
+ * If its owner may not read it, the owner is granted access first, provided it passes the check: through a descriptor,
+ * so that no swap can redirect that to anything else.
  *
- * @returns `undefined` if the name is no directory.
+ * @returns `undefined` if the name is not a directory.
  */
 export function* enter(io: Io, from: Spot, name: Path, check: Check): Op<Spot | undefined> {
   const path = within(from, name), shown = shownWithin(from, name);
@@ -104,14 +107,14 @@ function* spotOf(io: Io, descriptor: number, shown: string, check?: Check): Op<S
   }
 }
 
-/** What the owner of a directory needs to empty it. */
+/** The permissions that the owner of a directory needs to empty it. */
 const OWNER_RIGHTS = 0o700;
 
 function* unlock(io: Io, path: Path, shown: string, check: Check): Op<Spot> {
   const located = yield* spotOf(io, yield io.locateDirectory(path), shown, check);
   try {
     yield* grant(io, located);
-    // The dot makes the anchor a directory on the way rather than a link at the end, which would not be opened.
+    // The dot makes the anchor an intermediate component: as the last one it would be a link, which is not opened.
     return yield* spotOf(io, yield io.openDirectory(within(located, ".")), shown);
   } finally {
     yield* leave(io, located);
@@ -119,17 +122,17 @@ function* unlock(io: Io, path: Path, shown: string, check: Check): Op<Spot> {
 }
 
 /**
- * Gives the owner of the directory that a spot holds the right to empty it. Where spots are paths, only one that may be
- * read can be opened for that.
+ * Grants the owner of a spot's directory access, so that it can be emptied. Where spots are paths, this works only for
+ * a directory that may be read: others cannot be opened.
  */
 export function* grant(io: Io, { base, descriptor, status }: Spot): Op<void> {
   const mode = status.mode | OWNER_RIGHTS;
   if (descriptor === undefined) yield* setMode(io, base, status, mode);
-  // No dot here: that would ask for the right to search the directory, which it may lack.
+  // No dot here: it would need the permission to search the directory, which may be missing.
   else yield io.changeModeAt(base as string, mode);
 }
 
-/** Refuses a directory that is not the one of which `identity` was recorded. */
+/** Refuses a directory other than the one of which `identity` was recorded. */
 // deno-lint-ignore require-yield -- other checks ask the system
 export function* mustBe(identity: Identity, spot: Pick<Spot, "status">): Op<void> {
   if (!sameFile(spot.status, identity)) {
@@ -138,12 +141,12 @@ export function* mustBe(identity: Identity, spot: Pick<Spot, "status">): Op<void
 }
 
 /**
- * Sets the permission bits of the directory that `identity` was recorded of, through a descriptor.
+ * Sets the permission bits of the directory of which `identity` was recorded, through a descriptor.
  *
- * @returns What it is then.
+ * @returns Its status afterwards.
  */
 export function* setMode(io: Io, path: Path, identity: Identity, mode: number): Op<Status> {
-  // What is only located can be changed by its anchor alone.
+  // A directory that was only located can be changed by its anchor alone.
   const descriptor: number = yield anchored() ? io.locateDirectory(path) : io.openDirectory(path);
   try {
     yield* mustBe(identity, { status: yield io.statusOf(descriptor) });

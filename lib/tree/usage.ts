@@ -1,5 +1,5 @@
 /**
- * What a directory holds.
+ * Counting what a directory holds.
  *
  * @module
  */
@@ -10,9 +10,9 @@ import { joinPath } from "../path.ts";
 import type { Path, Status } from "../runtime/mod.ts";
 import { entriesIn } from "./visit.ts";
 
-/** What a directory holds, itself not counted. */
+/** The contents of a directory, itself not counted. */
 export interface DirectoryUsage {
-  /** Everything that is not a directory, links included. */
+  /** Everything that is not a directory, including links. */
   files: number;
   /** Directories at any depth. */
   directories: number;
@@ -20,7 +20,7 @@ export interface DirectoryUsage {
   bytes: number;
 }
 
-/** Counts what is below a directory. What vanishes meanwhile, or may not be looked at, is not counted. */
+/** Counts what is below a directory. What vanishes meanwhile, or may not be inspected, is not counted. */
 export function* usageOf(io: Io, top: string): Op<DirectoryUsage> {
   const usage: DirectoryUsage = { files: 0, directories: 0, bytes: 0 };
   const paths: Path[] = [top];

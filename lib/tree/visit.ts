@@ -1,5 +1,5 @@
 /**
- * Walks that only look.
+ * Listing directories and trees, without changing anything. These walks go by path.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import type { Op } from "../op.ts";
 import { joinPath } from "../path.ts";
 import type { DirectoryEntry, Listing, Path, Status } from "../runtime/mod.ts";
 
-/** What is in a directory, all at once: what is wanted of it, chosen batch by batch, since it may be a hundred thousand. */
+/** Returns the entries of a directory. They are filtered batch by batch, since there may be a hundred thousand. */
 export function* entriesIn(
   io: Io,
   path: Path,
@@ -28,7 +28,7 @@ export function* entriesIn(
   }
 }
 
-/** The names in a directory that are wanted, of those that are text. */
+/** Returns the wanted names in a directory, without those that are not text. */
 export function* namesIn(
   io: Io,
   path: Path,
@@ -38,10 +38,10 @@ export function* namesIn(
   return entries.map(({ name }) => name as string);
 }
 
-/** Something found, parents before what is in them. */
+/** Something found; parents come before their contents. */
 export interface Found {
   path: Path;
-  /** The path from the top. */
+  /** The path relative to the top. */
   inside: Path;
   status: Status;
 }
@@ -64,7 +64,10 @@ export function* contentsOf(io: Io, top: string): Op<Found[]> {
   return found;
 }
 
-/** Where names are text only, one that is none is listed with replacement characters, and nothing has it. */
+/**
+ * Where names are text only, one that is not valid text is listed with replacement characters, and nothing has that
+ * name.
+ */
 function* statusOf(io: Io, path: Path): Op<Status> {
   try {
     return yield io.status(path);
@@ -76,7 +79,7 @@ function* statusOf(io: Io, path: Path): Op<Status> {
   }
 }
 
-/** Whether a directory below a path is on another device. Directories bound from the same device pass. */
+/** Whether a directory below a path is on another device. Bind mounts from the same device are not noticed. */
 export function* leavesDevice(io: Io, path: string): Op<boolean> {
   const { device }: Status = yield io.status(path);
   const paths: Path[] = [path];

@@ -1,9 +1,10 @@
 /**
  * The walk that empties a tree.
  *
- * It never follows a link and never leaves the device or the mount, needs a fixed number of descriptors and a fixed depth
- * of stack for a tree of any depth, and removes contents before directories, so that what is left after a crash is a
- * smaller tree. What it cannot remove it lists, and goes on with the rest.
+ * It never follows a link and never leaves the device or the mount. It needs a fixed number of descriptors and a fixed
+ * stack depth, however deep the tree: directories below a certain level are first moved to the top. Contents go before
+ * their directories, so that a crash leaves a smaller tree. What cannot be removed is listed, and the walk continues
+ * with the rest.
  *
  * @module
  */
@@ -23,7 +24,7 @@ import {
 } from "../runtime/mod.ts";
 import { enter, grant, leave, mustBe, nativeRemoval, shownWithin, type Spot, within } from "./spot.ts";
 
-/** Levels entered at once, each with two descriptors. What lies deeper is moved up first. */
+/** Levels entered at once, each with two descriptors. Deeper directories are moved up first. */
 const DEPTH = 10;
 
 /** A directory that is being emptied. */
@@ -41,9 +42,9 @@ interface Level {
   listed: boolean;
   /** Whether something in it stays. */
   blocked: boolean;
-  /** Whether it was given its owner's rights. */
+  /** Whether its owner was granted access to it. */
   granted: boolean;
-  /** Whether it has names that the runtime cannot say. */
+  /** Whether it has names that the runtime cannot express. */
   unspeakable: boolean;
 }
 
@@ -61,18 +62,18 @@ const levelOf = (spot: Spot, name: Path, above?: Level): Level => ({
 });
 
 /**
- * Names from which a directory is large: to see that it is empty, the system reads it to its end, however many names have
- * been removed. With 100,000 that takes 50 ms.
+ * Number of names that makes a directory large: to see that it is empty, the system reads it to its end, however many
+ * names have been removed. With 100,000 that takes 50 ms.
  */
 const LARGE = 5000;
 
 /**
- * Links of a directory that has no directories in it: its own name, and its dot. Where file systems do not count so, none
- * has two.
+ * Links of a directory without subdirectories: its own name, and its dot. On file systems that do not count this way,
+ * no directory has two.
  */
 const NO_DIRECTORIES = 2;
 
-/** Bytes of a directory of a few hundred names at most, which are removed in 1 to 3 ms. */
+/** Size in bytes of a directory with a few hundred names at most, which are removed in 1 to 3 ms. */
 const FEW = 4096;
 
 /** One pass over a tree. */
@@ -80,18 +81,18 @@ export class Walk {
   readonly #io: Io;
   readonly #parent: Spot;
   readonly #top: Level;
-  /** The level we are in, and how many levels down that is. */
+  /** The current level, and its depth. */
   #level: Level | undefined;
   #depth = 1;
-  /** Why what is left is left, by path. */
+  /** The codes of what is left, by path. */
   readonly #leftovers = new Map<string, string>();
-  /** Whether anything is mounted inside, and the mount of the tree itself then. */
+  /** Whether anything is mounted inside, and if so the mount of the tree itself. */
   #hasMounts = false;
   #mount: string | undefined;
-  /** Directories moved to the top, not yet removed. */
+  /** Directories moved to the top and not yet removed. */
   #moved: DirectoryEntry[] = [];
 
-  /** @param name What the directory `top` is called in `parent`. Both stay open until the caller, or the walk, is done. */
+  /** @param name The name of `top` in `parent`. Both stay open until the caller, or the walk, is done. */
   constructor(io: Io, parent: Spot, name: string, top: Spot) {
     this.#io = io;
     this.#parent = parent;
@@ -111,7 +112,7 @@ export class Walk {
     return Array.from(this.#leftovers, ([path, code]) => ({ path, code }));
   }
 
-  /** Takes one name of the level, or leaves it if there is none. */
+  /** Removes the next name of a level, or leaves the level if there is none. */
   *#step(level: Level): Op<void> {
     try {
       if (level.batch.length === 0 && !level.listed) yield* this.#list(level);
@@ -147,7 +148,7 @@ export class Walk {
     level.listing = undefined;
   }
 
-  /** Makes a call in a directory, a second time if the directory has to be given its owner's rights for it. */
+  /** Makes a call in a directory; if it fails because the owner lacks access, grants that and makes it again. */
   *#granting<T>(level: Level | undefined, call: () => T | Promise<T>): Op<T> {
     try {
       return yield call();
@@ -157,7 +158,7 @@ export class Walk {
     }
   }
 
-  /** Gives a directory its owner's rights, if a call in it has failed for want of them: then it is worth a second try. */
+  /** Grants the owner access to a directory in which a call failed without it. Returns whether to make the call again. */
   *#grant(level: Level | undefined, error: unknown): Op<boolean> {
     if (codeOf(error) !== "EACCES" || level === undefined || level.granted || isWindows()) return false;
     level.granted = true;
@@ -170,7 +171,7 @@ export class Walk {
     yield* this.#goUp(level);
     // Somebody else has removed it, and perhaps made another.
     if (code === "ENOENT") return yield* this.#removeEmptied(level);
-    // What is in the top already would only be moved there for ever.
+    // A directory in the top is already there: it would be moved again for ever.
     const isUp = above === undefined || above === this.#top;
     if (!isUp && outOfDescriptors(error)) return yield* this.#tryMoveUp(above, level.name, error);
     this.#leaveBehind(above, level.spot.shown, code);
@@ -192,13 +193,13 @@ export class Walk {
   }
 
   /**
-   * Leaves a directory without directories to the runtime's own walk, if it has one, which takes half the time: it names
-   * entries by descriptor, where we have to do so by a path through `/proc`. Where that fails, going on name by name will
-   * show why. Deeper trees are not left to it: it may need a descriptor and stack for each level.
+   * Leaves a directory without subdirectories to the runtime's own walk, if it has one, which takes half the time: it
+   * names entries by descriptor, where we need a path through `/proc`. If that fails, continuing name by name shows
+   * why. Deeper trees are not left to it: it may need a descriptor and stack for each level.
    */
   *#removeWhole(level: Level, name: Path): Op<boolean> {
     const { removeSmallTree, blocking } = this.#io, path = within(level.spot, name);
-    // What is mounted inside it would empty.
+    // It would empty what is mounted inside.
     if (removeSmallTree === undefined || this.#hasMounts || typeof path !== "string") return false;
     try {
       const { device, links, size }: Status = yield this.#io.status(path);
@@ -211,7 +212,7 @@ export class Walk {
     }
   }
 
-  /** Removes what is not a directory. `false` if it is one after all. */
+  /** Removes a name that is not a directory. Returns `false` if it is one after all. */
   *#unlink(level: Level, name: Path): Op<boolean> {
     const path = within(level.spot, name);
     try {
@@ -219,7 +220,7 @@ export class Walk {
     } catch (error) {
       const code = codeOf(error);
       if (code === "EISDIR" || code === "ENOTEMPTY") return false;
-      // Some systems say that for unlinking a directory, and for other things.
+      // Some systems report this for unlinking a directory, but also for other reasons.
       if (code === "EPERM" && (yield this.#io.status(path)).kind === "directory") return false;
       if (!(yield* this.#grant(level, error))) throw error;
       return yield* this.#unlink(level, name);
@@ -227,7 +228,7 @@ export class Walk {
     return true;
   }
 
-  /** Goes into a directory, or moves it to the top if this is deep enough. `false` if it is none. */
+  /** Enters a directory, or moves it to the top if this level is too deep. Returns `false` if it is not a directory. */
   *#enter(level: Level, name: Path): Op<boolean> {
     let spot: Spot | undefined;
     try {
@@ -254,18 +255,18 @@ export class Walk {
     }
   }
 
-  /** Refuses a directory of another device or mount. */
+  /** Refuses a directory on another device or mount. */
   *#mustBeHere(spot: Spot): Op<void> {
     const isHere = spot.status.device === this.#top.spot.status.device &&
       (!this.#hasMounts || (yield* mountOf(this.#io, spot.descriptor)) === this.#mount);
     if (!isHere) throw coded("EXDEV", "another file system is mounted there");
   }
 
-  /** Leaves a spot and moves it up. `false` if nobody can, as with what comes from a lower layer of an overlay. */
+  /** Moves a directory up and leaves it. Returns `false` if it cannot be moved, as from a lower layer of an overlay. */
   *#moveEntered(level: Level, name: Path, spot: Spot): Op<boolean> {
     let moved = true;
     try {
-      // Moving a directory changes its entry "..", for which the system asks for the right to write into it.
+      // Moving a directory changes its entry "..", which requires the permission to write to it.
       if ((spot.status.mode & 0o200) === 0) yield* grant(this.#io, spot);
       yield* this.#moveUp(level, name);
     } catch (error) {
@@ -277,7 +278,7 @@ export class Walk {
     return moved;
   }
 
-  /** Moves a directory to the top of the tree, where it is removed later: so depth costs neither stack nor descriptors. */
+  /** Moves a directory to the top of the tree, to be removed later: so depth costs neither stack nor descriptors. */
   *#moveUp(level: Level, name: Path): Op<void> {
     const moved = `deep-${randomName()}`;
     const from = within(level.spot, name), to = within(this.#top.spot, moved);
@@ -285,7 +286,10 @@ export class Walk {
     this.#moved.push({ name: moved, directory: true });
   }
 
-  /** Moves up what could not be entered or listed for want of descriptors; that want is then what keeps it, if it stays. */
+  /**
+   * Moves up a directory that could not be entered or listed because descriptors ran out. If it stays, that is reported
+   * as the reason.
+   */
   *#tryMoveUp(level: Level, name: Path, reason: unknown): Op<void> {
     try {
       yield* this.#moveUp(level, name);
@@ -315,7 +319,7 @@ export class Walk {
     }
     try {
       const { removeDirectory } = level.count >= LARGE && !this.#io.blocking ? runtime.pooled : this.#io;
-      // What is above the top is not ours to repair.
+      // The directory that holds the top is not ours to repair.
       yield* this.#granting(above, () => removeDirectory(path));
     } catch (error) {
       if (!level.unspeakable || codeOf(error) !== "ENOTEMPTY") throw error;
@@ -323,7 +327,7 @@ export class Walk {
     }
   }
 
-  /** What the runtime cannot name goes by its own walk, which would empty what is mounted inside. */
+  /** Names that the runtime cannot express are left to its own walk, which would empty what is mounted inside. */
   *#removeUnspeakable(path: string, error: unknown): Op<void> {
     const remove = this.#hasMounts ? undefined : nativeRemoval(this.#io);
     if (remove === undefined) throw error;
