@@ -97,7 +97,7 @@ const ENGINE = /^(\d+|AT_FDCWD)<(anon_inode|pipe|socket|\/dev\/(null|pts|tty)|\/
 const LIBRARY = dirname(fileURLToPath(moduleUrl));
 
 /** Files in which an engine looks for itself, and what the process says of itself. */
-const isEngines = (name: string, text: string): boolean =>
+export const isEngines = ({ name, text }: Pick<Call, "name" | "text">): boolean =>
   text.includes(`${LIBRARY}/`) || ENGINE.test(text) || /^[012][<,]/.test(text) ||
   /"\/(sys|dev\/null)\b/.test(text) || !(name in CODES);
 
@@ -112,13 +112,19 @@ export function callsIn(log: string): Call[] {
     counts.set(name, number);
     atEnd ||= text.includes('{\\"end\\"');
     if (mark !== null) isOn = mark[1] === "on";
-    if (mark !== null || !isOn || isEngines(name, text)) continue;
+    if (mark !== null || !isOn || isEngines({ name, text })) continue;
     const kind = name + (shapeOf(text) ?? "");
     const index = indexes.get(kind) ?? 0;
     indexes.set(kind, index + 1);
     calls.push({ name, text, kind, index, number, atEnd });
   }
   return calls.filter((call, at) => !isOnTheWay(call, calls[at + 1]) && !isRepeated(call));
+}
+
+/** The call that was refused, the library's or the engine's. */
+export function refusedIn(log: string): Pick<Call, "name" | "text"> | undefined {
+  const [, name, text] = /^(\w+)\((.*) \(INJECTED\)$/m.exec(log) ?? [];
+  return name === undefined ? undefined : { name, text };
 }
 
 /** How often a call is tried that is made again and again, in a deep tree say: the first times, and the last. */
@@ -156,7 +162,7 @@ function isOnTheWay({ name, text }: Call, next: Call | undefined): boolean {
 }
 
 /** For messages. */
-export const textOf = (call: Call | undefined): string =>
+export const textOf = (call: Pick<Call, "name" | "text"> | undefined): string =>
   call === undefined ? "" : `${call.name}(${call.text}`;
 
 /** What strace is told: to write down what the library calls, or to spoil one call. */

@@ -12,7 +12,17 @@ import { moduleUrl, powerless, runtimeCommand } from "../support/child.ts";
 import { type Scratch, scratch } from "../support/scratch.ts";
 import { root as project } from "../support/modules.ts";
 import { elsewhere, noElsewhere } from "../support/places.ts";
-import { type Call, callsIn, type Fault, filters, keptBy, meeting, textOf } from "./calls.ts";
+import {
+  type Call,
+  callsIn,
+  type Fault,
+  filters,
+  isEngines,
+  keptBy,
+  meeting,
+  refusedIn,
+  textOf,
+} from "./calls.ts";
 import { pathsBelow } from "./paths.ts";
 import type { Scenario } from "./scenarios.ts";
 
@@ -168,10 +178,14 @@ export class Tracer implements Disposable {
     const log = join(this.#place.path, `${number}.log`);
     const tracer = await attach(["-y", "-s", "200", "-o", log, "-p", thread, ...filters(fault)]);
     traced.go();
-    const ending = await traced.ended;
+    const ended = await traced.ended;
     await tracer.ended;
     const said = [...dead?.said ?? [], ...traced.said];
-    const calls = callsIn(readFileSync(log, "latin1"));
+    const text = readFileSync(log, "latin1");
+    const calls = callsIn(text), refused = refusedIn(text);
+    // strace refuses a close() without making it. Where that is of libuv's end of a pipe, as when flock(1) is started, the
+    // engine waits for ever for it to be closed.
+    const ending = traced.hung && !(refused && isEngines(refused)) ? "hung" : ended;
     const met = fault === undefined ? -1 : meeting(fault, calls);
     const report: Report | undefined = said.find((one) => "end" in one)?.end;
     const outcome = report === undefined ? "" : report.error?.message ?? "success";
@@ -179,7 +193,7 @@ export class Tracer implements Disposable {
       label: [
         `${name}, ${way}`,
         fault?.what,
-        textOf(calls[met] ?? fault?.call),
+        textOf(refused ?? calls[met] ?? fault?.call),
         ending,
         outcome,
         traced.stderr,
@@ -194,7 +208,7 @@ export class Tracer implements Disposable {
       mine: new Set(said.flatMap(({ mine }) => mine ?? [])),
       inherited: new Set(inherited),
       report,
-      ending: traced.hung ? "hung" : ending,
+      ending,
     };
   }
 }
