@@ -4,7 +4,7 @@
  * @module
  */
 
-/** The promise, or the reason of an abort that comes first. */
+/** Settles like the promise, unless an abort comes first: then it rejects with the reason. */
 export function orAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (signal === undefined) return promise;
   return new Promise((resolve, reject) => {

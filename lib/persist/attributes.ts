@@ -1,5 +1,5 @@
 /**
- * Permission bits and owner of what is put in place.
+ * Permission bits and owner of a file that is put in place.
  *
  * @module
  */
@@ -11,27 +11,27 @@ import { type Handle, isWindows, type Status } from "../runtime/mod.ts";
 import type { Replacing } from "./options.ts";
 import type { Target } from "./target.ts";
 
-/** What a file is to have beside its contents. */
+/** The mode and owner that a file is to have. */
 export interface Attributes {
-  /** Undefined for what it is created with: the umask decides. */
+  /** Undefined for the mode it is created with: the umask decides. */
   mode: number | undefined;
-  /** `false`: more is as good, which is what file systems without permissions show, and refuse to change. */
+  /** `false`: more bits are acceptable. File systems without permissions show more, and refuse a change. */
   exact: boolean;
-  /** Whose it is to be, where that is permitted; undefined for whoever creates it. */
+  /** The owner it is to have, where that is permitted; undefined for whoever creates it. */
   owner: Pick<Status, "uid" | "gid"> | undefined;
 }
 
 const PRIVATE = 0o600;
 
-/** What `open` is asked for where the umask is to decide. */
+/** The mode passed to `open` if the umask is to decide. */
 export const PUBLIC = 0o666;
 
 const BITS = 0o777;
 
 /**
- * What the result is to have.
+ * Returns the attributes of the result.
  *
- * @param own The mode where nothing is replaced; undefined for what the file has or is created with.
+ * @param own The mode if nothing is replaced; undefined for the one that the file has or is created with.
  */
 export function attributesFor(
   { existing }: Target,
@@ -41,7 +41,7 @@ export function attributesFor(
   if (mode === "existing" && existing?.kind === "file") {
     return { mode: existing.mode & BITS, exact: true, owner: existing };
   }
-  // A link has no bits that would mean anything: replacing one is creating a file.
+  // The bits of a link mean nothing: replacing one is like creating a file.
   const modes = { private: PRIVATE, existing: own, umask: undefined };
   return {
     mode: typeof mode === "number" ? mode : modes[mode],
@@ -51,22 +51,22 @@ export function attributesFor(
 }
 
 /**
- * The mode to create a file with: never more rights than it will have. The umask has its say only now, and as long as the
- * group is not known to be the right one, it is one of the others.
+ * Returns the mode to create a file with: never more permissions than it will have. The umask applies only here. Until
+ * the group is known to be the right one, it is treated like others.
  */
 export function creationMode({ mode, owner }: Attributes): number {
   if (mode === undefined || isWindows()) return PUBLIC;
   return owner === undefined ? mode : mode & forStrangers(mode);
 }
 
-/** The mode with a group that is not the one it was meant for: its members were others to the old file. */
+/** Returns the mode for a group that is not the intended one: its members were others to the old file. */
 const forStrangers = (mode: number): number => (mode & 0o707) | (mode & 0o007) << 3;
 
 /**
  * Gives a file its mode and owner.
  *
- * @param path Where it is until it gets its place.
- * @param status What it has now.
+ * @param path The path it has until it is put in place.
+ * @param status Its current status.
  */
 export function* settle(
   io: Io,
@@ -83,7 +83,7 @@ export function* settle(
   if (found !== wanted) yield io.changeMode(handle, wanted);
 }
 
-/** How systems say that this user may not give files away, or not to that one; file systems without owners say it too. */
+/** Codes that say that this user may not give files away, or not to that user; also used by file systems without owners. */
 const REFUSALS: ReadonlySet<string> = new Set([
   "EPERM",
   "EACCES",
@@ -94,7 +94,10 @@ const REFUSALS: ReadonlySet<string> = new Set([
   "ERR_ACCESS_DENIED",
 ]);
 
-/** Only root may give files away, others only to a group of theirs. Returns whether the group is as it was. */
+/**
+ * Changes owner and group. Only root may give files away, others only to a group of theirs. Returns whether the group
+ * is right.
+ */
 function* inherit(
   io: Io,
   handle: Handle,
@@ -118,7 +121,7 @@ function* give(io: Io, handle: Handle, uid: number, gid: number): Op<boolean> {
   }
 }
 
-/** Gives a file back what it had. There is a better error to report than that this fails. */
+/** Restores the mode and owner of a file. Failures are ignored: there is a better error to report. */
 export function* restore(io: Io, handle: Handle, path: string, { mode, uid, gid }: Status): Op<void> {
   try {
     yield* settle(io, handle, path, yield io.statusOf(handle), {

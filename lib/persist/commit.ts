@@ -1,5 +1,6 @@
 /**
- * The step in which a file gets its place, and what follows it.
+ * The commit: the one step that gives a file its place, and what follows it. Before this step the target is untouched;
+ * afterwards the result is in place, and an error says so.
  *
  * @module
  */
@@ -13,7 +14,7 @@ import { isWindows, type Path } from "../runtime/mod.ts";
 import type { Replacing } from "./options.ts";
 import type { Target } from "./target.ts";
 
-/** Gives what is at `from` the target's name in one step, and takes its old name off the books. */
+/** Gives what is at `from` the target's name in one step, and unregisters its old name. */
 export function* commit(
   io: Io,
   from: string,
@@ -21,19 +22,19 @@ export function* commit(
   target: Target,
   options: Replacing,
 ): Op<void> {
-  // A name may stay what it was in a directory that has leftovers of the same session.
+  // The file may keep its name, in a directory with leftovers of the same session.
   recordKept(target.path);
   if (options.overwrite) {
     yield* rename(io, from, target.path);
     name?.release();
   } else {
-    // Renaming would replace what appeared meanwhile; a second name is refused if the name is taken.
+    // A rename would replace whatever has appeared meanwhile; a link fails if the name is taken.
     yield* patiently(io, () => io.link(from, target.path));
     yield* dropOldName(io, from, name);
   }
 }
 
-/** Renames; where that fails, tries again only as long as `mayHelp` says that it may. */
+/** Renames. After a failure, tries again only as long as `mayHelp` allows it. */
 export function rename(io: Io, from: string, to: string, mayHelp?: () => Op<boolean>): Op<void> {
   return patiently(io, () => io.rename(from, to), mayHelp);
 }
@@ -43,14 +44,14 @@ function* dropOldName(io: Io, from: string, name: OwnedName | undefined): Op<voi
     if (name === undefined) yield io.unlink(from);
     else yield* name.remove(io);
   } catch {
-    // The file is in place; its other name stays on the books.
+    // The file is in place; its other name stays registered.
   }
 }
 
-/** What file systems say that have no such call, or need none. */
+/** Codes of file systems that lack a call or do not need it. */
 export const UNSUPPORTED: ReadonlySet<string> = new Set(["EINVAL", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"]);
 
-/** Waits until the disk has the names in a directory, where there is such a call. */
+/** Waits until the names in a directory are on the disk, where there is such a call. */
 export function* synchronizeDirectory(io: Io, path: Path): Op<void> {
   if (isWindows()) return;
   try {
@@ -60,7 +61,7 @@ export function* synchronizeDirectory(io: Io, path: Path): Op<void> {
   }
 }
 
-/** Waits until the disk has the name, where that is asked for. */
+/** Waits until the target's name is on the disk, if asked to. */
 export function* synchronizeName(io: Io, { directory, path }: Target, { durable }: Replacing): Op<void> {
   if (!durable) return;
   try {
@@ -70,7 +71,7 @@ export function* synchronizeName(io: Io, { directory, path }: Target, { durable 
   }
 }
 
-/** The failure of what was left to do when the result was in its place already. */
+/** The error for a step that failed when the result was already in place. */
 export function afterwards(path: string, but: string, cause: unknown): TempfileError {
   const code = codeOf(cause);
   return new TempfileError(`"${path}" is in place, but ${but} (${code})`, { code, path, cause });

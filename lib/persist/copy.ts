@@ -11,7 +11,7 @@ import type { Replacing } from "./options.ts";
 /** Bytes copied at a time. */
 const CHUNK = 1024 * 1024;
 
-/** Copies everything; returns how many bytes that is to be, more than there are if the source ends before that. */
+/** Copies everything. Returns how many bytes there should be, which is more than were copied if the source ended early. */
 export function* copyContents(io: Io, from: Storage, to: Storage, { signal }: Replacing): Op<number> {
   const size = yield* from.size(io);
   const chunk = new Uint8Array(Math.min(CHUNK, size));

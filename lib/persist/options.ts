@@ -1,5 +1,5 @@
 /**
- * How a file is put in its place.
+ * Options for putting a file in its place.
  *
  * @module
  */
@@ -9,23 +9,23 @@ import type { ContentOptions } from "../options/types.ts";
 import { checkBoolean, checkMode, checkSignal } from "../options/values.ts";
 
 /**
- * The permission bits of the result: exact ones; `"private"`: the owner's only (0600); `"existing"`: those of the file that
- * is replaced, and its owner too where that is permitted, but no access list and no extended attributes; `"umask"`: 0666
- * less the umask, as any program creates files.
+ * The permission bits of the result: a number for exact ones; `"private"` for the owner's only (0600); `"existing"` for
+ * those of the file that is replaced, and its owner where that is permitted, but without its access control list
+ * and extended attributes; `"umask"` for 0666 less the umask, as any program creates files.
  */
 export type ModePolicy = number | "private" | "existing" | "umask";
 
 /** Options of `persist`. */
 export interface PersistOptions {
   /**
-   * `false`: fails with `EEXIST` if something is there, in the same step that would create it. For a file that needs a
-   * file system with hard links: without, as on FAT, it fails with `EPERM`.
+   * With `false`, fails with `EEXIST` if something is there, which is checked in the same step that creates it. For a
+   * file this needs hard links: on a file system without them, such as FAT, it fails with `EPERM`.
    *
    * @default {true}
    */
   overwrite?: boolean;
   /**
-   * Whether to wait until the disk has the contents before they get their name, and has the name before returning: two
+   * Whether to wait until the contents are on the disk before they get their name, and the name before returning: two
    * waits of some milliseconds on most disks. Without it, a power cut can leave the old file or an empty one.
    *
    * @default {true}
@@ -38,13 +38,12 @@ export interface PersistOptions {
    */
   mode?: ModePolicy;
   /**
-   * What to do if the destination is a symbolic link: replace the link, or what it leads to. A link that leads nowhere is
-   * never followed.
+   * Whether to replace a symbolic link at the destination, or the file it leads to. A dangling link is never followed.
    *
    * @default {"replace"}
    */
   links?: "replace" | "follow";
-  /** Aborts an asynchronous call; the destination is as before then. */
+  /** Aborts an asynchronous call; the destination then is unchanged. */
   signal?: AbortSignal;
 }
 
@@ -71,7 +70,7 @@ export interface Replacing {
   signal: AbortSignal | undefined;
 }
 
-/** The same, for what is yet to be written. */
+/** Checked options for contents that are yet to be written. */
 export interface Writing extends Replacing {
   content: Checked;
 }
@@ -95,10 +94,10 @@ const CHECKS: Checks<Replacing> = {
 const DIRECTORY = ["overwrite", "durable"] as const;
 const FILE = [...DIRECTORY, "mode", "links"] as const;
 
-/** What is put in its place, and whether by a call that blocks. */
+/** What is put in place, and by which kind of call. */
 type Taker = "directory" | "directorySync" | "file" | "fileSync";
 
-/** The options each function has. Nothing can abort a call that blocks. */
+/** The options of each function. Nothing can abort a blocking call. */
 const FIELDS: { readonly [of in Taker]: readonly (keyof Replacing)[] } = {
   directory: [...DIRECTORY, "signal"],
   directorySync: DIRECTORY,
@@ -121,12 +120,12 @@ function checkLinks(value: unknown): unknown {
   return value;
 }
 
-/** Checks what the caller gave to put something there that exists. */
+/** Checks the options for putting something in place that exists. */
 export function checkReplacing(of: Taker, given: PersistOptions | undefined): Replacing {
   return readOptions(FIELDS[of], given, CHECKS, DEFAULTS);
 }
 
-/** Checks what the caller gave to write something new there. */
+/** Checks the options for putting new contents in place. */
 export function checkWriting(
   of: "file" | "fileSync",
   given: WriteFileAtomicOptions | undefined,

@@ -1,6 +1,10 @@
 /**
  * Putting a temporary file in its place.
  *
+ * A file with a name is renamed; a large one without a name is linked beside the target and renamed; anything else is
+ * copied to a staged file. Each way ends in one step that gives the result its name: until then the target is
+ * untouched, and the temporary file stays open and whole.
+ *
  * @module
  */
 import { FILE_MODE } from "../create.ts";
@@ -24,7 +28,7 @@ import { placeNew } from "./place_new.ts";
 import { makeBeside, umaskMode } from "./stage.ts";
 import { isOnDevice, placingFailure, type Target, targetOf } from "./target.ts";
 
-/** Puts the file at `destination` and closes it. On failure it stays as it is, open and whole. */
+/** Puts the file at `destination` and closes it. If it cannot be put there, it stays as it is, open and whole. */
 export function* persistFile(io: Io, file: OpenFile, destination: string, options: Replacing): Op<string> {
   file.require("persist");
   options.signal?.throwIfAborted();
@@ -35,7 +39,7 @@ export function* persistFile(io: Io, file: OpenFile, destination: string, option
   } catch (error) {
     throw placingFailure(target.path, error);
   }
-  // From here on it is in its place, whatever else fails.
+  // From here on it is in place, whatever else fails.
   file.path = target.path;
   yield* closeAfterwards(io, file, target);
   yield* synchronizeName(io, target, options);
@@ -50,7 +54,7 @@ function* closeAfterwards(io: Io, file: OpenFile, { path }: Target): Op<void> {
   }
 }
 
-/** By the cheapest way that keeps the promise. */
+/** Puts the file in place in the cheapest possible way. */
 function* move(io: Io, file: OpenFile, target: Target, options: Replacing): Op<void> {
   const { storage } = file;
   const moved = file.movable
@@ -61,12 +65,12 @@ function* move(io: Io, file: OpenFile, target: Target, options: Replacing): Op<v
   yield* placeNew(io, target, options, own, (to) => copyContents(io, storage, to, options));
 }
 
-/** Renames. `false` if that cannot be done, and the contents must be copied. */
+/** Renames the file. Returns `false` if that cannot be done, and the contents must be copied. */
 function* moveName(io: Io, file: OpenFile, target: Target, options: Replacing): Op<boolean> {
   const path = file.path!, { handle } = file.storage as DiskStorage;
   const status: Status = yield io.statusOf(handle);
   const named = yield* statusIfThere(io, path);
-  // The contents are there even if something has taken their name away.
+  // The contents are there even if their name has been removed.
   if (named === undefined) return false;
   if (!sameFile(named, status)) throw replaced(path, "persist");
   if (isOtherNameOf(status, target, path) || !(yield* isRenamable(io, status, path, target))) return false;
@@ -75,19 +79,22 @@ function* moveName(io: Io, file: OpenFile, target: Target, options: Replacing): 
   return moved;
 }
 
-/** Overlays may show another device for a file than for the directory it is in, which is looked at only then. */
+/**
+ * Whether a rename can reach the target. On overlays a file may show another device than its directory, which therefore
+ * is checked as well, but only if needed.
+ */
 function* isRenamable(io: Io, status: Status, path: string, target: Target): Op<boolean> {
   return (yield* isOnDevice(io, status, target)) ||
     (yield* isOnDevice(io, yield io.status(parentOf(path)), target));
 }
 
-/** A rename from one name of a file to another of its names does nothing, and says that it has succeeded. */
+/** Whether the target is another name of the same file: a rename from one to the other does nothing, but succeeds. */
 const isOtherNameOf = (status: Status, { existing, path }: Target, old: string): boolean =>
   existing !== undefined && status.links > 1 && path !== old && sameFile(existing, status);
 
 /**
- * Makes an existing file what the result is to be, then puts it in place; else it is as it was. `false` between mounts, which
- * are different file systems to a rename even if they are on one device.
+ * Gives an existing file its attributes and puts it in place; if that fails, restores it. Returns `false` between
+ * mounts, which are different file systems to a rename even if they are on one device.
  */
 function* moveReady(
   io: Io,
@@ -115,12 +122,12 @@ function* moveReady(
   }
 }
 
-/** Bytes from which starting a program that links, about 2 ms, is cheaper than copying, 0.4 to 0.8 ms for a MiB. */
+/** Bytes from which starting a program that links (about 2 ms) is cheaper than copying (0.4 to 0.8 ms for a MiB). */
 const WORTH_LINKING = 4 * 1024 * 1024;
 
 /**
- * Gives a file without a name its first one, beside the target. `false` where the system cannot, or copying is cheaper, or
- * the file has a name elsewhere: then it is not ours alone.
+ * Links a file without a name beside the target and puts it in place. Returns `false` if the system cannot do that, if
+ * copying is cheaper, or if the file has a name elsewhere: then it is not ours alone.
  */
 function* giveName(io: Io, storage: Storage, target: Target, options: Replacing): Op<boolean> {
   const { linkDescriptor } = runtime;
@@ -137,12 +144,12 @@ function* giveName(io: Io, storage: Storage, target: Target, options: Replacing)
   try {
     return yield* moveReady(io, handle, name.path!, name, status, target, options);
   } finally {
-    // What has its place is no longer on the books.
+    // Does nothing once the file is in place: its name then is no longer registered.
     yield* name.takeBack(io);
   }
 }
 
-/** The file's name beside the target; undefined if it could not be linked there. */
+/** Links the file beside the target. Returns its name; undefined if that failed. */
 function* linked(
   io: Io,
   status: Status,
@@ -154,7 +161,7 @@ function* linked(
     yield* makeBeside(target, name, link);
     return name;
   } catch {
-    // It may be there even so: a program that is killed does not tell how far it got.
+    // It may be there even so: a program that was killed does not report how far it got.
     const found = yield* statusIfThere(io, name.path!);
     if (found !== undefined && sameFile(found, status)) yield* name.takeBack(io);
     else name.release();

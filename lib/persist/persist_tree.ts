@@ -1,6 +1,10 @@
 /**
  * Putting a temporary directory in its place.
  *
+ * On one file system the tree is renamed; otherwise it is copied to a staged directory beside the target, which is
+ * renamed. Until then the tree stays where it is, and what prepares the destination for the rename is undone if that
+ * fails.
+ *
  * @module
  */
 import { closeRead } from "../close.ts";
@@ -23,7 +27,10 @@ import type { Replacing } from "./options.ts";
 import { NAMING } from "./stage.ts";
 import { isOnDevice, kindBehind, locate, type Target } from "./target.ts";
 
-/** Puts the tree at `destination`. On failure it stays where it is, whole, and the destination as it was. */
+/**
+ * Puts the tree at `destination`. If it cannot be put there, it stays where it is, whole, and the destination
+ * unchanged.
+ */
 export function* persistTree(io: Io, tree: OwnedTree, destination: string, options: Replacing): Op<string> {
   options.signal?.throwIfAborted();
   yield* tree.require(io, "persist");
@@ -32,7 +39,7 @@ export function* persistTree(io: Io, tree: OwnedTree, destination: string, optio
   try {
     requireFree(target, options);
     requireOutside(tree, target);
-    // A rename that must fail is not begun: while one is under way, the end of the process does not touch the tree.
+    // A rename that must fail is not attempted: while one is under way, the end of the process does not touch the tree.
     const isNear = yield* isOnDevice(io, tree.identity!, target);
     if (isNear && options.durable) yield* synchronizeTree(io, tree.path!);
     if (!isNear || !(yield* moved(io, tree.path!, target, options))) {
@@ -41,7 +48,7 @@ export function* persistTree(io: Io, tree: OwnedTree, destination: string, optio
   } catch (error) {
     throw failure(`put a directory at "${target.path}"`, error, target.path);
   }
-  // From here on it is in its place, whatever else fails.
+  // From here on it is in place, whatever else fails.
   tree.leave();
   tree.path = target.path;
   yield* synchronizeName(io, target, options);
@@ -51,7 +58,7 @@ export function* persistTree(io: Io, tree: OwnedTree, destination: string, optio
   return target.path;
 }
 
-/** Only an empty directory can be replaced in one step; the system refuses any other. */
+/** Refuses a target that is not free. Only an empty directory can be replaced in one step; the system refuses any other. */
 function requireFree({ existing, path }: Target, { overwrite }: Replacing): void {
   if (isNameless(path)) throw refusal(path, "EINVAL", "it has no name of its own");
   if (existing === undefined || (overwrite && existing.kind === "directory")) return;
@@ -68,18 +75,19 @@ function requireOutside({ path }: OwnedTree, target: Target): void {
   }
 }
 
-/** Renames. `false` if the target is on another file system. */
+/** Renames the tree. Returns `false` if the target is on another file system. */
 function* moved(io: Io, from: string, target: Target, options: Replacing): Op<boolean> {
   const undo = yield* makeWay(io, from, target, options);
   try {
-    // Only now: until it has its place, it is a leftover if this process is killed, also under the name that it will have.
+    // Not earlier: until the tree is in place, it must be a leftover if this process is killed, even under the same
+    // name.
     recordKept(target.path);
     yield* rename(io, from, target.path, () => mayReplace(io, target, options));
     return true;
   } catch (error) {
     yield* takeBack(undo);
     if (codeOf(error) === "EXDEV") return false;
-    // Where nothing of ours has kept the place (Windows), somebody else's may be in the way.
+    // Where no directory of ours reserved the name (Windows), somebody else's may be in the way.
     if (!options.overwrite) {
       requireFree({ ...target, existing: yield* statusIfThere(io, target.path) }, options);
     }
@@ -87,14 +95,15 @@ function* moved(io: Io, from: string, target: Target, options: Replacing): Op<bo
   }
 }
 
-/** Whether what may be at the target by now is no reason to refuse. */
+/** Whether another attempt may succeed: with `overwrite: false` only while nothing is at the target. */
 function* mayReplace(io: Io, { path }: Target, { overwrite }: Replacing): Op<boolean> {
   return overwrite || (yield* statusIfThere(io, path)) === undefined;
 }
 
 /**
- * Prepares for a rename that replaces an empty directory on POSIX systems, and none on Windows. With `overwrite: false` one
- * that appeared meanwhile must not be replaced, so one that we make takes its place. Returns how to undo what was done.
+ * Prepares for the rename, which replaces an empty directory on POSIX systems, and none on Windows. With
+ * `overwrite: false` a directory that appears meanwhile must not be replaced, so an empty one of ours reserves the name
+ * (POSIX). Returns a function that undoes this.
  */
 function* makeWay(
   io: Io,
@@ -103,7 +112,7 @@ function* makeWay(
   { overwrite }: Replacing,
 ): Op<() => void | Promise<void>> {
   const windows = isWindows();
-  // What is there may be what is to be put there, under this name or one that differs in case.
+  // The target may be the tree itself, under this name or one that differs in case.
   if (windows && existing !== undefined && !sameFile(existing, yield io.status(from))) {
     yield io.removeDirectory(path);
     return () => io.makeDirectory(path, existing.mode & 0o777);
@@ -113,7 +122,10 @@ function* makeWay(
   return () => io.removeDirectory(path);
 }
 
-/** Returns what could not be removed of the old one; it stays on the books. */
+/**
+ * Copies the tree beside the target and renames the copy. Returns what could not be removed of the original, which then
+ * stays registered.
+ */
 function* moveByCopy(io: Io, tree: OwnedTree, target: Target, options: Replacing): Op<Leftover[]> {
   const staged = new OwnedTree(true);
   try {
@@ -134,7 +146,7 @@ function* moveByCopy(io: Io, tree: OwnedTree, target: Target, options: Replacing
   return leftovers;
 }
 
-/** Copies contents, links and modes; not owners, times, and which names were of one file. */
+/** Copies contents, links and modes, but not owners, times and hard links among the files. */
 function* copyTree(io: Io, from: string, to: string, options: Replacing): Op<void> {
   const top: Found = { path: from, inside: "", status: yield io.status(from) };
   const found = yield* contentsOf(io, from);
@@ -142,7 +154,7 @@ function* copyTree(io: Io, from: string, to: string, options: Replacing): Op<voi
     options.signal?.throwIfAborted();
     yield* COPIES[entry.status.kind](io, entry, joinPath(to, entry.inside), options);
   }
-  // Last, and from the depth up: a directory may forbid what is still to be put into it.
+  // Last, and from the bottom up: a directory's mode may forbid what is still to be put into it.
   for (const { status, inside } of [top, ...found].reverse()) {
     if (status.kind === "directory") {
       yield* finish(io, inside === "" ? to : joinPath(to, inside), status, options);
@@ -193,17 +205,17 @@ const COPIES: { [kind in Status["kind"]]: Copy } = {
 };
 
 /**
- * Whether a copy must be a link to a directory, of which Windows has a kind of its own. That is asked of the original: what the
- * copy leads to may not be copied yet.
+ * Whether a copy must be a link to a directory, which is a separate kind on Windows. The original is checked, since
+ * what the copy leads to may not be copied yet.
  */
 function* leadsToDirectory(io: Io, link: Path): Op<boolean> {
   return isWindows() && (yield* kindBehind(io, link as string)) === "directory";
 }
 
-/** Whether the permission bits say something: on Windows only that nobody may write. */
+/** Whether the permission bits mean anything: on Windows only that nobody may write. */
 const showsMode = ({ mode }: Status): boolean => !isWindows() || (mode & 0o222) === 0;
 
-/** File systems without permissions, such as FAT, refuse a change: what they show must do. */
+/** Sets the mode. File systems without permissions, such as FAT, refuse a change: the mode that they show must do. */
 function* setMode(io: Io, handle: Handle, mode: number): Op<void> {
   try {
     yield io.changeMode(handle, mode & 0o777);
@@ -213,7 +225,7 @@ function* setMode(io: Io, handle: Handle, mode: number): Op<void> {
   }
 }
 
-/** Waits until the disk has everything in the tree. */
+/** Waits until everything in the tree is on the disk. */
 function* synchronizeTree(io: Io, top: string): Op<void> {
   for (const { path, status } of yield* contentsOf(io, top)) {
     if (status.kind === "file") yield* synchronizeFile(io, path);
@@ -232,13 +244,13 @@ function* synchronizeFile(io: Io, path: Path): Op<void> {
   }
 }
 
-/** Opens a file to wait for the disk; undefined where Windows, which wants the right to write for that, does not give it. */
+/** Opens a file to synchronize it; undefined if Windows denies the write access that this needs there. */
 function* openToSynchronize(io: Io, path: Path): Op<Handle | undefined> {
   if (!isWindows()) return yield io.openFile(path, "read");
   try {
     return yield io.openFile(path, "write");
   } catch (error) {
-    // A file with the attribute read-only: nobody can have written to it since it was closed.
+    // A file with the read-only attribute: nobody can have written to it since it was closed.
     if (READ_ONLY.has(codeOf(error))) return undefined;
     throw error;
   }

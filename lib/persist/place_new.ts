@@ -1,5 +1,5 @@
 /**
- * A new file in a place, through one that is staged beside it.
+ * Putting a new file in place, by way of one that is staged beside it.
  *
  * @module
  */
@@ -14,11 +14,11 @@ import { requireSize, stage, unstage } from "./stage.ts";
 import type { Target } from "./target.ts";
 
 /**
- * Fills a staged file and puts it in place: contents, owner and mode, disk, name, in this order. On failure nothing of it
- * is left.
+ * Fills a staged file and puts it in place, in this order: contents, owner and mode, synchronization, name. On failure
+ * nothing of it is left.
  *
- * @param own The mode where nothing is replaced; undefined where the umask decides.
- * @param fill Writes the contents and returns how many bytes they are.
+ * @param own The mode if nothing is replaced; undefined if the umask decides.
+ * @param fill Writes the contents and returns their size in bytes.
  */
 export function* placeNew(
   io: Io,

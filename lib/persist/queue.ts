@@ -1,5 +1,5 @@
 /**
- * One after the other, by path.
+ * Running calls for one path one after the other, in the order they were made.
  *
  * @module
  */
@@ -9,14 +9,14 @@ import { baseName, parentOf } from "../path.ts";
 import type { Status } from "../runtime/mod.ts";
 import { orAborted } from "./abort.ts";
 
-/** The last one in each queue that has anybody in it. */
+/** The last turn in each queue that is not empty. */
 const last = new Map<string, Promise<void>>();
 
 /** A place in a queue. */
 interface Turn {
-  /** The end of the one before; undefined if there was none. */
+  /** The end of the turn before; undefined if there was none. */
   readonly before: Promise<void> | undefined;
-  /** Ends the turn. Also when it was given up, the next one waits for those before. */
+  /** Ends the turn. Even if it was given up, the next one waits for those before. */
   pass(): void;
 }
 
@@ -32,7 +32,7 @@ function join(queue: string): Turn {
   return { before, pass: before === undefined ? pass : () => void before.then(pass) };
 }
 
-/** Runs `work` after the calls for the same path that were made before it; not at all if it is aborted until then. */
+/** Runs `work` after the earlier calls for the same path, or not at all if it is aborted before its turn. */
 export async function inTurn<T>(
   io: Io,
   path: string,
@@ -51,8 +51,9 @@ export async function inTurn<T>(
 }
 
 /**
- * Answers from the pool may overtake each other, and a call that is made inline those that were made before it. So what may
- * be one file, having one name, joins its queue in the order of the calls; in a queue nobody waits for the other ones.
+ * Joins the queue for a key that may have to be waited for. Answers from the thread pool may overtake each other, and
+ * an inline call those made before it. So calls for the same name, which may be for one file, join their queues in the
+ * order they were made; once in its queue, a call waits for no other queue.
  */
 async function joinLate(
   name: string,
@@ -68,13 +69,16 @@ async function joinLate(
   }
 }
 
-/** By the parent, whatever leads there: `/tmp/x` and `/private/tmp/x` are one file, which may not exist yet. */
+/**
+ * Returns the key of a path: its parent's identity, since `/tmp/x` and `/private/tmp/x` are one file, which may not
+ * exist yet, and its name.
+ */
 function* keyOf(io: Io, path: string): Op<string> {
   try {
     const { device, inode }: Status = yield io.statusOfTarget(parentOf(path));
     return `${device}:${inode}/${baseName(path)}`;
   } catch {
-    // The call itself will say what is wrong with it.
+    // The call itself will report what is wrong.
     return path;
   }
 }

@@ -1,5 +1,5 @@
 /**
- * A file that is made ready beside its target.
+ * Staging: a file is made ready under a hidden name beside its target, on the same file system, and then renamed.
  *
  * @module
  */
@@ -13,7 +13,7 @@ import type { Handle, Status } from "../runtime/mod.ts";
 import { PUBLIC } from "./attributes.ts";
 import { refusal, type Target } from "./target.ts";
 
-/** Hidden, and told apart from the user's files. */
+/** Hidden, and distinct from the user's files. */
 export const NAMING: Checked = { ...DEFAULTS, prefix: ".mayfly-", suffix: "" };
 
 /** A file beside its target that nobody is meant to see yet. */
@@ -22,7 +22,7 @@ export interface Staged {
   name: OwnedName;
 }
 
-/** Creates a staged file, with no more rights than the result will have. */
+/** Creates a staged file, with no more permissions than the result will have. */
 export function* stage(io: Io, target: Target, mode: number): Op<Staged> {
   const name = new OwnedName();
   try {
@@ -33,7 +33,7 @@ export function* stage(io: Io, target: Target, mode: number): Op<Staged> {
   }
 }
 
-/** Makes something beside the target, by a call that is given its path. */
+/** Makes something beside the target, by a call that receives its path. */
 export function makeBeside<T>(
   { directory }: Target,
   name: OwnedName,
@@ -45,7 +45,10 @@ export function makeBeside<T>(
   });
 }
 
-/** What the umask makes of 0666, asked of the system by a file: the runtimes tell only with permissions, or by changing it. */
+/**
+ * Returns 0666 less the umask, learnt by creating a file: the runtimes reveal the umask only with permissions, or by
+ * changing it.
+ */
 export function* umaskMode(io: Io, target: Target): Op<number> {
   const probe = yield* stage(io, target, PUBLIC);
   try {
@@ -55,13 +58,13 @@ export function* umaskMode(io: Io, target: Target): Op<number> {
   }
 }
 
-/** Makes sure that the file has all that was written to it: some file systems report a full disk late or not at all. */
+/** Verifies that the file has everything that was written: some file systems report a full disk late or not at all. */
 export function requireSize({ size: found }: Status, size: number, path: string): void {
   if (found === size) return;
   throw refusal(path, "EIO", `${found} of ${size} bytes arrived`);
 }
 
-/** Closes and removes a staged file, whatever fails on the way: there is a better error to report. */
+/** Closes and removes a staged file. Failures are ignored: there is a better error to report. */
 export function* unstage(io: Io, { handle, name }: Staged, closed: boolean): Op<void> {
   if (!closed) yield* takeBack(() => io.close(handle));
   yield* name.takeBack(io);

@@ -1,5 +1,5 @@
 /**
- * The place that a file is put in.
+ * The target: the place that a file or directory is put in, resolved and checked before anything is done.
  *
  * @module
  */
@@ -25,7 +25,7 @@ export interface Target {
 /** Links followed before giving up, as the system does. */
 const LINKS = 40;
 
-/** Finds the target, and refuses what is not to be replaced by a file before anything is done. */
+/** Finds the target, and refuses one that a file must not replace. */
 export function* targetOf(io: Io, path: string, options: Replacing): Op<Target> {
   const target = yield* find(io, path, options);
   const { existing } = target;
@@ -39,15 +39,15 @@ export function* targetOf(io: Io, path: string, options: Replacing): Op<Target> 
 }
 
 /**
- * Whether something is there that data flows through. Renaming a file to `/dev/null` would break the whole system, and so
- * would one to `/dev/stdout`, also while that leads to a file.
+ * Whether the target is a device, pipe or socket, or a link to one. Renaming a file to `/dev/null` would break the
+ * whole system, and so would one to `/dev/stdout`, even while that leads to a file.
  */
 function* isSpecial(io: Io, { directory, existing, path }: Target): Op<boolean> {
   if (existing?.kind !== "link") return existing?.kind === "other";
   return directory === "/dev" || (yield* kindBehind(io, path)) === "other";
 }
 
-/** What a link leads to; undefined if that is nowhere, or nowhere that may be looked at. */
+/** Returns the kind of what a link leads to; undefined if it leads nowhere, or to what may not be inspected. */
 export function* kindBehind(io: Io, link: string): Op<Kind | undefined> {
   try {
     return ((yield io.statusOfTarget(link)) as Status).kind;
@@ -61,7 +61,7 @@ function* find(io: Io, path: string, options: Replacing): Op<Target> {
   for (let links = 0; options.links === "follow" && target.existing?.kind === "link"; links++) {
     if (links === LINKS) throw refusal(path, "ELOOP", "too many symbolic links");
     target = yield* locate(io, yield* linked(io, target));
-    // A link to nowhere may have been planted to have something created there.
+    // A dangling link may have been planted to have something created where it leads.
     if (target.existing === undefined) {
       throw refusal(path, "ENOENT", `its link leads to "${target.path}", which is not there`);
     }
@@ -69,16 +69,16 @@ function* find(io: Io, path: string, options: Replacing): Op<Target> {
   return target;
 }
 
-/** Says why a file is not put at a path. */
+/** The error for refusing to put a file at a path. */
 export const refusal = (path: string, code: string, why: string): TempfileError =>
   cannot(`put a file at "${path}"`, why, code, path);
 
-/** The target by its canonical parent, itself not followed. */
+/** Returns the target under its canonical parent, itself not followed. */
 export function* locate(io: Io, path: string): Op<Target> {
   const plain = withoutTrailingSeparators(path);
   try {
     const parent = parentOf(plain);
-    // What was learnt was canonical then. Should a link have come into it since, it still leads where the caller says.
+    // A learnt path was canonical then. If a link has come into it since, it still leads where the caller says.
     const directory: string = isLearnt(parent) ? parent : yield io.realPath(parent);
     const canonical = joinPath(directory, baseName(plain));
     const existing = yield* statusIfThere(io, canonical);
@@ -89,11 +89,11 @@ export function* locate(io: Io, path: string): Op<Target> {
   }
 }
 
-/** The failure of putting a file in place. */
+/** Wraps a failure of putting a file in place. */
 export const placingFailure = (path: string, error: unknown): unknown =>
   failure(`put a file at "${path}"`, error, path);
 
-/** Whether a rename may lead from something to the target: between devices none does. */
+/** Whether a rename can lead from something to the target: it never does between devices. */
 export function* isOnDevice(io: Io, { device }: Identity, { directory }: Target): Op<boolean> {
   return device === ((yield io.status(directory)) as Status).device;
 }

@@ -1,5 +1,5 @@
 /**
- * Replacing a file in one step.
+ * Replacing a file in one step: the contents are written to a staged file, which then gets the target's name.
  *
  * @module
  */
@@ -18,14 +18,15 @@ import { inTurn } from "./queue.ts";
 import { placingFailure, refusal, type Target, targetOf } from "./target.ts";
 
 /**
- * Writes a file so that its path leads to the old contents or to all of the new ones, at every moment and after a crash,
- * a full disk or a power cut. On any failure the old file is untouched and nothing of the attempt is left beside it.
+ * Writes a file so that its path leads to the old contents or to all of the new ones, at every moment and after a
+ * crash, a full disk or a power cut. On failure the old file is untouched, and nothing of the attempt is left beside
+ * it, unless the error says that the new file is in place: then its directory could not be synchronized.
  *
- * Calls for one path in one process are carried out one after the other: a source that waits for another one waits for its
- * own end, for ever. The file is a new one: hard links to the old one keep the old contents, and extended attributes and
- * access lists are not taken over. Of a file with such a list the bits of the group say what anybody on it may do, and the
- * new one's group may, unless `mode` says other. Devices, pipes and sockets, which are not files to be replaced, are
- * refused, and so are links in `/dev`.
+ * Calls for the same path in one process run one after the other: a source that waits for a later call never ends. The
+ * result is a new file: hard links to the old one keep the old contents, and extended attributes and access control
+ * lists are not carried over. If the old file has such a list, its group bits are the most that the list grants anyone
+ * on it, and the group of the new file gets them unless `mode` says otherwise. Devices, pipes and sockets, links to
+ * them, and links in `/dev` are refused.
  *
  * @param path The file to create or replace.
  * @param data As for {@linkcode TemporaryFile.write}; streams are not gathered in memory.
@@ -57,15 +58,15 @@ export async function writeFileAtomic(
     await inTurn(io, place, signal, () => runAsync(replace(io, place, contents, checked)));
   } catch (error) {
     const cancelled = "bytes" in contents ? undefined : contents.cancel(error);
-    // A source that says nothing may not even say that it has ended.
+    // A source that yields nothing may not even confirm that it was cancelled.
     if (!signal?.aborted) await cancelled;
     throw error;
   }
 }
 
 /**
- * As {@linkcode writeFileAtomic}, blocking, for text and bytes. It waits for no asynchronous call for the path: what one
- * that is under way writes takes its place.
+ * Synchronous version of {@linkcode writeFileAtomic}, for text and bytes. It does not wait for asynchronous calls for
+ * the same path: one that is under way replaces what it writes.
  */
 export function writeFileAtomicSync(
   path: string | URL,
@@ -77,7 +78,7 @@ export function writeFileAtomicSync(
   runSync(replace(syncIo(), place, given(requireBytes(data, checked.content)), checked));
 }
 
-/** Bytes, and how many they were when the call was made. */
+/** Bytes, and their number when the call was made. */
 interface Given {
   bytes: Uint8Array;
   length: number;
@@ -98,7 +99,7 @@ function* replace(given: Io, path: string, contents: Contents, options: Writing)
   yield* synchronizeName(io, target, options);
 }
 
-/** Writes everything; returns how many bytes that is. */
+/** Writes everything. Returns how many bytes that is. */
 function* fill(
   io: Io,
   file: DiskStorage,
