@@ -10,14 +10,17 @@ import { contains, joinPath } from "../path.ts";
 import { coded, runtime } from "../runtime/mod.ts";
 import { namesIn } from "../tree/visit.ts";
 
-/** Something that removes old files. */
+/** A daemon that removes old files. */
 export interface Ageing {
   who: string;
-  /** After how long, in its own words; undefined where it does not say. */
+  /** The age at which it removes files, in its own notation; undefined if it does not say. */
   age: string | undefined;
 }
 
-/** Where systemd-tmpfiles is told what to do; a file in an earlier directory hides those of its name in later ones. */
+/**
+ * The configuration directories of systemd-tmpfiles. A file in an earlier directory hides files of the same name in later
+ * ones.
+ */
 const CONFIGURATION = [
   "/etc/tmpfiles.d",
   "/run/tmpfiles.d",
@@ -25,10 +28,10 @@ const CONFIGURATION = [
   "/usr/lib/tmpfiles.d",
 ];
 
-/** There while systemd runs the machine. */
+/** Exists while systemd is the init system. */
 const SYSTEMD = "/run/systemd/system";
 
-/** Programs that are started by cron, or by what takes its place. */
+/** Programs started by cron, or by its replacements. */
 const PROGRAMS: { readonly [path: string]: string } = {
   "/etc/cron.daily/tmpreaper": "tmpreaper",
   "/etc/cron.daily/tmpwatch": "tmpwatch",
@@ -37,7 +40,7 @@ const PROGRAMS: { readonly [path: string]: string } = {
   "/usr/libexec/tmp_cleaner": "tmp_cleaner",
 };
 
-/** The daemons that may remove what is old in a directory. */
+/** Returns the daemons that may remove old files from a directory. */
 export function* ageingOf(io: Io, directory: string): Op<Ageing[]> {
   const found: Ageing[] = [];
   const age = (yield* isThere(io, SYSTEMD)) ? yield* configuredAge(io, directory) : undefined;
@@ -49,7 +52,7 @@ export function* ageingOf(io: Io, directory: string): Op<Ageing[]> {
 }
 
 function* isThere(io: Io, path: string): Op<boolean> {
-  // Asked first, since looking would make Deno ask the user.
+  // Checked first: looking would make Deno prompt.
   if (!runtime.mayRead(path)) throw coded("ERR_ACCESS_DENIED", "not permitted");
   try {
     yield io.statusOfTarget(path);
@@ -60,7 +63,7 @@ function* isThere(io: Io, path: string): Op<boolean> {
   }
 }
 
-/** The age that the line for the nearest directory gives. */
+/** Returns the age configured for the nearest directory. */
 function* configuredAge(io: Io, directory: string): Op<string | undefined> {
   let best = { path: "", age: "-" };
   for (const text of yield* configurations(io)) {

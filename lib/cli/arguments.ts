@@ -1,12 +1,12 @@
 /**
- * From the words of a command line to what they mean.
+ * Parsing the command line.
  *
  * @module
  */
 import type { Host, Token } from "../runtime/cli_host.ts";
 import { type Command, type Given, type Options, UsageError } from "./command.ts";
 
-/** Reads what follows the name of a command. */
+/** Parses the arguments of a command. */
 export function readArguments(host: Host, command: Command, args: readonly string[]): Given {
   const options: Options = { ...command.options, ...COMMON };
   const end = command.takesCommand ? endOfOptions(args) : args.length;
@@ -30,7 +30,7 @@ export const COMMON: Options = {
   help: { type: "boolean", short: "h", help: "Show this" },
 };
 
-/** Where the other program's command line starts: its options are not ours. */
+/** Returns where the other program's command line starts: its options are not ours. */
 function endOfOptions(args: readonly string[]): number {
   const end = args.findIndex((arg) => arg === "--" || !arg.startsWith("-"));
   return end === -1 ? args.length : end;
@@ -47,14 +47,14 @@ function valueOf({ name, rawName, value, inlineValue }: Token, options: Options)
     if (value !== undefined) throw new UsageError(`${rawName} takes no value: got "${value}"`);
     return true;
   }
-  // What looks like an option was hardly meant to be a value, unless it is written as one.
+  // What looks like an option was hardly meant as a value, unless it is attached with "=".
   if (value === undefined || (value.startsWith("-") && inlineValue !== true)) {
     throw new UsageError(`${rawName} needs a value: ${rawName} ${option.value}`);
   }
   return value;
 }
 
-/** What was probably meant: what begins so, or differs in two letters at most. */
+/** Suggests a known word: one that begins with the given one, or differs from it in at most two letters. */
 export function suggestion(word: string, known: readonly string[], prefix = ""): string {
   const bare = word.slice(prefix.length);
   const most = Math.min(2, bare.length - 1);
@@ -63,7 +63,7 @@ export function suggestion(word: string, known: readonly string[], prefix = ""):
   return near === undefined ? "" : `. Did you mean ${prefix}${near}?`;
 }
 
-/** Letters to insert, remove or replace to get from one word to another. */
+/** The number of letters to insert, remove or replace to get from one word to the other. */
 function distance(from: string, to: string): number {
   let row = Array.from({ length: to.length + 1 }, (_, index) => index);
   for (const [i, letter] of [...from].entries()) {
@@ -85,7 +85,7 @@ const UNITS: { readonly [unit: string]: number } = {
   w: 604_800_000,
 };
 
-/** Milliseconds of a duration such as `7d`. */
+/** Parses a duration such as `7d` into milliseconds. */
 export function readDuration(text: string, option: string): number {
   const [, count, unit] = /^(\d+(?:\.\d+)?)(ms|[smhdw])$/.exec(text) ?? [];
   if (unit === undefined) {
@@ -94,7 +94,7 @@ export function readDuration(text: string, option: string): number {
   return Number(count) * UNITS[unit];
 }
 
-/** Permission bits in octal, as chmod(1) takes them. */
+/** Parses permission bits in octal, as chmod(1) takes them. */
 export function readMode(text: string, option: string): number {
   if (!/^0?[0-7]{1,3}$/.test(text)) {
     throw new UsageError(`${option} must be permission bits such as 600 or 0750: got "${text}"`);

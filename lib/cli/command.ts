@@ -1,13 +1,13 @@
 /**
- * What a command of the command line is.
+ * The interface of a command.
  *
  * @module
  */
 import type { Host, OptionType } from "../runtime/cli_host.ts";
 
-/** An option as it is parsed and shown. */
+/** An option, for parsing and for the help. */
 export interface Option extends OptionType {
-  /** What its value is, for the help; only for those that have one. */
+  /** The placeholder for its value in the help; only for options that take one. */
   value?: string;
   help: string;
 }
@@ -17,45 +17,45 @@ export interface Options {
   readonly [name: string]: Option;
 }
 
-/** What the caller gave. */
+/** The parsed arguments. */
 export interface Given {
   /** The value of an option; undefined if it was not given. */
   text(name: string): string | undefined;
   /** Whether a flag was given. */
   has(name: string): boolean;
-  /** What follows the options. */
+  /** The words after the options. */
   operands: readonly string[];
 }
 
 /** A command. */
 export interface Command {
   readonly name: string;
-  /** What it is called with, behind its name. */
+  /** The arguments, for the usage line. */
   readonly synopsis: string;
   /** One line. */
   readonly summary: string;
-  /** Paragraphs of the help, and words with what they mean. */
+  /** The paragraphs of the help, and lists of words with their meanings. */
   readonly description: readonly (string | readonly (readonly [string, string])[])[];
   readonly options: Options;
   /** Whether another program's command line follows the options. */
   readonly takesCommand?: boolean;
-  /** Exit statuses, if they are not those that most commands have. */
+  /** The exit statuses, if they differ from those of most commands. */
   readonly statuses?: readonly (readonly [status: string, meaning: string])[];
   readonly examples: readonly string[];
   /** @returns The exit status. */
   run(host: Host, given: Given): Promise<number>;
 }
 
-/** The exit statuses that most commands have. */
+/** The exit statuses of most commands. */
 export const STATUS = { ok: 0, failed: 1, misused: 2 } as const;
 
-/** Says that the command line makes no sense. */
+/** The command line is wrong. */
 export class UsageError extends Error {}
 
-/** The option that commands with a report have. */
+/** The option of commands that print a report. */
 export const JSON_OPTION: Option = { type: "boolean", help: "Print one JSON document" };
 
-/** Prints a report in the form that was asked for. */
+/** Prints a report as text or as JSON, as requested. */
 export async function print(host: Host, given: Given, report: object, asText: () => string): Promise<void> {
   await host.write(given.has("json") ? `${JSON.stringify(report, undefined, 2)}\n` : asText());
 }

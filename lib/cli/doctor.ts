@@ -50,7 +50,7 @@ export const doctor: Command = {
   },
 };
 
-/** What one look has found. */
+/** The result of one check. */
 interface Check {
   name: string;
   state: "ok" | "note" | "no";
@@ -80,7 +80,7 @@ async function examine(host: Host): Promise<Check[]> {
   return checks;
 }
 
-/** A look that fails is a finding as well. */
+/** A check that fails is a finding as well. */
 async function attempted(look: () => Finding | Promise<Finding>): Promise<Finding> {
   try {
     return await look();
@@ -108,7 +108,7 @@ function inDirectory(directory: string): { [name: string]: () => Finding | Promi
 
 const VARIABLES = ["TMPDIR", "TEMP", "TMP"];
 
-/** The directory in use and why, found as `tmpdir()` finds it. */
+/** The directory in use and why, chosen as `tmpdir()` chooses it. */
 function place(): { directory: string | undefined; finding: Finding } {
   const rejected: string[] = [];
   let unsafe: string | undefined;
@@ -141,7 +141,7 @@ function reasonFor(path: string): string {
   return unset ? "the system's own: TMPDIR, TEMP and TMP are not set" : "the system's own";
 }
 
-/** File systems by the numbers that Linux gives them. */
+/** File systems by their Linux magic numbers. */
 const FILE_SYSTEMS: ReadonlyMap<number, string> = new Map([
   [0xef53, "ext4"],
   [0x58465342, "xfs"],
@@ -162,14 +162,14 @@ const ON_NETWORK: ReadonlySet<string> = new Set(["nfs", "cifs", "smb2", "9p"]);
 
 function* fileSystem(io: Io, directory: string): Op<Finding> {
   const { type }: FileSystemStatus = yield io.fileSystem(directory);
-  // As a signed number on some systems.
+  // Some systems report a signed number.
   const name = FILE_SYSTEMS.get(type >>> 0);
   if (name === undefined) return ok(`Of a kind without a name here (${(type >>> 0).toString(16)})`);
   if (isInMemory(type)) return note(`${name}: files take memory`, "findTmpdir({ disk: true })");
   return ON_NETWORK.has(name) ? note(`${name}: on the network`, "Set TMPDIR to a local directory") : ok(name);
 }
 
-/** Below that, room is worth a note. */
+/** Free space below this share deserves a note. */
 const LITTLE = 0.05;
 
 function* room(io: Io, directory: string): Op<Finding> {
@@ -267,7 +267,7 @@ function* ageing(io: Io, directory: string): Op<Finding> {
   return note(`Are removed by ${list}`, "configure({ keepAlive: true }) protects what is in use");
 }
 
-/** Columns of the text at least, however narrow the terminal is: less would be a word a line. */
+/** Minimum width of the text, even in a narrower terminal: with less there would be one word per line. */
 const NARROWEST = 16;
 
 function asText(checks: readonly Check[], columns: number): string {

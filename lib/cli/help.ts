@@ -1,5 +1,5 @@
 /**
- * What `--help` says.
+ * The text of `--help`.
  *
  * @module
  */
@@ -7,7 +7,7 @@ import { COMMON } from "./arguments.ts";
 import type { Command, Option } from "./command.ts";
 import { COLUMNS, twoColumns, wrap } from "./text.ts";
 
-/** The help of the whole. */
+/** Returns the help of the whole program. */
 export function overview(commands: readonly Command[]): string {
   return sections(
     "Usage: mayfly COMMAND [OPTIONS]",
@@ -24,7 +24,7 @@ export function overview(commands: readonly Command[]): string {
   );
 }
 
-/** The help of a command. */
+/** Returns the help of one command. */
 export function helpOf({ name, synopsis, description, options, statuses, examples }: Command): string {
   const shown = Object.entries({ ...options, ...COMMON });
   return sections(
@@ -43,7 +43,7 @@ function spelled(name: string, { short, value }: Option): string {
   return short === undefined ? long : `-${short}, ${long}`;
 }
 
-/** The statuses of `STATUS`, for people. */
+/** The meanings of `STATUS`. */
 const STATUSES: readonly (readonly [string, string])[] = [
   ["0", "Done"],
   ["1", "Something failed; standard error says what"],

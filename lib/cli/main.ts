@@ -18,7 +18,7 @@ import { VERSION } from "./version.ts";
 
 const COMMANDS: readonly Command[] = [file, dir, run, sweep, usage, doctor];
 
-/** Does what the command line says, and sets the exit status. */
+/** Runs the command line, and sets the exit status. */
 export async function main(host: Host): Promise<void> {
   const [name, ...rest] = host.args;
   const command = COMMANDS.find((candidate) => candidate.name === name);
@@ -36,7 +36,7 @@ async function obey(host: Host, command: Command, args: readonly string[]): Prom
   return STATUS.ok;
 }
 
-/** What is asked for without a command. */
+/** Handles a command line without a command. */
 async function general(host: Host, word: string | undefined, [about]: readonly string[]): Promise<number> {
   if (word === "--version") await host.write(`${VERSION}\n`);
   else if (word === "--help" || word === "-h" || word === "help") await host.write(helpAbout(about));
@@ -46,7 +46,7 @@ async function general(host: Host, word: string | undefined, [about]: readonly s
   return STATUS.ok;
 }
 
-/** Who gives no command wants to know which there are; a script that gives none has a mistake. */
+/** A user without a command wants the list of commands; a script without one is wrong. */
 async function hint(host: Host): Promise<number> {
   await host.writeError(overview(COMMANDS));
   return STATUS.misused;
@@ -66,7 +66,7 @@ function unknown(word: string): UsageError {
 }
 
 async function fail(host: Host, command: Command | undefined, error: unknown): Promise<void> {
-  // Who has closed the pipe wants no more, and no complaint.
+  // A reader that has closed the pipe wants no more output, and no error message.
   if (codeOf(error) === "EPIPE") return host.setStatus(STATUS.failed);
   const misused = error instanceof UsageError || codeOf(error) === "ERR_INVALID_OPTION";
   host.setStatus(misused ? STATUS.misused : STATUS.failed);
@@ -75,7 +75,7 @@ async function fail(host: Host, command: Command | undefined, error: unknown): P
   await host.writeError(`${name}: ${harmless(messageOf(error))}${help}\n`);
 }
 
-/** The library names its options; here they have dashes. */
+/** The library quotes its options; the command line spells them with dashes. */
 function messageOf(error: unknown): string {
   return (error as Error).message.replace(/^Option "(\w+)"/, "--$1");
 }

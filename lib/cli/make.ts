@@ -84,7 +84,7 @@ async function print(host: Host, given: Given, { make, remove }: Kind): Promise<
   try {
     await host.write(given.has("json") ? `${JSON.stringify({ path })}\n` : `${path}\n`);
   } catch (error) {
-    // Nobody knows of it, so nobody would remove it.
+    // Nobody knows its path, so nobody would remove it.
     remove(path);
     throw Object.assign(new Error("Cannot print the path: nothing is left behind", { cause: error }), {
       code: codeOf(error),

@@ -1,18 +1,18 @@
 /**
- * Showing that something goes on.
+ * Showing progress.
  *
  * @module
  */
 import type { Host } from "../runtime/cli_host.ts";
 import { runtime } from "../runtime/mod.ts";
 
-/** Milliseconds before the first line, and between lines. */
+/** Milliseconds before the first line, and between updates. */
 const INTERVAL = 100;
 
-/** Shows what `describe` says, unless something was shown a moment ago. */
+/** Shows the text of `describe`, unless it showed one a moment ago. */
 export type Show = (describe: () => string) => void;
 
-/** Does some work that shows how it gets on, in a line on standard error that changes, if that is a terminal. */
+/** Runs `work`, which shows its progress in one changing line on standard error if that is a terminal. */
 export async function withProgress<T>(host: Host, work: (show: Show) => Promise<T>): Promise<T> {
   let shown = runtime.now(), visible = false;
   const write = (text: string): void => void host.writeError(`\r\x1b[K${text}`);

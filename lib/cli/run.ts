@@ -11,7 +11,7 @@ import type { Child, Host } from "../runtime/cli_host.ts";
 import { type Command, UsageError } from "./command.ts";
 import { harmless } from "./text.ts";
 
-/** As env(1) and timeout(1) have them: statuses that say nothing of the command. */
+/** Statuses that come from mayfly and not from the command, as those of env(1) and timeout(1). */
 const FAILED = 125;
 const NOT_STARTED = 126;
 const NOT_FOUND = 127;
@@ -19,7 +19,7 @@ const NOT_FOUND = 127;
 /** The signals that would end this process before it has removed anything. */
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGBREAK"];
 
-/** Those that the keys of a terminal send to the command as well. */
+/** Those that the keys of a terminal also send to the command. */
 const KEYS: ReadonlySet<string> = new Set(["SIGINT", "SIGQUIT", "SIGBREAK"]);
 
 /** `mayfly run` */
@@ -56,7 +56,7 @@ export const run: Command = {
       if (!KEYS.has(name) || !host.isForeground()) child?.kill(name);
     });
     try {
-      // Nothing is awaited until the command runs, so that no signal finds nobody to be passed on to.
+      // Nothing is awaited before the command runs, so that no signal arrives without a command to pass it on to.
       const directory = makeDirectory();
       const { path } = directory;
       child = host.start(command, args, { TMPDIR: path, TEMP: path, TMP: path });
@@ -71,7 +71,7 @@ export const run: Command = {
   },
 };
 
-/** What ends with a status that no command of its own has. */
+/** A failure with an exit status of its own. */
 class Failure extends Error {
   readonly status: number;
 
@@ -89,13 +89,13 @@ function makeDirectory(): TemporaryDirectory {
   }
 }
 
-/** How the command ended, or why it did not begin. */
+/** Returns the exit status of the command, or why it did not start. */
 async function outcome(child: Child, command: string): Promise<number | Failure> {
   try {
     return await child.ended;
   } catch (error) {
     const code = codeOf(error);
-    // What has no name at all the runtimes take for a mistake of the caller's.
+    // The runtimes treat an empty name as a mistake of the caller.
     return code === "ENOENT" || command === ""
       ? new Failure(`Cannot find the command "${command}"`, NOT_FOUND)
       : new Failure(`Cannot start "${command}": ${REASONS[code] ?? (error as Error).message}`, NOT_STARTED);
@@ -124,10 +124,10 @@ async function finish(
   return ended;
 }
 
-/** Milliseconds between tries: what the command started in the background may need some time to end. */
+/** Milliseconds between attempts: what the command started in the background may take a while to exit. */
 const DELAYS = [50, 200, 500, 1000];
 
-/** Removes the directory. Returns what is said against it in the end. */
+/** Removes the directory. Returns the error of the last attempt if all fail. */
 async function remove(directory: TemporaryDirectory): Promise<TempfileError | undefined> {
   for (const delay of [...DELAYS, undefined]) {
     try {

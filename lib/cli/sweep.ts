@@ -52,7 +52,7 @@ export const sweep: Command = {
 
 async function execute(host: Host, given: Given): Promise<SweepReport> {
   const age = given.text("older-than"), prefix = given.text("prefix"), dir = given.text("dir");
-  // All names begin with an empty one: that would be age alone.
+  // An empty prefix matches every name, which would leave age alone.
   if (age === undefined ? prefix !== undefined : !prefix) {
     throw new UsageError("--older-than and --prefix go together: age alone would mean other programs' files");
   }
@@ -74,7 +74,7 @@ async function execute(host: Host, given: Given): Promise<SweepReport> {
   return await withProgress(host, remove);
 }
 
-/** A dry run lists what it finds: that is what it is for. */
+/** A dry run lists what it found: that is its purpose. */
 function asText({ removed, bytes, kept, left }: SweepReport, dryRun: boolean): string {
   const lines = dryRun
     ? removed.map((one) => `${showBytes(one.bytes).padStart(9)}  ${oneLine(one.path)}`)
@@ -87,7 +87,7 @@ function asText({ removed, bytes, kept, left }: SweepReport, dryRun: boolean): s
   return `${lines.join("\n")}\n`;
 }
 
-/** How many things were kept for each reason. An age would make of every one a reason of its own. */
+/** Counts what was kept by reason. The ages are dropped, since each would make a reason of its own. */
 function reasons(kept: SweepReport["kept"]): Map<string, number> {
   const counts = new Map<string, number>();
   for (const { reason } of kept) {

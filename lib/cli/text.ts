@@ -1,18 +1,18 @@
 /**
- * Text for people.
+ * Formatting text for people.
  *
  * @module
  */
 
-/** Columns where nobody says how many there are. */
+/** The width if the terminal does not report one. */
 export const COLUMNS = 80;
 
 const BINARY = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
 
-/** Bytes in the unit that fits: three digits at most, one behind the point. */
+/** Formats bytes in the largest fitting unit, with one decimal below 100. */
 export function showBytes(bytes: number): string {
   let value = bytes, unit = 0;
-  // What would be rounded to the next unit is shown in it.
+  // A value that would round up to the next unit is shown in it.
   while (value >= 1023.5 && unit < BINARY.length - 1) {
     value /= 1024;
     unit++;
@@ -20,7 +20,7 @@ export function showBytes(bytes: number): string {
   return `${unit === 0 || value >= 99.95 ? Math.round(value) : value.toFixed(1)} ${BINARY[unit]}`;
 }
 
-/** A number with its noun. */
+/** Formats a number with its noun. */
 export function count(number: number, one: string, many: string): string {
   return `${number} ${number === 1 ? one : many}`;
 }
@@ -28,24 +28,24 @@ export function count(number: number, one: string, many: string): string {
 // deno-lint-ignore no-control-regex -- control characters are what it looks for
 const CONTROLS = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g;
 
-/** Without what terminals obey: anybody can give such a name to a file in a shared directory. */
+/** Replaces what terminals interpret: anybody can create a file with such a name in a shared directory. */
 export const harmless = (text: string): string => text.replace(CONTROLS, "?");
 
-/** A name as one piece of a line. */
+/** Formats a name so that it stays on one line. */
 export const oneLine = (text: string): string => harmless(text).replaceAll("\n", "?");
 
-/** A bar of `width` characters, filled to a share of 1. What is not nothing shows. */
+/** A bar of `width` characters, filled to a share of 1. Anything above zero shows. */
 export function bar(share: number, width: number): string {
   const filled = share <= 0 ? 0 : Math.min(width, Math.max(1, Math.round(share * width)));
   return "█".repeat(filled) + "░".repeat(width - filled);
 }
 
-/** The end of what is too long: names differ at their end. */
+/** Keeps the end of a text that is too long: names differ at their end. */
 export function cutStart(text: string, width: number): string {
   return text.length <= width ? text : `…${text.slice(text.length - Math.max(width - 1, 0))}`;
 }
 
-/** Breaks a paragraph into lines of `width` characters, each behind an indent. */
+/** Breaks a paragraph into indented lines of at most `width` characters. */
 export function wrap(text: string, width: number, indent = ""): string {
   const lines: string[] = [];
   for (const word of text.split(" ")) {
@@ -57,7 +57,7 @@ export function wrap(text: string, width: number, indent = ""): string {
   return lines.join("\n");
 }
 
-/** Pairs in two columns, the second wrapped. */
+/** Formats pairs in two columns, the second wrapped. */
 export function twoColumns(pairs: readonly (readonly [string, string])[]): string {
   const width = Math.max(...pairs.map(([first]) => first.length)) + 2;
   const hanging = " ".repeat(2 + width);

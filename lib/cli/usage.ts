@@ -60,7 +60,7 @@ interface Sum {
 
 interface Found {
   directory: string;
-  /** Left out where it may not be asked for. */
+  /** Omitted if it may not be queried. */
   space?: DiskSpace;
   owners: { [owner in Owner]: Sum };
   entries: Entry[];
@@ -86,12 +86,12 @@ function* collect(io: Io, directory: string, show: Show): Op<Entry[]> {
   const known = new Map<string, { owner: Owner; pid?: number }>();
   for (const { pid, liveness, entries } of yield* survey(io)) {
     for (const { path } of entries) {
-      // What was taken over from the dead is on two leases.
+      // What a live process took over from a dead one is on both leases.
       if (known.get(path)?.owner !== "live") known.set(path, { owner: OWNER_OF[liveness], pid });
     }
   }
   const paths = yield* pathsIn(io, directory);
-  // Leases also lead to other directories; what is deeper in this one is in the bytes of what is around it.
+  // Leases also list paths in other directories. Paths deeper in this one are counted with the entry that contains them.
   for (const path of known.keys()) if (!contains(directory, path)) paths.push(path);
   const found: Entry[] = [];
   for (const path of paths) {
@@ -102,7 +102,7 @@ function* collect(io: Io, directory: string, show: Show): Op<Entry[]> {
   return found;
 }
 
-/** Everything but the leases themselves. */
+/** Returns everything but the lease directory itself. */
 function* pathsIn(io: Io, directory: string): Op<string[]> {
   const own = leaseDirectory();
   return (yield* namesIn(io, directory)).map((name) => joinPath(directory, name)).filter((path) =>
@@ -110,7 +110,7 @@ function* pathsIn(io: Io, directory: string): Op<string[]> {
   );
 }
 
-/** `undefined` for what has gone meanwhile. */
+/** Returns undefined if the path has been removed meanwhile. */
 function* bytesOf(io: Io, path: string): Op<number | undefined> {
   try {
     const { kind, size }: Status = yield io.status(path);
@@ -120,7 +120,7 @@ function* bytesOf(io: Io, path: string): Op<number | undefined> {
   }
 }
 
-/** Entries shown one by one. */
+/** Number of entries shown one by one. */
 const LARGEST = 10;
 
 function asText({ directory, space, owners, entries }: Found, host: Host): string {
@@ -148,7 +148,7 @@ function asText({ directory, space, owners, entries }: Found, host: Host): strin
 const available = (space: DiskSpace): string =>
   `${showBytes(space.available)} of ${showBytes(space.total)} available`;
 
-/** Columns of a row before its bar, and of the percentage behind it. */
+/** Width of a row before its bar, and of the percentage after it. */
 const BEFORE_BAR = 31;
 const AFTER_BAR = 6;
 
