@@ -609,8 +609,8 @@ test(
         "Runtime",
         "Temporary directory",
         "File system",
-        "Room",
-        "Files without names",
+        "Free space",
+        "Unnamed files",
         "Locks",
         "Leases",
       ]

@@ -50,7 +50,7 @@ test("mayfly doctor counts the leases of the living and of the dead, and names w
   plantLease(here.path);
   assert.deepEqual(await of("Leases", here), {
     state: "note",
-    says: "0 of processes that run, 1 of dead ones",
+    says: "0 of running processes, 1 of dead ones",
     hint: "mayfly sweep",
   });
 });
@@ -69,14 +69,14 @@ test("mayfly doctor says that nobody can tell of leases from elsewhere", async (
   plantLease(here.path, undefined, "elsewhere");
   assert.deepEqual(await of("Leases", here), {
     state: "note",
-    says: "0 of processes that run, 0 of dead ones, 1 of which nobody can tell from here",
+    says: "0 of running processes, 0 of dead ones, 1 of unknown ones",
   });
 });
 
 test("mayfly doctor says that no lease can be left without a user", { skip: noUsers }, async () => {
   using here = place();
   const { state, says } = await of("Leases", here, { runtime: { uid: () => undefined } });
-  assert.deepEqual([state, /^Cannot be left/.test(says)], ["no", true]);
+  assert.deepEqual([state, /^Cannot be written/.test(says)], ["no", true]);
 });
 
 /** Makes file systems answer something else. */
@@ -93,9 +93,9 @@ test("mayfly doctor names the file system, and says of what is in memory or on t
     [0xef53, { state: "ok", says: "ext4" }],
     // As some systems give it: with a sign.
     [0x9123683e | 0, { state: "ok", says: "btrfs" }],
-    [0x01021994, { state: "note", says: "tmpfs: files take memory", hint: "findTmpdir({ disk: true })" }],
-    [0x6969, { state: "note", says: "nfs: on the network", hint: "Set TMPDIR to a local directory" }],
-    [0xabc, { state: "ok", says: "Of a kind without a name here (abc)" }],
+    [0x01021994, { state: "note", says: "tmpfs: files take up memory", hint: "findTmpdir({ disk: true })" }],
+    [0x6969, { state: "note", says: "nfs: a network file system", hint: "Set TMPDIR to a local directory" }],
+    [0xabc, { state: "ok", says: "Unknown type (0xabc)" }],
   ];
   for (const [type, expected] of cases) {
     assert.deepEqual(await of("File system", here, fileSystem({ type })), expected);
@@ -120,7 +120,7 @@ test("mayfly doctor: little room, or few inodes, is worth a note; no word of ino
     }],
   ];
   for (const [changes, expected] of cases) {
-    assert.deepEqual(await of("Room", here, fileSystem({ ...disk, ...changes })), expected);
+    assert.deepEqual(await of("Free space", here, fileSystem({ ...disk, ...changes })), expected);
   }
 });
 
@@ -138,20 +138,20 @@ test(
         },
       },
     };
-    assert.deepEqual(await of("Programs", here, untold), {
+    assert.deepEqual(await of("Executables", here, untold), {
       state: "ok",
-      says: "Can be run there, as far as can be seen",
+      says: "Can be run, as far as can be determined",
     });
     const mounted = (options: string): Changes => ({
       primitives: { readSystemFile: () => `25 1 8:1 / / ${options} shared:1 - ext4 /dev/sda1 rw\n` },
       runtime: { platform: "linux" },
     });
-    assert.deepEqual(await of("Programs", here, mounted("rw,noexec")), {
+    assert.deepEqual(await of("Executables", here, mounted("rw,noexec")), {
       state: "note",
-      says: "Cannot be run there: it is mounted noexec",
+      says: "Cannot be run: mounted with noexec",
       hint: "findTmpdir({ exec: true })",
     });
-    assert.deepEqual(await of("Programs", here, mounted("rw")), { state: "ok", says: "Can be run there" });
+    assert.deepEqual(await of("Executables", here, mounted("rw")), { state: "ok", says: "Can be run" });
   },
 );
 
@@ -165,9 +165,9 @@ test("mayfly doctor: a file system that has no files without names is named with
     },
     runtime: { platform: "linux" },
   };
-  const { state, says } = await of("Files without names", here, refuses);
+  const { state, says } = await of("Unnamed files", here, refuses);
   assert.equal(state, "note");
-  assert.match(says, /^Have a name for a moment.*\(EOPNOTSUPP\)$/);
+  assert.match(says, /^Have a name only for a moment.*\(EOPNOTSUPP\)$/);
 });
 
 test("mayfly doctor: locks that the runtime has no program for, fails to take, or that the platform lacks", async () => {
@@ -184,7 +184,7 @@ test("mayfly doctor: locks that the runtime has no program for, fails to take, o
   assert.deepEqual(await of("Locks", here, failing("ENOLCK")), { state: "no", says: "ENOLCK: injected" });
   assert.deepEqual(await of("Locks", here, { runtime: { locks: undefined } }), {
     state: "no",
-    says: "This platform has none that other programs heed",
+    says: "None on this platform that other programs respect",
   });
   assert.deepEqual(here.names(), []);
 });
@@ -200,16 +200,16 @@ test("mayfly doctor says what other platforms have in place of Linux's descripto
     await of("Removing trees", here, machine({ removeTree }));
   assert.deepEqual(await removal({ sync() {}, pooled: () => Promise.resolve() }), {
     state: "ok",
-    says: "By the runtime, whose walk no rename can mislead",
+    says: "By the runtime, safe from renames by others",
   });
   assert.equal((await removal(undefined)).state, "note");
   const named = async (platform: Runtime["platform"]): Promise<string> =>
-    (await of("Files without names", here, machine({ platform }))).says;
-  assert.equal(await named("darwin"), "Have a name for a moment, and lose it at once");
+    (await of("Unnamed files", here, machine({ platform }))).says;
+  assert.equal(await named("darwin"), "Have a name only for a moment");
   assert.equal(await named("windows"), "Have a name until they are closed");
-  assert.deepEqual(await of("Programs", here, machine({ platform: "darwin" })), {
+  assert.deepEqual(await of("Executables", here, machine({ platform: "darwin" })), {
     state: "ok",
-    says: "Can be run there, as far as can be seen",
+    says: "Can be run, as far as can be determined",
   });
 });
 
@@ -218,11 +218,11 @@ test("mayfly doctor: signals that end nothing, or are handled only where that is
   const signals = { names: () => ["SIGTERM"], countable: false } as unknown as Signals;
   const { state, says, hint } = await of("Signals", here, { runtime: { signals } });
   assert.deepEqual([state, hint], ["note", "configure({ signals: true })"]);
-  assert.match(says, /^SIGTERM remove nothing until the program asks for that/);
+  assert.match(says, /^SIGTERM remove nothing unless the program asks for it/);
   const first = { ...signals, names: () => [], countable: true };
   assert.deepEqual(await of("Signals", here, { runtime: { signals: first } }), {
     state: "note",
-    says: "End nothing here: the first process of a container has to listen to them",
+    says: "Do not end the first process of a container, which has to listen to them itself",
   });
 });
 
@@ -249,9 +249,9 @@ test("mayfly doctor says which variable led to the directory, and why those befo
       state: "note",
       says: `${here.path}, from TMP; not "/nonexistent" (ENOENT)`,
     });
-    assert.match((await says(variables({}))).says, /^(\/|C:\\)\w+.*, the system's own: .* are not set$/);
+    assert.match((await says(variables({}))).says, /^(\/|C:\\)\w+.*, the system default: .* are not set$/);
     const { says: own } = await says(variables({ TMPDIR: "/nonexistent" }));
-    assert.match(own, /^(\/|C:\\)\w+.*, the system's own; not "\/nonexistent" \(ENOENT\)$/);
+    assert.match(own, /^(\/|C:\\)\w+.*, the system default; not "\/nonexistent" \(ENOENT\)$/);
     assert.doesNotMatch(own, /not set/);
   } finally {
     configure({ tmpdir: undefined });
@@ -266,14 +266,14 @@ test("mayfly doctor: a directory that anybody may rename things in is used for w
   const { status, stdout } = await here.said("doctor", "--json");
   const [, { state, says, hint }] = JSON.parse(stdout).checks;
   assert.deepEqual([status, state, hint], [0, "note", "chmod +t"]);
-  assert.match(says, /for want of a better one.*world-writable without the sticky bit/);
+  assert.match(says, /as there is no safer one.*world-writable without the sticky bit/);
 });
 
 test("mayfly doctor: where nothing is permitted, the permissions are what helps, with 1", async () => {
   using _here = place();
   using _ = substitute({ runtime: { mayWrite: () => false } });
   const { status, stdout } = await said(["doctor", "--json"], {
-    permissions: (path) => [{ granted: false, flag: `--allow-write=${path}`, purpose: "create anything" }],
+    permissions: (path) => [{ granted: false, flag: `--allow-write=${path}`, purpose: "create files" }],
   });
   const { checks } = JSON.parse(stdout);
   const [, found, missing, ...rest] = checks;
@@ -298,11 +298,11 @@ test("mayfly doctor without permissions says what cannot be told, and which flag
   const { status, stdout } = await said(["doctor"], { permissions });
   assert.equal(status, 0);
   // What is mounted how, the doctor asks on Linux.
-  for (const name of ["File system", "Room", ...noLinux ? [] : ["Programs"], "Old files"]) {
-    assert.match(stdout, new RegExp(`^note +${name} +Cannot be told: a permission is missing$`, "m"));
+  for (const name of ["File system", "Free space", ...noLinux ? [] : ["Executables"], "Old files"]) {
+    assert.match(stdout, new RegExp(`^note +${name} +Unknown: a permission is missing$`, "m"));
   }
   // A long path stands in a line of its own.
-  assert.match(stdout, /^note +Permission +Missing: to do it\n +→\s+--allow-it=/m);
+  assert.match(stdout, /^note +Permission +Missing: needed to do it\n +→\s+--allow-it=/m);
   assert.ok(stdout.endsWith(`--allow-it=${here.path}\n`), stdout);
   assert.doesNotMatch(stdout, /--allow-other/);
 });
@@ -318,7 +318,7 @@ test("mayfly doctor: what Node does not permit to be looked at is not taken for 
   };
   assert.deepEqual(await of("Old files", here, denied), {
     state: "note",
-    says: "Cannot be told: a permission is missing",
+    says: "Unknown: a permission is missing",
   });
   const unseen: Changes = {
     primitives: {

@@ -14,7 +14,7 @@ export function readArguments(host: Host, command: Command, args: readonly strin
   for (const token of host.parseArgs(args.slice(0, end), options)) {
     if (token.kind === "option") values.set(token.name!, valueOf(token, options));
     else if (token.kind === "positional") {
-      throw new UsageError(`"${token.value}" is one word too many: ${command.name} takes options only`);
+      throw new UsageError(`Unexpected argument "${token.value}": ${command.name} takes only options`);
     }
   }
   const operands = args.slice(args[end] === "--" ? end + 1 : end);
@@ -27,7 +27,7 @@ export function readArguments(host: Host, command: Command, args: readonly strin
 
 /** The options that every command has. */
 export const COMMON: Options = {
-  help: { type: "boolean", short: "h", help: "Show this" },
+  help: { type: "boolean", short: "h", help: "Show this help" },
 };
 
 /** Returns where the other program's command line starts: its options are not ours. */
@@ -40,7 +40,7 @@ function valueOf({ name, rawName, value, inlineValue }: Token, options: Options)
   const option = Object.hasOwn(options, name!) ? options[name!] : undefined;
   if (option === undefined) {
     throw new UsageError(
-      `There is no option ${rawName}${suggestion(rawName!, Object.keys(options), "--")}`,
+      `Unknown option ${rawName}${suggestion(rawName!, Object.keys(options), "--")}`,
     );
   }
   if (option.type === "boolean") {

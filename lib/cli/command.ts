@@ -53,7 +53,7 @@ export const STATUS = { ok: 0, failed: 1, misused: 2 } as const;
 export class UsageError extends Error {}
 
 /** The option of commands that print a report. */
-export const JSON_OPTION: Option = { type: "boolean", help: "Print one JSON document" };
+export const JSON_OPTION: Option = { type: "boolean", help: "Print a JSON document" };
 
 /** Prints a report as text or as JSON, as requested. */
 export async function print(host: Host, given: Given, report: object, asText: () => string): Promise<void> {

@@ -24,20 +24,20 @@ import { COLUMNS, oneLine, showBytes, wrap } from "./text.ts";
 export const doctor: Command = {
   name: "doctor",
   synopsis: "[--json]",
-  summary: "Say what this machine and runtime allow",
+  summary: "Check what this machine and runtime support",
   description: [
-    "Tries what Mayfly relies on, and says of each thing:",
+    "Checks everything that Mayfly relies on, and reports:",
     [
-      ["ok", "it is as good as it can be"],
-      ["note", "it works in another way, or asks for attention"],
-      ["no", "it does not work here"],
+      ["ok", "works as well as it can"],
+      ["note", "works in another way, or needs attention"],
+      ["no", "does not work here"],
     ],
   ],
   options: { json: JSON_OPTION },
   statuses: [
-    ["0", "There is a temporary directory that can be used"],
+    ["0", "There is a usable temporary directory"],
     ["1", "There is none"],
-    ["2", "Wrong command line"],
+    ["2", "Invalid command line"],
   ],
   examples: ["mayfly doctor", "mayfly doctor --json"],
   async run(host, given) {
@@ -75,7 +75,7 @@ async function examine(host: Host): Promise<Check[]> {
   for (const [name, look] of rest) checks.push({ name, ...await attempted(look) });
   const path = directory ?? candidates()[0];
   for (const { granted, flag, purpose } of host.permissions(path)) {
-    if (!granted) checks.push({ name: "Permission", ...note(`Missing: to ${purpose}`, flag) });
+    if (!granted) checks.push({ name: "Permission", ...note(`Missing: needed to ${purpose}`, flag) });
   }
   return checks;
 }
@@ -86,7 +86,7 @@ async function attempted(look: () => Finding | Promise<Finding>): Promise<Findin
     return await look();
   } catch (error) {
     return codeOf(error) === "ERR_ACCESS_DENIED"
-      ? note("Cannot be told: a permission is missing")
+      ? note("Unknown: a permission is missing")
       : no((error as Error).message);
   }
 }
@@ -95,9 +95,9 @@ function inDirectory(directory: string): { [name: string]: () => Finding | Promi
   const op = (look: (io: Io, directory: string) => Op<Finding>) => () => runSync(look(syncIo(), directory));
   return {
     "File system": op(fileSystem),
-    "Room": op(room),
-    "Programs": op(programs),
-    "Files without names": op(unnamed),
+    "Free space": op(room),
+    "Executables": op(programs),
+    "Unnamed files": op(unnamed),
     "Locks": () => locks(directory),
     "Removing trees": removal,
     "Signals": signals,
@@ -126,7 +126,7 @@ function place(): { directory: string | undefined; finding: Finding } {
   }
   const says = `Tried ${rejected.join(", ")}`;
   if (unsafe !== undefined) {
-    return { directory: unsafe, finding: note(`${unsafe}, for want of a better one. ${says}`, "chmod +t") };
+    return { directory: unsafe, finding: note(`${unsafe}, as there is no safer one. ${says}`, "chmod +t") };
   }
   const hint = says.includes("ERR_ACCESS_DENIED")
     ? "Grant the permissions below"
@@ -138,7 +138,7 @@ function reasonFor(path: string): string {
   const variable = VARIABLES.find((name) => runtime.env(name) === path);
   if (variable !== undefined) return `from ${variable}`;
   const unset = VARIABLES.every((name) => !runtime.env(name));
-  return unset ? "the system's own: TMPDIR, TEMP and TMP are not set" : "the system's own";
+  return unset ? "the system default: TMPDIR, TEMP and TMP are not set" : "the system default";
 }
 
 /** File systems by their Linux magic numbers. */
@@ -164,9 +164,11 @@ function* fileSystem(io: Io, directory: string): Op<Finding> {
   const { type }: FileSystemStatus = yield io.fileSystem(directory);
   // Some systems report a signed number.
   const name = FILE_SYSTEMS.get(type >>> 0);
-  if (name === undefined) return ok(`Of a kind without a name here (${(type >>> 0).toString(16)})`);
-  if (isInMemory(type)) return note(`${name}: files take memory`, "findTmpdir({ disk: true })");
-  return ON_NETWORK.has(name) ? note(`${name}: on the network`, "Set TMPDIR to a local directory") : ok(name);
+  if (name === undefined) return ok(`Unknown type (0x${(type >>> 0).toString(16)})`);
+  if (isInMemory(type)) return note(`${name}: files take up memory`, "findTmpdir({ disk: true })");
+  return ON_NETWORK.has(name)
+    ? note(`${name}: a network file system`, "Set TMPDIR to a local directory")
+    : ok(name);
 }
 
 /** Free space below this share deserves a note. */
@@ -182,27 +184,27 @@ function* room(io: Io, directory: string): Op<Finding> {
 
 function* programs(io: Io, directory: string): Op<Finding> {
   const options = yield* mountOptions(io, directory);
-  if (options === undefined) return ok("Can be run there, as far as can be seen");
+  if (options === undefined) return ok("Can be run, as far as can be determined");
   return options.includes("noexec")
-    ? note("Cannot be run there: it is mounted noexec", "findTmpdir({ exec: true })")
-    : ok("Can be run there");
+    ? note("Cannot be run: mounted with noexec", "findTmpdir({ exec: true })")
+    : ok("Can be run");
 }
 
 function* unnamed(io: Io, directory: string): Op<Finding> {
   if (runtime.platform === "windows") return note("Have a name until they are closed");
-  const instead = "Have a name for a moment, and lose it at once";
+  const instead = "Have a name only for a moment";
   if (runtime.platform !== "linux") return note(instead);
   try {
     yield io.close(yield io.createUnnamed(directory, 0o600));
     return ok("Never have a name (O_TMPFILE)");
   } catch (error) {
-    return note(`${instead}: this file system has no other way (${codeOf(error)})`);
+    return note(`${instead}: O_TMPFILE fails here (${codeOf(error)})`);
   }
 }
 
 async function locks(directory: string): Promise<Finding> {
   const { locks } = runtime;
-  if (locks === undefined) return no("This platform has none that other programs heed");
+  if (locks === undefined) return no("None on this platform that other programs respect");
   const { path, fd } = mkstempSync({ dir: directory });
   try {
     runtime.sync.close((await locks.tryAcquire(path, false))!);
@@ -219,20 +221,22 @@ async function locks(directory: string): Promise<Finding> {
 }
 
 function removal(): Finding {
-  if (anchored()) return ok("By descriptors, which no rename can mislead");
+  if (anchored()) return ok("By descriptor, safe from renames by others");
   return runtime.removeTree?.pooled !== undefined
-    ? ok("By the runtime, whose walk no rename can mislead")
-    : note("By paths: others must not be able to rename what is in the tree");
+    ? ok("By the runtime, safe from renames by others")
+    : note("By path: others must not be able to rename anything in the tree");
 }
 
 function signals(): Finding {
   const { signals } = runtime;
   const names = signals.names().join(", ");
-  if (names === "") return note("End nothing here: the first process of a container has to listen to them");
+  if (names === "") {
+    return note("Do not end the first process of a container, which has to listen to them itself");
+  }
   return signals.countable
     ? ok(`${names} remove everything, unless the program listens to them itself`)
     : note(
-      `${names} remove nothing until the program asks for that: who else listens cannot be seen here`,
+      `${names} remove nothing unless the program asks for it: other listeners cannot be counted here`,
       "configure({ signals: true })",
     );
 }
@@ -240,12 +244,12 @@ function signals(): Finding {
 function* leases(io: Io): Op<Finding> {
   const directory = leaseDirectory();
   if (directory === undefined) {
-    return no("Cannot be left: who you are may not be asked. What a crash leaves stays");
+    return no("Cannot be written: the user ID is not known. Leftovers of a crash stay");
   }
   try {
     const refusal = refusalOf(directory, yield io.status(directory));
     if (refusal !== undefined) {
-      return no(`"${directory}" is not used: ${refusal}. What a crash leaves stays`, `rm -r "${directory}"`);
+      return no(`"${directory}" is not used: ${refusal}. Leftovers of a crash stay`, `rm -r "${directory}"`);
     }
   } catch (error) {
     if (codeOf(error) === "ENOENT") return ok("None yet");
@@ -254,15 +258,15 @@ function* leases(io: Io): Op<Finding> {
   const found = yield* survey(io);
   const live = found.filter(({ liveness }) => liveness === "alive").length;
   const dead = found.filter(({ liveness }) => liveness === "dead").length;
-  const says = `${live} of processes that run, ${dead} of dead ones`;
+  const says = `${live} of running processes, ${dead} of dead ones`;
   const unknown = found.length - live - dead;
   if (dead > 0) return note(says, "mayfly sweep");
-  return unknown === 0 ? ok(says) : note(`${says}, ${unknown} of which nobody can tell from here`);
+  return unknown === 0 ? ok(says) : note(`${says}, ${unknown} of unknown ones`);
 }
 
 function* ageing(io: Io, directory: string): Op<Finding> {
   const found = yield* ageingOf(io, directory);
-  if (found.length === 0) return ok("No daemon that removes them was found");
+  if (found.length === 0) return ok("Found no daemon that removes them");
   const list = found.map(({ who, age }) => age === undefined ? who : `${who} (after ${age})`).join(", ");
   return note(`Are removed by ${list}`, "configure({ keepAlive: true }) protects what is in use");
 }

@@ -11,16 +11,16 @@ import { COLUMNS, twoColumns, wrap } from "./text.ts";
 export function overview(commands: readonly Command[]): string {
   return sections(
     "Usage: mayfly COMMAND [OPTIONS]",
-    wrap("Temporary files and directories that are gone for certain.", COLUMNS),
+    wrap("Temporary files and directories that are reliably removed.", COLUMNS),
     `Commands:\n${twoColumns(commands.map(({ name, summary }) => [name, summary]))}`,
     `Options:\n${
       twoColumns([
-        ["-h, --help", "Show this; behind a command, what that command does"],
+        ["-h, --help", "Show this help; after a command, the help of that command"],
         ["--version", "Print the version"],
       ])
     }`,
     exitStatuses(),
-    '"mayfly COMMAND --help" says more. "mayfly run" ends as its command does.',
+    'See "mayfly COMMAND --help". "mayfly run" exits with the status of its command.',
   );
 }
 
@@ -45,9 +45,9 @@ function spelled(name: string, { short, value }: Option): string {
 
 /** The meanings of `STATUS`. */
 const STATUSES: readonly (readonly [string, string])[] = [
-  ["0", "Done"],
-  ["1", "Something failed; standard error says what"],
-  ["2", "Wrong command line"],
+  ["0", "Success"],
+  ["1", "Failure; see standard error"],
+  ["2", "Invalid command line"],
 ];
 
 const exitStatuses = (statuses: readonly (readonly [string, string])[] = STATUSES): string =>

@@ -41,7 +41,7 @@ async function general(host: Host, word: string | undefined, [about]: readonly s
   if (word === "--version") await host.write(`${VERSION}\n`);
   else if (word === "--help" || word === "-h" || word === "help") await host.write(helpAbout(about));
   else if (word === undefined) return await hint(host);
-  else if (word.startsWith("-")) throw new UsageError(`There is no option ${word}`);
+  else if (word.startsWith("-")) throw new UsageError(`Unknown option ${word}`);
   else throw unknown(word);
   return STATUS.ok;
 }
@@ -61,7 +61,7 @@ function helpAbout(name: string | undefined): string {
 
 function unknown(word: string): UsageError {
   return new UsageError(
-    `There is no command "${word}"${suggestion(word, COMMANDS.map(({ name }) => name))}`,
+    `Unknown command "${word}"${suggestion(word, COMMANDS.map(({ name }) => name))}`,
   );
 }
 

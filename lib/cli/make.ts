@@ -52,19 +52,19 @@ function command(kind: Kind): Command {
     synopsis: "[OPTIONS]",
     summary: `Create an empty ${noun} and print its path`,
     description: [
-      `Creates an empty ${noun} with a name that nobody can guess, which only you can ${
+      `Creates an empty ${noun} with an unguessable name that only you can ${
         name === "file" ? "read" : "enter"
-      }, and prints its path, as mktemp(1) does. It is yours to remove.`,
-      "For temporary files that are removed for you, see mayfly run --help.",
+      }, and prints its path, like mktemp(1). You have to remove it yourself.`,
+      'For temporary files that are removed automatically, see "mayfly run --help".',
     ],
     options: {
       dir: {
         type: "string",
         value: "DIR",
-        help: "Where to create it (default: TMPDIR, or the system's own)",
+        help: "Where to create it (default: TMPDIR, or the system default)",
       },
-      prefix: { type: "string", value: "TEXT", help: 'How the name begins (default: "tmp")' },
-      suffix: { type: "string", value: "TEXT", help: "How the name ends, such as .txt" },
+      prefix: { type: "string", value: "TEXT", help: 'Start of the name (default: "tmp")' },
+      suffix: { type: "string", value: "TEXT", help: "End of the name, such as .txt" },
       mode: { type: "string", value: "BITS", help: `Permission bits in octal (default: ${mode})` },
       json: JSON_OPTION,
     },

@@ -28,29 +28,29 @@ export const run: Command = {
   synopsis: "[--keep-on-failure] [--] COMMAND [ARGUMENT]...",
   summary: "Run a command with a temporary directory of its own",
   description: [
-    "Runs a command with TMPDIR, TEMP and TMP set to a new directory that only you can enter. When the command has ended, by itself or by a signal, the directory is removed with everything in it.",
-    "SIGINT, SIGTERM, SIGHUP and SIGQUIT are passed on to the command; what the keys of a terminal send, such as Ctrl-C, it gets from there. Should mayfly itself be killed by SIGKILL, the directory is removed by the next sweep.",
-    'On Windows a batch file, such as npm, is run by cmd: "mayfly run cmd /c npm test".',
+    "Runs a command with TMPDIR, TEMP and TMP set to a new directory that only you can enter. When the command exits, or a signal ends it, the directory is removed with everything in it.",
+    "SIGINT, SIGTERM, SIGHUP and SIGQUIT are passed on to the command; those that a terminal sends, as for Ctrl-C, reach it directly. If mayfly itself is killed by SIGKILL, the next sweep removes the directory.",
+    'On Windows, run batch files such as npm through cmd: "mayfly run cmd /c npm test".',
   ],
   options: {
     "keep-on-failure": {
       type: "boolean",
       help:
-        "Keep the directory if the command ends with another status than 0, and print its path on standard error",
+        "Keep the directory if the command exits with a status other than 0, and print its path on standard error",
     },
   },
   takesCommand: true,
   statuses: [
-    ["0", "The command ended with 0"],
-    ["N", "The command ended with N; 128 + N if signal N ended it"],
-    ["2", "The command ended with 2, or the command line of mayfly is wrong"],
-    ["125", "mayfly failed: no directory could be made, or after a status of 0 not all of it removed"],
+    ["0", "The command exited with 0"],
+    ["N", "The command exited with N; 128 + N if signal N ended it"],
+    ["2", "The command exited with 2, or the command line of mayfly is invalid"],
+    ["125", "mayfly could not create the directory, or, after a status of 0, not remove all of it"],
     ["126", "The command could not be started"],
     ["127", "The command was not found"],
   ],
   examples: ["mayfly run make test", "mayfly run --keep-on-failure -- sh -c 'sort big.csv > sorted.csv'"],
   async run(host, { operands: [command, ...args], has }) {
-    if (command === undefined) throw new UsageError("Which command is to be run?");
+    if (command === undefined) throw new UsageError("No command given");
     let child: Child | undefined;
     const stop = host.onSignals(SIGNALS, (name) => {
       if (!KEYS.has(name) || !host.isForeground()) child?.kill(name);
@@ -103,7 +103,7 @@ async function outcome(child: Child, command: string): Promise<number | Failure>
 }
 
 const REASONS: { readonly [code: string]: string } = {
-  EACCES: "it is no program, or you may not run it (EACCES)",
+  EACCES: "it is not a program, or you may not run it (EACCES)",
   E2BIG: "its arguments are too long (E2BIG)",
 };
 

@@ -15,23 +15,23 @@ import { count, oneLine, showBytes } from "./text.ts";
 export const sweep: Command = {
   name: "sweep",
   synopsis: "[OPTIONS]",
-  summary: "Remove what dead processes left",
+  summary: "Remove what dead processes left behind",
   description: [
-    "Removes what processes that used Mayfly left in the temporary directory and elsewhere when they were killed. Only what belongs to processes that are certainly dead is removed. Programs that use Mayfly do the same in passing; this does it now, and completely.",
-    "With --older-than and --prefix it also removes what other programs left: files and directories of yours whose names begin with that prefix, which have not changed for that long, and which no process has locked or, as far as can be seen, open. Links, and what is on another device, stay.",
+    "Removes what processes that used Mayfly left behind when they were killed, in the temporary directory and elsewhere. Only what belongs to processes that are certainly dead is removed. Programs that use Mayfly do the same along the way; this command does it now, and completely.",
+    "With --older-than and --prefix it also removes what other programs left behind: your files and directories whose names start with that prefix, that have not changed for that long, and that no process has locked or, as far as can be determined, open. Links and anything on another device are kept.",
   ],
   options: {
-    "dry-run": { type: "boolean", help: "Only say what would be removed" },
+    "dry-run": { type: "boolean", help: "Only list what would be removed" },
     "older-than": {
       type: "string",
       value: "AGE",
-      help: "A duration such as 90s, 15m, 12h or 7d; with --prefix",
+      help: "Minimum age, such as 90s, 15m, 12h or 7d; with --prefix",
     },
-    prefix: { type: "string", value: "TEXT", help: "How such names begin; with --older-than" },
+    prefix: { type: "string", value: "TEXT", help: "Start of these names; with --older-than" },
     dir: {
       type: "string",
       value: "DIR",
-      help: "Where to look for such names (default: TMPDIR, or the system's own)",
+      help: "Where to look for these names (default: TMPDIR, or the system default)",
     },
     json: JSON_OPTION,
   },
@@ -54,10 +54,12 @@ async function execute(host: Host, given: Given): Promise<SweepReport> {
   const age = given.text("older-than"), prefix = given.text("prefix"), dir = given.text("dir");
   // An empty prefix matches every name, which would leave age alone.
   if (age === undefined ? prefix !== undefined : !prefix) {
-    throw new UsageError("--older-than and --prefix go together: age alone would mean other programs' files");
+    throw new UsageError(
+      "--older-than and --prefix go together: age alone would match other programs' files",
+    );
   }
   if (dir !== undefined && age === undefined) {
-    throw new UsageError("--dir goes with --older-than and --prefix; to sweep another TMPDIR, set that");
+    throw new UsageError("--dir needs --older-than and --prefix; to sweep another TMPDIR, set that");
   }
   let removed = 0;
   const remove = (show: Show): Promise<SweepReport> =>

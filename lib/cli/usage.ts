@@ -22,16 +22,16 @@ import { bar, COLUMNS, count, cutStart, oneLine, showBytes } from "./text.ts";
 export const usage: Command = {
   name: "usage",
   synopsis: "[--json]",
-  summary: "Show what is in the temporary directory, and whose it is",
+  summary: "Show what is in the temporary directory, by owner",
   description: [
-    "Shows how much the temporary directory holds, by owner:",
+    "Shows how much the temporary directory contains, by owner:",
     [
-      ["live", "of processes that use Mayfly and are running"],
-      ["orphaned", 'left by such processes that are dead; "mayfly sweep" removes it'],
-      ["unknown", "of such processes elsewhere: on another host, or in another container"],
-      ["other", "of all other programs, and of other users"],
+      ["live", "belongs to a running process that uses Mayfly"],
+      ["orphaned", 'left behind by such a process that died; "mayfly sweep" removes it'],
+      ["unknown", "belongs to such a process on another host or in another container"],
+      ["other", "belongs to another program or another user"],
     ],
-    "Sizes are those of the contents, as far as you may look at them.",
+    "Sizes are those of the contents, as far as you have permission to read them.",
   ],
   options: { json: JSON_OPTION },
   examples: ["mayfly usage", "TMPDIR=/var/tmp mayfly usage --json"],

@@ -233,25 +233,25 @@ function denoPermissions({ permissions }: DenoPermissions, path: string): Permis
   );
   return [
     { granted: granted("read", { path }), flag: `--allow-read=${path}`, purpose: "read files" },
-    { granted: granted("write", { path }), flag: `--allow-write=${path}`, purpose: "create anything" },
+    { granted: granted("write", { path }), flag: `--allow-write=${path}`, purpose: "create files" },
     {
       granted: ["TMPDIR", "TEMP", "TMP"].every((variable) => granted("env", { variable })),
       flag: "--allow-env=TMPDIR,TEMP,TMP",
-      purpose: "heed these variables",
+      purpose: "use these variables",
     },
-    sys("uid", "leave a lease, by which others remove what a crash leaves"),
-    sys("hostname", "tell from a lease whether its process still runs"),
-    sys("statfs", "ask for free space"),
+    sys("uid", "write a lease, so that others can remove what a crash leaves behind"),
+    sys("hostname", "check whether the process of a lease still runs"),
+    sys("statfs", "query free space"),
     {
       granted: granted("run"),
       flag: "--allow-run",
       purpose:
-        "start the reaper, put large files without names in place uncopied, and, but on Linux, tell whether other processes still run",
+        "start the reaper, put large unnamed files in place without a copy, and, except on Linux, check whether other processes still run",
     },
     {
       granted: all,
       flag: "--allow-all",
-      purpose: "use /proc: to remove trees by descriptors, and to tell whether other processes still run",
+      purpose: "use /proc, to remove trees by descriptor and to check whether other processes still run",
     },
   ];
 }
@@ -260,9 +260,9 @@ function nodePermissions({ permission }: CliProcess, directory: string): Permiss
   if (permission === undefined) return [];
   const flags = [
     ["fs.read", directory, `--allow-fs-read=${directory}`, "read files"],
-    ["fs.write", directory, `--allow-fs-write=${directory}`, "create anything"],
-    ["fs.read", "/proc", "--allow-fs-read=/proc", "tell whether other processes still run"],
-    ["child", undefined, "--allow-child-process", "lock files, and start the reaper"],
+    ["fs.write", directory, `--allow-fs-write=${directory}`, "create files"],
+    ["fs.read", "/proc", "--allow-fs-read=/proc", "check whether other processes still run"],
+    ["child", undefined, "--allow-child-process", "lock files and start the reaper"],
   ] as const;
   return flags.map(([scope, reference, flag, purpose]) => ({
     granted: permission.has(scope, reference),
