@@ -420,9 +420,7 @@ test(
 
 /** What is said of the living: elsewhere than on Linux they cannot be told from others that have their numbers now. */
 const LIVE = noLinux ? "unknown" : "live";
-const WHY_KEPT = noLinux
-  ? "nobody can tell from here whether its process is running"
-  : "its process is running";
+const WHY_KEPT = noLinux ? "it is unknown whether its process is running" : "its process is running";
 
 const DEAD = 100;
 const EACH = 100;

@@ -335,7 +335,7 @@ test("mayfly usage calls unknown what processes of another host have, and sweep 
   const { status, stdout } = await here.said("sweep");
   assert.deepEqual([status, stdout], [
     0,
-    "Nothing to remove\nKept 1 (nobody can tell from here whether its process is running)\n",
+    "Nothing to remove\nKept 1 (it is unknown whether its process is running)\n",
   ]);
   assert.equal(here.list().length, 2);
 });

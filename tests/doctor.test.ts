@@ -61,7 +61,7 @@ test("mayfly doctor says that leases which others may enter are not used", { ski
   chmodSync(leasesIn(here.path), 0o755);
   const { state, says } = await of("Leases", here);
   assert.equal(state, "no");
-  assert.match(says, /others may enter it/);
+  assert.match(says, /other users can access it/);
 });
 
 test("mayfly doctor says that nobody can tell of leases from elsewhere", async () => {

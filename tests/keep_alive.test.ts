@@ -117,7 +117,7 @@ test("C281 C282 where the system has no locks, that is said once, with the reaso
     for (const directory of made) directory.removeSync();
   });
   assert.deepEqual(warnings.map(({ name, code }) => [name, code]), [["TempfileWarning", "MAYFLY_NO_LOCK"]]);
-  assert.match(warnings[0].message, /only touched: this system has no locks that they heed$/);
+  assert.match(warnings[0].message, /only touched: this system has no locks that they respect$/);
 });
 
 test("C281 without the program flock(1) Node touches only, and says why; Bun and Deno need no program", {

@@ -225,7 +225,7 @@ test("C254 where no reaper can be started, that is said once, with the reason, a
   source.configure({ reaper: false });
   assert.deepEqual(warnings.map(({ code, message }) => [code, message]), [[
     "MAYFLY_NO_REAPER",
-    "The reaper cannot be started: there is no shell. What this process leaves when it is killed waits for the next one",
+    "The reaper cannot be started: there is no shell. If this process is killed, its leftovers wait for the next one",
   ]]);
   assert.deepEqual(changed.calls, []);
 });

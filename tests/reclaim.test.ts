@@ -661,7 +661,7 @@ test(
       env: { TMPDIR: place.path },
       under,
     });
-    const reason = "nobody can tell from here whether its process is running";
+    const reason = "it is unknown whether its process is running";
     assert.deepEqual([pid, removed, kept], [2, [], [{ path, reason }]], stderr);
   },
 );

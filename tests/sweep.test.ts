@@ -100,7 +100,7 @@ test("sweep() reports what it removed with its bytes, what it kept and why, and 
   ]);
   assert.deepEqual([report.bytes, report.left], [8, []]);
   assert.deepEqual(report.kept, [
-    { path: far, reason: "nobody can tell from here whether its process is running" },
+    { path: far, reason: "it is unknown whether its process is running" },
   ]);
   assert.deepEqual(Object.keys(readLeases(place.path)), [basename(unknown.path)]);
 });
@@ -108,7 +108,7 @@ test("sweep() reports what it removed with its bytes, what it kept and why, and 
 const RUNNING = "its process is running";
 
 /** Only Linux tells which process has a lease open. */
-const UNCERTAIN = "nobody can tell from here whether its process is running";
+const UNCERTAIN = "it is unknown whether its process is running";
 
 test("sweep() keeps what this process has, and says so", async () => {
   using place = scratch();
@@ -243,7 +243,7 @@ test("C275 sweep() by age takes no link, whatever it leads to, and nothing that 
     "old-directory": "it is a symbolic link",
     "old-file": "it is a symbolic link",
     "old-dangling": "it is a symbolic link",
-    "old-pipe": "it is no file or directory",
+    "old-pipe": "it is not a file or directory",
   });
   assert.ok(existsSync(precious));
 });

@@ -90,7 +90,7 @@ const RETRY = 1000;
 async function lock(entry: Entry, one: Young): Promise<void> {
   if (unlockable || young.get(entry) !== one) return;
   try {
-    if (runtime.locks === undefined) throw new Error("this system has no locks that they heed");
+    if (runtime.locks === undefined) throw new Error("this system has no locks that they respect");
     const handle = await runtime.locks.tryAcquire(one.path, true);
     if (handle === undefined) runtime.later(RETRY, () => void lock(entry, one));
     // It may have gone while the lock was taken.

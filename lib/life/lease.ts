@@ -138,7 +138,7 @@ function refuse(directory: string, refusal: string): void {
   refused = directory;
   notBefore = -Infinity;
   runtime.warn(
-    `"${directory}" is not used: ${refusal}. What this process leaves when it is killed stays`,
+    `"${directory}" is not used: ${refusal}. If this process is killed, its leftovers stay`,
     "MAYFLY_NO_LEASE",
   );
 }

@@ -23,11 +23,11 @@ export const isLeaseDirectory = (name: string): boolean => /^\.mayfly-(\d+|user)
 
 /** Returns why a directory of leases must not be used; undefined if it belongs to the user in its name alone. */
 export function refusalOf(directory: string, status: Status): string | undefined {
-  if (status.kind === "other") return "it is no directory";
+  if (status.kind === "other") return "it is not a directory";
   if (status.kind !== "directory") return `it is a ${status.kind}`;
   if (isWindows()) return undefined;
   if (!directory.endsWith(`-${status.uid}`)) return "it belongs to somebody else";
-  return (status.mode & 0o077) === 0 ? undefined : "others may enter it";
+  return (status.mode & 0o077) === 0 ? undefined : "other users can access it";
 }
 
 /** Whether the lease that this process has just made is the only one, judged by one look at the directory. */

@@ -75,7 +75,7 @@ function warn(reason: string): void {
   if (warned) return;
   warned = true;
   runtime.warn(
-    `The reaper cannot be started: ${reason}. What this process leaves when it is killed waits for the next one`,
+    `The reaper cannot be started: ${reason}. If this process is killed, its leftovers wait for the next one`,
     "MAYFLY_NO_REAPER",
   );
 }

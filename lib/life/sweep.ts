@@ -51,7 +51,7 @@ export function* sweepAll(io: Io, { aged, how }: Sweeping): Op<SweepReport> {
 /** Why the entries of a process are kept. */
 const REASONS = {
   alive: "its process is running",
-  unknown: "nobody can tell from here whether its process is running",
+  unknown: "it is unknown whether its process is running",
 };
 
 /** Reports the entries of a process that is not dead. */
@@ -142,7 +142,7 @@ function* reasonToKeep(
 ): Op<string | undefined> {
   if (!isOurs(status)) return "it belongs to somebody else";
   if (status.kind === "link") return "it is a symbolic link";
-  if (status.kind === "other") return "it is no file or directory";
+  if (status.kind === "other") return "it is not a file or directory";
   if (isBeyond(status, home)) return "it is on another device";
   if (yield* isMounted(io, path, status, home)) return "something is mounted there";
   const all = [

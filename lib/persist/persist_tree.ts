@@ -71,7 +71,7 @@ const refusal = (path: string, code: string, why: string): TempfileError =>
 
 function requireOutside({ path }: OwnedTree, target: Target): void {
   if (contains(path!, target.directory)) {
-    throw refusal(target.path, "EINVAL", "it is in the directory that is to be put there");
+    throw refusal(target.path, "EINVAL", "it is inside the source directory");
   }
 }
 
@@ -200,7 +200,7 @@ const COPIES: { [kind in Status["kind"]]: Copy } = {
   // deno-lint-ignore require-yield -- one of several operations of the same form
   *other(_io, { path }) {
     const shown = shownPath(path);
-    throw cannot(`copy "${shown}"`, "it is no file, directory or link", "EINVAL", shown);
+    throw cannot(`copy "${shown}"`, "it is not a file, directory or link", "EINVAL", shown);
   },
 };
 

@@ -31,7 +31,7 @@ export function* targetOf(io: Io, path: string, options: Replacing): Op<Target> 
   const { existing } = target;
   if (existing !== undefined && !options.overwrite) throw refusal(target.path, "EEXIST", "it exists");
   if (existing?.kind === "directory") throw refusal(target.path, "EISDIR", "it is a directory");
-  if (isNameless(path)) throw refusal(path, "ENOTDIR", "by its end it names a directory");
+  if (isNameless(path)) throw refusal(path, "ENOTDIR", "the path names a directory");
   if (yield* isSpecial(io, target)) {
     throw refusal(target.path, "EINVAL", "it is a device, pipe or socket, or a link to one");
   }
@@ -63,7 +63,7 @@ function* find(io: Io, path: string, options: Replacing): Op<Target> {
     target = yield* locate(io, yield* linked(io, target));
     // A dangling link may have been planted to have something created where it leads.
     if (target.existing === undefined) {
-      throw refusal(path, "ENOENT", `its link leads to "${target.path}", which is not there`);
+      throw refusal(path, "ENOENT", `it links to "${target.path}", which does not exist`);
     }
   }
   return target;
@@ -102,7 +102,7 @@ function* linked(io: Io, { directory, path }: Target): Op<string> {
   let link: Path;
   try {
     link = yield io.readLink(path);
-    if (typeof link !== "string") throw coded("EILSEQ", "it leads to no text");
+    if (typeof link !== "string") throw coded("EILSEQ", "its target is not text");
   } catch (error) {
     throw failure(`follow the link "${path}"`, error, path);
   }

@@ -132,7 +132,7 @@ function* writeAt(
   signal?.throwIfAborted();
   requireStill(bytes, length);
   if (at + length > content.maxSize) {
-    throw refusal(path, "EFBIG", `it would pass ${content.maxSize} bytes`);
+    throw refusal(path, "EFBIG", `it would exceed ${content.maxSize} bytes`);
   }
   if (length > 0) yield* file.write(io, bytes, at);
   requireStill(bytes, length);

@@ -73,7 +73,7 @@ function* statusOf(io: Io, path: Path): Op<Status> {
     return yield io.status(path);
   } catch (error) {
     if (typeof path !== "string" || !path.includes("\uFFFD") || !isGone(error)) throw error;
-    throw Object.assign(new Error(`this runtime cannot say the name "${path}"`, { cause: error }), {
+    throw Object.assign(new Error(`this runtime cannot express the name "${path}"`, { cause: error }), {
       code: "EILSEQ",
     });
   }
