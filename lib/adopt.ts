@@ -175,7 +175,7 @@ function* lookAlone(io: Io, given: string | URL): Op<{ path: string; status: Sta
     yield io.sleep(delay);
     seen = yield* look(io, seen.path, "file");
   }
-  if (seen.status.links > 1) throw refusal(seen.path, "EMLINK", "it has other names");
+  if (seen.status.links > 1) throw refusal(seen.path, "EMLINK", "it has other hard links");
   return seen;
 }
 
@@ -194,7 +194,7 @@ function* look(
     throw failure(`adopt "${asked}"`, error, asked);
   }
   if (status.kind !== wanted) {
-    throw refusal(path, MISMATCH[status.kind], `it is no ${wanted} but a ${nameOf(status.kind)}`);
+    throw refusal(path, MISMATCH[status.kind], `it is a ${nameOf(status.kind)}, not a ${wanted}`);
   }
   const uid = runtime.uid();
   if (uid !== undefined && status.uid !== uid) throw refusal(path, "EPERM", "it belongs to somebody else");
@@ -221,17 +221,17 @@ function* refusePrecious(io: Io, path: string, status: Status): Op<void> {
   const above = parentOf(path);
   const parent: Status = yield io.status(above);
   if (parentOf(above) === above || parent.device !== status.device || sameFile(parent, status)) {
-    throw invalid("path", "no root of a file system, nor a directory in one", path);
+    throw invalid("path", "neither a file system root nor a directory in one", path);
   }
-  if (yield* isMountPoint(io, path)) throw invalid("path", "no place where something is mounted", path);
+  if (yield* isMountPoint(io, path)) throw invalid("path", "a directory that is not a mount point", path);
   if (!isWindows() && (status.mode & SHARED) !== 0) {
-    throw invalid("path", "no directory that others may write to", path);
+    throw invalid("path", "a directory that others cannot write to", path);
   }
   const precious = { current: ".", home: home(), temporary: tmpdirIfAny() };
   for (const [name, place] of Object.entries(precious)) {
     const known = place === undefined ? undefined : yield* ifPermitted(place, () => io.realPath(place));
     if (known !== undefined && (contains(path, known) || (yield* isAbove(io, status, known)))) {
-      throw invalid("path", `no directory that has the ${name} directory in it`, path);
+      throw invalid("path", `a directory without the ${name} directory in it`, path);
     }
   }
 }
@@ -302,5 +302,5 @@ function handleOf(fd: number): Handle {
     throw failure(`use descriptor ${fd}`, error);
   }
   if (kind === "file") return handle;
-  throw cannot(`use descriptor ${fd}`, "it is no regular file", "EINVAL");
+  throw cannot(`use descriptor ${fd}`, "it is not a regular file", "EINVAL");
 }

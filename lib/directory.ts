@@ -151,7 +151,7 @@ export class TemporaryDirectory implements AsyncDisposable, Disposable {
   }
 
   *#usage(io: Io): Op<DirectoryUsage> {
-    yield* this.#tree.require(io, "count what is in");
+    yield* this.#tree.require(io, "measure");
     return yield* usageOf(io, this.#tree.path!);
   }
 
@@ -255,7 +255,7 @@ function leftoverError(path: string, leftovers: readonly Leftover[]): TempfileEr
   );
   const more = leftovers.length > NAMED ? ` and ${leftovers.length - NAMED} more` : "";
   const code = leftovers.length === 1 ? leftovers[0].code : "ERR_LEFTOVER";
-  return new TempfileError(`Cannot remove "${path}": left are ${list}${more}`, { code, path, leftovers });
+  return new TempfileError(`Cannot remove "${path}": still there: ${list}${more}`, { code, path, leftovers });
 }
 
 /**
@@ -294,7 +294,7 @@ function* createSomewhere(io: Io, given: DirectoryOptions | undefined): Op<Tempo
 function checkInside(of: "named" | "directory", given: object | undefined): Checked {
   const options = checkOptions(of, given);
   if (options.dir === undefined) return options;
-  throw invalid("dir", "left out: the directory is this one", options.dir);
+  throw invalid("dir", "omitted inside a temporary directory", options.dir);
 }
 
 function* create(io: Io, directory: string, options: Checked): Op<TemporaryDirectory> {

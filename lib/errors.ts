@@ -170,7 +170,7 @@ export function closedError(action: string, path?: string): TempfileError {
 
 /** The error for using something that is currently being moved. */
 export function movingError(action: string, path: string | undefined): TempfileError {
-  return cannot(`${action} "${path}"`, "persist() is under way", "EBUSY", path);
+  return cannot(`${action} "${path}"`, "persist() is pending", "EBUSY", path);
 }
 
 /** Formats a rejected value for a message: briefly, and without running its code. */

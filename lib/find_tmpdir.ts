@@ -77,7 +77,7 @@ function* find(io: Io, requirements: TmpdirRequirements): Op<string> {
     else if (typeof found === "string") return found;
     else rejected.push(found);
   }
-  return lastResort("a directory for temporary files that fits", rejected);
+  return lastResort("a suitable directory for temporary files", rejected);
 }
 
 function* firstReason(io: Io, path: string, checks: readonly Check[]): Op<string | undefined> {
@@ -90,7 +90,7 @@ function* firstReason(io: Io, path: string, checks: readonly Check[]): Op<string
       if (error instanceof TempfileError) throw error;
       // Without the permission to ask, every directory would fail, for a reason that is not its own.
       if (codeOf(error) === "ERR_ACCESS_DENIED") {
-        throw failure(`look for a directory such as "${path}"`, error, path);
+        throw failure(`check the directory "${path}"`, error, path);
       }
       return codeOf(error);
     }
@@ -133,6 +133,6 @@ function* lookAt(io: Io, path: string): Op<Status> {
   try {
     return yield io.statusOfTarget(path);
   } catch (error) {
-    throw failure(`look for a directory on the device of "${path}"`, error, path);
+    throw failure(`find the device of "${path}"`, error, path);
   }
 }

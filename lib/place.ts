@@ -54,7 +54,7 @@ function* requireFree(io: Io, directory: string, minFree: number): Op<void> {
   const { available, inodes } = yield* spaceOf(io, directory);
   if (available >= minFree && inodes?.free !== 0) return;
   const why = available >= minFree
-    ? "no inode is free"
+    ? "no free inodes"
     : `${available} bytes are available, ${minFree} are required`;
   throw cannot(`create in "${directory}"`, why, "ENOSPC", directory);
 }

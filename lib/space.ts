@@ -58,7 +58,7 @@ export function* spaceOf(io: Io, path: string): Op<DiskSpace> {
   try {
     status = yield io.fileSystem(path);
   } catch (error) {
-    throw failure(`ask for the free space of "${path}"`, error, path);
+    throw failure(`get the free space of "${path}"`, error, path);
   }
   const { blockSize, inodes, freeInodes } = status;
   return {
@@ -144,7 +144,7 @@ function checkWatch(
   checkObject(options, "options");
   const { dir, minFree, minInodes, interval = INTERVAL } = options;
   if (minFree === undefined && minInodes === undefined) {
-    throw invalid("options", "given minFree or minInodes", options);
+    throw invalid("options", "an object with minFree or minInodes", options);
   }
   const bytes = minFree === undefined ? 0 : checkSize(minFree, "minFree");
   const inodes = minInodes === undefined ? 0 : checkSize(minInodes, "minInodes");

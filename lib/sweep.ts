@@ -87,12 +87,12 @@ function checkAged(
 ): Sweeping["aged"] {
   if (olderThan === undefined && prefix === undefined) return undefined;
   if (typeof olderThan !== "number") {
-    throw invalid("olderThan", "a number of milliseconds, beside prefix", olderThan);
+    throw invalid("olderThan", "a number of milliseconds, given with prefix", olderThan);
   }
   if (!(olderThan >= 0)) throw outOfRange("olderThan", "0 or more milliseconds", olderThan);
   // Without a prefix, every file of this user in a shared directory would qualify.
   if (prefix === undefined || prefix === "") {
-    throw invalid("prefix", "given beside olderThan, and not empty", prefix);
+    throw invalid("prefix", "a non-empty string, given with olderThan", prefix);
   }
   return {
     prefix: checkNamePart(prefix, "prefix"),

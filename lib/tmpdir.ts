@@ -74,7 +74,7 @@ export function probe(path: string): string | Rejected {
     learn(canonical, device);
     const open = openToAll(canonical);
     if (open === undefined) return canonical;
-    const reason = `anybody may rename what is in "${open}": it is world-writable without the sticky bit`;
+    const reason = `any user can replace files in "${open}": it is world-writable without the sticky bit`;
     return { path, reason, unsafe: canonical };
   } catch (error) {
     return { path, reason: codeOf(error) };
@@ -151,7 +151,7 @@ function removeProbe(path: string): void {
     // Someone else's clean-up was faster.
     if (isGone(error)) return;
     const code = codeOf(error);
-    runtime.warn(`"${path}", made to try the directory, cannot be removed (${code})`, code);
+    runtime.warn(`Cannot remove "${path}", created to test the directory (${code})`, code);
     throw error;
   }
 }

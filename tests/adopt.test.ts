@@ -264,7 +264,7 @@ test("pipes and sockets cannot be adopted as files", { skip: noFifos }, async ()
     { cwd: place.path },
   );
   assert.equal(stderr, "");
-  const what = "but a device, pipe or socket (EINVAL)".slice(-35);
+  const what = "a device, pipe or socket, not a file (EINVAL)".slice(-35);
   assert.deepEqual(said, ["EINVAL", what, "EINVAL", what, 2]);
 });
 
@@ -361,7 +361,7 @@ test("C245 a precious directory is not adopted by another spelling of its name, 
     });
     assert.throws(() => adoptFromSource(join(place.path, "CACHE")), {
       code: "ERR_INVALID_OPTION",
-      message: /no directory that has the home directory in it/,
+      message: /a directory without the home directory in it/,
     });
   }
 });

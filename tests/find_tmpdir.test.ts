@@ -274,7 +274,7 @@ test("findTmpdirSync() without the permission to ask for the room says so of the
   });
   assert.throws(() => sourceFindSync({ minFree: 1 }), (error: Error & { code?: string }) => {
     assert.equal(error.code, "ERR_ACCESS_DENIED");
-    assert.match(error.message, /^Cannot look for a directory such as "/);
+    assert.match(error.message, /^Cannot check the directory "/);
     return true;
   });
 });

@@ -61,7 +61,7 @@ test("diskSpace() of what is missing fails with ENOENT, and what is no path is r
   const missing = join(place.path, "missing");
   assert.equal(await failureOf(() => diskSpace(missing)), "ENOENT");
   assert.equal(await failureOf(() => diskSpaceSync(missing)), "ENOENT");
-  await assert.rejects(diskSpace(missing), { path: missing, message: /^Cannot ask for the free space of "/ });
+  await assert.rejects(diskSpace(missing), { path: missing, message: /^Cannot get the free space of "/ });
   for (const wrong of ["", 5, null, "a\0b", new URL("http://example.com")]) {
     const promise = diskSpace(wrong as string);
     await assert.rejects(promise, { code: "ERR_INVALID_OPTION" });

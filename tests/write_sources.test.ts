@@ -548,7 +548,7 @@ test("write refuses the file itself as a source, which would grow with each chun
   const refused = {
     name: "TypeError",
     code: "ERR_INVALID_OPTION",
-    message: /something else than the file itself/,
+    message: /something other than the file itself/,
   };
   for await (const [kind, file] of each()) {
     await file.write("some");

@@ -53,7 +53,7 @@ export function* seek(io: Io, file: OpenFile, offset: number, whence: Whence): O
   const origin = whence === "start" ? 0 : whence === "current" ? file.position : yield* file.size(io);
   const position = origin + offset;
   if (!Number.isSafeInteger(position) || position < 0) {
-    throw outOfRange("offset", `one that does not lead before the start (position ${position})`, offset);
+    throw outOfRange("offset", `one that leads to a valid position (not ${position})`, offset);
   }
   return file.position = position;
 }

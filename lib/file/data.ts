@@ -56,7 +56,7 @@ export function requireStill(bytes: Uint8Array, length: number): void {
   if (bytes.byteLength === length) return;
   throw invalid(
     "data",
-    "a buffer that stays as it is until it is written (it was detached, or resized)",
+    "a buffer that does not change until it is written (it was detached or resized)",
     bytes,
   );
 }
@@ -79,6 +79,6 @@ function viewOf(data: ArrayBufferView | ArrayBufferLike, option: string): Uint8A
     if (!ArrayBuffer.isView(data)) return new Uint8Array(data);
     return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
   } catch {
-    throw invalid(option, "a buffer that is still there (it is detached, or shorter than the view)", data);
+    throw invalid(option, "an intact buffer (it is detached, or shorter than the view)", data);
   }
 }

@@ -107,7 +107,7 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
     const bytes = toBytes(data, file.options);
     const at = checkAt(options);
     // Each chunk would produce another, until the disk is full.
-    if (data as unknown === this) throw invalid("data", "something else than the file itself", data);
+    if (data as unknown === this) throw invalid("data", "something other than the file itself", data);
     if (bytes === undefined) return await writeSource(file, chunksOf(data), at);
     const { byteLength } = bytes;
     if (file.writing !== undefined) await file.writing;

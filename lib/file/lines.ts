@@ -39,6 +39,6 @@ function joined(line: string, more: string, { encoding }: Checked): string {
   try {
     return line + more;
   } catch (cause) {
-    throw cannot(`read the file as ${encoding}`, "a line makes no string", "EFBIG", undefined, cause);
+    throw cannot(`read the file as ${encoding}`, "line too long for a string", "EFBIG", undefined, cause);
   }
 }

@@ -198,7 +198,7 @@ class Limit {
   start(): void {
     if (this.#timeout === Infinity) return;
     const file = this.#file;
-    const why = `others had it for ${this.#timeout} milliseconds`;
+    const why = `timed out after ${this.#timeout} milliseconds`;
     this.#undo.push(runtime.after(this.#timeout, () => {
       this.#controller.abort(cannot(`lock ${which(file.path)}`, why, "ETIMEDOUT", file.path));
     }));

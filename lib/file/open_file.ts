@@ -110,7 +110,7 @@ export class OpenFile implements Leakable, Content {
    */
   sync<T>(op: (io: Io) => Op<T>): T {
     if (this.busy && !this.closed) {
-      const why = "an asynchronous one on this file is under way";
+      const why = "an asynchronous call on this file is pending";
       throw cannot("make a synchronous call", why, "EBUSY", this.path);
     }
     return runSync(op(syncIo()));
@@ -217,7 +217,7 @@ export class OpenFile implements Leakable, Content {
     try {
       return new Uint8Array(length);
     } catch (cause) {
-      const why = `${length} bytes are more than memory holds`;
+      const why = `${length} bytes do not fit in memory`;
       throw cannot(`read from ${which(this.path)}`, why, "ENOMEM", this.path, cause);
     }
   }
@@ -228,7 +228,7 @@ export class OpenFile implements Leakable, Content {
   }
 
   size(io: Io): Op<number> {
-    return this.#flushed(io, "ask for the size of", () => this.storage.size(io));
+    return this.#flushed(io, "get the size of", () => this.storage.size(io));
   }
 
   /**
@@ -271,16 +271,16 @@ export class OpenFile implements Leakable, Content {
 
   /** A descriptor that a child process can inherit, with everything written so far behind it. */
   descriptor(io: Io): Op<number> {
-    return this.#flushed(io, "pass on the descriptor of", () => this.storage.descriptor(io));
+    return this.#flushed(io, "get the descriptor of", () => this.storage.descriptor(io));
   }
 
   /** The status of the file on disk. */
   *status(io: Io): Op<Status> {
-    this.require("look at");
+    this.require("inspect");
     try {
       return yield* this.storage.status(io);
     } catch (error) {
-      throw this.#failure("look at", error);
+      throw this.#failure("inspect", error);
     }
   }
 

@@ -56,13 +56,13 @@ function openerOf(source: unknown): (() => Chunks) | undefined {
 }
 
 function ofResponse(response: Response): Chunks {
-  if (response.bodyUsed) throw invalid("data", "a Response whose body was not read yet", response);
+  if (response.bodyUsed) throw invalid("data", "a Response with an unread body", response);
   // A `node-fetch` response has a Node stream as its body.
   return response.body === null ? ofIterator([][Symbol.iterator]()) : chunksOf(response.body);
 }
 
 function ofStream(stream: ReadableStream<Uint8Array>): Chunks {
-  if (stream.locked) throw invalid("data", "a stream that nobody else reads (it is locked)", stream);
+  if (stream.locked) throw invalid("data", "an unlocked stream", stream);
   const reader = stream.getReader();
   return {
     next: () => reader.read() as Promise<IteratorResult<unknown, unknown>>,

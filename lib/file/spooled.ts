@@ -55,11 +55,11 @@ export class SpooledTemporaryFile extends TemporaryFile {
 }
 
 function* roll(io: Io, file: OpenFile, spool: SpoolStorage): Op<void> {
-  file.require("move to disk");
+  file.require("roll over");
   try {
     yield* spool.roll(io);
   } catch (error) {
-    throw failure(`move to disk ${which(file.path)}`, error, file.path);
+    throw failure(`roll over ${which(file.path)}`, error, file.path);
   }
 }
 

@@ -76,7 +76,7 @@ const LONGEST_STRING = 2 ** 29 - 24;
 function undecodable(bytes: Uint8Array, encoding: Encoding, fatal: boolean, cause: unknown): TempfileError {
   const [code, why] = fatal && bytes.byteLength <= LONGEST_STRING
     ? ["EILSEQ", "malformed text"]
-    : ["EFBIG", `${bytes.byteLength} bytes make no string`];
+    : ["EFBIG", `${bytes.byteLength} bytes are too many for a string`];
   return cannot(`read the file as ${encoding}`, why, code, undefined, cause);
 }
 

@@ -26,8 +26,8 @@ export function checkNamePart(value: unknown, option: string): string {
   if (SEPARATOR.test(value)) throw invalid(option, "without path separators", value);
   if (FORBIDDEN.test(value)) throw invalid(option, 'without control characters and <>:"|?*', value);
   if (!value.isWellFormed()) throw invalid(option, "without lone surrogates", value);
-  if (value === "." || value === "..") throw invalid(option, "a part of a name", value);
-  if (isDevice) throw invalid(option, "no device name of Windows", value);
+  if (value === "." || value === "..") throw invalid(option, 'neither "." nor ".."', value);
+  if (isDevice) throw invalid(option, "other than a Windows device name", value);
   if (!begins && /[. ]$/.test(value)) throw invalid(option, "without a dot or space at the end", value);
   return value;
 }

@@ -22,7 +22,7 @@ export function checkPath(value: unknown, option: string): string {
 function pathOfUrl(value: unknown, option: string): string {
   const { protocol, host, pathname } = partsOf(value, option);
   if (protocol !== "file:") throw invalid(option, "a file: URL", protocol);
-  if (host !== "") throw invalid(option, "a file: URL of this machine", host);
+  if (host !== "") throw invalid(option, "a file: URL without a host", host);
   if (/%2f/i.test(pathname)) throw invalid(option, "a file: URL without encoded slashes", pathname);
   const path = decode(pathname, option);
   return isWindows() && /^\/[a-z]:/i.test(path) ? path.slice(1) : path;
