@@ -1,13 +1,13 @@
 /**
- * Sorts the lines of a text file that may be larger than the memory, as `LC_ALL=C sort` does.
+ * Sorts the lines of a text file that may be larger than memory, like `LC_ALL=C sort`.
  *
  *     external_sort.ts INPUT OUTPUT [--memory 32M]
  *
- * Lines are gathered until the memory is used up, then sorted and written to a temporary file: a run. When there are as
- * many runs as can be merged at once, they become one. In the end the runs and the lines still in memory are merged
- * into a file beside OUTPUT, which takes its place in one step: nobody ever sees half a result.
+ * Lines are collected until the memory limit is reached, then sorted and written to a temporary file: a run. When there
+ * are as many runs as can be merged at once, they are merged into one. At the end the remaining runs and the lines still
+ * in memory are merged into a file beside OUTPUT, which replaces OUTPUT in one step: nobody ever sees half a result.
  *
- * The runs have no name. Nobody else can read them, and nothing of them is left however the process ends.
+ * The runs have no name: no other user can read them, and none is left behind however the process ends.
  *
  * @module
  */
@@ -18,13 +18,13 @@ import { parseArgs } from "node:util";
 import { type TemporaryFile, temporaryFile, writeFileAtomic } from "mayfly";
 import { runAsProgram } from "./program.ts";
 
-/** How to sort. */
+/** Options of {@linkcode externalSort}. */
 export interface SortOptions {
-  /** Bytes of memory to use, roughly; a line longer than that is held whole all the same. */
+  /** Approximate bytes of memory to use. A longer line is still held as a whole. */
   memory?: number;
   /** How many runs to merge at once. */
   fanIn?: number;
-  /** Called now and then. */
+  /** Called from time to time. */
   onProgress?: OnProgress;
 }
 
@@ -35,10 +35,10 @@ export interface Progress {
   total: number;
 }
 
-/** Is told how far the sort has come. */
+/** Receives the progress. */
 export type OnProgress = (progress: Progress) => void;
 
-/** What a sort did. */
+/** The result of a sort. */
 export interface SortReport {
   lines: number;
   bytes: number;
@@ -49,7 +49,7 @@ export interface SortReport {
 const MEMORY = 32 * 1024 ** 2;
 const FAN_IN = 64;
 
-/** Sorts the lines of the file `input` into the file `output`, which may be the same. */
+/** Sorts the lines of the file `input` into the file `output`, which may be the same file. */
 export async function externalSort(
   input: string,
   output: string,
@@ -74,18 +74,18 @@ export async function externalSort(
   return { lines, bytes, temporaryFiles: runs.files, temporaryBytes: runs.bytes };
 }
 
-/** Refuses to put a file in the place of a device or a pipe. */
+/** Refuses to replace a device or a pipe. */
 async function requireFile(path: string): Promise<void> {
   const there = await stat(path).catch(() => undefined);
   if (there !== undefined && !there.isFile()) throw new Error(`Cannot replace "${path}": not a file`);
 }
 
-/** What a line costs beside its bytes: the string and its places in arrays. */
+/** The memory overhead of a line: the string object and its slots in arrays. */
 const LINE_COST = 64;
 
 /** Lines in memory and sorted runs in temporary files. */
 class Runs implements AsyncDisposable {
-  /** Temporary files made so far. */
+  /** Temporary files created so far. */
   files = 0;
   /** Bytes written to them. */
   bytes = 0;
@@ -93,7 +93,7 @@ class Runs implements AsyncDisposable {
   readonly #fanIn: number;
   #lines: string[] = [];
   #cost = 0;
-  /** `#levels[n]` has the runs that went through n merges, so each line is merged only a few times. */
+  /** `#levels[n]` holds the runs that went through n merges, so each line is merged only a few times. */
   readonly #levels: TemporaryFile[][] = [];
   readonly #open = new Set<TemporaryFile>();
 
@@ -102,15 +102,15 @@ class Runs implements AsyncDisposable {
     this.#fanIn = Math.max(2, fanIn);
   }
 
-  /** Takes lines in any order. */
+  /** Adds lines in any order. */
   async add(lines: string[]): Promise<void> {
     for (const line of lines) this.#lines.push(line);
     this.#cost += bytesOf(lines) + lines.length * LINE_COST;
-    // The other half is for merging.
+    // The other half is reserved for merging.
     if (this.#cost > this.#memory / 2) await this.#place(await this.#write(merge([this.#sorted()])), 0);
   }
 
-  /** All lines in order. */
+  /** Returns all lines in order. */
   async merged(): Promise<AsyncIterable<string[]>> {
     const runs = this.#levels.flat();
     while (runs.length > this.#fanIn) runs.push(await this.#join(runs.splice(0, this.#fanIn)));
@@ -128,7 +128,7 @@ class Runs implements AsyncDisposable {
     yield lines.sort();
   }
 
-  /** Puts a run in its level. A full level becomes one run of the next, which bounds the number of open files. */
+  /** Adds a run to its level. A full level is merged into one run of the next, which bounds the number of open files. */
   async #place(run: TemporaryFile, level: number): Promise<void> {
     const runs = this.#levels[level] ??= [];
     runs.push(run);
@@ -158,7 +158,7 @@ class Runs implements AsyncDisposable {
   }
 }
 
-/** Bytes read or written at once: at most, since more gains nothing, and at least. */
+/** The largest and the smallest read or write, in bytes; larger ones gain nothing. */
 const CHUNK = 128 * 1024;
 const MIN_CHUNK = 4 * 1024;
 
@@ -170,10 +170,10 @@ async function* linesOfFile(path: string, size: number): AsyncGenerator<string[]
 }
 
 /**
- * The lines of what `read` reads, in batches, without the ends of lines. A last line needs no end.
+ * Yields the lines that `read` reads, in batches, without line terminators. The last line needs no terminator.
  *
- * Latin-1 makes of each byte the character of the same number. So every byte survives, valid UTF-8 or not, and strings
- * compare as their bytes do, which strings decoded from UTF-8 would not.
+ * Latin-1 maps each byte to the character with the same number. So every byte is preserved, valid UTF-8 or not, and
+ * strings compare as their bytes do, unlike strings decoded from UTF-8.
  */
 async function* linesOf(
   read: (chunk: Uint8Array) => Promise<number>,
@@ -190,7 +190,7 @@ async function* linesOf(
   if (rest !== "") yield [rest];
 }
 
-/** The bytes of lines, each with its end. */
+/** Yields the bytes of lines, each with its terminator. */
 async function* encode(
   batches: AsyncIterable<string[]>,
   onBatch: (batch: string[], chunk: Uint8Array) => void = () => {},
@@ -208,7 +208,7 @@ function bytesOf(lines: string[]): number {
   return bytes;
 }
 
-/** Merges sorted sources. The cursors are a heap: each stands at a line no greater than its two children's. */
+/** Merges sorted sources. The cursors form a binary min-heap, ordered by their current lines. */
 async function* merge(sources: AsyncIterable<string[]>[]): AsyncGenerator<string[]> {
   const heap: Cursor[] = [];
   for (const source of sources) {
@@ -231,9 +231,9 @@ async function* merge(sources: AsyncIterable<string[]>[]): AsyncGenerator<string
   if (batch.length > 0) yield batch;
 }
 
-/** A place in a sorted source. */
+/** A position in a sorted source. */
 class Cursor {
-  /** The line it stands at. */
+  /** The current line. */
   line = "";
   readonly #batches: AsyncIterator<string[]>;
   #batch: string[] = [];
@@ -243,14 +243,14 @@ class Cursor {
     this.#batches = source[Symbol.asyncIterator]();
   }
 
-  /** Goes to the next line; false if it must be loaded first. */
+  /** Moves to the next line; returns false if it must be loaded first. */
   step(): boolean {
     if (this.#next === this.#batch.length) return false;
     this.line = this.#batch[this.#next++];
     return true;
   }
 
-  /** Goes to the first line of the next batch; false at the end. */
+  /** Loads the next batch and moves to its first line; returns false at the end. */
   async load(): Promise<boolean> {
     do {
       const { done, value } = await this.#batches.next();
@@ -267,7 +267,7 @@ function removeFirst(heap: Cursor[]): void {
   if (heap.length > 0) heap[0] = last;
 }
 
-/** Lets the first cursor sink to its place. */
+/** Restores the heap order after the first cursor has moved. */
 function sink(heap: Cursor[]): void {
   const sinking = heap[0];
   let at = 0;
@@ -282,7 +282,7 @@ function sink(heap: Cursor[]): void {
 
 const USAGE = "Usage: external_sort.ts INPUT OUTPUT [--memory 32M]";
 
-/** Sorts as the arguments say, and returns the exit status. */
+/** Runs as a program, and returns the exit status. */
 export async function command(
   args: string[],
   onProgress: OnProgress = progressLine(),
@@ -303,7 +303,7 @@ function parse(args: string[]) {
   return parseArgs({ args, allowPositionals: true, options: { memory } });
 }
 
-/** The number that "32M" stands for. */
+/** Parses a size such as "32M". */
 function bytesIn(text: string): number | undefined {
   const [, number, unit] = /^(\d+)([KMG]?)$/i.exec(text) ?? [];
   return number === undefined

@@ -1,12 +1,12 @@
 /**
- * A pipeline of two processes that hand temporary files to each other, and at every moment one of them removes each.
+ * A pipeline of two processes that hand over temporary files. At every moment one of them is responsible for removal.
  *
  *     job_pipeline.ts INPUT RESULT
  *
- * The first process cuts INPUT into jobs of some lines, one temporary file each, and passes their paths to the second,
- * which counts the words of each and writes the sum to RESULT. A file changes its owner in two steps: the receiver adopts
- * it and says so, and only then does the sender let go of it. If either is killed in between, the other still removes the
- * file; if both are, the next process that uses Mayfly does.
+ * The first process splits INPUT into jobs of some lines, one temporary file each, and passes their paths to the second,
+ * which counts the words in each and writes the sum to RESULT. Ownership of a file changes in two steps: the receiver
+ * adopts it and acknowledges, and only then does the sender release it. If either process is killed in between, the other
+ * still removes the file; if both are killed, the next process that uses Mayfly removes it.
  *
  * @module
  */
@@ -19,13 +19,13 @@ import { fileURLToPath } from "node:url";
 import { adoptFile, type NamedTemporaryFile, namedTemporaryFile, writeFileAtomic } from "mayfly";
 import { runAsProgram } from "./program.ts";
 
-/** What the second process is called with. */
+/** The argument that selects the second process. */
 const WORK = "--work";
 
-/** Lines of one job. */
+/** Lines per job. */
 const LINES = 1000;
 
-/** The jobs, each in a file that this process owns. */
+/** Yields the jobs, each in a file that this process owns. */
 async function* jobsOf(input: string): AsyncGenerator<NamedTemporaryFile> {
   let job: NamedTemporaryFile | undefined;
   let lines = 0;
@@ -53,16 +53,16 @@ async function send(input: string, result: string): Promise<number> {
     await file.flush();
     worker.stdin.write(`${file.path}\n`);
     const { value: answer } = await answers.next();
-    // From here on it is theirs. Without the answer the end of the scope removes it.
+    // From here on the second process owns it. Without the answer the end of the scope removes it.
     if (answer === `taken ${file.path}`) file.keep();
-    else throw new Error(`the second process ended before it took "${file.path}"`);
+    else throw new Error(`the second process exited before it took "${file.path}"`);
   }
   worker.stdin.end();
   const [status] = await ended;
   return status ?? 1;
 }
 
-/** Takes jobs until there are no more. */
+/** Processes jobs until there are no more. */
 async function work(result: string): Promise<void> {
   let words = 0;
   for await (const path of createInterface({ input: process.stdin })) {

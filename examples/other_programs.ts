@@ -1,11 +1,11 @@
 /**
- * Temporary files and directories as the working place of other programs: `git`, `tar` and `sqlite3`.
+ * Temporary files and directories as a workspace for other programs: `git`, `tar` and `sqlite3`.
  *
  *     other_programs.ts REPOSITORY ARCHIVE
  *
  * Writes the last commit of a git repository to a compressed archive, together with a database that lists its files.
- * Programs that want a path get one; those that write to their standard output get a descriptor. Whatever fails or is
- * interrupted, no half archive is at ARCHIVE, and the working place goes.
+ * Programs that need a path get one; those that write to standard output get a file descriptor. Whatever fails or is
+ * interrupted, ARCHIVE is never incomplete, and the workspace is removed.
  *
  * @module
  */
@@ -15,7 +15,7 @@ import { dirname } from "node:path";
 import { namedTemporaryFile, temporaryDirectory, type TemporaryFile } from "mayfly";
 import { runAsProgram } from "./program.ts";
 
-/** Runs a program to its end; `input` and `output` are its standard input and output. */
+/** Runs a program until it exits; `input` and `output` are its standard input and output. */
 async function run(
   command: string,
   args: string[],
@@ -23,15 +23,15 @@ async function run(
 ): Promise<void> {
   const child = spawn(command, args, { stdio: [input?.fd ?? "ignore", output?.fd ?? "ignore", "inherit"] });
   const [status] = await once(child, "exit");
-  if (status !== 0) throw new Error(`${command} ended with ${status}`);
+  if (status !== 0) throw new Error(`${command} exited with status ${status}`);
 }
 
-/** Makes a database of what `git ls-tree` says: a path and a size in each line. */
+/** Creates a database from the output of `git ls-tree`: a path and a size in each line. */
 async function listFiles(repository: string, database: string): Promise<void> {
   await using list = await namedTemporaryFile({ suffix: ".tsv" });
   const format = "--format=%(path)%x09%(objectsize)";
   await run("git", ["-C", repository, "ls-tree", "-r", format, "HEAD"], { output: list });
-  // The path is ours: it has no character that would need quoting.
+  // The path is generated: it contains no character that needs quoting.
   const create = "create table files (path text primary key, bytes integer)";
   await run("sqlite3", [database, create, ".mode tabs", `.import ${list.path} files`]);
 }
@@ -43,7 +43,7 @@ export async function archive(repository: string, destination: string): Promise<
   await run("git", ["-C", repository, "archive", "HEAD"], { output: tree });
   await listFiles(repository, work.join("files.db"));
 
-  // Beside its destination, so that putting it in place is a rename.
+  // In the destination's directory, so that persist() is a rename.
   await using result = await namedTemporaryFile({ dir: dirname(destination), prefix: ".archive-" });
   await run("tar", ["-rf", tree.path, "-C", work.path, "files.db"]);
   await run("gzip", ["-c", tree.path], { output: result });

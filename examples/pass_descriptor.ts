@@ -1,10 +1,10 @@
 /**
- * One process writes a file that has no name, another reads it through the descriptor that it inherits: no copy, no path
- * that anybody could open, and nothing left however the two end.
+ * One process writes a file that has no name, another reads it through an inherited file descriptor: no copy, no path
+ * that anybody could open, and nothing left behind however the two end.
  *
  *     pass_descriptor.ts [MEBIBYTES]
  *
- * A gigabyte without the number. On Deno the writing process needs `--allow-read`, `--allow-write`, `--allow-env` and
+ * The default is a gigabyte. On Deno the writing process needs `--allow-read`, `--allow-write`, `--allow-env` and
  * `--allow-run`; the reading one needs nothing at all.
  *
  * @module
@@ -18,13 +18,13 @@ import { fromDescriptor, type TemporaryFile, temporaryFile } from "mayfly";
 
 const MEBIBYTE = 1024 ** 2;
 
-/** What the reading process is called with. */
+/** The argument that selects the reading process. */
 const READ = "--read";
 
-/** Under which number it inherits the file: the first after the standard streams. */
+/** The inherited descriptor: the first after the standard streams. */
 const INHERITED = 3;
 
-/** Fills the file with chunks that differ, and returns their digest. */
+/** Fills the file with distinct chunks, and returns their digest. */
 async function fill(file: TemporaryFile, mebibytes: number): Promise<string> {
   const hash = createHash("sha256");
   const chunk = new Uint8Array(MEBIBYTE);
@@ -43,7 +43,7 @@ async function digest(file: TemporaryFile): Promise<string> {
   return hash.digest("hex");
 }
 
-/** Starts this script once more, with the file as one of its descriptors. */
+/** Starts this script again, with the file as one of its descriptors. */
 async function readInChild(file: TemporaryFile): Promise<void> {
   const script = fileURLToPath(import.meta.url);
   const run = "Deno" in globalThis ? ["run"] : process.execArgv;
@@ -51,7 +51,7 @@ async function readInChild(file: TemporaryFile): Promise<void> {
     stdio: ["ignore", "inherit", "inherit", file.fd],
   });
   const [status] = await once(child, "exit");
-  if (status !== 0) throw new Error(`The reading process ended with ${status}`);
+  if (status !== 0) throw new Error(`The reading process exited with status ${status}`);
 }
 
 async function writeAndPassOn(mebibytes: number): Promise<void> {

@@ -1,17 +1,17 @@
 /**
- * Removes what killed processes left, now and then.
+ * Removes what killed processes left, periodically.
  *
  *     periodic_purge.ts [PREFIX DAYS]
  *
- * What processes with Mayfly left is removed whatever its age, since it is known who made it and that they are dead.
- * What others left is known by nothing but its name and age: with PREFIX and DAYS, what has this prefix and was not
- * changed for so long goes too, if it is this user's, and neither locked nor open.
+ * What dead processes that used Mayfly left is removed whatever its age, because its ownership is recorded. Leftovers of
+ * other programs can be recognized only by name and age: with PREFIX and DAYS, entries with this prefix that have not
+ * changed for that long are removed too, if they belong to this user and are neither locked nor open.
  *
- * Once a day from cron, as the user whose files they are:
+ * Once a day from cron, as the user who owns the files:
  *
  *     17 4 * * *  node /opt/app/periodic_purge.js build- 7
  *
- * or by systemd, with `mayfly-purge.service` and `mayfly-purge.timer` beside this file. The command line does the same:
+ * or from systemd, with `mayfly-purge.service` and `mayfly-purge.timer` beside this file. The command line does the same:
  * `mayfly sweep --older-than 7d --prefix build-`.
  *
  * @module
@@ -19,10 +19,10 @@
 import { sweep } from "mayfly";
 import { runAsProgram } from "./program.ts";
 
-/** Milliseconds of a day. */
+/** Milliseconds in a day. */
 const DAY = 24 * 60 * 60 * 1000;
 
-/** Runs as a program: fails if something could not be removed, so that cron writes a mail. */
+/** Runs as a program. Returns 1 if something could not be removed; cron mails the reason. */
 export async function command([prefix, days, ...rest]: string[]): Promise<number> {
   const isWhole = (prefix === undefined) === (days === undefined);
   if (rest.length > 0 || !isWhole || (days !== undefined && !(Number(days) >= 0))) {

@@ -1,5 +1,5 @@
 /**
- * What the examples have in common: each can be run as a program, and imported.
+ * Shared by the examples: each can be run as a program, and imported as a module.
  *
  * @module
  */
@@ -8,13 +8,13 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { configure } from "mayfly";
 
-/** Runs `command` with the arguments of the process if `module` is the program, not something that it imports. */
+/** Runs `command` with the arguments of the process if `module` is the main module. */
 export async function runAsProgram(
   module: ImportMeta,
   command: (args: string[]) => Promise<number | void>,
 ): Promise<void> {
   if (!isProgram(module)) return;
-  // On Deno signals are left alone unless the application says so: nothing is to be left on Ctrl-C.
+  // Deno needs this to remove everything on Ctrl-C; elsewhere it is the default.
   configure({ signals: true });
   const args = process.argv.slice(2);
   try {
@@ -26,7 +26,7 @@ export async function runAsProgram(
   }
 }
 
-/** Node 20 and 22 do not say it themselves. */
+/** Whether it is the main module. Node 20 and 22 do not have `import.meta.main`. */
 function isProgram(module: ImportMeta): boolean {
   const [, program] = process.argv;
   return (module as { main?: boolean }).main ??

@@ -1,14 +1,14 @@
 /**
- * A cache of HTTP responses on disk that survives a crash between any two lines.
+ * An on-disk cache of HTTP responses that survives a crash at any point.
  *
  *     response_cache.ts DIRECTORY URL
  *
- * Each response is one file: a line of JSON (address, status, headers), then the body as it came. `writeFileAtomic` puts
- * it in place in one step when the last byte has arrived and is on the disk. So what is at its path is always a whole
- * response, the old or the new one: there is no index that could disagree with the files, nothing to repair at the
- * start, and no lock. Two processes that fetch the same address both succeed, and the later one stays.
+ * Each response is one file: a line of JSON (URL, status, headers), then the body as received. `writeFileAtomic` puts it
+ * at its path in one step, once the last byte has arrived and is on disk. So there is always a whole response at the
+ * path, the old or the new one: there is no index that could disagree with the files, nothing to repair on start-up, and
+ * no lock. If two processes fetch the same URL, both succeed, and the later one wins.
  *
- * The body goes to the disk chunk by chunk, never whole into memory.
+ * The body is written to disk chunk by chunk, and is never held in memory as a whole.
  *
  * @module
  */
@@ -20,48 +20,48 @@ import { Readable } from "node:stream";
 import { writeFileAtomic } from "mayfly";
 import { runAsProgram } from "./program.ts";
 
-/** What is known of a response beside its body. */
+/** The metadata of a response. */
 interface Head {
   url: string;
   status: number;
   headers: [string, string][];
 }
 
-/** Bytes in which the first line must end. */
+/** The maximum length of the first line, in bytes. */
 const LONGEST_HEAD = 64 * 1024;
 
 const NEWLINE = 10;
 
-/** Responses kept in a directory. */
+/** A cache of responses in a directory. */
 export class ResponseCache {
   readonly #directory: string;
 
-  /** @param directory Where to keep them; created if it is missing. */
+  /** @param directory Where to keep the responses; created if it is missing. */
   constructor(directory: string) {
     mkdirSync(directory, { recursive: true });
     this.#directory = directory;
   }
 
-  /** The response from the cache, or from the network, which is then kept if it is a success. */
+  /** Returns the response from the cache, or else from the network; a successful one is cached. */
   async fetch(url: string): Promise<Response> {
     return this.match(url) ?? await this.#load(url);
   }
 
-  /** The response from the cache, if it is there. */
+  /** Returns the response from the cache; undefined if there is none. */
   match(url: string): Response | undefined {
     const fd = openIfThere(this.#pathOf(url));
     if (fd === undefined) return undefined;
-    // Head and body from one open file: another call may put a new response at the path at any moment.
+    // Read head and body from one open file: another call may replace the file at the path at any moment.
     const { head, length } = readHead(fd);
     const body = Readable.toWeb(createReadStream("", { fd, start: length }));
     return new Response(body as ReadableStream<Uint8Array>, { status: head.status, headers: head.headers });
   }
 
-  /** Fetches and keeps a response, in place of the one there was. */
+  /** Fetches and caches a response, replacing the previous one. */
   async refresh(url: string): Promise<void> {
     const response = await fetch(url);
-    if (!response.ok) throw new Error(`"${url}" answers with ${response.status}`);
-    // A body that breaks off fails this call, and the file stays as it was.
+    if (!response.ok) throw new Error(`"${url}" responded with status ${response.status}`);
+    // An interrupted body fails this call, and the file is unchanged.
     await writeFileAtomic(this.#pathOf(url), entry(url, response), { mode: "private" });
   }
 
@@ -75,9 +75,9 @@ export class ResponseCache {
   }
 }
 
-/** What the file of a response consists of. */
+/** Yields the contents of a response's file. */
 async function* entry(url: string, response: Response): AsyncGenerator<string | Uint8Array> {
-  // The body comes decoded, so what was said of its coding and its length is not true of it.
+  // fetch() has decoded the body, so these two headers no longer describe it.
   const headers = [...response.headers].filter(([name]) => !/^content-(encoding|length)$/.test(name));
   const head: Head = { url, status: response.status, headers };
   yield `${JSON.stringify(head)}\n`;
@@ -93,7 +93,7 @@ function openIfThere(path: string): number | undefined {
   }
 }
 
-/** The first line of a file, and where the body starts. */
+/** Reads the first line of a file; returns it with the offset of the body. */
 function readHead(fd: number): { head: Head; length: number } {
   const start = new Uint8Array(LONGEST_HEAD);
   const end = start.subarray(0, readSync(fd, start, 0, LONGEST_HEAD, 0)).indexOf(NEWLINE);

@@ -1,11 +1,11 @@
 /**
- * An HTTP server that takes uploads of unknown size from people who are not to be trusted.
+ * An HTTP server that accepts uploads of unknown size from untrusted clients.
  *
  *     secure_upload.ts DIRECTORY [PORT]     (then: curl -T picture.png http://127.0.0.1:PORT/)
  *
- * A body is collected where nobody else can see it: in memory while it is small, then in a file that has no name. Only
- * when it is complete, not too large, and what it should be does it appear in DIRECTORY, whole, named by its hash, for
- * this user alone. A sender that breaks off, a disk that is full and a process that is killed leave nothing.
+ * A body is collected where no other user can see it: in memory while it is small, then in a file without a name. Only if
+ * it is complete, not too large, and a PNG file does it appear in DIRECTORY, whole, named after its hash, and private to
+ * this user. An aborted upload, a full disk and a killed process leave nothing.
  *
  * @module
  */
@@ -15,22 +15,22 @@ import { join } from "node:path";
 import { spooledTemporaryFile, TempfileError } from "mayfly";
 import { runAsProgram } from "./program.ts";
 
-/** Bytes of the largest upload. */
+/** The largest accepted upload, in bytes. */
 const LARGEST = 10 * 1024 ** 2;
 
-/** Bytes of an upload that are kept in memory. */
+/** Bytes of an upload to keep in memory. */
 const IN_MEMORY = 64 * 1024;
 
-/** How every PNG file begins. */
+/** The signature at the start of every PNG file. */
 const SIGNATURE = Uint8Array.of(0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a);
 
-/** What is answered. */
+/** The response to an upload. */
 interface Answer {
   status: number;
   text: string;
 }
 
-/** Takes one upload. */
+/** Receives one upload. */
 export async function receive(body: AsyncIterable<Uint8Array>, directory: string): Promise<Answer> {
   await using file = spooledTemporaryFile({ dir: directory, maxMemory: IN_MEMORY, maxSize: LARGEST });
   try {
@@ -50,24 +50,24 @@ export async function receive(body: AsyncIterable<Uint8Array>, directory: string
   }
 }
 
-/** What a failure means to the sender. */
+/** Maps a failure to a response. */
 function answerTo(error: unknown): Answer {
   const code = error instanceof TempfileError ? error.code : undefined;
   if (code === "EEXIST") return { status: 200, text: "known already" };
   if (code === "EFBIG") return { status: 413, text: `larger than ${LARGEST} bytes` };
-  if (code === "ENOSPC") return { status: 507, text: "no room" };
+  if (code === "ENOSPC") return { status: 507, text: "not enough space" };
   throw error;
 }
 
-/** A server that keeps what it receives in `directory`. */
+/** Creates a server that stores uploads in `directory`. */
 export function uploadServer(directory: string): Server {
   return createServer(async (request: IncomingMessage, response) => {
     const { status, text } = await receive(request, directory).catch((error) => {
-      // The sender has gone, or something is wrong here: neither is for the sender to read.
+      // The client has disconnected, or the server is at fault: the client gets no details.
       if (!request.destroyed) console.error(error);
-      return { status: 500, text: "not taken" };
+      return { status: 500, text: "not stored" };
     });
-    // What was not read is not waited for.
+    // Do not wait for the rest of the body.
     response.writeHead(status, { connection: "close" }).end(`${text}\n`);
   });
 }

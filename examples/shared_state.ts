@@ -1,16 +1,15 @@
 /**
- * State in a JSON file that several processes change.
+ * State in a JSON file that several processes update.
  *
- *     shared_state.ts FILE NAME     (adds one to the counter NAME, and prints all)
+ *     shared_state.ts FILE NAME     (increments the counter NAME, and prints all counters)
  *
- * Readers need no lock: `writeFileAtomic` replaces the file in one step, so what they read is whole. Writers need one,
- * or two of them would read the same state and one change would be lost.
+ * Readers need no lock: `writeFileAtomic` replaces the file in one step, so they always read a complete state. Writers
+ * need one, or two of them could read the same state and one update would be lost.
  *
- * The lock is taken on a file of its own, which is created once and stays. A lock belongs to the file that is open, not
- * to its name. On the state file itself it would be worth nothing: each replacement is another file, so the next process
- * would lock that one while the one before still waits for the old. For the same reason the lock file is never removed,
- * and never opened by a call that could make a new one in its place. The system gives the lock back however the process
- * ends, so none is ever stale.
+ * The lock is taken on a separate file, which is created once and stays. A lock belongs to the open file, not to its
+ * name. On the state file itself it would be useless: each update replaces the file, so the next process would lock the
+ * new one while another still waits for the old. For the same reason the lock file is never removed, and never opened by a
+ * call that could put a new one in its place. The system releases the lock however the process ends, so it is never stale.
  *
  * @module
  */
@@ -18,7 +17,7 @@ import { readFile } from "node:fs/promises";
 import { adoptFileSync, type NamedTemporaryFile, TempfileError, writeFileAtomic } from "mayfly";
 import { runAsProgram } from "./program.ts";
 
-/** Reads the state; `initial` if there is none yet. */
+/** Reads the state; returns `initial` if there is none yet. */
 export async function readState<T>(path: string, initial: T): Promise<T> {
   try {
     return JSON.parse(await readFile(path, "utf8"));
@@ -28,7 +27,7 @@ export async function readState<T>(path: string, initial: T): Promise<T> {
   }
 }
 
-/** Changes the state; of processes that do so at the same time, each sees what the others have made of it. */
+/** Updates the state. Concurrent updates run one after the other, and each sees the results of those before it. */
 export async function updateState<T>(path: string, initial: T, change: (state: T) => T): Promise<T> {
   await using file = await openLockFile(`${path}.lock`);
   await using _lock = await file.lock({ timeout: 30_000 });
@@ -37,16 +36,16 @@ export async function updateState<T>(path: string, initial: T, change: (state: T
   return state;
 }
 
-/** Opens a file that is there to be locked, and creates it if it is missing. It is never removed. */
+/** Opens a lock file, and creates it if it is missing. It is never removed. */
 export async function openLockFile(path: string): Promise<NamedTemporaryFile> {
   try {
-    // Of several processes that find none, one creates it.
+    // If several processes find it missing, one of them creates it.
     await writeFileAtomic(path, "", { overwrite: false, mode: "private" });
   } catch (error) {
     if (!(error instanceof TempfileError) || error.code !== "EEXIST") throw error;
   }
   const file = adoptFileSync(path);
-  // In the same turn: not even a signal finds it among what is to be removed.
+  // In the same turn of the event loop, so that not even a signal handler can remove it.
   file.keep();
   return file;
 }

@@ -1,11 +1,11 @@
 /**
- * Runs a command unless it is running already.
+ * Runs a command unless it is already running.
  *
  *     single_instance.ts LOCK COMMAND [ARGUMENT ...]
  *
- * The lock is the kernel's: it excludes `flock(1)` on the same file and every other program that uses `flock`, and it is
- * gone with the process that has it, however that ends. So there is no stale lock to break. Ends with the status of the
- * command, or with 75 if somebody else has the lock.
+ * The lock is a kernel lock: it excludes `flock(1)` on the same file and every other program that uses `flock`, and the
+ * kernel releases it however its process ends, so there is no stale lock to break. Exits with the status of the command,
+ * or with 75 if another process holds the lock.
  *
  * @module
  */
@@ -25,7 +25,7 @@ export async function command([lock, name, ...args]: string[]): Promise<number> 
   await using file = await openLockFile(lock);
   await using held = await file.tryLock();
   if (held === null) {
-    console.error(`single_instance: somebody else holds "${lock}"`);
+    console.error(`single_instance: another process holds "${lock}"`);
     return BUSY;
   }
   const child = spawn(name, args, { stdio: "inherit" });

@@ -1,11 +1,11 @@
 /**
- * A download that appears only when it is complete and is what it should be.
+ * A download that appears only when it is complete and its hash is correct.
  *
  *     verified_download.ts URL DESTINATION SHA256
  *
- * It goes to a temporary file in the directory of the destination, so that putting it in place is a rename. What is
- * verified is what the disk gives back, not what the network gave. If anything goes wrong, a broken connection, a full
- * disk, another hash, Ctrl-C, the destination stays as it was and the temporary file goes.
+ * It is written to a temporary file in the directory of the destination, so that `persist()` is a rename. The hash is
+ * computed from what the disk returns, not from what the network sent. If anything goes wrong (a broken connection, a
+ * full disk, a wrong hash, Ctrl-C), the destination is unchanged and the temporary file is removed.
  *
  * @module
  */
@@ -23,10 +23,10 @@ export async function download(
 ): Promise<string> {
   await using file = await namedTemporaryFile({ dir: dirname(destination), prefix: ".download-", signal });
   const response = await fetch(url, { signal });
-  if (!response.ok) throw new Error(`"${url}" answers with ${response.status}`);
+  if (!response.ok) throw new Error(`"${url}" responded with status ${response.status}`);
   await file.write(response);
 
-  // In pieces: `crypto.subtle` would want the whole file in memory.
+  // In chunks: `crypto.subtle` would need the whole file in memory.
   const hash = createHash("sha256");
   for await (const chunk of file) hash.update(chunk);
   const found = hash.digest("hex");

@@ -1,10 +1,10 @@
 /**
- * Records standard input, and stops in time before the disk is full.
+ * Records standard input, and stops before the disk is full.
  *
  *     watch_space.ts DESTINATION MEBIBYTES
  *
- * Other programs need the disk as well. When fewer than MEBIBYTES are available, the recording ends and what there is so
- * far is put in place, whole, by a rename, which takes no further room.
+ * Other programs need the disk too. When less than MEBIBYTES MiB are available, the recording ends, and what was recorded
+ * so far is moved to DESTINATION by a rename, which needs no further space.
  *
  * @module
  */
@@ -18,7 +18,7 @@ const MEBIBYTE = 1024 ** 2;
 /** Why a recording ended. */
 export type End = "complete" | "low on space";
 
-/** Records until the source ends or less than `floor` bytes are available. */
+/** Records until the source ends or fewer than `floor` bytes are available. */
 export async function record(
   source: AsyncIterable<Uint8Array>,
   destination: string,

@@ -99,7 +99,7 @@ test("response cache keeps an empty body, and no response that is no success", a
   let status = 404;
   await using server = await serve((response) => response.writeHead(status).end());
   const cache = new ResponseCache(place.path);
-  await assert.rejects(cache.fetch(server.url), /answers with 404/);
+  await assert.rejects(cache.fetch(server.url), /responded with status 404/);
   assert.deepEqual(place.list(), []);
   status = 200;
   assert.equal((await bytesOf(await cache.fetch(server.url))).length, 0);
@@ -384,7 +384,7 @@ test(
       /has the hash [0-9a-f]{64}, not /,
     );
     answer = (response) => void response.writeHead(503).end("busy");
-    await assert.rejects(download(server.url, destination, hashOf(BODY)), /answers with 503/);
+    await assert.rejects(download(server.url, destination, hashOf(BODY)), /responded with status 503/);
     answer = (response) => {
       sendPart(response, 200_000);
       setTimeout(() => response.destroy(), 20);
