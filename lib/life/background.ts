@@ -67,8 +67,8 @@ type Call = (...args: unknown[]) => unknown;
 
 /**
  * Returns primitives that fail once the work is given up, except those that close. The work then ends as after any
- * failure: in a moment, with nothing left open. If it were abandoned, nobody could close what it has opened but not yet
- * received.
+ * failure: in a moment, with nothing left open. If it were abandoned instead, a handle that it has opened but not yet
+ * received could never be closed.
  */
 function untilGivenUp(hurried: boolean): Io {
   const io = syncIo();
@@ -85,8 +85,8 @@ function untilGivenUp(hurried: boolean): Io {
 }
 
 /**
- * Begins to look for what the dead left, unless that was done a moment ago. At once if there are leases of others, so
- * that a short program has begun before it ends; otherwise soon, since a thread of this process may yet leave one.
+ * Begins to look for what the dead left, unless that was done a moment ago. At once if there are other leases, so that
+ * a short program has begun before it ends; otherwise soon, since a thread of this process may still leave one.
  */
 export function startReclaiming(): void {
   atProcessEnd(finish);
@@ -138,12 +138,15 @@ function step(op: Op<unknown>): void {
     if (done) work = undefined;
     answer = value;
   } catch {
-    // Nobody asked for this work, so nobody is told; sweep() reports.
+    // This work has no caller, so its errors are dropped; sweep() reports them.
     work = undefined;
   }
 }
 
-/** Does a little at the end of the process: short programs end before there was time. */
+/**
+ * Does at the end of the process what a short program had no time for: a part of the look under way, then the removal of
+ * what its own threads left.
+ */
 function finish(): void {
   if (settings.reclaim === false) return giveUp();
   advance(LAST_BUDGET);

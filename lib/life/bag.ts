@@ -4,7 +4,7 @@
  * @module
  */
 
-/** What can be in a bag, in one at a time. */
+/** An item that can be in one bag at a time. */
 export interface InBag {
   /** Its index in the bag, for the bag alone. */
   slot: number | undefined;

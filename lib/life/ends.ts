@@ -1,6 +1,5 @@
 /**
- * Listening for the end of the process: by return, exit or an uncaught error, and by the signals that nobody else
- * handles.
+ * Listening for the end of the process: by return, exit or an uncaught error, and by signals without other listeners.
  *
  * @module
  */
@@ -27,8 +26,8 @@ export function watchEnds(discard: Discard): () => void {
 const ECHO = 500;
 
 /**
- * A signal that somebody else listens to is theirs: they decide whether the process ends. Otherwise we remove
- * everything, then do what the signal would have done without us. Our listener goes as soon as a repetition is a second
+ * A signal with other listeners is left to them: they decide whether the process ends. Otherwise we remove everything,
+ * then do what the signal would have done without us. Our listener goes as soon as a repetition counts as a second
  * signal, which then ends the process at once, even in the middle of the removal.
  */
 function watchSignal(signals: Signals, name: EndSignal, discard: Discard): () => void {

@@ -69,7 +69,7 @@ export function letAge(entry: Entry): void {
   cancel = undefined;
 }
 
-/** Sets whether we are removing an entry at this moment: if it is gone because of that, nobody else has removed it. */
+/** Sets whether we are removing an entry at this moment, so that its absence is not blamed on anybody else. */
 export function setGoing(entry: Entry, going: boolean): void {
   const one = young.get(entry);
   if (one !== undefined) one.going = going;
@@ -111,7 +111,7 @@ function warnOfNoLock({ message }: Error): void {
   );
 }
 
-/** Touches the leases as well: without its lease, nobody may remove what outlives the process. */
+/** Touches the leases as well: without its lease, an entry that outlives the process is not reclaimed. */
 function touchAll(): void {
   for (const { path } of heldLeases()) makeYoung(path!);
   touchSome(young.entries());

@@ -1,13 +1,12 @@
 /**
- * Finding handles that were never closed: when one is collected as garbage, what is behind it is closed, with a
- * warning.
+ * Finding handles that were never closed: when one is garbage collected, its resource is closed, with a warning.
  *
  * @module
  */
 import { runtime } from "../runtime/mod.ts";
 import { Bag, type InBag } from "./bag.ts";
 
-/** What is behind a handle. It must not refer to the handle except by `young`, or the handle is never collected. */
+/** The resource behind a handle. It must not refer to the handle except by `young`, or the handle is never collected. */
 export interface Leakable {
   /** The handle while it is young, for this module. */
   young: Young | undefined;
@@ -29,19 +28,19 @@ interface Watched {
 export interface Young extends InBag {
   handle: object;
   what: Leakable;
-  /** Not yet text: formatting it takes as long as making a file, the first time on Deno a millisecond. */
+  /** Not formatted yet: that takes as long as making a file, and on Deno a millisecond the first time. */
   stack: Error | undefined;
 }
 
 let finalization: FinalizationRegistry<Watched> | undefined;
 
 /**
- * Handles that were just made. They are not yet registered with the collector, and so not collected: most are closed
- * before that, and registering and unregistering one costs a seventh of a file's creation and removal on Node.
+ * Handles that were just made. In here they cannot be collected. They are registered for finalization later: most are
+ * closed before that, and registering and unregistering one costs a seventh of a file's creation and removal on Node.
  */
 const young = new Bag<Young>();
 
-/** Milliseconds after which a handle is registered with the collector. */
+/** Milliseconds after which a handle is registered for finalization. */
 const CHILDHOOD = 100;
 
 /** Beyond this number they are registered at once: registering this many takes most of a millisecond. */

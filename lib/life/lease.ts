@@ -3,8 +3,8 @@
  *
  * A lease is a small file in a private directory, named after the session and the pid. It records where the process
  * runs and which forms of names it makes in which directories, and it stays open as long as the instance lives: once
- * the process no longer has it open, any other may remove the entries. So a dying process has nothing to do, and a
- * reused pid is not mistaken for it.
+ * the process no longer has it open, another may remove the entries. So a process need not do anything when it dies,
+ * and one that reuses its pid is not mistaken for it.
  *
  * Records come first: a form before the first such name is created, an adoption or a change of owner before it happens,
  * and what is kept before the caller is told so. The lease is removed once nothing is left that it speaks for.
@@ -28,7 +28,7 @@ import { held, heldLeases } from "./registry.ts";
 /** Milliseconds before another attempt at a lease that could not be written, on a full disk for example. */
 const AGAIN = 1000;
 
-/** The leases of everything this module instance has made and not yet removed: the current one, and full ones. */
+/** The leases of entries that this module instance has made and not yet removed: the current one, and any full ones. */
 const leases = new Set<Lease>();
 
 let current: Lease | undefined;
@@ -152,7 +152,7 @@ export function recordKeptDirectory(path: string): void {
 /**
  * Records that the caller keeps an entry, so that it is not treated as a leftover later.
  *
- * @param inside What was made in it and remains a leftover.
+ * @param inside Entries made inside it, which are still to be removed.
  * @throws {TempfileError} If that cannot be written; the entry must then not be reported as kept.
  */
 export function recordKept(path: string, inside: readonly string[] = []): void {

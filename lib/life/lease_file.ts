@@ -131,7 +131,7 @@ function parse(text: string): Said {
   return said;
 }
 
-/** Directories are recorded by their canonical paths. Any other was written by somebody else. */
+/** Directories are recorded by canonical path: any other line was not written by this library. */
 function note(made: LeaseFile["made"], directory: string, form: string): void {
   if (!isCanonical(directory) || !isForm(form)) return;
   made.set(directory, (made.get(directory) ?? new Set()).add(form));

@@ -30,6 +30,6 @@ function* note(io: Io, path: string, open: Set<string>): Op<void> {
     const status: Status = yield io.statusOfTarget(path);
     open.add(keyOf(status));
   } catch {
-    // Ended meanwhile, or another user's.
+    // The process has ended, or belongs to another user.
   }
 }

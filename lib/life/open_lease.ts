@@ -93,8 +93,8 @@ export class Lease implements Entry {
   }
 
   /**
-   * Records that the caller keeps an entry, so that it is not treated as a leftover later. What was made inside was
-   * covered by the entry until now, and gets a record of its own.
+   * Records that the caller keeps an entry, so that it is not treated as a leftover later. Entries made inside it were
+   * covered by it until now, and get records of their own.
    */
   keep(path: string, inside: readonly string[]): void {
     if (this.#length === 0) return;
@@ -133,8 +133,8 @@ export class Lease implements Entry {
   }
 
   /**
-   * Appends records in one write, the first time after the header, without which they say nothing. Only what was
-   * written is remembered.
+   * Appends records in one write. The first write begins with the header, without which a lease says nothing. Only
+   * records that were written are remembered.
    */
   #write(lines: string, made: readonly string[] = []): void {
     const head = this.#length === 0 ? `${HEADER}\n${home()}` : "";

@@ -23,7 +23,7 @@ export function* seen<T>(path: string, look: Op<T>, nothing: T): Op<T> {
   }
 }
 
-/** Returns the paths of their directories. */
+/** Returns the paths of the directories of processes. */
 export function* processes(io: Io): Op<string[]> {
   return (yield* listed(io, "/proc")).filter((path) => /\/\d+$/.test(path));
 }

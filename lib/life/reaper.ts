@@ -1,5 +1,5 @@
 /**
- * A helper process that outlives this one, to remove what it leaves at once.
+ * A helper process that outlives this one and removes its leftovers at once.
  *
  * @module
  */
@@ -7,14 +7,14 @@ import { RANDOM_LENGTH } from "../name.ts";
 import { isWindows, runtime } from "../runtime/mod.ts";
 
 /**
- * Waits for the end of its standard input, which comes with the end of the process, whatever ended that, and then does
- * what the lease says. If the lease is gone, there is nothing to do.
+ * Waits for the end of file on its standard input, which comes with the end of the process, however that ended, and
+ * then does what the lease says. If the lease is gone, there is nothing to do.
  *
  * `$1` is the lease, `$2` the session, `$3` the pid of the process, which must no longer have the lease open. A line
  * `made /tmp/before*after` stands for the names with the session and random characters in place of the star. Links,
- * entries of others and those that another process has adopted are left alone. If anything is mounted inside an entry,
- * all is left to the next process, whose removal does not cross mounts. What this process had adopted or given to
- * another user, and what could not be removed, is left to it as well, so the lease stays.
+ * entries of other users and those that another process has adopted are left alone. If anything is mounted inside an
+ * entry, all is left to the next process, whose removal does not cross mounts. What this process had adopted or given
+ * to another user, and what could not be removed, is left to it as well, so the lease stays.
  *
  * The shell itself makes every decision: a program that is missing must not look like an answer. On macOS, `mount` is
  * in no directory of the path that cron gives its jobs.

@@ -1,9 +1,9 @@
 /**
  * Reclaiming: removing what dead processes left.
  *
- * First the process of every lease is checked, then the entries of the dead are removed. Before each removal all other
- * leases are read again: an entry that another process has adopted, or has locked, is kept. A lease goes after its last
- * entry: until then it leads the next process to what is left.
+ * First the process of each lease is checked, then the leases of dead processes are worked through. Before each removal
+ * the other leases are read again: an entry that another process has adopted is kept, and so is one that is locked. A
+ * lease is removed after its last entry: until then it leads the next process to what is left.
  *
  * @module
  */
@@ -93,7 +93,7 @@ export function* leasesIn(io: Io, directory: string): Op<string[]> {
 }
 
 /**
- * All threads of a process end with its main thread, and what they left then belongs to nobody. On Node it takes
+ * All threads of a process end with its main thread, and their leftovers then belong to nobody. On Node it takes
  * milliseconds to find out which thread this is, so that is asked only if there is a lease of this process.
  */
 const endsWithUs = (pid: number): boolean => pid === runtime.pid() && runtime.isMainThread();
@@ -155,12 +155,12 @@ function* readIfThere(io: Io, name: string, { directory, report }: Work): Op<Lea
 }
 
 /**
- * Removes an entry unless somebody uses it. Whoever has it locked, such as a program that the dead process started,
- * still does. When this process ends, locks of its own threads do not count, although the kernel still lists them.
+ * Removes an entry unless it is in use: a program that the dead process started, for example, may have it locked. When
+ * this process ends, locks of its own threads do not count, although the kernel still lists them.
  */
 function* removeUnused(io: Io, entry: Candidate, work: Work): Op<void> {
   const { path } = entry;
-  // Read only now: whoever has adopted the entry meanwhile has it on a lease.
+  // Read only now: a process that has adopted the entry meanwhile has recorded that.
   const others = yield* otherLeases(io, work.directory, work.dead, work.others);
   const isTaken = others.some((lease) => speaksForAny(lease, path));
   if (isTaken || (!work.ending && (yield* work.locks.has(io, entry.status, path)))) {
@@ -187,7 +187,7 @@ export function* tellKept(io: Io, directory: string, path: string): Op<void> {
   for (const lease of yield* otherLeases(io, directory)) {
     const isBefore = lease.adopted.has(path)
       ? (yield* livenessOf(io, lease)) === "dead"
-      // The maker may yet record that it makes such names there.
+      // The maker may still record that it makes such names there.
       : name.includes(lease.session);
     if (isBefore) yield* seen(lease.path, write(io, lease.path, `kept ${keptByOther(name)}\n`), undefined);
   }

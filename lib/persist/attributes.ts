@@ -52,7 +52,7 @@ export function attributesFor(
 
 /**
  * Returns the mode to create a file with: never more permissions than it will have. The umask applies only here. Until
- * the group is known to be the right one, it is treated like others.
+ * the group is known to be the right one, it gets what others get.
  */
 export function creationMode({ mode, owner }: Attributes): number {
   if (mode === undefined || isWindows()) return PUBLIC;

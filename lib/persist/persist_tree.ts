@@ -87,7 +87,7 @@ function* moved(io: Io, from: string, target: Target, options: Replacing): Op<bo
   } catch (error) {
     yield* takeBack(undo);
     if (codeOf(error) === "EXDEV") return false;
-    // Where no directory of ours reserved the name (Windows), somebody else's may be in the way.
+    // Where no directory of ours reserved the name (Windows), that of another process may be in the way.
     if (!options.overwrite) {
       requireFree({ ...target, existing: yield* statusIfThere(io, target.path) }, options);
     }

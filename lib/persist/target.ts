@@ -13,7 +13,7 @@ import { coded, type Kind, type Path, type Status } from "../runtime/mod.ts";
 import { statusIfThere } from "../status.ts";
 import type { Replacing } from "./options.ts";
 
-/** Where the result goes, and what is there now. */
+/** The path that the result gets, and what is there now. */
 export interface Target {
   /** The parent, canonical. */
   directory: string;

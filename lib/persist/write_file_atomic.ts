@@ -66,7 +66,7 @@ export async function writeFileAtomic(
 
 /**
  * Synchronous version of {@linkcode writeFileAtomic}, for text and bytes. It does not wait for asynchronous calls for
- * the same path: one that is under way replaces what it writes.
+ * the same path: one that is under way replaces its result.
  */
 export function writeFileAtomicSync(
   path: string | URL,
