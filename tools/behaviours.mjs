@@ -3,7 +3,7 @@ import { coverage, joined } from "./behaviours/coverage.mjs";
 import { readBehaviours } from "./behaviours/list.mjs";
 import { testNames } from "./behaviours/names.mjs";
 
-/** Prints how many of `tests/behaviours.txt` the test names mention; false if one is missing or not in the list. */
+/** Prints how many of `tests/behaviours.txt` the test names cover; false if one is missing or not in the list. */
 export function reportBehaviours() {
   const behaviours = readBehaviours();
   const result = coverage(behaviours, testNames());

@@ -1,7 +1,7 @@
 import { inRoot } from "./paths.mjs";
 import { capture } from "./process.mjs";
 
-/** Builds `dist/`; says why and ends when that fails, since nothing after it would mean anything. */
+/** Builds `dist/`. If that fails, prints the output and exits, since nothing after it would mean anything. */
 export async function build() {
   const { code, output } = await capture(process.execPath, [inRoot("node_modules/tsup/dist/cli-default.js")]);
   if (code === 0) return;

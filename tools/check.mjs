@@ -16,7 +16,7 @@ const steps = [
   ["tsc, library", ...tool("typescript", "bin/tsc", "-p", "tsconfig.json")],
   ["tsc, tests", ...tool("typescript", "bin/tsc", "-p", "tsconfig.tests.json")],
   ["deno check", deno, ["check", ...entries, "examples"]],
-  // Of what JSR publishes: without the first lines that name their types these modules have no documentation.
+  // On what JSR publishes: without their first lines, which name their types, these modules have no documentation.
   ["deno doc --lint", deno, [
     "doc",
     "--lint",
@@ -37,7 +37,7 @@ const env = {
 };
 const failed = [];
 await runAll([build]);
-// Two at once: most have one thread.
+// Two at a time: most use one thread.
 const rest = steps.values();
 await Promise.all([runAll(rest), runAll(rest)]);
 removeAllWorkplaces();

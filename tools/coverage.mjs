@@ -1,5 +1,5 @@
-// Which branches of lib/ the tests run on Node, with the processes they start. What they do not run has its reason in
-// tests/uncovered.txt. `npm run coverage`; with `--filter TEXT` some test files, added to what was seen before.
+// Measures which branches of lib/ the tests run on Node, including the processes they start. Code that never runs has its
+// reason in tests/uncovered.txt. `npm run coverage`; with `--filter TEXT` only some test files, added to earlier results.
 import { chmodSync, mkdirSync, rmSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { coverageOf } from "./coverage/places.mjs";
@@ -13,13 +13,13 @@ import { testFiles } from "./testing/files.mjs";
 import { failures } from "./testing/summary.mjs";
 import { removeAllWorkplaces } from "./testing/workplace.mjs";
 
-/** Per cent of the branches that must run. */
+/** Percentage of the branches that must run. */
 const LEAST = 97;
 
-/** Milliseconds that the tests may take: all of them, and each counted. */
+/** Milliseconds that the tests may take: all of them, with coverage on. */
 const TIMEOUT = 3_600_000;
 
-/** What is for other runtimes; their tests on Node give them a namespace of their own making. */
+/** Adapters for other runtimes; their tests on Node give them a fake namespace. */
 const ADAPTERS = ["bun", "deno", "deno_fs", "deno_permissions"].map((name) => `runtime/${name}.ts`);
 
 const { values } = parseArgs({ options: { filter: { type: "string" } } });
@@ -34,8 +34,8 @@ process.exitCode = failed.length + unexplained.length + outdated.length === 0 &&
   : 1;
 
 /**
- * Every test runs, also those that are for the package alone: their mode is neither "source" nor "dist". Processes inherit
- * the variables, and those of other users must be able to write there too.
+ * Runs every test, even those for the package alone: their mode is neither "source" nor "dist". Processes inherit the
+ * variables, and processes of other users must be able to write to the directory too.
  */
 async function runTests() {
   if (values.filter === undefined) rmSync(directory, { recursive: true, force: true });
@@ -44,7 +44,7 @@ async function runTests() {
   await build();
   const [node] = await runtimes(["node24"]);
   process.env.NODE_V8_COVERAGE = directory;
-  // What comes out of that cache is counted less exactly.
+  // Coverage is less exact for code from that cache.
   process.env.NODE_DISABLE_COMPILE_CACHE = "1";
   const cell = await runCell(node, "coverage", testFiles(values.filter), TIMEOUT);
   delete process.env.NODE_V8_COVERAGE;

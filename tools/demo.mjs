@@ -9,10 +9,10 @@ import { lower, lowered } from "./testing/lower.mjs";
 import { leftovers } from "./testing/workplace.mjs";
 
 const stripsTypes = parseInt(process.versions.node) >= 24;
-/** Little enough that the sample takes many temporary files. */
+/** Small enough that the sample needs many temporary files. */
 const memory = "4M";
 const work = mkdtempSync(join(tmpdir(), "mayfly-demo-"));
-// However it ends: the build, for one, ends the process when it fails.
+// On every exit: the build, for one, exits the process if it fails.
 process.on("exit", () => rmSync(work, { recursive: true, force: true }));
 stopChildrenOnSignals();
 try {
@@ -42,7 +42,7 @@ function example() {
   return stripsTypes ? inRoot("examples/external_sort.ts") : join(lowered, "examples/external_sort.js");
 }
 
-/** A text of some size that every checkout has: all type declarations of the installed packages. */
+/** Creates an input of some size that every checkout has: all type declarations of the installed packages. */
 function sampleInput() {
   const path = join(work, "input.txt");
   for (const name of readdirSync(inRoot("node_modules"), { recursive: true }).sort()) {

@@ -1,6 +1,6 @@
-// Every system call of every scenario fails, and is the one in which the process is killed, by the kernel's own hand:
-// `npm run faults -- --only node24,bun`. The same with the same `--seed`, which says how calls fail. Deno can be followed
-// too, but ends itself (a panic) where closing a directory fails, which is then found wrong.
+// Makes the kernel fail every system call of every scenario, and kill the process in every one: `npm run faults -- --only
+// node24,bun`. The same `--seed`, which decides how calls fail, repeats a run. Deno can be traced too, but panics if
+// closing a directory fails, which is then reported.
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -15,7 +15,7 @@ const { values } = parseArgs({
   options: { only: { ...text, default: "node24,bun" }, seed: { ...text, default: "0" } },
 });
 
-/** The test file by itself, without the limits that a run of all has. */
+/** The test file by itself, without the time limits of a full test run. */
 const file = "tests/faults/kernel.test.ts";
 const commands = {
   node: ["--conditions=dist", file],

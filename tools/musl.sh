@@ -3,8 +3,8 @@
 #
 #     tools/musl.sh [TEXT]...    # the test files whose names contain one of the texts; smoke without any
 #
-# No machine of that kind: the C library is musl's, the C++ library is Debian's, with what it misses there made up. It
-# shows what our code does over that C library. Needs Debian on x64, gcc, npm, and the right to install musl.
+# Not a musl system: the C library is musl's, the C++ library is Debian's, with stubs for what it misses there. It shows
+# how our code works with that C library. Needs Debian on x64, gcc, npm, and permission to install musl.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 work=$(mktemp -d)
@@ -15,7 +15,7 @@ archive=$(cd "$work" && npm pack --silent @oven/bun-linux-x64-musl-baseline@1.4.
 tar -xzf "$work/$archive" -C "$work" package/bin/bun
 cp -L "$(gcc -print-file-name=libstdc++.so.6)" "$(gcc -print-file-name=libgcc_s.so.1)" "$work"
 
-# What the C++ library takes from the loader of the other C library, under whose name it asks for it.
+# What the C++ library needs from the loader of the other C library, under the name by which it asks for that.
 gcc -w -shared -fPIC -nostdlib -x c -o "$work/ld-linux-x86-64.so.2" - <<'C'
 typedef unsigned long size_t;
 extern long syscall(long, ...);

@@ -3,5 +3,5 @@ import { join } from "node:path";
 
 export const root = fileURLToPath(new URL("..", import.meta.url)).replace(/[\\/]$/, "");
 
-/** A path inside the project. */
+/** Returns a path inside the project. */
 export const inRoot = (...segments) => join(root, ...segments);

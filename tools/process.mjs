@@ -4,7 +4,7 @@ import { root } from "./paths.mjs";
 const running = new Set();
 
 /**
- * Runs a program in its own process group, so that a timeout or Ctrl-C also ends what it started.
+ * Runs a program in its own process group, so that a timeout or Ctrl-C also ends its children.
  * Resolves with `{ code, signal, timedOut, seconds }`; never rejects.
  */
 export function run(command, args, { cwd = root, env = process.env, stdio = "inherit", timeout } = {}) {
@@ -24,12 +24,12 @@ export function run(command, args, { cwd = root, env = process.env, stdio = "inh
       resolve({ code, signal, timedOut, error, seconds: (performance.now() - started) / 1000 });
     };
     child.on("error", (error) => finish(null, null, error));
-    // Not "close": a grandchild that kept our pipes open must not hold us up.
+    // Not "close": a grandchild that still holds our pipes open must not block us.
     child.on("exit", (code, signal) => finish(code, signal));
   });
 }
 
-/** Runs a program and gives its output back as text. */
+/** Runs a program and returns its output as text. */
 export async function capture(command, args, options = {}) {
   const chunks = [];
   const result = await new Promise((resolve) => {
@@ -42,7 +42,7 @@ export async function capture(command, args, options = {}) {
   return { ...result, output: Buffer.concat(chunks).toString() };
 }
 
-/** The words for how a process ended. */
+/** Describes how a process ended. */
 export function ending({ code, signal, timedOut, error }) {
   if (error) return error.message;
   if (timedOut) return "timed out";
@@ -54,11 +54,11 @@ function killGroup(child) {
   try {
     process.kill(-child.pid, "SIGKILL");
   } catch {
-    // Nobody is left in the group.
+    // The group is empty.
   }
 }
 
-/** Ends everything still running when we are told to stop; `afterwards` tidies up. */
+/** Kills everything that still runs when we are told to stop; `afterwards` cleans up. */
 export function stopChildrenOnSignals(afterwards = () => {}) {
   for (const [signal, status] of [["SIGINT", 130], ["SIGTERM", 143], ["SIGHUP", 129]]) {
     process.once(signal, () => {

@@ -14,7 +14,7 @@ const pinned = [
   ["bun", bunPackage(), "1.4.5", "bin/bun"],
 ].map(([name, package_, version, file]) => ({ name, package: package_, version, file }));
 
-/** The runtimes to test on, as `{ name, bin, kind, major? }`; those lacking are fetched from the npm registry. */
+/** Returns the runtimes to test on, as `{ name, bin, kind, major? }`; fetches missing ones from the npm registry. */
 export async function runtimes(names = pinned.map(({ name }) => name)) {
   if (!isPinnedPlatform()) return await runtimesOnPath(names);
   const wanted = pinned.filter(({ name }) => names.includes(name));
@@ -22,7 +22,7 @@ export async function runtimes(names = pinned.map(({ name }) => name)) {
   return wanted.map(({ name }) => describe(name, binary(name)));
 }
 
-/** Which names can be asked for. */
+/** The names that can be requested. */
 export const runtimeNames = pinned.map(({ name }) => name);
 
 const binary = (name) => join(home, "bin", name);
@@ -42,7 +42,7 @@ async function ensure(runtime) {
   }
 }
 
-/** Unpacks beside the final place and renames, so that two runs at once never see half a binary. */
+/** Unpacks next to the final path and renames, so that concurrent runs never see half a binary. */
 async function fetchOnce({ name, package: package_, version, file }) {
   console.log(`Fetching ${name} (${package_}@${version})`);
   mkdirSync(join(home, "bin"), { recursive: true });

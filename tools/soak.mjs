@@ -1,6 +1,6 @@
-// Processes of all runtimes share one temporary directory and are killed at random; in the end nothing of theirs may be
-// left, and nothing of anybody else may be missing. `npm run soak -- --minutes 10`. On a machine that is to do other work
-// as well, `--pause 20` lets each process rest so many milliseconds between two actions.
+// Processes of all runtimes share one temporary directory and are killed at random. At the end nothing of theirs may be
+// left, and nothing of anybody else's may be missing. `npm run soak -- --minutes 10`. On a machine with other work to do,
+// `--pause 20` makes each process rest that many milliseconds between two actions.
 import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
 import { build } from "./build.mjs";
@@ -19,7 +19,7 @@ if (!(pause >= 0)) throw new RangeError(`--pause must be 0 or more milliseconds:
 
 const PROCESSES = 8;
 
-/** Milliseconds that a process lives at most; every so many, one lives longer than any wait for a lock. */
+/** Maximum lifetime of a process in milliseconds; every EVERY-th process may live longer than any wait for a lock. */
 const LONGEST_LIFE = 20_000, LONG_LIFE = 90_000, EVERY = 10;
 
 stopChildrenOnSignals();
@@ -49,7 +49,7 @@ async function keepAlive(slot) {
   }
 }
 
-/** The one sweep after which nothing may be left. */
+/** Runs the one sweep after which nothing may be left. */
 async function sweepOnce() {
   const code = `const m = await import(${JSON.stringify(module)}); const { left, kept } = await m.sweep();
     if (left.length + kept.length > 0) { console.log(JSON.stringify({ left, kept })); process.exit(1); }`;

@@ -32,7 +32,7 @@ function readOptions() {
     options: { only: text, mode: text, filter: text, jobs: text, help: { type: "boolean" } },
   });
   const only = values.only?.split(",") ?? runtimeNames;
-  // The package first: its cells take three times as long, and the last one to begin is waited for.
+  // The package first: its cells take three times as long, and the last one to start delays the end.
   const modes = values.mode?.split(",") ?? ["dist", "source"];
   const unknown = [
     ...only.filter((name) => !runtimeNames.includes(name)),
@@ -45,13 +45,13 @@ function readOptions() {
   return { only, modes, filter: values.filter, jobs: Number(values.jobs ?? availableParallelism() + 1) };
 }
 
-/** None where the filter leaves no file: what runs on the package alone has no cell on the source. */
+/** None if the filter leaves no file: tests that run only on the package have no cell on the source. */
 function cellsOf(mode) {
   const files = testFiles(options.filter, mode);
   return files.length || !options.filter ? chosen.map((runtime) => ({ runtime, mode, files })) : [];
 }
 
-/** As many cells at once as there are jobs; the results keep the order asked for. */
+/** Runs as many cells at a time as there are jobs; the results keep the order of the request. */
 async function runAll(wanted) {
   const results = [];
   const queue = wanted.entries();
@@ -72,7 +72,7 @@ function announce(cell) {
   );
 }
 
-/** Prints what there is to know; true when all is well. */
+/** Prints the results; true if all is well. */
 function report(cells) {
   const failed = cells.flatMap(failures);
   const unequal = disagreements(cells).map(({ file, name, cells }) =>

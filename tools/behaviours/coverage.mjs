@@ -1,6 +1,6 @@
 import { mentioned } from "./names.mjs";
 
-/** Who is proved, who cannot be, who is left: `{ covered, notOffered, elsewhere, remaining, unknown }`. */
+/** Sorts behaviours by how they are covered: `{ covered, notOffered, elsewhere, remaining, unknown }`. */
 export function coverage(behaviours, tests) {
   const named = new Set(tests.flatMap(({ name }) => mentioned(name)));
   const known = new Set(behaviours.map(({ number }) => number));
@@ -14,7 +14,7 @@ export function coverage(behaviours, tests) {
   };
 }
 
-/** Numbers that follow each other joined: "C1–C3, C7". */
+/** Joins consecutive numbers: "C1–C3, C7". */
 export function joined(numbers) {
   const runs = [];
   for (const number of numbers) {

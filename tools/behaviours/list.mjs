@@ -1,10 +1,10 @@
 import { readFileSync } from "node:fs";
 import { inRoot } from "../paths.mjs";
 
-/** What a behaviour can be: to be proved, left out, or beyond the platforms that the tests run on, with the reason. */
+/** The status of a behaviour: to be proved, left out, or beyond the platforms that the tests run on, with the reason. */
 const STATUS = /^(?:offered|(not offered \(.+\))|(needs \w+ \(.+\)))$/;
 
-/** The committed list, as `{ number, offered, needs, text }`; `needs` is undefined where any platform will do. */
+/** Reads the committed list, as `{ number, offered, needs, text }`; `needs` is undefined if any platform will do. */
 export function readBehaviours(text = readFileSync(inRoot("tests/behaviours.txt"), "utf8")) {
   return text.split("\n").filter((line) => /^[CT]\d/.test(line)).map(parse);
 }

@@ -2,10 +2,10 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { inRoot } from "../paths.mjs";
 
-/** The behaviours a test name mentions; of a range like "C226–C230" only the two it names. */
+/** Returns the behaviours that a test name mentions; of a range like "C226–C230" only the two it names. */
 export const mentioned = (name) => [...name.matchAll(/\b[CT]\d+\b/g)].map(([number]) => number);
 
-/** The names of all tests as `{ file, name }`, read from the source: those of every platform, run or not. */
+/** Returns the names of all tests as `{ file, name }`, read from the source: those of every platform, run or not. */
 export function testNames() {
   return readdirSync(inRoot("tests"), { recursive: true })
     .filter((file) => file.endsWith(".test.ts"))
@@ -15,7 +15,7 @@ export function testNames() {
     });
 }
 
-/** The string literals given to `test(`, or to a helper of the tests whose name ends so (`rootTest(`). */
+/** Returns the string literals passed to `test(`, or to a helper of the tests whose name ends with it (`rootTest(`). */
 export function namesIn(source) {
   const call = /(?<![.\w])(?:\w*T|t)est\(\s*(["'`])((?:\\.|(?!\1)[^\\])*)\1/g;
   return [...source.matchAll(call)].filter((match) => !isComment(source, match.index)).map(([, , name]) =>

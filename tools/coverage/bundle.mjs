@@ -7,8 +7,8 @@ import { pathToFileURL } from "node:url";
 const LINES_BEFORE = 2;
 
 /**
- * Where the library ran as the bundle of `tests/support/library.ts`, of which a process can have many instances: file of
- * `lib/` → `{ line, column }`, from 1 and from 0, of each token that ran.
+ * Returns what ran of the library as the bundle of `tests/support/library.ts`, of which a process can have many
+ * instances: file of `lib/` → `{ line, column }`, from 1 and from 0, of each token that ran.
  */
 export function ranInBundle(directory, reports) {
   const path = join(directory, "library.js");
@@ -33,7 +33,7 @@ function mapOf(text) {
   return new TraceMap(JSON.parse(Buffer.from(data, "base64").toString()));
 }
 
-/** How often the code at an offset ran: as often as the smallest range around it. */
+/** Returns how often the code at an offset ran: as often as the smallest range around it. */
 function counter(functions) {
   const ranges = functions.flatMap(({ ranges }) => ranges)
     .sort((one, other) => size(one) - size(other));
@@ -42,7 +42,7 @@ function counter(functions) {
 
 const size = ({ startOffset, endOffset }) => endOffset - startOffset;
 
-/** The offset at which each line of a text begins. */
+/** Returns the offset at which each line of a text begins. */
 export function lineStarts(text) {
   const starts = [0];
   for (const { index } of text.matchAll(/\n/g)) starts.push(index + 1);

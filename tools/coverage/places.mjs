@@ -6,10 +6,10 @@ import { lineStarts, ranInBundle } from "./bundle.mjs";
 import { readReports } from "./reports.mjs";
 
 /**
- * What of each file of `lib/` ran, by the reports in a directory: `{ file, all, places }`. `all` is how many branches V8
- * tells apart: each function, and each block in one that ran another number of times than what is around it. `places` are
- * those that never ran, as `{ from, to, text, nested }` with line numbers; what is inside another is only counted there,
- * in `nested`.
+ * Returns what ran of each file of `lib/`, by the reports in a directory: `{ file, all, places }`. `all` is the number of
+ * branches that V8 distinguishes: each function, and each block in one that ran a different number of times than the code
+ * around it. `places` are those that never ran, as `{ from, to, text, nested }` with line numbers; a place inside another
+ * is only counted there, in `nested`.
  */
 export function coverageOf(directory) {
   const reports = readReports(directory), bundle = ranInBundle(directory, reports);
@@ -36,14 +36,14 @@ function sourceFiles() {
   return names.filter((name) => name.endsWith(".ts")).sort();
 }
 
-/** The function of the module itself always ran, if the file was loaded at all. */
+/** Leaves out the function of the module itself, which always ran if the file was loaded at all. */
 function branches(functions) {
   const [, ...rest] = functions.flatMap(({ ranges }) => ranges)
     .sort((a, b) => a.startOffset - b.startOffset || b.endOffset - a.endOffset);
   return rest;
 }
 
-/** A file of types alone is never loaded: nothing of it is left without them. */
+/** A file that contains only types is never loaded: nothing is left of it without them. */
 function neverLoaded(source) {
   const { code } = transformSync(source, { loader: "ts" });
   return { startOffset: 0, endOffset: hasCode(code) ? source.length : 0, count: 0 };
@@ -53,7 +53,7 @@ const COMMENT = /\/\*[\s\S]*?\*\/|\/\/.*$/gm;
 
 const hasCode = (text) => /[\w$]/.test(text.replace(COMMENT, ""));
 
-/** Ranges nest, and are in the order of their beginnings. */
+/** Ranges nest, and are sorted by their start. */
 function outermost(ranges, source) {
   const places = [];
   let end = -1;
@@ -74,7 +74,7 @@ function outermost(ranges, source) {
   return places;
 }
 
-/** The code of a range in one line, from its first word on. */
+/** Returns the code of a range in one line, from its first word on. */
 function quote(source, start, end) {
   const text = source.slice(start, end).replace(COMMENT, "").replace(/\s+/g, " ");
   return text.replace(/^[\s{}:;,?]+/, "").trim();

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { inRoot } from "../paths.mjs";
 
-/** The committed list, as `{ reason, file, quotation }`; an entry without a quotation speaks for the whole file. */
+/** Reads the committed list, as `{ reason, file, quotation }`; an entry without a quotation covers the whole file. */
 export function readReasons(text = readFileSync(inRoot("tests/uncovered.txt"), "utf8")) {
   const entries = [];
   let reason;
@@ -19,7 +19,7 @@ export function readReasons(text = readFileSync(inRoot("tests/uncovered.txt"), "
   return entries;
 }
 
-/** Places that no entry speaks for, and entries that speak for no place. */
+/** Returns the places that no entry covers, and the entries that cover no place. */
 export function compare(files, entries) {
   const used = new Set();
   const unexplained = [];

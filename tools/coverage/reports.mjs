@@ -4,15 +4,15 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { inRoot } from "../paths.mjs";
 
-/** Reports merged in one go: all of a run at once would fill the memory. */
+/** Reports merged at a time: all of a run at once would fill the memory. */
 const AT_ONCE = 50;
 
 const library = pathToFileURL(inRoot("lib")).href;
 
-/** Also the bundle of it; see `bundle.mjs`. */
+/** Includes the bundle of the library; see `bundle.mjs`. */
 const isLibrary = ({ url }) => url.startsWith(`${library}/`) || url.endsWith("/library.js");
 
-/** What V8 counted in the library, in all the processes that left a report in a directory: URL → functions. */
+/** Returns what V8 counted in the library, in all processes that left a report in a directory: URL → functions. */
 export function readReports(directory) {
   const names = readdirSync(directory).filter((name) => name.endsWith(".json"));
   let merged = { result: [] };
@@ -23,7 +23,10 @@ export function readReports(directory) {
   return new Map(merged.result.map(({ url, functions }) => [url, functions]));
 }
 
-/** One process's report, none of one that was killed while it wrote. A copy of a module (`name.ts?copy`) is the module. */
+/**
+ * Reads one process's report; empty if the process was killed while writing it. A copy of a module (`name.ts?copy`)
+ * counts as the module.
+ */
 function readReport(path) {
   const text = readFileSync(path, "utf8");
   if (!text.endsWith("}")) return [];

@@ -3,13 +3,13 @@ import { spawn } from "node:child_process";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { inRoot } from "../paths.mjs";
 
-/** What a process is ended by: most often in the hardest way. */
+/** The signals that end a process: mostly the hardest one. */
 const SIGNALS = ["SIGKILL", "SIGKILL", "SIGKILL", "SIGTERM"];
 
-/** Milliseconds without a new turn, or without an end after the signal, that are a trouble. */
+/** Milliseconds without a new turn, or without exiting after the signal, that count as a hang. */
 const HANGS = 30_000;
 
-/** Milliseconds between looks. */
+/** Milliseconds between checks. */
 const LOOK = 5000;
 
 const living = new Set();
@@ -40,14 +40,14 @@ export async function live({ kind, bin }, args, env, milliseconds) {
     );
     send("SIGKILL");
   };
-  // What it has said must be read before it is judged: this process may have been kept waiting, too.
+  // Its output must be read before it is judged: this process may have been delayed, too.
   const timer = setInterval(() => setImmediate(hangs), LOOK);
   const doom = setTimeout(() => send(SIGNALS[Math.floor(Math.random() * SIGNALS.length)]), milliseconds);
   const [code, signal] = await new Promise((resolve) => child.on("close", (...end) => resolve(end)));
   clearInterval(timer);
   clearTimeout(doom);
   living.delete(child);
-  // Who ends by itself, or by a signal that nobody sent, has crashed.
+  // A process that exits by itself, or by a signal that nobody sent, has crashed.
   if (signal === null || signal !== sent || /error/i.test(errors.text)) {
     troubles.push(
       `${kind} ${child.pid} ended by ${signal ?? code} in ${turns.last}, sent ${sent}: ${errors.text}`,
@@ -56,7 +56,7 @@ export async function live({ kind, bin }, args, env, milliseconds) {
   return { turns: turns.count, troubles };
 }
 
-/** The turns of a process, each of which it announces by a line. */
+/** The turns of a process, each of which it announces with a line. */
 class Turns {
   count = 0;
   last = "its start";
@@ -88,7 +88,7 @@ function gather(output) {
   return gathered;
 }
 
-/** What the system says of a process that hangs: where it waits, for whom, and what it has open. */
+/** Returns what the system reports of a process that hangs: where it waits, for whom, and what it has open. */
 function look(pid) {
   const at = (name) => attempt(() => readFileSync(`/proc/${pid}/${name}`, "latin1").trim());
   const state = /^State:.*$/m.exec(at("status") ?? "")?.[0];

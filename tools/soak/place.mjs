@@ -1,4 +1,4 @@
-// Where the soak works: what is there before, and what must hold in the end.
+// Where the soak works: what exists before it, and what must hold at the end.
 import { createHash } from "node:crypto";
 import {
   chmodSync,
@@ -20,7 +20,7 @@ const TARGETS = [0, 1, 2, 3].map((number) => `target-${number}`);
 /** What belongs to others in the shared directory. */
 const FOREIGN = ["tmpforeign", "foreign-directory", "foreign-link"];
 
-/** A directory with everything that the processes need, and with what is nobody's to touch. */
+/** A directory with everything that the processes need, and with files that none of them may touch. */
 export class Place {
   path = mkdtempSync(join(tmpdir(), "mayfly-soak-"));
   #foreign;
@@ -43,7 +43,7 @@ export class Place {
     return join(this.path, ...names);
   }
 
-  /** What others have, with its contents. */
+  /** Returns what others own, with its contents. */
   #snapshot() {
     const files = [["foreign", "file"], ["tmp", "tmpforeign"], ["tmp", "foreign-directory", "tmp.lease"]];
     const look = (names) => {
@@ -55,14 +55,14 @@ export class Place {
     return JSON.stringify([...files.map(look), names, existsSync(this.at("tmp", "foreign-link"))]);
   }
 
-  /** What the processes have complained of. */
+  /** Returns what the processes have complained about. */
   problems() {
     return readdirSync(this.at("problems")).map((name) =>
       readFileSync(this.at("problems", name), "utf8").trim()
     );
   }
 
-  /** Everything of the processes that is left, but for what they were keeping. */
+  /** Returns everything of the processes that is left, except what they were keeping. */
   leftovers() {
     const there = readdirSync(this.at("tmp"));
     const leases = there.filter((name) => name.startsWith(".mayfly-"));
@@ -75,14 +75,17 @@ export class Place {
     ].map((name) => `${name} is left`);
   }
 
-  /** The trial of a directory on Deno: killed in it, a process leaves one byte that no lease speaks for. */
+  /**
+   * Returns the leftovers of Deno's trial of a directory: a process killed during the trial leaves one byte that no lease
+   * covers.
+   */
   trials() {
     return readdirSync(this.at("tmp")).filter((name) =>
       /^tmp[a-z2-9]{13}$/.test(name) && statSync(this.at("tmp", name)).size <= 1
     );
   }
 
-  /** What must be there and is not, or is not what it was. */
+  /** Returns what must exist and does not, or is not what it was. */
   missing() {
     const kept = readdirSync(this.at("kept")).filter((name) => contentsOf(this.at("tmp", name)) !== "kept");
     const foreign = this.#snapshot();
@@ -95,7 +98,7 @@ export class Place {
     ];
   }
 
-  /** How many files were kept. */
+  /** Returns how many files were kept. */
   kept() {
     return readdirSync(this.at("kept")).length;
   }

@@ -1,4 +1,4 @@
-// One of the processes of the soak: does everything at random until it is killed, says what it begins, and writes down
+// One of the processes of the soak: performs random actions until it is killed, announces each of them, and writes down
 // what is wrong. Runs on each runtime: `worker.mjs <module> <place> <milliseconds between actions>`.
 import { createHash, randomInt } from "node:crypto";
 import * as fs from "node:fs";
@@ -20,7 +20,7 @@ function complain(text) {
   );
 }
 
-/** A text that says itself whether it is whole. */
+/** Returns a text that carries its own checksum. */
 function selfDescribing(length) {
   const body = pick("abcdefgh").repeat(length);
   return `${createHash("sha256").update(body).digest("hex")}\n${body}`;
@@ -83,7 +83,7 @@ function read() {
   requireWhole(pick(targets));
 }
 
-/** Whoever keeps a file says so before, and that it is done afterwards: what is done must stay. */
+/** Keeping a file is announced before and confirmed afterwards: what is confirmed must stay. */
 async function keep() {
   const file = await m.namedTemporaryFile({ suffix: ".kept" });
   const name = basename(file.path);
@@ -94,7 +94,7 @@ async function keep() {
   fs.writeFileSync(at("kept", name), "");
 }
 
-/** What was killed and is not yet taken note of by its parent has given its locks back. */
+/** A killed process that its parent has not reaped yet has already released its locks. */
 const isAlive = (pid) => {
   try {
     return !/^State:\s*[ZX]/m.test(fs.readFileSync(`/proc/${pid}/status`, "latin1"));
@@ -103,7 +103,10 @@ const isAlive = (pid) => {
   }
 };
 
-/** Only one may be inside; who died there left a mark that does not count. Nobody stays long, so nobody waits long. */
+/**
+ * Only one process may be inside; the mark of one that died there does not count. Nobody stays long, so nobody waits
+ * long.
+ */
 async function lock() {
   await using _held = await lockFile.lock({ timeout: 20_000 });
   const mark = at("results", "inside");
@@ -142,9 +145,9 @@ const weights = {
 const drawn = Object.entries(weights).flatMap(([name, weight]) => Array(weight).fill(name));
 
 const openNow = () => fs.readdirSync("/proc/self/fd").length;
-/** Descriptors that are open for a moment, of the runtime's own as well. */
+/** Descriptors that are open briefly, including the runtime's own. */
 const SLACK = 24;
-/** Turns after which everything has been loaded that a runtime loads late. */
+/** Turns after which a runtime has loaded everything that it loads late. */
 const WARM = 50;
 let baseline;
 

@@ -1,6 +1,6 @@
 /**
- * Tests that some cells ran and others did not. `deno test` passes a file that throws after its first
- * `test()`, and a test registered behind an `if` is a skip nobody sees: both show here.
+ * Returns tests that some cells ran and others did not. `deno test` passes a file that throws after its first `test()`,
+ * and a test registered inside an `if` is an invisible skip: both show here.
  */
 export function disagreements(cells) {
   const files = [...new Set(cells.flatMap((cell) => cell.files.map(({ file }) => file)))];
@@ -12,7 +12,7 @@ function inFile(file, cells) {
     cell: `${runtime} ${mode}`,
     ...files.find((result) => result.file === file),
   }));
-  // A file that crashed has been reported already.
+  // A file that crashed has already been reported.
   const whole = runs.filter(({ tests, troubles }) => tests?.length > 0 && !troubles.some(isFatal));
   const names = new Set(whole.flatMap(({ tests }) => tests.map(({ name }) => name)));
   return [...names].flatMap((name) => {

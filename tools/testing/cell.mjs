@@ -11,8 +11,8 @@ const fileTimeout = 240_000;
 const tailLines = 40;
 
 /**
- * Runs every test file on one runtime, against the source or the built package, each in a process of its
- * own: a crash, a hang or a left-over is then one file's, and costs the others nothing.
+ * Runs every test file on one runtime, against the source or the built package, each in a process of its own, so that a
+ * crash, a hang or a leftover affects only one file.
  */
 export async function runCell(runtime, mode, files, cellTimeout = usualTimeout) {
   const label = `${runtime.name}-${mode}`;
@@ -47,7 +47,7 @@ async function runFile({ runtime, mode, file, log, place, timeout }) {
   return { file, tests: found.tests, troubles };
 }
 
-/** What is wrong with a file beyond its failed tests: each is counted as one failure. */
+/** Returns what is wrong with a file beyond its failed tests: each problem counts as one failure. */
 function endTroubles(end, { isWhole, tests }, logTail) {
   const endedWell = end.code === 0 && !end.timedOut;
   const explained = end.code !== null && tests.some(({ outcome }) => outcome === "failed");
@@ -75,7 +75,7 @@ function testEnvironment(name, mode, place) {
     NO_COLOR: "1",
     DENO_NO_UPDATE_CHECK: "1",
     DO_NOT_TRACK: "1",
-    // Else Node takes the types out of every module in each of the many processes of a cell: most of its time.
+    // Otherwise Node strips the types from every module in each of the many processes of a cell: most of its time.
     NODE_COMPILE_CACHE: inRoot(".runtimes/compile-cache"),
     TMPDIR: place,
     MAYFLY_TEST_RUNTIME: name,
@@ -89,7 +89,7 @@ function openLog(label) {
   return openSync(logPath(label), "w+");
 }
 
-/** Where the whole output of a cell stands. */
+/** Returns the path of the log with the whole output of a cell. */
 export const logPath = (label) => join(inRoot(".runtimes/logs"), `${label}.log`);
 
 function tail(log, offset) {

@@ -2,10 +2,10 @@ import { join } from "node:path";
 import { inRoot, root } from "../paths.mjs";
 import { lowered, loweredName } from "./lower.mjs";
 
-/** A single test may take this long, where the runtime can be told; Bun's own limit is 5 seconds. */
+/** Time limit of a single test, where the runtime takes one; Bun's default is 5 seconds. */
 const testTimeout = 120_000;
 
-/** How a runtime runs one test file: `{ args, cwd }`, the machine-readable report going to `report`. */
+/** Returns how a runtime runs one test file: `{ args, cwd }`. The machine-readable report goes to `report`. */
 export function testCommand({ kind, major }, mode, file, report) {
   const conditions = mode === "dist" ? ["--conditions=dist"] : [];
   if (kind === "deno") return { cwd: root, args: denoArgs(conditions, file, report) };
@@ -16,7 +16,7 @@ export function testCommand({ kind, major }, mode, file, report) {
     : { cwd: root, args: nodeArgs(conditions, file, report) };
 }
 
-/** The file is run itself, not through `--test`: one process less, and a crash is plainly this file's. */
+/** Runs the file itself, not through `--test`: one process less, and a crash is clearly this file's. */
 function nodeArgs(conditions, file, report) {
   return [
     ...conditions,
@@ -36,6 +36,6 @@ function denoArgs(conditions, file, report) {
 
 function bunArgs(conditions, file, report) {
   const reporter = ["--reporter=junit", `--reporter-outfile=${report}`];
-  // Without "./" the name is a pattern, and fits other files too.
+  // Without "./" the name is a pattern, which matches other files too.
   return ["test", ...conditions, `--timeout=${testTimeout}`, ...reporter, `./${join(file)}`];
 }

@@ -1,13 +1,16 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { inRoot } from "../paths.mjs";
 
-/** Run by a task of its own: it needs JSR. */
+/** Run by a task of their own, since they need JSR. */
 const elsewhere = ["std/"];
 
-/** What a file has all of whose tests are skipped on the source: see tests/support/once.ts. */
+/** Marks a file whose tests are all skipped on the source: see tests/support/once.ts. */
 const packageOnly = "packageTest as test";
 
-/** The test files of one mode, as paths from the root with "/", in a fixed order: those whose name has one of the filter's texts. */
+/**
+ * Returns the test files of one mode, as paths from the root with "/", sorted: those whose names contain one of the
+ * filter's texts.
+ */
 export function testFiles(filter = "", mode = "dist") {
   return readdirSync(inRoot("tests"), { recursive: true })
     .map((name) => name.replaceAll("\\", "/"))

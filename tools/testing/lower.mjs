@@ -15,15 +15,15 @@ import { inRoot } from "../paths.mjs";
 const folders = ["lib", "tests", "examples"];
 const modules = ["mod.ts", "cli.ts"];
 
-/** Where the tree for runtimes without TypeScript and `using` stands. */
+/** The tree for runtimes without TypeScript and `using`. */
 export const lowered = inRoot(".lowered");
 
-/** The name a source file has in the lowered tree. */
+/** The name of a source file in the lowered tree. */
 export const loweredName = (file) => file.replace(/\.ts$/, ".js");
 
 /**
- * Writes `.lowered/`: every module of the project for Node 20, one by one and not bundled, so that what
- * is tested is the source; a copy of `dist/`; and a package.json whose `#mod` leads there.
+ * Writes `.lowered/`: every module of the project for Node 20, one by one and not bundled, so that the source itself is
+ * tested; a copy of `dist/`; and a package.json whose `#mod` leads there.
  */
 export async function lower() {
   const files = [...modules.filter((file) => existsSync(inRoot(file))), ...folders.flatMap(filesIn)];
@@ -53,13 +53,13 @@ async function lowerText(file, source) {
     loader: "ts",
     target: "node20",
     sourcefile: file,
-    // As type stripping has it: an import stays when only its types are used, unless it says `type`.
+    // As type stripping does: an import stays even if only its types are used, unless it says `type`.
     tsconfigRaw: { compilerOptions: { verbatimModuleSyntax: true } },
   });
   return renameSpecifiers(code);
 }
 
-/** Any relative string that ends in `.ts`: also `new URL("./child.ts", import.meta.url)` must find its file. */
+/** Renames any relative string that ends in `.ts`: `new URL("./child.ts", import.meta.url)` must find its file too. */
 function renameSpecifiers(code) {
   return code.replace(/(["'`])(\.{1,2}\/[^"'`\n]*)\.ts\1/g, "$1$2.js$1");
 }

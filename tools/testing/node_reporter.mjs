@@ -1,12 +1,12 @@
-// Runs inside Node's test process: one line of JSON when a test begins and ends. Node's own junit
-// reporter writes at the end only, so that a crash would take all results with it.
+// Runs inside Node's test process: writes one line of JSON when a test starts and ends. Node's own junit reporter writes
+// only at the end, so that a crash would lose all results.
 
 export default async function* (source) {
   for await (const { type, data } of source) {
     if (!/^test:(dequeue|pass|fail)$/.test(type) || data.details?.type === "suite") continue;
     yield JSON.stringify({ type, name: data.name, nesting: data.nesting, ...outcome(data) }) + "\n";
   }
-  // Missing when a test called `process.exit(0)`.
+  // Missing if a test called `process.exit(0)`.
   yield JSON.stringify({ type: "end" }) + "\n";
 }
 

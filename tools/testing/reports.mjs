@@ -1,8 +1,9 @@
 import { existsSync, readFileSync } from "node:fs";
 
 /**
- * What a report says: `{ isWhole, tests }`, each test `{ name, outcome: "passed" | "failed" | "skipped",
- * error? }`. Top-level tests only, since Bun does not report the others.
+ * Reads a report: `{ isWhole, tests }`, each test `{ name, outcome: "passed"
+ * "failed"
+ * "skipped", error? }`. Top-level tests only, since Bun does not report the others.
  */
 export function readReport(kind, path) {
   if (!existsSync(path)) return { isWhole: false, tests: [] };

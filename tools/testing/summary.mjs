@@ -1,6 +1,6 @@
 const columns = ["passed", "failed", "skipped", "seconds"];
 
-/** The counts of one cell; what went wrong outside a test counts as a failure. */
+/** Returns the counts of one cell; a problem outside a test counts as a failure. */
 export function counts({ files, seconds }) {
   const outcomes = files.flatMap(({ tests }) => tests).map(({ outcome }) => outcome);
   const count = (wanted) => outcomes.filter((outcome) => outcome === wanted).length;
@@ -13,7 +13,7 @@ export function counts({ files, seconds }) {
   };
 }
 
-/** One row for each runtime, one group of columns for each of source and dist. */
+/** Formats one row per runtime, with one group of columns each for source and dist. */
 export function table(cells) {
   const modes = [...new Set(cells.map(({ mode }) => mode))];
   const names = [...new Set(cells.map(({ runtime }) => runtime))];
@@ -28,7 +28,7 @@ export function table(cells) {
 
 const row = (values) => columns.map((column) => String(values[column]).padStart(9)).join("");
 
-/** Every failure of a cell in full. */
+/** Returns every failure of a cell in full. */
 export function failures({ runtime, mode, files }) {
   return files.flatMap(({ file, tests, troubles }) => {
     const failed = tests.filter(({ outcome }) => outcome === "failed");
@@ -40,13 +40,13 @@ export function failures({ runtime, mode, files }) {
 
 const indent = (text = "") => text.replace(/^/gm, "    ");
 
-/** The sums over all cells. */
+/** Returns the sums over all cells. */
 export function totals(cells) {
   const sum = (column) => cells.map(counts).reduce((total, values) => total + values[column], 0);
   return { passed: sum("passed"), failed: sum("failed"), skipped: sum("skipped") };
 }
 
-/** The tests that every cell skipped. */
+/** Returns the tests that every cell skipped. */
 export function skippedEverywhere(cells) {
   const all = cells.flatMap(({ files }) => files).flatMap(({ file, tests }) =>
     tests.map(({ name, outcome }) => ({ label: `${file} › ${name}`, outcome }))

@@ -22,10 +22,10 @@ import { lower } from "./lower.mjs";
 import { readReport } from "./reports.mjs";
 import { counts, failures, table } from "./summary.mjs";
 
-/** The chroot with Wine, as `tools/windows_under_wine.sh` has made it, and what is in it as Wine names it. */
+/** The chroot with Wine, created by `tools/windows_under_wine.sh`, and its contents by Wine's names. */
 const chroot = join(process.env.MAYFLY_WINE, "root");
 const disk = join(chroot, "wine/prefix/drive_c");
-/** Where Wine's registry has it, whatever TEMP says. */
+/** The path in Wine's registry, which overrides TEMP. */
 const temporary = join(disk, "users/root/AppData/Local/Temp");
 const runtimes = [
   { name: "node20", kind: "node", major: 20 },
@@ -51,7 +51,7 @@ for (const runtime of chosen) cells.push(await runCell(runtime, testFiles(values
 console.log(`\nUnder Wine, an emulation\n${table(cells)}`);
 process.exit(cells.some((cell) => counts(cell).failed > 0) ? 1 : 0);
 
-/** The variables of a program in the chroot. */
+/** Returns the environment of a program in the chroot. */
 function environment(own = {}) {
   const variables = {
     HOME: "/root",
@@ -67,13 +67,13 @@ function environment(own = {}) {
   return Object.entries(variables).map(([name, value]) => `${name}=${value}`);
 }
 
-/** Wine's own disk, made once. */
+/** Creates Wine's own disk, once. */
 function prepare() {
   mkdirSync(join(chroot, "wine"), { recursive: true });
   if (!existsSync(disk)) spawnSync("chroot", [chroot, "env", "-i", ...environment(), "wineboot", "-i"]);
 }
 
-/** Links are followed: what removes a tree there goes through the links of the system below. */
+/** Links are followed: removing a tree there goes through the links of the system below. */
 function copyProject() {
   rmSync(join(disk, "project"), { recursive: true, force: true });
   mkdirSync(join(disk, "project"), { recursive: true });
@@ -101,7 +101,7 @@ function copyProject() {
   mkdirSync(join(disk, "reports"), { recursive: true });
 }
 
-/** Whether a test has not led a removal, which goes through links there, into the project. */
+/** Whether a removal by a test, which goes through links there, has spared the project. */
 function projectIsWhole() {
   const some = [
     "package.json",
@@ -115,9 +115,9 @@ function projectIsWhole() {
 }
 
 /**
- * Wine says that a thing was born when it was last changed, so that every directory with something in it would count as
- * replaced by another, and that what another process removes while it is looked at is on device 0. The copies of the
- * library see a file system that records no births, and take device 0 for drive C:.
+ * Wine reports the last change of a file as its birth, so that every directory with contents would count as replaced, and
+ * reports device 0 for what another process removes meanwhile. The copies of the library see a file system without birth
+ * times, and take device 0 for drive C:.
  */
 function forgetBirthsAndDevices() {
   const birth = /\bbirth: ?(\w+\.birthtimeMs|\w+\.birthtime\?\.getTime\(\) ?\?\? ?0)/g;
@@ -133,8 +133,8 @@ function forgetBirthsAndDevices() {
 }
 
 /**
- * Bun opens package.json by the handle of its directory, which fails there, then by its path, and tells every child's
- * standard error of it. The copies of what collects that leave those lines out.
+ * Bun opens package.json by the handle of its directory, which fails there, then by its path, and reports that on every
+ * child's standard error. The copies of what collects that output drop those lines.
  */
 function forgetMismatches() {
   const [end, line] = [
@@ -166,7 +166,7 @@ async function runCell(runtime, files) {
   return cell;
 }
 
-/** A cell takes the better part of an hour: this is how it gets on, and what has failed. */
+/** A cell takes the better part of an hour: this shows its progress, and what has failed. */
 function announce({ name }, file) {
   const { passed, failed, skipped, seconds } = counts({ files: [file], seconds: file.seconds });
   console.log(`  ${name} ${file.file}: ${passed} passed, ${failed} failed, ${skipped} skipped, ${seconds} s`);
@@ -197,7 +197,7 @@ async function runFile(runtime, file) {
   const command = [chroot, "env", "-i", "-C", inside, ...environment(own), ...program];
   const end = await run("chroot", command, { stdio: ["ignore", output, output], timeout: fileTimeout });
   closeSync(output);
-  // What the program started is no child of it there, and goes on.
+  // What the program started are not its children there, and would live on.
   if (end.timedOut) spawnSync("chroot", [chroot, "env", "-i", ...environment(), "wineserver", "-k"]);
   const { isWhole, tests } = readReport(runtime.kind, report);
   const isOk = isWhole && tests.length > 0;
@@ -210,7 +210,7 @@ async function runFile(runtime, file) {
   };
 }
 
-/** Paths of the project, and the report, as the program sees them; what is a module to load must be an address. */
+/** Translates paths of the project, and of the report, to those of the program; a module to load must be a URL. */
 function asWindows(argument, { name }) {
   const report = `C:\\reports\\${name}.report`;
   const project = argument.startsWith("--test-reporter=") ? "file:///C:/project" : "C:/project";

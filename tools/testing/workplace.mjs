@@ -5,12 +5,12 @@ import { spawnSync } from "node:child_process";
 
 const open = new Set();
 
-/** Room for the cells that run at once, the tests with a gigabyte among them. */
+/** Room for the concurrent cells, including the tests with a gigabyte. */
 const enoughMemory = 8 * 1024 ** 3;
 
 /**
- * Where a cell has its temporary files: the source on a disk and the package in memory, where there is a file system in
- * memory. The library has to do with both. Deno lets nobody below `/dev` who has not been granted everything.
+ * Returns where a cell has its temporary files: on a disk for the source and in memory for the package, if there is a
+ * file system in memory. The library must work on both. Deno denies access below `/dev` unless everything is granted.
  */
 export function parentOf(runtime, mode) {
   return mode === "dist" && runtime.kind !== "deno" && hasMemory() ? "/dev/shm" : tmpdir();
@@ -25,7 +25,7 @@ function hasMemory() {
   }
 }
 
-/** A temporary directory for one cell, as open to every user as the system's own. */
+/** Creates a temporary directory for one cell, as open to every user as the system's own. */
 export function makeWorkplace(parent = tmpdir()) {
   const path = mkdtempSync(join(parent, "mayfly-cell-"));
   chmodSync(path, 0o1777);
@@ -33,7 +33,7 @@ export function makeWorkplace(parent = tmpdir()) {
   return path;
 }
 
-/** What tests left behind, as paths relative to the workplace; the library's own lease folder may stay. */
+/** Returns what tests left behind, as paths relative to the workplace; the library's own lease directory may stay. */
 export function leftovers(path) {
   const top = readdirSync(path, { withFileTypes: true });
   const isLeaseFolder = (entry) => entry.isDirectory() && /^\.mayfly-(\d+|user)$/.test(entry.name);
@@ -50,7 +50,7 @@ function listing(path, entry) {
   }
 }
 
-/** Empties the workplace, so that one file's left-overs are not counted against the next. */
+/** Empties the workplace, so that one file's leftovers are not blamed on the next. */
 export function clearWorkplace(path) {
   for (const name of readdirSync(path)) remove(join(path, name));
 }
