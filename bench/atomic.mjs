@@ -1,16 +1,16 @@
 /**
- * Replacing a file in one step, beside two of the field's most used packages for it:
+ * Replacing a file atomically, beside two of the most widely used packages for it:
  *
  *     npm install --prefix bench
  *     node bench/atomic.mjs [speed|full]... [directory]     (bun, deno run -A)
  *
- * `speed`: 1 KB and 1 MB onto an existing file in the directory (the current one without it). The contenders take turns,
- * and each turn is compared with our own in the same round; shown are medians, the spread (the middle half of the rounds,
- * as a part of the median), and the ratio to ours: above 1 we are faster. The others sync the file and not its
- * directory, so their new name can be lost in a power cut. "As they are" leaves it at that; "same durability" adds that
- * sync to theirs; "not durable" syncs nothing anywhere.
+ * `speed`: writes 1 KB and 1 MB onto an existing file in the directory (by default the current one). The contenders take
+ * turns, and each is compared with ours in the same round. Prints medians, the spread (the middle half of the rounds,
+ * relative to the median), and the ratio to ours: above 1 we are faster. The others sync the file but not its directory,
+ * so their new name can be lost in a power cut. "As they are" leaves it at that; "same durability" adds that sync to
+ * theirs; "not durable" syncs nothing anywhere.
  *
- * `full`: 1 MB onto a file on a disk of 64 KiB (as root, on Linux), and what is there afterwards.
+ * `full`: writes 1 MB onto a file on a disk of 64 KiB (as root, on Linux), and prints what is there afterwards.
  */
 import { spawnSync } from "node:child_process";
 import fs from "node:fs";
@@ -36,7 +36,7 @@ function load() {
 const runtime = process.versions.bun ? "bun" : process.versions.deno ? "deno" : "node";
 const version = process.versions.bun ?? process.versions.deno ?? process.versions.node;
 
-/** The median, and the middle half as a part of it. */
+/** Returns the median, and the middle half relative to it. */
 function summary(numbers) {
   const sorted = [...numbers].sort((a, b) => a - b);
   const at = (part) => sorted[Math.floor((sorted.length - 1) * part)];
@@ -55,7 +55,7 @@ function syncDirectorySync(directory) {
   fs.closeSync(fd);
 }
 
-/** What is compared, by title: `[name, call]`, ours first. */
+/** The comparisons by title: `[name, call]`, ours first. */
 function comparisons(directory) {
   const { wfa, atomically } = peers;
   const both = (path, fsync, after, afterSync) => ({
@@ -100,7 +100,7 @@ const ROUNDS = Number(process.env.ROUNDS ?? 25);
 async function compare(title, contenders, data, times) {
   const results = contenders.map(() => []);
   for (let round = -2; round < ROUNDS; round++) {
-    // Each begins as often as the others: what comes after a slow one waits for its disk.
+    // Each starts equally often: a call after a slow one waits for its disk.
     for (let turn = 0; turn < contenders.length; turn++) {
       const index = (turn + round + 2) % contenders.length;
       const result = await time(contenders[index][1], data, times);
@@ -124,7 +124,7 @@ async function compare(title, contenders, data, times) {
 async function speed(parent) {
   const directory = fs.mkdtempSync(join(parent, "mayfly-bench-"));
   try {
-    // For the compiler.
+    // Warms up the compiler.
     for (const [, contenders] of comparisons(directory)) {
       for (const [, call] of contenders) await time(call, new Uint8Array(1000), WARM_UP);
     }
@@ -142,7 +142,7 @@ async function speed(parent) {
 
 const MOUNT = 'mount -t tmpfs -o size=64k tmpfs "$1" && shift && exec "$@"';
 
-/** Runs this file again where a small disk lies over a directory. */
+/** Runs this file again with a small disk mounted over a directory. */
 function full() {
   const directory = fs.mkdtempSync(join(tmpdir(), "mayfly-bench-"));
   const script = fileURLToPath(import.meta.url);

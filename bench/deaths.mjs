@@ -1,10 +1,10 @@
 /**
- * What is left behind by each way to end a process: this library beside others.
+ * What each way to end a process leaves behind: this library beside others.
  *
  *     node bench/deaths.mjs            (bun, deno run -A)
  *
- * Each process makes a file and a directory with a file in it, as the library's documentation shows, and ends. Counted is
- * what is left of the two, at once and after the next process of the same kind has run to its end.
+ * Each process makes a file and a directory with a file in it, as the library's documentation shows, and ends. Counts
+ * what is left of the two, immediately and after the next process of the same kind has exited.
  */
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
@@ -15,7 +15,7 @@ import { fileURLToPath } from "node:url";
 
 const dist = new URL("../dist/mod.js", import.meta.url).href;
 
-/** How each library makes a file and a directory that it is to remove. */
+/** How each library makes a file and a directory that it should remove. */
 const LIBRARIES = {
   mayfly: `import { namedTemporaryFile, temporaryDirectory } from "${dist}";
     const file = await namedTemporaryFile();
@@ -55,10 +55,10 @@ const WAYS = {
 const run = globalThis.Deno ? ["run", "-A", "--no-check"] : [];
 const count = (path) => readdirSync(path).filter((name) => !/^\.mayfly-\d+$/.test(name)).length;
 
-/** How many of the two are left at once, and after the next process. */
+/** Returns how many of the two are left immediately, and after the next process. */
 function left(make, way) {
   const place = mkdtempSync(join(tmpdir(), "deaths-"));
-  // Beside the packages, so that they are found.
+  // Next to the packages, so that they are found.
   const script = fileURLToPath(new URL(`death-${process.pid}.mjs`, import.meta.url));
   const env = { ...process.env, TMPDIR: place };
   const live = (end) => {
@@ -69,7 +69,7 @@ function left(make, way) {
     live(way);
     const atOnce = count(place);
     live("");
-    // What the next one leaves itself is not what the first one left.
+    // Leftovers of the next process itself do not count as those of the first.
     const own = way === "" ? atOnce : leftByReturn.get(make);
     if (way === "") leftByReturn.set(make, atOnce);
     return [atOnce, count(place) - own];

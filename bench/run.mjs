@@ -17,7 +17,7 @@ import { runScript } from "./harness/script.mjs";
 import { inPlace, isMeasured, isSelected, loadSubjects } from "./harness/subjects.mjs";
 
 const options = await readOptions();
-// However it ends: some of these places are in memory.
+// On every exit: some of these places are in memory.
 process.on("exit", removePlaces);
 stopChildrenOnSignals(removePlaces);
 
@@ -50,7 +50,7 @@ const text = report({
 const output = options.output ?? (options.isWhole ? inRoot("bench/RESULTS.md") : undefined);
 if (output === undefined) console.log(`\n${text}`);
 else writeFileSync(resolve(root, output), text);
-// What does not run is no result: a comparison that lacks its subject must not look like one.
+// A subject that does not run has no result: a comparison without it must not look like one.
 const broken = results.filter(({ failures }) => failures.some(({ ours }) => ours));
 if (broken.length) process.exitCode = 1;
 

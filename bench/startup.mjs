@@ -1,6 +1,6 @@
 /**
- * What a script pays for using Mayfly: the processor time of a whole process that imports it, creates one named file and
- * removes it, less that of an empty script, and on Node also with `NODE_COMPILE_CACHE`. Medians of interleaved runs.
+ * What Mayfly costs a script: the processor time of a whole process that imports it, creates one named file and removes
+ * it, minus that of an empty script; on Node also with `NODE_COMPILE_CACHE`. Medians of interleaved runs.
  *
  * `node bench/startup.mjs [--rounds 15]`, after `npm run build`
  */
@@ -12,17 +12,17 @@ import { parseArgs } from "node:util";
 import { inRoot } from "../tools/paths.mjs";
 import { runtimes } from "../tools/runtimes.mjs";
 
-/** Processes per sample: bash counts milliseconds. */
+/** Processes per sample, since bash counts milliseconds. */
 const REPEATS = 5;
 
-/** Milliseconds that are allowed. */
+/** Allowed milliseconds. */
 const GOALS = { node: 8, bun: 8, deno: 10 };
 
 const { values } = parseArgs({
   options: { rounds: { type: "string", default: "15" }, only: { type: "string" } },
 });
 const place = mkdtempSync(join(tmpdir(), "mayfly-startup-"));
-/** Where Node keeps what it has compiled. */
+/** Where Node keeps its compiled code. */
 const cache = join(place, "compiled");
 try {
   await main(Number(values.rounds));
@@ -68,7 +68,7 @@ function hasCache({ kind, major }) {
   return kind === "node" && major >= 22;
 }
 
-/** Milliseconds of processor time, user and system, of one process. */
+/** Returns the processor time of one process in milliseconds, user and system. */
 function sample({ kind, bin }, script, variables) {
   const command = kind === "deno" ? [bin, "run", "-A", "--no-check", "--no-remote", script] : [bin, script];
   const loop = `for i in $(seq ${REPEATS}); do "$@" || exit 1; done; times`;
@@ -97,7 +97,7 @@ function report(rows) {
   );
   for (const { runtime, samples } of rows) {
     const empty = median(samples.empty);
-    // Of differences between neighbours in time, so that the machine's other work cancels out.
+    // Of differences between neighbours in time, so that other work on the machine cancels out.
     const more = (kind) => median(samples[kind].map((taken, round) => taken - samples.empty[round]));
     const goal = GOALS[runtime.kind];
     const verdict = more("use") <= goal ? "met" : "missed";

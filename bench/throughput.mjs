@@ -3,9 +3,9 @@
  *
  *     node bench/throughput.mjs [directory] [part…]     (bun, deno run -A)
  *
- * The directory should be on a tmpfs (/dev/shm without it). Parts: chunks, small, memory; all of them without any.
- * Measured in turns, each against a loop of `writeSync` or `readSync` on a descriptor in the same turn; the median of
- * the ratios is shown. 1 is as fast as the loop.
+ * The directory should be on a tmpfs (default: /dev/shm). Parts: chunks, small, memory; by default all of them. The
+ * contenders take turns, each compared with a loop of `writeSync` or `readSync` on a descriptor in the same round. Prints
+ * the median of the ratios: 1 is as fast as the loop.
  */
 import fs from "node:fs";
 import process from "node:process";
@@ -29,7 +29,7 @@ async function milliseconds(action) {
   return performance.now() - start;
 }
 
-/** Runs each contender once per round, in turn, and shows its time as a ratio to the first. */
+/** Runs each contender once per round, in turn, and prints its time as a ratio to the first. */
 async function compare(title, unit, contenders, rounds = ROUNDS) {
   const times = contenders.map(() => []);
   for (let round = 0; round <= rounds; round++) {
@@ -181,7 +181,7 @@ async function small() {
   ], 5);
 }
 
-/** Reads by the reader's own buffer, which takes no new memory. */
+/** Into the reader's own buffer, which takes no new memory. */
 async function readInPlace(file) {
   const reader = file.stream().getReader({ mode: "byob" });
   for (let buffer = new ArrayBuffer(MiB);;) {
@@ -195,7 +195,7 @@ async function readChunks(file) {
   for await (const _chunk of file.stream());
 }
 
-/** What the collector of the runtime leaves lying about when nothing of ours is in the loop. */
+/** What the runtime's collector leaves uncollected even without our code in the loop. */
 async function readWithoutUs(file) {
   const length = MiB / 4;
   for (let at = 0; at < 4096 * MiB; at += length) {
@@ -211,7 +211,7 @@ async function memory() {
   const steps = {
     "file.write(stream)": () => file.write(streamOf(chunk, 4096)),
     "file.stream(), BYOB": () => readInPlace(file),
-    // Our own first: what a collector has not yet given back is in the base of the next step, and flatters that.
+    // Our own first: what a collector has not yet returned is in the base of the next step, and flatters that.
     "file.stream()": () => readChunks(file),
     "readSync into new arrays, without us": () => readWithoutUs(file),
   };

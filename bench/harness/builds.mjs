@@ -4,14 +4,14 @@ import { build } from "../../tools/build.mjs";
 import { inRoot } from "../../tools/paths.mjs";
 import { capture } from "../../tools/process.mjs";
 
-/** The libraries to measure, as `{ label, library }`: this one, and the one of `--against`. */
+/** Builds the libraries to measure: this one, and the one of `--against`, as `{ label, library }`. */
 export async function builds({ against, dist }, { work }) {
   if (!dist) await build();
   const here = { label: "", library: inRoot("dist/mod.js") };
   return against === undefined ? [here] : [here, await buildRevision(against, work)];
 }
 
-/** From an archive, not a work tree: there is nothing to tidy up in the repository afterwards. */
+/** From an archive, not a work tree: nothing has to be cleaned up in the repository afterwards. */
 async function buildRevision(revision, work) {
   const place = join(work, "against");
   mkdirSync(place);

@@ -1,6 +1,6 @@
 /**
- * The process that is measured: loads one subject in one runtime, and takes a sample of each contender whenever it is
- * told to begin a round.
+ * The measured process: loads one subject in one runtime, and takes a sample of each contender whenever it is told to
+ * start a round.
  */
 import fs from "node:fs";
 import process from "node:process";
@@ -20,7 +20,7 @@ const counts = new Map();
 
 const say = (message) => process.stdout.write(`\u0001${JSON.stringify(message)}\n`);
 
-/** A contender that cannot run is named in the results, and the others go on. */
+/** A contender that cannot run is named in the results, and the others continue. */
 async function attempt(contender, action) {
   if (failures.has(contender)) return undefined;
   try {
@@ -42,12 +42,12 @@ async function warmUp() {
 }
 
 /**
- * Of each second the kernel keeps 50 milliseconds from processes with real-time priority. Who has rested by himself is not
- * stopped in the middle of a call, which a library that watches the time of its calls would take for a slow disk.
+ * The kernel withholds 50 milliseconds of each second from processes with real-time priority. A process that has rested by
+ * itself is not stopped in the middle of a call, which a library that times its calls would take for a slow disk.
  */
 const rest = (milliseconds) => new Promise((resolve) => setTimeout(resolve, Math.max(1, milliseconds / 8)));
 
-/** Each begins as often as the others: what comes after one may find its garbage, or its disk busy. */
+/** Each contender starts equally often: the one before may leave garbage, or a busy disk. */
 async function takeRound(round) {
   const samples = {};
   for (let turn = 0; turn < contenders.length; turn++) {
@@ -60,13 +60,13 @@ async function takeRound(round) {
   return samples;
 }
 
-/** Under strace: which calls are whose is told by directories that are not there. */
+/** Under strace: accesses to directories that do not exist mark which calls belong to whom. */
 async function takeTraced() {
   const mark = (name) => {
     try {
       fs.rmdirSync(`/mark/${name}`);
     } catch {
-      // It is only to be seen.
+      // It only has to appear in the trace.
     }
   };
   for (const [index, contender] of contenders.entries()) {

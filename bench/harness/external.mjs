@@ -4,7 +4,7 @@ import { inRoot } from "../../tools/paths.mjs";
 import { capture } from "../../tools/process.mjs";
 import { prioritised } from "./priority.mjs";
 
-/** The programs of other languages that there are: `{ c, python }`, each the beginning of a command. */
+/** Returns the available programs in other languages: `{ c, python }`, each the start of a command. */
 export function compileLoop({ work }) {
   const loop = join(work, "loop");
   const { status } = spawnSync("cc", ["-O2", "-o", loop, inRoot("bench/external/loop.c")], {
@@ -17,7 +17,10 @@ export function compileLoop({ work }) {
   };
 }
 
-/** One sample: the program does `what` in `directory` for some milliseconds, and says what one took in microseconds. */
+/**
+ * Takes one sample: the program does `what` in `directory` for some milliseconds, and prints the microseconds of one
+ * iteration.
+ */
 export async function sampleExternal(program, what, directory, milliseconds) {
   const [command, ...args] = prioritised([...program, what, directory, String(milliseconds)]);
   const env = { ...process.env, TMPDIR: directory };

@@ -1,6 +1,6 @@
 import { setImmediate } from "node:timers";
 
-/** For how long the event loop had no turn, at worst, while `action` ran: milliseconds. */
+/** Returns the longest time in milliseconds that the event loop had no turn while `action` ran. */
 export async function worstGap(action) {
   let last = performance.now(), worst = 0, goesOn = true;
   const tick = () => {
@@ -15,7 +15,7 @@ export async function worstGap(action) {
   } finally {
     goesOn = false;
   }
-  // The turn that the end of the action was in counts as well.
+  // The turn in which the action ended counts as well.
   await new Promise((resolve) => setImmediate(resolve));
   return worst;
 }

@@ -1,10 +1,10 @@
 import { best, ratios, summary } from "./statistics.mjs";
 
 /**
- * A goal is data of its subject: `ours` is whose it is, `to` whom it is measured against (the best of them, if several,
- * then `called` something), and one of
- * `atMost` (ours is at most so many times theirs), `speed` (theirs is at least so many times ours) and
- * `below` (ours alone, in the unit of the metric). `place` if it counts in one only.
+ * Evaluates a goal, which is data of its subject: `ours` is our contender, `to` the contender or contenders it is
+ * measured against (the best of several, together `called` something), and one of `atMost` (ours takes at most that many
+ * times theirs), `speed` (theirs takes at least that many times ours) and `below` (ours alone, in the unit of the
+ * metric). `place` if it applies to one only.
  */
 export function evaluate(goal, contenders) {
   const { metric = "time" } = goal;
@@ -27,7 +27,7 @@ function isMet({ atMost, below, speed }, median) {
   return speed === undefined ? median <= (atMost ?? below) : median >= speed;
 }
 
-/** A goal in words. */
+/** Describes a goal in words. */
 export function describe(goal, metrics) {
   const { ours, to, called = to, atMost, speed, below, metric = "time" } = goal;
   const { title, unit } = metrics.find(({ key }) => key === metric);

@@ -4,13 +4,13 @@ import { arch, cpus, loadavg, platform, release, totalmem } from "node:os";
 import { peerVersions } from "./peers.mjs";
 import { isRaised } from "./priority.mjs";
 
-/** Those that differ by the disk are told by name, others by number. */
+/** Common file systems are given by name, others by number. */
 const FILE_SYSTEMS = new Map([[0xef53, "ext4"], [0x01021994, "tmpfs"], [0x58465342, "xfs"], [
   0x9123683e,
   "btrfs",
 ]]);
 
-/** On what it was measured, as lines of Markdown. */
+/** Describes the machine, as lines of Markdown. */
 export function machine({ places, loop }, runtimes) {
   const [{ model }] = cpus();
   const gigabytes = Math.round(totalmem() / 1024 ** 3);

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { sampleExternal } from "./external.mjs";
 import { Session } from "./session.mjs";
 
-/** Milliseconds of one sample: long beside the clock, short beside the changes of a busy machine. */
+/** Milliseconds per sample: long against the clock, short against the fluctuations of a busy machine. */
 const SAMPLE = 10, QUICK_SAMPLE = 4;
 const ROUNDS = 13, QUICK_ROUNDS = 3;
 
@@ -11,7 +11,7 @@ const ROUNDS = 13, QUICK_ROUNDS = 3;
 export async function measure({ subject, place, runtime }, { options, revisions, loop }) {
   const milliseconds = options.quick ? QUICK_SAMPLE : SAMPLE;
   const rounds = options.rounds ?? (options.quick ? QUICK_ROUNDS : subject.rounds ?? ROUNDS);
-  // Nobody works among what others left, and two revisions not in one directory.
+  // No contender works among the files of others, and two revisions do not share a directory.
   const dir = mkdtempSync(join(place.path, `${subject.name}-`));
   const parts = revisions.map(({ label, library }, index) => {
     const own = join(dir, String(index)), only = revisions.length > 1 ? "ours" : undefined;
@@ -43,7 +43,7 @@ export async function measure({ subject, place, runtime }, { options, revisions,
 
 async function takeTurns(parts, rounds, isCold = false) {
   for (const part of parts) await part.start();
-  // One that does not count is for what caches, disks and compilers still have to do.
+  // One uncounted round absorbs the remaining work of caches, disks and compilers.
   for (let round = isCold ? 1 : 0; round <= rounds; round++) {
     for (const part of parts) await part.round(round > 0);
   }
@@ -63,7 +63,7 @@ class Part {
     this.#begin = () => new Session(runtime, task);
   }
 
-  /** One after the other: while one warms up the others are not to run. */
+  /** One after the other: while one warms up, the others must not run. */
   async start() {
     this.#session = this.#begin();
     const { names } = await this.#try(() => this.#session.next()) ?? { names: [] };
@@ -88,7 +88,7 @@ class Part {
       .map((contender) => ({ ...contender, revision: this.#label }));
   }
 
-  /** A process that ended has failed as a whole, and once. */
+  /** A process that exited has failed as a whole, and once. */
   async #try(action) {
     if (this.failures.length) return undefined;
     try {

@@ -1,7 +1,7 @@
 import fs from "node:fs";
 import process from "node:process";
 
-/** How much more memory the process took at its highest while `action` ran than before: MiB. */
+/** Returns how far the peak memory of the process rose while `action` ran, in MiB. */
 export async function peak(action) {
   const before = process.memoryUsage.rss();
   const forgets = forgetPeak();
@@ -10,7 +10,7 @@ export async function peak(action) {
   return Math.max(0, highest * 1024 - before) / 1024 ** 2;
 }
 
-/** The kernel keeps the highest; writing 5 here makes it begin anew. */
+/** The kernel keeps the peak; writing 5 here resets it. */
 function forgetPeak() {
   try {
     fs.writeFileSync("/proc/self/clear_refs", "5");

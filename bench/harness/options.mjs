@@ -3,10 +3,10 @@ import { parseArgs } from "node:util";
 import { inRoot } from "../../tools/paths.mjs";
 import { runtimeNames } from "../../tools/runtimes.mjs";
 
-/** What everybody does is reported first. */
+/** The most common operations are reported first. */
 const FIRST = ["named", "unnamed", "directory", "small", "concurrent"];
 
-/** The subjects in the order they are measured and reported. */
+/** The subjects, in the order in which they are measured and reported. */
 export const subjectNames = [
   ...FIRST,
   ...readdirSync(inRoot("bench/subjects")).map((name) => name.replace(/\.mjs$/, ""))

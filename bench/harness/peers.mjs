@@ -6,7 +6,7 @@ import { capture } from "../../tools/process.mjs";
 
 const manifest = JSON.parse(readFileSync(inRoot("bench/package.json"), "utf8"));
 
-/** Their versions are pinned, so that results can be compared. */
+/** Pinned versions, so that results are comparable. */
 export const peerVersions = manifest.dependencies;
 
 export async function installPeers() {
@@ -24,7 +24,7 @@ function isInstalled([name, version]) {
 
 const require = createRequire(pathToFileURL(inRoot("bench/package.json")));
 
-/** Loads a package, in the runtime that is measured. */
+/** Loads a package in the measured runtime. */
 export async function peer(name) {
   const module = await import(pathToFileURL(require.resolve(name)));
   return module.default ?? module;

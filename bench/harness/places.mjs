@@ -6,10 +6,10 @@ import { inRoot } from "../../tools/paths.mjs";
 
 const TMPFS = 0x01021994;
 
-/** What is to be undone at the end, the last first. */
+/** What to undo at the end, last first. */
 const undo = [];
 
-/** Directories to measure in, each as `{ kind, path }`, and one for what the harness itself needs. */
+/** Creates the directories to measure in, each as `{ kind, path }`, and one for the harness itself. */
 export function makePlaces({ kinds }) {
   const work = directoryIn(tmpdir());
   const makers = { tmpfs: () => directoryIn(memory(work)), disk: () => directoryIn(disk()) };
@@ -26,7 +26,7 @@ function directoryIn(parent) {
   return path;
 }
 
-/** A directory on a file system in memory: one that is there, else one that we mount. */
+/** Returns a directory on a file system in memory: an existing one, or one that we mount. */
 function memory(work) {
   const found = ["/dev/shm", ...mounted()].find((path) =>
     existsSync(path) && isMemory(path) && mayWrite(path)

@@ -1,9 +1,9 @@
-/** The fastest that a runtime offers without a library, as calls that block: what all ratios are to. */
+/** The fastest calls that a runtime offers without a library, all blocking: the base of all ratios. */
 
-/** `O_TMPFILE`, which no runtime has among its constants. */
+/** `O_TMPFILE`, which is not among the constants of any runtime. */
 const O_TMPFILE = 0o20200000;
 
-/** On Deno its own calls, except for what only its layer of Node can do. */
+/** On Deno its own calls, except for what only its Node layer can do. */
 export function rawSync(dir, fs, kind) {
   let number = 0;
   const path = () => `${dir}/raw${number++}`;

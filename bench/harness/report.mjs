@@ -2,12 +2,12 @@ import { root } from "../../tools/paths.mjs";
 import { describe, evaluate } from "./goals.mjs";
 import { ratios, summary } from "./statistics.mjs";
 
-/** What every subject measures. */
+/** The metric of every subject, unless it has others. */
 const TIME = { key: "time", title: "time", unit: "µs", shows: "ratio" };
 
 export const metricsOf = ({ metrics = [TIME] }) => metrics;
 
-/** All that was measured, as Markdown. */
+/** Formats all results as Markdown. */
 export function report({ results, subjects, runtimes, machine, options, calls = [] }) {
   const names = runtimes.map(({ name }) => name);
   const comparing = options.against !== undefined;
@@ -96,7 +96,7 @@ function subjectTables(subject, results, names) {
     : [];
 }
 
-/** What a script printed; folded away if it is one of many. */
+/** Formats what a script printed; collapsed if it is one of many. */
 function printed({ place, runtime, text }, { script }) {
   if (text === undefined) return [];
   if (!script.within) return ["", "```", text, "```"];
@@ -116,7 +116,7 @@ function metricTable(title, metric, subject, results, names) {
 
 const isFirst = ({ reference }, name) => Number(name === reference);
 
-/** The samples of a contender that have this metric; undefined if it has none. */
+/** Returns the samples of a contender that have this metric; undefined if it has none. */
 function sampleCells(result, name, { key }) {
   const samples = result?.contenders.find((contender) => contender.name === name)?.samples;
   return samples?.every((sample) => sample[key] !== undefined) ? samples : undefined;
@@ -139,13 +139,13 @@ function spread({ median, low, high }, unit) {
   return `${number(median)}${unit ? ` ${unit}` : ""} (${number(low)}–${number(high)})`;
 }
 
-/** Three digits, which is more than the machine repeats. */
+/** Three digits, which is more than the machine reproduces. */
 function number(value) {
   if (value === 0 || Math.abs(value) >= 100) return value.toFixed(0);
   return value.toFixed(Math.abs(value) >= 10 ? 1 : 2);
 }
 
-/** How much of what the other revision took this one takes. */
+/** Compares this revision with the other: the ratio of what they take. */
 function comparison(results, subjects, names, { against }) {
   const rows = subjects.flatMap((subject) => {
     const own = results.filter((result) => result.subject === subject.name);
@@ -172,7 +172,7 @@ function comparison(results, subjects, names, { against }) {
   ];
 }
 
-/** What of ours was measured where, once for all runtimes. */
+/** Returns which of our contenders were measured where, once for all runtimes. */
 function ourNames(results) {
   const found = results.flatMap(({ place, contenders }) =>
     contenders.filter(({ ours }) => ours).map(({ name }) => [`${place} ${name}`, { place, name }])
@@ -187,7 +187,7 @@ function compared(results, { place, name, runtime }, { key }) {
   return spread(summary(ratios(now.samples, before.samples, key)));
 }
 
-/** What is made of a system call, for one of each. */
+/** Formats the system calls that one iteration makes. */
 function systemCalls(calls, names) {
   if (calls.length === 0) return [];
   const contenders = [...new Set(calls.map(({ subject, name }) => `${subject}\n${name}`))];
@@ -218,7 +218,7 @@ function failures(results) {
     : [];
 }
 
-/** On one line, and without where things are on this machine. */
+/** On one line, and without paths of this machine. */
 const withoutPlaces = (message) =>
   message.replaceAll("\n", " ").replaceAll(root, ".").replace(/\/\S*?mayfly-bench-\w+/g, "…");
 

@@ -1,6 +1,6 @@
-/** What runs in the runtime that is measured: the contenders, one sample at a time. */
+/** Runs in the measured runtime: the contenders, one sample at a time. */
 
-/** One sample of a contender: microseconds for one (`time`), and what else it tells about itself. */
+/** Takes one sample of a contender: microseconds per iteration (`time`), and its own metrics. */
 export async function sample(contender, count) {
   const prepared = await contender.prepare?.(count);
   const start = performance.now();
@@ -10,12 +10,12 @@ export async function sample(contender, count) {
   return { time, ...told };
 }
 
-/** Samples that a contender has before the first that counts: the compiler needs them. */
+/** Samples of a contender before the first that counts: the compiler needs them. */
 export const WARM_UP = 5;
 
 /**
- * Warms a contender up, and says how many make a sample of that many milliseconds, unless the number is `fixed`. By the
- * fastest seen: the first one loads and compiles.
+ * Warms a contender up, and returns how many iterations make a sample of that many milliseconds, unless the number is
+ * `fixed`. Uses the fastest sample, since the first one loads and compiles.
  */
 export async function calibrate(contender, milliseconds, fixed) {
   let count = fixed ?? 1, least = Infinity;
@@ -28,12 +28,12 @@ export async function calibrate(contender, milliseconds, fixed) {
   return count;
 }
 
-/** A contender's `run` of a call that blocks. */
+/** The `run` of a contender for a call that blocks. */
 export const blocking = (call) => (count) => {
   for (let i = 0; i < count; i++) call();
 };
 
-/** A contender's `run` of a call that is awaited, one after the other. */
+/** The `run` of a contender for a call that is awaited, one after the other. */
 export const awaited = (call) => async (count) => {
   for (let i = 0; i < count; i++) await call();
 };

@@ -4,8 +4,8 @@ import { prioritised } from "./priority.mjs";
 import { environment, scriptCommand } from "./session.mjs";
 
 /**
- * Runs a script that measures by itself and can also be run alone: what it prints is the result. A subject says with
- * `within` that it runs in the runtime that is measured; else it runs in this one, once, and starts the others itself.
+ * Runs a script that measures by itself and can also be run alone: its output is the result. With `within`, a subject
+ * runs in the measured runtime; otherwise it runs in this one, once, and starts the others itself.
  */
 export async function runScript({ subject, place, runtime }, { options, chosen }) {
   const { file, within, args, env = () => ({}) } = subject.script;

@@ -3,18 +3,18 @@ import { createInterface } from "node:readline";
 import { inRoot, root } from "../../tools/paths.mjs";
 import { prioritised } from "./priority.mjs";
 
-/** The command that runs a script in a runtime. */
+/** Returns the command that runs a script in a runtime. */
 export function scriptCommand({ kind, bin }, script, ...args) {
   return kind === "deno"
     ? [bin, "run", "-A", "--no-check", "--no-remote", script, ...args]
     : [bin, script, ...args];
 }
 
-/** The command of the process that is measured. */
+/** Returns the command of the measured process. */
 export const taskCommand = (runtime, task) =>
   scriptCommand(runtime, inRoot("bench/harness/child.mjs"), JSON.stringify(task));
 
-/** Milliseconds after which a process that has not answered is ended: with its priority it would stop all others. */
+/** Milliseconds after which an unresponsive process is killed: with its priority it would stop all others. */
 const PATIENCE = 120_000;
 
 /** The process in which one library is measured on one subject. */
@@ -32,13 +32,13 @@ export class Session {
       stdio: ["pipe", "pipe", "pipe"],
     });
     this.#child.stderr.setEncoding("utf8").on("data", (text) => this.#errors += text);
-    // That it is gone is told by the lack of an answer.
+    // A process that is gone shows by the lack of an answer.
     this.#child.stdin.on("error", () => {});
     this.#gone = new Promise((resolve) => this.#child.on("exit", resolve));
     this.#messages = messages(this.#child.stdout);
   }
 
-  /** Its next message; what it wrote to its error output, as an error, if it ended instead or says nothing any more. */
+  /** Returns its next message. If it exited instead, or has become unresponsive, throws its error output as an error. */
   async next() {
     const timer = setTimeout(() => this.kill(), PATIENCE);
     const { done, value } = await this.#messages.next();
@@ -61,7 +61,7 @@ export class Session {
     this.#child.kill("SIGKILL");
   }
 
-  /** Waits until it has tidied up. */
+  /** Waits until it has cleaned up. */
   async gone() {
     const timer = setTimeout(() => this.kill(), PATIENCE);
     await this.#gone;
@@ -75,7 +75,7 @@ async function* messages(stream) {
   }
 }
 
-/** Everybody asks the environment where temporary files go. */
+/** Every contender asks the environment where temporary files go. */
 export function environment(dir) {
   const { NODE_OPTIONS: _options, TMP: _tmp, TEMP: _temp, ...inherited } = process.env;
   return { ...inherited, TMPDIR: dir, NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1", DO_NOT_TRACK: "1" };

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { pathToFileURL } from "node:url";
 
-/** Writes scripts into `dir` and runs them, each in a process of its own in the runtime that is measured. */
+/** Writes scripts into `dir` and runs them, each in a process of its own in the measured runtime. */
 export function scripts({ dir, kind, library }) {
   const flags = {
     node: ["--expose-gc"],
@@ -22,7 +22,7 @@ export function scripts({ dir, kind, library }) {
   };
 }
 
-/** What the script says, and when it was gone, in milliseconds since 1970. */
+/** Returns what the script prints, and when it was gone, in milliseconds since 1970. */
 function run(args) {
   const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: "utf8" });
   const ended = performance.timeOrigin + performance.now();

@@ -1,4 +1,4 @@
-/** The median, and the quartiles around it. */
+/** Returns the median, and the quartiles around it. */
 export function summary(numbers) {
   const sorted = [...numbers].sort((a, b) => a - b);
   return { median: at(sorted, 0.5), low: at(sorted, 0.25), high: at(sorted, 0.75) };
@@ -10,12 +10,12 @@ function at(sorted, part) {
   return sorted[below] + (above - sorted[below]) * (place - below);
 }
 
-/** What one contender took as a multiple of what the other took in the same round. */
+/** Returns what one contender took as a multiple of the other in the same round. */
 export function ratios(samples, others, key) {
   return samples.map((sample, round) => sample[key] / others[round][key]);
 }
 
-/** Of several contenders, the one that takes least. */
+/** Returns the contender that takes least. */
 export function best(contenders, key) {
   const median = ({ samples }) => summary(samples.map((sample) => sample[key])).median;
   return contenders.reduce((one, other) => median(other) < median(one) ? other : one);

@@ -4,7 +4,7 @@ import { pathToFileURL } from "node:url";
 import { inRoot } from "../../tools/paths.mjs";
 import { subjectNames } from "./options.mjs";
 
-/** The chosen subjects, each with the `file` it is in. */
+/** Loads the chosen subjects, each with the `file` it is in. */
 export function loadSubjects({ subjects }) {
   return Promise.all(subjects.map(async (name) => {
     const file = subjectNames.includes(name) ? inRoot(`bench/subjects/${name}.mjs`) : resolve(name);
@@ -15,15 +15,15 @@ export function loadSubjects({ subjects }) {
   }));
 }
 
-/** Whether a subject says something about this kind of place. */
+/** Whether a subject applies to this kind of place. */
 export const isSelected = ({ places = ["tmpfs", "disk"] }, kind) => places.includes(kind);
 
-/** A subject as it is in a place: on the disk some have other numbers. */
+/** Returns a subject as it is in a place: on the disk some have other numbers. */
 export const inPlace = (subject, kind) => (kind === "disk" ? { ...subject, ...subject.disk } : subject);
 
 /**
- * Whether it is measured on a runtime: what takes long is so on some only, unless runtimes were asked for. Scripts know
- * this library only, so they compare no revisions.
+ * Whether it is measured on a runtime: a long subject is measured on some only, unless runtimes were requested. Scripts
+ * know only this library, so they compare no revisions.
  */
 export function isMeasured({ runtimes, script, thorough }, runtime, { chosen, options }) {
   if (thorough && options.quick) return false;

@@ -4,14 +4,14 @@ import { capture } from "../../tools/process.mjs";
 import { prioritised } from "./priority.mjs";
 import { environment, taskCommand } from "./session.mjs";
 
-/** How many of each are traced: enough that what a runtime does now and then adds nothing. */
+/** Iterations that are traced: enough that what a runtime does now and then adds nothing. */
 const COUNT = 200;
 
-/** What concerns files; the rest is memory, threads and the event loop. */
+/** Calls that concern files; the rest is memory, threads and the event loop. */
 const FILES =
   /^(open|close|creat|unlink|mkdir|rmdir|rename|link|symlink|f?stat|lstat|newfstatat|statx|f?chmod|p?read|p?write|getdents|access|faccessat|lseek|fcntl|statfs|readlink|ftruncate|fallocate|copy_file)/;
 
-/** The system calls that one of each contender makes: `{ subject, runtime, name, all, files }`. */
+/** Returns the system calls of one iteration of each contender: `{ subject, runtime, name, all, files }`. */
 export async function trace({ subject, place, runtime }, { places, revisions: [{ library }] }) {
   const log = join(places.work, "trace");
   const task = {

@@ -1,4 +1,4 @@
-/** A thread of `bench/subjects/workers.mjs`: makes files when it is told to. */
+/** A thread of `bench/subjects/workers.mjs`: makes files when told to. */
 import fs from "node:fs";
 import { pathToFileURL } from "node:url";
 import { parentPort, threadId, workerData } from "node:worker_threads";

@@ -67,7 +67,7 @@ function writers({ m, dir, fs, kind, count }) {
   ];
 }
 
-/** All read the same file. */
+/** All of them read the same file. */
 function readers({ m, fs, count }) {
   const into = new Uint8Array(MiB);
   let file;
@@ -121,7 +121,7 @@ async function drain(stream) {
   for await (const _chunk of stream);
 }
 
-/** By the reader's own buffer, which takes no new memory. */
+/** Into the reader's own buffer, which takes no new memory. */
 async function readInPlace(file) {
   const reader = file.stream().getReader({ mode: "byob" });
   for (let buffer = new ArrayBuffer(MiB);;) {

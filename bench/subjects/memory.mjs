@@ -55,7 +55,7 @@ const code = (make) => `
     const { heapUsed, external, rss } = process.memoryUsage();
     return { heap: heapUsed + external, rss };
   };
-  // For the compiler.
+  // Warms up the compiler.
   for (let i = 0; i < 1000; i++) make(i)[Symbol.dispose]();
   const held = Array.from({ length: ${COUNT} }, () => undefined);
   const before = measure();

@@ -49,7 +49,7 @@ export default {
   },
 };
 
-/** What each runtime offers besides calls that block. */
+/** What each runtime offers besides blocking calls. */
 function ofRuntime(dir, fs, kind) {
   let number = 0;
   const path = () => `${dir}/own${number++}`;

@@ -35,7 +35,7 @@ export default {
   },
 };
 
-/** A comparison in which somebody loses the data is none. */
+/** A comparison is void if a contender loses the data. */
 function check(length) {
   if (length !== 1024) throw new Error(`Read ${length} bytes in place of 1024`);
 }

@@ -34,7 +34,7 @@ export default {
   },
 };
 
-/** Each chunk is memory of its own, as chunks that arrive one after the other are. */
+/** Each chunk has its own memory, like chunks that arrive one by one. */
 const split = (all) =>
   Array.from({ length: CHUNKS }, (_, index) => all.subarray(index * SIZE, (index + 1) * SIZE));
 

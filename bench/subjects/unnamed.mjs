@@ -33,7 +33,7 @@ export default {
   },
 };
 
-/** How it is done where nobody knows of O_TMPFILE. */
+/** The way of those who do not use O_TMPFILE. */
 function createAndUnlink(fs, path) {
   const fd = fs.openSync(path, "wx+", 0o600);
   fs.unlinkSync(path);
