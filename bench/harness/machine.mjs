@@ -19,7 +19,7 @@ export function machine({ places, loop }, runtimes) {
     `- Date: ${new Date().toISOString().slice(0, 10)}`,
     `- Machine: ${cpus().length} × ${model.trim()}, ${gigabytes} GiB, ${platform()} ${release()} ${arch()}`,
     `- Places: ${places.measured.map(({ kind, path }) => `${kind} (${fileSystem(path)})`).join(", ")}`,
-    `- Load when it began and ended: ${
+    `- Load at the start and at the end: ${
       [...loadAtStart, loadavg()[0]].map((load) => load.toFixed(1)).join(", ")
     }`,
     `- Measured with real-time priority: ${isRaised ? "yes (`chrt -r 20`)" : "no, it is not permitted"}`,

@@ -1,6 +1,6 @@
 export default {
   name: "atomic",
-  title: "A file replaced in one step",
+  title: "A file replaced atomically",
   note: "Above 1 we are faster.",
   peers: ["write-file-atomic", "atomically"],
   runtimes: ["node24", "deno", "bun"],

@@ -3,7 +3,7 @@ const SIZES = [10, 100, 1000, 10_000];
 
 export default {
   name: "bursts",
-  title: "Named files at once, by their number: create, close, remove, for each",
+  title: "Concurrent named files, by their number: create, close, remove, per file",
   reference: label(10),
   places: ["tmpfs"],
   rounds: 7,

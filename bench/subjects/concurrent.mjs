@@ -6,8 +6,8 @@ const COUNT = 1000;
 
 export default {
   name: "concurrent",
-  title: "1,000 named files at once: create, close, remove",
-  note: "Each contender begins all of them before it waits for any (`Promise.all`).",
+  title: "1,000 concurrent named files: create, close, remove",
+  note: "Each contender starts all of them before it waits for any (`Promise.all`).",
   reference: RAW,
   peers: ["tmp", "tempy"],
   count: COUNT,

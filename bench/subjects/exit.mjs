@@ -5,9 +5,9 @@ const ours = (size) => `named files left open, ${size.toLocaleString("en")}`;
 
 export default {
   name: "exit",
-  title: "The end of a process that holds many named files, for each",
+  title: "The exit of a process that holds many named files, per file",
   note:
-    "From the last line of the script to the process being gone, all files removed; the runtime's own end included.",
+    "From the last line of the script until the process is gone, with all files removed; includes the runtime's own exit.",
   reference: bare(10_000),
   places: ["tmpfs"],
   cold: true,

@@ -3,7 +3,7 @@ const ours = (size) => `remove, ${size.toLocaleString("en")} files`;
 
 export default {
   name: "flat",
-  title: "A directory with many files in it: remove, for each file",
+  title: "A directory with many files in it: remove, per file",
   reference: bare(1000),
   places: ["tmpfs"],
   cold: true,

@@ -8,8 +8,8 @@ const RAW_WRITE = "write: writeSync", RAW_READ = "read: readSync";
 
 export default {
   name: "gigabyte",
-  title: "1 GiB in pieces of 1 MiB through a file without a name",
-  note: "In memory only, where nothing but the way there is measured. With `--quick` 64 MiB.",
+  title: "1 GiB in chunks of 1 MiB through an unnamed file",
+  note: "In memory only, so that no disk is measured. With `--quick` 64 MiB.",
   reference: RAW_WRITE,
   places: ["tmpfs"],
   count: 1,

@@ -6,7 +6,7 @@ export default {
   name: "live",
   title: "A named file beside many that are held: create, close, remove",
   note:
-    "Those that are held are closed, so that they need no descriptors; they are removed at the end of their scope.",
+    "The held files are closed, so that they need no descriptors; they are removed at the end of their scope.",
   reference: label(10),
   places: ["tmpfs"],
   cold: true,

@@ -4,10 +4,10 @@ const COUNT = 10_000;
 
 export default {
   name: "memory",
-  title: "Memory of a handle that is held",
+  title: "Memory per held handle",
   note: `Of ${
     COUNT.toLocaleString("en")
-  } handles, after a collection of garbage; empty, so without a buffer.`,
+  } handles, after a garbage collection; nothing is written, so there are no buffers.`,
   places: ["tmpfs"],
   cold: true,
   rounds: 2,

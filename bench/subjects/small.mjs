@@ -8,7 +8,7 @@ const TO_WEB = "Writable.toWeb, Readable.toWeb";
 
 export default {
   name: "small",
-  title: "1 KiB written to a new file without a name, and read back",
+  title: "1 KiB written to a new unnamed file, and read back",
   reference: RAW,
   external: [
     { name: "C loop", program: "c", what: "small" },

@@ -1,6 +1,6 @@
 export default {
   name: "startup",
-  title: "The start of a script",
+  title: "Startup of a script",
   places: ["tmpfs"],
   script: {
     file: "bench/startup.mjs",

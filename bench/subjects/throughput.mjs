@@ -1,6 +1,6 @@
 export default {
   name: "throughput",
-  title: "Large and small reads and writes, beside those of a descriptor",
+  title: "Large and small reads and writes, compared with those of a descriptor",
   note: "Above 1 we are faster.",
   places: ["tmpfs"],
   runtimes: ["node24"],

@@ -7,8 +7,7 @@ const FASTEST = ["rm -rf", RAW, "rimraf", "rimraf, sync"];
 export default {
   name: "tree",
   title: "A tree of 10,000 files in 100 directories: remove",
-  note:
-    "What is timed is the removal alone. On the disk 2,000 files in 20 directories, with `--quick` 1,000 in 10.",
+  note: "Only the removal is timed. On the disk, 2,000 files in 20 directories; with `--quick`, 1,000 in 10.",
   reference: RAW,
   peers: ["rimraf"],
   count: 1,

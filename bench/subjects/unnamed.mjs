@@ -5,7 +5,7 @@ const RAW = "O_TMPFILE and close, blocking";
 
 export default {
   name: "unnamed",
-  title: "A file without a name: create, close",
+  title: "An unnamed file: create, close",
   reference: RAW,
   traced: true,
   external: [

@@ -10,8 +10,8 @@ const COUNT = 50;
 
 export default {
   name: "workers",
-  title: "Named files made by many worker threads, for each file",
-  note: "On two processors more threads than two can be no faster; what they must not be is slower.",
+  title: "Named files made by many worker threads, per file",
+  note: "On two processors, more than two threads cannot be faster, but they must not be slower.",
   reference: label(BARE, 1),
   places: ["tmpfs"],
   rounds: 7,
