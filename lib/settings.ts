@@ -8,9 +8,9 @@ import { checkPath } from "./options/paths.ts";
 import { checkBoolean, checkObject, LONGEST_TIMER } from "./options/values.ts";
 import { invalid, outOfRange } from "./errors.ts";
 
-/** The settings of {@linkcode configure}. Each is optional; those left out stay unchanged. */
+/** The settings of {@linkcode configure}. Those left out stay unchanged; `undefined` restores the default. */
 export interface Settings {
-  /** The directory for temporary files, overriding the environment. Setting it also makes the environment be read anew. */
+  /** The directory for temporary files, overriding the environment. With `undefined`, the environment is read again. */
   tmpdir?: string | URL;
   /**
    * Whether to remove everything when SIGINT, SIGTERM, SIGHUP or, on Windows, Ctrl-Break ends the process and no one

@@ -24,7 +24,7 @@ export interface DiskSpace {
 }
 
 /**
- * Returns the space on a file system.
+ * Returns the total and the free space of a file system.
  *
  * On Deno it needs `--allow-sys=statfs` as well as read permission.
  *

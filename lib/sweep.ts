@@ -18,7 +18,7 @@ export interface SweepOptions {
    * lease covers: those of other programs, or of processes that could not have a lease. Requires `prefix`.
    */
   olderThan?: number;
-  /** How the names of such entries begin. Requires `olderThan`. */
+  /** How the names of such entries begin; not empty. Requires `olderThan`. */
   prefix?: string;
   /**
    * Where to look for such entries.

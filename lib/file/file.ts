@@ -199,7 +199,11 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
     return this.#file.sync((io) => readText(io, this.#file, count));
   }
 
-  /** Returns the whole contents, parsed as JSON. The cursor does not move. */
+  /**
+   * Returns the whole contents, parsed as JSON. The cursor does not move.
+   *
+   * @throws {SyntaxError} If they are not valid JSON.
+   */
   // deno-lint-ignore no-explicit-any -- as JSON.parse and Response.json say
   async json(): Promise<any> {
     return JSON.parse(await this.text());
@@ -221,7 +225,7 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
    * For a spooled file still in memory they hold a copy. `structuredClone` on Deno finds no contents, nor does any of
    * them for an unnamed file on Node on macOS.
    *
-   * @param type The media type of the blob.
+   * @param type The media type of the blob; empty if omitted.
    */
   async blob(type = ""): Promise<Blob> {
     if (typeof type !== "string") throw invalid("type", "a string", type);
@@ -305,6 +309,7 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
    * Moves the cursor. It may go beyond the end: a write there fills the gap with zeros.
    *
    * @param offset In bytes; negative moves towards the start.
+   * @param whence What the offset counts from; `"start"` if omitted.
    * @returns The new position.
    * @throws {RangeError} If the position would lie before the start; the cursor then stays where it was.
    */

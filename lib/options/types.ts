@@ -12,7 +12,11 @@ export interface PlaceOptions {
    * @default {tmpdir()}
    */
   dir?: string | URL;
-  /** Bytes that must be available on the file system; with less, creation fails with `ENOSPC`. */
+  /**
+   * Bytes that must be available on the file system; with less, creation fails with `ENOSPC`.
+   *
+   * @default {0}
+   */
   minFree?: number;
   /** Aborts an asynchronous call; nothing is left behind. */
   signal?: AbortSignal;
@@ -52,8 +56,8 @@ export interface ContentOptions {
    */
   encoding?: Encoding;
   /**
-   * Converts line endings in strings as they are written. Each string is converted on its own: if a `\r\n` is split
-   * across two, its `\n` counts as a line ending.
+   * Converts line endings in strings as they are written; without it they stay as they are. Each string is converted on
+   * its own: if a `\r\n` is split across two, its `\n` counts as a line ending.
    */
   newline?: "\n" | "\r\n";
   /**
@@ -63,7 +67,11 @@ export interface ContentOptions {
    * @default {64 KiB for files without a name, 0 for files with one}
    */
   bufferSize?: number;
-  /** The largest size in bytes. A write that would exceed it fails with `EFBIG` and writes nothing. */
+  /**
+   * The largest size in bytes. A write that would exceed it fails with `EFBIG` and writes nothing.
+   *
+   * @default {Infinity}
+   */
   maxSize?: number;
   /**
    * Whether reading malformed text throws instead of substituting U+FFFD.
