@@ -33,8 +33,8 @@ export type Inside<Options> = Omit<Options, "dir">;
  * Removal never follows a symbolic link and never leaves the device; a directory that has been replaced by another is
  * left alone. On Linux this holds even if someone swaps directories for links during the removal, and directories
  * without permissions are made accessible. On other systems, and where `/proc` is not permitted (Deno without
- * `--allow-all`, Node with `--permission`), it holds on Deno and Bun as long as everything can be removed; otherwise it
- * requires that only this user can write to the directory, as with the default mode.
+ * `--allow-all`, Node with `--permission` unless it allows all files), it holds on Deno and Bun as long as everything can
+ * be removed; otherwise it requires that only this user can write to the directory, as with the default mode.
  */
 export class TemporaryDirectory implements AsyncDisposable, Disposable {
   readonly #tree: OwnedTree;

@@ -190,7 +190,8 @@ onSettings((changed) => {
  * A directory in which other users could replace files, because it or an ancestor is world-writable without the sticky
  * bit, is used only if there is no other, with a warning. The working directory is never used.
  *
- * On Deno, the variables are read only where `--allow-env` permits it.
+ * On Deno, the variables are read only where `--allow-env` permits it; without it, `TMPDIR` still counts if
+ * `--allow-write` is not limited to paths.
  *
  * @returns The absolute path, with symbolic links resolved.
  * @throws {TempfileError} `ERR_NO_TMPDIR` if none is usable; the message lists each with the reason.
