@@ -1,5 +1,5 @@
 /**
- * What daemons do to old files, at once.
+ * What daemons do to old files, immediately.
  *
  * @module
  */
@@ -8,15 +8,15 @@ import { readdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { scratch } from "./scratch.ts";
 
-/** Why tests of locks on directories are skipped; false where they run. */
+/** The reason to skip tests of locks on directories; false where they run. */
 export const noFlock: string | false = spawnSync("flock", ["--version"]).status !== 0 &&
   "there is no program flock(1)";
 
-/** Why the daemon itself is not tried; false where it is. */
+/** The reason not to try the daemon itself; false where it is tried. */
 export const noTmpfiles: string | false = noFlock ||
   (spawnSync("systemd-tmpfiles", ["--version"]).status !== 0 && "there is no systemd-tmpfiles");
 
-/** Whether somebody has a directory locked: the question that systemd-tmpfiles asks. */
+/** Whether somebody has a directory locked: the check that systemd-tmpfiles makes. */
 export function isLocked(path: string): boolean {
   const { status } = spawnSync("flock", ["-n", "-x", path, "true"]);
   if (status !== 0 && status !== 1) throw new Error(`flock ended with ${status}`);
@@ -25,7 +25,7 @@ export function isLocked(path: string): boolean {
 
 const HOUR = 3_600_000;
 
-/** A daemon: removes what is in a directory and was neither read nor written for an hour, but no locked directory. */
+/** A daemon: removes what a directory contains and was neither read nor written for an hour, except locked directories. */
 export function removeOld(directory: string): void {
   for (const name of readdirSync(directory)) {
     const path = join(directory, name);
@@ -35,7 +35,7 @@ export function removeOld(directory: string): void {
   }
 }
 
-/** systemd-tmpfiles itself, told that everything in a directory is old enough. */
+/** Runs systemd-tmpfiles itself, configured so that everything in a directory is old enough. */
 export function runTmpfiles(directory: string): void {
   using place = scratch();
   const configuration = join(place.path, "test.conf");

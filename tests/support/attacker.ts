@@ -1,5 +1,5 @@
 /**
- * A process that swaps a directory for a link, over and over, as fast as it can.
+ * A process that keeps swapping a directory for a link, as fast as it can.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { hasPython, python } from "./python.ts";
 import { memory, type Scratch, scratch } from "./scratch.ts";
 
-/** Swaps two names in one step: at no instant is either of them missing. */
+/** Swaps two names atomically: neither is ever missing. */
 const EXCHANGE = `
 import ctypes, os, sys
 libc = ctypes.CDLL(None, use_errno=True)
@@ -31,7 +31,7 @@ while not os.path.exists(area + b"/stop"):
 print(done, flush=True)
 `;
 
-/** Whether an attacker can be had: Linux, Python, and a file system that swaps names. */
+/** Whether an attacker can run: needs Linux, Python, and a file system that can swap names. */
 export const canAttack: boolean = process.platform === "linux" && hasPython && ((): boolean => {
   using place = scratch(memory);
   for (const name of ["one", "other"]) mkdirSync(join(place.path, name));
@@ -43,13 +43,13 @@ export const canAttack: boolean = process.platform === "linux" && hasPython && (
   }
 })();
 
-/** An attacker at work. */
+/** A running attacker. */
 export interface Attacker extends AsyncDisposable {
-  /** Where it looks for what to attack. */
+  /** Where it looks for something to attack. */
   readonly area: string;
   /** Makes it swap these two names from now on. */
   aimAt(one: string, other: string): void;
-  /** Ends it, and tells how many swaps it made. */
+  /** Ends it, and returns how many swaps it made. */
   stop(): Promise<number>;
 }
 
@@ -74,7 +74,7 @@ export async function attacker(): Promise<Attacker> {
   return {
     area,
     aimAt(one, other) {
-      // A link holds both names, and takes the place of the one before in one step.
+      // A link holds both names, and replaces the previous one atomically.
       symlinkSync(`${one}\n${other}`, join(area, "next"));
       renameSync(join(area, "next"), join(area, "current"));
     },
@@ -87,8 +87,8 @@ export async function attacker(): Promise<Attacker> {
 }
 
 /**
- * A directory with files, and another in it, whose names are the same in the tree and outside, so that a removal led astray
- * finds what it looks for.
+ * Creates a directory with files, and another in it, whose names are the same in the tree and outside, so that a misled
+ * removal finds what it looks for.
  */
 export function fillAlike(path: string, files: number): void {
   mkdirSync(join(path, "d"), { recursive: true });
@@ -98,7 +98,9 @@ export function fillAlike(path: string, files: number): void {
 
 const cell = new Int32Array(new SharedArrayBuffer(4));
 
-/** Waits until the attacker is seen at work on a path, for some milliseconds at most; asleep, so that it gets a processor. */
+/**
+ * Waits until the attacker is seen working on a path, for a limited time; sleeps, so that the attacker gets a processor.
+ */
 export function awaitSwap(path: string): void {
   const identity = (): unknown => lstatSync(path, { throwIfNoEntry: false })?.ino;
   const before = identity(), end = performance.now() + 20;

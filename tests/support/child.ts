@@ -12,20 +12,20 @@ import { scratch } from "./scratch.ts";
 const runtime = process.env.MAYFLY_TEST_RUNTIME ?? (process.versions.bun ? "bun" : "node");
 const dist = process.env.MAYFLY_TEST_MODE === "dist";
 
-/** How a child is run. */
+/** How to run a child. */
 export interface ChildOptions {
-  /** Arguments; the code finds them in `args`. */
+  /** Arguments, available to the code as `args`. */
   args?: string[];
   /** Added to this process's environment; undefined removes a variable. */
   env?: { [name: string]: string | undefined };
   cwd?: string;
   /** Permission bits as octal text. */
   umask?: string;
-  /** `true`: without root's power to ignore permission bits (nothing to do if this process is not root). */
+  /** `true`: without root's power to ignore permission bits (no effect if this process is not root). */
   powerless?: boolean;
-  /** Flags for the runtime, in place of those that permit everything. */
+  /** Flags for the runtime, instead of those that permit everything. */
   flags?: string[];
-  /** `true`: without the library, which the code imports from `moduleUrl` when it wants it; there is no `m`. */
+  /** `true`: without `m`; the code imports the library from `moduleUrl` when it needs it. */
   bare?: boolean;
   /** A program to run it under, such as `["strace", "-f"]`. */
   under?: string[];
@@ -33,18 +33,18 @@ export interface ChildOptions {
   timeout?: number;
 }
 
-/** What became of a child. */
+/** The result of a child. */
 export interface ChildResult {
   status: number | null;
   signal: string | null;
   stdout: string;
   stderr: string;
-  /** What the code gave to `say`, in order. */
+  /** The values passed to `say`, in order. */
   // deno-lint-ignore no-explicit-any -- a test knows what its child says
   said: any[];
 }
 
-/** The command that runs a script on the runtime of this process. */
+/** Returns the command that runs a script on the runtime of this process. */
 export function runtimeCommand(script: string, flags?: string[]): string[] {
   const conditions = dist ? ["--conditions=dist"] : [];
   if (runtime === "deno") {
@@ -53,10 +53,10 @@ export function runtimeCommand(script: string, flags?: string[]): string[] {
   return [process.execPath, ...flags ?? [], ...conditions, script];
 }
 
-/** Where the library under test is. */
+/** The URL of the library under test. */
 export const moduleUrl: string = import.meta.resolve("#mod");
 
-/** Whether other users may enter every directory on the way to the library and the runtime. */
+/** Whether other users may enter every directory on the path to the library and the runtime. */
 export function othersMayEnter(): boolean {
   const mayEnter = (path: string): boolean => {
     const parent = dirname(path);
@@ -70,14 +70,14 @@ const args = process.argv.slice(2);
 const say = (value) => process.stdout.write("\\u0001" + JSON.stringify(value ?? null) + "\\n");
 `;
 
-/** Deno has `process` as a global, but says so without Node's layer only in a module that asks. */
+/** Deno has `process` as a global, but provides it without Node's layer only to a module that imports it. */
 const IMPORTS = `import process from "node:process"; import fs from "node:fs"; import path from "node:path";`;
 const LIBRARY = `import * as m from ${JSON.stringify(moduleUrl)};`;
 const BARE = `const moduleUrl = ${JSON.stringify(moduleUrl)};`;
 
 /**
- * Starts a child that runs `code`: plain JavaScript (no types, no \`using\`) at the top of a module, with \`m\` (the library),
- * \`fs\`, \`path\`, \`process\`, \`args\` and \`say(value)\`, which reports a value to the test.
+ * Starts a child that runs `code`: plain JavaScript (no types, no \`using\`) at the top level of a module, with \`m\`
+ * (the library), \`fs\`, \`path\`, \`process\`, \`args\` and \`say(value)\`, which reports a value to the test.
  */
 export function startChild(
   code: string,
@@ -97,8 +97,8 @@ export function startChild(
 }
 
 /**
- * Writes a program into a directory, with `fs`, `path` and `process`, but without the library. Returns the command that
- * runs it: for what no program does that every platform has.
+ * Writes a program into a directory, with `fs`, `path` and `process`, but without the library, and returns the command
+ * that runs it. For what no program on every platform can do.
  */
 export function programIn(directory: string, code: string): string[] {
   const script = join(directory, `program-${programs++}.mjs`);
@@ -108,12 +108,15 @@ export function programIn(directory: string, code: string): string[] {
 
 let programs = 0;
 
-/** Runs a child to its end. */
+/** Runs a child until it exits. */
 export function runChild(code: string, options?: ChildOptions): Promise<ChildResult> {
   return startChild(code, options).result;
 }
 
-/** Waits until a child says something. One that ends without a word fails the test, which else would wait for ever. */
+/**
+ * Waits for the first output of a child. A child that exits without any fails the test, which would otherwise wait for
+ * ever.
+ */
 export function firstWords(child: ChildProcess): Promise<void> {
   return new Promise((resolve, reject) => {
     let stderr = "";
@@ -124,7 +127,7 @@ export function firstWords(child: ChildProcess): Promise<void> {
   });
 }
 
-/** Runs children whose code begins at the same moment: when the last of them is there. */
+/** Runs children whose code starts at the same moment: when the last of them is ready. */
 export async function runTogether(code: string, args: string[][]): Promise<ChildResult[]> {
   using place = scratch();
   const start = join(place.path, "start");
@@ -138,7 +141,7 @@ export async function runTogether(code: string, args: string[][]): Promise<Child
   return (await results).map((result) => ({ ...result, said: result.said.slice(1) }));
 }
 
-/** What takes root's power to ignore permission bits from a program. */
+/** The command that takes root's power to ignore permission bits from a program. */
 export const powerless: readonly string[] = process.getuid?.() === 0
   ? ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]
   : [];

@@ -24,7 +24,7 @@ for (;;) {
   }
 }`;
 
-/** Runs something while another process deletes, again and again, everything in a directory. */
+/** Runs `act` while another process repeatedly deletes everything in a directory. */
 export async function whileCleaned(directory: string, act: () => void | Promise<void>): Promise<void> {
   using place = scratch();
   const script = join(place.path, "cleaner.mjs");

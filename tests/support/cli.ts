@@ -8,15 +8,15 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { moduleUrl, runtimeCommand } from "./child.ts";
 
-/** How it is run. */
+/** How to run it. */
 export interface CliOptions {
   /** Added to this process's environment. */
   env?: { [name: string]: string | undefined };
-  /** A descriptor for its standard output, in place of a pipe. */
+  /** A descriptor for its standard output, instead of a pipe. */
   stdout?: number;
 }
 
-/** What became of it. */
+/** Its result. */
 export interface CliResult {
   status: number | null;
   signal: string | null;
@@ -27,7 +27,7 @@ export interface CliResult {
 /** The program that the package installs, source or built. */
 export const entry: string = fileURLToPath(moduleUrl.replace(/mod\.(ts|js)$/, "cli.$1"));
 
-/** The command line of `mayfly` with some arguments. */
+/** Returns the command line of `mayfly` with some arguments. */
 export const cliCommand = (...args: string[]): string[] => [...runtimeCommand(entry), ...args];
 
 const ENVIRONMENT = {
@@ -35,13 +35,11 @@ const ENVIRONMENT = {
   TMP: undefined,
   NO_COLOR: "1",
   DENO_NO_UPDATE_CHECK: "1",
-  // Else each start would strip the types of a hundred modules, which takes Node a quarter of a second.
+  // Otherwise each start would strip the types of a hundred modules, which takes Node a quarter of a second.
   NODE_COMPILE_CACHE: join(process.env.MAYFLY_TEST_ROOT ?? process.cwd(), ".runtimes/compiled"),
 };
 
-/**
- * Starts a program in a session of its own: no terminal, from which tests may be run, has a say in what signals it gets.
- */
+/** Starts a program in a session of its own, so that a terminal from which the tests run does not affect its signals. */
 export function startProgram(
   [file, ...args]: string[],
   { env, stdout = undefined }: CliOptions = {},
@@ -54,7 +52,7 @@ export function startProgram(
   return { child, result: collect(child) };
 }
 
-/** Runs `mayfly` to its end. */
+/** Runs `mayfly` until it exits. */
 export function mayfly(args: string[], options?: CliOptions): Promise<CliResult> {
   return startProgram(cliCommand(...args), options).result;
 }
@@ -84,7 +82,7 @@ export function printed(child: ChildProcess, text: string): Promise<string> {
   });
 }
 
-/** Runs a program on a terminal of 80 columns; when it prints "ready", keys are pressed. Its end is that of the program. */
+/** Runs a program on a terminal of 80 columns; when it prints "ready", presses keys. Exits as the program does. */
 const TERMINAL = `
 import fcntl, os, pty, struct, sys, termios, time
 keys, command = sys.argv[1].encode(), sys.argv[2:]
@@ -107,7 +105,7 @@ status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 sys.exit(status if status >= 0 else 128 - status)
 `;
 
-/** Runs `mayfly` on a terminal. What it prints there, on both streams, is in `stdout`. */
+/** Runs `mayfly` on a terminal. `stdout` has what it prints there on both streams. */
 export function onTerminal(args: string[], keys: string, options?: CliOptions): Promise<CliResult> {
   return startProgram(["python3", "-c", TERMINAL, keys, ...cliCommand(...args)], options).result;
 }

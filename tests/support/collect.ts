@@ -1,11 +1,11 @@
 /**
- * Children whose handles are collected as garbage.
+ * Children whose handles are garbage-collected.
  *
  * @module
  */
 import { type ChildResult, runChild } from "./child.ts";
 
-/** What gives a child `gc()`; Bun has a call of its own. */
+/** Flags that give a child `gc()`; Bun has a call of its own. */
 export const gcFlags: string[] = "Deno" in globalThis
   ? ["-A", "--v8-flags=--expose-gc"]
   : process.versions.bun
@@ -13,8 +13,8 @@ export const gcFlags: string[] = "Deno" in globalThis
   : ["--expose-gc"];
 
 /**
- * `collect(done)` runs the collector until `done()`, for as long as a busy machine may need; `collect()` for 20
- * rounds, twice as long as a new handle is kept from being collected.
+ * `collect(done)` runs the collector until `done()`, for as long as a busy machine may need; `collect()` for 20 rounds,
+ * twice as long as a new handle is kept from being collected.
  */
 const PRELUDE = `
 const gc = globalThis.Bun ? () => Bun.gc(true) : globalThis.gc;
@@ -28,7 +28,7 @@ const warnings = [];
 process.on("warning", (warning) => warnings.push({ name: warning.name, code: warning.code, message: warning.message }));
 `;
 
-/** Runs a child with \`collect\`, and \`warnings\` as they come. */
+/** Runs a child with \`collect\`, and with \`warnings\`, which collects warnings as they arrive. */
 export function runCollecting(code: string): Promise<ChildResult> {
   return runChild(PRELUDE + code, { flags: gcFlags });
 }

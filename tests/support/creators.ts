@@ -1,5 +1,5 @@
 /**
- * Every public function that creates something under a random name, called in one way.
+ * Every public function that creates something with a random name, called in a uniform way.
  *
  * @module
  */
@@ -8,21 +8,21 @@ import { closeSync, rmdirSync, unlinkSync } from "node:fs";
 // deno-lint-ignore no-explicit-any -- the module as a test or a child has it, source or built
 type Mayfly = any;
 
-/** What a creator has made. */
+/** What a creator has created. */
 export interface Made {
-  /** Undefined for what has no name. */
+  /** Undefined if it has no name. */
   path?: string;
-  /** Where there is one for the asking. */
+  /** Defined if the descriptor is available. */
   fd?: number;
   remove(): void | Promise<void>;
 }
 
-/** One creator. */
+/** A function that creates something. */
 export interface Creator {
   kind: "file" | "directory";
-  /** Whether the name carries the session, so that what is left by a crash can be told. */
+  /** Whether the name carries the session, so that leftovers of a crash can be recognised. */
   reclaimable: boolean;
-  /** Whether it never shows a name. */
+  /** Whether it never has a visible name. */
   unnamed: boolean;
   sync: boolean;
   make(m: Mayfly, options?: object): Made | Promise<Made>;
@@ -45,7 +45,7 @@ const unnamed = (made: any): Made => ({ fd: made.fd, remove: () => made.closeSyn
 // deno-lint-ignore no-explicit-any
 const directory = (made: any): Made => ({ path: made.path, remove: () => void made.removeSync() });
 
-/** A spooled file is created by what passes its memory. */
+/** A spooled file is created by what exceeds its memory. */
 async function spilled(m: Mayfly, options?: object): Promise<Made> {
   const made = m.spooledTemporaryFile({ maxMemory: 0, bufferSize: 0, ...options });
   await made.write("x");
@@ -63,7 +63,7 @@ function spilledSync(m: Mayfly, options?: object): Made {
 const FILE = { kind: "file", reclaimable: false, unnamed: false } as const;
 const DIRECTORY = { kind: "directory", reclaimable: false, unnamed: false } as const;
 
-/** By the name of the export; the part after a space tells variants of one function apart. */
+/** By the name of the export; text after a space distinguishes variants of one function. */
 export const creators: { readonly [name: string]: Creator } = {
   "mkstemp": { ...FILE, sync: false, make: async (m, options) => stemp(await m.mkstemp(options)) },
   "mkstempSync": { ...FILE, sync: true, make: (m, options) => stemp(m.mkstempSync(options)) },
@@ -109,7 +109,7 @@ export const creators: { readonly [name: string]: Creator } = {
   "spooledTemporaryFile writeSync": { ...FILE, unnamed: true, sync: true, make: spilledSync },
 };
 
-/** Exported functions that create nothing: they take over, look, remove or set. */
+/** Exported functions that create nothing: they take over, inspect, remove or set. */
 export const notCreators: readonly string[] = [
   "adoptDirectory",
   "adoptDirectorySync",
@@ -134,12 +134,12 @@ export const replacers: readonly string[] = ["writeFileAtomic", "writeFileAtomic
 
 const isClass = (value: unknown): boolean => /^class\b/.test(Function.prototype.toString.call(value));
 
-/** The functions that a module exports, without its classes. */
+/** Returns the functions that a module exports, without its classes. */
 export function functionsOf(m: Mayfly): string[] {
   return Object.keys(m).filter((name) => typeof m[name] === "function" && !isClass(m[name])).sort();
 }
 
-/** The creators that a module has. */
+/** Returns the creators that a module has. */
 export function creatorsOf(m: Mayfly): [string, Creator][] {
   return Object.entries(creators).filter(([name]) => typeof m[name.split(" ")[0]] === "function");
 }

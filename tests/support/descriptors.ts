@@ -1,13 +1,13 @@
 /**
- * What descriptors this process has open.
+ * The open descriptors of this process.
  *
  * @module
  */
 import { existsSync, readdirSync, readlinkSync } from "node:fs";
 
 /**
- * The files of a directory that this process has open, with and without a name, as the system calls them; no leases. None
- * where no `/proc` tells: there a test shows only what it finds by names.
+ * Returns the files in a directory that this process has open, with and without a name, by the system's names, without
+ * leases. Empty without `/proc`: there, a test shows only what it finds by names.
  */
 export function openIn(directory: string): string[] {
   if (!existsSync("/proc/self/fd")) return [];
@@ -19,7 +19,7 @@ function targetOf(fd: string): string {
   try {
     return readlinkSync(`/proc/self/fd/${fd}`);
   } catch {
-    // The one that was open to list the others.
+    // The descriptor that listed the others.
     return "";
   }
 }

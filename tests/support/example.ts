@@ -10,10 +10,10 @@ import { runtimeCommand } from "./child.ts";
 
 const isDeno = "Deno" in globalThis;
 
-/** What most examples need on Deno, and no more. */
+/** The permissions that most examples need on Deno, and no more. */
 const PERMISSIONS = ["--no-prompt", "--allow-read", "--allow-write", "--allow-net=127.0.0.1"];
 
-/** What became of an example. */
+/** The result of an example. */
 export interface Ended {
   status: number | null;
   signal: string | null;
@@ -21,16 +21,16 @@ export interface Ended {
   stderr: string;
 }
 
-/** How an example is run. */
+/** How to run an example. */
 export interface StartOptions {
   /** A program to run it under. */
   under?: string[];
-  /** Permissions that it needs on Deno beyond those of files and of this machine's network. */
+  /** Permissions that it needs on Deno beyond files and the local network. */
   permissions?: string[];
   env?: { [name: string]: string };
 }
 
-/** Where an example is. */
+/** Returns the URL of an example. */
 export const example = (name: string): URL => new URL(`../../examples/${name}.ts`, import.meta.url);
 
 /** Starts an example as a program. Its standard input is a pipe, empty unless something is written to it. */
@@ -55,7 +55,7 @@ export function start(
   return Object.assign(child, { end });
 }
 
-/** Runs an example to its end, with some standard input. */
+/** Runs an example until it exits, with some standard input. */
 export function run(
   script: URL,
   args: string[],

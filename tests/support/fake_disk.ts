@@ -1,12 +1,12 @@
 /**
- * A file system in memory that answers as a kernel does: links, permissions, mounts, open files whose name is gone.
+ * A file system in memory that behaves like a kernel's: links, permissions, mounts, open files whose name is gone.
  *
  * @module
  */
 import type { FileSystemStatus, Kind, Path, Status } from "../../lib/runtime/mod.ts";
 import { systemError } from "./substitute.ts";
 
-/** A file, directory or link, whatever names it has. */
+/** A file, directory or link, whatever its names are. */
 export class Inode {
   readonly kind: Kind;
   readonly device: number;
@@ -16,21 +16,21 @@ export class Inode {
   uid: number;
   gid = 0;
   modified: number;
-  /** Names that lead to it. A directory has one, and none when it is removed. */
+  /** The number of names that lead to it. A directory has one, and none once it is removed. */
   links = 1;
-  /** A file's contents; behind them and up to `size` are zeros. */
+  /** A file's contents; between their end and `size` there are zeros. */
   bytes: Uint8Array = new Uint8Array(0);
   size = 0;
-  /** What a directory holds. */
+  /** The contents of a directory. */
   readonly entries: Map<string, Inode> = new Map();
   parent: Inode | undefined;
-  /** What is mounted over a directory. */
+  /** What is mounted on a directory. */
   mounted: Inode | undefined;
-  /** Where a link leads. */
+  /** The target of a link. */
   target = "";
-  /** Neither to be removed nor to be renamed, as root can make it. */
+  /** Neither removable nor renamable, as root can make it. */
   immutable = false;
-  /** Who has locked it, and whether they share it. */
+  /** The open files that have locked it, and whether they share the lock. */
   readonly locks: Map<OpenInode, boolean> = new Map();
 
   constructor(kind: Kind, device: number, number: number, { mode, uid }: { mode: number; uid: number }) {
@@ -43,7 +43,7 @@ export class Inode {
   }
 }
 
-/** Everything was made a while ago, each a millisecond after the one before. */
+/** Everything was created a while ago, each inode a millisecond after the previous one. */
 const EPOCH = Date.now() - 10_000_000;
 
 /** An open file description. */
@@ -52,7 +52,7 @@ export interface OpenInode {
   readonly access: "read" | "write" | "append" | "path";
 }
 
-/** Who makes a call. */
+/** The process that makes a call. */
 export interface Caller {
   readonly pid: number;
   readonly uid: number;
@@ -60,9 +60,9 @@ export interface Caller {
   readonly descriptors: Map<number, OpenInode>;
 }
 
-/** Where a path leads. */
+/** What a path leads to. */
 interface Place {
-  /** Undefined for what a descriptor names. */
+  /** Undefined for a path through a descriptor. */
   parent: Inode | undefined;
   name: string;
   inode: Inode | undefined;
@@ -70,7 +70,7 @@ interface Place {
 
 const READ = 4, WRITE = 2, SEARCH = 1;
 
-/** Links followed before the kernel gives up, and bytes of the longest name and path. */
+/** The number of links followed before the kernel gives up, and the bytes of the longest name and path. */
 const LINKS = 40, LONGEST_NAME = 255, LONGEST_PATH = 4095;
 
 const decoder = new TextDecoder(), encoder = new TextEncoder();
@@ -82,16 +82,16 @@ export class FakeDisk {
   readonly root: Inode;
   readonly callers: Map<number, Caller> = new Map();
   #inodes = 1;
-  /** Where something is mounted, by device. */
+  /** Mount points, by device. */
   readonly #mounts = new Map<number, string>([[1, "/"]]);
 
   constructor() {
     this.root = new Inode("directory", 1, this.#inodes++, { mode: 0o755, uid: 0 });
   }
 
-  // Looking
+  // Lookup
 
-  /** The inode at a path. */
+  /** Returns the inode at a path. */
   find(who: Caller, path: Path, follow: boolean): Inode {
     const { inode } = this.#resolve(who, path, follow);
     if (inode === undefined) throw systemError("ENOENT");
@@ -102,7 +102,7 @@ export class FakeDisk {
     return statusOf(this.find(who, path, follow));
   }
 
-  /** The names in a directory. */
+  /** Returns the names in a directory. */
   list(who: Caller, path: Path): { name: string; directory: boolean }[] {
     const open = this.#namesOfProc(asText(path));
     if (open !== undefined) return open.map((number) => ({ name: String(number), directory: false }));
@@ -124,7 +124,7 @@ export class FakeDisk {
     return joined(this.pathOf(parent!), name);
   }
 
-  /** The path of a directory. */
+  /** Returns the path of a directory. */
   pathOf(directory: Inode): string {
     const { parent } = directory;
     if (parent === undefined) return "/";
@@ -132,7 +132,7 @@ export class FakeDisk {
     return joined(this.pathOf(parent), name);
   }
 
-  /** A file that the system provides, or any other, as text. */
+  /** Returns a file that the kernel provides, or any other, as text. */
   readSystemFile(who: Caller, path: string): string {
     if (path === "/proc/self/mountinfo") return this.#mountTable();
     const [, number] = /^\/proc\/self\/fdinfo\/(\d+)$/.exec(path) ?? [];
@@ -159,13 +159,13 @@ export class FakeDisk {
     return { type, blockSize: 4096, ...blocks, inodes: 1_000_000, freeInodes: 900_000 };
   }
 
-  // Making and removing
+  // Creation and removal
 
   makeFile(who: Caller, path: Path, mode: number): Inode {
     return this.#add(who, path, "file", mode);
   }
 
-  /** A file that no directory has. */
+  /** Creates a file that is in no directory. */
   makeUnnamed(who: Caller, directory: string, mode: number): Inode {
     const { device } = this.#directory(who, directory, WRITE | SEARCH);
     const inode = this.#inode("file", device, { mode: mode & ~who.umask, uid: who.uid });
@@ -233,7 +233,7 @@ export class FakeDisk {
     touched(parent);
   }
 
-  /** What a rename replaces. */
+  /** Makes way for a rename that replaces something. */
   #giveWay(who: Caller, parent: Inode, there: Inode, comes: Inode): void {
     permitRemoval(who, parent, there);
     if (there.kind === "directory" && comes.kind !== "directory") throw systemError("EISDIR");
@@ -242,7 +242,7 @@ export class FakeDisk {
     there.links--;
   }
 
-  /** Puts a new file system of another device over a directory, as root does. */
+  /** Mounts a new file system, of another device, on a directory, as root does. */
   mount(path: string): Inode {
     const covered = this.find(ROOT, path, true);
     const device = this.#mounts.size + 1;
@@ -257,7 +257,7 @@ export class FakeDisk {
     return new Inode(kind, device, this.#inodes++, rights);
   }
 
-  // Finding the way
+  // Path resolution
 
   #directory(who: Caller, path: Path, rights: number): Inode {
     const inode = this.find(who, path, true);
@@ -266,20 +266,20 @@ export class FakeDisk {
     return inode;
   }
 
-  /** Where something can be made. */
+  /** Returns a free place where something can be created. */
   #free(who: Caller, path: Path): { parent: Inode; name: string } {
     const { parent, name, inode } = this.#resolve(who, path, false);
     if (inode !== undefined) throw systemError("EEXIST");
     return { parent: writable(who, parent), name };
   }
 
-  /** What the caller may take out of its directory. */
+  /** Returns what the caller may remove from its directory. */
   #removable(who: Caller, path: Path): { parent: Inode; name: string; inode: Inode } {
     const { parent, name, inode } = this.#resolve(who, path, false);
     if (inode === undefined) throw systemError("ENOENT");
     if (name === "." || name === "") throw systemError("EINVAL");
     permitRemoval(who, writable(who, parent), inode);
-    // Not what is mounted there, but what has the name.
+    // The inode that has the name, not what is mounted on it.
     return { parent: parent!, name, inode: parent!.entries.get(name)! };
   }
 
@@ -320,7 +320,7 @@ export class FakeDisk {
     return { parent: at.parent, name: ".", inode: at };
   }
 
-  /** The descriptors of a process whose directory of them a path names. */
+  /** Returns the descriptors of a process if the path names its directory of descriptors. */
   #namesOfProc(path: string): number[] | undefined {
     const [, pid] = /^\/proc\/(\d+)\/fd$/.exec(path) ?? [];
     if (pid === undefined) return undefined;
@@ -330,13 +330,13 @@ export class FakeDisk {
   }
 }
 
-/** May do everything. */
+/** The superuser. */
 export const ROOT: Caller = { pid: 0, uid: 0, umask: 0, descriptors: new Map() };
 
 const joined = (directory: string, name: string): string =>
   directory === "/" ? `/${name}` : `${directory}/${name}`;
 
-/** A separator at the end asks for a directory. */
+/** A trailing separator requires a directory. */
 function requireKind(place: Place, asDirectory: boolean): Place {
   if (asDirectory && place.inode !== undefined && place.inode.kind !== "directory") {
     throw systemError("ENOTDIR");
@@ -370,26 +370,26 @@ function permitRemoval({ uid }: Caller, parent: Inode, inode: Inode): void {
 
 const touched = (inode: Inode): void => void (inode.modified = Date.now());
 
-/** What the caller has open under a number. */
+/** Returns what the caller has open under a number. */
 export function opened({ descriptors }: Caller, number: number): OpenInode {
   const open = descriptors.get(number);
   if (open === undefined) throw systemError("EBADF");
   return open;
 }
 
-/** The rights that opening something asks for. */
+/** Checks the permissions for opening something. */
 export function permitOpen(who: Caller, inode: Inode, access: OpenInode["access"]): void {
   if (access !== "path") permit(who, inode, access === "read" ? READ : READ | WRITE);
 }
 
-/** What `stat` says. */
+/** Returns the result of `stat`. */
 export function statusOf(inode: Inode): Status {
   const { kind, mode, device, number, links, uid, gid, birth, modified } = inode;
   const size = kind === "link" ? inode.target.length : inode.size;
   return { kind, size, mode, device, inode: number, links, uid, gid, birth, modified };
 }
 
-/** All bytes of a file. */
+/** Returns all bytes of a file. */
 export function contentsOf(inode: Inode): Uint8Array {
   const whole = new Uint8Array(inode.size);
   whole.set(inode.bytes.subarray(0, inode.size));
@@ -405,7 +405,7 @@ export function readAt({ bytes, size }: Inode, into: Uint8Array, at: number): nu
   return count;
 }
 
-/** Writes, with zeros before where nothing was. */
+/** Writes, filling any gap with zeros. */
 export function writeAt(inode: Inode, data: Uint8Array, at: number): number {
   const end = at + data.byteLength;
   if (end > inode.bytes.byteLength) {
@@ -419,7 +419,7 @@ export function writeAt(inode: Inode, data: Uint8Array, at: number): number {
   return data.byteLength;
 }
 
-/** Cuts or lengthens. */
+/** Truncates or extends. */
 export function setSize(inode: Inode, size: number): void {
   if (size < inode.size) inode.bytes = inode.bytes.slice(0, size);
   inode.size = size;

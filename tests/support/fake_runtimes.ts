@@ -1,6 +1,6 @@
 /**
- * The namespaces that adapters are made over, for runtimes that this one is not: files are real, by `node:fs`; what
- * concerns the process is recorded.
+ * Fake namespaces for the adapters of other runtimes: files are real, through `node:fs`; what concerns the process is
+ * recorded.
  *
  * @module
  */
@@ -28,7 +28,7 @@ export type Done = [name: string, ...args: unknown[]];
 
 type Listener = ((...args: never[]) => void) & { mayfly?: boolean };
 
-/** Listeners by event, as `process` has them. */
+/** Listeners by event, as in `process`. */
 function emitter(done: Done[]) {
   const listeners = new Map<string, Listener[]>();
   const of = (event: string): Listener[] => listeners.get(event) ?? [];
@@ -47,13 +47,13 @@ function emitter(done: Done[]) {
     ) => (done.push(["off", event]), listeners.set(event, of(event).filter((one) => one !== listener))),
     listeners: of,
     listenerCount: (event: string) => of(event).length,
-    // No event of Node's: here it stands for what captures exceptions.
+    // Not an event of Node's: here it stands for an exception capture callback.
     hasUncaughtExceptionCaptureCallback: () => of("captured").length > 0,
     emit: (event: string): void => of(event).forEach((listener) => listener()),
   };
 }
 
-/** A fake, with what was done to it. */
+/** A fake process, with what was done to it. */
 export interface FakeProcess {
   process: NodeProcess;
   done: Done[];
@@ -61,7 +61,7 @@ export interface FakeProcess {
   emit(event: string): void;
 }
 
-/** A `process` of Node or Bun. */
+/** Creates a `process` of Node or Bun. */
 export function fakeProcess(
   own: Partial<NodeProcess> = {},
   modules: { [name: string]: unknown } = {},
@@ -90,7 +90,7 @@ export function fakeProcess(
   return { process, done, emit };
 }
 
-/** What Deno says of a file. */
+/** Returns Deno's description of a file. */
 function toInfo(stats: fs.Stats) {
   return {
     isFile: stats.isFile(),
@@ -108,7 +108,7 @@ function toInfo(stats: fs.Stats) {
   };
 }
 
-/** A file as Deno opens it: it has a cursor and no number. */
+/** A file as Deno opens it: it has a cursor and no descriptor number. */
 function fakeFile(fd: number, done: Done[]) {
   let cursor = 0;
   const sync = {
@@ -158,21 +158,21 @@ interface OpenFlags {
 const flagsOf = ({ write, append, createNew }: OpenFlags): string =>
   createNew ? "wx+" : write ? "r+" : append ? "a+" : "r";
 
-/** What a fake of Deno permits: all, or what a function says. */
+/** What a fake of Deno permits: everything, or what a function decides. */
 export type Permits = (name: string, detail: { [key: string]: string }) => boolean;
 
-/** A fake, with what was done to it. */
+/** A fake namespace, with what was done to it. */
 export interface FakeDeno {
   deno: DenoNamespace;
   scope: DenoScope;
   done: Done[];
-  /** Calls the listeners of an event of the web's kind. */
+  /** Calls the listeners of a web event. */
   dispatch(type: string, defaultPrevented?: boolean): void;
   /** The events that have listeners. */
   listening(): string[];
 }
 
-/** A namespace `Deno` and its global scope. */
+/** Creates a namespace `Deno` and its global scope. */
 export function fakeDeno(platform = "linux", permits: Permits = () => true): FakeDeno {
   const done: Done[] = [];
   const { emit: _, ...events } = emitter(done);

@@ -1,5 +1,5 @@
 /**
- * A runtime whose disk is memory, and whose k-th call fails, takes its time, or is the one in which the process dies.
+ * A runtime whose disk is in memory, and in which the k-th call fails, is delayed, or kills the process.
  *
  * @module
  */
@@ -23,9 +23,9 @@ import { systemError } from "./substitute.ts";
 /** How a machine differs from Linux under Node. */
 export interface MachineOptions {
   platform?: Runtime["platform"];
-  /** Whether `createFile` and `openFile` give numbers; if not, objects, as on Deno. */
+  /** Whether `createFile` and `openFile` return numbers; if not, objects, as on Deno. */
   numbers?: boolean;
-  /** Whether there are files without names. */
+  /** Whether files without names are supported. */
   unnamed?: boolean;
 }
 
@@ -52,23 +52,23 @@ export class FakeMachine {
   }
 }
 
-/** What becomes of a call. */
+/** The fault injected into a call. */
 type Fault = { code: string } | { delay: number } | { dies: true } | { short: true };
 
-/** What a call is answered by when its process is dead. */
+/** The answer to a call of a dead process. */
 class Killed extends Error {
   override readonly name = "Killed";
 }
 
-/** Calls after which a process is taken to hang. */
+/** Number of calls after which a process counts as hung. */
 const ENDLESS = 50_000;
 
-/** A descriptor as an object, where the runtime shows no number. */
+/** A descriptor as an object, for a runtime that exposes no number. */
 interface Opaque {
   readonly number: number;
 }
 
-/** Descriptors that a process can have. */
+/** The limit of open descriptors per process. */
 const DESCRIPTORS = 256;
 
 /** A process: a runtime, and what it has open. */
@@ -82,7 +82,7 @@ export class FakeProcess implements Caller {
   readonly calls: string[] = [];
   /** The codes of the warnings, in order. */
   readonly warnings: string[] = [];
-  /** What no program may do: closing what is not open, say. */
+  /** What no program may do, such as closing what is not open. */
   readonly defects: string[] = [];
   dead = false;
   readonly machine: FakeMachine;
@@ -102,27 +102,27 @@ export class FakeProcess implements Caller {
     return this.machine.disk;
   }
 
-  /** Makes the call with this number, from 1, fail. */
+  /** Makes the call with this number, counted from 1, fail. */
   failAt(number: number, code: string): void {
     this.#faults.set(number, { code });
   }
 
-  /** Makes a call take some milliseconds. */
+  /** Delays a call by some milliseconds. */
   delayAt(number: number, delay: number): void {
     this.#faults.set(number, { delay });
   }
 
-  /** Makes a read or write move half of what it was asked for. */
+  /** Makes a read or write transfer half of what was requested. */
   shortenAt(number: number): void {
     this.#faults.set(number, { short: true });
   }
 
-  /** Kills the process in a call, before that has done anything. */
+  /** Kills the process in a call, before the call has any effect. */
   dieAt(number: number): void {
     this.#faults.set(number, { dies: true });
   }
 
-  /** Milliseconds of a clock that stands still but for what takes its time. */
+  /** Milliseconds of a clock that moves only by injected delays. */
   now(): number {
     return this.#skew;
   }
@@ -137,7 +137,7 @@ export class FakeProcess implements Caller {
     return () => this.#timers = this.#timers.filter((other) => other !== timer);
   }
 
-  /** Lets time pass, and what waits for it happen. */
+  /** Lets time pass, and runs the timers that are due. */
   elapse(milliseconds: number): void {
     const end = this.#skew + milliseconds;
     for (;;) {
@@ -162,7 +162,7 @@ export class FakeProcess implements Caller {
     this.kill();
   }
 
-  /** Ends the process at once. */
+  /** Ends the process immediately. */
   kill(): void {
     this.dead = true;
     this.#timers = [];
@@ -170,7 +170,7 @@ export class FakeProcess implements Caller {
     this.disk.callers.delete(this.pid);
   }
 
-  /** Makes a call of a primitive, unless it is one with a fault. */
+  /** Calls a primitive, unless a fault is injected. */
   call<T>(name: string, real: (short: boolean) => T): T {
     if (this.dead) throw new Killed("the process is dead");
     this.calls.push(name);
@@ -183,12 +183,12 @@ export class FakeProcess implements Caller {
       throw new Killed(name);
     }
     if (!("code" in fault)) return real("short" in fault);
-    // The system gives the descriptor back whatever it says.
+    // The system releases the descriptor whatever it answers.
     if (name === "close") real(false);
     throw systemError(fault.code);
   }
 
-  /** Opens something under the lowest number that is free. */
+  /** Opens something under the lowest free number. */
   open(inode: Inode, access: OpenInode["access"]): number {
     permitOpen(this, inode, access);
     return this.take({ inode, access });
@@ -215,7 +215,7 @@ export class FakeProcess implements Caller {
 
 const numberOf = (handle: Handle): number => typeof handle === "number" ? handle : (handle as Opaque).number;
 
-/** What is behind a handle, for a call that needs some access to it. */
+/** Returns the inode behind a handle, for a call that needs some access to it. */
 function behind(process: FakeProcess, handle: Handle, access?: "read" | "write"): Inode {
   const open = opened(process, numberOf(handle));
   const permitted = access === undefined || (access === "read" && open.access !== "path") ||
@@ -228,7 +228,7 @@ function requireOwner(process: FakeProcess, inode: Inode): void {
   if (inode.uid !== process.uid) throw systemError("EPERM");
 }
 
-/** Opens what is there, and no link. */
+/** Opens what is at a path, but no link. */
 function openPath(process: FakeProcess, path: Path, access: OpenInode["access"], follow = false): number {
   const inode = process.disk.find(process, path, follow);
   if (inode.kind === "link") throw systemError("ELOOP");
@@ -242,7 +242,7 @@ function openDirectory(process: FakeProcess, path: Path, access: "read" | "path"
   return process.open(inode, access);
 }
 
-/** Names of a batch: few, so that there is more than one. */
+/** Names per batch: few, so that there is more than one batch. */
 const BATCH = 3;
 
 function listing(process: FakeProcess, path: Path): Listing {
@@ -256,7 +256,7 @@ function listing(process: FakeProcess, path: Path): Listing {
   };
 }
 
-/** The primitives, as they work where nothing fails. */
+/** The primitives, without faults. */
 function primitivesOf(process: FakeProcess): Primitives {
   const { disk, machine: { options } } = process;
   const handle = (number: number): Handle => options.numbers ? number : { number } satisfies Opaque;
@@ -320,14 +320,14 @@ function primitivesOf(process: FakeProcess): Primitives {
 
 type Call = (...args: unknown[]) => unknown;
 
-/** Half of what a read or write is to move, at least one byte. */
+/** Halves what a read or write transfers, to at least one byte. */
 function halved(name: string, args: unknown[]): unknown[] {
   if (name !== "read" && name !== "write") return args;
   const [file, bytes, at] = args as [Handle, Uint8Array, number];
   return [file, bytes.subarray(0, Math.ceil(bytes.byteLength / 2)), at];
 }
 
-/** The primitives with their faults. */
+/** The primitives, with their faults. */
 function faulty(process: FakeProcess): Primitives {
   const real = Object.entries(primitivesOf(process)) as [string, Call][];
   return Object.fromEntries(real.map(([name, call]) => [
@@ -336,7 +336,7 @@ function faulty(process: FakeProcess): Primitives {
   ])) as unknown as Primitives;
 }
 
-/** The same on the thread pool: done when others had their turn, and later where a call takes its time. */
+/** The same on the thread pool: done after others had their turn, and later if a call is delayed. */
 function pooled(process: FakeProcess, sync: Primitives): Pooled<Primitives> {
   const later = (call: Call): Call => async (...args) => {
     await Promise.resolve();

@@ -1,11 +1,11 @@
 /**
- * Values that callers are not expected to give, and which of them are right all the same.
+ * Values that callers are not expected to pass, and which of them are valid nevertheless.
  *
  * @module
  */
 import type { Input } from "./surface.ts";
 
-/** A value, made anew for each use: some are used up. */
+/** A value, created anew for each use: some are used up. */
 export interface Hostile {
   title: string;
   make(): unknown;
@@ -13,14 +13,14 @@ export interface Hostile {
 
 const hostile = (title: string, make: () => unknown): Hostile => ({ title, make });
 
-/** A path that no test has, so that what takes it for one finds nothing. */
+/** A path that exists in no test, so that a call that takes it for a path finds nothing. */
 const NOWHERE = "no-such-parent/";
 
 const trap = (): never => {
   throw new Error("the caller's own code ran");
 };
 
-/** Throws whatever is done with it, but be told from a primitive. */
+/** Throws on any access except being distinguished from a primitive. */
 const bomb = (target: object = {}): object =>
   new Proxy(target, {
     get: trap,
@@ -36,7 +36,7 @@ function detached(): ArrayBuffer {
   return buffer;
 }
 
-/** The types of the language are older than what every runtime has. */
+/** TypeScript's types are older than what every runtime has. */
 type Resizable = ArrayBuffer & { resize(length: number): void };
 
 const resizable = (length: number): Resizable =>
@@ -44,7 +44,7 @@ const resizable = (length: number): Resizable =>
     maxByteLength: 16,
   });
 
-/** A view that its buffer has become too short for. */
+/** A view for which its buffer has become too short. */
 function stranded(view: new (buffer: ArrayBuffer, at: number, length: number) => ArrayBufferView): unknown {
   const buffer = resizable(16);
   const stranded = new view(buffer, 8, 1);
@@ -52,7 +52,7 @@ function stranded(view: new (buffer: ArrayBuffer, at: number, length: number) =>
   return stranded;
 }
 
-/** A signal of another realm or a polyfill: right by its shape. */
+/** A signal of another realm or a polyfill: valid by its shape. */
 const duckSignal = (): object => ({
   aborted: false,
   reason: undefined,
@@ -61,7 +61,7 @@ const duckSignal = (): object => ({
   removeEventListener() {},
 });
 
-/** Nearly what some option takes. */
+/** Strings that some option nearly accepts. */
 const ALMOST = ["utf8", "UTF-8", "\r", "START", "umask "];
 
 const STRINGS: Hostile[] = [
@@ -179,7 +179,7 @@ const BUFFERS: Hostile[] = [
   hostile("what only has a Blob's prototype", () => Object.create(Blob.prototype)),
 ];
 
-/** Objects that throw when they are asked for an option or iterated: that is passed on. */
+/** Objects that throw when asked for an option or iterated: that error is passed on. */
 export const SELF_WILLED: readonly string[] = [
   "a bomb",
   "a revoked Proxy",
@@ -188,10 +188,10 @@ export const SELF_WILLED: readonly string[] = [
   "what only has a view's prototype",
 ];
 
-/** Iterables of what is neither text nor bytes: that shows when they are iterated. */
+/** Iterables of what is neither text nor bytes: that shows only when they are iterated. */
 export const LATE: readonly string[] = ["[1]", "new Map"];
 
-/** What could be the name of something in the current directory. */
+/** Strings that could name something in the working directory. */
 const WORDS: readonly string[] = ALMOST.map((word) => JSON.stringify(word));
 
 const PLAIN: readonly Hostile[] = [...STRINGS, ...NUMBERS, ...PRIMITIVES, ...OBJECTS];
@@ -199,15 +199,15 @@ const PLAIN: readonly Hostile[] = [...STRINGS, ...NUMBERS, ...PRIMITIVES, ...OBJ
 /** All values. */
 export const VALUES: readonly Hostile[] = [...PLAIN, ...FOREIGN, ...BUFFERS];
 
-/** The values to give to an input. */
+/** Returns the values to pass to an input. */
 export function valuesFor(input: Input): readonly Hostile[] {
-  // Any object holds options.
+  // Any object can hold options.
   if (holdsOptions(input)) return PLAIN;
-  // A path without a directory in it is one in the current directory, where nothing is to be made.
+  // A path without a directory is in the working directory, where nothing should be created.
   return input.type === "string | URL" ? VALUES.filter(({ title }) => !WORDS.includes(title)) : VALUES;
 }
 
-/** Whether a value is right for an input, as its documentation says. */
+/** Whether a value is valid for an input, by its documentation. */
 export type Right = (value: unknown, title: string) => boolean;
 
 const isText = (value: unknown): value is string => typeof value === "string";
@@ -225,12 +225,12 @@ const suffix: Right = (value, title) => prefix(value, title) && !/[. ]$/.test(va
 const policy: Right = (value, title) =>
   bits(value, title) || oneOf("private", "existing", "umask")(value, title);
 const time: Right = (value) => typeof value === "number" && value >= 0;
-/** Timers make a millisecond of more. */
+/** Timers turn larger values into one millisecond. */
 const timer = 2 ** 31 - 1;
 const limit: Right = (value) =>
   value === Infinity || typeof value === "number" && value >= 0 && value <= timer;
 const signal: Right = (_, title) => ["a duck of a signal", "an aborted signal"].includes(title);
-/** A function is no object that holds options, and an array is a mistake. */
+/** A function is not an options object, and an array is a mistake. */
 const options: Right = (value, title) =>
   SELF_WILLED.includes(title) || typeof value === "object" && value !== null && !Array.isArray(value);
 const bytes: Right = (_, title) =>
@@ -243,7 +243,7 @@ const bytes: Right = (_, title) =>
     "a view of a resizable buffer",
   ].includes(title);
 const data: Right = (value, title) => isText(value) || bytes(value, title);
-/** Of text, or of nothing, whatever they are else. */
+/** Of text, or empty, whatever else they are. */
 const ITERABLE = [
   "[]",
   "['../x']",
@@ -256,7 +256,7 @@ const ITERABLE = [
 const source: Right = (value, title) =>
   data(value, title) || ITERABLE.includes(title) || ["a Blob", "a Response", "a stream"].includes(title);
 
-/** What is right for an input, by its name and type: what is not here, a test has not thought of yet. */
+/** Which values are valid for an input, by its name and type; a missing input has not been considered yet. */
 export const RIGHT: { readonly [nameAndType: string]: Right } = {
   "at: number": whole,
   "buffer: ArrayBufferLike | ArrayBufferView<ArrayBufferLike>": bytes,
@@ -310,7 +310,7 @@ export const RIGHT: { readonly [nameAndType: string]: Right } = {
   "whence: Whence": oneOf("start", "current", "end"),
 };
 
-/** What holds for an input; undefined for one that nobody has thought of. */
+/** Returns what is valid for an input; undefined if it has not been considered. */
 export function rightFor(input: Input): Right | undefined {
   return holdsOptions(input) ? options : RIGHT[`${input.name}: ${input.type}`];
 }

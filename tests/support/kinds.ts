@@ -1,5 +1,5 @@
 /**
- * Every kind of open file, opened in one way.
+ * Every kind of open file, opened in a uniform way.
  *
  * @module
  */
@@ -17,7 +17,7 @@ import {
 /** Opens a file of some kind. */
 export type Open = (options?: FileOptions) => TemporaryFile | Promise<TemporaryFile>;
 
-/** What all files have in common must hold for each of these. */
+/** The kinds of file; what all files have in common must hold for each of them. */
 export const kinds: { readonly [name: string]: Open } = {
   "unnamed": temporaryFile,
   "unnamed, sync": temporaryFileSync,
@@ -37,7 +37,7 @@ export async function* each(options?: FileOptions): AsyncGenerator<[string, Temp
   }
 }
 
-/** Every use of a file that must be open for it, by the name of the member. */
+/** Every use of a file that requires it to be open, by the name of the member. */
 export const usesOf = (file: TemporaryFile): { [name: string]: () => unknown } => ({
   write: () => file.write("x"),
   writeSync: () => file.writeSync("x"),
@@ -73,7 +73,7 @@ export const usesOf = (file: TemporaryFile): { [name: string]: () => unknown } =
   tryLock: () => file.tryLock(),
 });
 
-/** The code of what a call throws, or the name of what has none; "nothing" if it throws nothing. */
+/** Returns the code of what a call throws, or its name if it has no code; "nothing" if it throws nothing. */
 export async function failureOf(call: () => unknown): Promise<string> {
   try {
     await call();
@@ -84,7 +84,7 @@ export async function failureOf(call: () => unknown): Promise<string> {
   }
 }
 
-/** Bytes that differ from those around them, so that a mix-up shows. */
+/** Returns bytes that differ from their neighbours, so that a mix-up shows. */
 export function pattern(length: number, seed = 1): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(length);
   for (let i = 0, state = seed; i < length; i++) {
@@ -94,7 +94,7 @@ export function pattern(length: number, seed = 1): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
-/** Whether two arrays have the same bytes; comparing them by `deepEqual` takes seconds where they are long. */
+/** Whether two arrays have the same bytes; `deepEqual` takes seconds on long arrays. */
 export function sameBytes(one: Uint8Array, other: Uint8Array): boolean {
   return one.length === other.length && one.every((byte, index) => byte === other[index]);
 }

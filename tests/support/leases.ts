@@ -1,5 +1,5 @@
 /**
- * What processes leave that died, written by hand.
+ * What dead processes leave behind, written by hand.
  *
  * @module
  */
@@ -15,14 +15,14 @@ const random = (length: number): string =>
 
 let ended: number | undefined;
 
-/** The number of a process that has ended. */
+/** Returns the PID of a process that has exited. */
 export const deadPid = (): number => ended ??= spawnSync(process.execPath, ["--version"]).pid;
 
-/** The directory of leases of this user in a temporary directory. */
+/** Returns this user's directory of leases in a temporary directory. */
 export const leasesIn = (directory: string): string =>
   join(directory, `.mayfly-${process.getuid?.() ?? "user"}`);
 
-/** The leases in a temporary directory, by their names: their lines, without what was written in part only. */
+/** Returns the leases in a temporary directory by their names: their lines, without a partially written one. */
 export function readLeases(directory: string): { [name: string]: string } {
   const leases = leasesIn(directory);
   const whole = (name: string): string => {
@@ -32,26 +32,26 @@ export function readLeases(directory: string): { [name: string]: string } {
   return Object.fromEntries(readdirSync(leases).map((name) => [name, whole(name)]));
 }
 
-/** What a planted lease says, in place of what the lease of a dead process of this machine would. */
+/** The contents of a planted lease, where they differ from the lease of a dead process of this machine. */
 export interface Said {
   pid?: number;
   host?: string;
   namespace?: string;
-  /** Lines behind those that say where the process was at home. */
+  /** Lines after those that identify the process's host and namespace. */
   lines?: readonly string[];
-  /** All of it. */
+  /** The whole text. */
   text?: string;
 }
 
-/** A lease, and names as its process would have made them. */
+/** A lease, and names as its process would have created them. */
 export interface Planted {
-  /** Where it is. */
+  /** The path of the lease. */
   path: string;
   session: string;
   name(prefix?: string, suffix?: string): string;
 }
 
-/** Where processes of this machine are at home. */
+/** Returns the host and namespace of this machine's processes. */
 export const home = (): { host: string; namespace: string } => ({
   host: hostname(),
   namespace: process.platform === "linux" ? readlinkSync("/proc/self/ns/pid") : "none",
@@ -69,13 +69,13 @@ export function plant(directory: string, said: Said = {}): Planted {
   return { path, session, name: (prefix = "tmp", suffix = "") => prefix + session + random(13) + suffix };
 }
 
-/** Plants the lease of a dead process in a temporary directory; returns names as it would have made them. */
+/** Plants the lease of a dead process in a temporary directory; returns names as it would have created them. */
 export function plantLease(directory: string, pid?: number, host?: string): () => string {
   const { name } = plant(directory, { ...pid === undefined ? {} : { pid }, ...host ? { host } : {} });
   return () => name();
 }
 
-/** Waits until this process has no lease: then the next thing that it makes begins one. */
+/** Waits until this process has no lease, so that the next thing it creates starts one. */
 export async function withoutLease(): Promise<void> {
   for (let tries = 0; openLeases() > 0; tries++) {
     if (tries === 1000) throw new Error("the lease of this process stays");
@@ -83,7 +83,7 @@ export async function withoutLease(): Promise<void> {
   }
 }
 
-/** How many leases this process has open, whichever copy of the library opened them. */
+/** Returns how many leases this process has open, whichever copy of the library opened them. */
 function openLeases(): number {
   const books = (globalThis as { [key: symbol]: { leases: Set<unknown> } | undefined })[
     Symbol.for("mayfly.registry")

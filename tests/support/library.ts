@@ -1,5 +1,5 @@
 /**
- * The library as each process loads it: an instance with a state of its own.
+ * The library as each process loads it: an instance with its own state.
  *
  * @module
  */
@@ -24,10 +24,10 @@ export { substituteRuntime } from "./lib/runtime/mod.ts";
 
 let load: ((...scope: unknown[]) => Loaded) | undefined;
 
-/** Where Node writes what it counts, if it counts what runs. */
+/** Where Node writes its coverage, if it measures any. */
 const counted = process.env.NODE_V8_COVERAGE;
 
-/** Bundled once: then an instance costs a millisecond. */
+/** Bundled once, so that an instance costs a millisecond. */
 function loader(): (...scope: unknown[]) => Loaded {
   const { outputFiles } = buildSync({
     stdin: { contents: ENTRY, resolveDir: root, loader: "ts" },
@@ -38,7 +38,7 @@ function loader(): (...scope: unknown[]) => Loaded {
     target: "node20",
     logLevel: "error",
     sourcemap: counted === undefined ? false : "inline",
-    // Not known to a script; by it the library tells its own frames of a stack.
+    // A script has none; the library recognises its own stack frames by it.
     define: { "import.meta.url": '"file:///library/mod.ts"' },
   });
   const text = `${outputFiles[0].text}\nreturn library;`;
@@ -47,17 +47,17 @@ function loader(): (...scope: unknown[]) => Loaded {
 
 const compile = (text: string): object => new Function("globalThis", "setTimeout", "clearTimeout", text);
 
-/** Under a name, and kept there: `tools/coverage` finds by its map what of the source ran. */
+/** Compiled under a path and kept there: `tools/coverage` uses its source map to find what of the source ran. */
 function compileCounted(text: string, path: string): object {
   const compiled = compile(`${text}\n//# sourceURL=${pathToFileURL(path)}`);
   writeFileSync(path, `(${compiled})`);
   return compiled;
 }
 
-/** Milliseconds from which a timer of the library is one that should not go off. */
+/** Milliseconds from which a timer of the library is one that should not fire. */
 const LONG = 1000;
 
-/** Does not wait as long as it is asked for, where that is a pause between tries. */
+/** Shortens a wait that is a pause between tries. */
 const impatient = (call: () => void, milliseconds: number): unknown =>
   setTimeout(call, milliseconds < LONG ? 0 : milliseconds);
 

@@ -1,10 +1,10 @@
 /**
- * Counting the listeners that a child has, where they can be asked for and where they cannot.
+ * Counting the listeners of a child, whether or not the runtime can report them.
  *
  * @module
  */
 
-/** For the beginning of a child's code: `listeners()` counts. */
+/** Goes before a child's code: `listeners()` counts. */
 export const LISTENERS = `
 let added = 0;
 if (globalThis.Deno?.version) {

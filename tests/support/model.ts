@@ -1,12 +1,12 @@
 /**
- * What an open file should do, in memory and in the simplest way, and operations that are done to both.
+ * What an open file should do, modelled in memory in the simplest way, and operations that run on both.
  *
  * @module
  */
 import fc from "fast-check";
 import type { SpooledTemporaryFile, TemporaryFile } from "#mod";
 
-/** The file as an array: slow, and so plain that it needs no test of its own. */
+/** The file as an array: slow, and so simple that it needs no test of its own. */
 export class Model {
   bytes: number[] = [];
   position = 0;
@@ -67,7 +67,7 @@ export class Model {
 
 const decode = (bytes: Uint8Array): string => new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
 
-/** Where `count` characters end: where cutting gives so many and changes no character on either side. */
+/** Returns where `count` characters end: where a cut yields that many and changes no character on either side. */
 function endOfCharacters(bytes: Uint8Array, count: number): number {
   const whole = decode(bytes);
   if ([...whole].length <= count) return bytes.length;
@@ -77,7 +77,7 @@ function endOfCharacters(bytes: Uint8Array, count: number): number {
   }
 }
 
-/** An error that both should have, by its code or name. */
+/** An error that both should throw, by its code or name. */
 export class Expected extends Error {
   readonly code: string;
   constructor(code: string) {
@@ -91,9 +91,9 @@ export interface Operation {
   text: string;
   model(model: Model): unknown;
   async(file: TemporaryFile): Promise<unknown>;
-  /** Undefined where there is only the asynchronous way. */
+  /** Undefined if it exists only asynchronously. */
   sync?(file: TemporaryFile): unknown;
-  /** Whether calls that follow may be made before this one has ended. */
+  /** Whether later calls may be made before this one has ended. */
   overlaps: boolean;
 }
 
@@ -104,7 +104,7 @@ const utf8 = new TextEncoder();
 const nameOf = (error: any): string =>
   error?.code === "ERR_INVALID_OPTION" ? error.name : error?.code ?? String(error);
 
-/** What a call came to, in a form that can be compared. */
+/** Returns the outcome of a call, in a form that can be compared. */
 export async function outcome(call: () => unknown): Promise<unknown> {
   try {
     const value = await call();
@@ -218,7 +218,7 @@ const truncate = fc.option(offset, { nil: undefined }).map((size): Operation => 
   overlaps: true,
 }));
 
-/** What takes no arguments. */
+/** Operations without arguments. */
 const plain: Operation[] = [
   {
     text: "flush()",
@@ -293,7 +293,7 @@ async function gather(chunks: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
   return new Uint8Array(all);
 }
 
-/** Any operation; those that change or move more often. */
+/** Any operation; those that write or move are more frequent. */
 export const operation: fc.Arbitrary<Operation> = fc.oneof(
   { arbitrary: write, weight: 8 },
   { arbitrary: writeSource, weight: 2 },

@@ -1,5 +1,5 @@
 /**
- * The modules of the library as their source says, read by the compiler.
+ * The modules of the library, as the compiler reads their source.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import { dirname, join } from "node:path";
 import process from "node:process";
 import ts from "typescript";
 
-/** The root of the project: the lowered tests are run from elsewhere. */
+/** The root of the project: the lowered tests run from another directory. */
 export const root: string = process.env.MAYFLY_TEST_ROOT ?? process.cwd();
 
 /** A module. */
@@ -30,7 +30,7 @@ export function modules(): Module[] {
   }));
 }
 
-/** All nodes of a module, comments not among them. */
+/** Iterates over all nodes of a module, without comments. */
 export function* nodesOf(node: ts.Node): Generator<ts.Node> {
   yield node;
   const children: ts.Node[] = [];
@@ -38,7 +38,7 @@ export function* nodesOf(node: ts.Node): Generator<ts.Node> {
   for (const child of children) yield* nodesOf(child);
 }
 
-/** Where a module imports from, types included; "?" for what only running it would tell. */
+/** Returns the specifiers that a module imports, including those of types; "?" for one that only running it would show. */
 export function specifiersOf({ tree }: Module): string[] {
   return [...nodesOf(tree)].flatMap((node) => {
     if (
@@ -53,10 +53,10 @@ export function specifiersOf({ tree }: Module): string[] {
   });
 }
 
-/** The files that a module imports, from the root. */
+/** Returns the files that a module imports, from the root. */
 export const importsOf = (module: Module): string[] => filesOf(module, specifiersOf(module));
 
-/** Those that are loaded with it: not its types, nor what it imports when it is called for. */
+/** Returns those loaded with it: neither its types nor its dynamic imports. */
 export function loadedWith(module: Module): string[] {
   const statements = module.tree.statements.filter((node) =>
     ts.isImportDeclaration(node)
@@ -69,7 +69,7 @@ export function loadedWith(module: Module): string[] {
   );
 }
 
-/** Those that it imports when they are called for. */
+/** Returns its dynamic imports. */
 export function loadedLater(module: Module): string[] {
   const calls = [...nodesOf(module.tree)].filter(ts.isCallExpression);
   const imports = calls.filter(({ expression }) => expression.kind === ts.SyntaxKind.ImportKeyword);

@@ -1,5 +1,5 @@
 /**
- * Removal as it must not be: the positive control of the attacks. Every attack that a test shows to fail against the
+ * Removal as it must not be done: the positive control of the attacks. Every attack that a test shows to fail against the
  * library must succeed against this.
  *
  * @module
@@ -13,14 +13,14 @@ export type NaiveFs = Pick<
   "chmodSync" | "lstatSync" | "readdirSync" | "rmdirSync" | "unlinkSync"
 >;
 
-/** Removes a tree by paths: looks what a name is, and then trusts that it still is. */
+/** Removes a tree by paths: checks what a name is, and then trusts that it still is. */
 export function naiveRemove(path: string, fs: NaiveFs = real): void {
   if (!fs.lstatSync(path).isDirectory()) return repairing(path, fs, () => fs.unlinkSync(path));
   for (const name of repairing(path, fs, () => fs.readdirSync(path))) naiveRemove(join(path, name), fs);
   repairing(path, fs, () => fs.rmdirSync(path));
 }
 
-/** Makes way for a call that was denied, by a path that may lead elsewhere by then. */
+/** Repairs permissions after a denied call, by a path that may lead elsewhere by then. */
 function repairing<T>(path: string, fs: NaiveFs, call: () => T): T {
   try {
     return call();
@@ -31,7 +31,7 @@ function repairing<T>(path: string, fs: NaiveFs, call: () => T): T {
   }
 }
 
-/** The calls with an action before each. */
+/** Returns the calls, with an action before each. */
 export function naiveFs(before: (name: keyof NaiveFs, path: string) => void): NaiveFs {
   const names = ["chmodSync", "lstatSync", "readdirSync", "rmdirSync", "unlinkSync"] as const;
   return Object.fromEntries(

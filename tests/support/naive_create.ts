@@ -1,11 +1,11 @@
 /**
- * Creation as it is often written: the controls that show that an attack would work on somebody.
+ * Creation as it is often written: the controls that show that an attack would work.
  *
  * @module
  */
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 
-/** Looks whether the name is free, and then uses it. */
+/** Checks that the name is free, and then uses it. */
 export function naiveFile(path: string, between: () => void = () => {}): string {
   if (existsSync(path)) throw new Error(`${path} is taken`);
   between();
@@ -13,7 +13,7 @@ export function naiveFile(path: string, between: () => void = () => {}): string 
   return path;
 }
 
-/** Is content with a directory that is there already. */
+/** Accepts a directory that already exists. */
 export function naiveDirectory(path: string): string {
   mkdirSync(path, { recursive: true });
   return path;

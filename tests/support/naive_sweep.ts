@@ -1,6 +1,6 @@
 /**
- * Sweeping as it must not be: the positive control of the attacks on leases. It believes what a lease says, takes every
- * name with the session for a leftover, and removes by paths.
+ * Sweeping as it must not be done: the positive control of the attacks on leases. It believes what a lease says, takes
+ * every name with the session for a leftover, and removes by paths.
  *
  * @module
  */
@@ -28,7 +28,7 @@ export function naiveSweep(leases: string, fs: SweepFs = real): void {
   for (const lease of fs.readdirSync(leases)) {
     const session = lease.slice(0, 8), path = join(leases, lease);
     const pid = /-(\d+)\.lease$/.exec(lease)?.[1];
-    // A number that is another's by now keeps everything.
+    // A PID that has been recycled keeps everything.
     if (pid !== undefined && fs.existsSync(`/proc/${pid}`)) continue;
     for (const [, parent] of fs.readFileSync(path, "utf8").matchAll(/^made (.*)[\\/].*$/gm)) {
       const names = fs.existsSync(parent) ? fs.readdirSync(parent) : [];
@@ -38,7 +38,7 @@ export function naiveSweep(leases: string, fs: SweepFs = real): void {
   }
 }
 
-/** Follows a link at the top, as a look that is no `lstat` does. */
+/** Follows a link at the top, since it does not use `lstat`. */
 function remove(path: string, fs: SweepFs): void {
   if (fs.statSync(path).isDirectory()) {
     for (const name of fs.readdirSync(path)) naiveRemove(join(path, name), fs);
@@ -47,7 +47,7 @@ function remove(path: string, fs: SweepFs): void {
   fs.unlinkSync(path);
 }
 
-/** Makes a lease as it must not be made: uses whatever is there, and sets its mode right. */
+/** Creates a lease as it must not be done: uses whatever is there, and fixes its mode. */
 export function naiveLease(directory: string): void {
   if (!real.existsSync(directory)) real.mkdirSync(directory, { recursive: true });
   real.chmodSync(directory, 0o700);

@@ -7,7 +7,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { root } from "./modules.ts";
 
-/** A file of the package with all that it loads at once, by their names in `dist`. */
+/** Returns a file of the package with everything that it loads immediately, by their names in `dist`. */
 export function packageFilesOf(entry: string): Map<string, string> {
   const found = new Map<string, string>();
   const visit = (name: string): void => {
@@ -20,7 +20,7 @@ export function packageFilesOf(entry: string): Map<string, string> {
   return found;
 }
 
-/** The names in `dist` of what some files load when it is called for. */
+/** Returns the names in `dist` of what some files import dynamically. */
 export function packageFilesLater(files: Map<string, string>): string[] {
   const call = /\bimport\(\s*"\.\/([\w.-]+\.js)"\)/g;
   const calls = [...files.values()].flatMap((text) => [...text.matchAll(call)]);

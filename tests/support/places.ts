@@ -1,5 +1,5 @@
 /**
- * Where results are put, and who can be asked to put them there.
+ * Targets for results, and the functions that put them there.
  *
  * @module
  */
@@ -23,24 +23,24 @@ function deviceOf(path: string): number | undefined {
   return statSync(path, { throwIfNoEntry: false })?.dev;
 }
 
-/** Windows has no such directories; Wine says that it has, and puts nothing there. */
+/** Windows has no such directories; Wine claims to have them, and puts nothing there. */
 const isElsewhere = (directory: string): boolean =>
   !isWindows && deviceOf(directory) !== undefined && deviceOf(directory) !== deviceOf(tmpdir());
 
 /** A directory on another file system than the one for temporary files: in memory, or on disk if those are in memory. */
 export const elsewhere: string = [MEMORY, "/var/tmp"].find(isElsewhere) ?? MEMORY;
 
-/** Why there is no such directory; false if there is. */
+/** The reason why there is no such directory; false if there is. */
 export const noElsewhere: string | false = isElsewhere(elsewhere)
   ? false
   : `needs a second file system at ${MEMORY} or /var/tmp`;
 
 const isRoot = process.getuid?.() === 0;
 
-/** Why nobody else's files can be made here; false if they can. */
+/** The reason why files of other users cannot be created here; false if they can. */
 export const notRoot: string | false = isRoot ? false : "needs root";
 
-/** Why no file system can be mounted; false if one can. */
+/** The reason why no file system can be mounted; false if one can. */
 export const noMounts: string | false = canMount() ? false : "needs root, and the right to mount";
 
 function canMount(): boolean {
@@ -48,7 +48,7 @@ function canMount(): boolean {
     spawnSync("unshare", ["-m", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]).status === 0;
 }
 
-/** What runs a child in a world of its own, where a tmpfs with these options lies over a directory. */
+/** Returns the command that runs a child in its own mount namespace, with such a tmpfs mounted on a directory. */
 export function withTmpfs(path: string, options: string): string[] {
   return [
     "unshare",

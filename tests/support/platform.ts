@@ -1,5 +1,5 @@
 /**
- * Why a test cannot be run on a platform: each a reason to skip it there, and false where it runs.
+ * Reasons to skip a test on a platform; false where it runs.
  *
  * @module
  */
@@ -17,35 +17,35 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 
-/** Whether this is Windows, or says so. */
+/** Whether this is Windows, or claims to be. */
 export const isWindows: boolean = process.platform === "win32";
 
-/** For tests of what `/proc` shows, or of calls that Linux alone has. */
+/** For tests of `/proc`, or of system calls that only Linux has. */
 export const noLinux: string | false = process.platform !== "linux" && "needs Linux";
 
 /** For tests of permission bits and of the umask. */
 export const noModes: string | false = isWindows && "Windows has no permission bits";
 
-/** How a process ends that ends itself by a signal: on Windows it has a status, as if it had failed. */
+/** How a process ends that sends itself a signal: on Windows it has a status, as if it had failed. */
 export const endedBy = (
   signal: NodeJS.Signals,
 ): { status: number | null; signal: NodeJS.Signals | null } =>
   isWindows ? { status: 1, signal: null } : { status: null, signal };
 
-/** For tests of what the number of names of a directory tells: on btrfs it is 1 for all. */
+/** For tests of the link count of a directory: on btrfs it is always 1. */
 export const noLinkCounts: string | false = statSync(tmpdir()).nlink < 2 &&
   "the file system does not count directories in directories";
 
-/** For tests of locks that other programs heed. */
+/** For tests of locks that other programs respect. */
 export const noLocks: string | false = isWindows && "Windows has no flock";
 
-/** For tests of what belongs to which user. */
+/** For tests of ownership. */
 export const noUsers: string | false = isWindows && "Windows does not number its users";
 
-/** What a file shows that was given these permission bits: on Windows only whether it may be written. */
+/** The mode that a file reports after it was given these permission bits: on Windows only whether it is writable. */
 export const shownMode = (mode: number): number => isWindows ? ((mode & 0o200) !== 0 ? 0o666 : 0o444) : mode;
 
-/** For tests of processes that hear a signal from outside. */
+/** For tests of processes that receive a signal from outside. */
 export const noSignals: string | false = isWindows &&
   "on Windows a signal ends a process before any code runs";
 
@@ -58,23 +58,26 @@ export const noFifos: string | false = isWindows && "Windows has no FIFOs in a d
 /** For tests that call the programs of a POSIX system. */
 export const noPrograms: string | false = isWindows && "Windows has no POSIX programs";
 
-/** For tests of files whose name goes, or is given to another, while they are open. */
+/** For tests of open files whose name is removed or reused. */
 export const namesStay: string | false = isWindows && "an open file keeps its name on Windows";
 
-/** Why a removal of a directory cannot be broken off or watched there, or `false`. */
+/** The reason why a removal of a directory cannot be interrupted or watched there; false if it can. */
 export const wholeTrees: string | false = isWindows && ("Deno" in globalThis || "Bun" in globalThis) &&
   "on Windows a directory goes in one call of Deno's and Bun's";
 
-/** For tests in which a file that is open loses its name to another. */
+/** For tests in which an open file loses its name to another. */
 export const noReplacing: string | false = isWindows && "Windows does not replace what is open";
 
 /** For tests of how a directory is written to the disk. */
 export const noDirectorySync: string | false = isWindows && "Windows has no call to synchronize a directory";
 
-/** For tests in which another platform is made of this one. */
+/** For tests that turn this platform into another. */
 export const noPosixPaths: string | false = isWindows && "needs paths of POSIX";
 
-/** For tests of what an open file's name does when it is removed: some runtimes ask Windows to let it go at once. */
+/**
+ * For tests of what happens to an open file's name when it is removed: some runtimes ask Windows to release it
+ * immediately.
+ */
 export const namesLinger: string | false = isWindows && nameLingers() &&
   "the name of an open file goes when that is closed";
 
@@ -90,10 +93,10 @@ function nameLingers(): boolean {
   }
 }
 
-/** For tests with symbolic links, which Windows lets few make. */
+/** For tests with symbolic links, which Windows lets few users create. */
 export const noLinks: string | false = isWindows && !canLink() && "needs symbolic links";
 
-/** By what is there afterwards: an emulation of Windows says that it has made one, and has not. */
+/** Checks the result: an emulation of Windows claims to have created one, and has not. */
 function canLink(): boolean {
   const place = mkdtempSync(join(tmpdir(), "links-"));
   try {

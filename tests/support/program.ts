@@ -1,5 +1,5 @@
 /**
- * What programs over the whole interface should leave on disk and on the books, and the steps they are made of.
+ * What programs over the whole interface should leave on disk and in the books, and the steps they consist of.
  *
  * @module
  */
@@ -15,7 +15,7 @@ import { namesStay } from "./platform.ts";
 // deno-lint-ignore no-explicit-any -- the module under test, and handles of any kind
 type Any = any;
 
-/** What has a name, told from another that has the same name later. */
+/** What has a name, distinct from another that has the same name later. */
 interface Node {
   kind: "file" | "directory";
   text: string;
@@ -24,10 +24,10 @@ interface Node {
 /** A handle, as it should be. */
 interface Thing {
   kind: "root" | "named" | "reopened" | "unnamed" | "spooled" | "directory";
-  /** Where it was made or put; nothing for what has no name. */
+  /** Where it was created or put; undefined if it has no name. */
   path: string | undefined;
   node: Node;
-  /** Whether it is on the books. */
+  /** Whether it is in the books. */
   owned: boolean;
   deleteOnClose: boolean;
   closed: boolean;
@@ -36,10 +36,10 @@ interface Thing {
   position: number;
 }
 
-/** How a handle is when it is new. */
+/** The state of a new handle. */
 const FRESH = { deleteOnClose: true, closed: false, ended: false, position: 0 };
 
-/** What should be there: names with what they lead to, from the scratch directory on. */
+/** What should exist: names with what they lead to, relative to the scratch directory. */
 export class Model {
   readonly disk: Map<string, Node> = new Map();
   readonly things: Thing[] = [];
@@ -68,7 +68,7 @@ export class Model {
     return path !== undefined && this.disk.get(path) === node;
   }
 
-  /** The names below a directory. */
+  /** Returns the names below a directory. */
   below(path: string): string[] {
     return [...this.disk.keys()].filter((name) =>
       name !== path && name.startsWith(path === "" ? "" : `${path}/`)
@@ -108,12 +108,12 @@ export class Real {
     return path.slice(this.dir.length + 1).replaceAll("\\", "/");
   }
 
-  /** Everything on disk, the folder of leases left out. */
+  /** Returns everything on disk, except the lease directory. */
   listing(): string[] {
     return this.#below("").filter((name) => !/^\.mayfly-/.test(name)).sort();
   }
 
-  /** Level by level: by its own recursion Bun finds nothing below the second one under Wine. */
+  /** Level by level: with its own recursion, Bun finds nothing below the second level under Wine. */
   #below(directory: string): string[] {
     return readdirSync(this.inside(directory), { withFileTypes: true }).flatMap((entry) => {
       const name = directory === "" ? entry.name : `${directory}/${entry.name}`;
@@ -121,7 +121,7 @@ export class Real {
     });
   }
 
-  /** Compares what is there to what should be. */
+  /** Compares the actual state with the expected one. */
   agree(model: Model): void {
     assert.deepEqual(this.listing(), [...model.disk.keys()].filter((name) => name !== "").sort(), "on disk");
     assert.deepEqual(this.#books(), booksOf(model), "on the books");
@@ -174,17 +174,17 @@ const isFile: Fits = ({ kind }) => kind !== "root" && kind !== "directory";
 const isTree: Fits = ({ kind }) => kind === "directory";
 const isPlace: Fits = ({ kind }) => kind === "root" || kind === "directory";
 
-/** What a step is about. */
+/** The subject of a step. */
 interface Case {
   model: Model;
   real: Real;
   thing: Thing;
   handle: Any;
-  /** Whether the twin that blocks is called. */
+  /** Whether to call the blocking twin. */
   sync: boolean;
 }
 
-/** One step: on a thing that fits, in either way. */
+/** One step: on a suitable thing, blocking or not. */
 abstract class Step implements fc.AsyncCommand<Model, Real> {
   readonly #pick: number;
   readonly #sync: boolean;
@@ -197,7 +197,7 @@ abstract class Step implements fc.AsyncCommand<Model, Real> {
 
   abstract readonly text: string;
   abstract fits(thing: Thing, model: Model): boolean;
-  /** What should come of it; changes the model. */
+  /** Returns the expected result, and changes the model. */
   abstract expect(at: Case): unknown;
   abstract act(at: Case): unknown;
 
@@ -231,12 +231,12 @@ const requireOpen = ({ closed }: Thing): void => {
 
 type Made = "named" | "directory" | "unnamed" | "spooled";
 
-/** Another file or directory that has the place of a thing is not taken for it. */
+/** Another file or directory that has taken the place of a thing is not mistaken for it. */
 function requireThere(model: Model, thing: Thing): void {
   if (!model.isThere(thing)) throw new Expected(model.disk.has(thing.path!) ? "ERR_REPLACED" : "ENOENT");
 }
 
-/** Makes something, in the scratch directory or in a directory that was made. */
+/** Creates something, in the scratch directory or in a directory created earlier. */
 class Create extends Step {
   readonly text: string;
   readonly #kind: Made;
@@ -275,7 +275,7 @@ class Create extends Step {
     return this.#kind === "named" || this.#kind === "directory";
   }
 
-  /** What has no name has one on Windows, which is nothing of the model's. */
+  /** On Windows a file without a name has one, which is not part of the model. */
   #dir({ dir }: Real): string {
     return this.#isNamed || !namesStay ? dir : dirname(dir);
   }
@@ -293,7 +293,7 @@ class Create extends Step {
   }
 }
 
-/** What is aborted leaves nothing, or is there. */
+/** An aborted creation leaves nothing, or a whole result. */
 class Abort extends Step {
   readonly text = "create and abort";
 
@@ -358,7 +358,7 @@ class Read extends Step {
   }
 }
 
-/** Calls that are not waited for are carried out in the order they were made. */
+/** Calls that are not awaited are carried out in the order in which they were made. */
 class Together extends Step {
   readonly text = "write, text, close, text together";
   fits = isFile;
@@ -386,7 +386,7 @@ class Together extends Step {
   }
 }
 
-/** What closing a file does to its name. */
+/** Models what closing a file does to its name. */
 function closed(model: Model, thing: Thing, end = false): void {
   thing.closed = true;
   thing.ended ||= thing.deleteOnClose || end;
@@ -492,7 +492,7 @@ class Persist extends Step {
   }
 
   fits(thing: Thing, model: Model): boolean {
-    // What somebody owns by its name, he removes by its name, whatever has it then.
+    // An owner by name removes by that name, whatever has it then.
     return thing.kind !== "root" && !model.things.some(({ owned, path }) => owned && path === this.#name);
   }
 
@@ -510,7 +510,7 @@ class Persist extends Step {
     const there = model.disk.get(this.#name);
     if (there !== undefined && !this.#overwrite) throw new Expected("EEXIST");
     if (there?.kind === "directory") throw new Expected("EISDIR");
-    // The contents are there even if the name is gone, but a name that leads elsewhere is a reason to stop.
+    // The contents exist even if the name is gone, but a name that leads elsewhere is a reason to stop.
     if (thing.kind === "named" && model.disk.has(thing.path!)) requireThere(model, thing);
     const moves = thing.kind === "named" && model.isThere(thing);
     if (moves) model.disk.delete(thing.path!);
@@ -525,7 +525,7 @@ class Persist extends Step {
     requireOpen(thing);
     requireThere(model, thing);
     const there = model.disk.get(this.#name);
-    // What is there already is put there by doing nothing.
+    // If it is already in place, nothing is done.
     if (there !== undefined && !(there === thing.node && this.#overwrite)) this.#requireWay(model, there);
     if (there !== thing.node) {
       model.remove(this.#name);
@@ -542,7 +542,7 @@ class Persist extends Step {
   }
 }
 
-/** Replaces a file by its path, whoever made it. */
+/** Replaces a file by its path, whoever created it. */
 class Replace extends Step {
   readonly text: string;
   readonly #name: string;
@@ -568,7 +568,7 @@ class Replace extends Step {
   }
 }
 
-/** Somebody else removes what he has no business with. */
+/** A stranger removes what does not belong to him. */
 class Vanish extends Step {
   readonly text = "vanish";
   fits = (thing: Thing, model: Model): boolean => thing.kind !== "root" && model.isThere(thing);

@@ -1,5 +1,5 @@
 /**
- * Projects of a user: empty but for the package, installed as it is published.
+ * A user's project: empty except for the package, installed as it is published.
  *
  * @module
  */
@@ -10,21 +10,21 @@ import process from "node:process";
 import { isWindows } from "./platform.ts";
 import { type Scratch, scratch } from "./scratch.ts";
 
-/** The root of this project: the lowered tests are run from elsewhere. */
+/** The root of this project: the lowered tests run from another directory. */
 const root = process.env.MAYFLY_TEST_ROOT ?? process.cwd();
 
 const runtime = process.env.MAYFLY_TEST_RUNTIME ?? (process.versions.bun ? "bun" : "node");
 
-/** On Windows npm and what it installs are scripts, which only a shell runs. */
+/** On Windows, npm and what it installs are scripts, which only a shell runs. */
 const needsShell = (command: string): boolean => isWindows && !command.endsWith(".exe");
 
-/** For tests of projects: a copy of Windows may come without npm. */
+/** For tests of projects: a copy of Windows may lack npm. */
 export const noNpm: string | false = isWindows &&
   spawnSync("npm", ["--version"], { shell: true }).status !== 0 && "needs npm";
 
 /** A project, until the end of the scope. */
 export interface Project extends Scratch {
-  /** What became of `npm pack`: the archive's size and the files in it. */
+  /** The result of `npm pack`: the archive's size and the files in it. */
   packed: { size: number; files: { path: string; size: number }[] };
   /** Writes a file of the project. */
   write(name: string, text: string): void;
@@ -34,15 +34,15 @@ export interface Project extends Scratch {
   exec(command: string, ...args: string[]): Ended;
 }
 
-/** What became of a program. */
+/** The result of a program. */
 export type Ended = Pick<SpawnSyncReturns<string>, "status" | "stdout" | "stderr">;
 
-/** Makes a project that has the package, packed and installed by npm, and nothing else. */
+/** Creates a project with only the package, packed and installed by npm. */
 export function project(): Project {
   const place = scratch();
   const temporary = join(place.path, "tmp");
   mkdirSync(temporary);
-  // What this process was told about its own modules and colours is not for others.
+  // Settings of this process for its own modules and colours are not passed on.
   const { NODE_OPTIONS: _options, NODE_V8_COVERAGE: _coverage, ...inherited } = process.env;
   const env = { ...inherited, TMPDIR: temporary, CI: "1" };
   const exec = (command: string, ...args: string[]): Ended => {
@@ -68,7 +68,7 @@ export function project(): Project {
   };
 }
 
-/** What ended well; throws what it said if it did not. */
+/** Returns what succeeded; throws its output if it failed. */
 export function must(ended: Ended): Ended {
   if (ended.status !== 0) throw new Error(`Ended with ${ended.status}: ${ended.stderr}${ended.stdout}`);
   return ended;

@@ -1,22 +1,22 @@
 /**
- * What Node's interface to files cannot do: names in bytes, paths without end, the system calls of an attacker.
+ * What Node's file interface cannot do: names in bytes, paths of any length, the system calls of an attacker.
  *
  * @module
  */
 import { spawnSync } from "node:child_process";
 
-/** Whether there is a Python. */
+/** Whether Python is available. */
 export const hasPython: boolean = process.platform !== "win32" &&
   spawnSync("python3", ["-c", ""]).status === 0;
 
-/** Runs a script to its end. */
+/** Runs a script until it exits. */
 export function python(script: string, ...args: string[]): string {
   const { status, stdout, stderr } = spawnSync("python3", ["-c", script, ...args], { encoding: "utf8" });
   if (status !== 0) throw new Error(`Python failed: ${stderr}`);
   return stdout;
 }
 
-/** Makes a chain of directories as deep as wanted, with a file in every hundredth and the last. */
+/** Creates a chain of directories of any depth, with a file in every hundredth and in the last. */
 export const deepChain = (top: string, levels: number, name = "d"): string =>
   python(DEEP_CHAIN, top, String(levels), name);
 

@@ -1,5 +1,5 @@
 /**
- * The runtimes that are here, for what happens between two of them.
+ * The runtimes available here, for what happens between two of them.
  *
  * @module
  */
@@ -9,12 +9,12 @@ import { pathToFileURL } from "node:url";
 import { isWindows } from "./platform.ts";
 import type { Scratch } from "./scratch.ts";
 
-/** The root of the project: the lowered tests are run from elsewhere. */
+/** The root of the project: the lowered tests run from another directory. */
 const root = process.env.MAYFLY_TEST_ROOT ?? process.cwd();
 
 const library = process.env.MAYFLY_TEST_MODE === "dist" ? "dist/mod.js" : "mod.ts";
 
-/** On Windows there is the one that runs the test. */
+/** On Windows there is only the one that runs the test. */
 const bin = (name: string): string => isWindows ? process.execPath : join(root, ".runtimes/bin", name);
 
 const own = "Deno" in globalThis ? "deno" : process.versions.bun === undefined ? "node24" : "bun";
@@ -30,14 +30,14 @@ export const partners: readonly string[] = isWindows
   ? [own]
   : Object.keys(FLAGS).filter((name) => existsSync(bin(name)));
 
-/** What `node:child_process` wants to know of a program. */
+/** What `node:child_process` needs to start a program. */
 export interface Command {
   file: string;
   args: string[];
 }
 
 /**
- * Writes a script for one of `partners`: plain JavaScript at the top of a module, with the library as `m`, and its
+ * Writes a script for one of `partners`: plain JavaScript at the top level of a module, with the library as `m`, and its
  * arguments as `args`.
  */
 export function partnerCommand(name: string, place: Scratch, code: string, args: string[] = []): Command {

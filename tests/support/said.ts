@@ -1,5 +1,5 @@
 /**
- * The command line in this process, on a host that tells what it was given to print.
+ * The command line in this process, on a host that records what it is given to print.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import { cliHost, type Host } from "../../lib/runtime/cli_host.ts";
 import { configure } from "../../lib/settings.ts";
 import { type Scratch, scratch } from "./scratch.ts";
 
-/** What a command line comes to, in this process. */
+/** Runs a command line in this process, and returns its outcome. */
 export async function said(
   args: string[],
   changes: Partial<Host> = {},
@@ -33,7 +33,7 @@ export interface Place extends Scratch {
   said(...args: string[]): ReturnType<typeof said>;
 }
 
-/** Makes such a directory the one for temporary files, until the end of the scope. */
+/** Makes such a directory the temporary directory, until the end of the scope. */
 export function place(): Place {
   const made = scratch();
   configure({ tmpdir: made.path });

@@ -1,5 +1,5 @@
 /**
- * Directories for tests, made without the library under test.
+ * Directories for tests, created without the library under test.
  *
  * @module
  */
@@ -8,16 +8,16 @@ import { spawnSync } from "node:child_process";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-/** A directory that goes at the end of the scope, whatever is in it. */
+/** A directory that is removed at the end of the scope, whatever its contents. */
 export interface Scratch extends Disposable {
   path: string;
   /** The names in it, sorted. */
   list(): string[];
-  /** As `list`, without the folder of leases, which stays. */
+  /** As `list`, without the lease directory, which stays. */
   names(): string[];
 }
 
-/** A file system in memory if there is one: for trees so large that a disk would set the time. */
+/** A file system in memory if there is one, for trees so large that a disk would dominate the time. */
 export const memory: string = process.platform === "linux" && isWritable("/dev/shm") ? "/dev/shm" : tmpdir();
 
 function isWritable(path: string): boolean {
@@ -30,8 +30,8 @@ function isWritable(path: string): boolean {
 }
 
 /**
- * By another program, so that no fault of the library or a runtime hides in the clean-up. Only root needs no permission to
- * empty a directory.
+ * Uses another program, so that no fault of the library or a runtime hides in the clean-up. Only root needs no permission
+ * to empty a directory.
  */
 const remover = (path: string): [string, string[]] =>
   process.platform === "win32"
@@ -40,7 +40,7 @@ const remover = (path: string): [string, string[]] =>
     ? ["rm", ["-rf", "--", path]]
     : ["sh", ["-c", 'chmod -R u+rwx -- "$1" 2>/dev/null; rm -rf -- "$1"', "sh", path]];
 
-/** Makes a directory that anybody may enter. */
+/** Creates a directory that anybody may enter. */
 export function scratch(parent: string = tmpdir()): Scratch {
   const path = realpathSync(mkdtempSync(join(parent, "scratch-")));
   chmodSync(path, 0o755);

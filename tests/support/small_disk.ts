@@ -1,5 +1,5 @@
 /**
- * A disk of 64 KiB, for what happens when it is full.
+ * A disk of 64 KiB, for tests of a full disk.
  *
  * @module
  */
@@ -11,7 +11,7 @@ export const canMount: boolean =
   spawnSync("unshare", ["-m", "sh", "-c", "mount -t tmpfs -o size=64k none /mnt"], { stdio: "ignore" })
     .status === 0;
 
-/** Runs a child in which `disk` is a directory of 64 KiB. Its mount ends with it, and is never seen outside. */
+/** Runs a child in which `disk` is a directory of 64 KiB. Its mount ends with it, and is never visible outside. */
 export function runOnSmallDisk(code: string): Promise<ChildResult> {
   const mount = `mount -t tmpfs -o size=64k,mode=1777 none /mnt && exec "$@"`;
   return runChild(`const disk = "/mnt";\n${code}`, { under: ["unshare", "-m", "sh", "-c", mount, "sh"] });

@@ -1,5 +1,5 @@
 /**
- * The system calls of a child that create something or change permissions, as the kernel got them.
+ * The system calls of a child that create something or change permissions, as the kernel received them.
  *
  * @module
  */
@@ -24,7 +24,7 @@ export interface SystemCall {
   answer: string;
 }
 
-/** Why there is no strace to be had; false if there is. */
+/** The reason why strace is not available; false if it is. */
 export const noStrace: string | false = canTrace() ? false : "needs strace, and the right to use it";
 
 function canTrace(): boolean {
@@ -46,7 +46,7 @@ function parse(line: string): SystemCall[] {
   return [{ name, text, path, flags, mode, answer }];
 }
 
-/** Runs a child under strace and returns its system calls with what became of it. */
+/** Runs a child under strace, and returns its system calls and its result. */
 export async function tracedChild(
   code: string,
   options: ChildOptions = {},
@@ -58,7 +58,7 @@ export async function tracedChild(
   return { ...result, calls: joined(readFileSync(log, "latin1")).flatMap(parse) };
 }
 
-/** A call during which another thread ran is written in two parts. */
+/** Joins calls that strace wrote in two parts because another thread ran meanwhile. */
 function joined(log: string): string[] {
   const begun = new Map<string, string>();
   return log.split("\n").flatMap((line) => {
@@ -73,7 +73,7 @@ function joined(log: string): string[] {
   });
 }
 
-/** Whether a call is meant to create a file or a directory, also without a name. */
+/** Whether a call is meant to create a file or a directory, even without a name. */
 export const creates = ({ name, flags }: SystemCall): boolean =>
   /^(creat|mkdir|mkdirat|mknod|mknodat|link|linkat|symlink|symlinkat)$/.test(name) ||
   flags.includes("O_CREAT") || flags.includes("O_TMPFILE");

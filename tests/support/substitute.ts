@@ -1,5 +1,5 @@
 /**
- * A runtime that tells what the library does with it, and fails or lies where a test wants it to. Only for the source:
+ * A runtime that records what the library does with it, and fails or lies where a test wants it to. Only for the source:
  * the built package has a runtime of its own.
  *
  * @module
@@ -15,15 +15,15 @@ export interface Call {
 
 type Real = (...args: unknown[]) => unknown;
 
-/** Stands for a primitive, on both faces: gets the real call and the arguments. */
+/** Replaces a primitive, blocking and pooled: receives the real call and the arguments. */
 export type Stand = (real: Real, ...args: never[]) => unknown;
 
-/** Changes what a real call answers: through the pool, where calls on a slow device go, that is a promise. */
+/** Changes the answer of a real call, which is a promise on the pool, where calls on a slow device go. */
 export function changed<T>(answer: unknown, change: (value: T) => unknown): unknown {
   return answer instanceof Promise ? answer.then(change) : change(answer as T);
 }
 
-/** What differs from the real runtime. */
+/** The differences from the real runtime. */
 export interface Changes {
   primitives?: { [name in keyof Primitives]?: Stand };
   runtime?: Partial<Omit<Runtime, "sync" | "pooled">>;
@@ -37,7 +37,7 @@ export interface Substitute extends Disposable {
   of(name: keyof Primitives): unknown[][];
 }
 
-/** Puts a runtime in place that records its calls. */
+/** Installs a runtime that records its calls. */
 export function substitute({ primitives = {}, runtime: other = {} }: Changes = {}): Substitute {
   const calls: Call[] = [];
   const face = <F extends object>(real: F, wrap: (call: () => unknown) => unknown): F =>
@@ -62,20 +62,20 @@ export function substitute({ primitives = {}, runtime: other = {} }: Changes = {
 }
 
 /**
- * Something named, and with it the lease of the process, until the end of the scope: then what the library creates for
- * itself exists already, and every creation is one that the test asked for.
+ * Creates a named file, and with it the lease of the process, until the end of the scope: what the library creates for
+ * itself then exists already, and every creation is one that the test requested.
  */
 export const heldLease = (): Disposable => namedTemporaryFileSync();
 
-/** An error as a system call gives it. */
+/** Creates an error as a system call returns it. */
 export function systemError(code: string): Error {
   return Object.assign(new Error(`${code}: injected`), { code });
 }
 
-/** A source of bytes that always draws the same. */
+/** A random source that always returns the same byte. */
 export const constantBytes = (byte: number) => (bytes: Uint8Array): void => void bytes.fill(byte);
 
-/** A source whose pools are each filled with one of the bytes given, and after them with random ones. */
+/** A random source that fills its pools with the bytes given, one each, and after them with random ones. */
 export function bytesInTurn(...fillings: number[]): (bytes: Uint8Array<ArrayBuffer>) => void {
   return (bytes) => {
     const filling = fillings.shift();
@@ -84,7 +84,7 @@ export function bytesInTurn(...fillings: number[]): (bytes: Uint8Array<ArrayBuff
   };
 }
 
-/** What makes a POSIX system look like Windows: its separators are understood, and what it lacks is lacking. */
+/** Makes a POSIX system look like Windows: its separators are accepted, and what it lacks is missing. */
 export function asWindows({ primitives = {}, runtime: other = {} }: Changes = {}): Changes {
   const posix = (arg: unknown): unknown => typeof arg === "string" ? arg.replaceAll("\\", "/") : arg;
   const stands = Object.keys(runtime.sync).map((name) => {

@@ -1,5 +1,5 @@
 /**
- * What a caller can hand to the library, as its exported types say.
+ * What a caller can pass to the library, according to its exported types.
  *
  * @module
  */
@@ -7,7 +7,7 @@ import { join } from "node:path";
 import ts from "typescript";
 import { root } from "./modules.ts";
 
-/** One thing that a caller gives: an argument, or a property of one that holds options. */
+/** One thing that a caller passes: an argument, or a property of an options object. */
 export interface Input {
   /** The function, or the class and its method, such as `"TemporaryFile.write"`. */
   of: string;
@@ -15,11 +15,11 @@ export interface Input {
   name: string;
   /** As the compiler prints it, without `undefined`. */
   type: string;
-  /** Which argument it is, or is in. */
+  /** The index of the argument, or of the one that contains the option. */
   index: number;
   /** Whether it is a property of an argument. */
   isOption: boolean;
-  /** Whether the function answers with a promise. */
+  /** Whether the function returns a promise. */
   isAsync: boolean;
 }
 
@@ -34,7 +34,7 @@ const PROGRAM: ts.CompilerOptions = {
   strict: true,
 };
 
-/** Everything that the functions and classes of the public module take. */
+/** Returns everything that the functions and classes of the public module take. */
 export function inputs(): Input[] {
   const program = ts.createProgram([join(root, "mod.ts")], PROGRAM);
   return new Surface(program).inputs();
@@ -92,7 +92,7 @@ class Surface {
     });
   }
 
-  /** The properties of what was declared by the library to hold options. */
+  /** Returns the properties of a type that the library declares as options. */
   #options(type: ts.Type): { name: string; type: string }[] {
     const properties = type.getProperties();
     if (
@@ -117,6 +117,6 @@ const isInProject = (node: ts.Node): boolean => !node.getSourceFile().isDeclarat
 
 const isPublic = (property: ts.Symbol): boolean => !property.name.includes("#");
 
-/** Whether a method is declared by the class itself, not by one that it extends. */
+/** Whether the class itself declares a method, not one that it extends. */
 const isOwn = (property: ts.Symbol, of: ts.Symbol): boolean =>
   property.declarations?.some((declaration) => declaration.parent === of.valueDeclaration) ?? false;

@@ -1,10 +1,10 @@
 /**
- * What the library warns of.
+ * The warnings of the library.
  *
  * @module
  */
 
-/** A warning of the process, as far as tests look at it. */
+/** A warning of the process, as far as tests examine it. */
 export interface Warning {
   name: string;
   message: string;
@@ -12,7 +12,7 @@ export interface Warning {
   detail?: string;
 }
 
-/** The warnings of the library while `action` runs. */
+/** Returns the warnings of the library while `action` runs. */
 export async function warningsOf(action: () => unknown): Promise<Warning[]> {
   const heard: Warning[] = [];
   const listener = (warning: Warning): void =>
