@@ -1,5 +1,5 @@
 /**
- * The system calls of the library, as strace wrote them down, and how they can fail.
+ * The system calls of the library, as recorded by strace, and how they can fail.
  *
  * @module
  */
@@ -13,7 +13,7 @@ const LOOKS = ["EIO", "EACCES"], MAKES = ["EIO", "ENOSPC", "EACCES", "EROFS"];
 const REMOVES = ["EIO", "EROFS", "EBUSY", "EACCES"], WRITES = ["EIO", "ENOSPC", "EINTR"];
 const CHANGES = ["EIO", "EPERM", "EROFS"], READS = ["EIO", "EINTR"];
 
-/** The system calls that are tried, and how each can fail. */
+/** The system calls under test, and how each can fail. */
 const CODES: { readonly [name: string]: readonly string[] } = {
   open: CREATES,
   openat: CREATES,
@@ -56,10 +56,10 @@ const CODES: { readonly [name: string]: readonly string[] } = {
   flock: READS,
 };
 
-/** By these the marks are made. */
+/** The calls that make the marks. */
 const MARKING = "access,faccessat,faccessat2";
 
-/** What only creating can meet. */
+/** Failures that only creating calls can have. */
 const FULL: readonly string[] = ["ENOSPC", "EROFS"];
 
 /** A call of the library. */
@@ -67,11 +67,11 @@ export interface Call {
   name: string;
   /** As strace shows it. */
   text: string;
-  /** The name, and for a look at processes what it is at. */
+  /** The name, and for an inspection of processes also its subject. */
   kind: string;
   /** Counts the calls of this kind within the window, from 0. */
   index: number;
-  /** Counts all that the thread made of this name since it is traced, from 1. */
+  /** Counts all calls of this name by the thread since tracing began, from 1. */
   number: number;
   /** Whether it is made at the end of the process, after the report. */
   atEnd: boolean;
@@ -80,11 +80,11 @@ export interface Call {
 /** What is done to a call. */
 export interface Fault {
   call: Call;
-  /** `EIO`, say; or `KILL`. */
+  /** A code such as `EIO`, or `KILL`. */
   what: string;
 }
 
-/** How a call can fail. */
+/** Returns how a call can fail. */
 export function codesFor({ name, text }: Call): readonly string[] {
   const creates = /O_CREAT|O_TMPFILE/.test(text);
   if (/^open/.test(name) && !creates) return CODES[name].filter((code) => !FULL.includes(code));
@@ -93,15 +93,15 @@ export function codesFor({ name, text }: Call): readonly string[] {
 
 const ENGINE = /^(\d+|AT_FDCWD)<(anon_inode|pipe|socket|\/dev\/(null|pts|tty)|\/memfd|.*code_cache)/;
 
-/** Where the library itself is, which an engine loads when it is asked for. */
+/** The directory of the library, which an engine loads on demand. */
 const LIBRARY = dirname(fileURLToPath(moduleUrl));
 
-/** Files in which an engine looks for itself, and what the process says of itself. */
+/** Whether a call is the engine's: files in which it looks for itself, and the process's own output. */
 export const isEngines = ({ name, text }: Pick<Call, "name" | "text">): boolean =>
   text.includes(`${LIBRARY}/`) || ENGINE.test(text) || /^[012][<,]/.test(text) ||
   /"\/(sys|dev\/null)\b/.test(text) || !(name in CODES);
 
-/** The calls of the library: those between the marks. */
+/** Returns the calls of the library: those between the marks. */
 export function callsIn(log: string): Call[] {
   const counts = new Map<string, number>(), indexes = new Map<string, number>();
   const calls: Call[] = [];
@@ -121,16 +121,16 @@ export function callsIn(log: string): Call[] {
   return calls.filter((call, at) => !isOnTheWay(call, calls[at + 1]) && !isRepeated(call));
 }
 
-/** The call that was refused, the library's or the engine's. */
+/** Returns the call that was refused, the library's or the engine's. */
 export function refusedIn(log: string): Pick<Call, "name" | "text"> | undefined {
   const [, name, text] = /^(\w+)\((.*) \(INJECTED\)$/m.exec(log) ?? [];
   return name === undefined ? undefined : { name, text };
 }
 
-/** How often a call is tried that is made again and again, in a deep tree say: the first times, and the last. */
+/** How often a repeated call is tried, in a deep tree for example: the first times, and the last. */
 const OFTEN = 2;
 
-/** The calls without those that are like ones before and after. */
+/** Returns the calls without those that resemble earlier and later ones. */
 export function distinct(calls: readonly Call[]): Call[] {
   const alike = calls.map(({ name, text }) => name + likeness(text));
   return calls.filter((_, at) => {
@@ -139,7 +139,7 @@ export function distinct(calls: readonly Call[]): Call[] {
   });
 }
 
-/** What a call is about and how, without the names that chance gives, depth, and what came of it. */
+/** Returns the subject and manner of a call, without random names, depth, and result. */
 function likeness(text: string): string {
   const [what] = /^.*?["<]\/[^">]*/.exec(text) ?? [""];
   const flags = /\b(O|AT|LOCK)_[A-Z_|]+/g;
@@ -147,30 +147,33 @@ function likeness(text: string): string {
   return [path, ...text.match(flags) ?? []].join(" ");
 }
 
-/** What a look at processes is about, whichever they are, and whatever the answer is; undefined for all other calls. */
+/**
+ * Returns the subject of an inspection of processes, whichever they are, and whatever the answer is; undefined for all
+ * other calls.
+ */
 const shapeOf = (text: string): string | undefined =>
   /["<](\/proc\/\d+\/[^">]*)/.exec(text.replace(/ = \d+<.*/, ""))?.[1].replace(/\d+/g, "N");
 
-/** How many processes there are, and what they have open, is not the same twice: the first look stands for all. */
+/** The number of processes, and what they have open, varies between runs: the first inspection stands for all. */
 const isRepeated = ({ name, kind, index }: Call): boolean => kind !== name && index > 0;
 
-/** What a path leads through is asked for one name after another: only the last is tried, which stands for all. */
+/** The components of a path are resolved one by one: only the last call is tried, and stands for all. */
 function isOnTheWay({ name, text }: Call, next: Call | undefined): boolean {
   const path = /^"(.*?)"/.exec(text)?.[1];
   return name === "readlink" && next?.name === name && path !== undefined &&
     next.text.startsWith(`"${path}/`);
 }
 
-/** For messages. */
+/** Formats a call for messages. */
 export const textOf = (call: Pick<Call, "name" | "text"> | undefined): string =>
   call === undefined ? "" : `${call.name}(${call.text}`;
 
-/** What strace is told: to write down what the library calls, or to spoil one call. */
+/** Returns the filters for strace: to record what the library calls, or to inject a fault into one call. */
 export function filters(fault: Fault | undefined): string[] {
   if (fault === undefined) return ["-e", `trace=${optional(Object.keys(CODES))},${MARKING}`];
   const { call: { name, number }, what } = fault;
   const injected = what === "KILL" ? "signal=KILL" : `error=${what}`;
-  // What is marked by, and what tells that the report was made, beside the call itself.
+  // The calls that make the marks, and those that show that the report was made, besides the call itself.
   return [
     "-e",
     `trace=${name},write,stat,statx,newfstatat,${MARKING}`,
@@ -181,13 +184,13 @@ export function filters(fault: Fault | undefined): string[] {
 
 const optional = (names: string[]): string => names.map((name) => `?${name}`).join(",");
 
-/** Which call the fault met: only if it is the one that it was meant for does the run tell us anything. */
+/** Returns the call that the fault met: a run is conclusive only if that is the intended one. */
 export function meeting({ call: { kind, index, number } }: Fault, calls: readonly Call[]): number {
   const at = calls.findIndex((call) => call.kind === kind && call.index === index);
   return at >= 0 && calls[at].number === number ? at : -1;
 }
 
-/** The descriptor that a close was kept from closing. */
+/** Returns the descriptor that a refused close left open. */
 export function keptBy(fault: Fault | undefined, call: Call | undefined): number | undefined {
   if (fault?.what === "KILL" || call?.name !== "close") return undefined;
   return Number.parseInt(call.text);

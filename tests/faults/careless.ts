@@ -18,7 +18,7 @@ const replaces: Pick<Scenario, "prepare" | "either"> = {
   either: { [TARGET]: [OLD, NEW] },
 };
 
-/** Makes calls until one fails, and says nothing of that. */
+/** Makes calls until one fails, and ignores the failure. */
 async function silently(program: () => void): Promise<void> {
   await Promise.resolve();
   try {
@@ -28,7 +28,7 @@ async function silently(program: () => void): Promise<void> {
   }
 }
 
-/** Writes in three calls, which fail in three ways: some a runtime repeats by itself. */
+/** Writes in three calls, which fail in three ways: a runtime repeats some of them by itself. */
 function write({ system }: World, file: ReturnType<World["system"]["createFile"]>): void {
   const bytes = new TextEncoder().encode(NEW), third = bytes.length / 3;
   for (let at = 0; at < bytes.length; at += third) system.write(file, bytes.subarray(at, at + third), at);

@@ -1,12 +1,12 @@
 /**
- * One program for both faces: where the blocking one is asked for, each name leads to its "…Sync" twin.
+ * One program for both faces: on the blocking one, each name leads to its "…Sync" twin.
  *
  * @module
  */
 import type { Library } from "../support/library.ts";
 import type { Facing } from "./scenarios.ts";
 
-/** A class of handles, as its prototype tells it. */
+/** A class of handles, known by its prototype. */
 interface Handles {
   readonly name: string;
   readonly prototype: object;
@@ -17,7 +17,7 @@ const isClass = (value: unknown): value is Handles =>
 
 const shown = (key: PropertyKey): string => typeof key === "symbol" ? `[${key.description}]` : String(key);
 
-/** Everything that a caller can call: functions, and the methods and properties of the handles that they give. */
+/** Returns everything that a caller can call: functions, and the methods and properties of the handles that they return. */
 export function publicNames(library: Library): string[] {
   const entries: [string, unknown][] = Object.entries(library);
   return entries.flatMap(([name, value]) => {
@@ -27,7 +27,7 @@ export function publicNames(library: Library): string[] {
   });
 }
 
-/** Gives a library, or a handle of it, one face; and notes what is called. */
+/** Gives a library, or a handle of it, one face, and records what is called. */
 export class Face {
   readonly #blocking: boolean;
   readonly #called: Set<string>;

@@ -1,6 +1,6 @@
 /**
- * Every system call that the library makes fails, and is the one in which the process is killed; for every public
- * function, on a real disk, by the kernel's own hand. All of them with `npm run faults`; otherwise some, by chance.
+ * Every system call that the library makes fails, and kills the process in turn; for every public function, on a real
+ * disk, by the kernel itself. All of them with `npm run faults`; otherwise a random selection.
  *
  * @module
  */
@@ -25,7 +25,7 @@ const isHere = isCampaign || ["node24", "bun"].includes(process.env.MAYFLY_TEST_
 const skip = noStrace ||
   (!isHere && "two runtimes are enough: the kernel's answers are the same to all");
 
-/** Numbers below a limit, the same for the same seed. */
+/** Generates numbers below a limit, the same for the same seed. */
 function* numbers(state: number): Generator<number, never, number> {
   let limit = yield 0;
   for (;;) {
@@ -36,10 +36,10 @@ function* numbers(state: number): Generator<number, never, number> {
 
 const chance = numbers(seed);
 chance.next();
-/** A number below a limit, by chance. */
+/** Returns a random number below a limit. */
 const below = (limit: number): number => chance.next(limit).value;
 
-/** What came of it. */
+/** The outcome. */
 interface Result {
   failed: number;
   killed: number;
@@ -49,10 +49,10 @@ interface Result {
   called: Set<string>;
 }
 
-/** Times to try to meet a call: now and then an engine makes one of its own, and a look at all processes finds others. */
+/** Attempts to meet a call: sometimes an engine makes one of its own, and an inspection of all processes finds others. */
 const TRIES = 5;
 
-/** Runs a scenario with a fault; undefined if that never met its call. */
+/** Runs a scenario with a fault; undefined if the fault never met its call. */
 async function meet(
   tracer: Tracer,
   [name, scenario]: Case,
@@ -62,7 +62,7 @@ async function meet(
   let { call } = fault;
   for (let tries = 0; tries < TRIES; tries++) {
     const run = await tracer.run(name, scenario, way, { ...fault, call });
-    // That another call was refused tells nothing, unless the library hangs on it.
+    // If another call was refused, the run is inconclusive, unless the library hangs on it.
     if (run.met >= 0 || run.ending === "hung") return run;
     call = run.calls.find(({ kind, index }) => kind === call.kind && index === call.index) ?? call;
   }
@@ -71,7 +71,7 @@ async function meet(
 
 type Case = [name: string, scenario: Scenario];
 
-/** Both faults of a call, or one of all that it can have. */
+/** Returns both faults of a call, or one of all that it can have. */
 function faultsFor(call: Call, number: number, both: boolean): Fault[] {
   const codes = codesFor(call);
   const error = { call, what: codes[(number + seed) % codes.length] }, death = { call, what: "KILL" };
@@ -79,7 +79,7 @@ function faultsFor(call: Call, number: number, both: boolean): Fault[] {
   return [(number + seed) % (codes.length + 1) === 0 ? death : error];
 }
 
-/** One of the faults, or all. */
+/** Returns one of the faults, or all. */
 function chosen(calls: readonly Call[], way: Way): Fault[] {
   // The end of a process is the same for both faces.
   const own = distinct(calls.filter(({ atEnd }) => way === "sync" || !atEnd));
@@ -97,7 +97,7 @@ async function tryCase(tracer: Tracer, one: Case, way: Way, result: Result): Pro
   const judge = async (run: Run, what?: string): Promise<void> => {
     const found = await verdictOn(run, what);
     result.wrong.push(...found);
-    // The campaign takes long: nobody wants to wait for its end.
+    // The campaign takes long, so failures are printed as they are found.
     if (isCampaign) { for (const text of found) console.log(`✗ ${text}`); }
   };
   const plain = await tracer.run(...one, way);
@@ -111,11 +111,11 @@ async function tryCase(tracer: Tracer, one: Case, way: Way, result: Result): Pro
   }
 }
 
-/** Whether there is such a machine wherever these tests run. */
+/** Whether a real machine of this kind exists wherever these tests run. */
 const isReal = ({ machine = {} }: Scenario): boolean =>
   machine.platform === undefined && machine.unnamed === undefined;
 
-/** The scenarios that a real machine can have, each with the faces to try it on. */
+/** Returns the scenarios that a real machine can have, each with the faces to try it on. */
 function cases(): [Case, Way][] {
   const real = Object.entries(SCENARIOS).filter(([, scenario]) => isReal(scenario));
   return real.flatMap(([name, scenario]): [Case, Way][] => {
@@ -155,7 +155,7 @@ test(
   },
 );
 
-/** Whether a fault shows what is wrong with a program with which nothing is wrong as long as all is well. */
+/** Whether a fault exposes what is wrong with a program that works as long as all is well. */
 async function isConvicted(tracer: Tracer, one: Case, shows: RegExp): Promise<boolean> {
   const plain = await tracer.run(...one, "sync");
   assert.deepEqual(await verdictOn(plain, undefined), []);

@@ -1,6 +1,6 @@
 /**
- * Every call that the library makes of the system fails, and is the one in which the process dies; for every public
- * function, on both faces, on a disk in memory.
+ * Every call that the library makes to the system fails, and kills the process in turn; for every public function, on
+ * both faces, on a disk in memory.
  *
  * @module
  */
@@ -16,7 +16,7 @@ import { placeOn, textAt, worldOf } from "./memory.ts";
 import { type Scenario, SCENARIOS } from "./scenarios.ts";
 import { assertTells } from "./tells.ts";
 
-/** What the fake counts beside the primitives. */
+/** What the fake counts besides the primitives. */
 type Other = "next" | "tryAcquire" | "linkDescriptor";
 
 const LOOKS = ["EIO", "EACCES"], MAKES = ["EIO", "ENOSPC", "EACCES"], REMOVES = ["EIO", "EROFS", "EBUSY"];
@@ -63,10 +63,10 @@ const CODES: { readonly [name in keyof Primitives | Other]: readonly string[] } 
 
 type Fault = { code: string } | "dies" | "short" | undefined;
 
-/** How a call is made: blocking, or asynchronous on a disk that is quick or slow. */
+/** How a call is made: blocking, or asynchronous on a fast or slow disk. */
 type Way = "sync" | "async" | "slow";
 
-/** What a run shows. */
+/** The result of a run. */
 interface Run {
   label: string;
   scenario: Scenario;
@@ -77,14 +77,14 @@ interface Run {
   calls: string[];
   before: Set<string>;
   mine: Set<string>;
-  /** What a dead process left. */
+  /** What a dead process left behind. */
   inherited: Set<string>;
   error: (Error & { code?: string; path?: string }) | undefined;
 }
 
 const LEASES = "/tmp/.mayfly-1000";
 
-/** All paths on a disk. */
+/** Returns all paths on a disk. */
 function pathsOn({ disk }: FakeMachine, at = "/"): string[] {
   return disk.list(ROOT, at).flatMap(({ name, directory }) => {
     const path = at === "/" ? `/${name}` : `${at}/${name}`;
@@ -92,7 +92,7 @@ function pathsOn({ disk }: FakeMachine, at = "/"): string[] {
   });
 }
 
-/** Paths that nobody has asked for. */
+/** Returns paths that nobody asked for. */
 function leftoversOf({ machine, before, mine, scenario }: Run): string[] {
   const owned = [...mine, ...Object.keys(scenario.either ?? {})];
   const isOwned = (path: string): boolean => owned.some((one) => path === one || path.startsWith(`${one}/`));
@@ -104,13 +104,13 @@ function leftoversOf({ machine, before, mine, scenario }: Run): string[] {
 const leasesOn = (machine: FakeMachine): string[] =>
   pathsOn(machine).filter((path) => path.startsWith(`${LEASES}/`));
 
-/** What a process has open that is not its lease. */
+/** Returns what a process has open besides its lease. */
 function leaked({ process, machine }: Run): Caller["descriptors"] {
   const leases = new Set(leasesOn(machine).map((path) => machine.disk.find(ROOT, path, false)));
   return new Map([...process.descriptors].filter(([, { inode }]) => !leases.has(inode)));
 }
 
-/** Names of everything that was called, by all scenarios. */
+/** Names of everything that any scenario called. */
 const called = new Set<string>();
 
 async function disposeAll(handles: Disposable[], face: Face): Promise<void> {
@@ -121,7 +121,7 @@ async function disposeAll(handles: Disposable[], face: Face): Promise<void> {
   }
 }
 
-/** Milliseconds after which a run hangs. */
+/** Milliseconds after which a run counts as hung. */
 const HANGS = 10_000;
 
 async function within<T>(work: Promise<T>, label: string): Promise<T> {
@@ -136,7 +136,7 @@ async function within<T>(work: Promise<T>, label: string): Promise<T> {
   }
 }
 
-/** What a process leaves that dies before the one that is tried begins. */
+/** Returns what a process leaves behind that dies before the process under test starts. */
 function leftByTheDead(machine: FakeMachine, { dead }: Scenario): Set<string> {
   const before = new Set(pathsOn(machine));
   const process = machine.start();
@@ -145,7 +145,7 @@ function leftByTheDead(machine: FakeMachine, { dead }: Scenario): Set<string> {
   return new Set(pathsOn(machine).filter((path) => !before.has(path)));
 }
 
-/** Runs a scenario in which the call with a number has a fault. */
+/** Runs a scenario with a fault in the call with this number. */
 async function perform(
   name: string,
   scenario: Scenario,
@@ -199,7 +199,7 @@ function assertWhole({ machine, scenario: { either = {} }, label }: Run, success
   }
 }
 
-/** Lets another process look for what was left, if anything is. */
+/** Lets another process look for leftovers, if there are any. */
 async function reclaimed(run: Run): Promise<void> {
   if (leftoversOf(run).length === 0 && leasesOn(run.machine).length === 0) return;
   const process = run.machine.start();
@@ -208,14 +208,14 @@ async function reclaimed(run: Run): Promise<void> {
   process.end();
 }
 
-/** What tries a directory has a name for the time of three calls, before there is a lease to speak for it. */
+/** The trial of a directory has a name for the duration of three calls, before a lease covers it. */
 const PROBE = /^\/tmp\/tmp[a-z2-9]{13}$/;
 
-/** What nobody will ever remove. */
+/** Returns what nobody will ever remove. */
 const staying = (run: Run): string[] =>
   leftoversOf(run).filter((path) => !run.scenario.cold || !PROBE.test(path));
 
-/** What a failure may leave: nothing, unless it was told; then the next process removes it. */
+/** Checks a failure: it may leave nothing, unless it was reported; then the next process removes it. */
 async function checkFailure(run: Run, code: string): Promise<void> {
   const { process, label, error, library } = run;
   if (error !== undefined) {
@@ -244,7 +244,10 @@ async function checkDeath(run: Run): Promise<void> {
   assert.deepEqual(leasesOn(run.machine), [], label);
 }
 
-/** The faults to try on a call: a failure, the codes in turn, and a death; or one of all that fit it, in turn. */
+/**
+ * Returns the faults to try on a call: a failure, with the codes in turn, and a death; or one of all that fit it, in
+ * turn.
+ */
 function faultsFor(call: string, number: number, thorough: boolean): Fault[] {
   const codes: Fault[] = CODES[call as keyof typeof CODES].map((code) => ({ code }));
   if (call === "read" || call === "write") codes.push("short");
@@ -252,7 +255,7 @@ function faultsFor(call: string, number: number, thorough: boolean): Fault[] {
   return thorough ? [codes[number % codes.length], "dies"] : [all[number % all.length]];
 }
 
-/** Runs a scenario with a fault, and says what is wrong then. */
+/** Runs a scenario with a fault, and returns what is wrong then. */
 async function tryFault(
   name: string,
   scenario: Scenario,
@@ -270,7 +273,7 @@ async function tryFault(
   }
 }
 
-/** Tries every fault of every call that a scenario makes; returns how many that were, and what was wrong. */
+/** Tries every fault of every call that a scenario makes; returns how many there were, and what was wrong. */
 async function tryScenario(
   name: string,
   scenario: Scenario,

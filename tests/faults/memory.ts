@@ -1,5 +1,5 @@
 /**
- * What a scenario needs beside the library, on a disk in memory.
+ * What a scenario needs besides the library, on a disk in memory.
  *
  * @module
  */
@@ -7,7 +7,7 @@ import { contentsOf, ROOT } from "../support/fake_disk.ts";
 import { type FakeMachine, type FakeProcess, UID } from "../support/faulty_runtime.ts";
 import type { Place, World } from "./scenarios.ts";
 
-/** The disk of a machine. */
+/** Returns the disk of a machine. */
 export function placeOn({ disk }: FakeMachine): Place {
   return {
     at: (path) => path,
@@ -23,7 +23,7 @@ export function placeOn({ disk }: FakeMachine): Place {
   };
 }
 
-/** The world of a process; what it uses and what is the caller's is added to the lists. */
+/** Returns the world of a process; records the handles it uses, and what belongs to the caller, in the lists. */
 export function worldOf(process: FakeProcess, handles: Disposable[], mine: Set<string>): World {
   return {
     ...placeOn(process.machine),
@@ -47,7 +47,7 @@ export function worldOf(process: FakeProcess, handles: Disposable[], mine: Set<s
   };
 }
 
-/** The text of a file; undefined if there is none. */
+/** Returns the text of a file; undefined if there is none. */
 export function textAt({ disk }: FakeMachine, path: string): string | undefined {
   try {
     return new TextDecoder().decode(contentsOf(disk.find(ROOT, path, false)));

@@ -1,11 +1,11 @@
 /**
- * What is on a real disk.
+ * The contents of a real disk.
  *
  * @module
  */
 import { readdirSync } from "node:fs";
 
-/** All paths below a directory, without following links; what forbids to be listed has none. */
+/** Returns all paths below a directory, without following links; nothing below an unlistable one. */
 export function pathsBelow(directory: string): string[] {
   return entriesOf(directory).flatMap((entry) => {
     const path = `${directory}/${entry.name}`;

@@ -1,6 +1,6 @@
 /**
- * What the public functions are used for, each once with typical options: written as asynchronous code, and run on the
- * blocking face too; on a disk in memory, and on a real one.
+ * Uses of the public functions, each once with typical options: written as asynchronous code, and also run on the
+ * blocking face; on a disk in memory, and on a real one.
  *
  * @module
  */
@@ -11,32 +11,35 @@ import type { Library } from "../support/library.ts";
 // deno-lint-ignore no-explicit-any -- every name leads to the one of its face
 export type Facing = any;
 
-/** What is on a disk beside what the library makes. All that takes a path but `at` takes one that is really there. */
+/** What is on a disk besides the library's files. Every function with a path takes the real one, except `at`. */
 export interface Place {
-  /** Where a path of the scenario really is: what is below `/home/user`, `/tmp` and `/other`, which is another device. */
+  /**
+   * Returns the real path for a path of the scenario: one below `/home/user`, `/tmp` or `/other`, which is another
+   * device.
+   */
   at(path: string): string;
-  /** Makes a file of the user's. */
+  /** Creates a file of the user's. */
   plant(path: string, text: string): void;
-  /** Makes a directory of the user's. */
+  /** Creates a directory of the user's. */
   plantDirectory(path: string): void;
   plantLink(target: string, path: string): void;
   changeMode(path: string, mode: number): void;
 }
 
-/** What a scenario is given beside the library. */
+/** What a scenario receives besides the library. */
 export interface World extends Place {
   /** Disposes of a handle at the end, as `using` does. */
   use<T>(handle: T): T;
-  /** Says that what is at a path is, or may be, the caller's to keep. */
+  /** Declares that what is at a path belongs, or may belong, to the caller. */
   mine(path: string): string;
   setUmask(mask: number): void;
-  /** Another number for what a descriptor is open on, as another process has it. */
+  /** Returns another number for the same open file, as another process has it. */
   duplicate(descriptor: number): number;
-  /** Closes a descriptor that is the caller's. */
+  /** Closes a descriptor that belongs to the caller. */
   close(descriptor: number): void;
-  /** Lets time pass, and what waits for it happen. */
+  /** Lets time pass, and runs the timers that are due. */
   elapse(milliseconds: number): Promise<void>;
-  /** Bare calls of the system, for programs that do without the library. */
+  /** Bare system calls, for programs without the library. */
   readonly system: System;
 }
 
@@ -47,19 +50,19 @@ type System = Pick<
 
 /** One use. */
 export interface Scenario {
-  /** What the machine is like, if it is one that only memory has. */
+  /** The properties of the machine, if it is one that exists only in memory. */
   machine?: MachineOptions;
-  /** Only where the blocking face has no such call. */
+  /** Set if the blocking face has no such call. */
   asyncOnly?: true;
-  /** Whether the process has done nothing before: then it looks for its temporary directory and makes its lease. */
+  /** Whether the process is new: it then looks for its temporary directory and creates its lease. */
   cold?: true;
-  /** Whether it looks at all processes: calls are met by their number, so none may come and go beside it. */
+  /** Whether it inspects all processes: calls are met by their number, so no others may come and go meanwhile. */
   alone?: true;
-  /** Whether a death may leave something that nobody reclaims, since it is the caller's from the start. */
+  /** Whether a death may leave something that nobody reclaims, since it belongs to the caller from the start. */
   callers?: true;
-  /** What there is before. */
+  /** Creates what exists beforehand. */
   prepare?(place: Place): void;
-  /** What another process did, which has died since. */
+  /** What another process did that has died since. */
   dead?(m: Library, place: Place): void;
   run(m: Facing, world: World): Promise<unknown>;
   /** What must be at a path whatever happens: one of these texts, or nothing for undefined; the last if all is well. */
@@ -69,19 +72,19 @@ export interface Scenario {
 const OLD = "the old contents", NEW = "the new contents, ".repeat(40);
 const TARGET = "/home/user/target";
 
-/** More than a file gathers before a call. */
+/** More than a file buffers before a call. */
 const LONG_TEXT = "0123456789abcdef".repeat(5000);
 
-/** What makes a rename or link to copying, and what is large enough to be linked. */
+/** A directory that turns a rename or link into a copy, and a size large enough to be linked. */
 const ACROSS = "/other", LARGE = 4 * 1024 ** 2;
 
 const withTarget = ({ at, plant }: Place): void => plant(at(TARGET), OLD);
 const replaced = { prepare: withTarget, either: { [TARGET]: [OLD, NEW] } };
 const created = { either: { [TARGET]: [undefined, NEW] } };
 
-/** Puts something into a directory: files, links, and a directory that forbids to be read. */
+/** Fills a directory: with files, links, and a directory that forbids reading. */
 async function fill(m: Facing, path: string, place: Place, locked = 0): Promise<void> {
-  // More than a listing gives at once.
+  // More than a listing returns at once.
   for (const name of ["one", "two", "three", "four"]) place.plant(`${path}/${name}`, "text");
   place.plantDirectory(`${path}/inner`);
   place.plant(`${path}/inner/file`, "text");
@@ -92,7 +95,7 @@ async function fill(m: Facing, path: string, place: Place, locked = 0): Promise<
   await m.usage();
 }
 
-/** Deeper than the walk goes down at once. */
+/** Deeper than the walk descends at once. */
 function dig({ plantDirectory }: World, path: string): void {
   for (let depth = 0, at = path; depth < 12; depth++, at += "/d") plantDirectory(at);
 }
@@ -104,7 +107,7 @@ async function* chunks(): AsyncGenerator<string> {
   }
 }
 
-/** Only what was taken over is closed by its handle. */
+/** A handle closes only what it took over. */
 function takeOver(m: Facing, descriptor: number, close: World["close"]): Facing {
   try {
     return m.fromDescriptor(descriptor);
@@ -114,7 +117,7 @@ function takeOver(m: Facing, descriptor: number, close: World["close"]): Facing 
   }
 }
 
-/** A file, a directory with something in it, and one elsewhere. */
+/** Creates a file, a directory with something in it, and one elsewhere. */
 function leaveThings(m: Library, { at }: Place): void {
   m.namedTemporaryFileSync();
   m.temporaryDirectorySync().namedTemporaryFileSync();
@@ -436,7 +439,7 @@ export const SCENARIOS: { readonly [name: string]: Scenario } = {
     },
   },
   "a sweep": {
-    // A process that has made something has looked for leftovers already.
+    // A process that has created something has already looked for leftovers.
     cold: true,
     dead: leaveThings,
     async run(m) {

@@ -1,11 +1,11 @@
 /**
- * What an error must say, on whatever disk.
+ * What an error must report, on any disk.
  *
  * @module
  */
 import assert from "node:assert/strict";
 
-/** Whether an error of the library tells what went wrong, by the code of the call that failed, and where. */
+/** Asserts that an error of the library reports what went wrong, by the code of the call that failed, and where. */
 export function assertTells(
   error: { code?: string; path?: string; message: string },
   code: string,

@@ -1,7 +1,7 @@
 /**
- * The process that is traced: runs one scenario on a real disk, between calls that mark what is the library's. Bundled, and
- * started for each fault anew. Its arguments are the scenario, the face, the directory that stands for `/`, the one that
- * stands for `/other`, and what it is to be.
+ * The traced process: runs one scenario on a real disk, between calls that mark which part is the library's. Bundled, and
+ * started anew for each fault. Its arguments are the scenario, the face, the directory that stands for `/`, the one that
+ * stands for `/other`, and its role.
  *
  * @module
  */
@@ -16,15 +16,15 @@ import { type Place, type Scenario, SCENARIOS, type World } from "./scenarios.ts
 const [name, way, root, other, role] = process.argv.slice(2);
 const scenario: Scenario = { ...SCENARIOS, ...CARELESS }[name];
 
-/** Tells the driver something at once: the next call may be the last. */
+/** Reports something to the driver immediately: the next call may be the last. */
 function say(value: object): void {
   fs.writeSync(1, `${JSON.stringify(value)}\n`);
 }
 
-/** A call that finds nothing, and is found in the trace. */
+/** A call that finds nothing, but appears in the trace. */
 const mark = (text: "on" | "off"): void => void fs.existsSync(`/mayfly/${text}`);
 
-/** Does what is not the library's doing. */
+/** Does what is not part of the library. */
 function aside<T>(act: () => T): T {
   mark("off");
   try {
@@ -34,21 +34,22 @@ function aside<T>(act: () => T): T {
   }
 }
 
-// The clock stands still: a call that strace holds up would count as slow, and the next be made by another thread.
+// The clock stands still: otherwise a call delayed by strace would count as slow, and the next one would run on another
+// thread.
 let clock = 1000;
 Object.assign(process, { hrtime: () => [Math.floor(clock / 1000), (clock % 1000) * 1e6] });
 performance.now = () => clock;
 
-/** Milliseconds from which a timer waits for the clock; shorter ones are pauses between tries, or no time at all. */
+/** Milliseconds from which a timer waits for the clock; shorter ones are pauses between attempts, or no delay at all. */
 const LONG = 1000;
 
-/** The same for one that does not keep the process alive: it waits for a moment without work. */
+/** The same for a timer that does not keep the process alive: it waits for an idle moment. */
 const IDLE = 50;
 
 interface Timer {
   at: number;
   call: () => void;
-  /** What the library has of it. */
+  /** The handle that the library holds. */
   handle: unknown;
 }
 
@@ -80,7 +81,7 @@ Object.assign(globalThis, {
   },
 });
 
-/** Turns of the event loop, in which everything that is due is done. */
+/** Turns of the event loop, in which everything that is due runs. */
 async function turns(): Promise<void> {
   for (let turn = 0; turn < 4; turn++) await new Promise<void>((resolve) => soon(resolve, 1));
 }
@@ -94,7 +95,7 @@ async function elapse(milliseconds: number): Promise<void> {
   await turns();
 }
 
-/** Where a path of a scenario is. */
+/** Returns the real path for a path of the scenario. */
 const at = (path: string): string => path.startsWith("/other") ? other + path.slice(6) : root + path;
 
 const place: Place = {
@@ -132,7 +133,7 @@ const world: World = {
   },
 };
 
-/** The files and directories that are open, leases not among them. */
+/** Returns the open files and directories, without leases. */
 function openPaths(): Map<number, string> {
   const open = fs.readdirSync("/proc/self/fd").flatMap((number): [number, string][] => {
     try {
@@ -176,7 +177,7 @@ function describe(thrown: unknown): object {
   return { name, code, path, message, stack, isOurs: thrown instanceof m.TempfileError };
 }
 
-/** Runs the scenario; says how that ended, and what is open then. */
+/** Runs the scenario; reports how it ended, and what is open then. */
 async function perform(): Promise<void> {
   const face = new Face(m, way === "sync", called);
   let thrown: unknown;
@@ -192,11 +193,11 @@ async function perform(): Promise<void> {
   const error = thrown === undefined ? undefined : describe(thrown);
   const open = [...openPaths()].filter(([, path]) => !isLease(path));
   say({ end: { error, warnings, open, called: [...called] } });
-  // What is done at the end of the process is the library's again.
+  // What happens at the end of the process is the library's again.
   mark("on");
 }
 
-/** Does what is done once per process, so that it is no part of the scenario. */
+/** Does what is done once per process, so that it is not part of the scenario. */
 async function warmUp(): Promise<void> {
   m.namedTemporaryFileSync().closeSync();
   await elapse(1);

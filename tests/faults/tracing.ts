@@ -1,5 +1,5 @@
 /**
- * Running a scenario under strace, where the k-th call of the library fails or is the one in which the process is killed.
+ * Runs a scenario under strace, where the k-th call of the library fails or kills the process.
  *
  * @module
  */
@@ -29,7 +29,7 @@ import type { Scenario } from "./scenarios.ts";
 /** How a call is made. */
 export type Way = "sync" | "async";
 
-/** What the process says of itself at the end. */
+/** What the process reports at the end. */
 export interface Report {
   error:
     | { name: string; code?: string; path?: string; message: string; stack: string; isOurs: boolean }
@@ -40,7 +40,7 @@ export interface Report {
   called: string[];
 }
 
-/** What a run shows. */
+/** The result of a run. */
 export interface Run {
   label: string;
   scenario: Scenario;
@@ -50,20 +50,23 @@ export interface Run {
   calls: Call[];
   /** The call that the fault met; -1 if none. */
   met: number;
-  /** The descriptor that a close was kept from closing. */
+  /** The descriptor that a refused close left open. */
   kept: number | undefined;
   before: Set<string>;
   mine: Set<string>;
-  /** What was there when it began that a dead process left. */
+  /** What a dead process had left before it started. */
   inherited: Set<string>;
   report: Report | undefined;
   ending: string;
 }
 
-/** Milliseconds after which a run hangs; long, since machines can be busy, but several must fit into the time of a test. */
+/**
+ * Milliseconds after which a run counts as hung; long, since machines can be busy, but several must fit into the time of
+ * a test.
+ */
 const HANGS = 20_000;
 
-/** A process that says things, one on each line. */
+/** A process that reports things, one per line. */
 class Traced {
   readonly #child: ChildProcess;
   readonly ended: Promise<string>;
@@ -97,7 +100,7 @@ class Traced {
     });
   }
 
-  /** Everything said so far. */
+  /** Everything reported so far. */
   // deno-lint-ignore no-explicit-any -- as the child says it
   get said(): any[] {
     return this.#text.split("\n").filter((line) => line.startsWith("{") && line.endsWith("}")).map((line) =>
@@ -105,7 +108,7 @@ class Traced {
     );
   }
 
-  /** The thread that waits; undefined if there will be none. */
+  /** Returns the thread that waits; undefined if there will be none. */
   async thread(): Promise<string | undefined> {
     for (;;) {
       const { thread } = this.said.find((one) => "thread" in one) ?? {};
@@ -119,7 +122,7 @@ class Traced {
   }
 }
 
-/** Starts strace; resolves when it is attached, and says when it has ended. */
+/** Starts strace; resolves when it is attached, and tells when it has ended. */
 function attach(args: readonly string[]): Promise<{ ended: Promise<void> }> {
   const tracer = spawn("strace", args, { stdio: ["ignore", "ignore", "pipe"] });
   const ended = new Promise<void>((resolve) => tracer.on("close", () => resolve()));
@@ -151,7 +154,7 @@ export class Tracer implements Disposable {
     this.#other[Symbol.dispose]();
   }
 
-  /** Runs one, with a fault if there is one. */
+  /** Runs one scenario, with a fault if one is given. */
   async run(name: string, scenario: Scenario, way: Way, fault?: Fault): Promise<Run> {
     const number = String(this.#runs++);
     const root = join(this.#place.path, number), other = join(this.#other.path, number);
@@ -164,7 +167,7 @@ export class Tracer implements Disposable {
         NO_COLOR: "1",
         DENO_NO_UPDATE_CHECK: "1",
         UV_THREADPOOL_SIZE: "1",
-        // Node ends where the file of its own cache cannot be closed.
+        // Node exits if the file of its own cache cannot be closed.
         NODE_COMPILE_CACHE: undefined,
       });
     const dead = scenario.dead === undefined ? undefined : start("dead");
@@ -183,7 +186,7 @@ export class Tracer implements Disposable {
     const said = [...dead?.said ?? [], ...traced.said];
     const text = readFileSync(log, "latin1");
     const calls = callsIn(text), refused = refusedIn(text);
-    // strace refuses a close() without making it. Where that is of libuv's end of a pipe, as when flock(1) is started, the
+    // strace refuses a close() without making it. If that is libuv's end of a pipe, as when flock(1) is started, the
     // engine waits for ever for it to be closed.
     const ending = traced.hung && !(refused && isEngines(refused)) ? "hung" : ended;
     const met = fault === undefined ? -1 : meeting(fault, calls);
@@ -213,7 +216,7 @@ export class Tracer implements Disposable {
   }
 }
 
-/** The program of the process that is traced, with the library as everybody has it. */
+/** Bundles the program of the traced process, with the library as users have it. */
 function bundle(): string {
   const { outputFiles } = buildSync({
     entryPoints: [fileURLToPath(new URL("./traced.ts", import.meta.url))],

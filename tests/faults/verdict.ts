@@ -13,7 +13,7 @@ import { assertTells } from "./tells.ts";
 import type { Scenario } from "./scenarios.ts";
 import type { Run } from "./tracing.ts";
 
-/** What is wrong with a run; empty if nothing is. */
+/** Returns what is wrong with a run; empty if nothing is. */
 export async function verdictOn(run: Run, what: string | undefined): Promise<string[]> {
   try {
     assert.notEqual(run.ending, "hung", run.label);
@@ -43,18 +43,18 @@ async function checkFailure(run: Run, code: string | undefined): Promise<void> {
   const open = report.open.filter(([descriptor]) => descriptor !== run.kept);
   assert.deepEqual(open, [], `no descriptor is lost: ${label}`);
   const left = leftoversOf(run).filter((path) => !inherited.has(path));
-  // At the end of the process there is nobody to be told.
+  // At the end of the process there is nobody to report to.
   const isTold = report.error !== undefined || report.warnings.length > 0 || calls[met]?.atEnd;
   if (!isTold) assert.deepEqual(left, [], `left untold: ${label}`);
   await reclaim(run);
   assert.deepEqual([...leftoversOf(run), ...leasesOf(run)], [], `reclaimed: ${label}`);
 }
 
-/** The code that is right after a failure: that of the call, where it is the failure of what was asked for. */
+/** Returns the correct code after a failure: that of the call, if its failure is that of the requested action. */
 function codeAfter({ name, text }: Call, code: string): string {
-  // One code for all: flock(1) does not tell why.
+  // One code for all: flock(1) does not report the reason.
   if (name === "flock") return "ENOLCK";
-  // Without it, what forbids being read cannot be repaired.
+  // Without it, permissions that forbid reading cannot be repaired.
   return text.includes('"/proc/self/fd"') ? "EACCES" : code;
 }
 
@@ -81,13 +81,13 @@ const leasesOf = ({ root }: Run): string[] =>
   pathsBelow(root).filter((path) => isInLeases(root, path) && path.endsWith(".lease"));
 
 /**
- * What tries a directory on Deno has a name for the time of three calls, before there is a lease to speak for it. Others
- * try it with a file that has none.
+ * On Deno, the trial of a directory has a name for the duration of three calls, before a lease covers it. Other runtimes
+ * use a file without a name.
  */
 const isTrial = ({ cold }: Scenario, path: string): boolean =>
   process.versions.deno !== undefined && cold === true && /\/tmp\/tmp[a-z2-9]{13}$/.test(path);
 
-/** Paths that nobody has asked for. */
+/** Returns paths that nobody asked for. */
 function leftoversOf({ root, other, before, mine, scenario }: Run): string[] {
   const owned = [...mine, ...Object.keys(scenario.either ?? {}).map((path) => root + path)];
   const isOwned = (path: string): boolean => owned.some((one) => path === one || path.startsWith(`${one}/`));
@@ -96,7 +96,7 @@ function leftoversOf({ root, other, before, mine, scenario }: Run): string[] {
   );
 }
 
-/** A lease in which nothing is written yet, as that of a process that was killed, is removed when it is old enough. */
+/** Makes leases old: an empty one, as of a process that was killed, is removed once it is old enough. */
 function letAge(leases: string[]): void {
   const old = Date.now() / 1000 - 3600;
   for (const path of leases) utimesSync(path, old, old);
@@ -105,7 +105,7 @@ function letAge(leases: string[]): void {
 /** One at a time: where to look is a setting of the whole process. */
 let turn: Promise<unknown> = Promise.resolve();
 
-/** Does what the next process does: looks for what the dead left. */
+/** Does what the next process does: looks for what the dead left behind. */
 async function reclaim(run: Run): Promise<void> {
   const { root, label } = run;
   letAge(leasesOf(run));
