@@ -59,7 +59,7 @@ async function execute(host: Host, given: Given): Promise<SweepReport> {
     );
   }
   if (dir !== undefined && age === undefined) {
-    throw new UsageError("--dir needs --older-than and --prefix; to sweep another TMPDIR, set that");
+    throw new UsageError("--dir needs --older-than and --prefix; to sweep another directory, set TMPDIR");
   }
   let removed = 0;
   const remove = (show: Show): Promise<SweepReport> =>
@@ -93,7 +93,7 @@ function asText({ removed, bytes, kept, left }: SweepReport, dryRun: boolean): s
 function reasons(kept: SweepReport["kept"]): Map<string, number> {
   const counts = new Map<string, number>();
   for (const { reason } of kept) {
-    const plain = reason.replace(/^it changed \d+ seconds ago$/, "it changed since");
+    const plain = reason.replace(/^it changed \d+ seconds ago$/, "it changed recently");
     counts.set(plain, (counts.get(plain) ?? 0) + 1);
   }
   return counts;
