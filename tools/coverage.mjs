@@ -60,7 +60,9 @@ function report() {
     console.log(`✗ lib/${file}:${lines([place])} never runs, and has no reason: ${place.text.slice(0, 100)}`);
   }
   for (const { file, quotation } of outdated) {
-    console.log(`✗ tests/uncovered.txt has a reason for what runs, or is not there: ${file}: ${quotation}`);
+    console.log(
+      `✗ tests/uncovered.txt has a reason for code that runs, or does not exist: ${file}: ${quotation}`,
+    );
   }
   if (percent(files) < LEAST) console.log(`✗ Less than ${LEAST} % of the branches run`);
 }

@@ -33,9 +33,9 @@ async function demonstrate() {
   await must(process.execPath, [example(), input, output, "--memory", memory], { TMPDIR: temporary });
   const left = [...leftovers(temporary), ...readdirSync(work).filter((name) => name.startsWith("."))];
   check(left.length === 0, `Nothing is left in the temporary directory${left.map((name) => `: ${name}`)}`);
-  console.log("Sorting the same with sort(1)");
+  console.log("Sorting the same input with sort(1)");
   await must("sort", ["-o", expected, input], { LC_ALL: "C", TMPDIR: work });
-  check(await haveSameBytes(output, expected), "Both results are the same, byte by byte");
+  check(await haveSameBytes(output, expected), "Both results are identical");
 }
 
 function example() {
@@ -57,7 +57,7 @@ async function must(command, args, env) {
 }
 
 function check(isTrue, claim) {
-  if (!isTrue) throw new Error(`Not so: ${claim}`);
+  if (!isTrue) throw new Error(`False: ${claim}`);
   console.log(`✓ ${claim}`);
 }
 

@@ -67,7 +67,7 @@ function judge() {
   const trials = place.trials().length;
   const many = trials <= lives.deno
     ? []
-    : [`${trials} trials of the directory are left of ${lives.deno} on Deno`];
+    : [`${trials} trials of the directory are left, of ${lives.deno} processes on Deno`];
   return [...idle, ...many, ...place.problems(), ...place.leftovers(), ...place.missing()];
 }
 
@@ -75,9 +75,9 @@ function summarize() {
   const runs = Object.entries(lives).map(([name, count]) => `${count} on ${name}`).join(", ");
   console.log(`${minutes} minutes, ${PROCESSES} processes at a time; lives ended: ${runs}`);
   console.log(`${seen.turns} actions, ${place.kept()} files kept`);
-  console.log(`${before} things were left by the killed before the last sweep`);
+  console.log(`${before} leftovers of killed processes before the last sweep`);
   console.log(
-    `${place.trials().length} trials of the directory were cut off by a kill (one byte each, known)`,
+    `${place.trials().length} trials of the directory were interrupted by a kill (one byte each, known)`,
   );
   for (const text of troubles.slice(0, 20)) console.error(`✗ ${text}`);
   console.log(troubles.length === 0 ? "Nothing is left, nothing is lost" : `${troubles.length} troubles`);

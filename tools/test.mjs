@@ -13,10 +13,10 @@ import { removeAllWorkplaces } from "./testing/workplace.mjs";
 
 const usage = `npm test -- [--only node24,deno] [--mode source|dist] [--filter TEXT,TEXT] [--jobs N]
 
-  --only    runtimes, of ${runtimeNames.join(", ")}
-  --mode    the source or the built package; both without it
+  --only    runtimes out of ${runtimeNames.join(", ")}
+  --mode    the source or the built package (default: both)
   --filter  only test files whose name contains one of the TEXTs
-  --jobs    cells at once (one more than there are processors, since many a test waits)`;
+  --jobs    concurrent cells (default: one more than there are processors, since many tests wait)`;
 
 const options = readOptions();
 stopChildrenOnSignals(removeAllWorkplaces);

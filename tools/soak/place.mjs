@@ -93,7 +93,7 @@ export class Place {
       ...kept.map((name) => `${name} was kept, and is gone or changed`),
       ...foreign === this.#foreign ? [] : [`what belongs to others was ${this.#foreign}, is ${foreign}`],
       ...TARGETS.filter((name) => !isWhole(contentsOf(this.at("results", name)))).map((name) =>
-        `${name} is no whole file`
+        `${name} is not a whole file`
       ),
     ];
   }

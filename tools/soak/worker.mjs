@@ -28,7 +28,7 @@ function selfDescribing(length) {
 
 function requireWhole(path) {
   const [sum, body] = fs.readFileSync(path, "latin1").split("\n");
-  if (createHash("sha256").update(body ?? "").digest("hex") !== sum) complain(`${path} is no whole file`);
+  if (createHash("sha256").update(body ?? "").digest("hex") !== sum) complain(`${path} is not a whole file`);
 }
 
 const lockFile = m.adoptFileSync(at("results", "lock"));
