@@ -15,7 +15,7 @@ import { DiskStorage } from "./file/storage.ts";
 import { home } from "./home.ts";
 import { sameFile } from "./identity.ts";
 import { asyncIo, type Io, syncIo } from "./io.ts";
-import { keepYoung } from "./life/keep_alive.ts";
+import { protect } from "./life/keep_alive.ts";
 import { recordAdopted, recordReleased } from "./life/lease.ts";
 import { hold } from "./life/registry.ts";
 import { isMountPoint } from "./mounts.ts";
@@ -90,7 +90,7 @@ function* takeFile(
   file.movable = true;
   // The path comes from the caller.
   file.pathSeen = true;
-  keepYoung(file.owned);
+  protect(file.owned);
   return new NamedTemporaryFile(file);
 }
 
@@ -154,7 +154,7 @@ function* takeDirectory(
     tree.release();
     throw error;
   }
-  keepYoung(tree);
+  protect(tree);
   return new TemporaryDirectory(tree, checked.ignoreCleanupErrors);
 }
 

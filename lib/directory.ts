@@ -9,7 +9,7 @@ import { createNamed, type NamedTemporaryFile } from "./file/named.ts";
 import { printAs } from "./inspect.ts";
 import { asyncIo, type Io, syncIo } from "./io.ts";
 import { watchLeak } from "./life/leaks.ts";
-import { keepYoung } from "./life/keep_alive.ts";
+import { protect } from "./life/keep_alive.ts";
 import { recordKeptDirectory, sessionFor } from "./life/lease.ts";
 import { type Op, runAsync, runSync } from "./op.ts";
 import { type Checked, checkOptions } from "./options/checked.ts";
@@ -306,6 +306,6 @@ function* create(io: Io, directory: string, options: Checked): Op<TemporaryDirec
     yield* tree.remove(io);
     throw error;
   }
-  if (options.delete) keepYoung(tree);
+  if (options.delete) protect(tree);
   return new TemporaryDirectory(tree, options.ignoreCleanupErrors);
 }

@@ -7,8 +7,8 @@ import { cannot, closedError, codeOf, failure, isGone, type Leftover, movingErro
 import { type Identity, sameFile } from "./identity.ts";
 import { asyncIo, type Io, syncIo } from "./io.ts";
 import { recordKept } from "./life/lease.ts";
-import { type Leakable, unwatchLeak, type Young } from "./life/leaks.ts";
-import { letAge, letAgeInside, setGoing } from "./life/keep_alive.ts";
+import { type Fresh, type Leakable, unwatchLeak } from "./life/leaks.ts";
+import { setRemoving, unprotect, unprotectInside } from "./life/keep_alive.ts";
 import { type Entry, register, unregister } from "./life/registry.ts";
 import { isPromise, type Op, run, runAsync, runSync } from "./op.ts";
 import { attempt, runtime, type Status } from "./runtime/mod.ts";
@@ -25,7 +25,7 @@ export class OwnedTree implements Entry, Leakable {
   pathSeen = false;
   removed = false;
   released: (() => void) | undefined;
-  young: Young | undefined;
+  fresh: Fresh | undefined;
   slot: number | undefined;
   #ours: boolean;
   #removing: Promise<Leftover[]> | undefined;
@@ -121,17 +121,17 @@ export class OwnedTree implements Entry, Leakable {
   }
 
   *#removeFrom(io: Io, path: string, identity: Identity): Op<Leftover[]> {
-    setGoing(this, true);
+    setRemoving(this, true);
     try {
       return yield* removeDirectory(io, path, identity);
     } finally {
-      setGoing(this, false);
+      setRemoving(this, false);
     }
   }
 
   /** Takes the tree out of the registry once it is gone from its place, along with its contents. */
   leave(): void {
-    if (this.path !== undefined) letAgeInside(this.path);
+    if (this.path !== undefined) unprotectInside(this.path);
     this.release();
   }
 
@@ -140,7 +140,7 @@ export class OwnedTree implements Entry, Leakable {
     this.#ours = false;
     unwatchLeak(this);
     unregister(this);
-    letAge(this);
+    unprotect(this);
   }
 
   discard(between?: () => void): boolean {

@@ -352,7 +352,7 @@ test("C116 a directory that is in its place, though that cannot be synchronized,
     checkReplacing("directorySync", undefined),
   );
   assert.throws(() => runSync(persist), { code: "EIO", message: /is in place, but/ });
-  assert.deepEqual([place.names(), tree.young], [["there"], undefined]);
+  assert.deepEqual([place.names(), tree.fresh], [["there"], undefined]);
 });
 
 test("where Error is frozen, files and directories are made, used and removed as elsewhere", async () => {

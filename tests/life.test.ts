@@ -4,7 +4,7 @@ import { cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from "no
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { temporaryDirectorySync } from "#mod";
-import { watchEnds } from "../lib/life/ends.ts";
+import { watchEnds } from "../lib/life/process_end.ts";
 import type { Entry } from "../lib/life/registry.ts";
 import type { Runtime } from "../lib/runtime/mod.ts";
 import {

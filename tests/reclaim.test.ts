@@ -17,7 +17,7 @@ import {
 import * as real from "node:fs";
 import { basename, join } from "node:path";
 import { syncIo } from "../lib/io.ts";
-import { type Looking, reclaim, type Reclaimed } from "../lib/life/reclaim.ts";
+import { reclaim, type Reclaimed, type ReclaimOptions } from "../lib/life/reclaim.ts";
 import { reportKept } from "../lib/life/sweep.ts";
 import { type Op, runSync } from "../lib/op.ts";
 import { type Listing, type Primitives, runtime, substituteRuntime } from "../lib/runtime/mod.ts";
@@ -34,7 +34,7 @@ import { hasPython } from "./support/python.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
 import { substitute, systemError } from "./support/substitute.ts";
 
-const LOOKING: Looking = {
+const LOOKING: ReclaimOptions = {
   dryRun: false,
   onRemoved: () => {},
   checkpoint: () => {},
@@ -56,7 +56,7 @@ function within<T>(directory: string, action: () => T): T {
 const NO_PROCESS: Listing = { next: () => [], close: () => {} };
 
 /** Looks at the leases in a directory. */
-function reclaimIn(directory: string, looking: Partial<Looking> = {}): Reclaimed {
+function reclaimIn(directory: string, looking: Partial<ReclaimOptions> = {}): Reclaimed {
   return within(directory, () => runSync(reclaim(syncIo(), { ...LOOKING, ...looking })));
 }
 

@@ -8,7 +8,7 @@ import { guardOf } from "../devices.ts";
 import { closedError, movingError } from "../errors.ts";
 import { asyncIo, type Io, syncIo } from "../io.ts";
 import { printAs } from "../inspect.ts";
-import { keepYoung } from "../life/keep_alive.ts";
+import { protect } from "../life/keep_alive.ts";
 import { recordKept, sessionFor } from "../life/lease.ts";
 import { type Op, runAsync, runSync } from "../op.ts";
 import { type Checked, checkOptions } from "../options/checked.ts";
@@ -141,7 +141,7 @@ export function* createNamed(given: Io, directory: string, options: Checked): Op
     else yield* undo(io, handle, path, owned);
     throw error;
   }
-  if (owned !== undefined) keepYoung(owned);
+  if (owned !== undefined) protect(owned);
   const file = new OpenFile(new DiskStorage(handle!, path), options, BUFFER_SIZE);
   file.guard = guardOf(directory);
   file.owned = owned;

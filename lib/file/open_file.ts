@@ -6,7 +6,7 @@
 import { cannot, closedError, failure, which } from "../errors.ts";
 import type { Guard } from "../guard.ts";
 import { asyncIo, type Io, syncIo } from "../io.ts";
-import { type Leakable, unwatchLeak, type Young } from "../life/leaks.ts";
+import { type Fresh, type Leakable, unwatchLeak } from "../life/leaks.ts";
 import { type Content, letGo } from "../life/registry.ts";
 import { isPromise, nothing, type Op, run, runSync } from "../op.ts";
 import type { Checked } from "../options/checked.ts";
@@ -23,7 +23,7 @@ const ignore = (): void => {};
 export class OpenFile implements Leakable, Content {
   readonly options: Checked;
   storage: Storage;
-  young: Young | undefined;
+  fresh: Fresh | undefined;
   slot: number | undefined;
   /** Where the next read or write starts. */
   position = 0;

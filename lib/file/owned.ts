@@ -5,7 +5,7 @@
  */
 import { failure, isGone } from "../errors.ts";
 import type { Io } from "../io.ts";
-import { letAge, setGoing } from "../life/keep_alive.ts";
+import { setRemoving, unprotect } from "../life/keep_alive.ts";
 import { type Entry, register, unregister } from "../life/registry.ts";
 import type { Op } from "../op.ts";
 import { again } from "../retry.ts";
@@ -32,13 +32,13 @@ export class OwnedName implements Entry {
   *remove(io: Io): Op<void> {
     const path = this.path;
     if (!this.#ours || path === undefined) return;
-    setGoing(this, true);
+    setRemoving(this, true);
     try {
       yield io.unlink(path);
     } catch (error) {
       yield* removeAgain(io, path, error);
     } finally {
-      setGoing(this, false);
+      setRemoving(this, false);
     }
     this.release();
   }
@@ -56,7 +56,7 @@ export class OwnedName implements Entry {
   release(): void {
     this.#ours = false;
     unregister(this);
-    letAge(this);
+    unprotect(this);
   }
 
   discard(): boolean {

@@ -35,10 +35,10 @@ const LAST_BUDGET = 200;
 const OWN_BUDGET = 2000;
 
 /** Milliseconds after which a process that still makes things looks again. */
-const AGAIN = 60_000;
+const PERIOD = 60_000;
 
 /** Whether a look was begun. A program that ends before had no time for threads that could leave anything. */
-let looked = false;
+let started = false;
 
 /** The work under way, undefined if there is none. */
 let work: Op<unknown> | undefined;
@@ -49,37 +49,37 @@ let answer: unknown;
 let spent = 0;
 let begun = -Infinity;
 
-/** Whether the work under way is given up. */
-let givenUp = false;
+/** Whether the work under way is cancelled. */
+let cancelled = false;
 
-function requireWanted(): void {
-  if (givenUp) throw coded("ECANCELED", "given up");
+function checkpoint(): void {
+  if (cancelled) throw coded("ECANCELED", "cancelled");
 }
 
-function start(ending: boolean): void {
-  givenUp = false;
-  const looking = { dryRun: false, onRemoved() {}, checkpoint: requireWanted, ending };
+function prepare(ending: boolean): void {
+  cancelled = false;
+  const options = { dryRun: false, onRemoved() {}, checkpoint, ending };
   // In the background it must not sleep.
-  work = reclaim(untilGivenUp(!ending), looking);
+  work = reclaim(cancellable(!ending), options);
 }
 
 type Call = (...args: unknown[]) => unknown;
 
 /**
- * Returns primitives that fail once the work is given up, except those that close. The work then ends as after any
+ * Returns primitives that fail once the work is cancelled, except those that close. The work then ends as after any
  * failure: in a moment, with nothing left open. If it were abandoned instead, a handle that it has opened but not yet
  * received could never be closed.
  */
-function untilGivenUp(hurried: boolean): Io {
+function cancellable(hurried: boolean): Io {
   const io = syncIo();
-  const wanted = (call: Call): Call => (...args) => (requireWanted(), call(...args));
+  const checked = (call: Call): Call => (...args) => (checkpoint(), call(...args));
   const list: Io["list"] = (path) => {
     const listing = io.list(path) as Listing;
-    return { next: wanted(() => listing.next()) as Listing["next"], close: () => listing.close() };
+    return { next: checked(() => listing.next()) as Listing["next"], close: () => listing.close() };
   };
   const calls = Object.entries({ ...io, list, hurried }).map(([name, call]) => [
     name,
-    typeof call === "function" && name !== "close" ? wanted(call as Call) : call,
+    typeof call === "function" && name !== "close" ? checked(call as Call) : call,
   ]);
   return Object.fromEntries(calls);
 }
@@ -90,45 +90,45 @@ function untilGivenUp(hurried: boolean): Io {
  */
 export function startReclaiming(): void {
   atProcessEnd(finish);
-  if (settings.reclaim === false || work !== undefined || runtime.now() - begun < AGAIN) return;
+  if (settings.reclaim === false || work !== undefined || runtime.now() - begun < PERIOD) return;
   begun = runtime.now();
   spent = 0;
   // Not in the call that makes the first entry, which must be short.
-  Promise.resolve().then(look).catch(() => {});
+  Promise.resolve().then(schedule).catch(() => {});
 }
 
-function look(): void {
-  if (isAlone()) runtime.later(0, begin);
-  else begin();
+function schedule(): void {
+  if (isAlone()) runtime.later(0, start);
+  else start();
 }
 
-function begin(): void {
-  looked = true;
-  start(false);
-  runtime.later(0, continueLater);
+function start(): void {
+  started = true;
+  prepare(false);
+  runtime.later(0, runSlice);
 }
 
-function continueLater(): void {
-  if (settings.reclaim === false) return giveUp();
+function runSlice(): void {
+  if (settings.reclaim === false) return cancel();
   if (advance(SLICE)) return;
-  if (spent < BUDGET) runtime.later(PAUSE, continueLater);
-  else giveUp();
+  if (spent < BUDGET) runtime.later(PAUSE, runSlice);
+  else cancel();
 }
 
 /** Ends the work. */
-function giveUp(): void {
-  givenUp = true;
+function cancel(): void {
+  cancelled = true;
   while (work !== undefined) step(work);
 }
 
 /** Continues for some time. Returns `true` if there is nothing left to do. */
 function advance(milliseconds: number): boolean {
-  const start = runtime.now();
+  const began = runtime.now();
   while (work !== undefined) {
     step(work);
-    if (runtime.now() - start > milliseconds) break;
+    if (runtime.now() - began > milliseconds) break;
   }
-  spent += runtime.now() - start;
+  spent += runtime.now() - began;
   return work === undefined;
 }
 
@@ -148,10 +148,10 @@ function step(op: Op<unknown>): void {
  * what its own threads left.
  */
 function finish(): void {
-  if (settings.reclaim === false) return giveUp();
+  if (settings.reclaim === false) return cancel();
   advance(LAST_BUDGET);
-  giveUp();
-  if (!looked) return;
-  start(true);
+  cancel();
+  if (!started) return;
+  prepare(true);
   advance(OWN_BUDGET);
 }

@@ -82,17 +82,17 @@ function* candidate(
   const place = within(spot, name);
   const status: Status = yield io.status(place);
   if (!isOurs(status) && !(status.kind === "file" && given.has(path))) return undefined;
-  if (!isPlain(status) || isBeyond(status, spot.status)) return undefined;
+  if (!isPlain(status) || isOffDevice(status, spot.status)) return undefined;
   return (yield* isMounted(io, path, status, spot.status)) ? undefined : { path, place, status };
 }
 
 /** Whether a directory is on another device than its parent. A file may be, and still belong there, on an overlay. */
-export const isBeyond = ({ kind, device }: Status, home: Status): boolean =>
-  kind === "directory" && device !== home.device;
+export const isOffDevice = ({ kind, device }: Status, parent: Status): boolean =>
+  kind === "directory" && device !== parent.device;
 
 /** Whether the mount table lists it: nothing else shows a bind mount from the same device. */
-export function* isMounted(io: Io, path: string, { kind, device }: Status, home: Status): Op<boolean> {
-  return (kind === "directory" || device !== home.device) && (yield* isMountPoint(io, path));
+export function* isMounted(io: Io, path: string, { kind, device }: Status, parent: Status): Op<boolean> {
+  return (kind === "directory" || device !== parent.device) && (yield* isMountPoint(io, path));
 }
 
 const isPlain = ({ kind }: Status): boolean => kind === "file" || kind === "directory";

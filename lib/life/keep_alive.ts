@@ -22,62 +22,62 @@ const INTERVAL = 30 * 60_000;
 const SLICE = 1;
 const PAUSE = 10;
 
-/** An entry that is kept young. */
-interface Young {
+/** A protected entry. */
+interface KeptAlive {
   readonly path: string;
   readonly identity: Identity;
   /** The handle that holds the lock on a directory, once it is taken. */
   lock?: Handle;
   /** Whether we are removing it at this moment. */
-  going?: boolean;
+  removing?: boolean;
 }
 
-const young = new Map<Entry, Young>();
+const alive = new Map<Entry, KeptAlive>();
 
 let cancel: (() => void) | undefined;
 
 /** Whether there was a warning that directories cannot be locked. Asking for protection again resets it. */
-let unlockable = false;
+let warned = false;
 
 onSettings((changed) => {
-  if ("keepAlive" in changed) unlockable = false;
+  if ("keepAlive" in changed) warned = false;
 });
 
 /**
  * Protects an entry as long as it is registered, if the application asked for that: a directory by a shared lock, which
  * systemd-tmpfiles respects, and everything by touching it from time to time.
  */
-export function keepYoung(entry: Entry): void {
+export function protect(entry: Entry): void {
   if (!settings.keepAlive) return;
   const path = entry.path!;
   const identity = identityOf(path);
   // Already gone: its next use reports that.
   if (identity === undefined) return;
-  const one: Young = { path, identity };
-  young.set(entry, one);
+  const one: KeptAlive = { path, identity };
+  alive.set(entry, one);
   cancel ??= runtime.later(interval(), touchAll);
   if (entry.kind === "directory") void lock(entry, one);
 }
 
 /** Ends the protection. */
-export function letAge(entry: Entry): void {
-  const one = young.get(entry);
-  young.delete(entry);
+export function unprotect(entry: Entry): void {
+  const one = alive.get(entry);
+  alive.delete(entry);
   if (one?.lock !== undefined) runtime.sync.close(one.lock);
-  if (young.size > 0) return;
+  if (alive.size > 0) return;
   cancel?.();
   cancel = undefined;
 }
 
 /** Sets whether we are removing an entry at this moment, so that its absence is not blamed on anybody else. */
-export function setGoing(entry: Entry, going: boolean): void {
-  const one = young.get(entry);
-  if (one !== undefined) one.going = going;
+export function setRemoving(entry: Entry, removing: boolean): void {
+  const one = alive.get(entry);
+  if (one !== undefined) one.removing = removing;
 }
 
 /** Ends the protection of everything in a directory that has left its place. */
-export function letAgeInside(directory: string): void {
-  for (const [entry, { path }] of young) if (contains(directory, path)) letAge(entry);
+export function unprotectInside(directory: string): void {
+  for (const [entry, { path }] of alive) if (contains(directory, path)) unprotect(entry);
 }
 
 const interval = (): number => typeof settings.keepAlive === "number" ? settings.keepAlive : INTERVAL;
@@ -87,14 +87,14 @@ const identityOf = (path: string): Identity | undefined => attempt(() => runtime
 /** Milliseconds before another attempt: whoever has an exclusive lock is checking whether to remove the directory. */
 const RETRY = 1000;
 
-async function lock(entry: Entry, one: Young): Promise<void> {
-  if (unlockable || young.get(entry) !== one) return;
+async function lock(entry: Entry, one: KeptAlive): Promise<void> {
+  if (warned || alive.get(entry) !== one) return;
   try {
     if (runtime.locks === undefined) throw new Error("this system has no locks that they respect");
     const handle = await runtime.locks.tryAcquire(one.path, true);
     if (handle === undefined) runtime.later(RETRY, () => void lock(entry, one));
     // It may have gone while the lock was taken.
-    else if (young.get(entry) === one) one.lock = handle;
+    else if (alive.get(entry) === one) one.lock = handle;
     else runtime.sync.close(handle);
   } catch (error) {
     // If it is gone, the next touch reports that.
@@ -103,8 +103,8 @@ async function lock(entry: Entry, one: Young): Promise<void> {
 }
 
 function warnOfNoLock({ message }: Error): void {
-  if (unlockable) return;
-  unlockable = true;
+  if (warned) return;
+  warned = true;
   runtime.warn(
     `Directories are not locked against daemons that remove old files, only touched: ${message}`,
     "MAYFLY_NO_LOCK",
@@ -113,44 +113,44 @@ function warnOfNoLock({ message }: Error): void {
 
 /** Touches the leases as well: without its lease, an entry that outlives the process is not reclaimed. */
 function touchAll(): void {
-  for (const { path } of heldLeases()) makeYoung(path!);
-  touchSome(young.entries());
+  for (const { path } of heldLeases()) touch(path!);
+  touchSome(alive.entries());
 }
 
 /**
  * Touches in slices: thousands of entries must not hold up the program. The next loop continues where this one stops,
  * since leaving a loop does not close a map's iterator.
  */
-function touchSome(rest: MapIterator<[Entry, Young]>): void {
+function touchSome(rest: MapIterator<[Entry, KeptAlive]>): void {
   const end = runtime.now() + SLICE;
   for (const [entry, one] of rest) {
-    touch(entry, one);
+    touchEntry(entry, one);
     if (runtime.now() < end) continue;
     cancel = runtime.later(PAUSE, () => touchSome(rest));
     return;
   }
-  cancel = young.size > 0 ? runtime.later(interval(), touchAll) : undefined;
+  cancel = alive.size > 0 ? runtime.later(interval(), touchAll) : undefined;
 }
 
 /** Whether we are about to remove or move something, or a directory around it. */
-function isGoing(path: string): boolean {
-  const places = [...young.values()].filter(({ going }) => going).map((one) => one.path);
+function isRemoving(path: string): boolean {
+  const places = [...alive.values()].filter(({ removing }) => removing).map((one) => one.path);
   return [...places, ...leaving].some((place) => typeof place === "string" && contains(place, path));
 }
 
-function touch(entry: Entry, one: Young): void {
+function touchEntry(entry: Entry, one: KeptAlive): void {
   const { path, identity } = one;
   const found = identityOf(path);
   if (found === undefined || !sameFile(found, identity)) {
-    if (isGoing(path)) return;
-    letAge(entry);
+    if (isRemoving(path)) return;
+    unprotect(entry);
     runtime.warn(`"${path}" was removed by somebody else`, "MAYFLY_VANISHED");
     return;
   }
-  makeYoung(path);
+  touch(path);
 }
 
 /** Touches a path. If it vanished since the check, the next one reports that. */
-function makeYoung(path: string): void {
+function touch(path: string): void {
   attempt(() => runtime.sync.touch(path, Date.now()));
 }

@@ -6,10 +6,10 @@
 import { runtime } from "../runtime/mod.ts";
 import { Bag, type InBag } from "./bag.ts";
 
-/** The resource behind a handle. It must not refer to the handle except by `young`, or the handle is never collected. */
+/** The resource behind a handle. It must not refer to the handle except by `fresh`, or the handle is never collected. */
 export interface Leakable {
-  /** The handle while it is young, for this module. */
-  young: Young | undefined;
+  /** The handle while it is fresh, for this module. */
+  fresh: Fresh | undefined;
   /**
    * Closes it, and removes it if nobody can know its path. Never throws.
    *
@@ -25,7 +25,7 @@ interface Watched {
 }
 
 /** A handle that was just made. */
-export interface Young extends InBag {
+export interface Fresh extends InBag {
   handle: object;
   what: Leakable;
   /** Not formatted yet: that takes as long as making a file, and on Deno a millisecond the first time. */
@@ -38,40 +38,40 @@ let finalization: FinalizationRegistry<Watched> | undefined;
  * Handles that were just made. In here they cannot be collected. They are registered for finalization later: most are
  * closed before that, and registering and unregistering one costs a seventh of a file's creation and removal on Node.
  */
-const young = new Bag<Young>();
+const fresh = new Bag<Fresh>();
 
 /** Milliseconds after which a handle is registered for finalization. */
-const CHILDHOOD = 100;
+const DELAY = 100;
 
 /** Beyond this number they are registered at once: registering this many takes most of a millisecond. */
-const MOST_YOUNG = 1000;
+const MAX_FRESH = 1000;
 
-let growing = false;
+let pending = false;
 
 /** Watches a handle until it is collected. */
 export function watchLeak(handle: object, what: Leakable): void {
   const one = { handle, what, stack: sampleStack(), slot: undefined };
-  if (young.size === MOST_YOUNG) return tellCollector(one);
-  if (!growing) growUpLater();
-  what.young = one;
-  young.add(one);
+  if (fresh.size === MAX_FRESH) return registerNow(one);
+  if (!pending) registerLater();
+  what.fresh = one;
+  fresh.add(one);
 }
 
 /** Stops watching: the handle was closed. */
 export function unwatchLeak(what: Leakable): void {
-  if (what.young === undefined) return void finalization?.unregister(what);
-  young.delete(what.young);
-  what.young = undefined;
+  if (what.fresh === undefined) return void finalization?.unregister(what);
+  fresh.delete(what.fresh);
+  what.fresh = undefined;
 }
 
-function growUpLater(): void {
-  growing = true;
-  runtime.later(CHILDHOOD, () => {
-    growing = false;
-    for (const one of young) {
-      young.delete(one);
-      one.what.young = undefined;
-      tellCollector(one);
+function registerLater(): void {
+  pending = true;
+  runtime.later(DELAY, () => {
+    pending = false;
+    for (const one of fresh) {
+      fresh.delete(one);
+      one.what.fresh = undefined;
+      registerNow(one);
     }
   });
 }
@@ -80,7 +80,7 @@ function growUpLater(): void {
  * From now on the handle can be collected. Only the text of the stack is passed on: the error refers to the objects of
  * its frames, and would keep the handle alive.
  */
-function tellCollector({ handle, what, stack }: Young): void {
+function registerNow({ handle, what, stack }: Fresh): void {
   finalization ??= new FinalizationRegistry(report);
   finalization.register(handle, { what, stack: stack?.stack }, what);
 }

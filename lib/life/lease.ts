@@ -22,11 +22,11 @@ import { startReclaiming } from "./background.ts";
 import { leaseDirectory, refusalOf } from "./lease_directory.ts";
 import { makersDirectory } from "./makers_directory.ts";
 import { Lease, type Naming } from "./open_lease.ts";
-import { tellKept } from "./reclaim.ts";
+import { markKept } from "./reclaim.ts";
 import { held, heldLeases } from "./registry.ts";
 
 /** Milliseconds before another attempt at a lease that could not be written, on a full disk for example. */
-const AGAIN = 1000;
+const RETRY = 1000;
 
 /** The leases of entries that this module instance has made and not yet removed: the current one, and any full ones. */
 const leases = new Set<Lease>();
@@ -85,7 +85,7 @@ function usable(): Lease | undefined {
 function begin(): void {
   const directory = leaseDirectory();
   if (directory === undefined || directory === refused || runtime.now() < notBefore) return;
-  notBefore = runtime.now() + AGAIN;
+  notBefore = runtime.now() + RETRY;
   const refusal = prepare(directory);
   if (refusal !== undefined) return refuse(directory, refusal);
   current = open(directory);
@@ -160,7 +160,7 @@ export function recordKept(path: string, inside: readonly string[] = []): void {
     for (const lease of leases) {
       // Only names with a session are ever looked at.
       if (!lease.speaksFor(path)) continue;
-      if (lease.hasAdopted(path)) runSync(tellKept(syncIo(), parentOf(lease.path), path));
+      if (lease.hasAdopted(path)) runSync(markKept(syncIo(), parentOf(lease.path), path));
       lease.keep(path, inside);
     }
   } catch (error) {

@@ -21,7 +21,7 @@ import { formsOf, isForm } from "./form.ts";
 export const HEADER = "mayfly 1";
 
 /** Starts each write. If the write before was cut short, this ends its last line and makes it invalid. */
-export const SPOILER = "\r\n";
+export const RESYNC = "\r\n";
 
 /** The contents of a lease. */
 export interface LeaseFile {
@@ -52,7 +52,7 @@ export function parseName(name: string): { session: string; pid: number } | unde
 }
 
 /** The size in bytes of the longest lease that is read: room for every directory that is ever recorded. */
-const LONGEST = 4 * 1024 * 1024;
+const MAX_SIZE = 4 * 1024 * 1024;
 
 /**
  * Reads a lease. Returns `undefined` if it is not a regular file of this user, or longer than any that we write.
@@ -69,7 +69,7 @@ export function* readLease(
   if (named === undefined) return undefined;
   const path = joinPath(directory, name);
   const status: Status = yield io.status(path);
-  if (status.kind !== "file" || !isOurs(status) || status.size > LONGEST) return undefined;
+  if (status.kind !== "file" || !isOurs(status) || status.size > MAX_SIZE) return undefined;
   if (status.size === before?.status.size) return before;
   const handle: Handle = yield io.openFile(path, "read");
   try {
@@ -98,18 +98,18 @@ export const keptByOther = (name: string): string => `/${name}`;
 
 /** Whether a lease speaks for a name in a directory. */
 export const speaksFor = (lease: LeaseFile, directory: string, name: string): boolean =>
-  !lease.kept.has(name) && (lease.adopted.has(joinPath(directory, name)) || isFormed(lease, directory, name));
+  !lease.kept.has(name) && (lease.adopted.has(joinPath(directory, name)) || hasForm(lease, directory, name));
 
-function isFormed({ made, session }: LeaseFile, directory: string, name: string): boolean {
+function hasForm({ made, session }: LeaseFile, directory: string, name: string): boolean {
   const forms = made.get(directory);
   return forms !== undefined && formsOf(name, session).some((form) => forms.has(form));
 }
 
-type Said = Pick<LeaseFile, "namespace" | "host" | "made" | "adopted" | "given" | "kept">;
+type Records = Pick<LeaseFile, "namespace" | "host" | "made" | "adopted" | "given" | "kept">;
 
 /** Takes the records that are valid, and none if the file is cut off before the end of its header. */
-function parse(text: string): Said {
-  const said: Said = {
+function parse(text: string): Records {
+  const records: Records = {
     namespace: undefined,
     host: undefined,
     made: new Map(),
@@ -119,26 +119,26 @@ function parse(text: string): Said {
   };
   // A last line without a line end may be incomplete.
   const lines = text.split("\n").slice(0, -1);
-  if (!lines.includes(HEADER)) return said;
+  if (!lines.includes(HEADER)) return records;
   for (const line of lines) {
     const [, kind, value] = /^(\w+) ([^\r]+)$/.exec(line) ?? [];
-    if (kind === "made") note(said.made, parentOf(value), baseName(value));
-    else if (kind === "adopted") noteAdopted(said, value);
-    else if (kind === "given") said.given.add(value);
-    else if (kind === "kept") said.kept.add(value);
-    else if ((kind === "namespace" || kind === "host") && value !== "-") said[kind] = value;
+    if (kind === "made") addMade(records.made, parentOf(value), baseName(value));
+    else if (kind === "adopted") addAdopted(records, value);
+    else if (kind === "given") records.given.add(value);
+    else if (kind === "kept") records.kept.add(value);
+    else if ((kind === "namespace" || kind === "host") && value !== "-") records[kind] = value;
   }
-  return said;
+  return records;
 }
 
 /** Directories are recorded by canonical path: any other line was not written by this library. */
-function note(made: LeaseFile["made"], directory: string, form: string): void {
+function addMade(made: LeaseFile["made"], directory: string, form: string): void {
   if (!isCanonical(directory) || !isForm(form)) return;
   made.set(directory, (made.get(directory) ?? new Set()).add(form));
 }
 
 /** An entry that was kept and is adopted again is no longer kept. */
-function noteAdopted({ adopted, kept }: Said, path: string): void {
+function addAdopted({ adopted, kept }: Records, path: string): void {
   if (!isCanonical(path) || !isMade(baseName(path))) return;
   const name = baseName(path);
   adopted.add(path);

@@ -25,7 +25,7 @@ export type Liveness = "alive" | "dead" | "unknown";
  * leftovers stay until no process has the pid.
  */
 export function* livenessOf(io: Io, lease: LeaseFile): Op<Liveness> {
-  if (!isComparable(lease) && !isStillborn(lease)) return "unknown";
+  if (!isComparable(lease) && !isAbandoned(lease)) return "unknown";
   if (runtime.platform !== "linux") return hasEnded(lease) ? "dead" : "unknown";
   try {
     if (yield* hasOpen(io, lease.pid, lease.status)) return "alive";
@@ -55,7 +55,7 @@ export function isComparable({ host, namespace }: LeaseFile): boolean {
 const GRACE = 10 * 60_000;
 
 /** Whether a lease is empty, without even the host of its process, and too old to be still waiting for its first write. */
-function isStillborn({ made, host, namespace, status }: LeaseFile): boolean {
+function isAbandoned({ made, host, namespace, status }: LeaseFile): boolean {
   return made.size === 0 && host === undefined && namespace === undefined &&
     Date.now() - status.modified >= GRACE;
 }
@@ -75,12 +75,12 @@ function* procIsOurs(io: Io): Op<boolean> {
 function* hasOpen(io: Io, pid: number, file: Identity): Op<boolean> {
   const directory = `/proc/${pid}/fd`;
   for (const name of yield* namesIn(io, directory)) {
-    if (yield* isFile(io, `${directory}/${name}`, file)) return true;
+    if (yield* refersTo(io, `${directory}/${name}`, file)) return true;
   }
   return false;
 }
 
-function* isFile(io: Io, descriptor: string, file: Identity): Op<boolean> {
+function* refersTo(io: Io, descriptor: string, file: Identity): Op<boolean> {
   try {
     const status: Status = yield io.statusOfTarget(descriptor);
     return sameFile(status, file);

@@ -8,7 +8,7 @@ import type { Io } from "../io.ts";
 import { deviceNumber, mountDevice } from "../mounts.ts";
 import type { Op } from "../op.ts";
 import { runtime } from "../runtime/mod.ts";
-import { listed, processes, seen } from "./processes.ts";
+import { pathsIn, processes, tryOr } from "./processes.ts";
 
 /**
  * The locks that the kernel lists, both `flock` and `fcntl` (Linux), of the processes that this one can see. Read once,
@@ -36,7 +36,7 @@ function* lockedFiles(io: Io): Op<Locked> {
   const locked = new Map<number, Set<number>>();
   if (runtime.platform !== "linux") return locked;
   for (const table of yield* tables(io)) {
-    const text = yield* seen(table, textOf(io, table), "");
+    const text = yield* tryOr(table, textOf(io, table), "");
     for (const [, major, minor, inode] of text.matchAll(LINE)) {
       const device = deviceNumber(parseInt(major, 16), parseInt(minor, 16));
       locked.set(Number(inode), (locked.get(Number(inode)) ?? new Set()).add(device));
@@ -46,7 +46,7 @@ function* lockedFiles(io: Io): Op<Locked> {
 }
 
 /** The initial pid namespace: no container. */
-const FIRST = "pid:[4026531836]";
+const INITIAL = "pid:[4026531836]";
 
 /**
  * Returns the files in which the kernel lists locks. In a container, `/proc/locks` omits a lock whose taker has exited,
@@ -54,8 +54,8 @@ const FIRST = "pid:[4026531836]";
  */
 function* tables(io: Io): Op<string[]> {
   const found = ["/proc/locks"];
-  if (runtime.processNamespace() === FIRST) return found;
-  for (const process of yield* processes(io)) found.push(...yield* listed(io, `${process}/fdinfo`));
+  if (runtime.processNamespace() === INITIAL) return found;
+  for (const process of yield* processes(io)) found.push(...yield* pathsIn(io, `${process}/fdinfo`));
   return found;
 }
 

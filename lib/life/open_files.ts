@@ -7,7 +7,7 @@ import type { Identity } from "../identity.ts";
 import type { Io } from "../io.ts";
 import type { Op } from "../op.ts";
 import { runtime, type Status } from "../runtime/mod.ts";
-import { listed, processes } from "./processes.ts";
+import { pathsIn, processes } from "./processes.ts";
 
 /** The key of a file or directory, which distinguishes it from others that are open. */
 export const keyOf = ({ device, inode }: Identity): string => `${device}:${inode}`;
@@ -18,7 +18,7 @@ export function* openFiles(io: Io): Op<Set<string>> {
   if (runtime.platform !== "linux") return open;
   for (const process of yield* processes(io)) {
     // A process's working directory counts as open.
-    for (const place of [`${process}/cwd`, ...(yield* listed(io, `${process}/fd`))]) {
+    for (const place of [`${process}/cwd`, ...(yield* pathsIn(io, `${process}/fd`))]) {
       yield* note(io, place, open);
     }
   }

@@ -13,7 +13,7 @@ import { attempt, type Handle, runtime } from "../runtime/mod.ts";
 import { settings } from "../settings.ts";
 import { writeAll } from "../transfer.ts";
 import { formOf, formsOf } from "./form.ts";
-import { HEADER, SPOILER } from "./lease_file.ts";
+import { HEADER, RESYNC } from "./lease_file.ts";
 import { startReaper } from "./reaper.ts";
 import type { Entry } from "./registry.ts";
 
@@ -155,14 +155,14 @@ export class Lease implements Entry {
 
 /**
  * Appends lines to a lease. A failed write may leave some of them, and part of another. Readers do not take that part
- * for a line: either it has no end, or the next write has ended it with the spoiler.
+ * for a line: either it has no end, or the next write has ended it with RESYNC.
  *
  * @param handle Opened to append: other processes write to the lease too, to record what they keep of what they
  *   adopted.
  * @returns The size of the lease afterwards.
  */
 export function append(handle: Handle, lines: string): number {
-  const bytes = encoder.encode(SPOILER + lines);
+  const bytes = encoder.encode(RESYNC + lines);
   const start = runtime.sync.statusOf(handle).size;
   runSync(writeAll(syncIo(), handle, bytes, start));
   return start + bytes.byteLength;

@@ -14,7 +14,7 @@ import { namesIn } from "../tree/visit.ts";
  *
  * @throws {TempfileError} For any other failure: something may be there.
  */
-export function* seen<T>(path: string, look: Op<T>, nothing: T): Op<T> {
+export function* tryOr<T>(path: string, look: Op<T>, nothing: T): Op<T> {
   try {
     return yield* look;
   } catch (error) {
@@ -25,10 +25,10 @@ export function* seen<T>(path: string, look: Op<T>, nothing: T): Op<T> {
 
 /** Returns the paths of the directories of processes. */
 export function* processes(io: Io): Op<string[]> {
-  return (yield* listed(io, "/proc")).filter((path) => /\/\d+$/.test(path));
+  return (yield* pathsIn(io, "/proc")).filter((path) => /\/\d+$/.test(path));
 }
 
 /** Returns the paths of the entries in a directory of a process. */
-export function* listed(io: Io, directory: string): Op<string[]> {
-  return (yield* seen(directory, namesIn(io, directory), [])).map((name) => `${directory}/${name}`);
+export function* pathsIn(io: Io, directory: string): Op<string[]> {
+  return (yield* tryOr(directory, namesIn(io, directory), [])).map((name) => `${directory}/${name}`);
 }

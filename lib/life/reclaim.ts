@@ -23,7 +23,7 @@ import { keptByOther, type LeaseFile, parseName, readLease, speaksFor } from "./
 import { LockTable } from "./lock_table.ts";
 import { append } from "./open_lease.ts";
 import { isComparable, type Liveness, livenessOf } from "./liveness.ts";
-import { seen } from "./processes.ts";
+import { tryOr } from "./processes.ts";
 
 /** The result of a look for leftovers. */
 export interface Reclaimed {
@@ -45,7 +45,7 @@ export interface Removing {
 }
 
 /** How to look. */
-export interface Looking extends Removing {
+export interface ReclaimOptions extends Removing {
   /** Reports what is kept for a process that is not dead, which has to be looked for; undefined if nobody asks. */
   reportKept?: (io: Io, lease: LeaseFile, liveness: Exclude<Liveness, "dead">, work: Work) => Op<void>;
   /** Whether this process is ending: its own leases, those of all its threads, then count as leases of the dead. */
@@ -53,7 +53,7 @@ export interface Looking extends Removing {
 }
 
 /** A look under way. */
-export interface Work extends Looking {
+export interface Work extends ReclaimOptions {
   /** The directory of leases. */
   directory: string;
   locks: LockTable;
@@ -65,19 +65,19 @@ export interface Work extends Looking {
 }
 
 /** Looks at all leases, and removes what those of the dead speak for. */
-export function* reclaim(io: Io, looking: Looking): Op<Reclaimed> {
+export function* reclaim(io: Io, options: ReclaimOptions): Op<Reclaimed> {
   const report: Reclaimed = { removed: [], kept: [], left: [] };
   const directory = leaseDirectory();
   if (directory === undefined || !(yield* isUsable(io, directory))) return report;
   const dead = new Set<string>();
-  const work: Work = { ...looking, directory, locks: new LockTable(), dead, others: new Map(), report };
+  const work: Work = { ...options, directory, locks: new LockTable(), dead, others: new Map(), report };
   for (const name of yield* leasesIn(io, directory)) {
-    looking.checkpoint();
-    if (looking.ending && !endsWithUs(parseName(name)!.pid)) continue;
-    if (yield* isOfTheDead(io, name, work)) dead.add(name);
+    options.checkpoint();
+    if (options.ending && !endsWithUs(parseName(name)!.pid)) continue;
+    if (yield* isDead(io, name, work)) dead.add(name);
   }
   for (const name of dead) {
-    looking.checkpoint();
+    options.checkpoint();
     yield* reclaimLease(io, name, work);
   }
   return report;
@@ -117,13 +117,13 @@ function* otherLeases(
   for (const name of yield* leasesIn(io, directory)) {
     if (dead.has(name)) continue;
     const read = readLease(io, directory, name, known.get(name));
-    const lease = yield* seen(joinPath(directory, name), read, undefined);
+    const lease = yield* tryOr(joinPath(directory, name), read, undefined);
     if (lease !== undefined) known.set(name, lease);
   }
   return [...known.values()];
 }
 
-function* isOfTheDead(io: Io, name: string, work: Work): Op<boolean> {
+function* isDead(io: Io, name: string, work: Work): Op<boolean> {
   const lease = yield* readIfThere(io, name, work);
   if (lease === undefined) return false;
   const liveness: Liveness = work.ending && isComparable(lease) ? "dead" : yield* livenessOf(io, lease);
@@ -182,14 +182,16 @@ const speaksForAny = (lease: LeaseFile, path: string): boolean =>
  * Records in the other leases in `directory` that an adopted entry is kept: their processes may be dead, or be killed
  * before they let go of it. A living process that has adopted it itself may have it from this one, and is skipped.
  */
-export function* tellKept(io: Io, directory: string, path: string): Op<void> {
+export function* markKept(io: Io, directory: string, path: string): Op<void> {
   const name = baseName(path);
   for (const lease of yield* otherLeases(io, directory)) {
-    const isBefore = lease.adopted.has(path)
+    const mustRecord = lease.adopted.has(path)
       ? (yield* livenessOf(io, lease)) === "dead"
       // The maker may still record that it makes such names there.
       : name.includes(lease.session);
-    if (isBefore) yield* seen(lease.path, write(io, lease.path, `kept ${keptByOther(name)}\n`), undefined);
+    if (mustRecord) {
+      yield* tryOr(lease.path, write(io, lease.path, `kept ${keptByOther(name)}\n`), undefined);
+    }
   }
 }
 

@@ -13,7 +13,7 @@
 import { runtime } from "../runtime/mod.ts";
 import { onSettings } from "../settings.ts";
 import { Bag, type InBag } from "./bag.ts";
-import { watchEnds } from "./ends.ts";
+import { watchEnds } from "./process_end.ts";
 
 /** Something to remove before the process ends. */
 export interface Entry extends InBag {

@@ -11,7 +11,7 @@ import { joinPath } from "../path.ts";
 import { runtime, type Status, USER_FLAG } from "../runtime/mod.ts";
 import { tmpdir } from "../tmpdir.ts";
 import { contentsOf, namesIn } from "../tree/visit.ts";
-import { isBeyond, isMounted, visitEntries } from "./candidates.ts";
+import { isMounted, isOffDevice, visitEntries } from "./candidates.ts";
 import { isLeaseDirectory, leaseDirectory } from "./lease_directory.ts";
 import { isOurs, type LeaseFile } from "./lease_file.ts";
 import { keyOf, openFiles } from "./open_files.ts";
@@ -80,7 +80,7 @@ function* sweepAged(
   how: Removing,
   report: Reclaimed,
 ): Op<void> {
-  const { directory, home, names } = yield* listHome(io, aged.dir ?? tmpdir(), aged.prefix);
+  const { directory, parent, names } = yield* listDirectory(io, aged.dir ?? tmpdir(), aged.prefix);
   const known = new Set([...report.kept, ...report.removed, ...report.left].map(({ path }) => path));
   let inUse: InUse | undefined;
   for (const name of names) {
@@ -88,23 +88,23 @@ function* sweepAged(
     const path = joinPath(directory, name);
     if (known.has(path)) continue;
     inUse ??= { open: yield* openFiles(io), locks: new LockTable() };
-    const status = yield* oldOne(io, path, home, aged.olderThan, inUse, report);
+    const status = yield* statusIfOld(io, path, parent, aged.olderThan, inUse, report);
     if (status !== undefined) yield* removeEntry(io, { path, place: path, status }, { ...how, report });
   }
 }
 
 /** Returns the status of an entry to remove for its age; undefined if it stays, after reporting why. */
-function* oldOne(
+function* statusIfOld(
   io: Io,
   path: string,
-  home: Status,
+  parent: Status,
   olderThan: number,
   inUse: InUse,
   report: Reclaimed,
 ): Op<Status | undefined> {
   try {
     const status: Status = yield io.status(path);
-    const reason = yield* reasonToKeep(io, path, status, home, olderThan, inUse);
+    const reason = yield* reasonToKeep(io, path, status, parent, olderThan, inUse);
     if (reason === undefined) return status;
     report.kept.push({ path, reason });
   } catch (error) {
@@ -116,16 +116,16 @@ function* oldOne(
   return undefined;
 }
 
-function* listHome(
+function* listDirectory(
   io: Io,
   dir: string,
   prefix: string,
-): Op<{ directory: string; home: Status; names: string[] }> {
+): Op<{ directory: string; parent: Status; names: string[] }> {
   // The directory of leases is needed by every entry that is not old enough.
   const isWanted = (name: string): boolean => name.startsWith(prefix) && !isLeaseDirectory(name);
   try {
     const directory: string = yield io.realPath(dir);
-    return { directory, home: yield io.status(directory), names: yield* namesIn(io, directory, isWanted) };
+    return { directory, parent: yield io.status(directory), names: yield* namesIn(io, directory, isWanted) };
   } catch (error) {
     throw failure(`sweep "${dir}"`, error, dir);
   }
@@ -136,15 +136,15 @@ function* reasonToKeep(
   io: Io,
   path: string,
   status: Status,
-  home: Status,
+  parent: Status,
   olderThan: number,
   inUse: InUse,
 ): Op<string | undefined> {
   if (!isOurs(status)) return "it belongs to somebody else";
   if (status.kind === "link") return "it is a symbolic link";
   if (status.kind === "other") return "it is not a file or directory";
-  if (isBeyond(status, home)) return "it is on another device";
-  if (yield* isMounted(io, path, status, home)) return "something is mounted there";
+  if (isOffDevice(status, parent)) return "it is on another device";
+  if (yield* isMounted(io, path, status, parent)) return "something is mounted there";
   const all = [
     status,
     ...status.kind === "directory" ? (yield* contentsOf(io, path)).map((found) => found.status) : [],

@@ -23,7 +23,7 @@ export function watchEnds(discard: Discard): () => void {
  * Milliseconds in which a repeated signal is the same one: Ctrl-C reaches all programs of the terminal, and
  * `node --watch`, nodemon and others also forward it to their children.
  */
-const ECHO = 500;
+const REPEAT = 500;
 
 /**
  * A signal with other listeners is left to them: they decide whether the process ends. Otherwise we remove everything,
@@ -33,7 +33,7 @@ const ECHO = 500;
 function watchSignal(signals: Signals, name: EndSignal, discard: Discard): () => void {
   const stop = signals.listen(name, () => {
     if (signals.others(name) > 0) return;
-    const end = runtime.now() + ECHO;
+    const end = runtime.now() + REPEAT;
     discard(() => {
       if (runtime.now() > end) stop();
     });
