@@ -86,7 +86,7 @@ function* collect(io: Io, directory: string, show: Show): Op<Entry[]> {
   const known = new Map<string, { owner: Owner; pid?: number }>();
   for (const { pid, liveness, entries } of yield* survey(io)) {
     for (const { path } of entries) {
-      // What a live process took over from a dead one is on both leases.
+      // What a process took over from a dead one is on both leases.
       if (known.get(path)?.owner !== "live") known.set(path, { owner: OWNER_OF[liveness], pid });
     }
   }

@@ -251,8 +251,8 @@ function overCalls(fs: Blocking, flags: ReturnType<typeof openFlags>) {
 /** The primitives of `fs`, on the calling thread and on its thread pool. */
 export function nodePrimitives(fs: NodeFs): { sync: Primitives; pooled: Pooled<Primitives> } {
   const flags = openFlags(fs);
-  // On a RAM disk or a WinFsp mount, Windows fails with codes that realpath(3) never returns. So rare that one fallback,
-  // which blocks, serves both faces.
+  // On a RAM disk or a WinFsp mount, Windows fails to resolve paths, with codes that realpath(3) never returns. So rare
+  // that one fallback, which blocks, serves both faces.
   const byLinks = (path: string) => (error: unknown): string => {
     if (/EISDIR|UNKNOWN/.test((error as { code: string }).code)) return fs.realpathSync(path);
     throw error;

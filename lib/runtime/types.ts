@@ -88,7 +88,7 @@ export interface Primitives {
   openDescriptor(path: string, access: "read" | "write"): number;
   /** Opens a directory for listing. Does not follow a link. */
   openDirectory(path: Path): number;
-  /** Opens a directory without permission to list it, only to refer to it (`O_PATH`). */
+  /** Opens a directory that may not be listable, only to refer to it (`O_PATH`). */
   locateDirectory(path: Path): number;
   close(handle: Handle): void;
   makeDirectory(path: Path, mode: number): void;
