@@ -44,7 +44,7 @@ export const run: Command = {
     ["0", "The command exited with 0"],
     ["N", "The command exited with N; 128 + N if signal N ended it"],
     ["2", "The command exited with 2, or the command line of mayfly is invalid"],
-    ["125", "mayfly could not create the directory, or, after a status of 0, not remove all of it"],
+    ["125", "mayfly could not create the directory, or could not remove all of it after a status of 0"],
     ["126", "The command could not be started"],
     ["127", "The command was not found"],
   ],
