@@ -78,9 +78,9 @@ export function* mountOptions(io: Io, path: string): Op<string[] | undefined> {
     const [, , , , , options] = mountHolding(yield io.readSystemFile(TABLE), path);
     return options?.split(",");
   } catch (error) {
-    // `/proc` is not mounted.
-    if (codeOf(error) === "ENOENT") return undefined;
-    throw error;
+    // The user can grant what the runtime denies, but not what a sandbox does, or a missing `/proc`.
+    if (codeOf(error) === "ERR_ACCESS_DENIED" || !isUntold(error)) throw error;
+    return undefined;
   }
 }
 

@@ -131,17 +131,19 @@ test(
   },
   async () => {
     using here = place();
-    const untold: Changes = {
-      primitives: {
-        readSystemFile() {
-          throw systemError("ENOENT");
+    for (const code of ["ENOENT", "EACCES", "EPERM"]) {
+      const untold: Changes = {
+        primitives: {
+          readSystemFile() {
+            throw systemError(code);
+          },
         },
-      },
-    };
-    assert.deepEqual(await of("Executables", here, untold), {
-      state: "ok",
-      says: "Can be run, as far as can be determined",
-    });
+      };
+      assert.deepEqual(await of("Executables", here, untold), {
+        state: "ok",
+        says: "Can be run, as far as can be determined",
+      });
+    }
     const mounted = (options: string): Changes => ({
       primitives: { readSystemFile: () => `25 1 8:1 / / ${options} shared:1 - ext4 /dev/sda1 rw\n` },
       runtime: { platform: "linux" },

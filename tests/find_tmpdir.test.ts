@@ -249,18 +249,20 @@ test("findTmpdir() with exec elsewhere than on Linux takes what it cannot ask ab
 });
 
 test(
-  "findTmpdir() with exec takes what it cannot ask about where /proc is not mounted",
+  "findTmpdir() with exec takes what it cannot ask about where /proc is not mounted, or shut by a sandbox",
   { skip: noLinux },
   () => {
-    using watched = substitute({
-      primitives: {
-        readSystemFile() {
-          throw systemError("ENOENT");
+    for (const code of ["ENOENT", "EACCES", "EPERM"]) {
+      using watched = substitute({
+        primitives: {
+          readSystemFile() {
+            throw systemError(code);
+          },
         },
-      },
-    });
-    assert.equal(sourceFindSync({ exec: true }), tmpdir());
-    assert.equal(watched.of("readSystemFile").length, 1);
+      });
+      assert.equal(sourceFindSync({ exec: true }), tmpdir());
+      assert.equal(watched.of("readSystemFile").length, 1);
+    }
   },
 );
 
