@@ -21,4 +21,4 @@ export function* closeRead(io: Io, handle: Handle): Op<void> {
 }
 
 /** Synchronous version of `closeRead`. */
-export const closeReadNow = (handle: Handle): void => runSync(closeRead(syncIo(), handle));
+export const closeReadSync = (handle: Handle): void => runSync(closeRead(syncIo(), handle));

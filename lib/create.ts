@@ -15,7 +15,7 @@ import { type Handle, isWindows, type Status } from "./runtime/mod.ts";
 const TRIES = 20;
 
 /** Collisions after which the source of random bytes is distrusted. */
-const SUSPICIOUS = 3;
+const REFRESH_AFTER = 3;
 
 function isTaken(error: unknown, kind: "file" | "directory"): boolean {
   const code = codeOf(error);
@@ -45,7 +45,7 @@ export function* createExclusively<T>(
       if (tries === TRIES) {
         throw cannot(action, `${TRIES} random names are all taken`, "EEXIST", directory, error);
       }
-      if (tries >= SUSPICIOUS) refreshNames();
+      if (tries >= REFRESH_AFTER) refreshNames();
     }
   }
 }
@@ -60,7 +60,7 @@ let defaultsAreExact = false;
  * Whether permission bits are as intended: exactly the caller's, or at least our default's. File systems without
  * permissions show more than requested, and refuse a change.
  */
-export function isSettled(found: number, wanted: number | undefined, standard: number): boolean {
+export function hasMode(found: number, wanted: number | undefined, standard: number): boolean {
   return wanted === undefined ? (found & standard) === standard : (found & 0o777) === wanted;
 }
 
@@ -69,15 +69,15 @@ export function isSettled(found: number, wanted: number | undefined, standard: n
  *
  * @param wanted The caller's mode, or undefined for our default.
  */
-export function settleMode(io: Io, handle: Handle, directory: string, wanted: number | undefined): Op<void> {
+export function ensureMode(io: Io, handle: Handle, directory: string, wanted: number | undefined): Op<void> {
   const isExact = wanted === undefined && defaultsAreExact || isWindows();
-  return isExact ? nothing : settle(io, handle, directory, wanted);
+  return isExact ? nothing : fixMode(io, handle, directory, wanted);
 }
 
-function* settle(io: Io, handle: Handle, directory: string, wanted: number | undefined): Op<void> {
+function* fixMode(io: Io, handle: Handle, directory: string, wanted: number | undefined): Op<void> {
   try {
     const { mode }: Status = yield io.statusOf(handle);
-    const settled = isSettled(mode, wanted, FILE_MODE);
+    const settled = hasMode(mode, wanted, FILE_MODE);
     if (wanted === undefined) defaultsAreExact = settled;
     if (!settled) yield io.changeMode(handle, (mode & 0o7000) | (wanted ?? FILE_MODE));
   } catch (error) {
@@ -86,7 +86,7 @@ function* settle(io: Io, handle: Handle, directory: string, wanted: number | und
 }
 
 /** Undoes a failed creation. Failures here are ignored, as they would mask the original one. */
-export function* takeBack(...steps: (() => void | Promise<void>)[]): Op<void> {
+export function* cleanUp(...steps: (() => void | Promise<void>)[]): Op<void> {
   for (const step of steps) {
     try {
       yield step();

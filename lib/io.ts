@@ -6,7 +6,7 @@
 import { elsewhere, guardOf } from "./devices.ts";
 import { type Guard, inline } from "./guard.ts";
 import { type Handle, type Path, type Primitives, type Runtime, runtime } from "./runtime/mod.ts";
-import { arriving, leaving, noted } from "./under_way.ts";
+import { creatingAt, movingFrom, track } from "./pending.ts";
 
 /** The primitives, each returning its value or a promise of it. */
 export type Io =
@@ -29,7 +29,7 @@ export type Io =
   };
 
 /** Calls that wait for a disk by nature: asynchronous functions never make them on the calling thread. */
-const LONG: ReadonlySet<keyof Primitives> = new Set<keyof Primitives>([
+const POOLED: ReadonlySet<keyof Primitives> = new Set<keyof Primitives>([
   "synchronize",
   "synchronizeDirectory",
   "list",
@@ -39,14 +39,14 @@ const LONG: ReadonlySet<keyof Primitives> = new Set<keyof Primitives>([
  * The most bytes that a read or write may move on the calling thread: about a quarter of a millisecond's worth if
  * nothing has to wait. With smaller pieces, a large file takes a twentieth longer.
  */
-export const SHORT_TRANSFER: number = 1024 * 1024;
+export const INLINE_MAX: number = 1024 * 1024;
 
 /** Calls that create or move away what their first argument names, which the end of the process must know. */
-const NAMING: { readonly [name in keyof Primitives]?: Set<Path> } = {
-  createFile: arriving,
-  createDescriptor: arriving,
-  makeDirectory: arriving,
-  rename: leaving,
+const TRACKED: { readonly [name in keyof Primitives]?: Set<Path> } = {
+  createFile: creatingAt,
+  createDescriptor: creatingAt,
+  makeDirectory: creatingAt,
+  rename: movingFrom,
 };
 
 type Call = (...args: unknown[]) => unknown;
@@ -61,20 +61,20 @@ function build({ sync, pooled, removeTree }: Runtime, guard: Guard): Io {
       inline(guard, removeTree.sync, removeTree.pooled ?? pooled.removeDirectory),
   };
   for (const name of Object.keys(sync) as (keyof Primitives)[]) {
-    io[name] = LONG.has(name) ? pooled[name] : inline(guard, sync[name] as Call, pooledCall(pooled, name));
+    io[name] = POOLED.has(name) ? pooled[name] : inline(guard, sync[name] as Call, pooledCall(pooled, name));
   }
   for (const name of ["read", "write"] as const) {
     const short = io[name] as Io["read"];
     io[name] = (handle: Handle, bytes: Uint8Array, at: number) =>
-      bytes.byteLength > SHORT_TRANSFER ? pooled[name](handle, bytes, at) : short(handle, bytes, at);
+      bytes.byteLength > INLINE_MAX ? pooled[name](handle, bytes, at) : short(handle, bytes, at);
   }
   return io as unknown as Io;
 }
 
 function pooledCall(pooled: Runtime["pooled"], name: keyof Primitives): Call {
   const call = pooled[name] as (...args: unknown[]) => Promise<unknown>;
-  const paths = NAMING[name];
-  return paths === undefined ? call : (...args) => noted(paths, args[0] as Path, call(...args));
+  const paths = TRACKED[name];
+  return paths === undefined ? call : (...args) => track(paths, args[0] as Path, call(...args));
 }
 
 function sleep(milliseconds: number): Promise<void> {

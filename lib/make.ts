@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { createExclusively, FILE_MODE, settleMode, takeBack } from "./create.ts";
+import { cleanUp, createExclusively, ensureMode, FILE_MODE } from "./create.ts";
 import { asyncIo, type Io, syncIo } from "./io.ts";
 import { makeDirectory } from "./make_directory.ts";
 import { type Op, runAsync, runSync } from "./op.ts";
@@ -57,10 +57,10 @@ function* makeFile(face: Io, given: MakeOptions | undefined): Op<MadeFile> {
     return io.createDescriptor(candidate, options.mode ?? FILE_MODE);
   });
   try {
-    yield* settleMode(io, fd, directory, options.mode);
+    yield* ensureMode(io, fd, directory, options.mode);
     options.signal?.throwIfAborted();
   } catch (error) {
-    yield* takeBack(() => io.close(fd), () => io.unlink(path));
+    yield* cleanUp(() => io.close(fd), () => io.unlink(path));
     throw error;
   }
   return { path, fd };

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { createExclusively, isSettled, takeBack } from "./create.ts";
+import { cleanUp, createExclusively, hasMode } from "./create.ts";
 import { failure } from "./errors.ts";
 import type { Io } from "./io.ts";
 import type { Op } from "./op.ts";
@@ -36,7 +36,7 @@ export function* makeDirectory(
     options.signal?.throwIfAborted();
   } catch (error) {
     tree.identity = undefined;
-    yield* takeBack(() => io.removeDirectory(tree.path!));
+    yield* cleanUp(() => io.removeDirectory(tree.path!));
     throw error;
   }
 }
@@ -45,7 +45,7 @@ function* identify(io: Io, parent: string, mode: number | undefined, tree: Owned
   try {
     const status: Status = yield io.status(tree.path!);
     tree.identity = status;
-    if (isWindows() || isSettled(status.mode, mode, MODE)) return;
+    if (isWindows() || hasMode(status.mode, mode, MODE)) return;
     // Restores the permission bits that the umask removed.
     yield* setMode(io, tree.path!, status, (status.mode & 0o7000) | (mode ?? MODE));
   } catch (error) {

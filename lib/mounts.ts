@@ -21,7 +21,7 @@ const escaped = (path: string): string =>
 const unescaped = (path: string): string =>
   path.replace(/\\(\d{3})/g, (_, digits) => String.fromCharCode(parseInt(digits, 8)));
 
-const NOT_TO_BE_HAD: ReadonlySet<string> = new Set([
+const HIDDEN: ReadonlySet<string> = new Set([
   "ENOENT",
   "ESRCH",
   "EACCES",
@@ -33,7 +33,7 @@ const NOT_TO_BE_HAD: ReadonlySet<string> = new Set([
  * Whether the kernel does not provide the information. Any other failure may be temporary, and the information may
  * exist.
  */
-export const isUntold = (error: unknown): boolean => NOT_TO_BE_HAD.has(codeOf(error));
+export const isHidden = (error: unknown): boolean => HIDDEN.has(codeOf(error));
 
 /**
  * Whether anything is mounted below a path. A bind mount from the same file system has the same device number, so the
@@ -59,13 +59,13 @@ function* mountTable(io: Io): Op<string> {
     return yield io.readSystemFile(TABLE);
   } catch (error) {
     // Not permitted to know; devices are compared in any case.
-    if (isUntold(error)) return "";
+    if (isHidden(error)) return "";
     throw error;
   }
 }
 
 /** The mount id of an open descriptor. */
-export function* mountOf(io: Io, descriptor: number | undefined): Op<string | undefined> {
+export function* mountIdOf(io: Io, descriptor: number | undefined): Op<string | undefined> {
   if (descriptor === undefined) return undefined;
   const info: string = yield io.readSystemFile(`/proc/self/fdinfo/${descriptor}`);
   return /mnt_id:\s*(\d+)/.exec(info)?.[1];
@@ -75,11 +75,11 @@ export function* mountOf(io: Io, descriptor: number | undefined): Op<string | un
 export function* mountOptions(io: Io, path: string): Op<string[] | undefined> {
   if (runtime.platform !== "linux") return undefined;
   try {
-    const [, , , , , options] = mountHolding(yield io.readSystemFile(TABLE), path);
+    const [, , , , , options] = mountEntry(yield io.readSystemFile(TABLE), path);
     return options?.split(",");
   } catch (error) {
     // The user can grant what the runtime denies, but not what a sandbox does, or a missing `/proc`.
-    if (codeOf(error) === "ERR_ACCESS_DENIED" || !isUntold(error)) throw error;
+    if (codeOf(error) === "ERR_ACCESS_DENIED" || !isHidden(error)) throw error;
     return undefined;
   }
 }
@@ -89,14 +89,14 @@ export function* mountOptions(io: Io, path: string): Op<string[] | undefined> {
  * `stat` reports another. Undefined where unknown.
  */
 export function* mountDevice(io: Io, path: string): Op<number | undefined> {
-  const [, , device = ""] = mountHolding(yield* mountTable(io), path);
+  const [, , device = ""] = mountEntry(yield* mountTable(io), path);
   const [, major, minor] = /^(\d+):(\d+)$/.exec(device) ?? [];
   return major === undefined ? undefined : deviceNumber(Number(major), Number(minor));
 }
 
 /** The type of the file system that a canonical path is on, such as `ext4`; undefined where unknown. */
 export function* mountType(io: Io, path: string): Op<string | undefined> {
-  const fields = mountHolding(yield* mountTable(io), path);
+  const fields = mountEntry(yield* mountTable(io), path);
   // The separator follows a variable number of tags.
   return fields[fields.indexOf("-") + 1];
 }
@@ -108,7 +108,7 @@ export function deviceNumber(major: number, minor: number): number {
 }
 
 /** The fields of the table line for the mount that a path is on; empty if there is no such line. */
-function mountHolding(table: string, path: string): string[] {
+function mountEntry(table: string, path: string): string[] {
   const paths = spellings(path);
   let best: string[] = [], length = 0;
   for (const line of table.split("\n")) {

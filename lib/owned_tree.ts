@@ -13,7 +13,7 @@ import { type Entry, register, unregister } from "./life/registry.ts";
 import { isPromise, type Op, run, runAsync, runSync } from "./op.ts";
 import { attempt, runtime, type Status } from "./runtime/mod.ts";
 import { removeDirectory } from "./tree/remove.ts";
-import { leaving, leftAtEnd, removeAtEnd } from "./under_way.ts";
+import { movedAtExit, movingFrom, removeAtExit } from "./pending.ts";
 
 /** A directory in the registry. */
 export class OwnedTree implements Entry, Leakable {
@@ -147,7 +147,7 @@ export class OwnedTree implements Entry, Leakable {
     if (!this.#ours || this.removed) return true;
     if (this.identity === undefined) return this.#discardUnidentified();
     // It may be on its way to its final place, where it must stay whole.
-    if (leaving.has(this.path!)) return leftAtEnd(this.path!);
+    if (movingFrom.has(this.path!)) return movedAtExit(this.path!);
     try {
       return runSync(this.remove(syncIo()), between).length === 0;
     } catch (error) {
@@ -161,7 +161,7 @@ export class OwnedTree implements Entry, Leakable {
    * ours.
    */
   #discardUnidentified(): boolean {
-    return this.path === undefined || removeAtEnd(this.path, runtime.sync.removeDirectory);
+    return this.path === undefined || removeAtExit(this.path, runtime.sync.removeDirectory);
   }
 
   reclaim(): string | undefined {

@@ -12,10 +12,11 @@ import { isWindows } from "./runtime/mod.ts";
  * Failures of a removal that may be transient: a virus scanner or indexer has the file open (Windows), a process is
  * still writing into the directory, descriptors are about to be closed.
  */
-const PASSING: ReadonlySet<string> = new Set(["EBUSY", "EPERM", "ENOTEMPTY", "EMFILE", "ENFILE"]);
+const TRANSIENT: ReadonlySet<string> = new Set(["EBUSY", "EPERM", "ENOTEMPTY", "EMFILE", "ENFILE"]);
 
 /** Whether retrying a removal may help. */
-export const mayPass = (code: string): boolean => PASSING.has(code) || (isWindows() && code === "EACCES");
+export const isTransient = (code: string): boolean =>
+  TRANSIENT.has(code) || (isWindows() && code === "EACCES");
 
 /** Milliseconds before each retry: two seconds in total on Windows, where scanners hold files that long. */
 export function delays({ hurried }: Pick<Io, "hurried">): readonly number[] {
@@ -24,17 +25,17 @@ export function delays({ hurried }: Pick<Io, "hurried">): readonly number[] {
 }
 
 /** Makes a call, with retries on Windows, where scanners and indexers open files for a moment. */
-export function* patiently<T>(io: Io, call: () => T | Promise<T>, mayHelp?: () => Op<boolean>): Op<T> {
+export function* withRetries<T>(io: Io, call: () => T | Promise<T>, mayHelp?: () => Op<boolean>): Op<T> {
   try {
     return yield call();
   } catch (error) {
     if (!isWindows()) throw error;
-    return yield* again(io, call, error, mayHelp);
+    return yield* retry(io, call, error, mayHelp);
   }
 }
 
 /** Retries a failed call while the failure may be transient and `mayHelp` does not rule it out. */
-export function* again<T>(
+export function* retry<T>(
   io: Io,
   call: () => T | Promise<T>,
   failed: unknown,
@@ -42,7 +43,7 @@ export function* again<T>(
 ): Op<T> {
   let last = failed;
   for (const delay of delays(io)) {
-    if (!mayPass(codeOf(last)) || (mayHelp !== undefined && !(yield* mayHelp()))) break;
+    if (!isTransient(codeOf(last)) || (mayHelp !== undefined && !(yield* mayHelp()))) break;
     yield io.sleep(delay);
     try {
       return yield call();

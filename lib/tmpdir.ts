@@ -9,7 +9,7 @@ import { syncIo } from "./io.ts";
 import { randomName } from "./name.ts";
 import { runSync } from "./op.ts";
 import { joinPath, parentOf } from "./path.ts";
-import { patiently } from "./retry.ts";
+import { withRetries } from "./retry.ts";
 import { coded, type Handle, isWindows, runtime } from "./runtime/mod.ts";
 import { onSettings, settings } from "./settings.ts";
 
@@ -146,7 +146,7 @@ function writeAndClose(handle: Handle, before?: () => void): void {
 /** Warns if the file stays, where users may create files but not remove them. */
 function removeProbe(path: string): void {
   try {
-    runSync(patiently(syncIo(), () => runtime.sync.unlink(path)));
+    runSync(withRetries(syncIo(), () => runtime.sync.unlink(path)));
   } catch (error) {
     // Someone else's clean-up was faster.
     if (isGone(error)) return;

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type Io, SHORT_TRANSFER } from "./io.ts";
+import { INLINE_MAX, type Io } from "./io.ts";
 import type { Op } from "./op.ts";
 import { coded, type Handle } from "./runtime/mod.ts";
 
@@ -12,7 +12,7 @@ const LONGEST = 1024 ** 3;
 
 /** The bytes that the next call moves after those done: if not blocking, no more than a short transfer. */
 function slice(io: Io, bytes: Uint8Array, done: number): Uint8Array {
-  const length = io.blocking ? LONGEST : SHORT_TRANSFER;
+  const length = io.blocking ? LONGEST : INLINE_MAX;
   return done === 0 && bytes.byteLength <= length ? bytes : bytes.subarray(done, done + length);
 }
 

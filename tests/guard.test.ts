@@ -3,7 +3,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { Guard } from "../lib/guard.ts";
-import { asyncIo, SHORT_TRANSFER } from "../lib/io.ts";
+import { asyncIo, INLINE_MAX } from "../lib/io.ts";
 import { writeFileAtomic } from "../lib/persist/write_file_atomic.ts";
 import { namedTemporaryFile } from "../lib/file/named.ts";
 import { temporaryFile } from "../lib/file/unnamed.ts";
@@ -308,12 +308,12 @@ test("what is larger than a mebibyte is read and written through the pool, the r
   const path = join(place.path, "file");
   const io = asyncIo(new Guard());
   const handle: Handle = await io.createFile(path, 0o600);
-  for (const length of [SHORT_TRANSFER, SHORT_TRANSFER + 1]) {
+  for (const length of [INLINE_MAX, INLINE_MAX + 1]) {
     const bytes = new Uint8Array(length);
     seen.taken();
     await io.write(handle, bytes, 0);
     await io.read(handle, bytes, 0);
-    const way = length > SHORT_TRANSFER ? "pool" : "inline";
+    const way = length > INLINE_MAX ? "pool" : "inline";
     assert.deepEqual(seen.taken(), [`${way} write`, `${way} read`]);
   }
   await io.close(handle);

@@ -6,7 +6,7 @@
 import { type TemporaryDirectory, temporaryDirectorySync } from "../directory.ts";
 import { codeOf, type TempfileError } from "../errors.ts";
 import { asyncIo } from "../io.ts";
-import { mayPass } from "../retry.ts";
+import { isTransient } from "../retry.ts";
 import type { Child, Host } from "../runtime/cli_host.ts";
 import { type Command, UsageError } from "./command.ts";
 import { harmless } from "./text.ts";
@@ -135,7 +135,7 @@ async function remove(directory: TemporaryDirectory): Promise<TempfileError | un
       return undefined;
     } catch (error) {
       const failure = error as TempfileError;
-      if (delay === undefined || !failure.leftovers.some(({ code }) => mayPass(code))) return failure;
+      if (delay === undefined || !failure.leftovers.some(({ code }) => isTransient(code))) return failure;
       await asyncIo().sleep(delay);
     }
   }

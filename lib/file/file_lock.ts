@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { closeReadNow } from "../close.ts";
+import { closeReadSync } from "../close.ts";
 import { printAs } from "../inspect.ts";
 import type { Handle } from "../runtime/mod.ts";
 import type { OpenFile } from "./open_file.ts";
@@ -89,6 +89,6 @@ export class Held {
     if (handle === undefined) return;
     this.handle = undefined;
     this.#file.onWritten.delete(this.#end);
-    closeReadNow(handle);
+    closeReadSync(handle);
   }
 }

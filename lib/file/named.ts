@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { createExclusively, FILE_MODE, settleMode, takeBack } from "../create.ts";
+import { cleanUp, createExclusively, ensureMode, FILE_MODE } from "../create.ts";
 import { guardOf } from "../devices.ts";
 import { closedError, movingError } from "../errors.ts";
 import { asyncIo, type Io, syncIo } from "../io.ts";
@@ -134,7 +134,7 @@ export function* createNamed(given: Io, directory: string, options: Checked): Op
       if (owned !== undefined) owned.path = candidate;
       return io.createFile(candidate, options.mode ?? FILE_MODE);
     });
-    yield* settleMode(io, handle!, directory, options.mode);
+    yield* ensureMode(io, handle!, directory, options.mode);
     options.signal?.throwIfAborted();
   } catch (error) {
     if (handle === undefined) owned?.release();
@@ -162,7 +162,7 @@ function* reopen(io: Io, file: OpenFile): Op<TemporaryFile> {
 }
 
 function* undo(io: Io, handle: Handle, path: string, owned: OwnedName | undefined): Op<void> {
-  yield* takeBack(() => io.close(handle));
-  if (owned === undefined) yield* takeBack(() => io.unlink(path));
-  else yield* owned.takeBack(io);
+  yield* cleanUp(() => io.close(handle));
+  if (owned === undefined) yield* cleanUp(() => io.unlink(path));
+  else yield* owned.tryRemove(io);
 }

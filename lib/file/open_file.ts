@@ -353,7 +353,7 @@ export class OpenFile implements Leakable, Content {
   async abandon(remove: boolean): Promise<void> {
     const open = this.#end(remove);
     // A failure is retried when the handle is closed.
-    if (remove && this.owned !== undefined) runSync(this.owned.takeBack(syncIo()));
+    if (remove && this.owned !== undefined) runSync(this.owned.tryRemove(syncIo()));
     await this.#tail;
     await this.async((io) => this.#finish(io, open, remove));
   }

@@ -8,9 +8,9 @@ import type { Io } from "../io.ts";
 import { setRemoving, unprotect } from "../life/keep_alive.ts";
 import { type Entry, register, unregister } from "../life/registry.ts";
 import type { Op } from "../op.ts";
-import { again } from "../retry.ts";
+import { retry } from "../retry.ts";
 import { runtime } from "../runtime/mod.ts";
-import { removeAtEnd } from "../under_way.ts";
+import { removeAtExit } from "../pending.ts";
 
 /** A file name in the registry. */
 export class OwnedName implements Entry {
@@ -36,7 +36,7 @@ export class OwnedName implements Entry {
     try {
       yield io.unlink(path);
     } catch (error) {
-      yield* removeAgain(io, path, error);
+      yield* retryRemoval(io, path, error);
     } finally {
       setRemoving(this, false);
     }
@@ -44,7 +44,7 @@ export class OwnedName implements Entry {
   }
 
   /** Removes the name after another failure, which is the one to report. */
-  *takeBack(io: Io): Op<void> {
+  *tryRemove(io: Io): Op<void> {
     try {
       yield* this.remove(io);
     } catch {
@@ -62,13 +62,13 @@ export class OwnedName implements Entry {
   discard(): boolean {
     if (!this.#ours || this.path === undefined) return true;
     this.#ours = false;
-    return removeAtEnd(this.path, runtime.sync.unlink);
+    return removeAtExit(this.path, runtime.sync.unlink);
   }
 }
 
-function* removeAgain(io: Io, path: string, failed: unknown): Op<void> {
+function* retryRemoval(io: Io, path: string, failed: unknown): Op<void> {
   try {
-    yield* again(io, () => io.unlink(path), failed);
+    yield* retry(io, () => io.unlink(path), failed);
   } catch (error) {
     // It stays in the registry, so the end of the process retries.
     if (!isGone(error)) throw failure(`remove "${path}"`, error, path);

@@ -14,7 +14,7 @@ import { TemporaryFile } from "./file.ts";
 import { OpenFile } from "./open_file.ts";
 import { SpoolStorage } from "./spool.ts";
 import { DiskStorage, type Storage } from "./storage.ts";
-import { createUnnamed, type Made, unmake } from "./unnamed.ts";
+import { createUnnamed, destroy, type Unnamed } from "./unnamed.ts";
 
 /** Size of the write buffer, once the file is on disk. */
 const BUFFER_SIZE = 64 * 1024;
@@ -87,10 +87,10 @@ const describe = (file: SpooledTemporaryFile): string =>
  */
 export function spooledTemporaryFile(options?: SpooledOptions): SpooledTemporaryFile {
   const checked = checkOptions("spooled", options);
-  const storage = new SpoolStorage(checked.maxMemory, { open, discard: (io) => unmake(io, made) });
+  const storage = new SpoolStorage(checked.maxMemory, { open, discard: (io) => destroy(io, made) });
   const file = new OpenFile(storage, checked, BUFFER_SIZE);
   hold(file);
-  let made: Made;
+  let made: Unnamed;
   return new SpooledTemporaryFile(file);
 
   function* open(io: Io): Op<Storage> {

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { createExclusively, FILE_MODE, settleMode, takeBack } from "../create.ts";
+import { cleanUp, createExclusively, ensureMode, FILE_MODE } from "../create.ts";
 import { guardOf, REMEMBERED } from "../devices.ts";
 import { failure, refusesUnnamed } from "../errors.ts";
 import { asyncIo, type Io, syncIo } from "../io.ts";
@@ -65,22 +65,22 @@ function* create(io: Io, given: FileOptions | undefined): Op<TemporaryFile> {
 }
 
 /** Creates an unnamed file. */
-export function* createUnnamed(given: Io, options: Checked): Op<Made & { guard: Guard }> {
+export function* createUnnamed(given: Io, options: Checked): Op<Unnamed & { guard: Guard }> {
   const directory = usualPlace(options) ?? (yield* place(given, options));
   const io = given.at(directory);
   const made = yield* createHandle(io, directory, options);
   try {
-    yield* settleMode(io, made.handle, directory, options.mode);
+    yield* ensureMode(io, made.handle, directory, options.mode);
     options.signal?.throwIfAborted();
   } catch (error) {
-    yield* unmake(io, made);
+    yield* destroy(io, made);
     throw error;
   }
   return { ...made, guard: guardOf(directory) };
 }
 
 /** A handle, and the name that must exist until it is closed (Windows). */
-export interface Made {
+export interface Unnamed {
   handle: Handle;
   /** Whether it never had a name. */
   nameless: boolean;
@@ -88,16 +88,16 @@ export interface Made {
 }
 
 /** Undoes a creation. */
-export function* unmake(io: Io, { handle, owned }: Made): Op<void> {
-  yield* takeBack(() => io.close(handle));
-  if (owned !== undefined) yield* owned.takeBack(io);
+export function* destroy(io: Io, { handle, owned }: Unnamed): Op<void> {
+  yield* cleanUp(() => io.close(handle));
+  if (owned !== undefined) yield* owned.tryRemove(io);
 }
 
 /** Directories whose file system has no unnamed files; other file systems may. */
-const refused = new Set<string>();
+const unsupported = new Set<string>();
 
-function* createHandle(io: Io, directory: string, options: Checked): Op<Made> {
-  if (runtime.platform === "linux" && !refused.has(directory)) {
+function* createHandle(io: Io, directory: string, options: Checked): Op<Unnamed> {
+  if (runtime.platform === "linux" && !unsupported.has(directory)) {
     try {
       return { handle: yield io.createUnnamed(directory, options.mode ?? FILE_MODE), nameless: true };
     } catch (error) {
@@ -107,12 +107,12 @@ function* createHandle(io: Io, directory: string, options: Checked): Op<Made> {
     }
   }
   const made = yield* createWithName(io, directory, options);
-  if (refused.size < REMEMBERED) refused.add(directory);
+  if (unsupported.size < REMEMBERED) unsupported.add(directory);
   return made;
 }
 
 /** Creates a named file and unlinks it. */
-function* createWithName(io: Io, directory: string, options: Checked): Op<Made> {
+function* createWithName(io: Io, directory: string, options: Checked): Op<Unnamed> {
   const owned = new OwnedName();
   let handle: Handle | undefined;
   try {
@@ -127,7 +127,7 @@ function* createWithName(io: Io, directory: string, options: Checked): Op<Made> 
     return { handle: handle!, nameless: false };
   } catch (error) {
     if (handle === undefined) owned.release();
-    else yield* takeBack(() => io.close(handle!));
+    else yield* cleanUp(() => io.close(handle!));
     throw error;
   }
 }

@@ -12,7 +12,7 @@ import { type Identity, sameFile } from "../identity.ts";
 import { contains } from "../path.ts";
 import { attempt, type Handle, runtime } from "../runtime/mod.ts";
 import { onSettings, settings } from "../settings.ts";
-import { leaving } from "../under_way.ts";
+import { movingFrom } from "../pending.ts";
 import { type Entry, heldLeases } from "./registry.ts";
 
 /** Milliseconds between touches unless the application sets it: daemons count in days, careless ones in hours. */
@@ -135,7 +135,7 @@ function touchSome(rest: MapIterator<[Entry, KeptAlive]>): void {
 /** Whether we are about to remove or move something, or a directory around it. */
 function isRemoving(path: string): boolean {
   const places = [...alive.values()].filter(({ removing }) => removing).map((one) => one.path);
-  return [...places, ...leaving].some((place) => typeof place === "string" && contains(place, path));
+  return [...places, ...movingFrom].some((place) => typeof place === "string" && contains(place, path));
 }
 
 function touchEntry(entry: Entry, one: KeptAlive): void {

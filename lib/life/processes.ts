@@ -5,7 +5,7 @@
  */
 import { failure } from "../errors.ts";
 import type { Io } from "../io.ts";
-import { isUntold } from "../mounts.ts";
+import { isHidden } from "../mounts.ts";
 import type { Op } from "../op.ts";
 import { namesIn } from "../tree/visit.ts";
 
@@ -18,7 +18,7 @@ export function* tryOr<T>(path: string, look: Op<T>, nothing: T): Op<T> {
   try {
     return yield* look;
   } catch (error) {
-    if (isUntold(error)) return nothing;
+    if (isHidden(error)) return nothing;
     throw failure(`look at "${path}"`, error, path);
   }
 }

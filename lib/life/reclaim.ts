@@ -11,7 +11,7 @@ import { codeOf, failure, type Leftover } from "../errors.ts";
 import type { Io } from "../io.ts";
 import type { Op } from "../op.ts";
 import { baseName, contains, joinPath, parentOf } from "../path.ts";
-import { patiently } from "../retry.ts";
+import { withRetries } from "../retry.ts";
 import { type Handle, type Path, runtime, type Status } from "../runtime/mod.ts";
 import { lasting } from "../tree/overlay.ts";
 import { removeDirectory } from "../tree/remove.ts";
@@ -236,7 +236,7 @@ function* removeTree(io: Io, path: string, status: Status, { left }: Reclaimed):
 /** Returns whether that removed it: another process may have been faster. */
 function* unlink(io: Io, place: Path, path: string, { left }: Reclaimed): Op<boolean> {
   try {
-    yield* patiently(io, () => io.unlink(place));
+    yield* withRetries(io, () => io.unlink(place));
     return true;
   } catch (error) {
     const code = codeOf(error);

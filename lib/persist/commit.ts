@@ -9,7 +9,7 @@ import type { OwnedName } from "../file/owned.ts";
 import type { Io } from "../io.ts";
 import { recordKept } from "../life/lease.ts";
 import type { Op } from "../op.ts";
-import { patiently } from "../retry.ts";
+import { withRetries } from "../retry.ts";
 import { isWindows, type Path } from "../runtime/mod.ts";
 import type { Replacing } from "./options.ts";
 import type { Target } from "./target.ts";
@@ -29,14 +29,14 @@ export function* commit(
     name?.release();
   } else {
     // A rename would replace whatever has appeared meanwhile; a link fails if the name is taken.
-    yield* patiently(io, () => io.link(from, target.path));
+    yield* withRetries(io, () => io.link(from, target.path));
     yield* dropOldName(io, from, name);
   }
 }
 
 /** Renames. After a failure, tries again only as long as `mayHelp` allows it. */
 export function rename(io: Io, from: string, to: string, mayHelp?: () => Op<boolean>): Op<void> {
-  return patiently(io, () => io.rename(from, to), mayHelp);
+  return withRetries(io, () => io.rename(from, to), mayHelp);
 }
 
 function* dropOldName(io: Io, from: string, name: OwnedName | undefined): Op<void> {

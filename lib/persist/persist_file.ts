@@ -19,7 +19,7 @@ import type { Op } from "../op.ts";
 import { parentOf } from "../path.ts";
 import { type Handle, runtime, type Status } from "../runtime/mod.ts";
 import { statusIfThere } from "../status.ts";
-import { arriving, noted } from "../under_way.ts";
+import { creatingAt, track } from "../pending.ts";
 import { attributesFor, restore, settle } from "./attributes.ts";
 import { afterwards, commit, synchronizeName } from "./commit.ts";
 import { copyContents } from "./copy.ts";
@@ -138,14 +138,14 @@ function* giveName(io: Io, storage: Storage, target: Target, options: Replacing)
   const link = (path: string): void | Promise<void> =>
     io.blocking
       ? linkDescriptor.sync(handle, path)
-      : noted(arriving, path, linkDescriptor.pooled(handle, path));
+      : track(creatingAt, path, linkDescriptor.pooled(handle, path));
   const name = yield* linked(io, status, target, link);
   if (name === undefined) return false;
   try {
     return yield* moveReady(io, handle, name.path!, name, status, target, options);
   } finally {
     // Does nothing once the file is in place: its name then is no longer registered.
-    yield* name.takeBack(io);
+    yield* name.tryRemove(io);
   }
 }
 
@@ -163,7 +163,7 @@ function* linked(
   } catch {
     // It may be there even so: a program that was killed does not report how far it got.
     const found = yield* statusIfThere(io, name.path!);
-    if (found !== undefined && sameFile(found, status)) yield* name.takeBack(io);
+    if (found !== undefined && sameFile(found, status)) yield* name.tryRemove(io);
     else name.release();
     return undefined;
   }

@@ -8,7 +8,7 @@
  * @module
  */
 import { closeRead } from "../close.ts";
-import { takeBack } from "../create.ts";
+import { cleanUp } from "../create.ts";
 import { cannot, codeOf, failure, type Leftover, nameOf, type TempfileError } from "../errors.ts";
 import { DiskStorage } from "../file/storage.ts";
 import { sameFile } from "../identity.ts";
@@ -85,7 +85,7 @@ function* moved(io: Io, from: string, target: Target, options: Replacing): Op<bo
     yield* rename(io, from, target.path, () => mayReplace(io, target, options));
     return true;
   } catch (error) {
-    yield* takeBack(undo);
+    yield* cleanUp(undo);
     if (codeOf(error) === "EXDEV") return false;
     // Where no directory of ours reserved the name (Windows), that of another process may be in the way.
     if (!options.overwrite) {

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { createExclusively, takeBack } from "../create.ts";
+import { cleanUp, createExclusively } from "../create.ts";
 import { OwnedName } from "../file/owned.ts";
 import type { Io } from "../io.ts";
 import { sessionFor } from "../life/lease.ts";
@@ -66,6 +66,6 @@ export function requireSize({ size: found }: Status, size: number, path: string)
 
 /** Closes and removes a staged file. Failures are ignored: there is a better error to report. */
 export function* unstage(io: Io, { handle, name }: Staged, closed: boolean): Op<void> {
-  if (!closed) yield* takeBack(() => io.close(handle));
-  yield* name.takeBack(io);
+  if (!closed) yield* cleanUp(() => io.close(handle));
+  yield* name.tryRemove(io);
 }

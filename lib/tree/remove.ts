@@ -12,7 +12,7 @@ import { type Identity, sameFile } from "../identity.ts";
 import type { Io } from "../io.ts";
 import type { Op } from "../op.ts";
 import { baseName, parentOf } from "../path.ts";
-import { delays, mayPass } from "../retry.ts";
+import { delays, isTransient } from "../retry.ts";
 import type { Status } from "../runtime/mod.ts";
 import { inTurn } from "./in_turn.ts";
 import { anchored, enter, leave, locate, mustBe, nativeRemoval, type Spot } from "./spot.ts";
@@ -52,7 +52,7 @@ function* removeFull(io: Io, path: string, identity: Identity): Op<Leftover[]> {
 }
 
 /** `ENOTDIR`: a name was a directory when listed, and something else when it was to be removed. */
-const worthAnotherTry = (code: string): boolean => mayPass(code) || code === "ENOTDIR";
+const worthAnotherTry = (code: string): boolean => isTransient(code) || code === "ENOTDIR";
 
 /**
  * Without anchors the runtime's own walk is safer, where it has one that no rename can mislead. But it would empty what

@@ -10,7 +10,7 @@
  */
 import { codeOf, type Leftover, outOfDescriptors } from "../errors.ts";
 import type { Io } from "../io.ts";
-import { hasMounts, mountOf } from "../mounts.ts";
+import { hasMounts, mountIdOf } from "../mounts.ts";
 import { randomName } from "../name.ts";
 import type { Op } from "../op.ts";
 import {
@@ -103,7 +103,7 @@ export class Walk {
   *remove(): Op<Leftover[]> {
     try {
       this.#hasMounts = yield* hasMounts(this.#io, this.#top.spot.shown);
-      if (this.#hasMounts) this.#mount = yield* mountOf(this.#io, this.#top.spot.descriptor);
+      if (this.#hasMounts) this.#mount = yield* mountIdOf(this.#io, this.#top.spot.descriptor);
       while (this.#level !== undefined) yield* this.#step(this.#level);
     } catch (error) {
       this.#leftovers.set(this.#top.spot.shown, codeOf(error));
@@ -258,7 +258,7 @@ export class Walk {
   /** Refuses a directory on another device or mount. */
   *#mustBeHere(spot: Spot): Op<void> {
     const isHere = spot.status.device === this.#top.spot.status.device &&
-      (!this.#hasMounts || (yield* mountOf(this.#io, spot.descriptor)) === this.#mount);
+      (!this.#hasMounts || (yield* mountIdOf(this.#io, spot.descriptor)) === this.#mount);
     if (!isHere) throw coded("EXDEV", "another file system is mounted there");
   }
 

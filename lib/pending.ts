@@ -10,13 +10,13 @@ import { isGone } from "./errors.ts";
 import { type Path, runtime } from "./runtime/mod.ts";
 
 /** Paths where something may appear. */
-export const arriving: Set<Path> = new Set();
+export const creatingAt: Set<Path> = new Set();
 
 /** Paths from which something may have been moved. */
-export const leaving: Set<Path> = new Set();
+export const movingFrom: Set<Path> = new Set();
 
 /** Keeps a path in `paths` until a call has settled. */
-export async function noted<T>(paths: Set<Path>, path: Path, answer: Promise<T>): Promise<T> {
+export async function track<T>(paths: Set<Path>, path: Path, answer: Promise<T>): Promise<T> {
   paths.add(path);
   try {
     return await answer;
@@ -29,11 +29,11 @@ export async function noted<T>(paths: Set<Path>, path: Path, answer: Promise<T>)
  * Milliseconds that the end of the process waits for such calls, in total. Most take 0.1 ms; a pool that is busy for
  * longer is no reason to keep the process from exiting.
  */
-let patience = 200;
+let waitLeft = 200;
 
 /** Sleeps briefly, blocking. Returns `false` once the time is used up. */
-function waited(): boolean {
-  if (patience-- <= 0) return false;
+function pause(): boolean {
+  if (waitLeft-- <= 0) return false;
   runtime.sleep(1);
   return true;
 }
@@ -43,7 +43,7 @@ function waited(): boolean {
  *
  * @returns `false` if something is left, or may still appear.
  */
-export function removeAtEnd(path: string, remove: (path: string) => void): boolean {
+export function removeAtExit(path: string, remove: (path: string) => void): boolean {
   for (;;) {
     try {
       remove(path);
@@ -51,20 +51,20 @@ export function removeAtEnd(path: string, remove: (path: string) => void): boole
     } catch (error) {
       // The rest is left for the next process to sweep.
       if (!isGone(error)) return false;
-      if (!arriving.has(path)) return true;
-      if (!waited()) return false;
+      if (!creatingAt.has(path)) return true;
+      if (!pause()) return false;
     }
   }
 }
 
 /** Waits at the end of the process for what is being moved from a path to be gone. Returns `false` if it is still there. */
-export function leftAtEnd(path: string): boolean {
+export function movedAtExit(path: string): boolean {
   do {
     try {
       runtime.sync.status(path);
     } catch {
       return true;
     }
-  } while (waited());
+  } while (pause());
   return false;
 }
