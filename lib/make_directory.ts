@@ -10,7 +10,7 @@ import type { Op } from "./op.ts";
 import type { Checked } from "./options/checked.ts";
 import type { OwnedTree } from "./owned_tree.ts";
 import { isWindows, type Status } from "./runtime/mod.ts";
-import { setMode } from "./tree/spot.ts";
+import { setMode } from "./tree/dir_ref.ts";
 
 const MODE = 0o700;
 

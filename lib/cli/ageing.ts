@@ -8,7 +8,7 @@ import type { Io } from "../io.ts";
 import type { Op } from "../op.ts";
 import { contains, joinPath } from "../path.ts";
 import { coded, runtime } from "../runtime/mod.ts";
-import { namesIn } from "../tree/visit.ts";
+import { namesIn } from "../tree/list.ts";
 
 /** A daemon that removes old files. */
 export interface Ageing {

@@ -15,7 +15,7 @@ import type { Host } from "../runtime/cli_host.ts";
 import { type FileSystemStatus, runtime } from "../runtime/mod.ts";
 import { spaceOf } from "../space.ts";
 import { candidates, probe } from "../tmpdir.ts";
-import { anchored } from "../tree/spot.ts";
+import { hasAnchors } from "../tree/dir_ref.ts";
 import { ageingOf } from "./ageing.ts";
 import { type Command, JSON_OPTION, print, STATUS } from "./command.ts";
 import { COLUMNS, oneLine, showBytes, wrap } from "./text.ts";
@@ -221,7 +221,7 @@ async function locks(directory: string): Promise<Finding> {
 }
 
 function removal(): Finding {
-  if (anchored()) return ok("By descriptor, safe from renames by others");
+  if (hasAnchors()) return ok("By descriptor, safe from renames by others");
   return runtime.removeTree?.pooled !== undefined
     ? ok("By the runtime, safe from renames by others")
     : note("By path: others must not be able to rename anything in the tree");

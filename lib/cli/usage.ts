@@ -13,7 +13,7 @@ import type { Status } from "../runtime/mod.ts";
 import { type DiskSpace, diskSpace } from "../space.ts";
 import { tmpdir } from "../tmpdir.ts";
 import { usageOf } from "../tree/usage.ts";
-import { namesIn } from "../tree/visit.ts";
+import { namesIn } from "../tree/list.ts";
 import { type Command, JSON_OPTION, print, STATUS } from "./command.ts";
 import { type Show, withProgress } from "./progress.ts";
 import { bar, COLUMNS, count, cutStart, oneLine, showBytes } from "./text.ts";

@@ -12,8 +12,8 @@ import { isMountPoint } from "../mounts.ts";
 import type { Op } from "../op.ts";
 import { joinPath, parentOf } from "../path.ts";
 import type { Path, Status } from "../runtime/mod.ts";
-import { leave, locate, type Spot, within } from "../tree/spot.ts";
-import { namesIn } from "../tree/visit.ts";
+import { type DirRef, leave, locate, within } from "../tree/dir_ref.ts";
+import { namesIn } from "../tree/list.ts";
 import { isOurs, keptByOther, type LeaseFile, speaksFor } from "./lease_file.ts";
 
 /** An entry that a lease may speak for. */
@@ -40,20 +40,20 @@ export function* visitEntries(
 ): Op<void> {
   for (const directory of new Set([...lease.made.keys(), ...[...lease.adopted].map(parentOf)])) {
     // A directory, never through a link.
-    const spot = yield* ifThere(directory, unseen, locate(io, directory));
-    if (spot === undefined || spot.status.kind !== "directory") continue;
+    const dir = yield* ifThere(directory, unseen, locate(io, directory));
+    if (dir === undefined || dir.status.kind !== "directory") continue;
     try {
       const isWanted = (name: string): boolean =>
         speaksFor(lease, directory, name) && !lease.kept.has(keptByOther(name));
       // The dot makes the anchor of a descriptor an intermediate component, not a link at the end.
-      const names = yield* ifThere(directory, unseen, namesIn(io, within(spot, "."), isWanted));
+      const names = yield* ifThere(directory, unseen, namesIn(io, within(dir, "."), isWanted));
       for (const name of names ?? []) {
         const path = joinPath(directory, name);
-        const entry = yield* ifThere(path, unseen, candidate(io, spot, name, path, lease));
+        const entry = yield* ifThere(path, unseen, candidate(io, dir, name, path, lease));
         if (entry !== undefined) yield* visit(entry);
       }
     } finally {
-      yield* leave(io, spot);
+      yield* leave(io, dir);
     }
   }
 }
@@ -74,16 +74,16 @@ function* ifThere<T>(path: string, unseen: Leftover[], look: Op<T>): Op<T | unde
 
 function* candidate(
   io: Io,
-  spot: Spot,
+  dir: DirRef,
   name: string,
   path: string,
   { given }: LeaseFile,
 ): Op<Candidate | undefined> {
-  const place = within(spot, name);
+  const place = within(dir, name);
   const status: Status = yield io.status(place);
   if (!isOurs(status) && !(status.kind === "file" && given.has(path))) return undefined;
-  if (!isPlain(status) || isOffDevice(status, spot.status)) return undefined;
-  return (yield* isMounted(io, path, status, spot.status)) ? undefined : { path, place, status };
+  if (!isPlain(status) || isOffDevice(status, dir.status)) return undefined;
+  return (yield* isMounted(io, path, status, dir.status)) ? undefined : { path, place, status };
 }
 
 /** Whether a directory is on another device than its parent. A file may be, and still belong there, on an overlay. */

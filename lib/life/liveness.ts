@@ -11,7 +11,7 @@ import { type Identity, sameFile } from "../identity.ts";
 import type { Io } from "../io.ts";
 import type { Op } from "../op.ts";
 import { runtime, type Status } from "../runtime/mod.ts";
-import { namesIn } from "../tree/visit.ts";
+import { namesIn } from "../tree/list.ts";
 import type { LeaseFile } from "./lease_file.ts";
 
 /** Only `"dead"` is a reason to remove anything. */

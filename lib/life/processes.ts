@@ -7,7 +7,7 @@ import { failure } from "../errors.ts";
 import type { Io } from "../io.ts";
 import { isHidden } from "../mounts.ts";
 import type { Op } from "../op.ts";
-import { namesIn } from "../tree/visit.ts";
+import { namesIn } from "../tree/list.ts";
 
 /**
  * Returns what a look finds; `nothing` if the path has vanished or belongs to another user.

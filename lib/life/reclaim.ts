@@ -16,7 +16,7 @@ import { type Handle, type Path, runtime, type Status } from "../runtime/mod.ts"
 import { lasting } from "../tree/overlay.ts";
 import { removeDirectory } from "../tree/remove.ts";
 import { usageOf } from "../tree/usage.ts";
-import { namesIn } from "../tree/visit.ts";
+import { namesIn } from "../tree/list.ts";
 import { type Candidate, visitEntries } from "./candidates.ts";
 import { leaseDirectory, refusalOf } from "./lease_directory.ts";
 import { keptByOther, type LeaseFile, parseName, readLease, speaksFor } from "./lease_file.ts";

@@ -10,7 +10,7 @@ import type { Op } from "../op.ts";
 import { joinPath } from "../path.ts";
 import { runtime, type Status, USER_FLAG } from "../runtime/mod.ts";
 import { tmpdir } from "../tmpdir.ts";
-import { contentsOf, namesIn } from "../tree/visit.ts";
+import { contentsOf, namesIn } from "../tree/list.ts";
 import { isMounted, isOffDevice, visitEntries } from "./candidates.ts";
 import { isLeaseDirectory, leaseDirectory } from "./lease_directory.ts";
 import { isOurs, type LeaseFile } from "./lease_file.ts";

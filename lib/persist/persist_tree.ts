@@ -20,7 +20,7 @@ import { OwnedTree } from "../owned_tree.ts";
 import { contains, isNameless, joinPath, shownPath } from "../path.ts";
 import { type Handle, isWindows, type Path, type Status } from "../runtime/mod.ts";
 import { statusIfThere } from "../status.ts";
-import { contentsOf, type Found } from "../tree/visit.ts";
+import { contentsOf, type TreeEntry } from "../tree/list.ts";
 import { afterwards, rename, synchronizeDirectory, synchronizeName, UNSUPPORTED } from "./commit.ts";
 import { copyContents } from "./copy.ts";
 import type { Replacing } from "./options.ts";
@@ -148,7 +148,7 @@ function* moveByCopy(io: Io, tree: OwnedTree, target: Target, options: Replacing
 
 /** Copies contents, links and modes, but not owners, times and hard links among the files. */
 function* copyTree(io: Io, from: string, to: string, options: Replacing): Op<void> {
-  const top: Found = { path: from, inside: "", status: yield io.status(from) };
+  const top: TreeEntry = { path: from, inside: "", status: yield io.status(from) };
   const found = yield* contentsOf(io, from);
   for (const entry of found) {
     options.signal?.throwIfAborted();
@@ -173,7 +173,7 @@ function* finish(io: Io, path: Path, { mode }: Status, { durable }: Replacing): 
   }
 }
 
-type Copy = (io: Io, entry: Found, to: Path, options: Replacing) => Op<void>;
+type Copy = (io: Io, entry: TreeEntry, to: Path, options: Replacing) => Op<void>;
 
 const COPIES: { [kind in Status["kind"]]: Copy } = {
   *directory(io, _entry, to) {

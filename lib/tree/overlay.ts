@@ -10,7 +10,7 @@ import type { Io } from "../io.ts";
 import { mountType } from "../mounts.ts";
 import type { Op } from "../op.ts";
 import type { Status } from "../runtime/mod.ts";
-import { setMode } from "./spot.ts";
+import { setMode } from "./dir_ref.ts";
 
 /**
  * Returns a status that identifies a directory as long as it exists: on an overlay its mode is set to what it is, so

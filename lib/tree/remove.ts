@@ -14,9 +14,9 @@ import type { Op } from "../op.ts";
 import { baseName, parentOf } from "../path.ts";
 import { delays, isTransient } from "../retry.ts";
 import type { Status } from "../runtime/mod.ts";
-import { inTurn } from "./in_turn.ts";
-import { anchored, enter, leave, locate, mustBe, nativeRemoval, type Spot } from "./spot.ts";
-import { leavesDevice } from "./visit.ts";
+import { withLimit } from "./limit.ts";
+import { type DirRef, enter, hasAnchors, leave, locate, nativeRemoval, verify } from "./dir_ref.ts";
+import { leavesDevice } from "./list.ts";
 import { Walk } from "./walk.ts";
 
 /**
@@ -29,22 +29,22 @@ export function* removeDirectory(io: Io, path: string, identity: Identity): Op<L
     const status: Status = yield io.status(path);
     if (!sameFile(status, identity)) return [{ path, code: "ERR_REPLACED" }];
   } catch (error) {
-    return isGone(error) ? [] : yield* inTurn(io, removeFull(io, path, identity));
+    return isGone(error) ? [] : yield* withLimit(io, removeFull(io, path, identity));
   }
   try {
     yield io.removeDirectory(path);
     return [];
   } catch (error) {
-    return codeOf(error) === "ENOENT" ? [] : yield* inTurn(io, removeFull(io, path, identity));
+    return codeOf(error) === "ENOENT" ? [] : yield* withLimit(io, removeFull(io, path, identity));
   }
 }
 
 /** Removes a directory that is not empty, or whose status cannot be had. */
 function* removeFull(io: Io, path: string, identity: Identity): Op<Leftover[]> {
-  if (!anchored() && (yield* removeNatively(io, path))) return [];
+  if (!hasAnchors() && (yield* removeNatively(io, path))) return [];
   let leftovers = yield* tryRemove(io, path, identity);
   for (const delay of delays(io)) {
-    if (!leftovers.some(({ code }) => worthAnotherTry(code))) break;
+    if (!leftovers.some(({ code }) => canRetry(code))) break;
     yield io.sleep(delay);
     leftovers = yield* tryRemove(io, path, identity);
   }
@@ -52,7 +52,7 @@ function* removeFull(io: Io, path: string, identity: Identity): Op<Leftover[]> {
 }
 
 /** `ENOTDIR`: a name was a directory when listed, and something else when it was to be removed. */
-const worthAnotherTry = (code: string): boolean => isTransient(code) || code === "ENOTDIR";
+const canRetry = (code: string): boolean => isTransient(code) || code === "ENOTDIR";
 
 /**
  * Without anchors the runtime's own walk is safer, where it has one that no rename can mislead. But it would empty what
@@ -74,10 +74,10 @@ function* removeNatively(io: Io, path: string): Op<boolean> {
 /** Makes one pass over the tree. */
 function* tryRemove(io: Io, path: string, identity: Identity): Op<Leftover[]> {
   const name = baseName(path);
-  let parent: Spot | undefined;
+  let parent: DirRef | undefined;
   try {
     parent = yield* locate(io, parentOf(path));
-    const top = yield* enter(io, parent, name, (spot) => mustBe(identity, spot));
+    const top = yield* enter(io, parent, name, (dir) => verify(identity, dir));
     if (top === undefined) return [{ path, code: "ERR_REPLACED" }];
     return yield* new Walk(io, parent, name, top).remove();
   } catch (error) {

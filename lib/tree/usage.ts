@@ -8,7 +8,7 @@ import type { Io } from "../io.ts";
 import type { Op } from "../op.ts";
 import { joinPath } from "../path.ts";
 import type { Path, Status } from "../runtime/mod.ts";
-import { entriesIn } from "./visit.ts";
+import { entriesIn } from "./list.ts";
 
 /** The contents of a directory, itself not counted. */
 export interface DirectoryUsage {

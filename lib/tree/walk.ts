@@ -22,14 +22,14 @@ import {
   runtime,
   type Status,
 } from "../runtime/mod.ts";
-import { enter, grant, leave, mustBe, nativeRemoval, shownWithin, type Spot, within } from "./spot.ts";
+import { type DirRef, enter, grant, leave, nativeRemoval, shownWithin, verify, within } from "./dir_ref.ts";
 
 /** Levels entered at once, each with two descriptors. Deeper directories are moved up first. */
-const DEPTH = 10;
+const MAX_DEPTH = 10;
 
 /** A directory that is being emptied. */
 interface Level {
-  spot: Spot;
+  dir: DirRef;
   /** The level it was entered from; undefined for the top. */
   above: Level | undefined;
   /** Its name there. */
@@ -45,11 +45,11 @@ interface Level {
   /** Whether its owner was granted access to it. */
   granted: boolean;
   /** Whether it has names that the runtime cannot express. */
-  unspeakable: boolean;
+  undecodable: boolean;
 }
 
-const levelOf = (spot: Spot, name: Path, above?: Level): Level => ({
-  spot,
+const levelOf = (dir: DirRef, name: Path, above?: Level): Level => ({
+  dir,
   above,
   name,
   listing: undefined,
@@ -58,7 +58,7 @@ const levelOf = (spot: Spot, name: Path, above?: Level): Level => ({
   listed: false,
   blocked: false,
   granted: false,
-  unspeakable: false,
+  undecodable: false,
 });
 
 /**
@@ -71,15 +71,15 @@ const LARGE = 5000;
  * Links of a directory without subdirectories: its own name, and its dot. On file systems that do not count this way,
  * no directory has two.
  */
-const NO_DIRECTORIES = 2;
+const LEAF_LINKS = 2;
 
 /** Size in bytes of a directory with a few hundred names at most, which are removed in 1 to 3 ms. */
-const FEW = 4096;
+const SMALL = 4096;
 
 /** One pass over a tree. */
 export class Walk {
   readonly #io: Io;
-  readonly #parent: Spot;
+  readonly #parent: DirRef;
   readonly #top: Level;
   /** The current level, and its depth. */
   #level: Level | undefined;
@@ -93,7 +93,7 @@ export class Walk {
   #moved: DirectoryEntry[] = [];
 
   /** @param name The name of `top` in `parent`. Both stay open until the caller, or the walk, is done. */
-  constructor(io: Io, parent: Spot, name: string, top: Spot) {
+  constructor(io: Io, parent: DirRef, name: string, top: DirRef) {
     this.#io = io;
     this.#parent = parent;
     this.#level = this.#top = levelOf(top, name);
@@ -102,11 +102,11 @@ export class Walk {
   /** Removes what it can and returns what is left. Never throws. */
   *remove(): Op<Leftover[]> {
     try {
-      this.#hasMounts = yield* hasMounts(this.#io, this.#top.spot.shown);
-      if (this.#hasMounts) this.#mount = yield* mountIdOf(this.#io, this.#top.spot.descriptor);
+      this.#hasMounts = yield* hasMounts(this.#io, this.#top.dir.shown);
+      if (this.#hasMounts) this.#mount = yield* mountIdOf(this.#io, this.#top.dir.descriptor);
       while (this.#level !== undefined) yield* this.#step(this.#level);
     } catch (error) {
-      this.#leftovers.set(this.#top.spot.shown, codeOf(error));
+      this.#leftovers.set(this.#top.dir.shown, codeOf(error));
       while (this.#level !== undefined) yield* this.#goUp(this.#level);
     }
     return Array.from(this.#leftovers, ([path, code]) => ({ path, code }));
@@ -117,7 +117,7 @@ export class Walk {
     try {
       if (level.batch.length === 0 && !level.listed) yield* this.#list(level);
     } catch (error) {
-      return yield* this.#failToList(level, error);
+      return yield* this.#onListError(level, error);
     }
     const entry = level.batch.pop();
     if (entry !== undefined) return yield* this.#removeEntry(level, entry);
@@ -134,12 +134,12 @@ export class Walk {
     this.#level = level.above;
     this.#depth--;
     level.listing?.close();
-    yield* leave(this.#io, level.spot);
+    yield* leave(this.#io, level.dir);
   }
 
   /** Lists the next names. */
   *#list(level: Level): Op<void> {
-    level.listing ??= yield* this.#granting(level, () => this.#io.list(within(level.spot, ".")));
+    level.listing ??= yield* this.#withAccess(level, () => this.#io.list(within(level.dir, ".")));
     level.batch = yield level.listing.next();
     level.count += level.batch.length;
     if (level.batch.length > 0) return;
@@ -149,7 +149,7 @@ export class Walk {
   }
 
   /** Makes a call in a directory; if it fails because the owner lacks access, grants that and makes it again. */
-  *#granting<T>(level: Level | undefined, call: () => T | Promise<T>): Op<T> {
+  *#withAccess<T>(level: Level | undefined, call: () => T | Promise<T>): Op<T> {
     try {
       return yield call();
     } catch (error) {
@@ -162,11 +162,11 @@ export class Walk {
   *#grant(level: Level | undefined, error: unknown): Op<boolean> {
     if (codeOf(error) !== "EACCES" || level === undefined || level.granted || isWindows()) return false;
     level.granted = true;
-    yield* grant(this.#io, level.spot);
+    yield* grant(this.#io, level.dir);
     return true;
   }
 
-  *#failToList(level: Level, error: unknown): Op<void> {
+  *#onListError(level: Level, error: unknown): Op<void> {
     const code = codeOf(error), { above } = level;
     yield* this.#goUp(level);
     // Somebody else has removed it, and perhaps made another.
@@ -174,21 +174,21 @@ export class Walk {
     // A directory in the top is already there: it would be moved again for ever.
     const isUp = above === undefined || above === this.#top;
     if (!isUp && outOfDescriptors(error)) return yield* this.#tryMoveUp(above, level.name, error);
-    this.#leaveBehind(above, level.spot.shown, code);
+    this.#recordLeft(above, level.dir.shown, code);
   }
 
   *#removeEntry(level: Level, { name, directory }: DirectoryEntry): Op<void> {
-    const unspeakable = typeof name === "string" && name.includes("\uFFFD");
-    level.unspeakable ||= unspeakable;
+    const undecodable = typeof name === "string" && name.includes("\uFFFD");
+    level.undecodable ||= undecodable;
     try {
-      if (directory && ((yield* this.#removeWhole(level, name)) || (yield* this.#enter(level, name)))) return;
+      if (directory && ((yield* this.#removeLeaf(level, name)) || (yield* this.#enter(level, name)))) return;
       if (yield* this.#unlink(level, name)) return;
       yield* this.#enter(level, name);
     } catch (error) {
       const code = codeOf(error);
       // The replacement character is longer than the byte it stands for.
-      if (code === "ENOENT" || (unspeakable && code === "ENAMETOOLONG")) return;
-      this.#leaveBehind(level, shownWithin(level.spot, name), code);
+      if (code === "ENOENT" || (undecodable && code === "ENAMETOOLONG")) return;
+      this.#recordLeft(level, shownWithin(level.dir, name), code);
     }
   }
 
@@ -197,14 +197,14 @@ export class Walk {
    * names entries by descriptor, where we need a path through `/proc`. If that fails, continuing name by name shows
    * why. Deeper trees are not left to it: it may need a descriptor and stack for each level.
    */
-  *#removeWhole(level: Level, name: Path): Op<boolean> {
-    const { removeSmallTree, blocking } = this.#io, path = within(level.spot, name);
+  *#removeLeaf(level: Level, name: Path): Op<boolean> {
+    const { removeSmallTree, blocking } = this.#io, path = within(level.dir, name);
     // It would empty what is mounted inside.
     if (removeSmallTree === undefined || this.#hasMounts || typeof path !== "string") return false;
     try {
       const { device, links, size }: Status = yield this.#io.status(path);
-      if (device !== this.#top.spot.status.device || links !== NO_DIRECTORIES) return false;
-      if (size > FEW && !blocking) return false;
+      if (device !== this.#top.dir.status.device || links !== LEAF_LINKS) return false;
+      if (size > SMALL && !blocking) return false;
       yield removeSmallTree(path);
       return true;
     } catch {
@@ -214,7 +214,7 @@ export class Walk {
 
   /** Removes a name that is not a directory. Returns `false` if it is one after all. */
   *#unlink(level: Level, name: Path): Op<boolean> {
-    const path = within(level.spot, name);
+    const path = within(level.dir, name);
     try {
       yield this.#io.unlink(path);
     } catch (error) {
@@ -230,50 +230,50 @@ export class Walk {
 
   /** Enters a directory, or moves it to the top if this level is too deep. Returns `false` if it is not a directory. */
   *#enter(level: Level, name: Path): Op<boolean> {
-    let spot: Spot | undefined;
+    let dir: DirRef | undefined;
     try {
-      spot = yield* this.#tryEnter(level, name);
+      dir = yield* this.#tryEnter(level, name);
     } catch (error) {
       if (!outOfDescriptors(error) || level === this.#top) throw error;
       yield* this.#tryMoveUp(level, name, error);
       return true;
     }
-    if (spot === undefined) return false;
-    if (this.#depth >= DEPTH && (yield* this.#moveEntered(level, name, spot))) return true;
-    this.#level = levelOf(spot, name, level);
+    if (dir === undefined) return false;
+    if (this.#depth >= MAX_DEPTH && (yield* this.#moveEntered(level, name, dir))) return true;
+    this.#level = levelOf(dir, name, level);
     this.#depth++;
     return true;
   }
 
-  *#tryEnter(level: Level, name: Path): Op<Spot | undefined> {
-    const check = (spot: Spot): Op<void> => this.#mustBeHere(spot);
+  *#tryEnter(level: Level, name: Path): Op<DirRef | undefined> {
+    const check = (dir: DirRef): Op<void> => this.#checkMount(dir);
     try {
-      return yield* enter(this.#io, level.spot, name, check);
+      return yield* enter(this.#io, level.dir, name, check);
     } catch (error) {
       if (!(yield* this.#grant(level, error))) throw error;
-      return yield* enter(this.#io, level.spot, name, check);
+      return yield* enter(this.#io, level.dir, name, check);
     }
   }
 
   /** Refuses a directory on another device or mount. */
-  *#mustBeHere(spot: Spot): Op<void> {
-    const isHere = spot.status.device === this.#top.spot.status.device &&
-      (!this.#hasMounts || (yield* mountIdOf(this.#io, spot.descriptor)) === this.#mount);
+  *#checkMount(dir: DirRef): Op<void> {
+    const isHere = dir.status.device === this.#top.dir.status.device &&
+      (!this.#hasMounts || (yield* mountIdOf(this.#io, dir.descriptor)) === this.#mount);
     if (!isHere) throw coded("EXDEV", "another file system is mounted there");
   }
 
   /** Moves a directory up and leaves it. Returns `false` if it cannot be moved, as from a lower layer of an overlay. */
-  *#moveEntered(level: Level, name: Path, spot: Spot): Op<boolean> {
+  *#moveEntered(level: Level, name: Path, dir: DirRef): Op<boolean> {
     let moved = true;
     try {
       // Moving a directory changes its entry "..", which requires the permission to write to it.
-      if ((spot.status.mode & 0o200) === 0) yield* grant(this.#io, spot);
+      if ((dir.status.mode & 0o200) === 0) yield* grant(this.#io, dir);
       yield* this.#moveUp(level, name);
     } catch (error) {
       moved = codeOf(error) !== "EXDEV";
       if (moved) throw error;
     } finally {
-      if (moved) yield* leave(this.#io, spot);
+      if (moved) yield* leave(this.#io, dir);
     }
     return moved;
   }
@@ -281,8 +281,8 @@ export class Walk {
   /** Moves a directory to the top of the tree, to be removed later: so depth costs neither stack nor descriptors. */
   *#moveUp(level: Level, name: Path): Op<void> {
     const moved = `deep-${randomName()}`;
-    const from = within(level.spot, name), to = within(this.#top.spot, moved);
-    yield* this.#granting(level, () => this.#io.rename(from, to));
+    const from = within(level.dir, name), to = within(this.#top.dir, moved);
+    yield* this.#withAccess(level, () => this.#io.rename(from, to));
     this.#moved.push({ name: moved, directory: true });
   }
 
@@ -294,7 +294,7 @@ export class Walk {
     try {
       yield* this.#moveUp(level, name);
     } catch {
-      this.#leaveBehind(level, shownWithin(level.spot, name), codeOf(reason));
+      this.#recordLeft(level, shownWithin(level.dir, name), codeOf(reason));
     }
   }
 
@@ -305,36 +305,36 @@ export class Walk {
       return;
     }
     try {
-      yield* this.#removeName(level, above?.spot ?? this.#parent);
+      yield* this.#removeName(level, above?.dir ?? this.#parent);
     } catch (error) {
       const code = codeOf(error);
-      if (code !== "ENOENT") this.#leaveBehind(above, level.spot.shown, code);
+      if (code !== "ENOENT") this.#recordLeft(above, level.dir.shown, code);
     }
   }
 
-  *#removeName(level: Level, from: Spot): Op<void> {
+  *#removeName(level: Level, from: DirRef): Op<void> {
     const path = within(from, level.name), { above } = level;
     if (above === undefined) {
-      yield* mustBe(level.spot.status, { status: yield this.#io.status(path) });
+      yield* verify(level.dir.status, { status: yield this.#io.status(path) });
     }
     try {
       const { removeDirectory } = level.count >= LARGE && !this.#io.blocking ? runtime.pooled : this.#io;
       // The directory that holds the top is not ours to repair.
-      yield* this.#granting(above, () => removeDirectory(path));
+      yield* this.#withAccess(above, () => removeDirectory(path));
     } catch (error) {
-      if (!level.unspeakable || codeOf(error) !== "ENOTEMPTY") throw error;
-      yield* this.#removeUnspeakable(path as string, error);
+      if (!level.undecodable || codeOf(error) !== "ENOTEMPTY") throw error;
+      yield* this.#removeUndecodable(path as string, error);
     }
   }
 
   /** Names that the runtime cannot express are left to its own walk, which would empty what is mounted inside. */
-  *#removeUnspeakable(path: string, error: unknown): Op<void> {
+  *#removeUndecodable(path: string, error: unknown): Op<void> {
     const remove = this.#hasMounts ? undefined : nativeRemoval(this.#io);
     if (remove === undefined) throw error;
     yield remove(path);
   }
 
-  #leaveBehind(level: Level | undefined, shown: string, code: string): void {
+  #recordLeft(level: Level | undefined, shown: string, code: string): void {
     if (level !== undefined) level.blocked = true;
     this.#leftovers.set(shown, code);
   }

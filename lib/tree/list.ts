@@ -39,7 +39,7 @@ export function* namesIn(
 }
 
 /** Something found; parents come before their contents. */
-export interface Found {
+export interface TreeEntry {
   path: Path;
   /** The path relative to the top. */
   inside: Path;
@@ -47,9 +47,9 @@ export interface Found {
 }
 
 /** Lists everything below a directory that only this user can change. */
-export function* contentsOf(io: Io, top: string): Op<Found[]> {
-  const found: Found[] = [];
-  const directories: Pick<Found, "path" | "inside">[] = [{ path: top, inside: "" }];
+export function* contentsOf(io: Io, top: string): Op<TreeEntry[]> {
+  const found: TreeEntry[] = [];
+  const directories: Pick<TreeEntry, "path" | "inside">[] = [{ path: top, inside: "" }];
   for (let next = directories.pop(); next !== undefined; next = directories.pop()) {
     for (const { name } of yield* entriesIn(io, next.path)) {
       const entry = {

@@ -7,7 +7,7 @@ import type { Io } from "../io.ts";
 import type { Op } from "../op.ts";
 
 /** Trees walked at once, each with up to twenty file descriptors: for more there may be none left. */
-const AT_ONCE = 8;
+const MAX_WALKS = 8;
 
 let walks = 0;
 
@@ -15,9 +15,9 @@ let walks = 0;
 const waiting: (() => void)[] = [];
 
 /** Removes a tree, after others if too many are under way. A blocking removal never waits. */
-export function* inTurn<T>(io: Io, removal: Op<T>): Op<T> {
+export function* withLimit<T>(io: Io, removal: Op<T>): Op<T> {
   if (io.blocking) return yield* removal;
-  if (walks < AT_ONCE) walks++;
+  if (walks < MAX_WALKS) walks++;
   else yield new Promise<void>((resolve) => waiting.push(resolve));
   try {
     return yield* removal;
