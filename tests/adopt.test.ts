@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import {
+  chownSync,
   closeSync,
   existsSync,
   linkSync,
@@ -299,6 +300,23 @@ test("what belongs to another user is not adopted, by root neither", { skip: not
   assert.equal(stderr, "");
   assert.deepEqual(said, ["EPERM", "EPERM", "EPERM"]);
   assert.deepEqual(place.list(), EVERYTHING);
+});
+
+test("a process with another effective user adopts what it creates, and has leases of that user", {
+  skip: notRoot || (process.versions.deno !== undefined && "Deno tells the real user only"),
+}, async () => {
+  using place = scratch();
+  chownSync(place.path, 65534, 65534);
+  const { said, stderr } = await runChild(
+    `process.setegid(65534);
+     process.seteuid(65534);
+     m.adoptFileSync(m.mkstempSync().path).closeSync();
+     m.adoptDirectorySync(m.mkdtempSync()).removeSync();
+     m.namedTemporaryFileSync().closeSync();
+     say(fs.readdirSync(m.tmpdir()));`,
+    { env: { TMPDIR: place.path } },
+  );
+  assert.deepEqual([said, stderr], [[[".mayfly-65534"]], ""]);
 });
 
 /** Adopts each path that it is given, gives back at once what it got, and says what became of it. */

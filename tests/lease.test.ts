@@ -540,7 +540,9 @@ test(
     using place = scratch();
     const statusOf = /^(statx|lstat|newfstatat)$/;
     const named = (calls: string[]): string[] =>
-      calls.map((name) => statusOf.test(name) ? "status" : name.replace("pwrite64", "write"));
+      calls.map((name) =>
+        statusOf.test(name) ? "status" : name.replace("pwrite64", "write").replace("geteuid", "getuid")
+      );
     // Made, and opened to append.
     const lease = ["openat", "close", "openat", "readlink", "uname", "status", "write"], file = ["openat"];
     const [first, second] = await callsOfFirst(place);

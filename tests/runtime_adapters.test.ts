@@ -76,7 +76,7 @@ test("Node and Bun: what they know of the process comes from process", () => {
       "a message",
       { type: "TempfileWarning", code: "A_CODE", detail: "a detail" },
     ]);
-    assert.equal(make(fakeProcess({ getuid: undefined }).process).uid(), undefined);
+    assert.equal(make(fakeProcess({ geteuid: undefined }).process).uid(), undefined);
   }
   assert.equal(nodeRuntime(fakeProcess().process).now(), 3000.5);
 });

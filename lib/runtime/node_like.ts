@@ -21,7 +21,7 @@ export interface NodeProcess {
   execArgv: readonly string[];
   permission?: { has(scope: string, path: string): boolean };
   cwd(): string;
-  getuid?(): number;
+  geteuid?(): number;
   getBuiltinModule(name: string): unknown;
   emitWarning(message: string, options: { type: string; code: string; detail?: string }): void;
   on(event: string, listener: (...args: never[]) => void): unknown;
@@ -170,7 +170,7 @@ export function nodeLike(
     // As text: the first named file or directory asks for it, and decoding bytes takes Bun a tenth of a millisecond.
     processNamespace: once(() => attempt(() => fs.readlinkSync("/proc/self/ns/pid", "latin1"))),
     hostName: once(() => attempt(() => (process.getBuiltinModule("node:os") as NodeOs).hostname())),
-    uid: () => process.getuid?.(),
+    uid: () => process.geteuid?.(),
     temporaryDirectory: () => undefined,
     nextTurn: () => new Promise((resolve) => setImmediate(() => resolve())),
     later(milliseconds, call) {

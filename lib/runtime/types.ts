@@ -230,7 +230,7 @@ export interface Runtime {
   hostName(): string | undefined;
   /** Whether this is the main thread, whose end is the end of the process. */
   isMainThread(): boolean;
-  /** The user ID; undefined if the platform has none or does not permit asking. */
+  /** The user ID that creates files (the effective one, except on Deno); undefined if unknown. */
   uid(): number | undefined;
   /** The directory that the runtime itself would use for temporary files; undefined if asking needs a permission. */
   temporaryDirectory(): string | undefined;

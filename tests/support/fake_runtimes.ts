@@ -75,7 +75,7 @@ export function fakeProcess(
     versions: { node: "24.0.0" },
     execArgv: [],
     env: { HOME: "/home/mayfly", TMPDIR: "/somewhere" },
-    getuid: () => 1234,
+    geteuid: () => 1234,
     getBuiltinModule(name) {
       done.push(["getBuiltinModule", name]);
       return modules[name] ?? MODULES[name];
