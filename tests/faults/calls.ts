@@ -67,9 +67,7 @@ export interface Call {
   name: string;
   /** As strace shows it. */
   text: string;
-  /** The name, and for an inspection of processes also its subject. */
-  kind: string;
-  /** Counts the calls of this kind within the window, from 0. */
+  /** Counts the calls of this name within the window, from 0. */
   index: number;
   /** Counts all calls of this name by the thread since tracing began, from 1. */
   number: number;
@@ -113,12 +111,11 @@ export function callsIn(log: string): Call[] {
     atEnd ||= text.includes('{\\"end\\"');
     if (mark !== null) isOn = mark[1] === "on";
     if (mark !== null || !isOn || isEngines({ name, text })) continue;
-    const kind = name + (shapeOf(text) ?? "");
-    const index = indexes.get(kind) ?? 0;
-    indexes.set(kind, index + 1);
-    calls.push({ name, text, kind, index, number, atEnd });
+    const index = indexes.get(name) ?? 0;
+    indexes.set(name, index + 1);
+    calls.push({ name, text, index, number, atEnd });
   }
-  return calls.filter((call, at) => !isOnTheWay(call, calls[at + 1]) && !isRepeated(call));
+  return calls.filter((call, at) => !isOnTheWay(call, calls[at + 1]));
 }
 
 /** Returns the call that was refused, the library's or the engine's. */
@@ -146,16 +143,6 @@ function likeness(text: string): string {
   const path = what.replace(/[a-z2-9]{21}/g, "…").replace(/\d+/g, "N").replace(/(\/d)+(?=\/|$)/g, "/d");
   return [path, ...text.match(flags) ?? []].join(" ");
 }
-
-/**
- * Returns the subject of an inspection of processes, whichever they are, and whatever the answer is; undefined for all
- * other calls.
- */
-const shapeOf = (text: string): string | undefined =>
-  /["<](\/proc\/\d+\/[^">]*)/.exec(text.replace(/ = \d+<.*/, ""))?.[1].replace(/\d+/g, "N");
-
-/** The number of processes, and what they have open, varies between runs: the first inspection stands for all. */
-const isRepeated = ({ name, kind, index }: Call): boolean => kind !== name && index > 0;
 
 /** The components of a path are resolved one by one: only the last call is tried, and stands for all. */
 function isOnTheWay({ name, text }: Call, next: Call | undefined): boolean {
@@ -185,8 +172,8 @@ export function filters(fault: Fault | undefined): string[] {
 const optional = (names: string[]): string => names.map((name) => `?${name}`).join(",");
 
 /** Returns the call that the fault met: a run is conclusive only if that is the intended one. */
-export function meeting({ call: { kind, index, number } }: Fault, calls: readonly Call[]): number {
-  const at = calls.findIndex((call) => call.kind === kind && call.index === index);
+export function meeting({ call: { name, index, number } }: Fault, calls: readonly Call[]): number {
+  const at = calls.findIndex((call) => call.name === name && call.index === index);
   return at >= 0 && calls[at].number === number ? at : -1;
 }
 

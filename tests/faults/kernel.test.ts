@@ -49,7 +49,10 @@ interface Result {
   called: Set<string>;
 }
 
-/** Attempts to meet a call: sometimes an engine makes one of its own, and an inspection of all processes finds others. */
+/**
+ * Attempts to meet a call: occasionally an engine makes one of its own, and reading the kernel's table of locks takes one
+ * more while any process holds one.
+ */
 const TRIES = 5;
 
 /** Runs a scenario with a fault; undefined if the fault never met its call. */
@@ -64,7 +67,7 @@ async function meet(
     const run = await tracer.run(name, scenario, way, { ...fault, call });
     // If another call was refused, the run is inconclusive, unless the library hangs on it.
     if (run.met >= 0 || run.ending === "hung") return run;
-    call = run.calls.find(({ kind, index }) => kind === call.kind && index === call.index) ?? call;
+    call = run.calls.find(({ name, index }) => name === call.name && index === call.index) ?? call;
   }
   return undefined;
 }
@@ -130,13 +133,11 @@ const JOBS = 2;
 async function tryAll(): Promise<Result> {
   using tracer = new Tracer();
   const result: Result = { failed: 0, killed: 0, missed: [], wrong: [], called: new Set() };
-  const all = cases();
-  const work = async (rest: Iterable<[Case, Way]>): Promise<void> => {
-    for (const [one, way] of rest) await tryCase(tracer, one, way, result);
+  const all = cases().values();
+  const work = async (): Promise<void> => {
+    for (const [one, way] of all) await tryCase(tracer, one, way, result);
   };
-  const beside = all.filter(([[, { alone }]]) => alone !== true).values();
-  await Promise.all(Array.from({ length: JOBS }, () => work(beside)));
-  await work(all.filter(([[, { alone }]]) => alone));
+  await Promise.all(Array.from({ length: JOBS }, work));
   return result;
 }
 

@@ -56,8 +56,6 @@ export interface Scenario {
   asyncOnly?: true;
   /** Whether the process is new: it then looks for its temporary directory and creates its lease. */
   cold?: true;
-  /** Whether it inspects all processes: calls are met by their number, so no others may come and go meanwhile. */
-  alone?: true;
   /** Whether a death may leave something that nobody reclaims, since it belongs to the caller from the start. */
   callers?: true;
   /** Creates what exists beforehand. */
@@ -448,7 +446,6 @@ export const SCENARIOS: { readonly [name: string]: Scenario } = {
     },
   },
   "a sweep by age": {
-    alone: true,
     prepare({ at, plant, plantDirectory }) {
       plant(at("/tmp/old-file"), "text");
       plantDirectory(at("/tmp/old-directory"));

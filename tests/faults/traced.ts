@@ -5,7 +5,7 @@
  *
  * @module
  */
-import * as fs from "node:fs";
+import fs from "node:fs";
 import process from "node:process";
 import * as m from "#mod";
 import { CARELESS } from "./careless.ts";
@@ -39,6 +39,28 @@ function aside<T>(act: () => T): T {
 let clock = 1000;
 Object.assign(process, { hrtime: () => [Math.floor(clock / 1000), (clock % 1000) * 1e6] });
 performance.now = () => clock;
+
+// Calls are met by their number, which must not depend on other processes that come and go.
+const { opendirSync } = fs, { readdir } = fs.promises;
+const isOther = ({ name }: fs.Dirent): boolean => /^\d+$/.test(name) && name !== String(process.pid);
+Object.assign(fs, {
+  opendirSync(path: string, options: fs.OpenDirOptions) {
+    const directory = opendirSync(path, options);
+    if (path !== "/proc") return directory;
+    const readSync = (): fs.Dirent | null => {
+      const entry = directory.readSync();
+      return entry !== null && isOther(entry) ? readSync() : entry;
+    };
+    return { readSync, closeSync: () => directory.closeSync() };
+  },
+});
+// Bun's.
+Object.assign(fs.promises, {
+  async readdir(path: string, options: { withFileTypes: true }) {
+    const entries = await readdir(path, options);
+    return path === "/proc" ? entries.filter((entry) => !isOther(entry)) : entries;
+  },
+});
 
 /** Milliseconds from which a timer waits for the clock; shorter ones are pauses between attempts, or no delay at all. */
 const LONG = 1000;
