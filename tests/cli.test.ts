@@ -135,7 +135,8 @@ test(
 
 test("a reader that has gone gets no complaint", async () => {
   using here = place();
-  const { child, result } = startProgram(cliCommand("doctor", "--json"), here.options);
+  using program = startProgram(cliCommand("doctor", "--json"), here.options);
+  const { child, result } = program;
   child.stdout!.destroy();
   const { status, stderr } = await result;
   assert.deepEqual({ status, stderr }, { status: 1, stderr: "" });
@@ -273,7 +274,8 @@ test(
   async () => {
     using here = place();
     await Promise.all((["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"] as const).map(async (name) => {
-      const { child, result } = startProgram(cliCommand("run", "sh", "-c", LISTENER), here.options);
+      using program = startProgram(cliCommand("run", "sh", "-c", LISTENER), here.options);
+      const { child, result } = program;
       await printed(child, "ready");
       process.kill(child.pid!, name);
       const { status, signal, stdout } = await result;
@@ -292,7 +294,8 @@ test(
   async () => {
     using here = place();
     const deaf = `trap "" HUP; echo ready; while :; do sleep 0.02; done`;
-    const { child, result } = startProgram(cliCommand("run", "sh", "-c", deaf), here.options);
+    using program = startProgram(cliCommand("run", "sh", "-c", deaf), here.options);
+    const { child, result } = program;
     await printed(child, "ready");
     process.kill(child.pid!, "SIGHUP");
     await new Promise((resolve) => setTimeout(resolve, 150));
@@ -327,7 +330,8 @@ test(
       `fs.writeFileSync(path.join(process.env.TMPDIR, "x"), "x\\n");
     console.log("pid " + process.pid + " ready"); setTimeout(() => {}, 60_000);`,
     );
-    const { child, result } = startProgram(cliCommand("run", ...command), here.options);
+    using program = startProgram(cliCommand("run", ...command), here.options);
+    const { child, result } = program;
     const pid = Number(/pid (\d+)/.exec(await printed(child, "ready"))![1]);
     child.kill("SIGKILL");
     endProcess(pid);

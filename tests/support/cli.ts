@@ -7,6 +7,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { moduleUrl, runtimeCommand } from "./child.ts";
+import { isWindows } from "./platform.ts";
 
 /** How to run it. */
 export interface CliOptions {
@@ -39,17 +40,35 @@ const ENVIRONMENT = {
   NODE_COMPILE_CACHE: join(process.env.MAYFLY_TEST_ROOT ?? process.cwd(), ".runtimes/compiled"),
 };
 
+/** A started program. The end of the scope kills it with its children, as a test that fails must leave none running. */
+export interface Program extends Disposable {
+  child: ChildProcess;
+  result: Promise<CliResult>;
+}
+
 /** Starts a program in a session of its own, so that a terminal from which the tests run does not affect its signals. */
 export function startProgram(
   [file, ...args]: string[],
   { env, stdout = undefined }: CliOptions = {},
-): { child: ChildProcess; result: Promise<CliResult> } {
+): Program {
   const child = spawn(file, args, {
     env: { ...process.env, ...ENVIRONMENT, ...env },
     stdio: ["ignore", stdout ?? "pipe", "pipe"],
     detached: true,
   });
-  return { child, result: collect(child) };
+  let closed = false;
+  child.once("close", () => closed = true);
+  return { child, result: collect(child), [Symbol.dispose]: () => void (closed || killGroup(child)) };
+}
+
+/** Kills a program and its children: one that outlives it keeps its output open, and so its result from arriving. */
+function killGroup(child: ChildProcess): void {
+  try {
+    if (isWindows) child.kill("SIGKILL");
+    else process.kill(-child.pid!, "SIGKILL");
+  } catch {
+    // All have ended.
+  }
 }
 
 /** Runs `mayfly` until it exits. */
@@ -60,7 +79,7 @@ export function mayfly(args: string[], options?: CliOptions): Promise<CliResult>
 function collect(child: ChildProcess): Promise<CliResult> {
   return new Promise((resolve, reject) => {
     let stdout = "", stderr = "";
-    const timer = setTimeout(() => child.kill("SIGKILL"), 60_000);
+    const timer = setTimeout(killGroup, 60_000, child);
     child.stdout?.setEncoding("utf8").on("data", (text) => stdout += text);
     child.stderr!.setEncoding("utf8").on("data", (text) => stderr += text);
     child.on("error", reject);
@@ -71,10 +90,14 @@ function collect(child: ChildProcess): Promise<CliResult> {
   });
 }
 
-/** Resolves when the program has printed some text. */
+/** Resolves when the program has printed some text; rejects if it ends without that. */
 export function printed(child: ChildProcess, text: string): Promise<string> {
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
     let all = "";
+    child.once(
+      "close",
+      () => reject(new Error(`It ended without printing ${JSON.stringify(text)}: "${all}"`)),
+    );
     child.stdout!.on("data", (chunk) => {
       all += chunk;
       if (all.includes(text)) resolve(all);
