@@ -186,11 +186,11 @@ test("mayfly sweep shows progress where somebody watches, and takes it away agai
   using _ = substitute({ runtime: { now: () => now += 1000 } });
   for (const name of ["build-1", "build-2"]) await here.said("file", "--prefix", `${name}-`);
   const args = ["sweep", "--older-than", "0s", "--prefix", "build-"];
-  const watched = await said([...args, "--dry-run"], { watched: true });
+  const watched = await said([...args, "--dry-run"], { stderrIsTty: true });
   assert.equal(watched.stderr, "\r\x1b[KFound 1…\r\x1b[KFound 2…\r\x1b[K");
   const alone = await said([...args, "--dry-run"]);
   assert.deepEqual({ ...alone, stdout: "" }, { status: 0, stdout: "", stderr: "" });
-  const { stdout, stderr } = await said(args, { watched: true });
+  const { stdout, stderr } = await said(args, { stderrIsTty: true });
   assert.equal(stderr, "\r\x1b[KRemoved 1…\r\x1b[KRemoved 2…\r\x1b[K");
   assert.match(stdout, /^Removed 2 entries, 0 B\n/);
 });
@@ -200,7 +200,7 @@ test("what takes no time shows no progress, also where somebody watches", async 
   using _ = substitute({ runtime: { now: () => 1000 } });
   await here.said("file", "--prefix", "build-");
   const args = ["sweep", "--older-than", "0s", "--prefix", "build-", "--dry-run"];
-  const { status, stderr } = await said(args, { watched: true });
+  const { status, stderr } = await said(args, { stderrIsTty: true });
   assert.deepEqual({ status, stderr }, { status: 0, stderr: "" });
 });
 
@@ -209,7 +209,7 @@ test("mayfly usage shows how far it is where somebody watches, and takes that aw
   let now = 0;
   using _ = substitute({ runtime: { now: () => now += 1000 } });
   await here.said("file");
-  const { stderr } = await said(["usage"], { watched: true });
+  const { stderr } = await said(["usage"], { stderrIsTty: true });
   assert.equal(stderr, "\r\x1b[KLooked at 0 of 1…\r\x1b[K");
 });
 

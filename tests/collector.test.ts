@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { temporaryFile } from "../lib/file/unnamed.ts";
-import { hurry } from "../lib/runtime/collector.ts";
+import { gcEvery } from "../lib/runtime/collector.ts";
 import { nodeRuntime } from "../lib/runtime/node.ts";
 import { fakeProcess } from "./support/fake_runtimes.ts";
 import { substitute } from "./support/substitute.ts";
@@ -19,30 +19,30 @@ function substituteBuffers(allocate: (bytes: number) => void): Disposable {
 
 test("the collector is hurried once for each so many bytes, whatever the pieces", () => {
   const allocated: number[] = [];
-  const handedOut = hurry(4 * MiB);
+  const report = gcEvery(4 * MiB);
   using _ = substituteBuffers((bytes) => allocated.push(bytes));
-  handedOut(4 * MiB - 1);
+  report(4 * MiB - 1);
   assert.deepEqual(allocated, []);
-  handedOut(1);
+  report(1);
   assert.deepEqual(allocated, [64 * MiB]);
-  for (let i = 0; i < 32; i++) handedOut(MiB / 4);
+  for (let i = 0; i < 32; i++) report(MiB / 4);
   assert.deepEqual(allocated, [64 * MiB, 64 * MiB, 64 * MiB]);
 });
 
 test("where there is no room to hurry it, all goes on", () => {
   let tries = 0;
-  const handedOut = hurry(MiB);
+  const report = gcEvery(MiB);
   using _ = substituteBuffers(() => {
     tries++;
     throw new RangeError("Array buffer allocation failed");
   });
-  handedOut(MiB);
-  handedOut(MiB);
+  report(MiB);
+  report(MiB);
   assert.equal(tries, 2);
 });
 
 test("only versions of Node whose collector comes late hurry it", () => {
-  const of = (node: string) => nodeRuntime(fakeProcess({ versions: { node } }).process).handedOut;
+  const of = (node: string) => nodeRuntime(fakeProcess({ versions: { node } }).process).allocated;
   assert.deepEqual([typeof of("22.1.0"), typeof of("24.0.0"), typeof of("26.1.0")], [
     "undefined",
     "function",
@@ -52,7 +52,7 @@ test("only versions of Node whose collector comes late hurry it", () => {
 
 test("streams and iterators tell of each chunk that is new memory, and readers with buffers of their own of none", async () => {
   let told = 0;
-  using _ = substitute({ runtime: { handedOut: (bytes) => told += bytes } });
+  using _ = substitute({ runtime: { allocated: (bytes) => told += bytes } });
   await using file = await temporaryFile();
   await file.write(new Uint8Array(MiB));
   for await (const _chunk of file) assert.ok(told > 0);

@@ -19,7 +19,7 @@ export async function withProgress<T>(host: Host, work: (show: Show) => Promise<
   try {
     return await work((describe) => {
       const now = runtime.now();
-      if (!host.watched || now - shown < INTERVAL) return;
+      if (!host.stderrIsTty || now - shown < INTERVAL) return;
       shown = now;
       visible = true;
       write(describe());

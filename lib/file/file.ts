@@ -265,7 +265,7 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
       const chunk = await this.#file.async((io) => this.#file.readBytes(io, CHUNK, at));
       if (chunk.byteLength === 0) return;
       at += chunk.byteLength;
-      runtime.handedOut?.(chunk.byteLength);
+      runtime.allocated?.(chunk.byteLength);
       yield chunk;
     }
   }

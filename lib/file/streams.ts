@@ -40,6 +40,6 @@ export function readableFrom(read: ReadAt, start: number): ReadableStream<Uint8A
 
 /** Allocates memory that the reader keeps. */
 function handOut(length: number): Uint8Array {
-  runtime.handedOut?.(length);
+  runtime.allocated?.(length);
   return new Uint8Array(length);
 }

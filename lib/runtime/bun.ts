@@ -6,7 +6,7 @@
 import { type BunFfi, libraryLocks } from "./library_locks.ts";
 import { nodeLike, type NodeProcess } from "./node_like.ts";
 import { listing, type NodeDirent, type NodeFs } from "./node_fs.ts";
-import { heeded } from "./signals.ts";
+import { notIgnored } from "./signals.ts";
 import type { FileBlobs, Listing, Path, Runtime } from "./types.ts";
 
 interface BunFs extends NodeFs {
@@ -59,14 +59,14 @@ export function bunRuntime(process: NodeProcess, bun: BunNamespace): Runtime {
     fileBlobs: fileBlobsOf(bun),
     now: () => performance.now(),
     // Bun collects such garbage in time: 30 MiB accumulate at 2 GiB/s.
-    handedOut: undefined,
+    allocated: undefined,
     isMainThread: () => bun.isMainThread,
     random: (bytes) => void crypto.getRandomValues(bytes),
   };
   // Node resets every signal to its default at startup; Bun keeps ignoring the signals that its parent had set to be
   // ignored.
   const readStatus = (): string => fs.readFileSync("/proc/self/status", "latin1");
-  const like = nodeLike(process, own, (signals) => heeded(signals, readStatus));
+  const like = nodeLike(process, own, (signals) => notIgnored(signals, readStatus));
   const { locks, sync, platform, signals, nextTurn } = like;
   const ffi = (): BunFfi => process.getBuiltinModule("bun:ffi") as BunFfi;
   const { raise } = signals;

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { attempt } from "./ask.ts";
+import { attempt } from "./attempt.ts";
 import { detect, type Globals } from "./detect.ts";
 
 /** One argument, as Node's `parseArgs` reports it. */
@@ -50,7 +50,7 @@ export interface Host {
   /** Width of standard output in columns; undefined if it is not a terminal. */
   readonly columns: number | undefined;
   /** Whether standard error is a terminal. */
-  readonly watched: boolean;
+  readonly stderrIsTty: boolean;
   parseArgs(args: readonly string[], options: { [name: string]: OptionType }): Token[];
   /** Writes to standard output. Rejects if the text cannot have reached anybody. */
   write(text: string): Promise<void>;
@@ -130,14 +130,14 @@ export function cliHost(scope: object): Host {
     get columns() {
       return process.stdout.isTTY === true ? process.stdout.columns : undefined;
     },
-    get watched() {
+    get stderrIsTty() {
       return process.stderr.isTTY === true;
     },
     parseArgs: (args, options) =>
       load("node:util").parseArgs({ args, options, strict: false, allowPositionals: true, tokens: true })
         .tokens,
-    write: (text) => written(process.stdout, text),
-    writeError: (text) => written(process.stderr, text).catch(() => {}),
+    write: (text) => writeTo(process.stdout, text),
+    writeError: (text) => writeTo(process.stderr, text).catch(() => {}),
     setStatus(status) {
       process.exitCode = status;
     },
@@ -158,12 +158,12 @@ export function cliHost(scope: object): Host {
 }
 
 /** Streams that already have a listener: progress writes many lines, and the runtime warns at the eleventh listener. */
-const heard = new WeakSet<Stream>();
+const withListener = new WeakSet<Stream>();
 
 /** A stream reports a failure to the call, and also by an event that would end the process if nobody listened. */
-function written(stream: Stream, text: string): Promise<void> {
-  if (!heard.has(stream)) stream.on("error", () => {});
-  heard.add(stream);
+function writeTo(stream: Stream, text: string): Promise<void> {
+  if (!withListener.has(stream)) stream.on("error", () => {});
+  withListener.add(stream);
   return new Promise((resolve, reject) => {
     stream.write(text, (error) => error ? reject(error) : resolve());
   });

@@ -8,22 +8,22 @@
  *
  * @module
  */
-import { attempt } from "./ask.ts";
+import { attempt } from "./attempt.ts";
 
 /**
- * Size of the buffer in bytes: as much as V8 waits for, and more than any allocator keeps in reserve, which it would have
- * to clear.
+ * Size in bytes of that buffer: as much as V8 waits for, and more than any allocator keeps in reserve, which it would
+ * have to clear.
  */
-const UNTOUCHED = 64 * 1024 * 1024;
+const PRESSURE = 64 * 1024 * 1024;
 
-/** Counts bytes handed out, and allocates such a buffer after each `every` of them. */
-export function hurry(every: number): (bytes: number) => void {
+/** Counts bytes allocated, and allocates such a buffer after each `every` of them. */
+export function gcEvery(every: number): (bytes: number) => void {
   let count = 0;
   return (bytes) => {
     count += bytes;
     if (count < every) return;
     count = 0;
     // The process may lack the room, in which case V8 has collected garbage in search of it.
-    attempt(() => new ArrayBuffer(UNTOUCHED));
+    attempt(() => new ArrayBuffer(PRESSURE));
   };
 }

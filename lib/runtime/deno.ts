@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { attempt, once } from "./ask.ts";
-import { hurry } from "./collector.ts";
+import { attempt, once } from "./attempt.ts";
+import { gcEvery } from "./collector.ts";
 import { denoPrimitives, handleOfDescriptor, tryLock } from "./deno_fs.ts";
 import type { DenoNamespace, DenoScope, EndEvent } from "./deno_namespace.ts";
 import { granted } from "./deno_permissions.ts";
@@ -17,7 +17,7 @@ import type { EndSignal, Runtime, Signals } from "./types.ts";
 import { startWatcher } from "./watcher.ts";
 
 /** Bytes handed out between two nudges to the collector: 50 MiB accumulate at 3 GiB/s, where it would be 120 without. */
-const HURRY_EVERY = 4 * 1024 * 1024;
+const GC_BYTES = 4 * 1024 * 1024;
 
 function signalsOf(deno: DenoNamespace, windows: boolean): Signals {
   return {
@@ -83,7 +83,7 @@ function onEnd(scope: DenoScope, listener: () => void): () => void {
 }
 
 /** Returns where Deno itself puts temporary files: it reads the environment without needing the permission to. */
-function systemTemporaryDirectory(deno: DenoNamespace): string | undefined {
+function systemTmpdir(deno: DenoNamespace): string | undefined {
   if (!granted(deno, "write") || granted(deno, "env")) return undefined;
   try {
     const probe = deno.makeTempDirSync();
@@ -99,16 +99,16 @@ function systemTemporaryDirectory(deno: DenoNamespace): string | undefined {
  * Captures a global as it is now, whatever a test puts in its place later, but reads it only at the first call: reading a
  * timer loads a part of Node's layer, which takes 12 milliseconds.
  */
-function asItIs<T>(name: string): () => T {
+function capture<T>(name: string): () => T {
   const { get, value } = Object.getOwnPropertyDescriptor(globalThis, name) ?? {};
   return once(() => get ? get.call(globalThis) : value);
 }
 
 /** Timers that keep the process alive. */
 function timers(): Pick<Runtime, "nextTurn" | "after"> {
-  const start = asItIs<(call: () => void, milliseconds: number) => number>("setTimeout");
-  const stop = asItIs<(timer: number) => void>("clearTimeout");
-  const immediate = asItIs<(call: () => void) => unknown>("setImmediate");
+  const start = capture<(call: () => void, milliseconds: number) => number>("setTimeout");
+  const stop = capture<(timer: number) => void>("clearTimeout");
+  const immediate = capture<(call: () => void) => unknown>("setImmediate");
   return {
     nextTurn: () => new Promise((resolve) => immediate()(() => resolve())),
     after(milliseconds, call) {
@@ -130,8 +130,7 @@ interface WaitAsync {
 
 /**
  * Waits for a change of memory that only cancelling makes. Such a wait does not keep the process alive, is no leak to
- * `deno test`, and loads nothing, whereas the first timer loads the part of Node's layer that has them: four
- * milliseconds.
+ * `deno test`, and loads nothing, unlike the first timer.
  */
 function later(milliseconds: number, call: () => void): () => void {
   const cell = new Int32Array(new SharedArrayBuffer(4));
@@ -178,11 +177,11 @@ export function denoRuntime(deno: DenoNamespace, scope: DenoScope): Runtime {
     // Present in both kinds of worker; those of Node's layer lack `WorkerGlobalScope`.
     isMainThread: () => !("DedicatedWorkerGlobalScope" in scope),
     uid: () => granted(deno, "sys", { kind: "uid" }) ? deno.uid() ?? undefined : undefined,
-    temporaryDirectory: () => systemTemporaryDirectory(deno),
+    temporaryDirectory: () => systemTmpdir(deno),
     random: (bytes) => void crypto.getRandomValues(bytes),
     now: () => performance.now(),
     fileBlobs: undefined,
-    handedOut: hurry(HURRY_EVERY),
+    allocated: gcEvery(GC_BYTES),
     ...timers(),
     later,
     sleep,

@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { attempt } from "./ask.ts";
+import { attempt } from "./attempt.ts";
 import { coded } from "./codes.ts";
 import type {
   BlockingCalls,
@@ -16,9 +16,9 @@ import type {
   DenoFsFile,
   DenoNamespace,
 } from "./deno_namespace.ts";
-import { requireStatfs, requireSystem } from "./deno_permissions.ts";
+import { requireRead, requireStatfs } from "./deno_permissions.ts";
 import { lockOrClose } from "./locks.ts";
-import { follow, twins } from "./twins.ts";
+import { andThen, twins } from "./twins.ts";
 import type { DirectoryEntry, Handle, Kind, Listing, Pooled, Primitives, Status } from "./types.ts";
 
 /**
@@ -39,12 +39,12 @@ class DenoFile {
   transfer(calls: BlockingFile, name: "readSync" | "writeSync", bytes: Uint8Array, at: number): number {
     const move = (from: number): number => {
       this.#cursor = from;
-      return follow(calls[name](bytes), (count) => {
+      return andThen(calls[name](bytes), (count) => {
         this.#cursor += count ?? 0;
         return count ?? 0;
       });
     };
-    return at === this.#cursor ? move(at) : follow(calls.seekSync(at, 0), move);
+    return at === this.#cursor ? move(at) : andThen(calls.seekSync(at, 0), move);
   }
 }
 
@@ -105,10 +105,10 @@ const ACCESS = {
 };
 
 /** The primitives, blocking and pooled. */
-export type Faces = { sync: Primitives; pooled: Pooled<Primitives> };
+export type AllPrimitives = { sync: Primitives; pooled: Pooled<Primitives> };
 
 /** Deno's files cannot change their mode or owner. A descriptor of the same file can, opened without following a link. */
-function onDescriptor(node: Primitives, handle: Handle, change: (descriptor: Handle) => void): void {
+function viaDescriptor(node: Primitives, handle: Handle, change: (descriptor: Handle) => void): void {
   if (!(handle instanceof DenoFile)) return change(handle);
   const descriptor = node.openFile(handle.path, "read");
   try {
@@ -127,7 +127,7 @@ function onDescriptor(node: Primitives, handle: Handle, change: (descriptor: Han
  */
 function changeMode(deno: DenoNamespace, node: Primitives, handle: Handle, mode: number): void {
   try {
-    onDescriptor(node, handle, (descriptor) => node.changeMode(descriptor, mode));
+    viaDescriptor(node, handle, (descriptor) => node.changeMode(descriptor, mode));
   } catch (error) {
     const denied = handle instanceof DenoFile && (error as { code?: string }).code === "EACCES";
     const anchor = denied ? attempt(() => anchorOf(deno, handle)) : undefined;
@@ -148,7 +148,7 @@ function anchorOf(deno: DenoNamespace, { file }: DenoFile): string | undefined {
 }
 
 /** Adds the code that Deno omits for a link whose target is not valid UTF-8. */
-function refuseBytes(error: Error): never {
+function throwCoded(error: Error): never {
   throw error.name === "InvalidData" ? Object.assign(error, { code: "EILSEQ" }) : error;
 }
 
@@ -157,7 +157,7 @@ const asDirectory = (deno: DenoNamespace, path: string): string =>
   deno.build.os === "windows" ? path : `${path}/`;
 
 /** Stands in for the blocking calls, and returns the promises of their asynchronous twins. */
-const promising = <C extends object>(calls: C): C =>
+const promisified = <C extends object>(calls: C): C =>
   twins((name, args) => (calls[name as keyof C] as (...args: unknown[]) => unknown)(...args));
 
 /**
@@ -167,14 +167,14 @@ const promising = <C extends object>(calls: C): C =>
  * @param callsOf The calls of a file of Deno's own. Any other handle is a number of Node's layer.
  * @param node The primitives of Node's layer, for what Deno itself cannot do.
  */
-function overCalls(
+function fromCalls(
   deno: DenoNamespace,
   calls: BlockingCalls,
   callsOf: (file: DenoFsFile) => BlockingFile,
   node: () => Primitives,
 ) {
   const open = (path: string, options: Parameters<BlockingCalls["openSync"]>[1]): Handle =>
-    follow(calls.openSync(path, options), (file) => new DenoFile(file, path));
+    andThen(calls.openSync(path, options), (file) => new DenoFile(file, path));
   return {
     createFile: (path: string, mode) => open(path, { ...CREATE, mode }),
     createDescriptor: (path, mode) => node().createDescriptor(path, mode),
@@ -191,11 +191,11 @@ function overCalls(
     link: (from, to) => calls.linkSync(from, to),
     symbolicLink: (target: string, path: string, to) => calls.symlinkSync(target, path, { type: to }),
     realPath: (path) => calls.realPathSync(path),
-    status: (path: string) => follow(calls.lstatSync(path), toStatus),
-    statusOfTarget: (path) => follow(calls.statSync(path), toStatus),
+    status: (path: string) => andThen(calls.lstatSync(path), toStatus),
+    statusOfTarget: (path) => andThen(calls.statSync(path), toStatus),
     statusOf: (handle) =>
       handle instanceof DenoFile
-        ? follow(callsOf(handle.file).statSync(), toStatus)
+        ? andThen(callsOf(handle.file).statSync(), toStatus)
         : node().statusOf(handle),
     changeModeAt: (anchor, mode) => calls.chmodSync(anchor, mode),
     touch: (path, time) => calls.utimeSync(path, new Date(time), new Date(time)),
@@ -211,7 +211,7 @@ function overCalls(
         : node().write(handle, data, at),
     synchronize: (handle) =>
       handle instanceof DenoFile ? callsOf(handle.file).syncSync() : node().synchronize(handle),
-    readSystemFile: (path) => (requireSystem(deno, path), calls.readTextFileSync(path)),
+    readSystemFile: (path) => (requireRead(deno, path), calls.readTextFileSync(path)),
     fileSystem: (path) => (requireStatfs(deno), node().fileSystem(path)),
   } satisfies Partial<Primitives>;
 }
@@ -221,17 +221,17 @@ function overCalls(
  *
  * @param node Those of Node's layer, which the first call loads.
  */
-export function denoPrimitives(deno: DenoNamespace, node: () => Faces): Faces {
+export function denoPrimitives(deno: DenoNamespace, node: () => AllPrimitives): AllPrimitives {
   const sync: Primitives = {
-    ...overCalls(deno, deno, (file) => file, () => node().sync),
+    ...fromCalls(deno, deno, (file) => file, () => node().sync),
     changeMode: (handle, mode) => changeMode(deno, node().sync, handle, mode),
     changeOwner: (handle, uid, gid) =>
-      onDescriptor(node().sync, handle, (fd) => node().sync.changeOwner(fd, uid, gid)),
+      viaDescriptor(node().sync, handle, (fd) => node().sync.changeOwner(fd, uid, gid)),
     readLink(path: string) {
       try {
         return deno.readLinkSync(path);
       } catch (error) {
-        return refuseBytes(error as Error);
+        return throwCoded(error as Error);
       }
     },
     synchronizeDirectory(path: string) {
@@ -244,10 +244,10 @@ export function denoPrimitives(deno: DenoNamespace, node: () => Faces): Faces {
     },
     list: (path: string) => listingSync(deno, path),
   };
-  const calls = overCalls(
+  const calls = fromCalls(
     deno,
-    promising<BlockingCalls>(deno),
-    promising,
+    promisified<BlockingCalls>(deno),
+    promisified,
     () => node().pooled as unknown as Primitives,
   ) as unknown as Pooled<Primitives>;
   const pooled: Pooled<Primitives> = {
@@ -256,7 +256,7 @@ export function denoPrimitives(deno: DenoNamespace, node: () => Faces): Faces {
     close: async (handle) => await calls.close(handle),
     changeMode: async (handle, mode) => await sync.changeMode(handle, mode),
     changeOwner: async (handle, uid, gid) => await sync.changeOwner(handle, uid, gid),
-    readLink: (path) => deno.readLink(path as string).catch(refuseBytes),
+    readLink: (path) => deno.readLink(path as string).catch(throwCoded),
     async synchronizeDirectory(path) {
       const directory = await deno.open(path as string, ACCESS.read);
       await directory.sync().finally(() => directory.close());

@@ -24,7 +24,7 @@ export interface DenoFileInfo {
 type Blocking<Calls> = { [N in keyof Calls & string as `${N}Sync`]: Calls[N] };
 
 /** Their twins, which return promises. */
-type Promising<Calls> = {
+type Promisified<Calls> = {
   [N in keyof Calls]: Calls[N] extends (...args: infer A) => infer R ? (...args: A) => Promise<R> : never;
 };
 
@@ -41,7 +41,7 @@ interface FileCalls {
 export type BlockingFile = Blocking<FileCalls>;
 
 /** An open file. */
-export interface DenoFsFile extends BlockingFile, Promising<FileCalls> {
+export interface DenoFsFile extends BlockingFile, Promisified<FileCalls> {
   tryLock(exclusive: boolean): Promise<boolean>;
   close(): void;
 }
@@ -79,7 +79,7 @@ interface Calls {
 export type BlockingCalls = Blocking<Calls>;
 
 /** The part of the namespace `Deno` in use. */
-export interface DenoNamespace extends BlockingCalls, Promising<Calls> {
+export interface DenoNamespace extends BlockingCalls, Promisified<Calls> {
   pid: number;
   build: { os: string };
   cwd(): string;

@@ -23,7 +23,7 @@ function refuse(flag: string): never {
  * Refuses to read a system file without permission. With it, Deno may still refuse those of `/proc`, but without a
  * prompt.
  */
-export function requireSystem(deno: DenoNamespace, path: string): void {
+export function requireRead(deno: DenoNamespace, path: string): void {
   if (!granted(deno, "read", { path })) refuse(`--allow-read=${path}`);
 }
 

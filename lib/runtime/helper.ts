@@ -25,7 +25,7 @@ export interface NodeChildProcess {
 export const INHERITED = 3;
 
 /** The options for starting a helper. */
-export const inheriting = (descriptor: number): { stdio: unknown[] } => ({
+export const stdioWith = (descriptor: number): { stdio: unknown[] } => ({
   stdio: ["ignore", "ignore", "ignore", descriptor],
 });
 

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { once } from "./ask.ts";
+import { once } from "./attempt.ts";
 import { lockFailure, lockOrClose, openToLock } from "./locks.ts";
 import type { Locks, Primitives, Runtime } from "./types.ts";
 
@@ -28,9 +28,9 @@ const PLATFORMS: { [platform in Runtime["platform"]]?: { library: string; errno:
   darwin: { library: "/usr/lib/libSystem.B.dylib", errno: "__error", taken: 35 },
 };
 
-const SHARED = 1;
-const EXCLUSIVE = 2;
-const AT_ONCE = 4;
+const LOCK_SH = 1;
+const LOCK_EX = 2;
+const LOCK_NB = 4;
 
 /** Takes a lock if it is free. */
 type TryLock = (descriptor: number, shared: boolean) => boolean;
@@ -38,23 +38,23 @@ type TryLock = (descriptor: number, shared: boolean) => boolean;
 /**
  * Creates locks that the C library takes. Waiting means trying again: a call that waits would block the thread.
  *
- * @param otherwise What to use if the library cannot be called.
+ * @param fallback What to use if the library cannot be called.
  */
 export function libraryLocks(
   sync: Primitives,
   platform: Runtime["platform"],
   ffi: () => BunFfi,
-  otherwise: Locks,
+  fallback: Locks,
 ): Locks {
   const load = once(() => bind(platform, ffi));
   return {
     async tryAcquire(path, shared) {
       const tryLock = load();
-      if (tryLock === undefined) return await otherwise.tryAcquire(path, shared);
+      if (tryLock === undefined) return await fallback.tryAcquire(path, shared);
       return await lockOrClose(sync, openToLock(sync, path), (descriptor) => tryLock(descriptor, shared));
     },
     get acquire() {
-      return load() === undefined ? otherwise.acquire : undefined;
+      return load() === undefined ? fallback.acquire : undefined;
     },
   };
 }
@@ -69,7 +69,7 @@ function bind(platform: Runtime["platform"], ffi: () => BunFfi): TryLock | undef
       [names.errno]: { args: [], returns: "ptr" },
     });
     return (descriptor, shared) => {
-      if (symbols.flock(descriptor, (shared ? SHARED : EXCLUSIVE) | AT_ONCE) === 0) return true;
+      if (symbols.flock(descriptor, (shared ? LOCK_SH : LOCK_EX) | LOCK_NB) === 0) return true;
       const number = read.i32(symbols[names.errno](), 0);
       if (number === names.taken) return false;
       throw lockFailure(number);

@@ -4,23 +4,23 @@
  * @module
  */
 import { coded } from "./codes.ts";
-import { exitOf, INHERITED, inheriting, type NodeChildProcess } from "./helper.ts";
-import type { Both } from "./types.ts";
+import { exitOf, INHERITED, type NodeChildProcess, stdioWith } from "./helper.ts";
+import type { SyncAndPooled } from "./types.ts";
 
 const args = (path: string): string[] => ["-L", "--", `/proc/self/fd/${INHERITED}`, path];
 
 /** Links by ln(1) with an inherited descriptor. */
 export function linkByHelper(
   childProcess: () => NodeChildProcess,
-): Both<(descriptor: number, path: string) => void> {
+): SyncAndPooled<(descriptor: number, path: string) => void> {
   return {
     sync(descriptor, path) {
-      const { status, error } = childProcess().spawnSync("ln", args(path), inheriting(descriptor));
+      const { status, error } = childProcess().spawnSync("ln", args(path), stdioWith(descriptor));
       if (error !== undefined) throw error;
       check(status, path);
     },
     async pooled(descriptor, path) {
-      check(await exitOf(childProcess().spawn("ln", args(path), inheriting(descriptor))), path);
+      check(await exitOf(childProcess().spawn("ln", args(path), stdioWith(descriptor))), path);
     },
   };
 }

@@ -5,7 +5,7 @@
  * @module
  */
 import { coded } from "./codes.ts";
-import { exitOf, INHERITED, inheriting, type NodeChildProcess } from "./helper.ts";
+import { exitOf, INHERITED, type NodeChildProcess, stdioWith } from "./helper.ts";
 import type { Handle, Locks, Primitives } from "./types.ts";
 
 /** The exit status of flock(1) when somebody else has the lock. */
@@ -56,7 +56,7 @@ export function helperLocks(
   let stop: () => void;
   /** Runs flock(1) until it exits, even if the signal aborts it, so that no helper is left running. */
   const run = async (args: string[], descriptor: number, signal?: AbortSignal): Promise<number | null> => {
-    const helper = childProcess().spawn("flock", args, inheriting(descriptor));
+    const helper = childProcess().spawn("flock", args, stdioWith(descriptor));
     const kill = (): void => helper.kill("SIGKILL");
     // A helper that outlives us would wait on, and would briefly hold up others when its turn comes.
     if (kills.size === 0) stop = onEnd(() => kills.forEach((kill) => kill()));

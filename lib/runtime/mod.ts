@@ -11,7 +11,7 @@ import { nodeRuntime } from "./node.ts";
 import type { NodeProcess } from "./node_like.ts";
 import type { Runtime } from "./types.ts";
 
-export { attempt } from "./ask.ts";
+export { attempt } from "./attempt.ts";
 export { coded, systemCode } from "./codes.ts";
 export { USER_FLAG } from "./deno_permissions.ts";
 export { INSPECTIONS } from "./inspection.ts";
@@ -34,7 +34,7 @@ export type {
 
 type Scope = Globals & { Bun: BunNamespace; Deno: DenoNamespace; process: NodeProcess };
 
-const MAKERS: { [name in Runtime["name"]]: (scope: Scope) => Runtime } = {
+const ADAPTERS: { [name in Runtime["name"]]: (scope: Scope) => Runtime } = {
   deno: (scope) => denoRuntime(scope.Deno, scope as unknown as DenoScope),
   bun: (scope) => bunRuntime(scope.process, scope.Bun),
   node: (scope) => nodeRuntime(scope.process),
@@ -42,7 +42,7 @@ const MAKERS: { [name in Runtime["name"]]: (scope: Scope) => Runtime } = {
 
 /** Creates the adapter that fits the globals. Pure: touches neither the file system nor the process. */
 export function adapterFor(scope: object): Runtime {
-  return MAKERS[detect(scope as Globals)](scope as Scope);
+  return ADAPTERS[detect(scope as Globals)](scope as Scope);
 }
 
 /** The runtime in use. */

@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { attempt } from "./ask.ts";
-import { hurry } from "./collector.ts";
+import { attempt } from "./attempt.ts";
+import { gcEvery } from "./collector.ts";
 import { nodeLike, type NodeProcess } from "./node_like.ts";
 import type { NodeFs } from "./node_fs.ts";
 import type { FileBlobs, RemoveTree, Runtime } from "./types.ts";
@@ -39,7 +39,7 @@ function readRandomDevice(fs: NodeFs, bytes: Uint8Array): boolean {
  * Bytes handed out between two nudges to the collector: 45 MiB accumulate at 2 GiB/s, where it would be 120 without, and
  * reading is a fifth slower.
  */
-const HURRY_EVERY = 24 * 1024 * 1024;
+const GC_BYTES = 24 * 1024 * 1024;
 
 interface NodeBlobs {
   openAsBlob(path: string): Promise<Blob>;
@@ -111,7 +111,7 @@ export function nodeRuntime(process: NodeProcess): Runtime {
     removeTree: removeTreeOf(process),
     fileBlobs: fileBlobsOf(process),
     // Older versions collect before half of that has accumulated.
-    handedOut: majorOf(process) >= 24 ? hurry(HURRY_EVERY) : undefined,
+    allocated: majorOf(process) >= 24 ? gcEvery(GC_BYTES) : undefined,
     isMainThread: () => (process.getBuiltinModule("node:worker_threads") as NodeWorkers).isMainThread,
     // Node loads what is behind `performance` on first use, which takes more than a millisecond.
     now() {

@@ -14,7 +14,7 @@ import type {
   Primitives,
   Status,
 } from "./types.ts";
-import { follow, twins } from "./twins.ts";
+import { andThen, twins } from "./twins.ts";
 
 type Done<T = void> = (error: Error | null, value: T) => void;
 
@@ -179,14 +179,14 @@ export function listing(fs: NodeFs, path: Path, directory: NodeDir): Listing {
 }
 
 /** Turns a call with a callback into a promise. */
-const promised = <T>(start: (done: Done<T>) => void): Promise<T> =>
+const promisify = <T>(start: (done: Done<T>) => void): Promise<T> =>
   new Promise((resolve, reject) => start((error, value) => error ? reject(error) : resolve(value)));
 
 type Call = (...args: unknown[]) => void;
 
 /** The calls on the thread pool, under the names of the blocking ones. */
 const onPool = (fs: NodeFs): Blocking =>
-  twins((name, args) => promised((done) => (fs[name as Name] as Call)(...args, done)));
+  twins((name, args) => promisify((done) => (fs[name as Name] as Call)(...args, done)));
 
 /**
  * The flags in use, as numbers of this platform. A flag that it lacks is 0, and the protection it gives is not promised
@@ -215,7 +215,7 @@ function openFlags({ constants }: NodeFs) {
 }
 
 /** The primitives that are one call: each returns a promise if the call does. */
-function overCalls(fs: Blocking, flags: ReturnType<typeof openFlags>) {
+function fromCalls(fs: Blocking, flags: ReturnType<typeof openFlags>) {
   return {
     createFile: (path, mode) => fs.openSync(path, flags.create, mode),
     createDescriptor: (path, mode) => fs.openSync(path, flags.create, mode),
@@ -231,10 +231,10 @@ function overCalls(fs: Blocking, flags: ReturnType<typeof openFlags>) {
     rename: (from, to) => fs.renameSync(from, to),
     link: (from, to) => fs.linkSync(from, to),
     symbolicLink: (target, path, to) => fs.symlinkSync(target, path, to),
-    readLink: (path) => follow(fs.readlinkSync(path, "buffer"), toPath),
-    status: (path) => follow(fs.lstatSync(path), toStatus),
-    statusOfTarget: (path) => follow(fs.statSync(path), toStatus),
-    statusOf: (fd: number) => follow(fs.fstatSync(fd), toStatus),
+    readLink: (path) => andThen(fs.readlinkSync(path, "buffer"), toPath),
+    status: (path) => andThen(fs.lstatSync(path), toStatus),
+    statusOfTarget: (path) => andThen(fs.statSync(path), toStatus),
+    statusOf: (fd: number) => andThen(fs.fstatSync(fd), toStatus),
     changeMode: (fd: number, mode) => fs.fchmodSync(fd, mode),
     changeModeAt: (anchor, mode) => fs.chmodSync(anchor, mode),
     changeOwner: (fd: number, uid, gid) => fs.fchownSync(fd, uid, gid),
@@ -244,7 +244,7 @@ function overCalls(fs: Blocking, flags: ReturnType<typeof openFlags>) {
     write: (fd: number, data, at) => fs.writeSync(fd, data, 0, data.byteLength, at),
     synchronize: (fd: number) => fs.fsyncSync(fd),
     readSystemFile: (path) => fs.readFileSync(path, "latin1"),
-    fileSystem: (path) => follow(fs.statfsSync(path), toFileSystem),
+    fileSystem: (path) => andThen(fs.statfsSync(path), toFileSystem),
   } satisfies Partial<Primitives>;
 }
 
@@ -252,13 +252,13 @@ function overCalls(fs: Blocking, flags: ReturnType<typeof openFlags>) {
 export function nodePrimitives(fs: NodeFs): { sync: Primitives; pooled: Pooled<Primitives> } {
   const flags = openFlags(fs);
   // On a RAM disk or a WinFsp mount, Windows fails to resolve paths, with codes that realpath(3) never returns. So rare
-  // that one fallback, which blocks, serves both faces.
+  // that one fallback, which blocks, serves both.
   const byLinks = (path: string) => (error: unknown): string => {
     if (/EISDIR|UNKNOWN/.test((error as { code: string }).code)) return fs.realpathSync(path);
     throw error;
   };
   const sync: Primitives = {
-    ...overCalls(fs, flags),
+    ...fromCalls(fs, flags),
     realPath(path) {
       try {
         return fs.realpathSync.native(path);
@@ -278,8 +278,8 @@ export function nodePrimitives(fs: NodeFs): { sync: Primitives; pooled: Pooled<P
   };
   const pool = onPool(fs);
   const pooled: Pooled<Primitives> = {
-    ...overCalls(pool, flags) as unknown as Pooled<Primitives>,
-    realPath: (path) => promised<string>((done) => fs.realpath.native(path, done)).catch(byLinks(path)),
+    ...fromCalls(pool, flags) as unknown as Pooled<Primitives>,
+    realPath: (path) => promisify<string>((done) => fs.realpath.native(path, done)).catch(byLinks(path)),
     async synchronizeDirectory(path) {
       const directory = await pool.openSync(path, flags.directoryTarget);
       try {

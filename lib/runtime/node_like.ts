@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { attempt, once } from "./ask.ts";
+import { attempt, once } from "./attempt.ts";
 import type { NodeChildProcess } from "./helper.ts";
 import { linkByHelper } from "./link_descriptor.ts";
 import { startWatcher } from "./watcher.ts";
@@ -68,7 +68,7 @@ const SIGNAL_EXIT = Symbol.for("signal-exit emitter");
  * Returns the number of listeners of the package `signal-exit`, which most dependency trees contain. Like ours, they act
  * only if nobody else listens: if we counted them, each would wait for the other, and the signal would end nothing.
  */
-function signalExitListeners(process: NodeProcess): number {
+function signalExitCount(process: NodeProcess): number {
   const scope = globalThis as { [SIGNAL_EXIT]?: { count?: number } };
   return ((process as SignalExit).__signal_exit_emitter__?.count ?? 0) + (scope[SIGNAL_EXIT]?.count ?? 0);
 }
@@ -92,7 +92,7 @@ function signalsOf(
     },
     others(name) {
       const others = process.listeners(name).filter((one) => !one.mayfly).length -
-        signalExitListeners(process);
+        signalExitCount(process);
       if (others > 0) linger();
       return others;
     },
@@ -135,9 +135,9 @@ export function nodeLike(
   process: NodeProcess,
   own: Pick<
     Runtime,
-    "name" | "random" | "removeTree" | "now" | "isMainThread" | "handedOut" | "fileFlags" | "fileBlobs"
+    "name" | "random" | "removeTree" | "now" | "isMainThread" | "allocated" | "fileFlags" | "fileBlobs"
   >,
-  heed: (signals: readonly EndSignal[]) => readonly EndSignal[] = (signals) => signals,
+  filter: (signals: readonly EndSignal[]) => readonly EndSignal[] = (signals) => signals,
 ): Runtime {
   const fs = process.getBuiltinModule("node:fs") as NodeFs;
   const platform = platformOf(process.platform);
@@ -157,7 +157,7 @@ export function nodeLike(
     linkDescriptor: platform === "linux" ? linkByHelper(childProcess) : undefined,
     signals: signalsOf(
       process,
-      once(() => heed(endSignals(process.pid, platform === "windows"))),
+      once(() => filter(endSignals(process.pid, platform === "windows"))),
       () => setImmediate(() => {}),
     ),
     locks: platform === "windows" ? undefined : helperLocks(sync, childProcess, onEnd),

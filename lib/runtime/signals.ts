@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { attempt } from "./ask.ts";
+import { attempt } from "./attempt.ts";
 import type { EndSignal } from "./types.ts";
 
 /** The numbers of the signals that ask a process to end. */
@@ -18,7 +18,7 @@ export const SIGNAL_NUMBERS: { readonly [name in EndSignal]: number } = {
 const END_SIGNALS = Object.keys(SIGNAL_NUMBERS) as readonly EndSignal[];
 
 /** The PID of the first process of a container. */
-const FIRST = 1;
+const INIT_PID = 1;
 
 /**
  * Returns the signals that would end a process. None would end the first process of a container: the kernel drops what
@@ -26,7 +26,7 @@ const FIRST = 1;
  * exists only on Windows.
  */
 export const endSignals = (pid: number, windows: boolean): readonly EndSignal[] =>
-  END_SIGNALS.filter((name) => pid !== FIRST && (windows || name !== "SIGBREAK"));
+  END_SIGNALS.filter((name) => pid !== INIT_PID && (windows || name !== "SIGBREAK"));
 
 /**
  * Returns the signals that the parent did not set to be ignored, as `nohup` does, and a shell for what it runs in the
@@ -34,7 +34,7 @@ export const endSignals = (pid: number, windows: boolean): readonly EndSignal[] 
  *
  * @param readStatus Reads `/proc/self/status`, if the platform has it.
  */
-export function heeded(signals: readonly EndSignal[], readStatus: () => string): readonly EndSignal[] {
+export function notIgnored(signals: readonly EndSignal[], readStatus: () => string): readonly EndSignal[] {
   // One bit for each ignored signal among the lowest 16; none if it cannot be determined.
   const [, ignored = "0"] = /^SigIgn:\s*[0-9a-f]*([0-9a-f]{4})$/m.exec(attempt(readStatus) ?? "") ?? [];
   const mask = parseInt(ignored, 16);

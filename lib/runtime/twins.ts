@@ -8,7 +8,7 @@
  * Applies `next` to an answer, or to what its promise resolves to. A promise is recognised by its method, since the class
  * may have been replaced.
  */
-export const follow = <A, B>(answer: A, next: (answer: A) => B): B => {
+export const andThen = <A, B>(answer: A, next: (answer: A) => B): B => {
   const promise = answer as { then?(next: (answer: A) => B): B } | null | undefined;
   return typeof promise?.then === "function" ? promise.then(next) : next(answer);
 };

@@ -134,7 +134,7 @@ export interface Primitives {
 }
 
 /** A call on the calling thread, and its twin on the thread pool. */
-export interface Both<F extends (...args: never[]) => unknown> {
+export interface SyncAndPooled<F extends (...args: never[]) => unknown> {
   sync: F;
   pooled: (...args: Parameters<F>) => Promise<ReturnType<F>>;
 }
@@ -208,7 +208,7 @@ export interface Runtime {
   readonly lightUnnamed: boolean;
   readonly signals: Signals;
   /** Gives a name to the file behind a descriptor; undefined if that is impossible. Fails if the name is taken. */
-  readonly linkDescriptor: Both<(descriptor: number, path: string) => void> | undefined;
+  readonly linkDescriptor: SyncAndPooled<(descriptor: number, path: string) => void> | undefined;
   /** Undefined if the platform has no such locks. */
   readonly locks: Locks | undefined;
   /** Returns an environment variable; undefined if unset or not permitted. Never prompts. */
@@ -241,10 +241,10 @@ export interface Runtime {
   /** Creates what the runtime's own code reads of a `Blob`; undefined if it uses the methods of `Blob`, like any caller. */
   readonly fileBlobs: FileBlobs | undefined;
   /**
-   * Is told of bytes handed out in a new array, which will soon be garbage; undefined if such garbage does not
-   * accumulate.
+   * Is told of bytes allocated in a new array for the caller, which will soon be garbage; undefined if such garbage does
+   * not accumulate.
    */
-  readonly handedOut: ((bytes: number) => void) | undefined;
+  readonly allocated: ((bytes: number) => void) | undefined;
   /** Resolves on the next turn of the event loop. */
   nextTurn(): Promise<void>;
   /** Calls `call` once after at least `milliseconds`, without keeping the process alive. Returns how to cancel. */

@@ -404,7 +404,7 @@ function runtimeOf(process: FakeProcess): Runtime {
     now: () => process.now(),
     nextTurn,
     fileBlobs: undefined,
-    handedOut: undefined,
+    allocated: undefined,
     later: (milliseconds, call) => process.later(milliseconds, call),
     after(milliseconds, call) {
       const timer = setTimeout(call, milliseconds);

@@ -18,7 +18,7 @@ export async function said(
   await main({
     ...cliHost(globalThis),
     columns: undefined,
-    watched: false,
+    stderrIsTty: false,
     args,
     write: append((text) => stdout += text),
     writeError: append((text) => stderr += text),
