@@ -9,7 +9,7 @@ import { printAs } from "../inspect.ts";
 import { watchLeak } from "../life/leaks.ts";
 import { checkPath } from "../options/paths.ts";
 import { checkSize } from "../options/values.ts";
-import { orAborted } from "../persist/abort.ts";
+import { abortable } from "../persist/abort.ts";
 import { checkReplacing, type PersistOptions } from "../persist/options.ts";
 import { persistFile } from "../persist/persist_file.ts";
 import { runtime } from "../runtime/mod.ts";
@@ -399,7 +399,7 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
     file.moving++;
     try {
       // Includes what is still being written from a source.
-      if (file.writing !== undefined) await orAborted(file.writing, checked.signal);
+      if (file.writing !== undefined) await abortable(file.writing, checked.signal);
       return await file.async((io) => persistFile(io, file, path, checked));
     } finally {
       file.moving--;

@@ -31,18 +31,18 @@ const BITS = 0o777;
 /**
  * Returns the attributes of the result.
  *
- * @param own The mode if nothing is replaced; undefined for the one that the file has or is created with.
+ * @param defaultMode The mode if nothing is replaced; undefined for the one that the file has or is created with.
  */
 export function attributesFor(
   { existing }: Target,
   { mode }: Replacing,
-  own: number | undefined,
+  defaultMode: number | undefined,
 ): Attributes {
   if (mode === "existing" && existing?.kind === "file") {
     return { mode: existing.mode & BITS, exact: true, owner: existing };
   }
   // The bits of a link mean nothing: replacing one is like creating a file.
-  const modes = { private: PRIVATE, existing: own, umask: undefined };
+  const modes = { private: PRIVATE, existing: defaultMode, umask: undefined };
   return {
     mode: typeof mode === "number" ? mode : modes[mode],
     exact: mode !== "existing",
@@ -56,11 +56,11 @@ export function attributesFor(
  */
 export function creationMode({ mode, owner }: Attributes): number {
   if (mode === undefined || isWindows()) return PUBLIC;
-  return owner === undefined ? mode : mode & forStrangers(mode);
+  return owner === undefined ? mode : mode & limitGroup(mode);
 }
 
 /** Returns the mode for a group that is not the intended one: its members were others to the old file. */
-const forStrangers = (mode: number): number => (mode & 0o707) | (mode & 0o007) << 3;
+const limitGroup = (mode: number): number => (mode & 0o707) | (mode & 0o007) << 3;
 
 /**
  * Gives a file its mode and owner.
@@ -68,7 +68,7 @@ const forStrangers = (mode: number): number => (mode & 0o707) | (mode & 0o007) <
  * @param path The path it has until it is put in place.
  * @param status Its current status.
  */
-export function* settle(
+export function* apply(
   io: Io,
   handle: Handle,
   path: string,
@@ -77,8 +77,8 @@ export function* settle(
 ): Op<void> {
   const { mode, exact, owner } = attributes;
   if (mode === undefined || isWindows()) return;
-  const hasGroup = owner === undefined || (yield* inherit(io, handle, path, status, owner));
-  const wanted = hasGroup ? mode : forStrangers(mode);
+  const hasGroup = owner === undefined || (yield* setOwner(io, handle, path, status, owner));
+  const wanted = hasGroup ? mode : limitGroup(mode);
   const found = status.mode & (exact ? BITS : wanted);
   if (found !== wanted) yield io.changeMode(handle, wanted);
 }
@@ -98,7 +98,7 @@ const REFUSALS: ReadonlySet<string> = new Set([
  * Changes owner and group. Only root may give files away, others only to a group of theirs. Returns whether the group
  * is right.
  */
-function* inherit(
+function* setOwner(
   io: Io,
   handle: Handle,
   path: string,
@@ -107,11 +107,11 @@ function* inherit(
 ): Op<boolean> {
   if (status.uid === uid && status.gid === gid) return true;
   if (status.uid !== uid) recordGiven(path);
-  if (yield* give(io, handle, uid, gid)) return true;
-  return status.gid === gid || (status.uid !== uid && (yield* give(io, handle, status.uid, gid)));
+  if (yield* chown(io, handle, uid, gid)) return true;
+  return status.gid === gid || (status.uid !== uid && (yield* chown(io, handle, status.uid, gid)));
 }
 
-function* give(io: Io, handle: Handle, uid: number, gid: number): Op<boolean> {
+function* chown(io: Io, handle: Handle, uid: number, gid: number): Op<boolean> {
   try {
     yield io.changeOwner(handle, uid, gid);
     return true;
@@ -124,7 +124,7 @@ function* give(io: Io, handle: Handle, uid: number, gid: number): Op<boolean> {
 /** Restores the mode and owner of a file. Failures are ignored: there is a better error to report. */
 export function* restore(io: Io, handle: Handle, path: string, { mode, uid, gid }: Status): Op<void> {
   try {
-    yield* settle(io, handle, path, yield io.statusOf(handle), {
+    yield* apply(io, handle, path, yield io.statusOf(handle), {
       mode: mode & BITS,
       exact: true,
       owner: { uid, gid },

@@ -67,12 +67,12 @@ export function* synchronizeName(io: Io, { directory, path }: Target, { durable 
   try {
     yield* synchronizeDirectory(io, directory);
   } catch (error) {
-    throw afterwards(path, "it may not survive a power cut: its directory cannot be synchronized", error);
+    throw inPlaceError(path, "it may not survive a power cut: its directory cannot be synchronized", error);
   }
 }
 
 /** The error for a step that failed when the result was already in place. */
-export function afterwards(path: string, but: string, cause: unknown): TempfileError {
+export function inPlaceError(path: string, but: string, cause: unknown): TempfileError {
   const code = codeOf(cause);
   return new TempfileError(`"${path}" is in place, but ${but} (${code})`, { code, path, cause });
 }

@@ -95,10 +95,10 @@ const DIRECTORY = ["overwrite", "durable"] as const;
 const FILE = [...DIRECTORY, "mode", "links"] as const;
 
 /** What is put in place, and by which kind of call. */
-type Taker = "directory" | "directorySync" | "file" | "fileSync";
+type OptionSet = "directory" | "directorySync" | "file" | "fileSync";
 
 /** The options of each function. Nothing can abort a blocking call. */
-const FIELDS: { readonly [of in Taker]: readonly (keyof Replacing)[] } = {
+const FIELDS: { readonly [of in OptionSet]: readonly (keyof Replacing)[] } = {
   directory: [...DIRECTORY, "signal"],
   directorySync: DIRECTORY,
   file: [...FILE, "signal"],
@@ -121,7 +121,7 @@ function checkLinks(value: unknown): unknown {
 }
 
 /** Checks the options for putting something in place that exists. */
-export function checkReplacing(of: Taker, given: PersistOptions | undefined): Replacing {
+export function checkReplacing(of: OptionSet, given: PersistOptions | undefined): Replacing {
   return readOptions(FIELDS[of], given, CHECKS, DEFAULTS);
 }
 

@@ -20,8 +20,8 @@ import { parentOf } from "../path.ts";
 import { type Handle, runtime, type Status } from "../runtime/mod.ts";
 import { statusIfThere } from "../status.ts";
 import { creatingAt, track } from "../pending.ts";
-import { attributesFor, restore, settle } from "./attributes.ts";
-import { afterwards, commit, synchronizeName } from "./commit.ts";
+import { apply, attributesFor, restore } from "./attributes.ts";
+import { commit, inPlaceError, synchronizeName } from "./commit.ts";
 import { copyContents } from "./copy.ts";
 import type { Replacing } from "./options.ts";
 import { placeNew } from "./place_new.ts";
@@ -50,7 +50,7 @@ function* closeAfterwards(io: Io, file: OpenFile, { path }: Target): Op<void> {
   try {
     yield* file.close(io, true);
   } catch (error) {
-    throw afterwards(path, "the temporary file could not be closed and removed", error);
+    throw inPlaceError(path, "the temporary file could not be closed and removed", error);
   }
 }
 
@@ -58,23 +58,25 @@ function* closeAfterwards(io: Io, file: OpenFile, { path }: Target): Op<void> {
 function* move(io: Io, file: OpenFile, target: Target, options: Replacing): Op<void> {
   const { storage } = file;
   const moved = file.movable
-    ? yield* moveName(io, file, target, options)
-    : yield* giveName(io, storage, target, options);
+    ? yield* renameFile(io, file, target, options)
+    : yield* linkFile(io, storage, target, options);
   if (moved) return;
-  const own = storage.inMemory ? file.options.mode ?? FILE_MODE : (yield* storage.status(io)).mode & 0o777;
-  yield* placeNew(io, target, options, own, (to) => copyContents(io, storage, to, options));
+  const defaultMode = storage.inMemory
+    ? file.options.mode ?? FILE_MODE
+    : (yield* storage.status(io)).mode & 0o777;
+  yield* placeNew(io, target, options, defaultMode, (to) => copyContents(io, storage, to, options));
 }
 
 /** Renames the file. Returns `false` if that cannot be done, and the contents must be copied. */
-function* moveName(io: Io, file: OpenFile, target: Target, options: Replacing): Op<boolean> {
+function* renameFile(io: Io, file: OpenFile, target: Target, options: Replacing): Op<boolean> {
   const path = file.path!, { handle } = file.storage as DiskStorage;
   const status: Status = yield io.statusOf(handle);
   const named = yield* statusIfThere(io, path);
   // The contents are there even if their name has been removed.
   if (named === undefined) return false;
   if (!sameFile(named, status)) throw replaced(path, "persist");
-  if (isOtherNameOf(status, target, path) || !(yield* isRenamable(io, status, path, target))) return false;
-  const moved = yield* moveReady(io, handle, path, file.owned, status, target, options);
+  if (isHardLink(status, target, path) || !(yield* isRenamable(io, status, path, target))) return false;
+  const moved = yield* commitFile(io, handle, path, file.owned, status, target, options);
   if (moved) file.owned = undefined;
   return moved;
 }
@@ -89,14 +91,14 @@ function* isRenamable(io: Io, status: Status, path: string, target: Target): Op<
 }
 
 /** Whether the target is another name of the same file: a rename from one to the other does nothing, but succeeds. */
-const isOtherNameOf = (status: Status, { existing, path }: Target, old: string): boolean =>
+const isHardLink = (status: Status, { existing, path }: Target, old: string): boolean =>
   existing !== undefined && status.links > 1 && path !== old && sameFile(existing, status);
 
 /**
  * Gives an existing file its attributes and puts it in place; if that fails, restores it. Returns `false` between
  * mounts, which are different file systems to a rename even if they are on one device.
  */
-function* moveReady(
+function* commitFile(
   io: Io,
   handle: Handle,
   path: string,
@@ -109,7 +111,7 @@ function* moveReady(
   try {
     const attributes = attributesFor(target, options, undefined);
     if (options.mode === "umask") attributes.mode = yield* umaskMode(io, target);
-    yield* settle(io, handle, path, status, attributes);
+    yield* apply(io, handle, path, status, attributes);
     if (options.durable) yield io.synchronize(handle);
     options.signal?.throwIfAborted();
     yield* commit(io, path, name, target, options);
@@ -123,26 +125,26 @@ function* moveReady(
 }
 
 /** Bytes from which starting a program that links (about 2 ms) is cheaper than copying (0.4 to 0.8 ms for a MiB). */
-const WORTH_LINKING = 4 * 1024 * 1024;
+const MIN_LINKED = 4 * 1024 * 1024;
 
 /**
  * Links a file without a name beside the target and puts it in place. Returns `false` if the system cannot do that, if
  * copying is cheaper, or if the file has a name elsewhere: then it is not ours alone.
  */
-function* giveName(io: Io, storage: Storage, target: Target, options: Replacing): Op<boolean> {
+function* linkFile(io: Io, storage: Storage, target: Target, options: Replacing): Op<boolean> {
   const { linkDescriptor } = runtime;
   if (linkDescriptor === undefined || storage.inMemory) return false;
   const status = yield* storage.status(io);
-  if (status.links > 0 || status.size < WORTH_LINKING) return false;
+  if (status.links > 0 || status.size < MIN_LINKED) return false;
   const handle = yield* storage.descriptor(io);
   const link = (path: string): void | Promise<void> =>
     io.blocking
       ? linkDescriptor.sync(handle, path)
       : track(creatingAt, path, linkDescriptor.pooled(handle, path));
-  const name = yield* linked(io, status, target, link);
+  const name = yield* linkBeside(io, status, target, link);
   if (name === undefined) return false;
   try {
-    return yield* moveReady(io, handle, name.path!, name, status, target, options);
+    return yield* commitFile(io, handle, name.path!, name, status, target, options);
   } finally {
     // Does nothing once the file is in place: its name then is no longer registered.
     yield* name.tryRemove(io);
@@ -150,7 +152,7 @@ function* giveName(io: Io, storage: Storage, target: Target, options: Replacing)
 }
 
 /** Links the file beside the target. Returns its name; undefined if that failed. */
-function* linked(
+function* linkBeside(
   io: Io,
   status: Status,
   target: Target,

@@ -21,11 +21,11 @@ import { contains, isNameless, joinPath, shownPath } from "../path.ts";
 import { type Handle, isWindows, type Path, type Status } from "../runtime/mod.ts";
 import { statusIfThere } from "../status.ts";
 import { contentsOf, type TreeEntry } from "../tree/list.ts";
-import { afterwards, rename, synchronizeDirectory, synchronizeName, UNSUPPORTED } from "./commit.ts";
+import { inPlaceError, rename, synchronizeDirectory, synchronizeName, UNSUPPORTED } from "./commit.ts";
 import { copyContents } from "./copy.ts";
 import type { Replacing } from "./options.ts";
 import { NAMING } from "./stage.ts";
-import { isOnDevice, kindBehind, locate, type Target } from "./target.ts";
+import { isOnDevice, kindBehind, type Target, targetAt } from "./target.ts";
 
 /**
  * Puts the tree at `destination`. If it cannot be put there, it stays where it is, whole, and the destination
@@ -34,15 +34,15 @@ import { isOnDevice, kindBehind, locate, type Target } from "./target.ts";
 export function* persistTree(io: Io, tree: OwnedTree, destination: string, options: Replacing): Op<string> {
   options.signal?.throwIfAborted();
   yield* tree.require(io, "persist");
-  const target = yield* locate(io, destination);
+  const target = yield* targetAt(io, destination);
   let leftovers: Leftover[] = [];
   try {
     requireFree(target, options);
     requireOutside(tree, target);
     // A rename that must fail is not attempted: while one is under way, the end of the process does not touch the tree.
-    const isNear = yield* isOnDevice(io, tree.identity!, target);
-    if (isNear && options.durable) yield* synchronizeTree(io, tree.path!);
-    if (!isNear || !(yield* moved(io, tree.path!, target, options))) {
+    const sameDevice = yield* isOnDevice(io, tree.identity!, target);
+    if (sameDevice && options.durable) yield* synchronizeTree(io, tree.path!);
+    if (!sameDevice || !(yield* renameTree(io, tree.path!, target, options))) {
       leftovers = yield* moveByCopy(io, tree, target, options);
     }
   } catch (error) {
@@ -53,7 +53,7 @@ export function* persistTree(io: Io, tree: OwnedTree, destination: string, optio
   tree.path = target.path;
   yield* synchronizeName(io, target, options);
   if (leftovers.length > 0) {
-    throw afterwards(target.path, `"${leftovers[0].path}" cannot be removed`, leftovers[0]);
+    throw inPlaceError(target.path, `"${leftovers[0].path}" cannot be removed`, leftovers[0]);
   }
   return target.path;
 }
@@ -76,8 +76,8 @@ function requireOutside({ path }: OwnedTree, target: Target): void {
 }
 
 /** Renames the tree. Returns `false` if the target is on another file system. */
-function* moved(io: Io, from: string, target: Target, options: Replacing): Op<boolean> {
-  const undo = yield* makeWay(io, from, target, options);
+function* renameTree(io: Io, from: string, target: Target, options: Replacing): Op<boolean> {
+  const undo = yield* prepare(io, from, target, options);
   try {
     // Not earlier: until the tree is in place, it must be a leftover if this process is killed, even under the same
     // name.
@@ -105,7 +105,7 @@ function* mayReplace(io: Io, { path }: Target, { overwrite }: Replacing): Op<boo
  * `overwrite: false` a directory that appears meanwhile must not be replaced, so an empty one of ours reserves the name
  * (POSIX). Returns a function that undoes this.
  */
-function* makeWay(
+function* prepare(
   io: Io,
   from: string,
   { path, existing }: Target,
@@ -131,7 +131,7 @@ function* moveByCopy(io: Io, tree: OwnedTree, target: Target, options: Replacing
   try {
     yield* makeDirectory(io, target.directory, NAMING, sessionFor(target.directory, NAMING), staged);
     yield* copyTree(io, tree.path!, staged.path!, options);
-    if (!(yield* moved(io, staged.path!, target, options))) {
+    if (!(yield* renameTree(io, staged.path!, target, options))) {
       throw refusal(target.path, "EXDEV", "it is a mount point");
     }
     staged.release();
@@ -157,12 +157,12 @@ function* copyTree(io: Io, from: string, to: string, options: Replacing): Op<voi
   // Last, and from the bottom up: a directory's mode may forbid what is still to be put into it.
   for (const { status, inside } of [top, ...found].reverse()) {
     if (status.kind === "directory") {
-      yield* finish(io, inside === "" ? to : joinPath(to, inside), status, options);
+      yield* finishDir(io, inside === "" ? to : joinPath(to, inside), status, options);
     }
   }
 }
 
-function* finish(io: Io, path: Path, { mode }: Status, { durable }: Replacing): Op<void> {
+function* finishDir(io: Io, path: Path, { mode }: Status, { durable }: Replacing): Op<void> {
   if (durable) yield* synchronizeDirectory(io, path);
   if (isWindows()) return;
   const directory: number = yield io.openDirectory(path);

@@ -7,7 +7,7 @@ import { DiskStorage } from "../file/storage.ts";
 import type { Io } from "../io.ts";
 import type { Op } from "../op.ts";
 import type { Status } from "../runtime/mod.ts";
-import { attributesFor, creationMode, settle } from "./attributes.ts";
+import { apply, attributesFor, creationMode } from "./attributes.ts";
 import { commit } from "./commit.ts";
 import type { Replacing } from "./options.ts";
 import { requireSize, stage, unstage } from "./stage.ts";
@@ -17,24 +17,24 @@ import type { Target } from "./target.ts";
  * Fills a staged file and puts it in place, in this order: contents, owner and mode, synchronization, name. On failure
  * nothing of it is left.
  *
- * @param own The mode if nothing is replaced; undefined if the umask decides.
+ * @param defaultMode The mode if nothing is replaced; undefined if the umask decides.
  * @param fill Writes the contents and returns their size in bytes.
  */
 export function* placeNew(
   io: Io,
   target: Target,
   options: Replacing,
-  own: number | undefined,
+  defaultMode: number | undefined,
   fill: (file: DiskStorage) => Op<number>,
 ): Op<void> {
-  const attributes = attributesFor(target, options, own);
+  const attributes = attributesFor(target, options, defaultMode);
   const staged = yield* stage(io, target, creationMode(attributes));
   let closed = false;
   try {
     const size = yield* fill(new DiskStorage(staged.handle));
     const status: Status = yield io.statusOf(staged.handle);
     requireSize(status, size, target.path);
-    yield* settle(io, staged.handle, staged.name.path!, status, attributes);
+    yield* apply(io, staged.handle, staged.name.path!, status, attributes);
     if (options.durable) yield io.synchronize(staged.handle);
     options.signal?.throwIfAborted();
     closed = true;

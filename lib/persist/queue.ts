@@ -7,10 +7,10 @@ import type { Io } from "../io.ts";
 import { isPromise, type Op, run } from "../op.ts";
 import { baseName, parentOf } from "../path.ts";
 import type { Status } from "../runtime/mod.ts";
-import { orAborted } from "./abort.ts";
+import { abortable } from "./abort.ts";
 
 /** The last turn in each queue that is not empty. */
-const last = new Map<string, Promise<void>>();
+const tails = new Map<string, Promise<void>>();
 
 /** A place in a queue. */
 interface Turn {
@@ -21,28 +21,28 @@ interface Turn {
 }
 
 function join(queue: string): Turn {
-  const before = last.get(queue);
+  const before = tails.get(queue);
   let end!: () => void;
   const turn = new Promise<void>((resolve) => end = resolve);
-  last.set(queue, turn);
+  tails.set(queue, turn);
   const pass = (): void => {
-    if (last.get(queue) === turn) last.delete(queue);
+    if (tails.get(queue) === turn) tails.delete(queue);
     end();
   };
   return { before, pass: before === undefined ? pass : () => void before.then(pass) };
 }
 
 /** Runs `work` after the earlier calls for the same path, or not at all if it is aborted before its turn. */
-export async function inTurn<T>(
+export async function enqueue<T>(
   io: Io,
   path: string,
   signal: AbortSignal | undefined,
   work: () => Promise<T>,
 ): Promise<T> {
   const key = run(keyOf(io, path)), name = `\0${baseName(path)}`;
-  const turn = isPromise(key) || last.has(name) ? await joinLate(name, key, signal) : join(key);
+  const turn = isPromise(key) || tails.has(name) ? await joinLate(name, key, signal) : join(key);
   try {
-    if (turn.before !== undefined) await orAborted(turn.before, signal);
+    if (turn.before !== undefined) await abortable(turn.before, signal);
     // Awaited here alone, so that engines find the caller when it fails.
     return await work();
   } finally {
@@ -62,7 +62,7 @@ async function joinLate(
 ): Promise<Turn> {
   const arrival = join(name);
   try {
-    if (arrival.before !== undefined) await orAborted(arrival.before, signal);
+    if (arrival.before !== undefined) await abortable(arrival.before, signal);
     return join(await key);
   } finally {
     arrival.pass();

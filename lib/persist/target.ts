@@ -23,11 +23,11 @@ export interface Target {
 }
 
 /** Links followed before giving up, as the system does. */
-const LINKS = 40;
+const MAX_LINKS = 40;
 
 /** Finds the target, and refuses one that a file must not replace. */
 export function* targetOf(io: Io, path: string, options: Replacing): Op<Target> {
-  const target = yield* find(io, path, options);
+  const target = yield* resolve(io, path, options);
   const { existing } = target;
   if (existing !== undefined && !options.overwrite) throw refusal(target.path, "EEXIST", "it exists");
   if (existing?.kind === "directory") throw refusal(target.path, "EISDIR", "it is a directory");
@@ -56,11 +56,11 @@ export function* kindBehind(io: Io, link: string): Op<Kind | undefined> {
   }
 }
 
-function* find(io: Io, path: string, options: Replacing): Op<Target> {
-  let target = yield* locate(io, path);
+function* resolve(io: Io, path: string, options: Replacing): Op<Target> {
+  let target = yield* targetAt(io, path);
   for (let links = 0; options.links === "follow" && target.existing?.kind === "link"; links++) {
-    if (links === LINKS) throw refusal(path, "ELOOP", "too many symbolic links");
-    target = yield* locate(io, yield* linked(io, target));
+    if (links === MAX_LINKS) throw refusal(path, "ELOOP", "too many symbolic links");
+    target = yield* targetAt(io, yield* linkTarget(io, target));
     // A dangling link may have been planted to have something created where it leads.
     if (target.existing === undefined) {
       throw refusal(path, "ENOENT", `it links to "${target.path}", which does not exist`);
@@ -74,7 +74,7 @@ export const refusal = (path: string, code: string, why: string): TempfileError 
   cannot(`put a file at "${path}"`, why, code, path);
 
 /** Returns the target under its canonical parent, itself not followed. */
-export function* locate(io: Io, path: string): Op<Target> {
+export function* targetAt(io: Io, path: string): Op<Target> {
   const plain = withoutTrailingSeparators(path);
   try {
     const parent = parentOf(plain);
@@ -98,7 +98,7 @@ export function* isOnDevice(io: Io, { device }: Identity, { directory }: Target)
   return device === ((yield io.status(directory)) as Status).device;
 }
 
-function* linked(io: Io, { directory, path }: Target): Op<string> {
+function* linkTarget(io: Io, { directory, path }: Target): Op<string> {
   let link: Path;
   try {
     link = yield io.readLink(path);

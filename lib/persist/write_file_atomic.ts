@@ -10,11 +10,11 @@ import { asyncIo, type Io, syncIo } from "../io.ts";
 import { type Op, runAsync, runSync } from "../op.ts";
 import { checkPath } from "../options/paths.ts";
 import { parentOf } from "../path.ts";
-import { orAborted } from "./abort.ts";
+import { abortable } from "./abort.ts";
 import { synchronizeName } from "./commit.ts";
 import { checkWriting, type WriteFileAtomicOptions, type Writing } from "./options.ts";
 import { placeNew } from "./place_new.ts";
-import { inTurn } from "./queue.ts";
+import { enqueue } from "./queue.ts";
 import { placingFailure, refusal, type Target, targetOf } from "./target.ts";
 
 /**
@@ -50,12 +50,12 @@ export async function writeFileAtomic(
   const place = checkPath(path, "path");
   const checked = checkWriting("file", options);
   const bytes = toBytes(data, checked.content);
-  const contents = bytes === undefined ? chunksOf(data) : given(bytes);
+  const contents = bytes === undefined ? chunksOf(data) : sized(bytes);
   const { signal } = checked;
   try {
     signal?.throwIfAborted();
     const io = asyncIo().at(parentOf(place));
-    await inTurn(io, place, signal, () => runAsync(replace(io, place, contents, checked)));
+    await enqueue(io, place, signal, () => runAsync(replace(io, place, contents, checked)));
   } catch (error) {
     const cancelled = "bytes" in contents ? undefined : contents.cancel(error);
     // A source that yields nothing may not even confirm that it was cancelled.
@@ -75,18 +75,18 @@ export function writeFileAtomicSync(
 ): void {
   const place = checkPath(path, "path");
   const checked = checkWriting("fileSync", options);
-  runSync(replace(syncIo(), place, given(requireBytes(data, checked.content)), checked));
+  runSync(replace(syncIo(), place, sized(requireBytes(data, checked.content)), checked));
 }
 
 /** Bytes, and their number when the call was made. */
-interface Given {
+interface Sized {
   bytes: Uint8Array;
   length: number;
 }
 
-const given = (bytes: Uint8Array): Given => ({ bytes, length: bytes.byteLength });
+const sized = (bytes: Uint8Array): Sized => ({ bytes, length: bytes.byteLength });
 
-type Contents = Given | Chunks;
+type Contents = Sized | Chunks;
 
 function* replace(given: Io, path: string, contents: Contents, options: Writing): Op<void> {
   const target = yield* targetOf(given, path, options);
@@ -113,9 +113,9 @@ function* fill(
   }
   let size = 0;
   for (;;) {
-    const step: IteratorResult<unknown, unknown> = yield orAborted(contents.next(), options.signal);
+    const step: IteratorResult<unknown, unknown> = yield abortable(contents.next(), options.signal);
     if (step.done) return size;
-    const chunk = given(requireBytes(step.value, options.content));
+    const chunk = sized(requireBytes(step.value, options.content));
     yield* writeAt(io, file, chunk, size, options, target);
     size += chunk.length;
   }
@@ -124,7 +124,7 @@ function* fill(
 function* writeAt(
   io: Io,
   file: DiskStorage,
-  { bytes, length }: Given,
+  { bytes, length }: Sized,
   at: number,
   { content, signal }: Writing,
   { path }: Target,
