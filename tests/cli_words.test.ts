@@ -3,15 +3,15 @@ import { mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { test } from "node:test";
 import { parseArgs } from "node:util";
-import { readDuration, readMode, suggestion } from "../lib/cli/arguments.ts";
-import { bar, cutStart, harmless, oneLine, showBytes, twoColumns, wrap } from "../lib/cli/text.ts";
+import { parseDuration, parseMode, suggestion } from "../lib/cli/arguments.ts";
+import { bar, cutStart, oneLine, sanitize, showBytes, twoColumns, wrap } from "../lib/cli/text.ts";
 import { delays } from "../lib/retry.ts";
 import { cliHost, type Host } from "../lib/runtime/cli_host.ts";
 import { runtime } from "../lib/runtime/mod.ts";
 import { configure } from "../lib/settings.ts";
 import { deadPid, plant, plantLease } from "./support/leases.ts";
 import { isWindows, noLinks } from "./support/platform.ts";
-import { place, said } from "./support/said.ts";
+import { place, runInProcess } from "./support/in_process.ts";
 import { scratch } from "./support/scratch.ts";
 import { substitute, systemError } from "./support/substitute.ts";
 
@@ -21,7 +21,7 @@ const fits = (text: string): void =>
   assert.deepEqual(text.split("\n").filter((line) => line.length > 80), []);
 
 test("mayfly --help, -h and help list every command, in 80 columns", async () => {
-  const results = await Promise.all([["--help"], ["-h"], ["help"]].map((args) => said(args)));
+  const results = await Promise.all([["--help"], ["-h"], ["help"]].map((args) => runInProcess(args)));
   for (const result of results) assert.deepEqual(result, { ...results[0], status: 0, stderr: "" });
   const { stdout } = results[0];
   for (const name of COMMANDS) assert.match(stdout, new RegExp(`^  ${name} +[A-Z]`, "m"));
@@ -31,9 +31,9 @@ test("mayfly --help, -h and help list every command, in 80 columns", async () =>
 
 test("mayfly COMMAND --help says what it does, its options and how it ends, in 80 columns", async () => {
   for (const name of COMMANDS) {
-    const { status, stdout, stderr } = await said([name, "--help"]);
+    const { status, stdout, stderr } = await runInProcess([name, "--help"]);
     assert.deepEqual({ name, status, stderr }, { name, status: 0, stderr: "" });
-    assert.deepEqual(await said(["help", name]), { status, stdout, stderr });
+    assert.deepEqual(await runInProcess(["help", name]), { status, stdout, stderr });
     assert.ok(stdout.startsWith(`Usage: mayfly ${name} `), stdout);
     for (
       const part of [/^Options:$/m, /^ {2}-h, --help /m, /^Exit status:\n {2}0 /m, /^Examples:\n {2}\S/m]
@@ -45,11 +45,11 @@ test("mayfly COMMAND --help says what it does, its options and how it ends, in 8
 });
 
 test("mayfly without a command says on standard error which there are, with 2", async () => {
-  const { status, stdout, stderr } = await said([]);
+  const { status, stdout, stderr } = await runInProcess([]);
   assert.deepEqual({ status, stdout, stderr }, {
     status: 2,
     stdout: "",
-    stderr: (await said(["help"])).stdout,
+    stderr: (await runInProcess(["help"])).stdout,
   });
 });
 
@@ -88,7 +88,7 @@ const WRONG: [string[], RegExp][] = [
 test("a wrong command line: 2, what is wrong, what was probably meant, where there is help, and nothing is done", async () => {
   using here = place();
   for (const [args, message] of WRONG) {
-    const { status, stdout, stderr } = await said(args);
+    const { status, stdout, stderr } = await runInProcess(args);
     assert.deepEqual({ args, status, stdout }, { args, status: 2, stdout: "" }, stderr);
     const [line, hint, ...rest] = stderr.split("\n");
     assert.match(line, message);
@@ -102,18 +102,18 @@ test("mayfly run where no directory can be made ends with 125 and runs nothing; 
   configure({ tmpdir: "/nonexistent" });
   try {
     const start: Host["start"] = () => assert.fail("started");
-    const run = await said(["run", "true"], { start });
+    const run = await runInProcess(["run", "true"], { start });
     assert.deepEqual({ ...run, stderr: "" }, { status: 125, stdout: "", stderr: "" });
     assert.match(run.stderr, /^mayfly run: Cannot find a usable directory.*\n$/);
     for (const name of ["file", "dir", "usage"]) {
-      const { status, stderr } = await said([name]);
+      const { status, stderr } = await runInProcess([name]);
       assert.equal(status, 1);
       assert.match(
         stderr,
         new RegExp(`^mayfly ${name}: Cannot find a usable directory.*"/nonexistent" \\(ENOENT\\)\n$`),
       );
     }
-    const doctor = await said(["doctor"]);
+    const doctor = await runInProcess(["doctor"]);
     assert.equal(doctor.status, 1);
     assert.match(
       doctor.stdout,
@@ -130,7 +130,7 @@ test("mayfly run: a command that cannot be started for want of something else is
     kill() {},
     ended: Promise.reject(Object.assign(new Error("too many processes"), { code: "EAGAIN" })),
   });
-  assert.deepEqual(await said(["run", "true"], { start }), {
+  assert.deepEqual(await runInProcess(["run", "true"], { start }), {
     status: 126,
     stdout: "",
     stderr: 'mayfly run: Cannot start "true": too many processes\n',
@@ -146,7 +146,7 @@ test("mayfly run: an error that nobody foresaw ends with 1, and signals are no l
     assert.ok(listening);
     throw new Error("unforeseen");
   };
-  const { status, stderr } = await said(["run", "true"], { start, onSignals });
+  const { status, stderr } = await runInProcess(["run", "true"], { start, onSignals });
   assert.deepEqual({ status, stderr, listening }, {
     status: 1,
     stderr: "mayfly run: unforeseen\n",
@@ -174,7 +174,7 @@ test("mayfly run waits for what the command left running to let go of the direct
     },
   });
   const start: Host["start"] = () => ({ kill() {}, ended: Promise.resolve(0) });
-  assert.deepEqual(await said(["run", "true"], { start }), { status: 0, stdout: "", stderr: "" });
+  assert.deepEqual(await runInProcess(["run", "true"], { start }), { status: 0, stdout: "", stderr: "" });
   // Longer than a removal waits between its own tries.
   assert.deepEqual([here.names(), refusals, waits.filter((delay) => delay === 50)], [[], 0, [50]]);
 });
@@ -186,11 +186,11 @@ test("mayfly sweep shows progress where somebody watches, and takes it away agai
   using _ = substitute({ runtime: { now: () => now += 1000 } });
   for (const name of ["build-1", "build-2"]) await here.said("file", "--prefix", `${name}-`);
   const args = ["sweep", "--older-than", "0s", "--prefix", "build-"];
-  const watched = await said([...args, "--dry-run"], { stderrIsTty: true });
+  const watched = await runInProcess([...args, "--dry-run"], { stderrIsTty: true });
   assert.equal(watched.stderr, "\r\x1b[KFound 1…\r\x1b[KFound 2…\r\x1b[K");
-  const alone = await said([...args, "--dry-run"]);
+  const alone = await runInProcess([...args, "--dry-run"]);
   assert.deepEqual({ ...alone, stdout: "" }, { status: 0, stdout: "", stderr: "" });
-  const { stdout, stderr } = await said(args, { stderrIsTty: true });
+  const { stdout, stderr } = await runInProcess(args, { stderrIsTty: true });
   assert.equal(stderr, "\r\x1b[KRemoved 1…\r\x1b[KRemoved 2…\r\x1b[K");
   assert.match(stdout, /^Removed 2 entries, 0 B\n/);
 });
@@ -200,7 +200,7 @@ test("what takes no time shows no progress, also where somebody watches", async 
   using _ = substitute({ runtime: { now: () => 1000 } });
   await here.said("file", "--prefix", "build-");
   const args = ["sweep", "--older-than", "0s", "--prefix", "build-", "--dry-run"];
-  const { status, stderr } = await said(args, { stderrIsTty: true });
+  const { status, stderr } = await runInProcess(args, { stderrIsTty: true });
   assert.deepEqual({ status, stderr }, { status: 0, stderr: "" });
 });
 
@@ -209,14 +209,14 @@ test("mayfly usage shows how far it is where somebody watches, and takes that aw
   let now = 0;
   using _ = substitute({ runtime: { now: () => now += 1000 } });
   await here.said("file");
-  const { stderr } = await said(["usage"], { stderrIsTty: true });
+  const { stderr } = await runInProcess(["usage"], { stderrIsTty: true });
   assert.equal(stderr, "\r\x1b[KLooked at 0 of 1…\r\x1b[K");
 });
 
 test("mayfly file, dir and sweep name a directory that is missing, with 1", async () => {
   const missing = ["--dir", "/nonexistent/here"];
   for (const args of [["file"], ["dir"], ["sweep", "--older-than", "0s", "--prefix", "x"]]) {
-    const { status, stdout, stderr } = await said([...args, ...missing]);
+    const { status, stdout, stderr } = await runInProcess([...args, ...missing]);
     assert.deepEqual({ status, stdout }, { status: 1, stdout: "" });
     assert.match(
       stderr,
@@ -341,7 +341,7 @@ test("mayfly usage calls unknown what processes of another host have, and sweep 
 });
 
 test("an error that nobody foresaw is one line, with 1", async () => {
-  const { status, stderr } = await said(["doctor"], {
+  const { status, stderr } = await runInProcess(["doctor"], {
     permissions: () => {
       throw new Error("unforeseen \u001b[2J");
     },
@@ -360,17 +360,17 @@ test("durations have a number and a unit", () => {
     "250ms": 250,
     "0s": 0,
   };
-  for (const [text, expected] of Object.entries(good)) assert.equal(readDuration(text, "--x"), expected);
+  for (const [text, expected] of Object.entries(good)) assert.equal(parseDuration(text, "--x"), expected);
   for (const text of ["", "7", "d", "-1d", "1 d", "1d2h", "1e3s", "٣d", ".5h", "1.h", "1D"]) {
-    assert.throws(() => readDuration(text, "--x"), /--x must be a duration/);
+    assert.throws(() => parseDuration(text, "--x"), /--x must be a duration/);
   }
 });
 
 test("modes are octal, of three digits at most", () => {
   const good = { "600": 0o600, "0600": 0o600, "7": 7, "000": 0, "777": 0o777 };
-  for (const [text, expected] of Object.entries(good)) assert.equal(readMode(text, "--x"), expected);
+  for (const [text, expected] of Object.entries(good)) assert.equal(parseMode(text, "--x"), expected);
   for (const text of ["", "8", "1777", "0o600", "u+x", "-1", "6 0"]) {
-    assert.throws(() => readMode(text, "--x"));
+    assert.throws(() => parseMode(text, "--x"));
   }
 });
 
@@ -413,7 +413,7 @@ test("a bar is as wide as asked, and shows what is not nothing", () => {
 });
 
 test("text for terminals: nothing they obey, no line too long, names cut at their start", () => {
-  assert.equal(harmless("a\u001b]0;x\u0007b\r\u202ec\td\ne"), "a?]0;x?b??c?d\ne");
+  assert.equal(sanitize("a\u001b]0;x\u0007b\r\u202ec\td\ne"), "a?]0;x?b??c?d\ne");
   assert.equal(oneLine("a\nb"), "a?b");
   assert.equal(cutStart("abcdef", 6), "abcdef");
   assert.equal(cutStart("abcdef", 4), "…def");
@@ -541,7 +541,7 @@ test("mayfly run on Windows: what the console's keys send, whatever standard inp
     kill: (name) => sent.push(name),
     ended: Promise.resolve(0).finally(() => ["SIGINT", "SIGBREAK", "SIGTERM"].forEach(send)),
   });
-  assert.equal((await said(["run", "true"], { start, onSignals, isForeground })).status, 0);
+  assert.equal((await runInProcess(["run", "true"], { start, onSignals, isForeground })).status, 0);
   assert.deepEqual([sent, here.names()], [["SIGTERM"], []]);
 });
 

@@ -12,7 +12,7 @@ import {
 import { namedTemporaryFile as namedOfSource } from "../lib/file/named.ts";
 import { spooledTemporaryFile as spooledOfSource } from "../lib/file/spooled.ts";
 import { temporaryFile as unnamedOfSource } from "../lib/file/unnamed.ts";
-import { each, failureOf, kinds, pattern, sameBytes, usesOf } from "./support/kinds.ts";
+import { eachKind, failureOf, kinds, pattern, sameBytes, usesOf } from "./support/kinds.ts";
 import { scratch } from "./support/scratch.ts";
 import { substitute, systemError } from "./support/substitute.ts";
 
@@ -134,7 +134,7 @@ test("C96 C97 C120 C121 an invalid mode, encoding, newline or size is refused by
 });
 
 test("writes that overlap each keep their own range, in the order of the calls", async () => {
-  for await (const [kind, file] of each()) {
+  for await (const [kind, file] of eachKind()) {
     const parts = Array.from({ length: 60 }, (_, i) => pattern(i % 20 === 19 ? 300_000 : i * 97, i + 1));
     const whole = new Uint8Array(await new Blob(parts).arrayBuffer());
     const counts = await Promise.all(parts.map((part) => file.write(part)));
@@ -145,7 +145,7 @@ test("writes that overlap each keep their own range, in the order of the calls",
 });
 
 test("reads that overlap each have their own range, in the order of the calls", async () => {
-  for await (const [kind, file] of each()) {
+  for await (const [kind, file] of eachKind()) {
     const whole = pattern(900_000);
     await file.write(whole);
     await file.seek(0);
@@ -163,7 +163,7 @@ test("reads that overlap each have their own range, in the order of the calls", 
 });
 
 test("reads, writes, seeks and truncations that overlap are carried out in the order of the calls", async () => {
-  for await (const [kind, file] of each()) {
+  for await (const [kind, file] of eachKind()) {
     const results = await Promise.all([
       file.write(LETTERS),
       file.seek(-3, "end"),
@@ -185,7 +185,7 @@ test("reads, writes, seeks and truncations that overlap are carried out in the o
 });
 
 test("write and readInto with { at } neither use nor move the cursor", async () => {
-  for await (const [kind, file] of each()) {
+  for await (const [kind, file] of eachKind()) {
     await file.write(LETTERS);
     await file.seek(4);
     assert.equal(await file.write("XY", { at: 10 }), 2, kind);
@@ -204,7 +204,7 @@ test("write and readInto with { at } neither use nor move the cursor", async () 
 });
 
 test("an offset or a length that is no whole number of bytes from 0 on is refused, and nothing is done", async () => {
-  for await (const [kind, file] of each()) {
+  for await (const [kind, file] of eachKind()) {
     await file.write("abc");
     const wrong: [unknown, string][] = [
       [-1, "RangeError"],
@@ -252,7 +252,7 @@ test("an offset or a length that is no whole number of bytes from 0 on is refuse
 });
 
 test("C186 seek counts from the start, the cursor and the end; a negative result is an error and moves nothing", async () => {
-  for await (const [kind, file] of each()) {
+  for await (const [kind, file] of eachKind()) {
     await file.write(LETTERS);
     assert.equal(await file.seek(10), 10, kind);
     assert.equal(await file.seek(5, "current"), 15, kind);
@@ -284,7 +284,7 @@ test("C186 seek counts from the start, the cursor and the end; a negative result
 });
 
 test("C187 a read at the end gives 0 bytes, a read after a seek the rest", async () => {
-  for await (const [kind, file] of each()) {
+  for await (const [kind, file] of eachKind()) {
     await file.write(LETTERS);
     assert.equal((await file.read()).length, 0, kind);
     assert.equal((await file.read(5)).length, 0, kind);
@@ -302,7 +302,7 @@ test("C187 a read at the end gives 0 bytes, a read after a seek the rest", async
 });
 
 test("C182 a write beyond the end leaves zeros before it", async () => {
-  for await (const [kind, file] of each()) {
+  for await (const [kind, file] of eachKind()) {
     await file.write("abcde");
     await file.seek(5, "current");
     await file.write("klmno");
@@ -313,7 +313,7 @@ test("C182 a write beyond the end leaves zeros before it", async () => {
 });
 
 test("a write of nothing extends no file, and is no error where a write of something would be", async () => {
-  for await (const [kind, file] of each({ maxSize: 10 })) {
+  for await (const [kind, file] of eachKind({ maxSize: 10 })) {
     await file.write("abc");
     await file.seek(100);
     for (const nothing of ["", new Uint8Array(0), [], [""], new Blob([])]) {
@@ -327,7 +327,7 @@ test("a write of nothing extends no file, and is no error where a write of somet
 });
 
 test("truncate cuts off and extends with zeros, at the cursor without a size, and leaves the cursor where it is", async () => {
-  for await (const [kind, file] of each()) {
+  for await (const [kind, file] of eachKind()) {
     await file.write(LETTERS);
     await file.truncate(10);
     assert.equal(await file.text(), "abcdefghij", kind);
@@ -347,7 +347,7 @@ test("truncate cuts off and extends with zeros, at the cursor without a size, an
 });
 
 test("maxSize fails with EFBIG a write or a truncation that would pass it, and nothing of it is done", async () => {
-  for await (const [kind, file] of each({ maxSize: 10 })) {
+  for await (const [kind, file] of eachKind({ maxSize: 10 })) {
     await file.write("12345678");
     const tooMuch: (() => unknown)[] = [
       () => file.write("abc"),
@@ -369,7 +369,7 @@ test("maxSize fails with EFBIG a write or a truncation that would pass it, and n
 });
 
 test("C194 a write that would end beyond the greatest offset fails with EFBIG, and the file stays usable", async () => {
-  for await (const [kind, file] of each()) {
+  for await (const [kind, file] of eachKind()) {
     await file.write("abc");
     await file.seek(Number.MAX_SAFE_INTEGER);
     assert.equal(await failureOf(() => file.write("x")), "EFBIG", kind);
@@ -421,7 +421,7 @@ test("minFree fails with ENOSPC in every creator", async () => {
 });
 
 test("a synchronous call while asynchronous ones are under way fails with EBUSY, and succeeds after them", async () => {
-  for await (const [kind, file] of each()) {
+  for await (const [kind, file] of eachKind()) {
     await file.write("abc");
     let goOn!: () => void;
     const waits = new Promise<void>((resolve) => goOn = resolve);

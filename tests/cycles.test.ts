@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { runChild } from "./support/child.ts";
-import { gcFlags } from "./support/collect.ts";
+import { gcFlags } from "./support/gc.ts";
 import { LISTENERS } from "./support/listeners.ts";
 import { oncePerKind } from "./support/once.ts";
 import { memory, scratch } from "./support/scratch.ts";

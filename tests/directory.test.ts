@@ -18,7 +18,7 @@ import { TempfileError } from "#mod";
 import { temporaryDirectory, temporaryDirectorySync } from "../lib/directory.ts";
 import { runtime } from "../lib/runtime/mod.ts";
 import { runChild } from "./support/child.ts";
-import { gcFlags } from "./support/collect.ts";
+import { gcFlags } from "./support/gc.ts";
 import { isWindows, noModes } from "./support/platform.ts";
 import { scratch } from "./support/scratch.ts";
 import { substitute, systemError } from "./support/substitute.ts";

@@ -6,14 +6,14 @@
 import assert from "node:assert/strict";
 import { chmodSync, mkdirSync } from "node:fs";
 import { test } from "node:test";
-import { ageingOf } from "../lib/cli/ageing.ts";
+import { cleanersOf } from "../lib/cli/cleaners.ts";
 import { syncIo } from "../lib/io.ts";
 import { runSync } from "../lib/op.ts";
 import type { Host } from "../lib/runtime/cli_host.ts";
 import type { FileSystemStatus, Locks, Runtime, Signals } from "../lib/runtime/mod.ts";
 import { configure } from "../lib/settings.ts";
 import { leasesIn, plantLease } from "./support/leases.ts";
-import { type Place, place, said } from "./support/said.ts";
+import { type Place, place, runInProcess } from "./support/in_process.ts";
 import { isWindows, noLinux, noModes, noUsers } from "./support/platform.ts";
 import { scratch } from "./support/scratch.ts";
 import { changed, type Changes, substitute, systemError } from "./support/substitute.ts";
@@ -35,7 +35,7 @@ async function of(name: string, here: Place, changes: Changes = {}): Promise<Fin
 
 test("mayfly doctor fits the terminal, narrow or not", async () => {
   for (const columns of [44, 60, 200]) {
-    const { stdout } = await said(["doctor"], { columns });
+    const { stdout } = await runInProcess(["doctor"], { columns });
     for (const line of stdout.trimEnd().split("\n")) {
       // A word that is longer than the room cannot be broken.
       const isWord = !line.slice("note  Temporary directory  ".length).includes(" ");
@@ -242,7 +242,7 @@ test("mayfly doctor says which variable led to the directory, and why those befo
     // Other checks ask for the directory in use, which is looked for anew.
     configure({ tmpdir: undefined });
     using _ = substitute(changes);
-    const { stdout } = await said(["doctor", "--json"]);
+    const { stdout } = await runInProcess(["doctor", "--json"]);
     return JSON.parse(stdout).checks[1];
   };
   try {
@@ -274,7 +274,7 @@ test("mayfly doctor: a directory that anybody may rename things in is used for w
 test("mayfly doctor: where nothing is permitted, the permissions are what helps, with 1", async () => {
   using _here = place();
   using _ = substitute({ runtime: { mayWrite: () => false } });
-  const { status, stdout } = await said(["doctor", "--json"], {
+  const { status, stdout } = await runInProcess(["doctor", "--json"], {
     permissions: (path) => [{ granted: false, flag: `--allow-write=${path}`, purpose: "create files" }],
   });
   const { checks } = JSON.parse(stdout);
@@ -297,7 +297,7 @@ test("mayfly doctor without permissions says what cannot be told, and which flag
     { granted: false, flag: `--allow-it=${path}`, purpose: "do it" },
     { granted: true, flag: "--allow-other", purpose: "do the other thing" },
   ];
-  const { status, stdout } = await said(["doctor"], { permissions });
+  const { status, stdout } = await runInProcess(["doctor"], { permissions });
   assert.equal(status, 0);
   // What is mounted how, the doctor asks on Linux.
   for (const name of ["File system", "Free space", ...noLinux ? [] : ["Executables"], "Old files"]) {
@@ -359,28 +359,31 @@ function machineWith(files: { [path: string]: string | Error }): Changes {
 }
 
 /** The daemons found on such a machine. */
-function ageing(files: { [path: string]: string | Error }, directory: string): object[] {
+function cleaners(files: { [path: string]: string | Error }, directory: string): object[] {
   using _ = substitute(machineWith(files));
-  return runSync(ageingOf(syncIo(), directory));
+  return runSync(cleanersOf(syncIo(), directory));
 }
 
 test("daemons that remove old files are found by their configuration, the nearest line counts", () => {
   const systemd = { "/run/systemd/system/x": "" };
   const tmp = "# comment\nq /tmp 1777 root root 10d\nq /var/tmp 1777 root root 30d\nx /tmp/snap-*\n";
   const usual = { ...systemd, "/usr/lib/tmpfiles.d/tmp.conf": tmp };
-  assert.deepEqual(ageing(usual, "/tmp"), [{ who: "systemd-tmpfiles", age: "10d" }]);
-  assert.deepEqual(ageing(usual, "/var/tmp/mine"), [{ who: "systemd-tmpfiles", age: "30d" }]);
-  assert.deepEqual(ageing(usual, "/home/me/tmp"), []);
-  assert.deepEqual(ageing(usual, "/tmpfs"), []);
-  assert.deepEqual(ageing({ "/usr/lib/tmpfiles.d/tmp.conf": tmp }, "/tmp"), [], "systemd does not run");
+  assert.deepEqual(cleaners(usual, "/tmp"), [{ who: "systemd-tmpfiles", age: "10d" }]);
+  assert.deepEqual(cleaners(usual, "/var/tmp/mine"), [{ who: "systemd-tmpfiles", age: "30d" }]);
+  assert.deepEqual(cleaners(usual, "/home/me/tmp"), []);
+  assert.deepEqual(cleaners(usual, "/tmpfs"), []);
+  assert.deepEqual(cleaners({ "/usr/lib/tmpfiles.d/tmp.conf": tmp }, "/tmp"), [], "systemd does not run");
   const hidden = { ...usual, "/etc/tmpfiles.d/tmp.conf": "D! /tmp 1777 root root -\n" };
-  assert.deepEqual(ageing(hidden, "/tmp"), []);
+  assert.deepEqual(cleaners(hidden, "/tmp"), []);
   const nearer = { ...usual, "/etc/tmpfiles.d/mine.conf": "d /tmp/mine 0700 me me mM:2h" };
-  assert.deepEqual(ageing(nearer, "/tmp/mine"), [{ who: "systemd-tmpfiles", age: "2h" }]);
+  assert.deepEqual(cleaners(nearer, "/tmp/mine"), [{ who: "systemd-tmpfiles", age: "2h" }]);
   const unreadable = { ...usual, "/etc/tmpfiles.d/secret.conf": systemError("EACCES") };
-  assert.deepEqual(ageing(unreadable, "/tmp"), [{ who: "systemd-tmpfiles", age: "10d" }]);
+  assert.deepEqual(cleaners(unreadable, "/tmp"), [{ who: "systemd-tmpfiles", age: "10d" }]);
   for (const program of ["/etc/cron.daily/tmpreaper", "/usr/libexec/tmp_cleaner"]) {
-    assert.deepEqual(ageing({ [program]: "" }, "/tmp"), [{ who: program.split("/").at(-1), age: undefined }]);
+    assert.deepEqual(cleaners({ [program]: "" }, "/tmp"), [{
+      who: program.split("/").at(-1),
+      age: undefined,
+    }]);
   }
 });
 

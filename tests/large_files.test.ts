@@ -4,14 +4,14 @@ import { fstatSync } from "node:fs";
 import { temporaryFile } from "#mod";
 import { spooledTemporaryFile as spooledOfSource } from "../lib/file/spooled.ts";
 import { temporaryFile as unnamedOfSource } from "../lib/file/unnamed.ts";
-import { each, failureOf } from "./support/kinds.ts";
+import { eachKind, failureOf } from "./support/kinds.ts";
 import { onceInAll } from "./support/once.ts";
 import { substitute } from "./support/substitute.ts";
 
 const GiB = 1024 ** 3;
 
 test("a sparse file of more than 4 GiB is written, read and measured at its true offsets", async () => {
-  for await (const [kind, file] of each()) {
+  for await (const [kind, file] of eachKind()) {
     if (kind === "spooled, in memory") continue;
     await file.write("start");
     await file.seek(5 * GiB + 1);
@@ -37,7 +37,7 @@ test("a sparse file of more than 4 GiB is written, read and measured at its true
 });
 
 test("streams, lines and blobs reach beyond 4 GiB", async () => {
-  for await (const [kind, file] of each()) {
+  for await (const [kind, file] of eachKind()) {
     if (kind === "spooled, in memory") continue;
     const at = 4 * GiB + 10;
     await file.write("one\ntwo\n", { at });
@@ -69,7 +69,7 @@ test("a line of more than a string can hold is EFBIG (once in all)", { skip: onc
 });
 
 test("truncate makes files of more than 4 GiB, and cuts them off beyond that", async () => {
-  for await (const [kind, file] of each()) {
+  for await (const [kind, file] of eachKind()) {
     if (kind === "spooled, in memory") continue;
     await file.truncate(5 * GiB + 3);
     assert.equal(await file.size(), 5 * GiB + 3, kind);
@@ -82,7 +82,7 @@ test("truncate makes files of more than 4 GiB, and cuts them off beyond that", a
 });
 
 test("maxSize beyond 4 GiB is kept to the byte", async () => {
-  for await (const [kind, file] of each({ maxSize: 5 * GiB })) {
+  for await (const [kind, file] of eachKind({ maxSize: 5 * GiB })) {
     if (kind === "spooled, in memory") continue;
     assert.equal(await failureOf(() => file.write("ab", { at: 5 * GiB - 1 })), "EFBIG", kind);
     assert.equal(await failureOf(() => file.truncate(5 * GiB + 1)), "EFBIG", kind);

@@ -14,7 +14,7 @@ import { checkReplacing } from "../lib/persist/options.ts";
 import { persistTree } from "../lib/persist/persist_tree.ts";
 import { runtime } from "../lib/runtime/mod.ts";
 import { type ChildResult, runChild } from "./support/child.ts";
-import { gcFlags } from "./support/collect.ts";
+import { gcFlags } from "./support/gc.ts";
 import { root } from "./support/modules.ts";
 import { packageTest as test } from "./support/once.ts";
 import { isWindows, noLinux } from "./support/platform.ts";

@@ -27,7 +27,7 @@ import { type BunFfi, libraryLocks } from "../lib/runtime/library_locks.ts";
 import { helperLocks } from "../lib/runtime/locks.ts";
 import { adapterFor, type Locks } from "../lib/runtime/mod.ts";
 import { firstWords, runChild, startChild } from "./support/child.ts";
-import { runCollecting } from "./support/collect.ts";
+import { runWithGc } from "./support/gc.ts";
 import { packageTest as test } from "./support/once.ts";
 import { scratch } from "./support/scratch.ts";
 import { substitute, systemError } from "./support/substitute.ts";
@@ -666,7 +666,7 @@ test(
   { skip: linux },
   async () => {
     // The others, which nobody holds, show that garbage was collected.
-    const { said, stderr, status } = await runCollecting(
+    const { said, stderr, status } = await runWithGc(
       `let locked;
        const lock = await (async () => {
          const file = m.namedTemporaryFileSync();

@@ -22,7 +22,7 @@ import { reportKept } from "../lib/life/sweep.ts";
 import { type Op, runSync } from "../lib/op.ts";
 import { type Listing, type Primitives, runtime, substituteRuntime } from "../lib/runtime/mod.ts";
 import { configure } from "../lib/settings.ts";
-import { closeBrokenOff } from "./support/broken_off.ts";
+import { closeAbandoned } from "./support/abandoned.ts";
 import { noFlock } from "./support/ager.ts";
 import { firstWords, runChild } from "./support/child.ts";
 import { deadPid, leasesIn, plant, readLeases } from "./support/leases.ts";
@@ -543,7 +543,7 @@ test("C276 a sweep that dies after any step leaves the lease, and the next one f
       let step = op.next();
       for (let n = 1; n < k && !step.done; n++) step = op.next(step.value);
       ended = step.done === true;
-      closeBrokenOff(op, step.value);
+      closeAbandoned(op, step.value);
     });
     const unfinished = readdirSync(scene.parent).length > 0;
     if (unfinished) assert.equal(Object.keys(readLeases(scene.top)).length, 1, `after step ${k}`);

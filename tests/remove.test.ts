@@ -21,7 +21,7 @@ import { temporaryDirectory, temporaryDirectorySync } from "../lib/directory.ts"
 import { syncIo } from "../lib/io.ts";
 import { runtime, type Status } from "../lib/runtime/mod.ts";
 import { removeDirectory } from "../lib/tree/remove.ts";
-import { closeBrokenOff } from "./support/broken_off.ts";
+import { closeAbandoned } from "./support/abandoned.ts";
 import { firstWords, moduleUrl, runChild } from "./support/child.ts";
 import { packageTest as test } from "./support/once.ts";
 import { DEEP_CHAIN, deepChain, hasPython, python } from "./support/python.ts";
@@ -971,7 +971,7 @@ test("C247 a removal that is broken off anywhere leaves a smaller tree, contents
       const op = removeDirectory(syncIo(), top, identity);
       let step = op.next();
       while (!step.done && calls < stop) step = op.next(step.value);
-      closeBrokenOff(op, step.value);
+      closeAbandoned(op, step.value);
     }
     done = calls < stop;
     if (done) assert.ok(!existsSync(top));

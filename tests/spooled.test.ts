@@ -6,7 +6,7 @@ import { type SpooledOptions, SpooledTemporaryFile, spooledTemporaryFile, Tempor
 import { namedTemporaryFileSync as namedOfSource } from "../lib/file/named.ts";
 import { spooledTemporaryFile as spooledOfSource } from "../lib/file/spooled.ts";
 import { configure } from "../lib/settings.ts";
-import { runCollecting } from "./support/collect.ts";
+import { runWithGc } from "./support/gc.ts";
 import { failureOf, pattern, sameBytes } from "./support/kinds.ts";
 import { isWindows, namesStay, shownMode } from "./support/platform.ts";
 import { scratch } from "./support/scratch.ts";
@@ -570,7 +570,7 @@ test("C205 what has rolled over has no name: the directory stays empty", { skip:
 
 test("C206 a spool that is dropped gives a warning if it has rolled over, and none if it is in memory", async () => {
   for (const [maxMemory, warned] of [[1000, false], [0, true]] as const) {
-    const { said, stderr } = await runCollecting(`
+    const { said, stderr } = await runWithGc(`
       const drop = async () => { const file = m.spooledTemporaryFile({ maxMemory: ${maxMemory} }); await file.write("dropped"); };
       for (let i = 0; i < 20; i++) await drop();
       await collect(${warned ? "() => warnings.length >= 5" : ""});

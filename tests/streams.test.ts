@@ -7,8 +7,8 @@ import type { OpenFile } from "../lib/file/open_file.ts";
 import { spooledTemporaryFile as spooledOfSource } from "../lib/file/spooled.ts";
 import { temporaryFile as unnamedOfSource } from "../lib/file/unnamed.ts";
 import { held } from "../lib/life/registry.ts";
-import { runCollecting } from "./support/collect.ts";
-import { each, failureOf, pattern, sameBytes } from "./support/kinds.ts";
+import { runWithGc } from "./support/gc.ts";
+import { eachKind, failureOf, pattern, sameBytes } from "./support/kinds.ts";
 import { packageTest as test } from "./support/once.ts";
 import { isWindows } from "./support/platform.ts";
 import { scratch } from "./support/scratch.ts";
@@ -32,7 +32,7 @@ const textOf = async (chunks: AsyncIterable<Uint8Array>): Promise<string> =>
 const BIG = pattern(1_300_000);
 
 test("stream() and readable give the contents from the start or an offset, and leave the cursor", async () => {
-  for await (const [kind, file] of each()) {
+  for await (const [kind, file] of eachKind()) {
     await file.write(BIG);
     await file.seek(5);
     assert.ok(sameBytes(await gather(file.stream()), BIG), kind);
@@ -45,7 +45,7 @@ test("stream() and readable give the contents from the start or an offset, and l
 });
 
 test("asynchronous iteration gives the contents in chunks, and can be left early and begun anew", async () => {
-  for await (const [kind, file] of each()) {
+  for await (const [kind, file] of eachKind()) {
     await file.write(BIG);
     assert.ok(sameBytes(await gather(file), BIG), kind);
     let count = 0;
@@ -65,7 +65,7 @@ test("asynchronous iteration gives the contents in chunks, and can be left early
 });
 
 test("streams of one file do not disturb each other, nor the cursor", async () => {
-  for await (const [kind, file] of each()) {
+  for await (const [kind, file] of eachKind()) {
     await file.write(BIG);
     await file.seek(0);
     const all = await Promise.all([
@@ -81,7 +81,7 @@ test("streams of one file do not disturb each other, nor the cursor", async () =
 });
 
 test("a stream fills the reader's own buffers (BYOB), exactly and to the end", async () => {
-  for await (const [kind, file] of each()) {
+  for await (const [kind, file] of eachKind()) {
     await file.write(BIG.subarray(0, 100_000));
     const reader = file.stream({ at: 10 }).getReader({ mode: "byob" });
     const parts: Uint8Array[] = [];
@@ -105,7 +105,7 @@ test("a stream fills the reader's own buffers (BYOB), exactly and to the end", a
 });
 
 test("a reader with buffers of its own that takes the place of one without, at any moment of its read, is told of the end", async () => {
-  for await (const [kind, file] of each()) {
+  for await (const [kind, file] of eachKind()) {
     await file.write("abc");
     // What a read does takes a few turns of the queue of promises.
     for (const [at, turns] of [0, 3].flatMap((at) => [0, 1, 2, 3, 4, 5].map((turns) => [at, turns]))) {
@@ -128,7 +128,7 @@ test("a reader with buffers of its own that takes the place of one without, at a
 });
 
 test("a stream reads only what is asked for, so it gives what was written just before", async () => {
-  for await (const [kind, file] of each()) {
+  for await (const [kind, file] of eachKind()) {
     const reader = file.stream().getReader();
     await new Promise((resolve) => setTimeout(resolve, 1));
     await file.write("first");
@@ -182,7 +182,7 @@ test("a stream whose file cannot be read fails with the error of the system", as
 });
 
 test("writable writes text and bytes at the cursor, and flushes when it is closed; the file stays open", async () => {
-  for await (const [kind, file] of each()) {
+  for await (const [kind, file] of eachKind()) {
     await file.write("start ");
     const writer = file.writable.getWriter();
     await writer.write("té");
@@ -240,7 +240,7 @@ test("writable exerts backpressure: it is ready again when the chunk is written"
 });
 
 test("a writable that is aborted keeps what was written, and the file stays usable", async () => {
-  for await (const [kind, file] of each()) {
+  for await (const [kind, file] of eachKind()) {
     const writer = file.writable.getWriter();
     await writer.write("abc");
     await writer.abort(new Error("changed my mind"));
@@ -252,7 +252,7 @@ test("a writable that is aborted keeps what was written, and the file stays usab
 });
 
 test("a writable fails with the error of a write, and so does what is piped into it", async () => {
-  for await (const [kind, file] of each({ maxSize: 5 })) {
+  for await (const [kind, file] of eachKind({ maxSize: 5 })) {
     const writer = file.writable.getWriter();
     assert.equal(await failureOf(() => writer.write("too long")), "EFBIG", kind);
     let cancelled: { code?: string } | undefined;
@@ -272,7 +272,7 @@ test("a writable fails with the error of a write, and so does what is piped into
 });
 
 test("streams pipe from one file to another, through transformations and tees", async () => {
-  for await (const [kind, file] of each()) {
+  for await (const [kind, file] of eachKind()) {
     await file.write("hello ".repeat(10_000));
     await using copy = await temporaryFile();
     const upper = new TransformStream<string, string>({
@@ -310,7 +310,7 @@ test("a file goes through CompressionStream and DecompressionStream and is the s
 });
 
 test("a Response reads the file through readable", async () => {
-  for await (const [kind, file] of each()) {
+  for await (const [kind, file] of eachKind()) {
     await file.write(`{"a":"é"}`);
     assert.deepEqual(await new Response(file.readable).json(), { a: "é" }, kind);
     const request = new Request(
@@ -322,7 +322,7 @@ test("a Response reads the file through readable", async () => {
 });
 
 test("node's pipeline takes the file as an iterable source and, by fromWeb, as a stream on both sides", async () => {
-  for await (const [kind, file] of each()) {
+  for await (const [kind, file] of eachKind()) {
     await file.write(BIG.subarray(0, 400_000));
     await using copy = await temporaryFile();
     await pipeline(Readable.fromWeb(file.readable as never), Writable.fromWeb(copy.writable as never));
@@ -354,7 +354,7 @@ test("node's pipeline takes the file as an iterable source and, by fromWeb, as a
 });
 
 test("blob() has the size of now and reads its ranges when it is asked", async () => {
-  for await (const [kind, file] of each()) {
+  for await (const [kind, file] of eachKind()) {
     await file.write("0123456789");
     const blob = await file.blob("application/x-test");
     assert.ok(blob instanceof Blob, kind);
@@ -413,7 +413,7 @@ const TAKERS: { readonly [name: string]: (blob: Blob) => Promise<string> } = {
 };
 
 test("what the runtime itself makes of a blob() has the contents, or fails where Bun has no path to read them by", async () => {
-  for await (const [kind, file] of each()) {
+  for await (const [kind, file] of eachKind()) {
     await file.write("0123456789");
     const blob = await file.blob();
     // Another one of the same file takes nothing from it.
@@ -509,7 +509,7 @@ test("C198 streams, iterators, lines and blobs taken before a roll-over see what
 });
 
 test("C118 a bound method keeps the file usable when its handle is not referred to any more", async () => {
-  const { said, stderr } = await runCollecting(`
+  const { said, stderr } = await runWithGc(`
     let reads = [], writes = [];
     for (let i = 0; i < 20; i++) {
       const file = await m.namedTemporaryFile();
@@ -527,7 +527,7 @@ test("C118 a bound method keeps the file usable when its handle is not referred 
 });
 
 test("C119 an iterator, stream, writer or blob keeps the file open when its handle is not referred to any more", async () => {
-  const { said, stderr } = await runCollecting(`
+  const { said, stderr } = await runWithGc(`
     const text = "line\\n".repeat(200000);
     const open = async (prefix) => { const file = await m.namedTemporaryFile({ prefix }); await file.write(text); return file; };
     const kept = {
@@ -592,7 +592,7 @@ test("a spooled file that is moving to disk when its handle is collected as garb
 });
 
 test("a handle that nobody has any more is closed, with a warning, where no iterator keeps it", async () => {
-  const { said } = await runCollecting(`
+  const { said } = await runWithGc(`
     for (let i = 0; i < 20; i++) await (await m.namedTemporaryFile()).write("dropped");
     await collect(() => warnings.length >= 10);
     say(warnings.length >= 10);
@@ -602,7 +602,7 @@ test("a handle that nobody has any more is closed, with a warning, where no iter
 });
 
 test("calls under way are carried out on the file's own descriptor though its handle was collected", async () => {
-  const { said, stderr } = await runCollecting(`
+  const { said, stderr } = await runWithGc(`
     const data = new Uint8Array(2_000_000).fill(7);
     const results = [];
     for (let i = 0; i < 30; i++) {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { namedTemporaryFile, spooledTemporaryFile, type TemporaryFile, temporaryFile } from "#mod";
-import { each, failureOf } from "./support/kinds.ts";
+import { eachKind, failureOf } from "./support/kinds.ts";
 import { oncePerRuntime } from "./support/once.ts";
 
 /** Text of characters of one, two, three and four bytes, with both ends of lines. */
@@ -30,7 +30,7 @@ test("C95 text comes back in every encoding, and is in the file as that encoding
     ["latin1", latin, [0x61, 0xff, 0x80, 0x9f, 0, 0xe9, 0x0a]],
   ] as const;
   for (const [encoding, text, bytes] of cases) {
-    for await (const [kind, file] of each({ encoding })) {
+    for await (const [kind, file] of eachKind({ encoding })) {
       assert.equal(await file.write(text), bytes.length, `${kind} ${encoding}`);
       assert.equal(file.writeSync(text), bytes.length, `${kind} ${encoding}`);
       assert.deepEqual([...await file.bytes()], [...bytes, ...bytes], `${kind} ${encoding}`);
@@ -59,7 +59,7 @@ test("a byte order mark is content like any other", async () => {
 });
 
 test("latin1 refuses with EILSEQ what it has no byte for, and nothing is written", async () => {
-  for await (const [kind, file] of each({ encoding: "latin1" })) {
+  for await (const [kind, file] of eachKind({ encoding: "latin1" })) {
     await file.write("ok");
     for (const text of ["€", "a😀", "\u0100", "\ud800"]) {
       await assert.rejects(file.write(text), { code: "EILSEQ", name: "TempfileError" }, kind);
@@ -73,13 +73,13 @@ test("latin1 refuses with EILSEQ what it has no byte for, and nothing is written
 
 test("newline rewrites both ends of lines of text as it is written, and leaves bytes alone", async () => {
   const bytes = new TextEncoder().encode("raw\n");
-  for await (const [kind, file] of each({ newline: "\r\n" })) {
+  for await (const [kind, file] of eachKind({ newline: "\r\n" })) {
     await file.write("a\nb\r\nc\r");
     await file.write(["\n", "d\n"]);
     await file.write(bytes);
     assert.equal(await file.text(), "a\r\nb\r\nc\r\r\nd\r\nraw\n", kind);
   }
-  for await (const [kind, file] of each({ newline: "\n" })) {
+  for await (const [kind, file] of eachKind({ newline: "\n" })) {
     assert.equal(await file.write("a\r\nb\nc\rd\r\n"), 8, kind);
     assert.equal(file.writeSync("\r\n"), 1, kind);
     assert.equal(await file.text(), "a\nb\nc\rd\n\n", kind);
@@ -96,7 +96,7 @@ test("C201 readText reads by characters and splits none, of whatever length and 
   const text = "añ€😀".repeat(300);
   const characters = [...text];
   for (const encoding of ["utf-8", "utf-16le"] as const) {
-    for await (const [kind, file] of each({ encoding })) {
+    for await (const [kind, file] of eachKind({ encoding })) {
       await file.write(text);
       for (const length of [1, 3, 7, 64, 65, 500, 5000]) {
         await file.seek(0);
@@ -127,7 +127,7 @@ test("readText reads as many characters as are asked for, or there are, of a lon
 });
 
 test("readText after a read, a write or a seek goes on where the cursor is", async () => {
-  for await (const [kind, file] of each()) {
+  for await (const [kind, file] of eachKind()) {
     await file.write("é1€2😀3");
     await file.seek(2);
     assert.equal(await file.readText(2), "1€", kind);
@@ -227,7 +227,7 @@ test("lines() gives the lines without their ends, the last also if it has none, 
     ["end\r", ["end\r"]],
     ["sep\u2028arator\u0085s\n", ["sep\u2028arator\u0085s"]],
   ];
-  for await (const [kind, file] of each()) {
+  for await (const [kind, file] of eachKind()) {
     for (const [text, lines] of cases) {
       await file.truncate(0);
       await file.write(text, { at: 0 });
@@ -263,7 +263,7 @@ test("lines() reads a line of many chunks and many lines of one", async () => {
 });
 
 test("lines({ at }) starts at an offset; lines() left early can be begun anew, and sees what was written meanwhile", async () => {
-  for await (const [kind, file] of each()) {
+  for await (const [kind, file] of eachKind()) {
     await file.write("one\ntwo\nthree\n");
     assert.deepEqual(await linesOf(file, { at: 5 }), ["wo", "three"], kind);
     assert.deepEqual(await linesOf(file, { at: 100 }), [], kind);
@@ -279,7 +279,7 @@ test("lines({ at }) starts at an offset; lines() left early can be begun anew, a
 
 test("json() and jsonSync() parse the whole contents; what is no JSON is a SyntaxError", async () => {
   const value = { list: [1, 2.5, null, true], text: "ü\n😀", nested: { a: {} } };
-  for await (const [kind, file] of each()) {
+  for await (const [kind, file] of eachKind()) {
     await file.write(JSON.stringify(value));
     await file.seek(3);
     assert.deepEqual(await file.json(), value, kind);
@@ -292,7 +292,7 @@ test("json() and jsonSync() parse the whole contents; what is no JSON is a Synta
 });
 
 test("text() and bytes() give the whole contents and leave the cursor", async () => {
-  for await (const [kind, file] of each()) {
+  for await (const [kind, file] of eachKind()) {
     assert.equal(await file.text(), "", kind);
     await file.write(MIXED);
     await file.seek(7);

@@ -22,7 +22,7 @@ import { temporaryFileSync as sourceFile } from "../lib/file/unnamed.ts";
 import { held as onTheBooks } from "../lib/life/registry.ts";
 import { usage as sourceUsage, usageSync as sourceUsageSync } from "../lib/usage.ts";
 import { runChild } from "./support/child.ts";
-import { gcFlags } from "./support/collect.ts";
+import { gcFlags } from "./support/gc.ts";
 import { namesLinger } from "./support/platform.ts";
 import { scratch } from "./support/scratch.ts";
 import { substitute, systemError } from "./support/substitute.ts";

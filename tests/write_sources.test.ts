@@ -3,7 +3,7 @@ import { Readable } from "node:stream";
 import { test } from "node:test";
 import { spooledTemporaryFile, temporaryFile } from "#mod";
 import { temporaryFile as unnamedOfSource } from "../lib/file/unnamed.ts";
-import { each, failureOf, pattern, sameBytes } from "./support/kinds.ts";
+import { eachKind, failureOf, pattern, sameBytes } from "./support/kinds.ts";
 import { substitute, systemError } from "./support/substitute.ts";
 
 const utf8 = new TextEncoder();
@@ -66,7 +66,7 @@ test("write takes text and every kind of bytes in memory, and the part of a buff
     [shared.buffer as never, [9, 8, 7]],
     [Buffer.from("node"), [110, 111, 100, 101]],
   ];
-  for await (const [kind, file] of each()) {
+  for await (const [kind, file] of eachKind()) {
     for (const [data, bytes] of cases) {
       for (const write of [() => file.write(data), () => file.writeSync(data)]) {
         await file.truncate(0);
@@ -106,7 +106,7 @@ test("write takes a Blob, a File, a Response, a stream, an iterable and an async
       nodeStream: () => Readable.from([text.slice(0, 6), text.slice(6)]),
       responseWithoutBody: () => new Response(null),
     };
-  for await (const [kind, file] of each()) {
+  for await (const [kind, file] of eachKind()) {
     for (const [name, make] of Object.entries(sources)) {
       const wanted = name === "responseWithoutBody" ? "" : text;
       await file.truncate(0);
@@ -125,7 +125,7 @@ test("write takes a Blob, a File, a Response, a stream, an iterable and an async
 test("a source of large chunks arrives whole", async () => {
   const whole = pattern(3_000_000);
   const sizes = [1, 65_536, 300_000, 1_000_000, 64 * 1024 - 1, 1_569_928];
-  for await (const [kind, file] of each()) {
+  for await (const [kind, file] of eachKind()) {
     let from = 0;
     const chunks = sizes.map((size) => whole.slice(from, from += size));
     assert.equal(await file.write(streamOf(...chunks).stream), whole.length, kind);
@@ -146,7 +146,7 @@ test("what is neither data nor a source of it is refused with a TypeError, and n
     new Date(0),
     new Proxy({}, {}),
   ];
-  for await (const [kind, file] of each()) {
+  for await (const [kind, file] of eachKind()) {
     for (const value of wrong) {
       assert.equal(await failureOf(() => file.write(value as never)), "TypeError ERR_INVALID_OPTION", kind);
       assert.equal(
@@ -193,7 +193,7 @@ test("a buffer that was transferred away is refused, not taken for an empty one"
 });
 
 test("a buffer that is transferred or shrinks while its write waits makes that fail: it is not taken for a short one", async () => {
-  for await (const [kind, file] of each()) {
+  for await (const [kind, file] of eachKind()) {
     let end!: (text: string) => void;
     const last = new Promise<string>((resolve) => end = resolve);
     const first = file.write(async function* () {
@@ -213,7 +213,7 @@ test("a buffer that is transferred or shrinks while its write waits makes that f
 });
 
 test("a response that has a stream of Node's for its body, as of node-fetch, is written", async () => {
-  for await (const [kind, file] of each()) {
+  for await (const [kind, file] of eachKind()) {
     const response = { bodyUsed: false, body: Readable.from(["the ", Buffer.from("body")]) };
     assert.equal(await file.write(response as never), 8, kind);
     assert.equal(await file.text(), "the body", kind);
@@ -223,7 +223,7 @@ test("a response that has a stream of Node's for its body, as of node-fetch, is 
 });
 
 test("readInto fills the part of a buffer that a view shows, of any type, and no more", async () => {
-  for await (const [kind, file] of each()) {
+  for await (const [kind, file] of eachKind()) {
     await file.write(new Uint8Array([1, 2, 3, 4, 5, 6]));
     const buffer = new ArrayBuffer(8);
     const all = new Uint8Array(buffer);
@@ -239,7 +239,7 @@ test("readInto fills the part of a buffer that a view shows, of any type, and no
 
 test("a source that fails half-way gives its own error, and the file holds and stands behind what came before", async () => {
   const failure = new Error("the source broke");
-  for await (const [kind, file] of each()) {
+  for await (const [kind, file] of eachKind()) {
     await file.write("start ");
     const failing = {
       generator: () =>
@@ -277,7 +277,7 @@ test("a source that fails half-way gives its own error, and the file holds and s
 });
 
 test("a chunk that cannot be written ends the write with a TypeError and cancels the source", async () => {
-  for await (const [kind, file] of each()) {
+  for await (const [kind, file] of eachKind()) {
     const { source, seen } = counted(["abc", 5, "never"]);
     assert.equal(await failureOf(() => file.write(source)), "TypeError ERR_INVALID_OPTION", kind);
     assert.deepEqual(seen, { asked: 2, returned: 1 }, kind);
@@ -307,7 +307,7 @@ test("an iterator that failed or ended by itself is not told to return, as a loo
 });
 
 test("maxSize stops a source before the chunk that would pass it, and cancels it", async () => {
-  for await (const [kind, file] of each({ maxSize: 8 })) {
+  for await (const [kind, file] of eachKind({ maxSize: 8 })) {
     const { stream, cancelled } = streamOf("12345", "678", "9", "never");
     const error = await file.write(stream).catch((reason) => reason);
     assert.equal(error.code, "EFBIG", kind);
@@ -365,7 +365,7 @@ test("an invalid offset is noticed before the source is touched", async () => {
 });
 
 test("a closed file takes nothing from a source, and cancels it", async () => {
-  for await (const [kind, file] of each()) {
+  for await (const [kind, file] of eachKind()) {
     await file.close();
     const { source, seen } = counted(["a"]);
     assert.equal(await failureOf(() => file.write(source)), "ERR_CLOSED", kind);
@@ -378,7 +378,7 @@ test("a closed file takes nothing from a source, and cancels it", async () => {
 });
 
 test("closing the file ends a write whose stream says nothing more, with ERR_CLOSED, and cancels the stream", async () => {
-  for await (const [kind, file] of each()) {
+  for await (const [kind, file] of eachKind()) {
     let cancelled: { code?: string } | undefined;
     const silent = new ReadableStream<Uint8Array>({
       start: (controller) => controller.enqueue(utf8.encode("abc")),
@@ -400,7 +400,7 @@ test("closing the file ends a write whose generator waits for ever, with ERR_CLO
     await new Promise(() => {});
   }
   for (const close of ["close", Symbol.asyncDispose, Symbol.dispose] as const) {
-    for await (const [kind, file] of each()) {
+    for await (const [kind, file] of eachKind()) {
       const written = failureOf(() => file.write(silent()));
       const waiting = failureOf(() => file.write("after it"));
       while (file.position === 0) await new Promise((resolve) => setTimeout(resolve, 1));
@@ -412,7 +412,7 @@ test("closing the file ends a write whose generator waits for ever, with ERR_CLO
 });
 
 test("C208 what waits for a source to be written comes before what is written when that has ended", async () => {
-  for await (const [kind, file] of each()) {
+  for await (const [kind, file] of eachKind()) {
     // Whoever goes on with the end may take a few turns of the queue of promises for it.
     for (let turns = 0; turns < 5; turns++) {
       await file.truncate(0);
@@ -437,7 +437,7 @@ test("C208 writes from sources that overlap do not mix their chunks, nor do writ
       yield letter;
     }
   };
-  for await (const [kind, file] of each()) {
+  for await (const [kind, file] of eachKind()) {
     const counts = await Promise.all([
       file.write(slow("a")),
       file.write("1"),
@@ -453,7 +453,7 @@ test("C208 writes from sources that overlap do not mix their chunks, nor do writ
 });
 
 test("chunks of one source follow each other, wherever the cursor is moved meanwhile", async () => {
-  for await (const [kind, file] of each()) {
+  for await (const [kind, file] of eachKind()) {
     await file.write("0123456789");
     await file.seek(2);
     await file.write((async function* () {
@@ -469,7 +469,7 @@ test("chunks of one source follow each other, wherever the cursor is moved meanw
 });
 
 test("a source may be fed from the file that it is written to", async () => {
-  for await (const [kind, file] of each()) {
+  for await (const [kind, file] of eachKind()) {
     await file.write("abc\ndef\n");
     await file.write(await file.blob());
     assert.equal(await file.text(), "abc\ndef\nabc\ndef\n", kind);
@@ -482,7 +482,7 @@ test("a source may be fed from the file that it is written to", async () => {
 });
 
 test("a source is asked for a chunk only when the one before is written", async () => {
-  for await (const [kind, file] of each()) {
+  for await (const [kind, file] of eachKind()) {
     const chunk = pattern(100_000);
     let asked = 0;
     await file.write((async function* () {
@@ -511,7 +511,7 @@ test("C180 an endless source ends at maxSize; it moves to disk, and no chunk is 
 });
 
 test("a generator that closes the file it is written to is ended, and cleans up, be it asynchronous or not", async () => {
-  for await (const [kind, file] of each()) {
+  for await (const [kind, file] of eachKind()) {
     let ended = false;
     const source = function* () {
       try {
@@ -526,7 +526,7 @@ test("a generator that closes the file it is written to is ended, and cleans up,
     assert.equal(await failureOf(() => file.write(source())), "ERR_CLOSED", kind);
     assert.equal(ended, true, kind);
   }
-  for await (const [kind, file] of each()) {
+  for await (const [kind, file] of eachKind()) {
     let end!: () => void;
     const ended = new Promise<void>((resolve) => end = resolve);
     const source = async function* () {
@@ -550,7 +550,7 @@ test("write refuses the file itself as a source, which would grow with each chun
     code: "ERR_INVALID_OPTION",
     message: /something other than the file itself/,
   };
-  for await (const [kind, file] of each()) {
+  for await (const [kind, file] of eachKind()) {
     await file.write("some");
     await assert.rejects(file.write(file), refused, kind);
     await assert.rejects(file.write(file, { at: 0 }), refused, kind);

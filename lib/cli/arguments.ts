@@ -4,15 +4,15 @@
  * @module
  */
 import type { Host, Token } from "../runtime/cli_host.ts";
-import { type Command, type Given, type Options, UsageError } from "./command.ts";
+import { type Command, type Options, type ParsedArguments, UsageError } from "./command.ts";
 
 /** Parses the arguments of a command. */
-export function readArguments(host: Host, command: Command, args: readonly string[]): Given {
+export function parseArguments(host: Host, command: Command, args: readonly string[]): ParsedArguments {
   const options: Options = { ...command.options, ...COMMON };
   const end = command.takesCommand ? endOfOptions(args) : args.length;
   const values = new Map<string, string | true>();
   for (const token of host.parseArgs(args.slice(0, end), options)) {
-    if (token.kind === "option") values.set(token.name!, valueOf(token, options));
+    if (token.kind === "option") values.set(token.name!, checkedValue(token, options));
     else if (token.kind === "positional") {
       throw new UsageError(`Unexpected argument "${token.value}": ${command.name} takes only options`);
     }
@@ -36,7 +36,7 @@ function endOfOptions(args: readonly string[]): number {
   return end === -1 ? args.length : end;
 }
 
-function valueOf({ name, rawName, value, inlineValue }: Token, options: Options): string | true {
+function checkedValue({ name, rawName, value, inlineValue }: Token, options: Options): string | true {
   const option = Object.hasOwn(options, name!) ? options[name!] : undefined;
   if (option === undefined) {
     throw new UsageError(
@@ -86,7 +86,7 @@ const UNITS: { readonly [unit: string]: number } = {
 };
 
 /** Parses a duration such as `7d` into milliseconds. */
-export function readDuration(text: string, option: string): number {
+export function parseDuration(text: string, option: string): number {
   const [, count, unit] = /^(\d+(?:\.\d+)?)(ms|[smhdw])$/.exec(text) ?? [];
   if (unit === undefined) {
     throw new UsageError(`${option} must be a duration such as 90s, 15m, 12h or 7d: got "${text}"`);
@@ -95,7 +95,7 @@ export function readDuration(text: string, option: string): number {
 }
 
 /** Parses permission bits in octal, as chmod(1) takes them. */
-export function readMode(text: string, option: string): number {
+export function parseMode(text: string, option: string): number {
   if (!/^0?[0-7]{1,3}$/.test(text)) {
     throw new UsageError(`${option} must be permission bits such as 600 or 0750: got "${text}"`);
   }

@@ -18,7 +18,7 @@ export interface Options {
 }
 
 /** The parsed arguments. */
-export interface Given {
+export interface ParsedArguments {
   /** The value of an option; undefined if it was not given. */
   text(name: string): string | undefined;
   /** Whether a flag was given. */
@@ -43,7 +43,7 @@ export interface Command {
   readonly statuses?: readonly (readonly [status: string, meaning: string])[];
   readonly examples: readonly string[];
   /** @returns The exit status. */
-  run(host: Host, given: Given): Promise<number>;
+  run(host: Host, given: ParsedArguments): Promise<number>;
 }
 
 /** The exit statuses of most commands. */
@@ -56,6 +56,11 @@ export class UsageError extends Error {}
 export const JSON_OPTION: Option = { type: "boolean", help: "Print a JSON document" };
 
 /** Prints a report as text or as JSON, as requested. */
-export async function print(host: Host, given: Given, report: object, asText: () => string): Promise<void> {
+export async function print(
+  host: Host,
+  given: ParsedArguments,
+  report: object,
+  asText: () => string,
+): Promise<void> {
   await host.write(given.has("json") ? `${JSON.stringify(report, undefined, 2)}\n` : asText());
 }

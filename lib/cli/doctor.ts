@@ -16,7 +16,7 @@ import { type FileSystemStatus, runtime } from "../runtime/mod.ts";
 import { spaceOf } from "../space.ts";
 import { candidates, probe } from "../tmpdir.ts";
 import { hasAnchors } from "../tree/dir_ref.ts";
-import { ageingOf } from "./ageing.ts";
+import { cleanersOf } from "./cleaners.ts";
 import { type Command, JSON_OPTION, print, STATUS } from "./command.ts";
 import { COLUMNS, oneLine, showBytes, wrap } from "./text.ts";
 
@@ -41,7 +41,7 @@ export const doctor: Command = {
   ],
   examples: ["mayfly doctor", "mayfly doctor --json"],
   async run(host, given) {
-    const found = await examine(host);
+    const found = await runChecks(host);
     const columns = Math.min(host.columns ?? COLUMNS, COLUMNS);
     await print(host, given, { checks: found }, () => asText(found, columns));
     return found.some(({ name, state }) => name === "Temporary directory" && state === "no")
@@ -65,14 +65,14 @@ const ok = (says: string): Finding => ({ state: "ok", says });
 const note = (says: string, hint?: string): Finding => ({ state: "note", says, hint });
 const no = (says: string, hint?: string): Finding => ({ state: "no", says, hint });
 
-async function examine(host: Host): Promise<Check[]> {
-  const { directory, finding } = place();
+async function runChecks(host: Host): Promise<Check[]> {
+  const { directory, finding } = chooseDirectory();
   const checks: Check[] = [
     { name: "Runtime", ...ok(`${host.runtime} on ${host.machine}`) },
     { name: "Temporary directory", ...finding },
   ];
-  const rest = directory === undefined ? [] : Object.entries(inDirectory(directory));
-  for (const [name, look] of rest) checks.push({ name, ...await attempted(look) });
+  const rest = directory === undefined ? [] : Object.entries(checksOf(directory));
+  for (const [name, check] of rest) checks.push({ name, ...await runCheck(check) });
   const path = directory ?? candidates()[0];
   for (const { granted, flag, purpose } of host.permissions(path)) {
     if (!granted) checks.push({ name: "Permission", ...note(`Missing: needed to ${purpose}`, flag) });
@@ -81,9 +81,9 @@ async function examine(host: Host): Promise<Check[]> {
 }
 
 /** A check that fails is a finding as well. */
-async function attempted(look: () => Finding | Promise<Finding>): Promise<Finding> {
+async function runCheck(check: () => Finding | Promise<Finding>): Promise<Finding> {
   try {
-    return await look();
+    return await check();
   } catch (error) {
     return codeOf(error) === "ERR_ACCESS_DENIED"
       ? note("Unknown: a permission is missing")
@@ -91,25 +91,25 @@ async function attempted(look: () => Finding | Promise<Finding>): Promise<Findin
   }
 }
 
-function inDirectory(directory: string): { [name: string]: () => Finding | Promise<Finding> } {
-  const op = (look: (io: Io, directory: string) => Op<Finding>) => () => runSync(look(syncIo(), directory));
+function checksOf(directory: string): { [name: string]: () => Finding | Promise<Finding> } {
+  const op = (check: (io: Io, directory: string) => Op<Finding>) => () => runSync(check(syncIo(), directory));
   return {
     "File system": op(fileSystem),
-    "Free space": op(room),
-    "Executables": op(programs),
-    "Unnamed files": op(unnamed),
+    "Free space": op(freeSpace),
+    "Executables": op(executables),
+    "Unnamed files": op(unnamedFiles),
     "Locks": () => locks(directory),
     "Removing trees": removal,
     "Signals": signals,
     "Leases": op(leases),
-    "Old files": op(ageing),
+    "Old files": op(oldFiles),
   };
 }
 
 const VARIABLES = ["TMPDIR", "TEMP", "TMP"];
 
 /** The directory in use and why, chosen as `tmpdir()` chooses it. */
-function place(): { directory: string | undefined; finding: Finding } {
+function chooseDirectory(): { directory: string | undefined; finding: Finding } {
   const rejected: string[] = [];
   let unsafe: string | undefined;
   for (const candidate of candidates()) {
@@ -172,17 +172,18 @@ function* fileSystem(io: Io, directory: string): Op<Finding> {
 }
 
 /** Free space below this share deserves a note. */
-const LITTLE = 0.05;
+const LOW_SHARE = 0.05;
 
-function* room(io: Io, directory: string): Op<Finding> {
+function* freeSpace(io: Io, directory: string): Op<Finding> {
   const { total, available, inodes } = yield* spaceOf(io, directory);
   const files = inodes === undefined ? "" : `, and ${inodes.free} of ${inodes.total} inodes free`;
   const says = `${showBytes(available)} of ${showBytes(total)} available${files}`;
-  const little = available < total * LITTLE || (inodes !== undefined && inodes.free < inodes.total * LITTLE);
+  const little = available < total * LOW_SHARE ||
+    (inodes !== undefined && inodes.free < inodes.total * LOW_SHARE);
   return little ? note(says, "mayfly usage") : ok(says);
 }
 
-function* programs(io: Io, directory: string): Op<Finding> {
+function* executables(io: Io, directory: string): Op<Finding> {
   const options = yield* mountOptions(io, directory);
   if (options === undefined) return ok("Can be run, as far as can be determined");
   return options.includes("noexec")
@@ -190,7 +191,7 @@ function* programs(io: Io, directory: string): Op<Finding> {
     : ok("Can be run");
 }
 
-function* unnamed(io: Io, directory: string): Op<Finding> {
+function* unnamedFiles(io: Io, directory: string): Op<Finding> {
   if (runtime.platform === "windows") return note("Have a name until they are closed");
   const instead = "Have a name only for a moment";
   if (runtime.platform !== "linux") return note(instead);
@@ -264,21 +265,21 @@ function* leases(io: Io): Op<Finding> {
   return unknown === 0 ? ok(says) : note(`${says}, ${unknown} of unknown ones`);
 }
 
-function* ageing(io: Io, directory: string): Op<Finding> {
-  const found = yield* ageingOf(io, directory);
+function* oldFiles(io: Io, directory: string): Op<Finding> {
+  const found = yield* cleanersOf(io, directory);
   if (found.length === 0) return ok("Found no daemon that removes them");
   const list = found.map(({ who, age }) => age === undefined ? who : `${who} (after ${age})`).join(", ");
   return note(`Are removed by ${list}`, "configure({ keepAlive: true }) protects what is in use");
 }
 
 /** Minimum width of the text, even in a narrower terminal: with less there would be one word per line. */
-const NARROWEST = 16;
+const MIN_WIDTH = 16;
 
 function asText(checks: readonly Check[], columns: number): string {
   const width = Math.max(...checks.map(({ name }) => name.length)) + 2;
   const lines = checks.flatMap(({ name, state, says, hint }) => {
     const start = `${state.padEnd(6)}${name.padEnd(width)}`;
-    const indent = " ".repeat(start.length), room = Math.max(columns - start.length, NARROWEST);
+    const indent = " ".repeat(start.length), room = Math.max(columns - start.length, MIN_WIDTH);
     return [
       start + wrap(oneLine(says), room, indent).trimStart(),
       ...hint === undefined ? [] : [wrap(oneLine(`→ ${hint}`), room, indent)],

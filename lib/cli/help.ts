@@ -30,7 +30,7 @@ export function helpOf({ name, synopsis, description, options, statuses, example
   return sections(
     `Usage: mayfly ${name} ${synopsis}`,
     ...description.map((part) => typeof part === "string" ? wrap(part, COLUMNS) : twoColumns(part)),
-    `Options:\n${twoColumns(shown.map(([long, option]) => [spelled(long, option), option.help]))}`,
+    `Options:\n${twoColumns(shown.map(([long, option]) => [optionSyntax(long, option), option.help]))}`,
     exitStatuses(statuses),
     `Examples:\n${examples.map((example) => `  ${example}`).join("\n")}`,
   );
@@ -38,7 +38,7 @@ export function helpOf({ name, synopsis, description, options, statuses, example
 
 const sections = (...parts: string[]): string => `${parts.join("\n\n")}\n`;
 
-function spelled(name: string, { short, value }: Option): string {
+function optionSyntax(name: string, { short, value }: Option): string {
   const long = value === undefined ? `--${name}` : `--${name} ${value}`;
   return short === undefined ? long : `-${short}, ${long}`;
 }

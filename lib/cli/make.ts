@@ -8,8 +8,8 @@ import { mkdtempSync, mkstempSync } from "../make.ts";
 import type { MakeOptions } from "../options/types.ts";
 import type { Host } from "../runtime/cli_host.ts";
 import { runtime } from "../runtime/mod.ts";
-import { readMode } from "./arguments.ts";
-import { type Command, type Given, JSON_OPTION, STATUS } from "./command.ts";
+import { parseMode } from "./arguments.ts";
+import { type Command, JSON_OPTION, type ParsedArguments, STATUS } from "./command.ts";
 
 interface Kind {
   name: "file" | "dir";
@@ -69,17 +69,17 @@ function command(kind: Kind): Command {
       json: JSON_OPTION,
     },
     examples: [`mayfly ${name}`, ...examples],
-    run: (host, given) => print(host, given, kind),
+    run: (host, given) => makeAndPrint(host, given, kind),
   };
 }
 
-async function print(host: Host, given: Given, { make, remove }: Kind): Promise<number> {
+async function makeAndPrint(host: Host, given: ParsedArguments, { make, remove }: Kind): Promise<number> {
   const mode = given.text("mode");
   const path = make({
     dir: given.text("dir"),
     prefix: given.text("prefix"),
     suffix: given.text("suffix"),
-    mode: mode === undefined ? undefined : readMode(mode, "--mode"),
+    mode: mode === undefined ? undefined : parseMode(mode, "--mode"),
   });
   try {
     await host.write(given.has("json") ? `${JSON.stringify({ path })}\n` : `${path}\n`);

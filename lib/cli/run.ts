@@ -9,7 +9,7 @@ import { asyncIo } from "../io.ts";
 import { isTransient } from "../retry.ts";
 import type { Child, Host } from "../runtime/cli_host.ts";
 import { type Command, UsageError } from "./command.ts";
-import { harmless } from "./text.ts";
+import { sanitize } from "./text.ts";
 
 /** Statuses that come from mayfly and not from the command, as those of env(1) and timeout(1). */
 const FAILED = 125;
@@ -20,7 +20,7 @@ const NOT_FOUND = 127;
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGBREAK"];
 
 /** Those that the keys of a terminal also send to the command. */
-const KEYS: ReadonlySet<string> = new Set(["SIGINT", "SIGQUIT", "SIGBREAK"]);
+const KEYBOARD_SIGNALS: ReadonlySet<string> = new Set(["SIGINT", "SIGQUIT", "SIGBREAK"]);
 
 /** `mayfly run` */
 export const run: Command = {
@@ -53,7 +53,7 @@ export const run: Command = {
     if (command === undefined) throw new UsageError("No command given");
     let child: Child | undefined;
     const stop = host.onSignals(SIGNALS, (name) => {
-      if (!KEYS.has(name) || !host.isForeground()) child?.kill(name);
+      if (!KEYBOARD_SIGNALS.has(name) || !host.isForeground()) child?.kill(name);
     });
     try {
       // Nothing is awaited before the command runs, so that no signal arrives without a command to pass it on to.
@@ -63,7 +63,7 @@ export const run: Command = {
       return await finish(host, directory, await outcome(child, command), has("keep-on-failure"));
     } catch (error) {
       if (!(error instanceof Failure)) throw error;
-      await host.writeError(`mayfly run: ${harmless(error.message)}\n`);
+      await host.writeError(`mayfly run: ${sanitize(error.message)}\n`);
       return error.status;
     } finally {
       stop();
@@ -125,11 +125,11 @@ async function finish(
 }
 
 /** Milliseconds between attempts: what the command started in the background may take a while to exit. */
-const DELAYS = [50, 200, 500, 1000];
+const RETRY_DELAYS = [50, 200, 500, 1000];
 
 /** Removes the directory. Returns the error of the last attempt if all fail. */
 async function remove(directory: TemporaryDirectory): Promise<TempfileError | undefined> {
-  for (const delay of [...DELAYS, undefined]) {
+  for (const delay of [...RETRY_DELAYS, undefined]) {
     try {
       await directory.remove();
       return undefined;

@@ -6,8 +6,8 @@
 import type { SweepReport } from "../life/sweep.ts";
 import { sweep as removeLeftovers } from "../sweep.ts";
 import type { Host } from "../runtime/cli_host.ts";
-import { readDuration } from "./arguments.ts";
-import { type Command, type Given, JSON_OPTION, print, STATUS, UsageError } from "./command.ts";
+import { parseDuration } from "./arguments.ts";
+import { type Command, JSON_OPTION, type ParsedArguments, print, STATUS, UsageError } from "./command.ts";
 import { type Show, withProgress } from "./progress.ts";
 import { count, oneLine, showBytes } from "./text.ts";
 
@@ -50,7 +50,7 @@ export const sweep: Command = {
   },
 };
 
-async function execute(host: Host, given: Given): Promise<SweepReport> {
+async function execute(host: Host, given: ParsedArguments): Promise<SweepReport> {
   const age = given.text("older-than"), prefix = given.text("prefix"), dir = given.text("dir");
   // An empty prefix matches every name, which would leave age alone.
   if (age === undefined ? prefix !== undefined : !prefix) {
@@ -64,7 +64,7 @@ async function execute(host: Host, given: Given): Promise<SweepReport> {
   let removed = 0;
   const remove = (show: Show): Promise<SweepReport> =>
     removeLeftovers({
-      olderThan: age === undefined ? undefined : readDuration(age, "--older-than"),
+      olderThan: age === undefined ? undefined : parseDuration(age, "--older-than"),
       prefix,
       dir,
       dryRun: given.has("dry-run"),

@@ -7,17 +7,17 @@
 /** The width if the terminal does not report one. */
 export const COLUMNS = 80;
 
-const BINARY = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+const UNITS = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
 
 /** Formats bytes in the largest fitting unit, with one decimal below 100. */
 export function showBytes(bytes: number): string {
   let value = bytes, unit = 0;
   // A value that would round up to the next unit is shown in it.
-  while (value >= 1023.5 && unit < BINARY.length - 1) {
+  while (value >= 1023.5 && unit < UNITS.length - 1) {
     value /= 1024;
     unit++;
   }
-  return `${unit === 0 || value >= 99.95 ? Math.round(value) : value.toFixed(1)} ${BINARY[unit]}`;
+  return `${unit === 0 || value >= 99.95 ? Math.round(value) : value.toFixed(1)} ${UNITS[unit]}`;
 }
 
 /** Formats a number with its noun. */
@@ -29,10 +29,10 @@ export function count(number: number, one: string, many: string): string {
 const CONTROLS = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g;
 
 /** Replaces what terminals interpret: anybody can create a file with such a name in a shared directory. */
-export const harmless = (text: string): string => text.replace(CONTROLS, "?");
+export const sanitize = (text: string): string => text.replace(CONTROLS, "?");
 
 /** Formats a name so that it stays on one line. */
-export const oneLine = (text: string): string => harmless(text).replaceAll("\n", "?");
+export const oneLine = (text: string): string => sanitize(text).replaceAll("\n", "?");
 
 /** A bar of `width` characters, filled to a share of 1. Anything above zero shows. */
 export function bar(share: number, width: number): string {

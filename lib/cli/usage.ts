@@ -36,7 +36,7 @@ export const usage: Command = {
   options: { json: JSON_OPTION },
   examples: ["mayfly usage", "TMPDIR=/var/tmp mayfly usage --json"],
   async run(host, given) {
-    const found = await look(host);
+    const found = await measure(host);
     await print(host, given, found, () => asText(found, host));
     return STATUS.ok;
   },
@@ -53,29 +53,29 @@ interface Entry {
   bytes: number;
 }
 
-interface Sum {
+interface Total {
   entries: number;
   bytes: number;
 }
 
-interface Found {
+interface UsageReport {
   directory: string;
   /** Omitted if it may not be queried. */
   space?: DiskSpace;
-  owners: { [owner in Owner]: Sum };
+  owners: { [owner in Owner]: Total };
   entries: Entry[];
 }
 
-async function look(host: Host): Promise<Found> {
+async function measure(host: Host): Promise<UsageReport> {
   const directory = tmpdir();
   const entries = await withProgress(host, (show) => runAsync(collect(asyncIo(), directory, show)));
   entries.sort((one, other) => other.bytes - one.bytes);
   const owners = Object.fromEntries(OWNERS.map((owner) => [owner, sumOf(entries, owner)]));
   const space = await diskSpace(directory).catch(() => undefined);
-  return { directory, space, owners: owners as Found["owners"], entries };
+  return { directory, space, owners: owners as UsageReport["owners"], entries };
 }
 
-function sumOf(entries: readonly Entry[], wanted: Owner): Sum {
+function sumOf(entries: readonly Entry[], wanted: Owner): Total {
   const own = entries.filter(({ owner }) => owner === wanted);
   return { entries: own.length, bytes: own.reduce((sum, { bytes }) => sum + bytes, 0) };
 }
@@ -121,14 +121,14 @@ function* bytesOf(io: Io, path: string): Op<number | undefined> {
 }
 
 /** Number of entries shown one by one. */
-const LARGEST = 10;
+const MAX_LARGEST = 10;
 
-function asText({ directory, space, owners, entries }: Found, host: Host): string {
+function asText({ directory, space, owners, entries }: UsageReport, host: Host): string {
   const columns = host.columns ?? COLUMNS;
   const shown = OWNERS.filter((owner) => owner !== "unknown" || owners.unknown.entries > 0);
   const total = shown.reduce((sum, owner) => sum + owners[owner].bytes, 0);
   const rows = shown.map((owner) => row(owner, owners[owner], total, columns));
-  const largest = entries.filter(({ bytes }) => bytes > 0).slice(0, LARGEST);
+  const largest = entries.filter(({ bytes }) => bytes > 0).slice(0, MAX_LARGEST);
   const parts = [
     `${oneLine(directory)}${space === undefined ? "" : `: ${available(space)}`}`,
     ["OWNER     ENTRIES       SIZE", ...rows].join("\n"),
@@ -152,7 +152,7 @@ const available = (space: DiskSpace): string =>
 const BEFORE_BAR = 31;
 const AFTER_BAR = 6;
 
-function row(owner: Owner, { entries, bytes }: Sum, total: number, columns: number): string {
+function row(owner: Owner, { entries, bytes }: Total, total: number, columns: number): string {
   const share = total === 0 ? 0 : bytes / total;
   const width = Math.max(5, Math.min(40, columns - BEFORE_BAR - AFTER_BAR));
   const numbers = `${owner.padEnd(9)}${String(entries).padStart(8)}${showBytes(bytes).padStart(11)}`;

@@ -30,7 +30,7 @@ export const kinds: { readonly [name: string]: Open } = {
 };
 
 /** Opens one file of each kind, with its name for messages. */
-export async function* each(options?: FileOptions): AsyncGenerator<[string, TemporaryFile]> {
+export async function* eachKind(options?: FileOptions): AsyncGenerator<[string, TemporaryFile]> {
   for (const [kind, open] of Object.entries(kinds)) {
     await using file = await open(options);
     yield [kind, file];

@@ -58,7 +58,7 @@ function compileCounted(text: string, path: string): object {
 const LONG = 1000;
 
 /** Shortens a wait that is a pause between tries. */
-const impatient = (call: () => void, milliseconds: number): unknown =>
+const shortened = (call: () => void, milliseconds: number): unknown =>
   setTimeout(call, milliseconds < LONG ? 0 : milliseconds);
 
 /** Loads the library over a runtime. */
@@ -66,7 +66,7 @@ export function loadLibrary(runtime: Runtime): Library {
   load ??= loader();
   const { process, Deno, Bun } = globalThis as { process?: unknown; Deno?: unknown; Bun?: unknown };
   // The registry of the process is found in its global scope.
-  const { substituteRuntime, ...library } = load({ process, Deno, Bun }, impatient, clearTimeout);
+  const { substituteRuntime, ...library } = load({ process, Deno, Bun }, shortened, clearTimeout);
   substituteRuntime(runtime);
   return library as Library;
 }

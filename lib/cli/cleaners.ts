@@ -11,7 +11,7 @@ import { coded, runtime } from "../runtime/mod.ts";
 import { namesIn } from "../tree/list.ts";
 
 /** A daemon that removes old files. */
-export interface Ageing {
+export interface Cleaner {
   who: string;
   /** The age at which it removes files, in its own notation; undefined if it does not say. */
   age: string | undefined;
@@ -21,7 +21,7 @@ export interface Ageing {
  * The configuration directories of systemd-tmpfiles. A file in an earlier directory hides files of the same name in later
  * ones.
  */
-const CONFIGURATION = [
+const CONFIG_DIRECTORIES = [
   "/etc/tmpfiles.d",
   "/run/tmpfiles.d",
   "/usr/local/lib/tmpfiles.d",
@@ -41,17 +41,17 @@ const PROGRAMS: { readonly [path: string]: string } = {
 };
 
 /** Returns the daemons that may remove old files from a directory. */
-export function* ageingOf(io: Io, directory: string): Op<Ageing[]> {
-  const found: Ageing[] = [];
-  const age = (yield* isThere(io, SYSTEMD)) ? yield* configuredAge(io, directory) : undefined;
+export function* cleanersOf(io: Io, directory: string): Op<Cleaner[]> {
+  const found: Cleaner[] = [];
+  const age = (yield* exists(io, SYSTEMD)) ? yield* configuredAge(io, directory) : undefined;
   if (age !== undefined) found.push({ who: "systemd-tmpfiles", age });
   for (const [path, who] of Object.entries(PROGRAMS)) {
-    if (yield* isThere(io, path)) found.push({ who, age: undefined });
+    if (yield* exists(io, path)) found.push({ who, age: undefined });
   }
   return found;
 }
 
-function* isThere(io: Io, path: string): Op<boolean> {
+function* exists(io: Io, path: string): Op<boolean> {
   // Checked first: looking would make Deno prompt.
   if (!runtime.mayRead(path)) throw coded("ERR_ACCESS_DENIED", "not permitted");
   try {
@@ -79,8 +79,8 @@ function* configuredAge(io: Io, directory: string): Op<string | undefined> {
 
 function* configurations(io: Io): Op<string[]> {
   const files = new Map<string, string>();
-  for (const directory of CONFIGURATION) {
-    for (const name of yield* confIn(io, directory)) {
+  for (const directory of CONFIG_DIRECTORIES) {
+    for (const name of yield* configFilesIn(io, directory)) {
       if (!files.has(name)) files.set(name, joinPath(directory, name));
     }
   }
@@ -89,7 +89,7 @@ function* configurations(io: Io): Op<string[]> {
   return texts;
 }
 
-function* confIn(io: Io, directory: string): Op<string[]> {
+function* configFilesIn(io: Io, directory: string): Op<string[]> {
   try {
     return yield* namesIn(io, directory, (name) => name.endsWith(".conf"));
   } catch {

@@ -29,6 +29,6 @@ process.on("warning", (warning) => warnings.push({ name: warning.name, code: war
 `;
 
 /** Runs a child with \`collect\`, and with \`warnings\`, which collects warnings as they arrive. */
-export function runCollecting(code: string): Promise<ChildResult> {
+export function runWithGc(code: string): Promise<ChildResult> {
   return runChild(PRELUDE + code, { flags: gcFlags });
 }

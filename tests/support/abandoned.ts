@@ -16,7 +16,7 @@ const mayBeHandle = (answer: unknown): boolean =>
  *
  * @param answer The result of its last call.
  */
-export function closeBrokenOff(op: Op<unknown>, answer: unknown): void {
+export function closeAbandoned(op: Op<unknown>, answer: unknown): void {
   if (!isWindows) return;
   // Only the operation knows whether a number is a descriptor: its next call examines what that is open on, or closes it.
   while (mayBeHandle(answer)) answer = op.next(answer).value;

@@ -9,7 +9,7 @@ import { configure } from "../../lib/settings.ts";
 import { type Scratch, scratch } from "./scratch.ts";
 
 /** Runs a command line in this process, and returns its outcome. */
-export async function said(
+export async function runInProcess(
   args: string[],
   changes: Partial<Host> = {},
 ): Promise<{ status: number | undefined; stdout: string; stderr: string }> {
@@ -30,7 +30,7 @@ export async function said(
 
 /** The same in a temporary directory of its own. */
 export interface Place extends Scratch {
-  said(...args: string[]): ReturnType<typeof said>;
+  said(...args: string[]): ReturnType<typeof runInProcess>;
 }
 
 /** Makes such a directory the temporary directory, until the end of the scope. */
@@ -39,7 +39,7 @@ export function place(): Place {
   configure({ tmpdir: made.path });
   return {
     ...made,
-    said: (...args) => said(args),
+    said: (...args) => runInProcess(args),
     [Symbol.dispose]() {
       configure({ tmpdir: undefined });
       made[Symbol.dispose]();
