@@ -23,7 +23,7 @@ import { type Op, runAsync, runSync } from "./op.ts";
 import { checkOptions } from "./options/checked.ts";
 import { checkPath } from "./options/paths.ts";
 import type { ContentOptions, DirectoryOptions, NamedFileOptions } from "./options/types.ts";
-import { withoutSign } from "./options/values.ts";
+import { fixZero } from "./options/values.ts";
 import { OwnedTree } from "./owned_tree.ts";
 import { baseName, contains, isNameless, joinPath, parentOf, withoutTrailingSeparators } from "./path.ts";
 import { type Handle, isWindows, runtime, type Status } from "./runtime/mod.ts";
@@ -79,7 +79,7 @@ function* takeFile(
 ): Op<NamedTemporaryFile> {
   const checked = checkOptions("adoptedFile", options);
   checked.signal?.throwIfAborted();
-  const { path, status } = yield* lookAlone(io, given);
+  const { path, status } = yield* inspectOne(io, given);
   const handle = yield* opened(io, path, status);
   const file = new OpenFile(new DiskStorage(handle, path), checked, 0);
   file.owned = new OwnedName();
@@ -134,7 +134,7 @@ function* takeDirectory(
 ): Op<TemporaryDirectory> {
   const checked = checkOptions("adoptedDirectory", options);
   checked.signal?.throwIfAborted();
-  const { path, status } = yield* look(io, given, "directory");
+  const { path, status } = yield* inspect(io, given, "directory");
   try {
     yield* refusePrecious(io, path, status);
   } catch (error) {
@@ -165,22 +165,22 @@ const MISMATCH = { link: "ELOOP", directory: "EISDIR", file: "ENOTDIR", other: "
  * Milliseconds before each new look at a file with two hard links: persisting without overwriting creates two for a
  * moment.
  */
-const MOMENT = [2, 10, 50];
+const DELAYS = [2, 10, 50];
 
-/** As {@linkcode look}, for a file that must have a single hard link. */
-function* lookAlone(io: Io, given: string | URL): Op<{ path: string; status: Status }> {
-  let seen = yield* look(io, given, "file");
-  for (const delay of MOMENT) {
-    if (seen.status.links <= 1) break;
+/** As {@linkcode inspect}, for a file that must have a single hard link. */
+function* inspectOne(io: Io, given: string | URL): Op<{ path: string; status: Status }> {
+  let found = yield* inspect(io, given, "file");
+  for (const delay of DELAYS) {
+    if (found.status.links <= 1) break;
     yield io.sleep(delay);
-    seen = yield* look(io, seen.path, "file");
+    found = yield* inspect(io, found.path, "file");
   }
-  if (seen.status.links > 1) throw refusal(seen.path, "EMLINK", "it has other hard links");
-  return seen;
+  if (found.status.links > 1) throw refusal(found.path, "EMLINK", "it has other hard links");
+  return found;
 }
 
 /** Returns the canonical path of what is to be adopted, with a link there not followed, and its status. */
-function* look(
+function* inspect(
   io: Io,
   given: string | URL,
   wanted: "file" | "directory",
@@ -211,7 +211,7 @@ function* canonical(io: Io, path: string): Op<string> {
 }
 
 /** World-writable: the contents may belong to other users. */
-const SHARED = 0o002;
+const PUBLIC = 0o002;
 
 /**
  * Refuses what no one means to remove. A program running as root owns `/tmp` and `/usr`, so ownership is no criterion
@@ -224,7 +224,7 @@ function* refusePrecious(io: Io, path: string, status: Status): Op<void> {
     throw invalid("path", "neither a file system root nor a directory in one", path);
   }
   if (yield* isMountPoint(io, path)) throw invalid("path", "a directory that is not a mount point", path);
-  if (!isWindows() && (status.mode & SHARED) !== 0) {
+  if (!isWindows() && (status.mode & PUBLIC) !== 0) {
     throw invalid("path", "a directory that others cannot write to", path);
   }
   const precious = { current: ".", home: home(), temporary: tmpdirIfAny() };
@@ -287,7 +287,7 @@ export function fromDescriptor(fd: number, options?: ContentOptions): TemporaryF
   if (typeof fd !== "number") throw invalid("fd", "a descriptor number", fd);
   if (!Number.isInteger(fd) || fd < 0 || fd > 0x7fffffff) throw outOfRange("fd", "a descriptor number", fd);
   const checked = checkOptions("descriptor", options);
-  const file = new OpenFile(new DiskStorage(handleOf(withoutSign(fd))), checked, 0);
+  const file = new OpenFile(new DiskStorage(handleOf(fixZero(fd))), checked, 0);
   hold(file);
   return new TemporaryFile(file);
 }

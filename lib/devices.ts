@@ -10,7 +10,7 @@ import { Guard } from "./guard.ts";
 import { parentOf } from "./path.ts";
 
 /** The most directories remembered: enough for any program, and no leak for one that creates a directory per file. */
-export const REMEMBERED = 1000;
+export const MAX_DIRS = 1000;
 
 /** By device number, as in `stat`. */
 const devices = new Map<number, Guard>();
@@ -18,20 +18,20 @@ const devices = new Map<number, Guard>();
 const directories = new Map<string, Guard>();
 
 /** The guard for unknown devices. */
-export const elsewhere: Guard = new Guard();
+export const fallback: Guard = new Guard();
 
 /** Whether this very directory is recorded. */
-export const isLearnt = (directory: string): boolean => directories.has(directory);
+export const isKnown = (directory: string): boolean => directories.has(directory);
 
 /** Records the device of a directory. A new device inherits what the calls on unknown devices have shown so far. */
-export function learn(directory: string, device: number): void {
+export function setDevice(directory: string, device: number): void {
   let guard = devices.get(device);
   if (guard === undefined) {
     guard = new Guard();
-    guard.learnFrom(elsewhere);
+    guard.copyFrom(fallback);
     devices.set(device, guard);
   }
-  if (directories.size < REMEMBERED) directories.set(directory, guard);
+  if (directories.size < MAX_DIRS) directories.set(directory, guard);
 }
 
 /** Returns the guard of a directory's device. */
@@ -39,5 +39,5 @@ export function guardOf(directory: string): Guard {
   const guard = directories.get(directory);
   if (guard !== undefined) return guard;
   const above = parentOf(directory);
-  return above === directory ? elsewhere : guardOf(above);
+  return above === directory ? fallback : guardOf(above);
 }

@@ -164,7 +164,7 @@ export class TemporaryDirectory implements AsyncDisposable, Disposable {
    *   cannot be recorded for other processes, in which case Mayfly still owns the directory.
    */
   keep(): string {
-    this.#tree.requireLasting("keep");
+    this.#tree.requireUsable("keep");
     recordKeptDirectory(this.path);
     this.#tree.release();
     return this.path;
@@ -194,7 +194,7 @@ export class TemporaryDirectory implements AsyncDisposable, Disposable {
   persistSync(destination: string | URL, options?: Omit<PersistDirectoryOptions, "signal">): string {
     const path = checkPath(destination, "destination");
     const checked = checkReplacing("directorySync", options);
-    this.#tree.requireLasting("persist");
+    this.#tree.requireUsable("persist");
     return runSync(persistTree(syncIo(), this.#tree, path, checked));
   }
 
@@ -206,12 +206,12 @@ export class TemporaryDirectory implements AsyncDisposable, Disposable {
    *   its reason.
    */
   async remove(): Promise<Leftover[]> {
-    return this.#report(await this.#tree.removing());
+    return this.#report(await this.#tree.removeOnce());
   }
 
   /** Synchronous version of {@linkcode TemporaryDirectory.remove}. */
   removeSync(): Leftover[] {
-    this.#tree.requireUnmoved("remove");
+    this.#tree.requireNotMoving("remove");
     return this.#report(runSync(this.#tree.remove(syncIo())));
   }
 
@@ -247,13 +247,13 @@ const describe = ({ path, removed }: TemporaryDirectory): string =>
   `TemporaryDirectory { path: ${JSON.stringify(path)}, removed: ${removed} }`;
 
 /** The number of paths in a message; the error's `leftovers` has them all. */
-const NAMED = 5;
+const SHOWN = 5;
 
 function leftoverError(path: string, leftovers: readonly Leftover[]): TempfileError {
-  const list = leftovers.slice(0, NAMED).map((leftover) => `"${leftover.path}" (${leftover.code})`).join(
+  const list = leftovers.slice(0, SHOWN).map((leftover) => `"${leftover.path}" (${leftover.code})`).join(
     ", ",
   );
-  const more = leftovers.length > NAMED ? ` and ${leftovers.length - NAMED} more` : "";
+  const more = leftovers.length > SHOWN ? ` and ${leftovers.length - SHOWN} more` : "";
   const code = leftovers.length === 1 ? leftovers[0].code : "ERR_LEFTOVER";
   return new TempfileError(`Cannot remove "${path}": still there: ${list}${more}`, { code, path, leftovers });
 }

@@ -122,8 +122,8 @@ export function failure(action: string, error: unknown, path?: string): unknown 
   const code = codeOf(error);
   if (error instanceof TempfileError || !SYSTEM_CODE.test(code)) return error;
   // Deno has a class for EINVAL too.
-  const isUsers = error instanceof TypeError || error instanceof RangeError;
-  if (isUsers && code.startsWith("ERR_")) return error;
+  const isUserError = error instanceof TypeError || error instanceof RangeError;
+  if (isUserError && code.startsWith("ERR_")) return error;
   return wrapped(action, code, error as Error, path);
 }
 
@@ -160,12 +160,12 @@ export const notLoaded = (part: string) => (error: Error): never => {
 export const nameOf = (kind: Kind): string => kind === "other" ? "device, pipe or socket" : kind;
 
 /** A file with or without a path, for messages. */
-export const which = (path: string | undefined): string =>
+export const label = (path: string | undefined): string =>
   path === undefined ? "the temporary file" : `"${path}"`;
 
 /** The error for using a closed handle. */
 export function closedError(action: string, path?: string): TempfileError {
-  return new TempfileError(`Cannot ${action} ${which(path)}: it is closed`, { code: "ERR_CLOSED", path });
+  return new TempfileError(`Cannot ${action} ${label(path)}: it is closed`, { code: "ERR_CLOSED", path });
 }
 
 /** The error for using something that is currently being moved. */
@@ -209,7 +209,7 @@ function refusal(kind: ErrorConstructor, option: string, wanted: string, got: st
 const { captureStackTrace: capture } = Error as { captureStackTrace?(error: object, above: unknown): void };
 
 /** Errors whose stack is final: when one call of the library passes through another, the inner one decides. */
-const told = new WeakSet<object>();
+const trimmed = new WeakSet<object>();
 
 /**
  * Makes the stack of one of our errors begin at the caller of the library instead of inside it: runtimes show ten
@@ -222,8 +222,8 @@ const told = new WeakSet<object>();
 export function fromCaller(error: unknown, driver: unknown, waited = false): unknown {
   const isOurs = error instanceof TempfileError ||
     error instanceof Error && codeOf(error) === "ERR_INVALID_OPTION";
-  if (capture === undefined || !isOurs || told.has(error)) return error;
-  told.add(error);
+  if (capture === undefined || !isOurs || trimmed.has(error)) return error;
+  trimmed.add(error);
   if (!waited) capture(error, driver);
   // Reading a stack may need a descriptor.
   else if (!outOfDescriptors(error)) captureIfKnown(error, driver, capture);

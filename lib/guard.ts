@@ -28,11 +28,11 @@ const SLOW = 4;
 const VERY_SLOW = 40;
 
 /** Fast calls that make up for a slow one. */
-const REDEMPTION = 16;
+const RECOVERY = 16;
 
 /** The pause after a slow call as a multiple of its duration, and the longest pause in milliseconds. */
-const PAUSE = 20;
-const LONGEST_PAUSE = 60_000;
+const FACTOR = 20;
+const MAX_PAUSE = 60_000;
 
 /** What is known about the speed of a device. */
 export class Guard {
@@ -52,7 +52,7 @@ export class Guard {
     // The next call is the trial; a single slow call now closes the guard again.
     this.#until = 0;
     this.#resumed = now;
-    this.#owed = REDEMPTION;
+    this.#owed = RECOVERY;
     return false;
   }
 
@@ -62,7 +62,7 @@ export class Guard {
     if (took < SLOW) {
       if (this.#owed > 0) this.#owed--;
     } else if (took < VERY_SLOW && this.#owed === 0) {
-      this.#owed = REDEMPTION;
+      this.#owed = RECOVERY;
     } else {
       this.#close(took, end);
     }
@@ -70,12 +70,12 @@ export class Guard {
 
   #close(took: number, now: number): void {
     const again = now - this.#resumed < this.#pause ? 2 * this.#pause : 0;
-    this.#pause = Math.min(LONGEST_PAUSE, Math.max(PAUSE * took, again));
+    this.#pause = Math.min(MAX_PAUSE, Math.max(FACTOR * took, again));
     this.#until = now + this.#pause;
   }
 
   /** Copies the state of the guard that has measured the device so far. */
-  learnFrom(other: Guard): void {
+  copyFrom(other: Guard): void {
     this.#owed = other.#owed;
     this.#until = other.#until;
     this.#pause = other.#pause;
@@ -92,14 +92,14 @@ export function inline(guard: Guard, call: Call, pooled: Call): Call {
     if (guard.isClosed || settings.inline === false) return pooled(first, second, third);
     if (spent < BUDGET) return timed(guard, call, first, second, third);
     return new Promise((resolve, reject) => {
-      waiting.push(() => {
+      queue.push(() => {
         try {
           resolve(guard.isClosed ? pooled(first, second, third) : timed(guard, call, first, second, third));
         } catch (error) {
           reject(error);
         }
       });
-      askForTurn();
+      schedule();
     });
   };
 }
@@ -119,14 +119,14 @@ function timed(guard: Guard, call: Call, first: unknown, second: unknown, third:
 }
 
 /** Calls that found the budget spent, in order of arrival. */
-let waiting: (() => void)[] = [];
+let queue: (() => void)[] = [];
 
-let asked = false;
+let scheduled = false;
 
-function askForTurn(): void {
-  if (asked) return;
-  asked = true;
-  runtime.nextTurn().then(serve);
+function schedule(): void {
+  if (scheduled) return;
+  scheduled = true;
+  runtime.nextTurn().then(drain);
 }
 
 /**
@@ -134,14 +134,14 @@ function askForTurn(): void {
  * continue while the budget lasts: otherwise they would rejoin the end of the queue for every call, three times per
  * file.
  */
-async function serve(): Promise<void> {
+async function drain(): Promise<void> {
   spent = 0;
   let served = 0;
-  while (served < waiting.length && spent < BUDGET) {
-    waiting[served++]();
+  while (served < queue.length && spent < BUDGET) {
+    queue[served++]();
     await undefined;
   }
-  waiting = waiting.slice(served);
-  asked = false;
-  if (waiting.length > 0) askForTurn();
+  queue = queue.slice(served);
+  scheduled = false;
+  if (queue.length > 0) schedule();
 }

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { elsewhere, guardOf } from "./devices.ts";
+import { fallback, guardOf } from "./devices.ts";
 import { type Guard, inline } from "./guard.ts";
 import { type Handle, type Path, type Primitives, type Runtime, runtime } from "./runtime/mod.ts";
 import { creatingAt, movingFrom, track } from "./pending.ts";
@@ -21,7 +21,7 @@ export type Io =
     /** Whether waiting blocks the calling thread. */
     readonly blocking: boolean;
     /** Whether there is no time to wait for transient failures to pass. */
-    readonly hurried?: boolean;
+    readonly noRetry?: boolean;
     /** The runtime's own removal of a tree with few entries, which may run inline. See {@linkcode Runtime.removeTree}. */
     readonly removeSmallTree: ((path: string) => void | Promise<void>) | undefined;
     /** The same face for calls in a directory, whose device's speed decides how they are made. */
@@ -109,7 +109,7 @@ function faces(): Faces {
 export const syncIo = (): Io => faces().sync;
 
 /** The face whose calls do not hold up the event loop for long, for the device of a guard. */
-export function asyncIo(guard: Guard = elsewhere): Io {
+export function asyncIo(guard: Guard = fallback): Io {
   const { async } = faces();
   let io = async.get(guard);
   if (io === undefined) async.set(guard, io = build(runtime, guard));

@@ -55,17 +55,17 @@ export class OwnedTree implements Entry, Leakable {
   }
 
   /** Checks that it is neither removed nor being removed or moved. The action completes "Cannot …". */
-  requireLasting(action: string): void {
-    this.#requireUnremoved(action);
-    this.requireUnmoved(action);
+  requireUsable(action: string): void {
+    this.#requirePresent(action);
+    this.requireNotMoving(action);
   }
 
-  #requireUnremoved(action: string): void {
+  #requirePresent(action: string): void {
     if (this.removed || this.#removing !== undefined) throw closedError(action, this.path);
   }
 
   /** Checks that no call is moving it. The action completes "Cannot …". */
-  requireUnmoved(action: string): void {
+  requireNotMoving(action: string): void {
     if (this.moving) throw movingError(action, this.path);
   }
 
@@ -76,7 +76,7 @@ export class OwnedTree implements Entry, Leakable {
 
   /** Runs an operation that moves the tree, after any pending ones. A removal waits for it. */
   async move<T>(op: (io: Io) => Op<T>): Promise<T> {
-    this.#requireUnremoved("persist");
+    this.#requirePresent("persist");
     const before = this.#moving;
     let end!: () => void;
     const moving = this.#moving = new Promise<void>((resolve) => end = resolve);
@@ -90,7 +90,7 @@ export class OwnedTree implements Entry, Leakable {
   }
 
   /** Removes the tree; overlapping calls share one removal. */
-  removing(): Leftover[] | Promise<Leftover[]> {
+  removeOnce(): Leftover[] | Promise<Leftover[]> {
     if (this.#removing !== undefined) return this.#removing;
     const start = (): Leftover[] | Promise<Leftover[]> => run(this.remove(asyncIo().at(this.path!)));
     const result = this.#moving === undefined ? start() : this.#moving.then(start);
@@ -116,7 +116,7 @@ export class OwnedTree implements Entry, Leakable {
       return leftovers;
     }
     this.removed = true;
-    this.leave();
+    this.forget();
     return [];
   }
 
@@ -130,7 +130,7 @@ export class OwnedTree implements Entry, Leakable {
   }
 
   /** Takes the tree out of the registry once it is gone from its place, along with its contents. */
-  leave(): void {
+  forget(): void {
     if (this.path !== undefined) unprotectInside(this.path);
     this.release();
   }

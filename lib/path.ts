@@ -69,9 +69,9 @@ export const isAbsolute = (path: string): boolean =>
   isWindows() ? /^([a-z]:)?[/\\]/i.test(path) : path.startsWith("/");
 
 /** Resolves a path against the current working directory. On Windows each drive has its own, which cannot be queried. */
-export function fromHere(path: string): string {
-  const here = isAbsolute(path) || (isWindows() && /^[a-z]:/i.test(path)) ? undefined : runtime.cwd();
-  return here === undefined ? path : joinPath(here, path);
+export function absolute(path: string): string {
+  const cwd = isAbsolute(path) || (isWindows() && /^[a-z]:/i.test(path)) ? undefined : runtime.cwd();
+  return cwd === undefined ? path : joinPath(cwd, path);
 }
 
 /** The components of a path; `undefined` if they lead above its start. */

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { isLearnt, learn } from "./devices.ts";
+import { isKnown, setDevice } from "./devices.ts";
 import { cannot, failure } from "./errors.ts";
 import type { Io } from "./io.ts";
 import type { Op } from "./op.ts";
@@ -41,8 +41,8 @@ function* canonical(given: Io, dir: string): Op<string> {
   const io = given.at(dir);
   try {
     const directory: string = yield io.realPath(dir);
-    if (!io.blocking && !isLearnt(directory)) {
-      learn(directory, ((yield io.status(directory)) as Status).device);
+    if (!io.blocking && !isKnown(directory)) {
+      setDevice(directory, ((yield io.status(directory)) as Status).device);
     }
     return directory;
   } catch (error) {

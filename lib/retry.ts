@@ -19,8 +19,8 @@ export const isTransient = (code: string): boolean =>
   TRANSIENT.has(code) || (isWindows() && code === "EACCES");
 
 /** Milliseconds before each retry: two seconds in total on Windows, where scanners hold files that long. */
-export function delays({ hurried }: Pick<Io, "hurried">): readonly number[] {
-  if (hurried) return [];
+export function delays({ noRetry }: Pick<Io, "noRetry">): readonly number[] {
+  if (noRetry) return [];
   return isWindows() ? [10, 20, 40, 80, 150, 200, 300, 400, 400, 400] : [5, 20, 75];
 }
 

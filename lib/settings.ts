@@ -5,7 +5,7 @@
  */
 import type { Checks } from "./options/checked.ts";
 import { checkPath } from "./options/paths.ts";
-import { checkBoolean, checkObject, LONGEST_TIMER } from "./options/values.ts";
+import { checkBoolean, checkObject, MAX_TIMER } from "./options/values.ts";
 import { invalid, outOfRange } from "./errors.ts";
 
 /** The settings of {@linkcode configure}. Those left out stay unchanged; `undefined` restores the default. */
@@ -117,6 +117,6 @@ export function configure(options: Settings): void {
 function checkKeepAlive(value: unknown): boolean | number {
   if (typeof value === "boolean") return value;
   if (typeof value !== "number") throw invalid("keepAlive", "a boolean or a number of milliseconds", value);
-  if (value >= 1 && value <= LONGEST_TIMER) return value;
-  throw outOfRange("keepAlive", `1 to ${LONGEST_TIMER} milliseconds`, value);
+  if (value >= 1 && value <= MAX_TIMER) return value;
+  throw outOfRange("keepAlive", `1 to ${MAX_TIMER} milliseconds`, value);
 }

@@ -7,7 +7,7 @@ import { codeOf, failure, invalid, outOfRange, show } from "./errors.ts";
 import { asyncIo, type Io, syncIo } from "./io.ts";
 import { type Op, runAsync, runSync } from "./op.ts";
 import { checkPath } from "./options/paths.ts";
-import { checkObject, checkSize, LONGEST_TIMER } from "./options/values.ts";
+import { checkObject, checkSize, MAX_TIMER } from "./options/values.ts";
 import { type FileSystemStatus, runtime } from "./runtime/mod.ts";
 import { tmpdir } from "./tmpdir.ts";
 
@@ -115,7 +115,7 @@ export function watchSpace(options: WatchSpaceOptions, onLow: (space: DiskSpace)
   let low = false, stopped = false;
   let warned: string | undefined;
   let cancel: () => void;
-  const look = async (): Promise<void> => {
+  const check = async (): Promise<void> => {
     try {
       const space = await runAsync(spaceOf(asyncIo(), path));
       const before = low;
@@ -127,9 +127,9 @@ export function watchSpace(options: WatchSpaceOptions, onLow: (space: DiskSpace)
       if (message !== warned && !stopped) runtime.warn(message, codeOf(error));
       warned = message;
     }
-    if (!stopped) cancel = runtime.later(interval, look);
+    if (!stopped) cancel = runtime.later(interval, check);
   };
-  cancel = runtime.later(0, look);
+  cancel = runtime.later(0, check);
   return {
     [Symbol.dispose]() {
       stopped = true;
@@ -149,8 +149,8 @@ function checkWatch(
   const bytes = minFree === undefined ? 0 : checkSize(minFree, "minFree");
   const inodes = minInodes === undefined ? 0 : checkSize(minInodes, "minInodes");
   if (typeof interval !== "number") throw invalid("interval", "a number of milliseconds", interval);
-  if (!(interval >= SHORTEST && interval <= LONGEST_TIMER)) {
-    throw outOfRange("interval", `${SHORTEST} to ${LONGEST_TIMER} milliseconds`, interval);
+  if (!(interval >= SHORTEST && interval <= MAX_TIMER)) {
+    throw outOfRange("interval", `${SHORTEST} to ${MAX_TIMER} milliseconds`, interval);
   }
   return {
     dir: dir === undefined ? undefined : checkPath(dir, "dir"),

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { learn } from "./devices.ts";
+import { setDevice } from "./devices.ts";
 import { codeOf, isGone, refusesUnnamed, TempfileError } from "./errors.ts";
 import { syncIo } from "./io.ts";
 import { randomName } from "./name.ts";
@@ -22,7 +22,7 @@ export interface Rejected {
 }
 
 /** The directory below the value of an environment variable; empty if the variable is unset or empty. */
-function below(variable: string, rest = ""): string[] {
+function envDir(variable: string, rest = ""): string[] {
   const base = runtime.env(variable);
   return base ? [base + rest] : [];
 }
@@ -30,9 +30,9 @@ function below(variable: string, rest = ""): string[] {
 function platformCandidates(): string[] {
   if (!isWindows()) return ["/tmp", "/var/tmp", "/usr/tmp"];
   return [
-    ...below("LOCALAPPDATA", "\\Temp"),
-    ...below("USERPROFILE", "\\AppData\\Local\\Temp"),
-    ...below("SystemRoot", "\\Temp"),
+    ...envDir("LOCALAPPDATA", "\\Temp"),
+    ...envDir("USERPROFILE", "\\AppData\\Local\\Temp"),
+    ...envDir("SystemRoot", "\\Temp"),
     "C:\\TEMP",
     "C:\\TMP",
   ];
@@ -44,13 +44,13 @@ function platformCandidates(): string[] {
  */
 function systemCandidates(): string[] {
   const profile = isWindows() ? runtime.env("USERPROFILE") : undefined;
-  return /\\config\\systemprofile$/i.test(profile ?? "") ? below("SystemRoot", "\\SystemTemp") : [];
+  return /\\config\\systemprofile$/i.test(profile ?? "") ? envDir("SystemRoot", "\\SystemTemp") : [];
 }
 
 /** The directories to try, best first. Never the working directory, which may be public, a checkout or a web root. */
 export function candidates(): string[] {
   if (settings.tmpdir !== undefined) return [settings.tmpdir];
-  const named = [...below("TMPDIR"), ...systemCandidates(), ...below("TEMP"), ...below("TMP")];
+  const named = [...envDir("TMPDIR"), ...systemCandidates(), ...envDir("TEMP"), ...envDir("TMP")];
   const own = named.length === 0 ? runtime.temporaryDirectory() : undefined;
   return [...named, ...own === undefined ? [] : [own], ...platformCandidates()];
 }
@@ -71,8 +71,8 @@ export function probe(path: string): string | Rejected {
     const { kind, device } = sync.status(canonical);
     if (kind !== "directory") return { path, reason: "not a directory" };
     tryToWrite(canonical);
-    learn(canonical, device);
-    const open = openToAll(canonical);
+    setDevice(canonical, device);
+    const open = findUnsafe(canonical);
     if (open === undefined) return canonical;
     const reason = `any user can replace files in "${open}": it is world-writable without the sticky bit`;
     return { path, reason, unsafe: canonical };
@@ -91,16 +91,16 @@ function requirePermission(path: string): void {
 }
 
 /** Returns the directory, or the ancestor of it, in which any user can replace the next component. */
-function openToAll(path: string): string | undefined {
+function findUnsafe(path: string): string | undefined {
   if (isWindows()) return undefined;
   for (let at = path;; at = parentOf(at)) {
-    if (isOpenToAll(at)) return at;
+    if (isUnsafe(at)) return at;
     if (at === parentOf(at)) return undefined;
   }
 }
 
 /** Directories that may not be read are skipped, so that a permission for the directory alone is enough. */
-function isOpenToAll(path: string): boolean {
+function isUnsafe(path: string): boolean {
   if (!runtime.mayRead(path)) return false;
   try {
     const { mode } = runtime.sync.status(path);

@@ -63,15 +63,15 @@ export function usageSync(): Usage {
 
 function* collect(io: Io): Op<Usage> {
   const { entries, contents } = held();
-  const usage: Usage = { files: contents.flatMap(measured), directories: [], bytes: 0 };
+  const usage: Usage = { files: contents.flatMap(measure), directories: [], bytes: 0 };
   const counted = new Set(contents.map(({ owned }) => owned));
-  for (const entry of entries) if (!counted.has(entry)) yield* look(io, entry, usage);
+  for (const entry of entries) if (!counted.has(entry)) yield* add(io, entry, usage);
   const paths = new Set(usage.directories.map(({ path }) => path));
   const tops = [...usage.files, ...usage.directories].filter(({ path }) => !isBelow(path, paths));
   return { ...usage, bytes: tops.reduce((sum, { bytes }) => sum + bytes, 0) };
 }
 
-function measured(content: Content): HeldFile[] {
+function measure(content: Content): HeldFile[] {
   try {
     return [content.measure()];
   } catch {
@@ -80,7 +80,7 @@ function measured(content: Content): HeldFile[] {
   }
 }
 
-function* look(io: Io, { kind, path }: Entry, usage: Usage): Op<void> {
+function* add(io: Io, { kind, path }: Entry, usage: Usage): Op<void> {
   if (path === undefined) return;
   try {
     const { size }: Status = yield io.status(path);

@@ -42,7 +42,7 @@ function clamp(given: number, length: number): number {
 }
 
 /** A class that refers to itself by name is renamed in the package. */
-const part = (...range: ConstructorParameters<typeof FileBlob>): Blob => new FileBlob(...range);
+const newBlob = (...range: ConstructorParameters<typeof FileBlob>): Blob => new FileBlob(...range);
 
 /** A range of a file that is read on demand, by its own methods or by the runtime's code. */
 export class FileBlob extends Blob {
@@ -66,7 +66,7 @@ export class FileBlob extends Blob {
   override slice(start = 0, end: number = this.#size, type = ""): Blob {
     const from = clamp(start, this.#size);
     const length = Math.max(0, clamp(end, this.#size) - from);
-    return part(this.#native, this.#read, this.#start + from, length, type);
+    return newBlob(this.#native, this.#read, this.#start + from, length, type);
   }
 
   override stream(): ReadableStream<Uint8Array<ArrayBuffer>> {

@@ -13,7 +13,7 @@ export type Data = string | ArrayBufferLike | ArrayBufferView;
 /** The bytes of `data`; `undefined` if it is neither text nor bytes in memory. Copies nothing but shared memory. */
 export function toBytes(data: unknown, options: Checked): Uint8Array | undefined {
   if (typeof data === "string") return encode(data, options);
-  return isBytes(data) ? present(viewOf(data, "data")) : undefined;
+  return isBytes(data) ? unshared(viewOf(data, "data")) : undefined;
 }
 
 /** The bytes of `data`, which must be text or bytes in memory. */
@@ -42,7 +42,7 @@ function hasBrand({ prototype }: { prototype: object }, data: unknown): boolean 
   }
 }
 
-function present(bytes: Uint8Array): Uint8Array {
+function unshared(bytes: Uint8Array): Uint8Array {
   const { buffer } = bytes;
   // Other threads may change shared memory while it is written, and no runtime writes it directly.
   return buffer instanceof ArrayBuffer || !isShared(buffer) ? bytes : bytes.slice();
@@ -52,7 +52,7 @@ function present(bytes: Uint8Array): Uint8Array {
  * Checks that bytes still have the length they were given with. If their buffer has been transferred or has shrunk
  * since, the caller's data can no longer be written.
  */
-export function requireStill(bytes: Uint8Array, length: number): void {
+export function requireLength(bytes: Uint8Array, length: number): void {
   if (bytes.byteLength === length) return;
   throw invalid(
     "data",

@@ -9,33 +9,33 @@ import {
   codeOf,
   failure,
   invalid,
+  label,
   outOfRange,
   TempfileError,
-  which,
 } from "../errors.ts";
 import { sameFile } from "../identity.ts";
 import { type Checks, readOptions } from "../options/checked.ts";
-import { checkBoolean, checkSignal, LONGEST_TIMER } from "../options/values.ts";
+import { checkBoolean, checkSignal, MAX_TIMER } from "../options/values.ts";
 import { type Handle, type Locks, runtime, type Status } from "../runtime/mod.ts";
 import { FileLock, Held, type LockOptions } from "./file_lock.ts";
 import type { OpenFile } from "./open_file.ts";
 import { replaced } from "./open_same.ts";
 
 /** Checked options. */
-interface Wanted {
+interface CheckedOptions {
   shared: boolean;
   timeout: number;
   signal: AbortSignal | undefined;
 }
 
-const DEFAULTS: Wanted = { shared: false, timeout: Infinity, signal: undefined };
+const DEFAULTS: CheckedOptions = { shared: false, timeout: Infinity, signal: undefined };
 
-const CHECKS: Checks<Wanted> = { shared: checkBoolean, timeout: checkTimeout, signal: checkSignal };
+const CHECKS: Checks<CheckedOptions> = { shared: checkBoolean, timeout: checkTimeout, signal: checkSignal };
 
 function checkTimeout(value: unknown): number {
   if (typeof value !== "number") throw invalid("timeout", "a number of milliseconds", value);
-  if (value !== Infinity && !(value >= 0 && value <= LONGEST_TIMER)) {
-    throw outOfRange("timeout", `0 to ${LONGEST_TIMER} milliseconds, or Infinity`, value);
+  if (value !== Infinity && !(value >= 0 && value <= MAX_TIMER)) {
+    throw outOfRange("timeout", `0 to ${MAX_TIMER} milliseconds, or Infinity`, value);
   }
   return value;
 }
@@ -90,7 +90,7 @@ async function take(
     // Checked first, so as not to wait for a lock on whatever now has the name.
     await requireSame(file, () => runtime.sync.statusOfTarget(path));
     const handle = await acquire(locks, path);
-    return handle === undefined ? undefined : await settle(file, handle);
+    return handle === undefined ? undefined : await verify(file, handle);
   } catch (error) {
     throw codeOf(error) === "ERR_UNSUPPORTED"
       ? unsupported(path, error as Error)
@@ -107,7 +107,7 @@ async function requireSame(file: OpenFile, found: () => Status): Promise<void> {
   throw replaced(file.path!, "lock");
 }
 
-async function settle(file: OpenFile, handle: Handle): Promise<Held> {
+async function verify(file: OpenFile, handle: Handle): Promise<Held> {
   // Created before anything is awaited, as the file may be closed meanwhile.
   const held = new Held(file, handle);
   try {
@@ -135,7 +135,7 @@ const LONGEST_PAUSE = 25;
 async function wait(
   locks: Locks,
   path: string,
-  { shared, timeout }: Wanted,
+  { shared, timeout }: CheckedOptions,
   signal: AbortSignal,
 ): Promise<Handle> {
   signal.throwIfAborted();
@@ -175,7 +175,7 @@ class Limit {
   readonly #file: OpenFile;
   readonly #timeout: number;
 
-  constructor(file: OpenFile, { timeout, signal }: Wanted) {
+  constructor(file: OpenFile, { timeout, signal }: CheckedOptions) {
     this.#file = file;
     this.#timeout = timeout;
     const abort = (reason: unknown): void => this.#controller.abort(reason);
@@ -200,7 +200,7 @@ class Limit {
     const file = this.#file;
     const why = `timed out after ${this.#timeout} milliseconds`;
     this.#undo.push(runtime.after(this.#timeout, () => {
-      this.#controller.abort(cannot(`lock ${which(file.path)}`, why, "ETIMEDOUT", file.path));
+      this.#controller.abort(cannot(`lock ${label(file.path)}`, why, "ETIMEDOUT", file.path));
     }));
   }
 

@@ -155,10 +155,10 @@ function* reopen(io: Io, file: OpenFile): Op<TemporaryFile> {
   yield* file.flush(io);
   const path = file.path!;
   const handle = yield* openSame(io, path, yield* file.status(io));
-  const again = new OpenFile(new DiskStorage(handle, path), file.options, BUFFER_SIZE);
-  again.guard = file.guard;
-  again.path = path;
-  return new TemporaryFile(again);
+  const reopened = new OpenFile(new DiskStorage(handle, path), file.options, BUFFER_SIZE);
+  reopened.guard = file.guard;
+  reopened.path = path;
+  return new TemporaryFile(reopened);
 }
 
 function* undo(io: Io, handle: Handle, path: string, owned: OwnedName | undefined): Op<void> {

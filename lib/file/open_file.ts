@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { cannot, closedError, failure, which } from "../errors.ts";
+import { cannot, closedError, failure, label } from "../errors.ts";
 import type { Guard } from "../guard.ts";
 import { asyncIo, type Io, syncIo } from "../io.ts";
 import { type Fresh, type Leakable, unwatchLeak } from "../life/leaks.ts";
@@ -11,9 +11,9 @@ import { type Content, letGo } from "../life/registry.ts";
 import { isPromise, nothing, type Op, run, runSync } from "../op.ts";
 import type { Checked } from "../options/checked.ts";
 import type { Status } from "../runtime/mod.ts";
-import { requireStill } from "./data.ts";
+import { requireLength } from "./data.ts";
 import type { OwnedName } from "./owned.ts";
-import { isPlain, WIDEST } from "./text.ts";
+import { isPlain, UTF8_MAX } from "./text.ts";
 import type { Storage } from "./storage.ts";
 import { WriteBuffer } from "./write_buffer.ts";
 
@@ -57,7 +57,7 @@ export class OpenFile implements Leakable, Content {
   constructor(storage: Storage, options: Checked, bufferSize: number) {
     this.storage = storage;
     this.options = options;
-    this.#limit = Math.min(options.maxSize, LARGEST);
+    this.#limit = Math.min(options.maxSize, MAX_OFFSET);
     this.#plain = isPlain(options);
     this.#buffer = new WriteBuffer(options.bufferSize ?? bufferSize);
   }
@@ -86,14 +86,14 @@ export class OpenFile implements Leakable, Content {
     } catch (error) {
       return Promise.reject(error);
     }
-    return isPromise(result) ? this.#underWay(result) : Promise.resolve(result);
+    return isPromise(result) ? this.#enqueue(result) : Promise.resolve(result);
   }
 
   /**
    * Keeps later calls waiting until there is a result. Nothing else awaits it, so that engines can trace a failure to
    * its caller.
    */
-  async #underWay<T>(result: Promise<T>): Promise<T> {
+  async #enqueue<T>(result: Promise<T>): Promise<T> {
     let end!: () => void;
     const tail = this.#tail = new Promise<void>((resolve) => end = resolve);
     try {
@@ -146,7 +146,7 @@ export class OpenFile implements Leakable, Content {
   /** Encodes text directly into the buffer. */
   #bufferedText(text: string): number | undefined {
     if (!this.#plain || this.storage.inMemory) return undefined;
-    if (this.position + text.length * WIDEST > this.#limit) return undefined;
+    if (this.position + text.length * UTF8_MAX > this.#limit) return undefined;
     return this.#buffer.appendText(text, this.position);
   }
 
@@ -162,7 +162,7 @@ export class OpenFile implements Leakable, Content {
    */
   *write(io: Io, data: Uint8Array, length: number, at?: number): Op<number> {
     this.require("write to");
-    requireStill(data, length);
+    requireLength(data, length);
     // An empty write beyond the end must not extend the file.
     if (length === 0) return 0;
     const start = at ?? this.position;
@@ -173,7 +173,7 @@ export class OpenFile implements Leakable, Content {
     } catch (error) {
       throw this.#failure("write to", error);
     }
-    requireStill(data, length);
+    requireLength(data, length);
     if (at === undefined) this.position = end;
     return length;
   }
@@ -186,7 +186,7 @@ export class OpenFile implements Leakable, Content {
   #requireRoom(end: number): void {
     if (end <= this.#limit) return;
     const why = `it would have ${end} bytes, ${this.#limit} are allowed`;
-    throw cannot(`write to ${which(this.path)}`, why, "EFBIG", this.path);
+    throw cannot(`write to ${label(this.path)}`, why, "EFBIG", this.path);
   }
 
   /** Fills `into`; returns fewer bytes only at the end of the file. */
@@ -218,7 +218,7 @@ export class OpenFile implements Leakable, Content {
       return new Uint8Array(length);
     } catch (cause) {
       const why = `${length} bytes do not fit in memory`;
-      throw cannot(`read from ${which(this.path)}`, why, "ENOMEM", this.path, cause);
+      throw cannot(`read from ${label(this.path)}`, why, "ENOMEM", this.path, cause);
     }
   }
 
@@ -382,12 +382,12 @@ export class OpenFile implements Leakable, Content {
   }
 
   #failure(action: string, error: unknown): unknown {
-    return failure(`${action} ${which(this.path)}`, error, this.path);
+    return failure(`${action} ${label(this.path)}`, error, this.path);
   }
 }
 
 /** The largest offset that every runtime can express (Bun has the lowest limit). No disk is as large. */
-const LARGEST = 2 ** 52 - 1;
+const MAX_OFFSET = 2 ** 52 - 1;
 
 /** Up to this many bytes, a read allocates the requested size without looking at the file size first. */
 export const SMALL: number = 64 * 1024;

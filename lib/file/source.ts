@@ -73,35 +73,35 @@ function ofStream(stream: ReadableStream<Uint8Array>): Chunks {
 
 function ofIterator(iterator: Iterator<Data> | AsyncIterator<Data>): Chunks {
   /** Whether the iterator has failed or been cancelled. */
-  let over = false;
+  let finished = false;
   /** Ends the wait for a chunk, as if there were no more. */
-  let leave = (): void => {};
+  let endWait = (): void => {};
   const step = async (): Promise<IteratorResult<unknown, unknown>> => {
     try {
       return await iterator.next();
     } catch (error) {
       // As in a `for` loop: an iterator that throws has ended.
-      over = true;
+      finished = true;
       throw error;
     }
   };
   return {
     next: () =>
       new Promise((resolve, reject) => {
-        leave = () => resolve({ done: true, value: undefined });
+        endWait = () => resolve({ done: true, value: undefined });
         step().then(resolve, reject);
       }),
     async cancel() {
-      if (over) return;
-      over = true;
+      if (finished) return;
+      finished = true;
       // A waiting generator handles `return()` only once the awaited value arrives, if it ever does.
-      leave();
+      endWait();
       let ended: unknown;
       try {
         ended = iterator.return?.();
       } catch {
         // A generator that closes the file is itself running, and can be ended only after it yields.
-        over = false;
+        finished = false;
       }
       await quietly(() => ended);
     },

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { failure, which } from "../errors.ts";
+import { failure, label } from "../errors.ts";
 import { printAs } from "../inspect.ts";
 import type { Io } from "../io.ts";
 import { hold } from "../life/registry.ts";
@@ -60,7 +60,7 @@ function* roll(io: Io, file: OpenFile, spool: SpoolStorage): Op<void> {
   try {
     yield* spool.roll(io);
   } catch (error) {
-    throw failure(`roll over ${which(file.path)}`, error, file.path);
+    throw failure(`roll over ${label(file.path)}`, error, file.path);
   }
 }
 

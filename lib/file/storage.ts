@@ -44,7 +44,7 @@ export class DiskStorage implements Storage {
   readonly handle: Handle;
   readonly #path: string | undefined;
   /** Whether nothing can follow the known bytes: it never had a name, no descriptor was given out, no gap was left. */
-  #alone: boolean;
+  #exact: boolean;
   /** How far the file reaches by what was written here without a gap; after a failed write it may be shorter. */
   #known = 0;
   #descriptor: number | undefined;
@@ -56,7 +56,7 @@ export class DiskStorage implements Storage {
   constructor(handle: Handle, path?: string, nameless = false) {
     this.handle = handle;
     this.#path = path;
-    this.#alone = nameless;
+    this.#exact = nameless;
   }
 
   take(): boolean {
@@ -69,7 +69,7 @@ export class DiskStorage implements Storage {
 
   write(io: Io, data: Uint8Array, at: number): Op<void> {
     // A write beyond a gap may fail, and the size is then no longer known: the system is asked.
-    if (at > this.#known) this.#alone = false;
+    if (at > this.#known) this.#exact = false;
     else this.#known = Math.max(this.#known, at + data.byteLength);
     return writeAll(io, this.handle, data, at);
   }
@@ -81,7 +81,7 @@ export class DiskStorage implements Storage {
   *left(io: Io, start: number): Op<number> {
     const known = this.#known;
     // Reading past the known bytes is cheaper than asking for the size, by a factor of ten on Deno.
-    const isAll = this.#alone || (known > start && (yield* this.read(io, ONE_BYTE, known)) === 0);
+    const isAll = this.#exact || (known > start && (yield* this.read(io, ONE_BYTE, known)) === 0);
     return Math.max(0, (isAll ? known : yield* this.size(io)) - start);
   }
 
@@ -99,7 +99,7 @@ export class DiskStorage implements Storage {
   }
 
   *descriptor(io: Io): Op<number> {
-    this.#alone = false;
+    this.#exact = false;
     return this.#descriptor ??= runtime.descriptor(this.handle) ?? (yield* this.#open(io));
   }
 

@@ -23,7 +23,7 @@ export function readableFrom(read: ReadAt, start: number): ReadableStream<Uint8A
   const pull = async (controller: ReadableByteStreamController): Promise<void> => {
     const request = controller.byobRequest;
     const view = request?.view as Uint8Array | null | undefined;
-    const into = view ?? handOut(length);
+    const into = view ?? allocate(length);
     const count = await read(into, position);
     position += count;
     length = count < into.byteLength ? PROBE : Math.min(CHUNK, length * 4);
@@ -39,7 +39,7 @@ export function readableFrom(read: ReadAt, start: number): ReadableStream<Uint8A
 }
 
 /** Allocates memory that the reader keeps. */
-function handOut(length: number): Uint8Array {
+function allocate(length: number): Uint8Array {
   runtime.allocated?.(length);
   return new Uint8Array(length);
 }

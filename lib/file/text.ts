@@ -10,7 +10,7 @@ import type { Encoding } from "../options/types.ts";
 const utf8 = new TextEncoder();
 
 /** The most UTF-8 bytes that one UTF-16 code unit takes. */
-export const WIDEST = 3;
+export const UTF8_MAX = 3;
 
 /** Encodes a string into `into`, which must have room; returns the number of bytes. */
 export function encodeInto(text: string, into: Uint8Array): number {
@@ -81,12 +81,12 @@ function undecodable(bytes: Uint8Array, encoding: Encoding, fatal: boolean, caus
 }
 
 /** Decoders for reuse: creating one costs as much as reading a short text. */
-const idle: { [name: string]: Decode } = {};
+const decoders: { [name: string]: Decode } = {};
 
 /** Decodes bytes with the file's encoding. */
 export function decode(bytes: Uint8Array, options: Checked): string {
   const name = options.fatal ? `${options.encoding} fatal` : options.encoding;
-  return (idle[name] ??= decoderFor(options))(bytes, false);
+  return (decoders[name] ??= decoderFor(options))(bytes, false);
 }
 
 /**

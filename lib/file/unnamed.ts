@@ -4,7 +4,7 @@
  * @module
  */
 import { cleanUp, createExclusively, ensureMode, FILE_MODE } from "../create.ts";
-import { guardOf, REMEMBERED } from "../devices.ts";
+import { guardOf, MAX_DIRS } from "../devices.ts";
 import { failure, refusesUnnamed } from "../errors.ts";
 import { asyncIo, type Io, syncIo } from "../io.ts";
 import type { Guard } from "../guard.ts";
@@ -107,7 +107,7 @@ function* createHandle(io: Io, directory: string, options: Checked): Op<Unnamed>
     }
   }
   const made = yield* createWithName(io, directory, options);
-  if (unsupported.size < REMEMBERED) unsupported.add(directory);
+  if (unsupported.size < MAX_DIRS) unsupported.add(directory);
   return made;
 }
 

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { encodeInto, WIDEST } from "./text.ts";
+import { encodeInto, UTF8_MAX } from "./text.ts";
 
 /** The initial size, which grows to the full one on demand: most files stay small. */
 const FIRST_BUFFER = 1024;
@@ -46,7 +46,7 @@ export class WriteBuffer {
 
   /** As `append`, if the text fits even at its longest. Returns the number of bytes it takes. */
   appendText(text: string, at: number): number | undefined {
-    if (!this.#makeRoom(text.length * WIDEST, at)) return undefined;
+    if (!this.#makeRoom(text.length * UTF8_MAX, at)) return undefined;
     const count = encodeInto(text, this.#bytes.subarray(this.#length));
     this.#length += count;
     return count;

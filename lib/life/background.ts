@@ -70,14 +70,14 @@ type Call = (...args: unknown[]) => unknown;
  * failure: in a moment, with nothing left open. If it were abandoned instead, a handle that it has opened but not yet
  * received could never be closed.
  */
-function cancellable(hurried: boolean): Io {
+function cancellable(noRetry: boolean): Io {
   const io = syncIo();
   const checked = (call: Call): Call => (...args) => (checkpoint(), call(...args));
   const list: Io["list"] = (path) => {
     const listing = io.list(path) as Listing;
     return { next: checked(() => listing.next()) as Listing["next"], close: () => listing.close() };
   };
-  const calls = Object.entries({ ...io, list, hurried }).map(([name, call]) => [
+  const calls = Object.entries({ ...io, list, noRetry }).map(([name, call]) => [
     name,
     typeof call === "function" && name !== "close" ? checked(call as Call) : call,
   ]);

@@ -81,7 +81,7 @@ const NAME = ["dir", "minFree", "prefix", "suffix", "mode"] as const;
 const CONTENT = ["encoding", "newline", "bufferSize", "maxSize", "fatal"] as const;
 
 /** The functions, or groups of them, that take options. */
-type Taker =
+type OptionSet =
   | "make"
   | "file"
   | "named"
@@ -93,7 +93,7 @@ type Taker =
   | "written";
 
 /** The options of each. */
-const FIELDS: { readonly [of in Taker]: readonly (keyof Checked)[] } = {
+const FIELDS: { readonly [of in OptionSet]: readonly (keyof Checked)[] } = {
   make: [...NAME, "signal"],
   file: [...NAME, "signal", ...CONTENT],
   named: [...NAME, "signal", ...CONTENT, "delete", "deleteOnClose"],
@@ -106,7 +106,7 @@ const FIELDS: { readonly [of in Taker]: readonly (keyof Checked)[] } = {
 };
 
 /** Checks the given options and fills in the defaults. Unknown options are ignored, as in the platform's own APIs. */
-export function checkOptions(of: Taker, given: object | undefined): Checked {
+export function checkOptions(of: OptionSet, given: object | undefined): Checked {
   const checked = readOptions(FIELDS[of], given, CHECKS, DEFAULTS);
   checkNameLength(checked.prefix, checked.suffix);
   return checked;

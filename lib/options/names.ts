@@ -7,7 +7,7 @@ import { invalid, TempfileError } from "../errors.ts";
 import { RANDOM_LENGTH, SESSION_LENGTH } from "../name.ts";
 
 /** Text that is always valid. */
-const HARMLESS = /^[\w+=@,~-][\w.+=@,~-]*[\w+=@,~-]$/;
+const SAFE = /^[\w+=@,~-][\w.+=@,~-]*[\w+=@,~-]$/;
 const SEPARATOR = /[/\\]/;
 // deno-lint-ignore no-control-regex -- control characters are what it looks for
 const FORBIDDEN = /[\u0000-\u001f\u007f-\u009f<>:"|?*]/;
@@ -20,15 +20,15 @@ const DEVICE = /^(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³]
 /** Refuses whatever any platform refuses, so that a name created here can be copied anywhere. */
 export function checkNamePart(value: unknown, option: string): string {
   if (typeof value !== "string") throw invalid(option, "a string", value);
-  const begins = option === "prefix";
-  const isDevice = begins && DEVICE.test(value);
-  if (HARMLESS.test(value) && !isDevice) return value;
+  const isPrefix = option === "prefix";
+  const isDevice = isPrefix && DEVICE.test(value);
+  if (SAFE.test(value) && !isDevice) return value;
   if (SEPARATOR.test(value)) throw invalid(option, "without path separators", value);
   if (FORBIDDEN.test(value)) throw invalid(option, 'without control characters and <>:"|?*', value);
   if (!value.isWellFormed()) throw invalid(option, "without lone surrogates", value);
   if (value === "." || value === "..") throw invalid(option, 'neither "." nor ".."', value);
   if (isDevice) throw invalid(option, "other than a Windows device name", value);
-  if (!begins && /[. ]$/.test(value)) throw invalid(option, "without a dot or space at the end", value);
+  if (!isPrefix && /[. ]$/.test(value)) throw invalid(option, "without a dot or space at the end", value);
   return value;
 }
 

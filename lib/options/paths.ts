@@ -4,7 +4,7 @@
  * @module
  */
 import { invalid } from "../errors.ts";
-import { fromHere } from "../path.ts";
+import { absolute } from "../path.ts";
 import { isWindows } from "../runtime/mod.ts";
 
 /**
@@ -16,7 +16,7 @@ export function checkPath(value: unknown, option: string): string {
   if (path === "") throw invalid(option, "a path, not an empty string", value);
   if (path.includes("\0")) throw invalid(option, "a path without NUL characters", value);
   if (!path.isWellFormed()) throw invalid(option, "a path without lone surrogates", value);
-  return fromHere(path);
+  return absolute(path);
 }
 
 function pathOfUrl(value: unknown, option: string): string {

@@ -20,7 +20,7 @@ export function checkBoolean(value: unknown, option: string): boolean {
 }
 
 /** The longest delay of a timer; longer ones fire after a millisecond. */
-export const LONGEST_TIMER: number = 2 ** 31 - 1;
+export const MAX_TIMER: number = 2 ** 31 - 1;
 
 /** Checks a number of bytes. */
 export function checkSize(value: unknown, option: string): number {
@@ -28,11 +28,11 @@ export function checkSize(value: unknown, option: string): number {
   if (value !== Infinity && !Number.isSafeInteger(value) || value < 0) {
     throw outOfRange(option, "a whole number of bytes, 0 or more", value);
   }
-  return withoutSign(value);
+  return fixZero(value);
 }
 
 /** Converts -0 to 0: -0 makes Node 20 and 22 abort. */
-export const withoutSign = (value: number): number => value + 0;
+export const fixZero = (value: number): number => value + 0;
 
 /** Checks permission bits. */
 export function checkMode(value: unknown, option: string): number {
@@ -40,7 +40,7 @@ export function checkMode(value: unknown, option: string): number {
   if (!Number.isInteger(value) || value < 0 || value > 0o777) {
     throw outOfRange(option, "permission bits from 0 to 0o777", value);
   }
-  return withoutSign(value);
+  return fixZero(value);
 }
 
 const ENCODINGS: readonly unknown[] = ["utf-8", "utf-16le", "latin1"];

@@ -49,7 +49,7 @@ export function* persistTree(io: Io, tree: OwnedTree, destination: string, optio
     throw failure(`put a directory at "${target.path}"`, error, target.path);
   }
   // From here on it is in place, whatever else fails.
-  tree.leave();
+  tree.forget();
   tree.path = target.path;
   yield* synchronizeName(io, target, options);
   if (leftovers.length > 0) {

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { isLearnt, learn } from "../devices.ts";
+import { isKnown, setDevice } from "../devices.ts";
 import { cannot, failure, type TempfileError } from "../errors.ts";
 import type { Identity } from "../identity.ts";
 import type { Io } from "../io.ts";
@@ -79,10 +79,10 @@ export function* targetAt(io: Io, path: string): Op<Target> {
   try {
     const parent = parentOf(plain);
     // A learnt path was canonical then. If a link has come into it since, it still leads where the caller says.
-    const directory: string = isLearnt(parent) ? parent : yield io.realPath(parent);
+    const directory: string = isKnown(parent) ? parent : yield io.realPath(parent);
     const canonical = joinPath(directory, baseName(plain));
     const existing = yield* statusIfThere(io, canonical);
-    if (existing?.kind === "file") learn(directory, existing.device);
+    if (existing?.kind === "file") setDevice(directory, existing.device);
     return { directory, path: canonical, existing };
   } catch (error) {
     throw placingFailure(path, error);

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type Data, requireBytes, requireStill, toBytes } from "../file/data.ts";
+import { type Data, requireBytes, requireLength, toBytes } from "../file/data.ts";
 import { type Chunks, chunksOf, type Source } from "../file/source.ts";
 import type { DiskStorage } from "../file/storage.ts";
 import { asyncIo, type Io, syncIo } from "../io.ts";
@@ -130,10 +130,10 @@ function* writeAt(
   { path }: Target,
 ): Op<void> {
   signal?.throwIfAborted();
-  requireStill(bytes, length);
+  requireLength(bytes, length);
   if (at + length > content.maxSize) {
     throw refusal(path, "EFBIG", `it would exceed ${content.maxSize} bytes`);
   }
   if (length > 0) yield* file.write(io, bytes, at);
-  requireStill(bytes, length);
+  requireLength(bytes, length);
 }
