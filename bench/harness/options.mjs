@@ -42,7 +42,7 @@ export function readOptions() {
     output: text,
     help: flag,
   });
-  if (values.help) leave(0, help);
+  if (values.help) exitWith(0, help);
   const { quick = false, dist = false, against, output } = values;
   return {
     only: among(values.only, runtimeNames, "runtime") ?? (quick ? ["node24", "deno", "bun"] : runtimeNames),
@@ -62,24 +62,24 @@ function parse(options) {
   try {
     return parseArgs({ options }).values;
   } catch (error) {
-    return leave(1, `${error.message}\n\n${help}`);
+    return exitWith(1, `${error.message}\n\n${help}`);
   }
 }
 
 function among(text, allowed, what) {
   const names = text?.split(",");
   const unknown = names?.filter((name) => !allowed.includes(name)) ?? [];
-  if (unknown.length) leave(1, `No such ${what}: ${unknown.join(", ")}\n\n${help}`);
+  if (unknown.length) exitWith(1, `No such ${what}: ${unknown.join(", ")}\n\n${help}`);
   return names;
 }
 
 function wholeNumber(text) {
   const number = Number(text);
-  if (!Number.isSafeInteger(number) || number < 1) leave(1, `Rounds are a number above 0, not "${text}"`);
+  if (!Number.isSafeInteger(number) || number < 1) exitWith(1, `Rounds are a number above 0, not "${text}"`);
   return number;
 }
 
-function leave(status, text) {
+function exitWith(status, text) {
   console[status ? "error" : "log"](text);
   process.exit(status);
 }

@@ -15,7 +15,7 @@ export const taskCommand = (runtime, task) =>
   scriptCommand(runtime, inRoot("bench/harness/child.mjs"), JSON.stringify(task));
 
 /** Milliseconds after which an unresponsive process is killed: with its priority it would stop all others. */
-const PATIENCE = 120_000;
+const TIMEOUT = 120_000;
 
 /** The process in which one library is measured on one subject. */
 export class Session {
@@ -40,7 +40,7 @@ export class Session {
 
   /** Returns its next message. If it exited instead, or has become unresponsive, throws its error output as an error. */
   async next() {
-    const timer = setTimeout(() => this.kill(), PATIENCE);
+    const timer = setTimeout(() => this.kill(), TIMEOUT);
     const { done, value } = await this.#messages.next();
     clearTimeout(timer);
     if (done) throw new Error(`The measured process ended: ${this.#errors.trim().slice(-2000)}`);
@@ -63,7 +63,7 @@ export class Session {
 
   /** Waits until it has cleaned up. */
   async gone() {
-    const timer = setTimeout(() => this.kill(), PATIENCE);
+    const timer = setTimeout(() => this.kill(), TIMEOUT);
     await this.#gone;
     clearTimeout(timer);
   }

@@ -5,7 +5,7 @@ import { pathToFileURL } from "node:url";
 import { inRoot } from "../paths.mjs";
 
 /** Reports merged at a time: all of a run at once would fill the memory. */
-const AT_ONCE = 50;
+const BATCH_SIZE = 50;
 
 const library = pathToFileURL(inRoot("lib")).href;
 
@@ -16,8 +16,8 @@ const isLibrary = ({ url }) => url.startsWith(`${library}/`) || url.endsWith("/l
 export function readReports(directory) {
   const names = readdirSync(directory).filter((name) => name.endsWith(".json"));
   let merged = { result: [] };
-  for (let from = 0; from < names.length; from += AT_ONCE) {
-    const batch = names.slice(from, from + AT_ONCE).flatMap((name) => readReport(join(directory, name)));
+  for (let from = 0; from < names.length; from += BATCH_SIZE) {
+    const batch = names.slice(from, from + BATCH_SIZE).flatMap((name) => readReport(join(directory, name)));
     merged = mergeProcessCovs([merged, ...batch]);
   }
   return new Map(merged.result.map(({ url, functions }) => [url, functions]));

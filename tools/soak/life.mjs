@@ -7,10 +7,10 @@ import { inRoot } from "../paths.mjs";
 const SIGNALS = ["SIGKILL", "SIGKILL", "SIGKILL", "SIGTERM"];
 
 /** Milliseconds without a new turn, or without exiting after the signal, that count as a hang. */
-const HANGS = 30_000;
+const HANG_TIMEOUT = 30_000;
 
 /** Milliseconds between checks. */
-const LOOK = 5000;
+const CHECK_INTERVAL = 5000;
 
 const living = new Set();
 process.on("exit", () => living.forEach((child) => child.kill("SIGKILL")));
@@ -34,14 +34,14 @@ export async function live({ kind, bin }, args, env, milliseconds) {
     child.kill(signal);
   };
   const hangs = () => {
-    if (turns.silence() < HANGS) return;
+    if (turns.silence() < HANG_TIMEOUT) return;
     troubles.push(
       `${kind} ${child.pid} hangs in ${turns.last} (${sent ?? "not signalled"}): ${look(child.pid)}`,
     );
     send("SIGKILL");
   };
   // Its output must be read before it is judged: this process may have been delayed, too.
-  const timer = setInterval(() => setImmediate(hangs), LOOK);
+  const timer = setInterval(() => setImmediate(hangs), CHECK_INTERVAL);
   const doom = setTimeout(() => send(SIGNALS[Math.floor(Math.random() * SIGNALS.length)]), milliseconds);
   const [code, signal] = await new Promise((resolve) => child.on("close", (...end) => resolve(end)));
   clearInterval(timer);
