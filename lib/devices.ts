@@ -1,8 +1,8 @@
 /**
  * Which device a directory is on, as far as known without asking each time.
  *
- * Each creation in a directory records it once. An unrecorded path is assumed to be on the device of its nearest
- * recorded ancestor, as everything in our own directories is.
+ * A directory is recorded when something is first created there. An unrecorded path is assumed to be on the device of
+ * its nearest recorded ancestor, as everything in our own directories is.
  *
  * @module
  */

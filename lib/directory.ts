@@ -136,7 +136,7 @@ export class TemporaryDirectory implements AsyncDisposable, Disposable {
   }
 
   /**
-   * Counts the contents. Entries that vanish meanwhile or may not be read are not counted.
+   * Counts the contents. Entries that vanish meanwhile or may not be inspected are not counted.
    *
    * @throws {TempfileError} `ENOENT` if someone else has removed the directory, `ERR_REPLACED` if something else has
    *   taken its place, `ERR_CLOSED` after `remove()`.

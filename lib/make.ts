@@ -21,8 +21,8 @@ export interface MadeFile {
 }
 
 /**
- * Creates and opens a file that the caller must close and remove. For automatic removal, use {@linkcode
- * namedTemporaryFile}.
+ * Creates and opens a file that the caller must close and remove. For automatic removal, use
+ * {@linkcode namedTemporaryFile}.
  *
  * @throws {TempfileError} The system's error, with the directory as `path`; nothing is left behind.
  * @throws {TypeError} `ERR_INVALID_OPTION` for an invalid option, a `RangeError` for a number out of range; before

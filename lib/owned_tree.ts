@@ -99,8 +99,8 @@ export class OwnedTree implements Entry, Leakable {
   }
 
   /**
-   * Removes the tree, unless that is done or it was given away. Returns what is left; the tree then stays in the
-   * registry.
+   * Removes the tree, unless that is done or it was given away. Returns what is left; if that is anything, the tree
+   * stays in the registry.
    */
   *remove(io: Io): Op<Leftover[]> {
     unwatchLeak(this);
@@ -129,7 +129,7 @@ export class OwnedTree implements Entry, Leakable {
     }
   }
 
-  /** Takes the tree out of the registry once it is gone from its place, along with its contents. */
+  /** Takes the tree out of the registry once it is gone from its place, and ends the protection of its contents. */
   forget(): void {
     if (this.path !== undefined) unprotectInside(this.path);
     this.release();

@@ -68,7 +68,10 @@ const isDots = (part: string): boolean => isWindows() ? /^[. ]+$/.test(part) : p
 export const isAbsolute = (path: string): boolean =>
   isWindows() ? /^([a-z]:)?[/\\]/i.test(path) : path.startsWith("/");
 
-/** Resolves a path against the current working directory. On Windows each drive has its own, which cannot be queried. */
+/**
+ * Resolves a path against the current working directory. On Windows each drive has its own, which cannot be queried:
+ * `C:file` is returned as it is.
+ */
 export function absolute(path: string): string {
   const cwd = isAbsolute(path) || (isWindows() && /^[a-z]:/i.test(path)) ? undefined : runtime.cwd();
   return cwd === undefined ? path : joinPath(cwd, path);

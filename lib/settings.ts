@@ -39,8 +39,8 @@ export interface Settings {
   /**
    * Whether to keep daemons that remove old files away from ours: directories are locked in the way systemd-tmpfiles
    * respects, and every directory and named file, and the lease that records the owner, is touched every half hour, or
-   * at an interval given in milliseconds. Files that others put into a directory are protected by its lock alone. A
-   * warning says why directories cannot be locked (`MAYFLY_NO_LOCK`); another reports what was removed all the same
+   * at an interval given in milliseconds. Files that others put into a directory are protected by its lock alone. If
+   * directories cannot be locked, a warning says why (`MAYFLY_NO_LOCK`); another reports what was removed all the same
    * (`MAYFLY_VANISHED`). Applies to what is created from then on.
    *
    * @default {false}

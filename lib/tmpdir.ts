@@ -184,8 +184,8 @@ onSettings((changed) => {
 
 /**
  * Returns the directory for temporary files: the first of `TMPDIR`, `TEMP`, `TMP` and the platform's own directories
- * that is writable. The result is cached; later changes to the environment take effect only after {@linkcode
- * configure}.
+ * that is writable. The result is cached; later changes to the environment take effect only after
+ * `configure({ tmpdir: undefined })`.
  *
  * A directory in which other users could replace files, because it or an ancestor is world-writable without the sticky
  * bit, is used only if there is no other, with a warning. The working directory is never used.

@@ -41,7 +41,7 @@ export interface Usage {
  * Returns what this process currently holds: everything created or adopted that is still to be removed, by all copies
  * of the module and all their users. Excludes what was kept or persisted, and what `mkstemp()` and `mkdtemp()` created.
  *
- * Entries that vanish meanwhile or may not be read are not counted.
+ * Entries that vanish meanwhile or may not be inspected are not counted.
  *
  * @example Who fills the disk?
  * ```ts

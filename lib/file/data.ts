@@ -50,7 +50,7 @@ function unshared(bytes: Uint8Array): Uint8Array {
 
 /**
  * Checks that bytes still have the length they were given with. If their buffer has been transferred or has shrunk
- * since, the caller's data can no longer be written.
+ * since, what is written is not the data that was given.
  */
 export function requireLength(bytes: Uint8Array, length: number): void {
   if (bytes.byteLength === length) return;

@@ -98,7 +98,7 @@ async function take(
   }
 }
 
-/** Checks that what is about to be locked is this file, and that it is still open. */
+/** Checks that what is locked, or about to be, is this file, and that it is still open. */
 async function requireSame(file: OpenFile, found: () => Status): Promise<void> {
   const ours = await file.async((io) => file.status(io));
   // It may have been closed since.

@@ -67,7 +67,7 @@ export class OpenFile implements Leakable, Content {
     return this.#onClose ??= new Set();
   }
 
-  /** Callbacks run after they are written: they release the locks. */
+  /** Callbacks run after the last bytes are written: they release the locks. */
   get onWritten(): Set<() => void> {
     return this.#onWritten ??= new Set();
   }

@@ -23,8 +23,8 @@ const BUFFER_SIZE = 64 * 1024;
  * A temporary file kept in memory until it grows too large. Read and written like any other; on disk it has no name.
  * `fd`, `sync()` and locks also move it to disk.
  *
- * Its location options take effect only then, so that is when a missing directory or a full disk shows. The contents
- * stay in memory, complete, and the failed call can be repeated.
+ * The options of its creation on disk (`dir`, `minFree`, `mode`, …) take effect only then, so that is when a missing
+ * directory or a full disk shows. The contents then stay in memory, complete, and the failed call can be repeated.
  */
 export class SpooledTemporaryFile extends TemporaryFile {
   readonly #file: OpenFile;

@@ -6,7 +6,7 @@
 import { invalid, TempfileError } from "../errors.ts";
 import { RANDOM_LENGTH, SESSION_LENGTH } from "../name.ts";
 
-/** Text that is always valid. */
+/** Text that is valid, unless it is a device name. */
 const SAFE = /^[\w+=@,~-][\w.+=@,~-]*[\w+=@,~-]$/;
 const SEPARATOR = /[/\\]/;
 // deno-lint-ignore no-control-regex -- control characters are what it looks for

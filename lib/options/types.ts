@@ -25,7 +25,7 @@ export interface PlaceOptions {
 /** The name and the permissions. */
 export interface NameOptions {
   /**
-   * The beginning of the name: any text that is valid in a single path component.
+   * The beginning of the name: text that is valid in a file name on every platform.
    *
    * @default {"tmp"}
    */
