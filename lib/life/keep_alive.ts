@@ -2,8 +2,8 @@
  * Protecting our entries from daemons that remove old files, if the application asks for it.
  *
  * Each directory is held by a shared lock, which systemd-tmpfiles respects; everything, including the leases, is
- * touched at an interval. Each touch first checks that the entry is still the same: if it is not, it is no longer
- * protected.
+ * touched at an interval. An entry that is no longer the same is not touched: there is a warning, and its protection
+ * ends.
  *
  * @module
  */

@@ -48,7 +48,7 @@ export function sessionFor(directory: string, naming: Naming): string {
 
 /**
  * Records an adoption, so that the entry no longer counts as a leftover of the process that made it. Only names that
- * may carry a session are recorded: a sweep ignores all others.
+ * may carry a session are recorded: no lease speaks for any other.
  */
 export function recordAdopted(path: string): void {
   if (isMade(baseName(path))) attempt(() => leaseFor(path)?.adopt(path));

@@ -158,8 +158,8 @@ function* reasonToKeep(
 }
 
 /**
- * Whether somebody holds a lock that the kernel does not list, from another container for example. With such a lock,
- * systemd-tmpfiles is told not to remove something.
+ * Whether somebody holds a lock that the kernel does not list, from another container for example. It is the kind of
+ * lock that keeps systemd-tmpfiles from removing something.
  */
 function* isLocked(path: string): Op<boolean> {
   const { locks } = runtime;

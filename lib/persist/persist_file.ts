@@ -1,9 +1,9 @@
 /**
  * Putting a temporary file in its place.
  *
- * A file with a name is renamed; a large one without a name is linked beside the target and renamed; anything else is
- * copied to a staged file. Each way ends in one step that gives the result its name: until then the target is
- * untouched, and the temporary file stays open and whole.
+ * A file with a name is renamed; a large one without a name is linked beside the target and renamed; anything else, and
+ * a file on another file system, is copied to a staged file. Each way ends in one step that gives the result its name:
+ * until then the target is untouched, and the temporary file stays open and whole.
  *
  * @module
  */
@@ -146,7 +146,7 @@ function* linkFile(io: Io, storage: Storage, target: Target, options: Replacing)
   try {
     return yield* commitFile(io, handle, name.path!, name, status, target, options);
   } finally {
-    // Does nothing once the file is in place: its name then is no longer registered.
+    // Once the file is in place, this does nothing, unless its name beside the target could not be removed.
     yield* name.tryRemove(io);
   }
 }

@@ -101,9 +101,9 @@ function* mayReplace(io: Io, { path }: Target, { overwrite }: Replacing): Op<boo
 }
 
 /**
- * Prepares for the rename, which replaces an empty directory on POSIX systems, and none on Windows. With
- * `overwrite: false` a directory that appears meanwhile must not be replaced, so an empty one of ours reserves the name
- * (POSIX). Returns a function that undoes this.
+ * Prepares for the rename, which replaces an empty directory on POSIX systems, and none on Windows, where it is removed
+ * first. With `overwrite: false` a directory that appears meanwhile must not be replaced, so an empty one of ours
+ * reserves the name (POSIX). Returns a function that undoes what was done.
  */
 function* prepare(
   io: Io,

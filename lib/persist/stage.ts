@@ -1,5 +1,5 @@
 /**
- * Staging: a file is made ready under a hidden name beside its target, on the same file system, and then renamed.
+ * Staging: a file is made ready under a hidden name beside its target, on the same file system, and then gets its name.
  *
  * @module
  */

@@ -1,8 +1,8 @@
 /**
  * Removing a directory with everything in it.
  *
- * Only the directory with the recorded identity is removed; anything else in its place is left alone. An empty one
- * takes one call. Any other is emptied by a walk, which is repeated after growing delays if what stopped it may be
+ * Only the directory with the recorded identity is removed; anything else in its place is left alone. An empty one is
+ * removed by one call. Any other is emptied by a walk, which is repeated after growing delays if what stopped it may be
  * temporary.
  *
  * @module

@@ -1,9 +1,8 @@
 import { existsSync, readFileSync } from "node:fs";
 
 /**
- * Reads a report: `{ isWhole, tests }`, each test `{ name, outcome: "passed"
- * "failed"
- * "skipped", error? }`. Top-level tests only, since Bun does not report the others.
+ * Reads a report: `{ isWhole, tests }`, each test `{ name, outcome: "passed" | "failed" | "skipped", error? }`.
+ * Top-level tests only, since Bun does not report the others.
  */
 export function readReport(kind, path) {
   if (!existsSync(path)) return { isWhole: false, tests: [] };
