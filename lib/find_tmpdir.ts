@@ -14,7 +14,7 @@ import { candidates, lastResort, probe, type Rejected } from "./tmpdir.ts";
 
 /** The requirements of {@linkcode findTmpdir}. */
 export interface TmpdirRequirements {
-  /** Programs in it can be executed: not mounted `noexec`. Known on Linux only; elsewhere every directory passes. */
+  /** Programs in it can be executed: not mounted `noexec`. Known on Linux with `/proc` only; elsewhere all pass. */
   exec?: boolean;
   /** Its files are on a disk, not in memory (`tmpfs`). */
   disk?: boolean;

@@ -23,8 +23,9 @@ export interface Settings {
   /**
    * Whether to look in the background for leftovers of dead processes when something is created after a time with
    * nothing held: at most once a minute, for two seconds in total, in slices of 1 ms with pauses ten times as long. A
-   * program that ends earlier spends up to 0.2 seconds on it at exit, or none if it calls `process.exit()` in the same
-   * turn as its first file. The next process does the rest.
+   * program that ends earlier spends up to 0.2 seconds on it at exit, and any program up to 2 on what its own worker
+   * threads left; neither if it calls `process.exit()` in the same turn as its first file. The next process does the
+   * rest.
    *
    * @default {true}
    */
