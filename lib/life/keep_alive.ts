@@ -36,7 +36,7 @@ const alive = new Map<Entry, KeptAlive>();
 
 let cancel: (() => void) | undefined;
 
-/** Whether there was a warning that directories cannot be locked. Asking for protection again resets it. */
+/** Whether there was a warning that directories cannot be locked: none is, until protection is asked for again. */
 let warned = false;
 
 onSettings((changed) => {

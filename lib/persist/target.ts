@@ -39,8 +39,8 @@ export function* targetOf(io: Io, path: string, options: Replacing): Op<Target> 
 }
 
 /**
- * Whether the target is a device, pipe or socket, or a link to one. Renaming a file to `/dev/null` would break the
- * whole system, and so would one to `/dev/stdout`, even while that leads to a file.
+ * Whether the target is a device, pipe or socket, a link to one, or any link in `/dev`. Renaming a file to `/dev/null`
+ * would break the whole system, and so would one to `/dev/stdout`, even while that leads to a file.
  */
 function* isSpecial(io: Io, { directory, existing, path }: Target): Op<boolean> {
   if (existing?.kind !== "link") return existing?.kind === "other";
@@ -78,7 +78,7 @@ export function* targetAt(io: Io, path: string): Op<Target> {
   const plain = withoutTrailingSeparators(path);
   try {
     const parent = parentOf(plain);
-    // A learnt path was canonical then. If a link has come into it since, it still leads where the caller says.
+    // A recorded directory was canonical then. If a link has come into it since, it still leads where the caller says.
     const directory: string = isKnown(parent) ? parent : yield io.realPath(parent);
     const canonical = joinPath(directory, baseName(plain));
     const existing = yield* statusIfThere(io, canonical);

@@ -70,7 +70,6 @@ const args = process.argv.slice(2);
 const say = (value) => process.stdout.write("\\u0001" + JSON.stringify(value ?? null) + "\\n");
 `;
 
-/** Deno has `process` as a global, but provides it without Node's layer only to a module that imports it. */
 const IMPORTS = `import process from "node:process"; import fs from "node:fs"; import path from "node:path";`;
 const LIBRARY = `import * as m from ${JSON.stringify(moduleUrl)};`;
 const BARE = `const moduleUrl = ${JSON.stringify(moduleUrl)};`;
