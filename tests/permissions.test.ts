@@ -7,7 +7,7 @@ import assert from "node:assert/strict";
 import { mkdirSync, realpathSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type ChildResult, runChild } from "./support/child.ts";
+import { type ChildResult, firstWords, runChild, startChild } from "./support/child.ts";
 import { creators } from "./support/creators.ts";
 import { packageTest as test } from "./support/once.ts";
 import { noModes, noUsers } from "./support/platform.ts";
@@ -200,6 +200,37 @@ test(
       assert.deepEqual({ said, stderr }, { said: [false], stderr: "" });
     }
     assert.deepEqual(place.names(), []);
+  },
+);
+
+test(
+  "C299 sweep() on Deno with one directory and the user's id asks for nothing below /proc, and for no directory that another process has named",
+  {
+    skip: notDeno || noPython || noUsers,
+  },
+  async () => {
+    using place = scratch();
+    using other = scratch();
+    const holding = `const file = m.namedTemporaryFileSync({ dir: args[0] });
+  say(file.path);
+  process.stdin.resume();
+  process.stdin.on("end", () => file.closeSync());`;
+    const { child, result } = startChild(holding, {
+      args: [other.path],
+      env: { TMPDIR: place.path },
+    });
+    await firstWords(child);
+    mkdirSync(join(place.path, "old-own"));
+    const flags = [`--allow-read=${place.path}`, `--allow-write=${place.path}`, "--allow-sys=uid"];
+    const code = `m.configure({ tmpdir: args[0] });
+  const { removed } = await m.sweep({ olderThan: 0, prefix: "old-" });
+  console.log("swept " + removed.length);`;
+    const { stdout } = await runChild(code, { args: [place.path], flags, under: onTerminal });
+    child.stdin!.end();
+    await result;
+    assert.doesNotMatch(stdout, /Deno requests/);
+    assert.match(stdout, /swept 1/);
+    assert.deepEqual([place.names(), other.names()], [[], []]);
   },
 );
 
