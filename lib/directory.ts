@@ -259,7 +259,7 @@ function leftoverError(path: string, leftovers: readonly Leftover[]): TempfileEr
 }
 
 /**
- * Creates a directory with an unguessable name that only its owner can enter.
+ * Creates a directory that only its owner can enter, with an unguessable name.
  *
  * @param options Where and how to create it, and when to remove it; see {@linkcode DirectoryOptions}.
  * @throws {TempfileError} The system's error (`ENOENT`, `EACCES`, `ENOSPC`, …), with the parent as `path`; nothing is

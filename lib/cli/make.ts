@@ -52,9 +52,9 @@ function command(kind: Kind): Command {
     synopsis: "[OPTIONS]",
     summary: `Create an empty ${noun} and print its path`,
     description: [
-      `Creates an empty ${noun} with an unguessable name that only you can ${
+      `Creates an empty ${noun} that only you can ${
         name === "file" ? "read" : "enter"
-      }, and prints its path, like mktemp(1). You have to remove it yourself.`,
+      }, with an unguessable name, and prints its path, like mktemp(1). You have to remove it yourself.`,
       'For temporary files that are removed automatically, see "mayfly run --help".',
     ],
     options: {

@@ -89,7 +89,7 @@ const describe = (file: NamedTemporaryFile): string =>
   `NamedTemporaryFile { path: ${JSON.stringify(file.path)}, closed: ${file.closed} }`;
 
 /**
- * Creates a file with an unguessable name that only its owner can open.
+ * Creates a file that only its owner can open, with an unguessable name.
  *
  * @param options Where and how to create it, and when to remove it; see {@linkcode NamedFileOptions}.
  * @returns The open file.
