@@ -25,7 +25,7 @@ import { isWindows, noFifos, noLinks } from "./support/platform.ts";
 import { noMounts, notRoot } from "./support/places.ts";
 import { hasPython } from "./support/python.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
-import { substitute } from "./support/substitute.ts";
+import { type Substitute, substitute } from "./support/substitute.ts";
 
 // What one test makes would have the process look for leftovers, and find those that the next one plants.
 m.configure({ reclaim: false });
@@ -533,4 +533,17 @@ test("sweep() by age keeps what is locked also where no table tells of it, but a
     assert.deepEqual([removed, kept], [[], [{ path, reason: "it is locked" }]]);
   }
   assert.deepEqual((await sweepAged()).removed, [{ path, bytes: 5 }]);
+});
+
+test("C299 sweep() by age does not ask what is open or locked where /proc may not be read", async () => {
+  using place = scratch();
+  const sweepAged = () => sourceSweep({ ...AGED, dir: place.path });
+  const looks = ({ calls }: Substitute) =>
+    calls.filter(({ args: [at] }) => /^\/proc\/(locks|\d+\/cwd)$/.test(String(at))).length;
+  for (const mayRead of [true, false]) {
+    const path = oldFile(place);
+    using watched = substitute({ runtime: { mayRead: (other) => mayRead || other !== "/proc" } });
+    assert.deepEqual((await sweepAged()).removed, [{ path, bytes: 5 }]);
+    assert.equal(looks(watched) > 0, mayRead && process.platform === "linux");
+  }
 });
