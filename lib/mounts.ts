@@ -53,13 +53,16 @@ export function* isMountPoint(io: Io, path: string): Op<boolean> {
 /** The index of its field in the table. */
 const MOUNT_POINT = 4;
 
-function* mountTable(io: Io): Op<string> {
+/**
+ * Reads the table; empty where there is none. Where it may not be read it is empty too, since devices are compared in any
+ * case, unless it is `required`: the user can grant what the runtime denies, but not what a sandbox does.
+ */
+function* mountTable(io: Io, required = false): Op<string> {
   if (runtime.platform !== "linux") return "";
   try {
     return yield io.readSystemFile(TABLE);
   } catch (error) {
-    // Not permitted to know; devices are compared in any case.
-    if (isHidden(error)) return "";
+    if (isHidden(error) && !(required && codeOf(error) === "ERR_ACCESS_DENIED")) return "";
     throw error;
   }
 }
@@ -73,15 +76,8 @@ export function* mountIdOf(io: Io, descriptor: number | undefined): Op<string | 
 
 /** The mount options for a canonical path, such as `noexec`; undefined where unknown. */
 export function* mountOptions(io: Io, path: string): Op<string[] | undefined> {
-  if (runtime.platform !== "linux") return undefined;
-  try {
-    const [, , , , , options] = mountEntry(yield io.readSystemFile(TABLE), path);
-    return options?.split(",");
-  } catch (error) {
-    // The user can grant what the runtime denies, but not what a sandbox does, or a missing `/proc`.
-    if (codeOf(error) === "ERR_ACCESS_DENIED" || !isHidden(error)) throw error;
-    return undefined;
-  }
+  const [, , , , , options] = mountEntry(yield* mountTable(io, true), path);
+  return options?.split(",");
 }
 
 /**
