@@ -232,8 +232,9 @@ export class Walk {
   *#enter(level: Level, name: Path): Op<boolean> {
     let dir: DirRef | undefined;
     try {
-      dir = yield* this.#tryEnter(level, name);
+      dir = yield* enter(this.#io, level.dir, name, (dir) => this.#checkMount(dir));
     } catch (error) {
+      if (yield* this.#grant(level, error)) return yield* this.#enter(level, name);
       if (!outOfDescriptors(error) || level === this.#top) throw error;
       yield* this.#tryMoveUp(level, name, error);
       return true;
@@ -243,16 +244,6 @@ export class Walk {
     this.#level = levelOf(dir, name, level);
     this.#depth++;
     return true;
-  }
-
-  *#tryEnter(level: Level, name: Path): Op<DirRef | undefined> {
-    const check = (dir: DirRef): Op<void> => this.#checkMount(dir);
-    try {
-      return yield* enter(this.#io, level.dir, name, check);
-    } catch (error) {
-      if (!(yield* this.#grant(level, error))) throw error;
-      return yield* enter(this.#io, level.dir, name, check);
-    }
   }
 
   /** Refuses a directory on another device or mount. */
