@@ -32,6 +32,8 @@ interface Level {
   dir: DirRef;
   /** The level it was entered from; undefined for the top. */
   above: Level | undefined;
+  /** 1 for the top. */
+  depth: number;
   /** Its name there. */
   name: Path;
   listing: Listing | undefined;
@@ -51,6 +53,7 @@ interface Level {
 const levelOf = (dir: DirRef, name: Path, above?: Level): Level => ({
   dir,
   above,
+  depth: (above?.depth ?? 0) + 1,
   name,
   listing: undefined,
   batch: [],
@@ -81,9 +84,7 @@ export class Walk {
   readonly #io: Io;
   readonly #parent: DirRef;
   readonly #top: Level;
-  /** The current level, and its depth. */
   #level: Level | undefined;
-  #depth = 1;
   /** The codes of what is left, by path. */
   readonly #leftovers = new Map<string, string>();
   /** Whether anything is mounted inside, and if so the mount of the tree itself. */
@@ -132,7 +133,6 @@ export class Walk {
 
   *#goUp(level: Level): Op<void> {
     this.#level = level.above;
-    this.#depth--;
     level.listing?.close();
     yield* leave(this.#io, level.dir);
   }
@@ -240,9 +240,8 @@ export class Walk {
       return true;
     }
     if (dir === undefined) return false;
-    if (this.#depth >= MAX_DEPTH && (yield* this.#moveEntered(level, name, dir))) return true;
+    if (level.depth >= MAX_DEPTH && (yield* this.#moveEntered(level, name, dir))) return true;
     this.#level = levelOf(dir, name, level);
-    this.#depth++;
     return true;
   }
 
