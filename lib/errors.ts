@@ -77,13 +77,14 @@ export const isGone = (error: unknown): boolean => ["ENOENT", "ENOTDIR"].include
 /** Whether an error means that no descriptors are available. */
 export const outOfDescriptors = (error: unknown): boolean => ["EMFILE", "ENFILE"].includes(codeOf(error));
 
+/** Codes of file systems that lack a call or do not need it. */
+export const UNSUPPORTED: ReadonlySet<string> = new Set(["EINVAL", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"]);
+
 /**
- * How file systems report that they have no unnamed files (some as if the directory were missing) and, the last two,
- * how sandboxes refuse the call.
+ * How file systems report that they have no unnamed files (some as if the directory were missing), and how sandboxes
+ * refuse the call (`EPERM`, `ENOSYS`).
  */
-const NO_UNNAMED: ReadonlySet<string> = new Set(
-  ["EOPNOTSUPP", "ENOTSUP", "EISDIR", "ENOENT", "EINVAL", "EPERM", "ENOSYS"],
-);
+const NO_UNNAMED: ReadonlySet<string> = new Set([...UNSUPPORTED, "EISDIR", "ENOENT", "EPERM"]);
 
 /** Whether an attempt to create an unnamed file failed because there are none here; a named one may then work. */
 export const refusesUnnamed = (error: unknown): boolean => NO_UNNAMED.has(codeOf(error));

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { codeOf } from "../errors.ts";
+import { codeOf, UNSUPPORTED } from "../errors.ts";
 import type { Io } from "../io.ts";
 import { recordGiven } from "../life/lease.ts";
 import type { Op } from "../op.ts";
@@ -84,15 +84,7 @@ export function* apply(
 }
 
 /** Codes that say that this user may not give files away, or not to that user; also used by file systems without owners. */
-const REFUSALS: ReadonlySet<string> = new Set([
-  "EPERM",
-  "EACCES",
-  "EINVAL",
-  "ENOSYS",
-  "ENOTSUP",
-  "EOPNOTSUPP",
-  "ERR_ACCESS_DENIED",
-]);
+const REFUSALS: ReadonlySet<string> = new Set([...UNSUPPORTED, "EPERM", "EACCES", "ERR_ACCESS_DENIED"]);
 
 /**
  * Changes owner and group. Only root may give files away, others only to a group of theirs. Returns whether the group

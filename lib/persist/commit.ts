@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { codeOf, TempfileError } from "../errors.ts";
+import { codeOf, TempfileError, UNSUPPORTED } from "../errors.ts";
 import type { OwnedName } from "../file/owned.ts";
 import type { Io } from "../io.ts";
 import { recordKept } from "../life/lease.ts";
@@ -47,9 +47,6 @@ function* dropOldName(io: Io, from: string, name: OwnedName | undefined): Op<voi
     // The file is in place; its other name stays registered.
   }
 }
-
-/** Codes of file systems that lack a call or do not need it. */
-export const UNSUPPORTED: ReadonlySet<string> = new Set(["EINVAL", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"]);
 
 /** Waits until the names in a directory are on the disk, where there is such a call. */
 export function* synchronizeDirectory(io: Io, path: Path): Op<void> {

@@ -9,7 +9,15 @@
  */
 import { closeRead } from "../close.ts";
 import { cleanUp } from "../create.ts";
-import { cannot, codeOf, failure, type Leftover, nameOf, type TempfileError } from "../errors.ts";
+import {
+  cannot,
+  codeOf,
+  failure,
+  type Leftover,
+  nameOf,
+  type TempfileError,
+  UNSUPPORTED,
+} from "../errors.ts";
 import { DiskStorage } from "../file/storage.ts";
 import { sameFile } from "../identity.ts";
 import type { Io } from "../io.ts";
@@ -21,7 +29,7 @@ import { contains, isNameless, joinPath, shownPath } from "../path.ts";
 import { type Handle, isWindows, type Path, type Status } from "../runtime/mod.ts";
 import { statusIfThere } from "../status.ts";
 import { contentsOf, type TreeEntry } from "../tree/list.ts";
-import { inPlaceError, rename, synchronizeDirectory, synchronizeName, UNSUPPORTED } from "./commit.ts";
+import { inPlaceError, rename, synchronizeDirectory, synchronizeName } from "./commit.ts";
 import { copyContents } from "./copy.ts";
 import type { Replacing } from "./options.ts";
 import { NAMING } from "./stage.ts";
