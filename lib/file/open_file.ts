@@ -22,7 +22,7 @@ const ignore = (): void => {};
 /** The state behind a handle. It does not reference the handle, so the handle can be garbage-collected. */
 export class OpenFile implements Leakable, Content {
   readonly options: Checked;
-  storage: Storage;
+  readonly storage: Storage;
   fresh: Fresh | undefined;
   slot: number | undefined;
   /** Where the next read or write starts. */
@@ -262,6 +262,16 @@ export class OpenFile implements Leakable, Content {
     }
   }
 
+  /** Runs an operation that needs the file open. */
+  *during<T>(action: string, op: Op<T>): Op<T> {
+    this.require(action);
+    try {
+      return yield* op;
+    } catch (error) {
+      throw this.#failure(action, error);
+    }
+  }
+
   *#flush(io: Io): Op<void> {
     const { pending, start } = this.#buffer;
     if (pending === undefined) return;
@@ -275,13 +285,8 @@ export class OpenFile implements Leakable, Content {
   }
 
   /** The status of the file on disk. */
-  *status(io: Io): Op<Status> {
-    this.require("inspect");
-    try {
-      return yield* this.storage.status(io);
-    } catch (error) {
-      throw this.#failure("inspect", error);
-    }
+  status(io: Io): Op<Status> {
+    return this.during("inspect", this.storage.status(io));
   }
 
   /** Waits until the contents are on disk. */

@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { failure, label } from "../errors.ts";
 import { printAs } from "../inspect.ts";
 import type { Io } from "../io.ts";
 import { hold } from "../life/registry.ts";
@@ -28,7 +27,6 @@ const BUFFER_SIZE = 64 * 1024;
  */
 export class SpooledTemporaryFile extends TemporaryFile {
   readonly #file: OpenFile;
-  readonly #spool: SpoolStorage;
 
   /** Internal: use {@linkcode spooledTemporaryFile}. */
   constructor(internals: unknown) {
@@ -36,33 +34,27 @@ export class SpooledTemporaryFile extends TemporaryFile {
     printAs(new.target, describe);
     super(internals);
     this.#file = internals as OpenFile;
-    this.#spool = this.#file.storage as SpoolStorage;
   }
 
   /** Whether the file has moved to disk. */
   get rolled(): boolean {
-    return this.#spool.onDisk;
+    return spoolOf(this.#file).onDisk;
   }
 
   /** Moves the file to disk now. */
   async rollover(): Promise<void> {
-    await this.#file.async((io) => roll(io, this.#file, this.#spool));
+    await this.#file.async((io) => roll(io, this.#file));
   }
 
   /** Synchronous version of {@linkcode SpooledTemporaryFile.rollover}. */
   rolloverSync(): void {
-    this.#file.sync((io) => roll(io, this.#file, this.#spool));
+    this.#file.sync((io) => roll(io, this.#file));
   }
 }
 
-function* roll(io: Io, file: OpenFile, spool: SpoolStorage): Op<void> {
-  file.require("roll over");
-  try {
-    yield* spool.roll(io);
-  } catch (error) {
-    throw failure(`roll over ${label(file.path)}`, error, file.path);
-  }
-}
+const spoolOf = (file: OpenFile): SpoolStorage => file.storage as SpoolStorage;
+
+const roll = (io: Io, file: OpenFile): Op<unknown> => file.during("roll over", spoolOf(file).roll(io));
 
 const describe = (file: SpooledTemporaryFile): string =>
   `SpooledTemporaryFile { rolled: ${file.rolled}, closed: ${file.closed} }`;
