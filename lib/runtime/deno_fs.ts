@@ -16,7 +16,7 @@ import type {
   DenoFsFile,
   DenoNamespace,
 } from "./deno_namespace.ts";
-import { requireRead, requireStatfs } from "./deno_permissions.ts";
+import { requireGranted } from "./deno_permissions.ts";
 import { lockOrClose } from "./locks.ts";
 import { andThen, twins } from "./twins.ts";
 import type { DirectoryEntry, Handle, Kind, Listing, Pooled, Primitives, Status } from "./types.ts";
@@ -211,8 +211,9 @@ function fromCalls(
         : node().write(handle, data, at),
     synchronize: (handle) =>
       handle instanceof DenoFile ? callsOf(handle.file).syncSync() : node().synchronize(handle),
-    readSystemFile: (path) => (requireRead(deno, path), calls.readTextFileSync(path)),
-    fileSystem: (path) => (requireStatfs(deno), node().fileSystem(path)),
+    // With the permission, Deno may still refuse what is in `/proc`, but without a prompt.
+    readSystemFile: (path) => (requireGranted(deno, "read", { path }), calls.readTextFileSync(path)),
+    fileSystem: (path) => (requireGranted(deno, "sys", { kind: "statfs" }), node().fileSystem(path)),
   } satisfies Partial<Primitives>;
 }
 

@@ -15,19 +15,7 @@ export function granted(deno: DenoNamespace, name: string, detail: { [key: strin
 export const USER_FLAG = "--allow-sys=uid";
 
 /** Refuses a call that would make Deno prompt: the user has never heard of a file that only Mayfly wants to read. */
-function refuse(flag: string): never {
-  throw coded("ERR_ACCESS_DENIED", `it needs ${flag}`);
-}
-
-/**
- * Refuses to read a system file without permission. With it, Deno may still refuse those of `/proc`, but without a
- * prompt.
- */
-export function requireRead(deno: DenoNamespace, path: string): void {
-  if (!granted(deno, "read", { path })) refuse(`--allow-read=${path}`);
-}
-
-/** Refuses to query the space of a file system without permission. */
-export function requireStatfs(deno: DenoNamespace): void {
-  if (!granted(deno, "sys", { kind: "statfs" })) refuse("--allow-sys=statfs");
+export function requireGranted(deno: DenoNamespace, name: string, detail: { [key: string]: string }): void {
+  if (granted(deno, name, detail)) return;
+  throw coded("ERR_ACCESS_DENIED", `it needs --allow-${name}=${Object.values(detail)}`);
 }
