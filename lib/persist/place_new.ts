@@ -10,8 +10,8 @@ import type { Status } from "../runtime/mod.ts";
 import { apply, attributesFor, creationMode } from "./attributes.ts";
 import { commit } from "./commit.ts";
 import type { Replacing } from "./options.ts";
-import { requireSize, stage, unstage } from "./stage.ts";
-import type { Target } from "./target.ts";
+import { stage, unstage } from "./stage.ts";
+import { refusal, type Target } from "./target.ts";
 
 /**
  * Fills a staged file and puts it in place, in this order: contents, owner and mode, synchronization, name. On failure
@@ -33,7 +33,8 @@ export function* placeNew(
   try {
     const size = yield* fill(new DiskStorage(staged.handle));
     const status: Status = yield io.statusOf(staged.handle);
-    requireSize(status, size, target.path);
+    // Some file systems report a full disk late or not at all.
+    if (status.size !== size) throw refusal(target.path, "EIO", `${status.size} of ${size} bytes arrived`);
     yield* apply(io, staged.handle, staged.name.path!, status, attributes);
     if (options.durable) yield io.synchronize(staged.handle);
     options.signal?.throwIfAborted();

@@ -11,7 +11,7 @@ import type { Op } from "../op.ts";
 import { type Checked, DEFAULTS } from "../options/checked.ts";
 import type { Handle, Status } from "../runtime/mod.ts";
 import { PUBLIC } from "./attributes.ts";
-import { refusal, type Target } from "./target.ts";
+import type { Target } from "./target.ts";
 
 /** Hidden, and distinct from the user's files. */
 export const NAMING: Checked = { ...DEFAULTS, prefix: ".mayfly-", suffix: "" };
@@ -56,12 +56,6 @@ export function* umaskMode(io: Io, target: Target): Op<number> {
   } finally {
     yield* unstage(io, probe, false);
   }
-}
-
-/** Verifies that the file has everything that was written: some file systems report a full disk late or not at all. */
-export function requireSize({ size: found }: Status, size: number, path: string): void {
-  if (found === size) return;
-  throw refusal(path, "EIO", `${found} of ${size} bytes arrived`);
 }
 
 /** Closes and removes a staged file. Failures are ignored: there is a better error to report. */
