@@ -145,7 +145,10 @@ export class OwnedTree implements Entry, Leakable {
 
   discard(between?: () => void): boolean {
     if (!this.#ours || this.removed) return true;
-    if (this.identity === undefined) return this.#discardUnidentified();
+    // Between its creation and the recording of its identity it is empty. Anything else at its path is not ours.
+    if (this.identity === undefined) {
+      return this.path === undefined || removeAtExit(this.path, runtime.sync.removeDirectory);
+    }
     // It may be on its way to its final place, where it must stay whole.
     if (movingFrom.has(this.path!)) return movedAtExit(this.path!);
     try {
@@ -154,14 +157,6 @@ export class OwnedTree implements Entry, Leakable {
       // The process is ending; the rest is left for the next one to sweep.
       return codeOf(error) === "ENOENT";
     }
-  }
-
-  /**
-   * Between its creation and the recording of its identity the directory is empty. Anything else at its path is not
-   * ours.
-   */
-  #discardUnidentified(): boolean {
-    return this.path === undefined || removeAtExit(this.path, runtime.sync.removeDirectory);
   }
 
   reclaim(): string | undefined {
