@@ -145,8 +145,8 @@ function refuse(directory: string, refusal: string): void {
 
 /** As {@linkcode recordKept}, for a directory, whose entries made by this process are still to be removed. */
 export function recordKeptDirectory(path: string): void {
-  const inside = held().entries.flatMap((entry) => entry.path ?? []).filter((one) => one !== path);
-  recordKept(path, inside.filter((one) => contains(path, one)));
+  const paths = held().entries.flatMap((entry) => entry.path ?? []);
+  recordKept(path, paths.filter((one) => one !== path && contains(path, one)));
 }
 
 /**
