@@ -259,9 +259,7 @@ function* openToSynchronize(io: Io, path: Path): Op<Handle | undefined> {
     return yield io.openFile(path, "write");
   } catch (error) {
     // A file with the read-only attribute: nobody can have written to it since it was closed.
-    if (READ_ONLY.has(codeOf(error))) return undefined;
+    if (["EACCES", "EPERM"].includes(codeOf(error))) return undefined;
     throw error;
   }
 }
-
-const READ_ONLY: ReadonlySet<string> = new Set(["EACCES", "EPERM"]);
