@@ -18,7 +18,7 @@ import type { Handle } from "../runtime/mod.ts";
 import { TemporaryFile } from "./file.ts";
 import { OpenFile } from "./open_file.ts";
 import { openSame } from "./open_same.ts";
-import { OwnedName } from "./owned.ts";
+import { discardFile, OwnedName } from "./owned.ts";
 import { DiskStorage } from "./storage.ts";
 
 /** No buffering: other programs that have the path see each write at once. */
@@ -138,7 +138,10 @@ export function* createNamed(given: Io, directory: string, options: Checked): Op
     options.signal?.throwIfAborted();
   } catch (error) {
     if (handle === undefined) owned?.release();
-    else yield* undo(io, handle, path, owned);
+    else {
+      yield* discardFile(io, handle, owned);
+      if (owned === undefined) yield* cleanUp(() => io.unlink(path));
+    }
     throw error;
   }
   if (owned !== undefined) protect(owned);
@@ -159,10 +162,4 @@ function* reopen(io: Io, file: OpenFile): Op<TemporaryFile> {
   reopened.guard = file.guard;
   reopened.path = path;
   return new TemporaryFile(reopened);
-}
-
-function* undo(io: Io, handle: Handle, path: string, owned: OwnedName | undefined): Op<void> {
-  yield* cleanUp(() => io.close(handle));
-  if (owned === undefined) yield* cleanUp(() => io.unlink(path));
-  else yield* owned.tryRemove(io);
 }

@@ -3,13 +3,14 @@
  *
  * @module
  */
+import { cleanUp } from "../create.ts";
 import { failure, isGone } from "../errors.ts";
 import type { Io } from "../io.ts";
 import { setRemoving, unprotect } from "../life/keep_alive.ts";
 import { type Entry, register, unregister } from "../life/registry.ts";
 import type { Op } from "../op.ts";
 import { retry } from "../retry.ts";
-import { runtime } from "../runtime/mod.ts";
+import { type Handle, runtime } from "../runtime/mod.ts";
 import { removeAtExit } from "../pending.ts";
 
 /** A file name in the registry. */
@@ -64,6 +65,12 @@ export class OwnedName implements Entry {
     this.#ours = false;
     return removeAtExit(this.path, runtime.sync.unlink);
   }
+}
+
+/** Closes a file and removes its name, if it has one, after a failure, which is the one to report. */
+export function* discardFile(io: Io, handle: Handle, name: OwnedName | undefined): Op<void> {
+  yield* cleanUp(() => io.close(handle));
+  if (name !== undefined) yield* name.tryRemove(io);
 }
 
 function* retryRemoval(io: Io, path: string, failed: unknown): Op<void> {

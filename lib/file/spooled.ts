@@ -11,9 +11,10 @@ import { checkOptions } from "../options/checked.ts";
 import type { SpooledOptions } from "../options/types.ts";
 import { TemporaryFile } from "./file.ts";
 import { OpenFile } from "./open_file.ts";
+import { discardFile } from "./owned.ts";
 import { SpoolStorage } from "./spool.ts";
 import { DiskStorage, type Storage } from "./storage.ts";
-import { createUnnamed, destroy, type Unnamed } from "./unnamed.ts";
+import { createUnnamed, type Unnamed } from "./unnamed.ts";
 
 /** Size of the write buffer, once the file is on disk. */
 const BUFFER_SIZE = 64 * 1024;
@@ -79,7 +80,10 @@ const describe = (file: SpooledTemporaryFile): string =>
  */
 export function spooledTemporaryFile(options?: SpooledOptions): SpooledTemporaryFile {
   const checked = checkOptions("spooled", options);
-  const storage = new SpoolStorage(checked.maxMemory, { open, discard: (io) => destroy(io, made) });
+  const storage = new SpoolStorage(checked.maxMemory, {
+    open,
+    discard: (io) => discardFile(io, made.handle, made.owned),
+  });
   const file = new OpenFile(storage, checked, BUFFER_SIZE);
   hold(file);
   let made: Unnamed;

@@ -17,7 +17,7 @@ import { place, usualPlace } from "../place.ts";
 import { type Handle, isWindows, runtime } from "../runtime/mod.ts";
 import { TemporaryFile } from "./file.ts";
 import { OpenFile } from "./open_file.ts";
-import { OwnedName } from "./owned.ts";
+import { discardFile, OwnedName } from "./owned.ts";
 import { DiskStorage } from "./storage.ts";
 
 /** Size of the write buffer. No other program can read the file, so none waits for the bytes. */
@@ -73,7 +73,7 @@ export function* createUnnamed(given: Io, options: Checked): Op<Unnamed & { guar
     yield* ensureMode(io, made.handle, directory, options.mode);
     options.signal?.throwIfAborted();
   } catch (error) {
-    yield* destroy(io, made);
+    yield* discardFile(io, made.handle, made.owned);
     throw error;
   }
   return { ...made, guard: guardOf(directory) };
@@ -85,12 +85,6 @@ export interface Unnamed {
   /** Whether it never had a name. */
   nameless: boolean;
   owned?: OwnedName;
-}
-
-/** Undoes a creation. */
-export function* destroy(io: Io, { handle, owned }: Unnamed): Op<void> {
-  yield* cleanUp(() => io.close(handle));
-  if (owned !== undefined) yield* owned.tryRemove(io);
 }
 
 /** Directories whose file system has no unnamed files; other file systems may. */
