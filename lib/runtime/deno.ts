@@ -146,9 +146,10 @@ export function denoRuntime(deno: DenoNamespace, scope: DenoScope): Runtime {
   const platform = platformOf(deno.build.os === "windows" ? "win32" : deno.build.os);
   const windows = platform === "windows";
   const childProcess = () => scope.process.getBuiltinModule("node:child_process") as NodeChildProcess;
+  const may = (name: string, detail?: { [key: string]: string }): boolean => granted(deno, name, detail);
   /** Asks for something below `/proc`. Deno refuses that if anything is denied, which no permission query reports. */
   const inProc = <T>(ask: () => T): T | undefined =>
-    platform === "linux" && granted(deno, "read", { path: "/proc/self" }) ? attempt(ask) : undefined;
+    platform === "linux" && may("read", { path: "/proc/self" }) ? attempt(ask) : undefined;
   return {
     name: "deno",
     platform,
@@ -156,7 +157,7 @@ export function denoRuntime(deno: DenoNamespace, scope: DenoScope): Runtime {
     // Only Node's layer can create one.
     lightUnnamed: false,
     get linkDescriptor() {
-      return platform === "linux" && granted(deno, "run") ? linkByHelper(childProcess) : undefined;
+      return platform === "linux" && may("run") ? linkByHelper(childProcess) : undefined;
     },
     signals: signalsOf(deno, windows),
     // Locks on Windows are mandatory, so they would also block the file's own handle.
@@ -164,19 +165,19 @@ export function denoRuntime(deno: DenoNamespace, scope: DenoScope): Runtime {
       ? undefined
       : { tryAcquire: (path, shared) => tryLock(deno, path, shared), acquire: undefined },
     // Deno throws for a value that is not valid Unicode. On other runtimes such a value leads nowhere.
-    env: (name) => granted(deno, "env", { variable: name }) ? attempt(() => deno.env.get(name)) : undefined,
+    env: (name) => may("env", { variable: name }) ? attempt(() => deno.env.get(name)) : undefined,
     pid: () => deno.pid,
     cwd: () => attempt(() => deno.cwd()),
-    mayRead: (path) => granted(deno, "read", { path }),
-    mayWrite: (path) => granted(deno, "write", { path }),
+    mayRead: (path) => may("read", { path }),
+    mayWrite: (path) => may("write", { path }),
     fileFlags: "--allow-read and --allow-write",
     // Checked first: asking for the process would make Deno prompt.
-    processExists: (pid) => granted(deno, "run") ? processExists(scope.process, pid) : undefined,
+    processExists: (pid) => may("run") ? processExists(scope.process, pid) : undefined,
     processNamespace: once(() => inProc(() => deno.readLinkSync("/proc/self/ns/pid"))),
-    hostName: once(() => granted(deno, "sys", { kind: "hostname" }) ? deno.hostname() : undefined),
+    hostName: once(() => may("sys", { kind: "hostname" }) ? deno.hostname() : undefined),
     // Present in both kinds of worker; those of Node's layer lack `WorkerGlobalScope`.
     isMainThread: () => !("DedicatedWorkerGlobalScope" in scope),
-    uid: () => granted(deno, "sys", { kind: "uid" }) ? deno.uid() ?? undefined : undefined,
+    uid: () => may("sys", { kind: "uid" }) ? deno.uid() ?? undefined : undefined,
     temporaryDirectory: () => systemTmpdir(deno),
     random: (bytes) => void crypto.getRandomValues(bytes),
     now: () => performance.now(),
@@ -191,7 +192,7 @@ export function denoRuntime(deno: DenoNamespace, scope: DenoScope): Runtime {
     onEnd: (listener) => onEnd(scope, listener),
     startWatcher(command, args, onFailure) {
       // Checked first: trying would make Deno prompt.
-      if (granted(deno, "run")) return startWatcher(childProcess(), command, args, onFailure);
+      if (may("run")) return startWatcher(childProcess(), command, args, onFailure);
       onFailure(new Error("it needs --allow-run"));
       return () => {};
     },
