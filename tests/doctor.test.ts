@@ -1,5 +1,5 @@
 /**
- * What `mayfly doctor` says of this machine, and of others that a substitute stands for.
+ * The report of `mayfly doctor`, on this machine and on others that a substitute runtime simulates.
  *
  * @module
  */
@@ -18,68 +18,76 @@ import { isWindows, noLinux, noModes, noUsers } from "./support/platform.ts";
 import { scratch } from "./support/scratch.ts";
 import { changed, type Changes, substitute, systemError } from "./support/substitute.ts";
 
-/** What is said of one thing. */
+/** The result of one check. */
 interface Finding {
   state: string;
   says: string;
   hint?: string;
 }
 
-/** What the doctor says of a thing, on a machine that differs from this one. */
-async function of(name: string, here: Place, changes: Changes = {}): Promise<Finding> {
+/** Returns the result of a check by its name, on a machine with these differences from this one. */
+async function findingOf(name: string, here: Place, changes: Changes = {}): Promise<Finding> {
   using _ = substitute(changes);
   const { checks } = JSON.parse((await here.said("doctor", "--json")).stdout);
   const { name: _name, ...finding } = checks.find((check: { name: string }) => check.name === name);
   return finding;
 }
 
-test("mayfly doctor fits the terminal, narrow or not", async () => {
+test("mayfly doctor fits its lines into the terminal, at most 80 columns", async () => {
   for (const columns of [44, 60, 200]) {
     const { stdout } = await runInProcess(["doctor"], { columns });
     for (const line of stdout.trimEnd().split("\n")) {
-      // A word that is longer than the room cannot be broken.
+      // A word that is longer than the column is not broken.
       const isWord = !line.slice("note  Temporary directory  ".length).includes(" ");
       assert.ok(line.length <= Math.min(columns, 80) || isWord, `${columns} columns: ${line}`);
     }
   }
 });
 
-test("mayfly doctor counts the leases of the living and of the dead, and names what helps", async () => {
+test("mayfly doctor counts the leases of running and of dead processes, and suggests mayfly sweep for the latter", async () => {
   using here = place();
-  assert.deepEqual(await of("Leases", here), { state: "ok", says: "None yet" });
+  assert.deepEqual(await findingOf("Leases", here), { state: "ok", says: "None yet" });
   plantLease(here.path);
-  assert.deepEqual(await of("Leases", here), {
+  assert.deepEqual(await findingOf("Leases", here), {
     state: "note",
     says: "0 of running processes, 1 of dead ones",
     hint: "mayfly sweep",
   });
 });
 
-test("mayfly doctor says that leases which others may enter are not used", { skip: noModes }, async () => {
-  using here = place();
-  mkdirSync(leasesIn(here.path));
-  chmodSync(leasesIn(here.path), 0o755);
-  const { state, says } = await of("Leases", here);
-  assert.equal(state, "no");
-  assert.match(says, /other users can access it/);
-});
+test(
+  "mayfly doctor reports a directory of leases that other users can access",
+  { skip: noModes },
+  async () => {
+    using here = place();
+    mkdirSync(leasesIn(here.path));
+    chmodSync(leasesIn(here.path), 0o755);
+    const { state, says } = await findingOf("Leases", here);
+    assert.equal(state, "no");
+    assert.match(says, /other users can access it/);
+  },
+);
 
-test("mayfly doctor says that nobody can tell of leases from elsewhere", async () => {
+test("mayfly doctor counts leases of other hosts as those of unknown processes", async () => {
   using here = place();
   plantLease(here.path, undefined, "elsewhere");
-  assert.deepEqual(await of("Leases", here), {
+  assert.deepEqual(await findingOf("Leases", here), {
     state: "note",
     says: "0 of running processes, 0 of dead ones, 1 of unknown ones",
   });
 });
 
-test("mayfly doctor says that no lease can be left without a user", { skip: noUsers }, async () => {
-  using here = place();
-  const { state, says } = await of("Leases", here, { runtime: { uid: () => undefined } });
-  assert.deepEqual([state, /^Cannot be written/.test(says)], ["no", true]);
-});
+test(
+  "mayfly doctor reports that leases cannot be written if the user ID is unknown",
+  { skip: noUsers },
+  async () => {
+    using here = place();
+    const { state, says } = await findingOf("Leases", here, { runtime: { uid: () => undefined } });
+    assert.deepEqual([state, /^Cannot be written/.test(says)], ["no", true]);
+  },
+);
 
-/** Makes file systems answer something else. */
+/** Changes the reported status of every file system. */
 const fileSystem = (changes: Partial<FileSystemStatus>): Changes => ({
   primitives: {
     fileSystem: (real, ...args) =>
@@ -87,22 +95,22 @@ const fileSystem = (changes: Partial<FileSystemStatus>): Changes => ({
   },
 });
 
-test("mayfly doctor names the file system, and says of what is in memory or on the network what helps", async () => {
+test("mayfly doctor names the type of the file system, with a hint for one in memory or on the network", async () => {
   using here = place();
   const cases: [type: number, expected: Finding][] = [
     [0xef53, { state: "ok", says: "ext4" }],
-    // As some systems give it: with a sign.
+    // Some systems return it as a signed number.
     [0x9123683e | 0, { state: "ok", says: "btrfs" }],
     [0x01021994, { state: "note", says: "tmpfs: files take up memory", hint: "findTmpdir({ disk: true })" }],
     [0x6969, { state: "note", says: "nfs: a network file system", hint: "Set TMPDIR to a local directory" }],
     [0xabc, { state: "ok", says: "Unknown type (0xabc)" }],
   ];
   for (const [type, expected] of cases) {
-    assert.deepEqual(await of("File system", here, fileSystem({ type })), expected);
+    assert.deepEqual(await findingOf("File system", here, fileSystem({ type })), expected);
   }
 });
 
-test("mayfly doctor: little room, or few inodes, is worth a note; no word of inodes where there is no limit", async () => {
+test("mayfly doctor notes low space and few free inodes, and omits inodes where they are not limited", async () => {
   using here = place();
   const disk = { blockSize: 1024, blocks: 1000, availableBlocks: 500, inodes: 100, freeInodes: 90 };
   const cases: [changes: Partial<FileSystemStatus>, expected: Finding][] = [
@@ -120,26 +128,26 @@ test("mayfly doctor: little room, or few inodes, is worth a note; no word of ino
     }],
   ];
   for (const [changes, expected] of cases) {
-    assert.deepEqual(await of("Free space", here, fileSystem({ ...disk, ...changes })), expected);
+    assert.deepEqual(await findingOf("Free space", here, fileSystem({ ...disk, ...changes })), expected);
   }
 });
 
 test(
-  "mayfly doctor: programs cannot be run from a directory that is mounted noexec; without /proc nobody knows",
+  "mayfly doctor notes a noexec mount, and says where it cannot be determined for lack of /proc",
   {
     skip: noLinux,
   },
   async () => {
     using here = place();
     for (const code of ["ENOENT", "EACCES", "EPERM"]) {
-      const untold: Changes = {
+      const unreadable: Changes = {
         primitives: {
           readSystemFile() {
             throw systemError(code);
           },
         },
       };
-      assert.deepEqual(await of("Executables", here, untold), {
+      assert.deepEqual(await findingOf("Executables", here, unreadable), {
         state: "ok",
         says: "Can be run, as far as can be determined",
       });
@@ -148,16 +156,19 @@ test(
       primitives: { readSystemFile: () => `25 1 8:1 / / ${options} shared:1 - ext4 /dev/sda1 rw\n` },
       runtime: { platform: "linux" },
     });
-    assert.deepEqual(await of("Executables", here, mounted("rw,noexec")), {
+    assert.deepEqual(await findingOf("Executables", here, mounted("rw,noexec")), {
       state: "note",
       says: "Cannot be run: mounted with noexec",
       hint: "findTmpdir({ exec: true })",
     });
-    assert.deepEqual(await of("Executables", here, mounted("rw")), { state: "ok", says: "Can be run" });
+    assert.deepEqual(await findingOf("Executables", here, mounted("rw")), {
+      state: "ok",
+      says: "Can be run",
+    });
   },
 );
 
-test("mayfly doctor: a file system that has no files without names is named with its reason", async () => {
+test("mayfly doctor notes a file system that does not support unnamed files, with the error code", async () => {
   using here = place();
   const refuses: Changes = {
     primitives: {
@@ -167,70 +178,73 @@ test("mayfly doctor: a file system that has no files without names is named with
     },
     runtime: { platform: "linux" },
   };
-  const { state, says } = await of("Unnamed files", here, refuses);
+  const { state, says } = await findingOf("Unnamed files", here, refuses);
   assert.equal(state, "note");
   assert.match(says, /^Have a name only for a moment.*\(EOPNOTSUPP\)$/);
 });
 
-test("mayfly doctor: locks that the runtime has no program for, fails to take, or that the platform lacks", async () => {
+test("mayfly doctor reports locks that lack flock(1), fail, or are not supported by the platform", async () => {
   using here = place();
   const failing = (code: string): Changes => {
     const locks: Locks = { tryAcquire: () => Promise.reject(systemError(code)), acquire: undefined };
     return { runtime: { locks } };
   };
-  assert.deepEqual(await of("Locks", here, failing("ERR_UNSUPPORTED")), {
+  assert.deepEqual(await findingOf("Locks", here, failing("ERR_UNSUPPORTED")), {
     state: "no",
     says: "The program flock(1) is missing",
     hint: "Install util-linux",
   });
-  assert.deepEqual(await of("Locks", here, failing("ENOLCK")), { state: "no", says: "ENOLCK: injected" });
-  assert.deepEqual(await of("Locks", here, { runtime: { locks: undefined } }), {
+  assert.deepEqual(await findingOf("Locks", here, failing("ENOLCK")), {
+    state: "no",
+    says: "ENOLCK: injected",
+  });
+  assert.deepEqual(await findingOf("Locks", here, { runtime: { locks: undefined } }), {
     state: "no",
     says: "None on this platform that other programs respect",
   });
   assert.deepEqual(here.names(), []);
 });
 
-/** A machine without descriptors that have paths, on some platform. */
+/** Simulates a machine without paths of descriptors. */
 const machine = (runtime: Partial<Runtime>): Changes => ({
   runtime: { anchor: () => undefined, removeTree: undefined, ...runtime },
 });
 
-test("mayfly doctor says what other platforms have in place of Linux's descriptors and files without names", async () => {
+test("mayfly doctor describes tree removal, unnamed files and executables on platforms other than Linux", async () => {
   using here = place();
   const removal = async (removeTree: Runtime["removeTree"]): Promise<Finding> =>
-    await of("Removing trees", here, machine({ removeTree }));
+    await findingOf("Removing trees", here, machine({ removeTree }));
   assert.deepEqual(await removal({ sync() {}, pooled: () => Promise.resolve() }), {
     state: "ok",
     says: "By the runtime, safe from renames by others",
   });
   assert.equal((await removal(undefined)).state, "note");
   const named = async (platform: Runtime["platform"]): Promise<string> =>
-    (await of("Unnamed files", here, machine({ platform }))).says;
+    (await findingOf("Unnamed files", here, machine({ platform }))).says;
   assert.equal(await named("darwin"), "Have a name only for a moment");
   assert.equal(await named("windows"), "Have a name until they are closed");
-  assert.deepEqual(await of("Executables", here, machine({ platform: "darwin" })), {
+  assert.deepEqual(await findingOf("Executables", here, machine({ platform: "darwin" })), {
     state: "ok",
     says: "Can be run, as far as can be determined",
   });
 });
 
-test("mayfly doctor: signals that end nothing, or are handled only where that is asked for", async () => {
+test("mayfly doctor notes signals that are handled only on request, and those that do not end a container's PID 1", async () => {
   using here = place();
   const signals = { names: () => ["SIGTERM"], countable: false } as unknown as Signals;
-  const { state, says, hint } = await of("Signals", here, { runtime: { signals } });
+  const { state, says, hint } = await findingOf("Signals", here, { runtime: { signals } });
   assert.deepEqual([state, hint], ["note", "configure({ signals: true })"]);
   assert.match(says, /^SIGTERM remove nothing unless the program asks for it/);
   const first = { ...signals, names: () => [], countable: true };
-  assert.deepEqual(await of("Signals", here, { runtime: { signals: first } }), {
+  assert.deepEqual(await findingOf("Signals", here, { runtime: { signals: first } }), {
     state: "note",
     says: "Do not end the first process of a container, which has to listen to them itself",
   });
 });
 
-test("mayfly doctor says which variable led to the directory, and why those before it did not", async () => {
+test("mayfly doctor reports which variable gave the temporary directory, and why the ones before it did not", async () => {
   using here = scratch();
-  // Those of the system are found by variables on Windows.
+  // Windows names its system directories by variables.
   const system = isWindows ? { SystemRoot: process.env.SystemRoot! } : {};
   const variables = (set: { [name: string]: string }): Changes => ({
     runtime: {
@@ -239,7 +253,7 @@ test("mayfly doctor says which variable led to the directory, and why those befo
     },
   });
   const says = async (changes: Changes): Promise<Finding> => {
-    // Other checks ask for the directory in use, which is looked for anew.
+    // Makes the library look for the directory again.
     configure({ tmpdir: undefined });
     using _ = substitute(changes);
     const { stdout } = await runInProcess(["doctor", "--json"]);
@@ -260,7 +274,7 @@ test("mayfly doctor says which variable led to the directory, and why those befo
   }
 });
 
-test("mayfly doctor: a directory that anybody may rename things in is used for want of a better one", {
+test("mayfly doctor notes a world-writable directory without the sticky bit, used for lack of a safer one", {
   skip: noModes,
 }, async () => {
   using here = place();
@@ -271,7 +285,7 @@ test("mayfly doctor: a directory that anybody may rename things in is used for w
   assert.match(says, /as there is no safer one.*world-writable without the sticky bit/);
 });
 
-test("mayfly doctor: where nothing is permitted, the permissions are what helps, with 1", async () => {
+test("mayfly doctor exits with 1 and lists the missing permissions if no directory is writable", async () => {
   using _here = place();
   using _ = substitute({ runtime: { mayWrite: () => false } });
   const { status, stdout } = await runInProcess(["doctor", "--json"], {
@@ -284,7 +298,7 @@ test("mayfly doctor: where nothing is permitted, the permissions are what helps,
   assert.deepEqual(rest, []);
 });
 
-test("mayfly doctor without permissions says what cannot be told, and which flag would help", async () => {
+test("mayfly doctor without permissions reports what is unknown, and the flags that would grant them", async () => {
   using here = place();
   const denied = (): never => {
     throw systemError("ERR_ACCESS_DENIED");
@@ -299,17 +313,17 @@ test("mayfly doctor without permissions says what cannot be told, and which flag
   ];
   const { status, stdout } = await runInProcess(["doctor"], { permissions });
   assert.equal(status, 0);
-  // What is mounted how, the doctor asks on Linux.
+  // Only on Linux are the mount options read.
   for (const name of ["File system", "Free space", ...noLinux ? [] : ["Executables"], "Old files"]) {
     assert.match(stdout, new RegExp(`^note +${name} +Unknown: a permission is missing$`, "m"));
   }
-  // A long path stands in a line of its own.
+  // A long flag has a line of its own.
   assert.match(stdout, /^note +Permission +Missing: needed to do it\n +→\s+--allow-it=/m);
   assert.ok(stdout.endsWith(`--allow-it=${here.path}\n`), stdout);
   assert.doesNotMatch(stdout, /--allow-other/);
 });
 
-test("mayfly doctor: what Node does not permit to be looked at is not taken for missing", async () => {
+test("mayfly doctor does not take paths for missing if access to them is denied", async () => {
   using here = place();
   const denied: Changes = {
     primitives: {
@@ -318,7 +332,7 @@ test("mayfly doctor: what Node does not permit to be looked at is not taken for 
       },
     },
   };
-  assert.deepEqual(await of("Old files", here, denied), {
+  assert.deepEqual(await findingOf("Old files", here, denied), {
     state: "note",
     says: "Unknown: a permission is missing",
   });
@@ -330,10 +344,10 @@ test("mayfly doctor: what Node does not permit to be looked at is not taken for 
       },
     },
   };
-  assert.deepEqual(await of("Leases", here, unseen), { state: "no", says: "EACCES: injected" });
+  assert.deepEqual(await findingOf("Leases", here, unseen), { state: "no", says: "EACCES: injected" });
 });
 
-/** A machine that has some files, one of which may be unreadable, as far as what is told of daemons is concerned. */
+/** Simulates a Linux machine with these files, for the search for daemons; an error as contents makes a file unreadable. */
 function machineWith(files: { [path: string]: string | Error }): Changes {
   const inside = (path: string): string[] =>
     Object.keys(files).filter((file) => file.startsWith(`${path}/`)).map((file) =>
@@ -358,13 +372,13 @@ function machineWith(files: { [path: string]: string | Error }): Changes {
   };
 }
 
-/** The daemons found on such a machine. */
+/** Returns the daemons found on such a machine. */
 function cleaners(files: { [path: string]: string | Error }, directory: string): object[] {
   using _ = substitute(machineWith(files));
   return runSync(cleanersOf(syncIo(), directory));
 }
 
-test("daemons that remove old files are found by their configuration, the nearest line counts", () => {
+test("cleanersOf() finds daemons that remove old files by their configuration, where the line nearest to the path counts", () => {
   const systemd = { "/run/systemd/system/x": "" };
   const tmp = "# comment\nq /tmp 1777 root root 10d\nq /var/tmp 1777 root root 30d\nx /tmp/snap-*\n";
   const usual = { ...systemd, "/usr/lib/tmpfiles.d/tmp.conf": tmp };
@@ -372,7 +386,7 @@ test("daemons that remove old files are found by their configuration, the neares
   assert.deepEqual(cleaners(usual, "/var/tmp/mine"), [{ who: "systemd-tmpfiles", age: "30d" }]);
   assert.deepEqual(cleaners(usual, "/home/me/tmp"), []);
   assert.deepEqual(cleaners(usual, "/tmpfs"), []);
-  assert.deepEqual(cleaners({ "/usr/lib/tmpfiles.d/tmp.conf": tmp }, "/tmp"), [], "systemd does not run");
+  assert.deepEqual(cleaners({ "/usr/lib/tmpfiles.d/tmp.conf": tmp }, "/tmp"), [], "systemd is not running");
   const hidden = { ...usual, "/etc/tmpfiles.d/tmp.conf": "D! /tmp 1777 root root -\n" };
   assert.deepEqual(cleaners(hidden, "/tmp"), []);
   const nearer = { ...usual, "/etc/tmpfiles.d/mine.conf": "d /tmp/mine 0700 me me mM:2h" };
@@ -387,7 +401,7 @@ test("daemons that remove old files are found by their configuration, the neares
   }
 });
 
-test("mayfly doctor says which daemons remove old files, after how long, and what protects from them", {
+test("mayfly doctor lists the daemons that remove old files with their ages, and suggests keepAlive", {
   skip: noLinux,
 }, async () => {
   using here = place();
@@ -396,7 +410,7 @@ test("mayfly doctor says which daemons remove old files, after how long, and wha
     "/etc/tmpfiles.d/mine.conf": `d ${here.path} 0700 me me 10d`,
     "/etc/cron.daily/tmpwatch": "",
   });
-  assert.deepEqual(await of("Old files", here, machine), {
+  assert.deepEqual(await findingOf("Old files", here, machine), {
     state: "note",
     says: "Are removed by systemd-tmpfiles (after 10d), tmpwatch",
     hint: "configure({ keepAlive: true }) protects what is in use",

@@ -19,39 +19,39 @@ import { type Scratch, scratch } from "./support/scratch.ts";
 import { substitute } from "./support/substitute.ts";
 import { warningsOf } from "./support/warnings.ts";
 
-/** Waits until something holds: on a busy machine that may take a while. */
+/** Waits until a condition holds, for half a minute at most: the machine may be busy. */
 async function until(holds: () => unknown): Promise<void> {
   for (let waits = 0; !(await holds()); waits++) {
-    assert.ok(waits < 1500, "it never came to that");
+    assert.ok(waits < 1500, "the condition never held");
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
 
-/** Waits until a directory is locked. Each question keeps others from locking it for a moment, so it is asked rarely. */
+/** Waits until directories are locked. Each check takes the lock for a moment, which keeps others from it, so checks are rare. */
 async function untilLocked(...paths: string[]): Promise<void> {
   await until(async () => paths.every(isLocked) || await new Promise((resolve) => setTimeout(resolve, 300)));
 }
 
-/** The same for a child. */
+/** The source of `until` for a child, which returns whether the condition held. */
 const UNTIL = `const until = async (holds) => {
   for (let waits = 0; !holds() && waits < 1500; waits++) await new Promise((resolve) => setTimeout(resolve, 20));
   return holds();
 };`;
 
-/** Sets what the source is to do, which a substitute can change, until the end of the scope. */
+/** Sets `keepAlive` of the library's source, whose runtime can be substituted, until the end of the scope. */
 function sourceKeeping(keepAlive: boolean | number): Disposable {
   source.configure({ keepAlive });
   return { [Symbol.dispose]: () => source.configure({ keepAlive: false }) };
 }
 
-/** Sets what the library under test is to do until the end of the scope. */
+/** Sets `keepAlive` of the library under test until the end of the scope. */
 function keeping(keepAlive: boolean | number): Disposable {
   configure({ keepAlive });
   return { [Symbol.dispose]: () => configure({ keepAlive: false }) };
 }
 
 test(
-  "C279 C280 a directory is locked for others while it is kept alive, until it is removed, kept or persisted",
+  "C279 C280 configure({ keepAlive }) locks a directory until it is removed, disposed, kept or persisted",
   { skip: noFlock },
   async () => {
     using place = scratch();
@@ -74,16 +74,16 @@ test(
   },
 );
 
-test("C279 control: a directory that is not kept alive is not locked", { skip: noFlock }, async () => {
+test("C279 control: a directory is not locked without keepAlive", { skip: noFlock }, async () => {
   await using directory = await temporaryDirectory();
-  // As long as a lock that is on its way could take.
+  // Longer than locking would take.
   for (let i = 0; i < 10; i++) {
     assert.equal(isLocked(directory.path), false);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 });
 
-test("C279 an adopted directory is locked as well", { skip: noFlock }, async () => {
+test("C279 configure({ keepAlive }) locks an adopted directory", { skip: noFlock }, async () => {
   using place = scratch();
   const path = join(place.path, "adopted");
   mkdirSync(path, { mode: 0o700 });
@@ -93,21 +93,25 @@ test("C279 an adopted directory is locked as well", { skip: noFlock }, async () 
   assert.equal(directory.path, path);
 });
 
-test("C280 the lock goes with the process, also after SIGKILL", { skip: noFlock }, async () => {
-  using place = scratch();
-  const code = `m.configure({ keepAlive: true });
+test(
+  "C280 the lock on a directory is released when its process is killed with SIGKILL",
+  { skip: noFlock },
+  async () => {
+    using place = scratch();
+    const code = `m.configure({ keepAlive: true });
     globalThis.held = m.temporaryDirectorySync(); say(held.path); setInterval(() => {}, 1000);`;
-  const { child, result } = startChild(code, { env: { TMPDIR: place.path } });
-  await firstWords(child);
-  const path = join(place.path, place.names()[0]);
-  await untilLocked(path);
-  process.kill(child.pid!, "SIGKILL");
-  const { said, stderr } = await result;
-  assert.deepEqual({ said, stderr }, { said: [path], stderr: "" });
-  assert.equal(isLocked(path), false);
-});
+    const { child, result } = startChild(code, { env: { TMPDIR: place.path } });
+    await firstWords(child);
+    const path = join(place.path, place.names()[0]);
+    await untilLocked(path);
+    process.kill(child.pid!, "SIGKILL");
+    const { said, stderr } = await result;
+    assert.deepEqual({ said, stderr }, { said: [path], stderr: "" });
+    assert.equal(isLocked(path), false);
+  },
+);
 
-test("C281 C282 where the system has no locks, that is said once, with the reason, and directories are touched", async () => {
+test("C281 C282 keepAlive without locks on the system touches directories and warns once, with the reason", async () => {
   using place = scratch();
   using changed = substitute({ runtime: { locks: undefined } });
   using _ = sourceKeeping(20);
@@ -120,11 +124,14 @@ test("C281 C282 where the system has no locks, that is said once, with the reaso
   assert.match(warnings[0].message, /only touched: this system has no locks that they respect$/);
 });
 
-test("C281 without the program flock(1) Node touches only, and says why; Bun and Deno need no program", {
-  skip: noFlock,
-}, async () => {
-  using place = scratch();
-  const code = `${UNTIL}
+test(
+  "C281 without flock(1), keepAlive on Node only touches directories and warns why; Bun and Deno lock them",
+  {
+    skip: noFlock,
+  },
+  async () => {
+    using place = scratch();
+    const code = `${UNTIL}
     const warnings = [];
     process.on("warning", ({ code, message }) => warnings.push([code, message]));
     m.configure({ keepAlive: 20 });
@@ -133,22 +140,23 @@ test("C281 without the program flock(1) Node touches only, and says why; Bun and
     const touched = await until(() => held.every(({ path }) => fs.statSync(path).mtimeMs > 1000));
     process.stdin.once("data", () => { say({ touched, warnings }); process.exit(); });
     say("ready");`;
-  const { child, result } = startChild(code, { env: { TMPDIR: place.path, PATH: "/nonexistent" } });
-  await firstWords(child);
-  const paths = place.names().map((name) => join(place.path, name));
-  const isNode = process.versions.bun === undefined && process.versions.deno === undefined;
-  if (!isNode) await untilLocked(...paths);
-  assert.deepEqual(paths.map(isLocked), [!isNode, !isNode]);
-  child.stdin!.end("go");
-  const { said: [, { touched, warnings }], stderr } = await result;
-  assert.equal(touched, true, stderr);
-  const message =
-    "Directories are not locked against daemons that remove old files, only touched: it needs the program flock(1)";
-  assert.deepEqual(warnings, isNode ? [["MAYFLY_NO_LOCK", message]] : []);
-});
+    const { child, result } = startChild(code, { env: { TMPDIR: place.path, PATH: "/nonexistent" } });
+    await firstWords(child);
+    const paths = place.names().map((name) => join(place.path, name));
+    const isNode = process.versions.bun === undefined && process.versions.deno === undefined;
+    if (!isNode) await untilLocked(...paths);
+    assert.deepEqual(paths.map(isLocked), [!isNode, !isNode]);
+    child.stdin!.end("go");
+    const { said: [, { touched, warnings }], stderr } = await result;
+    assert.equal(touched, true, stderr);
+    const message =
+      "Directories are not locked against daemons that remove old files, only touched: it needs the program flock(1)";
+    assert.deepEqual(warnings, isNode ? [["MAYFLY_NO_LOCK", message]] : []);
+  },
+);
 
-/** A runtime whose timers wait until they are called and whose clock stands still, without locks, which nobody needs here. */
-function byHand() {
+/** A runtime whose timers run only when the test calls them, with a stopped clock and without locks. */
+function manualTimers() {
   const waiting = new Map<number, () => void>();
   const changed = substitute({
     runtime: {
@@ -162,52 +170,52 @@ function byHand() {
   });
   return {
     waiting,
-    /** Without the leases, which other tests in this process may hold as well. */
+    /** The touched paths, without leases: other tests in this process may hold some. */
     touched: () =>
       changed.of("touch").map(([path]) => String(path)).filter((path) => !path.endsWith(".lease")),
     [Symbol.dispose]: () => changed[Symbol.dispose](),
   };
 }
 
-test("C282 everything is touched when the interval set has passed, half an hour unless one is set, and no more once it is gone", () => {
+test("C282 keepAlive touches files and directories at each interval, half an hour by default, until they are removed", () => {
   for (const [keepAlive, interval] of [[true, 1_800_000], [12_345, 12_345]] as const) {
     using place = scratch();
-    using hands = byHand();
+    using timers = manualTimers();
     using _ = sourceKeeping(keepAlive);
     const file = source.namedTemporaryFileSync({ dir: place.path });
     const directory = source.temporaryDirectorySync({ dir: place.path });
-    assert.deepEqual(hands.touched(), []);
-    hands.waiting.get(interval)!();
-    assert.deepEqual(hands.touched(), [file.path, directory.path]);
+    assert.deepEqual(timers.touched(), []);
+    timers.waiting.get(interval)!();
+    assert.deepEqual(timers.touched(), [file.path, directory.path]);
     file.closeSync();
-    hands.waiting.get(interval)!();
-    assert.deepEqual(hands.touched(), [file.path, directory.path, directory.path]);
+    timers.waiting.get(interval)!();
+    assert.deepEqual(timers.touched(), [file.path, directory.path, directory.path]);
     directory.removeSync();
-    assert.equal(hands.waiting.has(interval), false);
+    assert.equal(timers.waiting.has(interval), false);
   }
 });
 
-test("C282 thousands of things are touched a little at a time", () => {
+test("C282 keepAlive touches many files in small batches, with pauses between them", () => {
   using place = scratch();
-  using hands = byHand();
+  using timers = manualTimers();
   using _ = sourceKeeping(12_345);
   const files = Array.from({ length: 100 }, () => source.namedTemporaryFileSync({ dir: place.path }));
   let now = 0;
-  // Each look at the clock takes half a millisecond.
+  // Each reading of the clock takes half a millisecond.
   using _clock = substitute({ runtime: { now: () => now += 0.5 } });
   const counts: number[] = [];
-  for (let next = hands.waiting.get(12_345); next !== undefined; next = hands.waiting.get(10)) {
-    hands.waiting.clear();
+  for (let next = timers.waiting.get(12_345); next !== undefined; next = timers.waiting.get(10)) {
+    timers.waiting.clear();
     next();
-    counts.push(hands.touched().length);
+    counts.push(timers.touched().length);
   }
   assert.deepEqual(counts.slice(0, 3), [2, 4, 6]);
-  assert.deepEqual(hands.touched(), files.map(({ path }) => path));
-  assert.deepEqual([...hands.waiting.keys()], [12_345]);
+  assert.deepEqual(timers.touched(), files.map(({ path }) => path));
+  assert.deepEqual([...timers.waiting.keys()], [12_345]);
   for (const file of files) file.closeSync();
 });
 
-test("C282 the times of directories, open files and their lease advance at the interval that is set, again and again, and nothing waits for the timer", async () => {
+test("C282 keepAlive keeps updating the times of directories, open files and the lease, and its timer does not delay exit", async () => {
   using place = scratch();
   const code = `${UNTIL}
     const old = (path) => fs.utimesSync(path, 1, 1);
@@ -228,7 +236,7 @@ test("C282 the times of directories, open files and their lease advance at the i
   assert.deepEqual({ said, status }, { said: [1, true, true, true, false], status: 0 }, stderr);
 });
 
-test("configure({ keepAlive }) refuses what is neither yes, no, nor a time that a timer can wait", () => {
+test("configure({ keepAlive }) rejects everything but booleans and intervals that a timer supports", () => {
   for (const keepAlive of ["1", null, {}]) {
     assert.throws(() => configure({ keepAlive } as never), { name: "TypeError", code: "ERR_INVALID_OPTION" });
   }
@@ -241,8 +249,8 @@ test("configure({ keepAlive }) refuses what is neither yes, no, nor a time that 
   }
 });
 
-/** Makes a full directory and a file as old as can be, with and without protection. Only what is protected has "kept" in its name. */
-async function someOld(place: Scratch): Promise<Disposable> {
+/** Creates two very old directories with an old file in each: "free-…" without `keepAlive`, "kept-…" with it. */
+async function oldDirectories(place: Scratch): Promise<Disposable> {
   const made: { path: string; [Symbol.dispose](): void }[] = [];
   for (const [keepAlive, prefix] of [[false, "free-"], [20, "kept-"]] as const) {
     configure({ keepAlive });
@@ -264,15 +272,15 @@ async function someOld(place: Scratch): Promise<Disposable> {
 }
 
 test(
-  "C283 a daemon that removes what is old and not locked: a directory that is kept alive survives with all in it, another goes",
+  "C283 a directory with keepAlive survives a daemon that removes old, unlocked directories; one without it does not",
   {
     skip: noFlock,
   },
   async () => {
     using place = scratch();
-    using _ = await someOld(place);
+    using _ = await oldDirectories(place);
     removeOld(place.path);
-    // The one that is protected was touched as well; were it not, its lock alone would do.
+    // The protected one was touched as well; its lock alone would suffice.
     const [name, ...others] = place.names();
     assert.deepEqual([name.slice(0, 5), others], ["kept-", []]);
     assert.deepEqual(readdirSync(join(place.path, name)), ["inside"]);
@@ -280,13 +288,13 @@ test(
 );
 
 test(
-  "C283 systemd-tmpfiles with an age of nothing: a directory that is kept alive survives with all in it, another goes",
+  "C283 a directory with keepAlive survives systemd-tmpfiles with an age of 0; one without it does not",
   {
     skip: noTmpfiles,
   },
   async () => {
     using place = scratch();
-    using _ = await someOld(place);
+    using _ = await oldDirectories(place);
     runTmpfiles(place.path);
     const [name, ...others] = place.names();
     assert.deepEqual([name.slice(0, 5), others], ["kept-", []]);
@@ -294,7 +302,7 @@ test(
   },
 );
 
-test("C283 a daemon that removes old files: a named file that is kept alive survives, another goes", {
+test("C283 a named file with keepAlive survives a daemon that removes old files; one without it does not", {
   skip: noFlock,
 }, async () => {
   using place = scratch();
@@ -307,7 +315,7 @@ test("C283 a daemon that removes old files: a named file that is kept alive surv
   assert.deepEqual(place.names(), [basename(kept.path)]);
 });
 
-/** What asks for a directory of ours to be there. */
+/** The operations that need the directory to exist. */
 const USES: { readonly [name: string]: (directory: TemporaryDirectory, place: Scratch) => unknown } = {
   "namedTemporaryFile": (directory) => directory.namedTemporaryFile(),
   "namedTemporaryFileSync": (directory) => directory.namedTemporaryFileSync(),
@@ -319,7 +327,7 @@ const USES: { readonly [name: string]: (directory: TemporaryDirectory, place: Sc
   "persistSync": (directory, place) => directory.persistSync(join(place.path, "persisted")),
 };
 
-/** What a use throws. */
+/** Returns the error that a use throws. */
 async function thrownBy(use: () => unknown): Promise<TempfileError> {
   try {
     await use();
@@ -330,7 +338,7 @@ async function thrownBy(use: () => unknown): Promise<TempfileError> {
   throw new assert.AssertionError({ message: "it threw nothing" });
 }
 
-test("C284 a directory that somebody else has removed: its next use says so, with ENOENT and the path", async () => {
+test("C284 using a directory that somebody else has removed fails with ENOENT and its path", async () => {
   for (const [name, use] of Object.entries(USES)) {
     using place = scratch();
     using directory = temporaryDirectorySync({ dir: place.path });
@@ -342,12 +350,12 @@ test("C284 a directory that somebody else has removed: its next use says so, wit
   }
 });
 
-test("C284 a directory that was removed and made anew by somebody else is not used: ERR_REPLACED, and nothing is put there", async () => {
+test("C284 using a directory that somebody else has replaced fails with ERR_REPLACED and creates nothing in it", async () => {
   for (const [name, use] of Object.entries(USES)) {
     using place = scratch();
     using directory = temporaryDirectorySync({ dir: place.path });
     rmSync(directory.path, { recursive: true });
-    // So that the new one is not given the inode of the old.
+    // Keeps the new directory from getting the inode of the old one.
     mkdirSync(join(place.path, "between"));
     mkdirSync(directory.path);
     const { code, path, message } = await thrownBy(() => use(directory, place));
@@ -358,20 +366,20 @@ test("C284 a directory that was removed and made anew by somebody else is not us
   }
 });
 
-test("C284 with keepAlive a directory and a file that somebody else has removed are warned of, once each", {
+test("C284 keepAlive warns once for each directory or named file that somebody else has removed", {
   skip: namesLinger,
 }, async () => {
   using place = scratch();
   using _ = keeping(20);
   using directory = temporaryDirectorySync({ dir: place.path });
   using file = namedTemporaryFileSync({ dir: place.path });
-  let heard = 0;
-  const count = (): void => void heard++;
+  let received = 0;
+  const count = (): void => void received++;
   process.on("warning", count);
   const warnings = await warningsOf(async () => {
     for (const { path } of [directory, file]) rmSync(path, { recursive: true });
-    await until(() => heard >= 2);
-    // Time enough for a second one.
+    await until(() => received >= 2);
+    // Time enough to be warned again.
     await new Promise((resolve) => setTimeout(resolve, 100));
   });
   process.off("warning", count);
@@ -380,13 +388,13 @@ test("C284 with keepAlive a directory and a file that somebody else has removed 
   assert.deepEqual(vanished.sort(), expected.sort());
 });
 
-test("C284 with keepAlive what we remove or move ourselves, with what is in it, is not said to be removed by somebody else, at no moment", async () => {
+test("C284 keepAlive never warns of files and directories that the library itself is removing or moving, or has", async () => {
   using place = scratch();
-  using hands = byHand();
-  const touch = (): void => hands.waiting.get(12_345)?.();
+  using timers = manualTimers();
+  const touch = (): void => timers.waiting.get(12_345)?.();
   const touched: string[] = [], warned: string[] = [];
-  /** A touch when the system has done it, and nobody has heard of that. */
-  const slowly = (name: string) => async (real: (...args: unknown[]) => unknown, ...args: unknown[]) => {
+  /** Touches between the end of the system call and the answer to its caller. */
+  const thenTouch = (name: string) => async (real: (...args: unknown[]) => unknown, ...args: unknown[]) => {
     await real(...args);
     await new Promise((resolve) => setTimeout(resolve, 1));
     touched.push(name);
@@ -395,9 +403,9 @@ test("C284 with keepAlive what we remove or move ourselves, with what is in it, 
   using _ = sourceKeeping(12_345);
   using _changed = substitute({
     primitives: {
-      unlink: slowly("unlink"),
-      removeDirectory: slowly("removeDirectory"),
-      rename: slowly("rename"),
+      unlink: thenTouch("unlink"),
+      removeDirectory: thenTouch("removeDirectory"),
+      rename: thenTouch("rename"),
     },
     runtime: { warn: (message, code) => void (code === "MAYFLY_VANISHED" && warned.push(message)) },
   });
@@ -423,9 +431,9 @@ test("C284 with keepAlive what we remove or move ourselves, with what is in it, 
   assert.deepEqual(warned, []);
 });
 
-test("C279 a directory that somebody looks at with a lock of his own is locked a little later, if it is there then", async () => {
+test("C279 keepAlive tries again after a second to lock a directory that another process has locked, unless it is removed", async () => {
   using place = scratch();
-  using hands = byHand();
+  using timers = manualTimers();
   const lock = openSync(place.path, "r");
   const answers = [undefined, lock];
   const asked: unknown[][] = [];
@@ -439,17 +447,20 @@ test("C279 a directory that somebody looks at with a lock of his own is locked a
   });
   using _ = sourceKeeping(12_345);
   const directory = source.temporaryDirectorySync({ dir: place.path });
-  await until(() => hands.waiting.has(1000));
+  await until(() => timers.waiting.has(1000));
   assert.equal(locking.of("close").some(([handle]) => handle === lock), false);
-  hands.waiting.get(1000)!();
+  timers.waiting.get(1000)!();
   await until(() => asked.length === 2);
   assert.deepEqual(asked, [[directory.path, true], [directory.path, true]]);
   directory.removeSync();
-  assert.ok(locking.of("close").some(([handle]) => handle === lock), "the lock goes with the directory");
-  hands.waiting.delete(1000);
+  assert.ok(
+    locking.of("close").some(([handle]) => handle === lock),
+    "the lock is released with the directory",
+  );
+  timers.waiting.delete(1000);
   const gone = source.temporaryDirectorySync({ dir: place.path });
-  await until(() => hands.waiting.has(1000));
+  await until(() => timers.waiting.has(1000));
   gone.removeSync();
-  hands.waiting.get(1000)!();
+  timers.waiting.get(1000)!();
   assert.equal(asked.length, 3);
 });

@@ -21,7 +21,7 @@ import { isWindows, noLinux } from "./support/platform.ts";
 import { scratch } from "./support/scratch.ts";
 import { type Changes, substitute, systemError } from "./support/substitute.ts";
 
-/** `collect(done)` collects garbage until it has shown, `collect()` as long as it takes to be sure that it will not. */
+/** `collect(done)` collects garbage until `done()` is true; `collect()` long enough to be sure that nothing more is collected. */
 const TOOLS = `
 const warnings = [];
 process.on("warning", ({ name, code, message, detail }) => warnings.push({ name, code, message, detail: detail ?? "" }));
@@ -39,7 +39,7 @@ const collect = async (done) => {
 };
 `;
 
-/** So many descriptors, where the system shows them. */
+/** The expected number of open descriptors; null where the system does not list them. */
 const shown = (count: number): number | null => noLinux ? null : count;
 
 /** Runs a child whose garbage is collected on demand, in a directory of its own. */
@@ -49,7 +49,7 @@ async function collected(code: string): Promise<ChildResult & { left: string[] }
   return { ...result, left: place.names() };
 }
 
-test("C116 C219 a named file dropped without anybody having read its path: closed and removed, with a warning that names it and where it was created", async () => {
+test("C116 C219 a named file whose path was never read is removed when collected; a warning names it and where it was created", async () => {
   const { said: [before, after, warnings], status } = await collected(`
     const state = () => ({ names: names(), descriptors: descriptors(), books: books() });
     const start = state();
@@ -68,7 +68,7 @@ test("C116 C219 a named file dropped without anybody having read its path: close
 });
 
 test(
-  "C116 a named file dropped in a bundle as CommonJS, where modules have no address: a warning as elsewhere, and the program goes on",
+  "C116 collecting a named file in a CommonJS bundle, without import.meta.url, warns and does not break the program",
   async () => {
     using place = scratch();
     const path = join(place.path, "bundle.cjs");
@@ -86,7 +86,7 @@ test(
   },
 );
 
-test("C116 a named file dropped after its path was read: closed with a warning, there until the end of the process", async () => {
+test("C116 a named file whose path was read is closed when collected, with a warning, but not removed until process exit", async () => {
   const { said: [open, during, warnings], left } = await collected(`
     function careless() { return m.namedTemporaryFileSync().path; }
     const file = careless();
@@ -100,7 +100,7 @@ test("C116 a named file dropped after its path was read: closed with a warning, 
   assert.deepEqual(left, []);
 });
 
-test("C116 C219 C216 a directory dropped without anybody having read its path: removed with all in it, with a warning that names it", async () => {
+test("C116 C219 C216 a directory whose path was never read is removed with its contents when collected, with a warning", async () => {
   const { said: [after, warnings] } = await collected(`
     function careless() { m.temporaryDirectorySync({ prefix: "dropped-" }); }
     careless();
@@ -114,7 +114,7 @@ test("C116 C219 C216 a directory dropped without anybody having read its path: r
   assert.match(warnings[0].detail, /careless.*child\.mjs/);
 });
 
-test("C116 C216 a directory dropped after its path was read: a warning, there until the end of the process", async () => {
+test("C116 C216 a directory whose path was read is not removed until process exit when collected, but causes a warning", async () => {
   const { said: [during, warnings], left } = await collected(`
     function careless() { return m.temporaryDirectorySync().join("file"); }
     const file = careless();
@@ -126,7 +126,7 @@ test("C116 C216 a directory dropped after its path was read: a warning, there un
   assert.deepEqual(left, []);
 });
 
-test("C116 a file without a name dropped: its descriptor is closed, with a warning", async () => {
+test("C116 an unnamed file is closed when collected, with a warning", async () => {
   const { said: [open, closed, warnings] } = await collected(`
     function careless() { m.temporaryFileSync().writeSync("x"); }
     careless();
@@ -138,7 +138,7 @@ test("C116 a file without a name dropped: its descriptor is closed, with a warni
   assert.equal(warnings[0][0], "MAYFLY_NOT_CLOSED");
 });
 
-test("C206 a spooled file dropped while in memory passes in silence, one on the disk is closed with a warning", async () => {
+test("C206 a spooled file in memory is collected without a warning; one on disk is closed with a warning", async () => {
   const { said: [memory, open, disk] } = await collected(`
     function inMemory() { m.spooledTemporaryFile().writeSync("x"); }
     inMemory();
@@ -153,7 +153,7 @@ test("C206 a spooled file dropped while in memory passes in silence, one on the 
   assert.deepEqual(disk, [shown(0), ["MAYFLY_NOT_CLOSED"]]);
 });
 
-test("C117 what the user removed himself: a directory passes in silence, of a file only that it was not closed is said", async () => {
+test("C117 collecting a directory that the user has removed causes no warning, a file only that it was never closed", async () => {
   const { said: [directory, file], status, left } = await collected(`
     const remove = () => there().forEach((name) => fs.rmSync(path.join(m.tmpdir(), name), { recursive: true }));
     function directory() { m.temporaryDirectorySync(); }
@@ -172,7 +172,7 @@ test("C117 what the user removed himself: a directory passes in silence, of a fi
   assert.deepEqual({ status, left }, { status: 0, left: [] });
 });
 
-test("C118 a bound method kept while the handle is dropped keeps the file usable", async () => {
+test("C118 a bound method keeps the file usable after the last other reference to the handle is dropped", async () => {
   const { said: [size, text, exists, warnings] } = await collected(`
     function methods() {
       const file = m.namedTemporaryFileSync();
@@ -190,7 +190,7 @@ test("C118 a bound method kept while the handle is dropped keeps the file usable
   });
 });
 
-test("C119 an iterator or a stream kept while the handle is dropped gives everything", async () => {
+test("C119 an iterator or stream still yields everything after the last other reference to the handle is dropped", async () => {
   const { said: [lines, chunks, warnings] } = await collected(`
     const count = 20_000;
     function sources() {
@@ -210,7 +210,7 @@ test("C119 an iterator or a stream kept while the handle is dropped gives everyt
   assert.deepEqual({ lines, chunks, warnings }, { lines: true, chunks: true, warnings: 0 });
 });
 
-test("C116 what was closed, removed or given away before it was dropped passes in silence and stays as it was left", async () => {
+test("C116 handles that were closed, removed or kept before they are collected cause no warning, and kept paths stay", async () => {
   const { said: [kept, warnings], left, stderr } = await collected(`
     async function careful() {
       m.namedTemporaryFileSync().closeSync();
@@ -227,7 +227,7 @@ test("C116 what was closed, removed or given away before it was dropped passes i
   assert.equal(left.length, 2);
 });
 
-test("C116 C264 handles never collected: the end of the process removes all and says nothing", async () => {
+test("C116 C264 files and directories whose handles are never collected are removed at process exit, without a warning", async () => {
   const { status, stdout, stderr, left, said: [made] } = await collected(`
     globalThis.kept = [];
     for (let i = 0; i < 20; i++) kept.push(m.namedTemporaryFileSync(), m.temporaryDirectorySync(), m.temporaryFileSync());
@@ -237,12 +237,12 @@ test("C116 C264 handles never collected: the end of the process removes all and 
     stdout: "",
     stderr: "",
     left: [],
-    // On Windows what is without a name has one until it is closed.
+    // On Windows unnamed files have a name until they are closed.
     made: isWindows ? 60 : 40,
   });
 });
 
-test("C116 of handles closed in any order while others are dropped, exactly those are told of that were dropped", async () => {
+test("C116 of handles closed in any order, exactly those that were dropped unclosed are reported", async () => {
   const { said: [messages, open] } = await collected(`
     const kept = [];
     function careless() {
@@ -258,7 +258,7 @@ test("C116 of handles closed in any order while others are dropped, exactly thos
   assert.deepEqual(open, [false]);
 });
 
-test("C116 of more handles than are made in a moment, those dropped are all told of and those closed are not", async () => {
+test("C116 of 1500 handles created at once, every unclosed one is reported and no closed one", async () => {
   const { said: [dropped] } = await collected(`
     function careless() {
       const files = Array.from({ length: 1500 }, () => m.spooledTemporaryFile({ maxMemory: 1 }));
@@ -271,7 +271,7 @@ test("C116 of more handles than are made in a moment, those dropped are all told
   assert.equal(dropped, 500);
 });
 
-test("C219 the place of creation is noted for the first handles and for a sample of the many that follow", async () => {
+test("C219 the creation stack is recorded for the first handles and for a sample of those that follow", async () => {
   const { said: [messages, noted] } = await collected(`
     function careless() { for (let i = 0; i < 250; i++) m.temporaryFileSync(); }
     careless();
@@ -281,7 +281,7 @@ test("C219 the place of creation is noted for the first handles and for a sample
   assert.equal(noted, 52);
 });
 
-test("C219 the frames of the library are left out, whether a stack shows addresses or paths, on Windows too", () => {
+test("C219 framesOfCaller() omits the library's frames, whether a stack shows URLs or paths, on Windows too", () => {
   const places: [own: string, address: string, path: string][] = [
     ["file:///home/me/lib/life/leaks.ts", "file:///home/me/lib/", "/home/me/lib/"],
     ["file:///C:/Users/me/dist/mod.js", "file:///C:/Users/me/dist/", "C:\\Users\\me\\dist\\"],
@@ -291,12 +291,12 @@ test("C219 the frames of the library are left out, whether a stack shows address
     for (const place of shown) {
       const ours = `    at create (${place}chunk.js:1:2)`;
       assert.deepEqual(framesOfCaller(`Error: created\n${ours}\n${theirs}`, own), [theirs], place);
-      assert.deepEqual(framesOfCaller(`Error: created\n${ours}`, own), [ours], "in one place");
+      assert.deepEqual(framesOfCaller(`Error: created\n${ours}`, own), [ours], "only the library's frames");
     }
   }
 });
 
-test("C116 a handle is collected in peace where closing its file fails, at once or after the call that is under way", async () => {
+test("C116 collecting a handle does not throw if closing its file fails, at once or after a pending call", async () => {
   using place = scratch();
   for (const busy of [false, true]) {
     const path = join(place.path, "file");
@@ -330,32 +330,36 @@ test("C116 a handle is collected in peace where closing its file fails, at once 
   }
 });
 
-test("C116 a directory that is in its place, though that cannot be synchronized, is not watched any more", {
-  skip: isWindows,
-}, () => {
-  using place = scratch();
-  const tree = new OwnedTree(true), handle = {};
-  runSync(makeDirectory(syncIo(), place.path, DEFAULTS, "", tree));
-  watchLeak(handle, tree);
-  using _ = substitute({
-    primitives: {
-      synchronizeDirectory(real, path) {
-        if (path === place.path) throw systemError("EIO");
-        real(path);
+test(
+  "C116 a persisted directory is no longer watched for leaks, even if synchronizing its parent has failed",
+  {
+    skip: isWindows,
+  },
+  () => {
+    using place = scratch();
+    const tree = new OwnedTree(true), handle = {};
+    runSync(makeDirectory(syncIo(), place.path, DEFAULTS, "", tree));
+    watchLeak(handle, tree);
+    using _ = substitute({
+      primitives: {
+        synchronizeDirectory(real, path) {
+          if (path === place.path) throw systemError("EIO");
+          real(path);
+        },
       },
-    },
-  });
-  const persist = persistTree(
-    syncIo(),
-    tree,
-    join(place.path, "there"),
-    checkReplacing("directorySync", undefined),
-  );
-  assert.throws(() => runSync(persist), { code: "EIO", message: /is in place, but/ });
-  assert.deepEqual([place.names(), tree.fresh], [["there"], undefined]);
-});
+    });
+    const persist = persistTree(
+      syncIo(),
+      tree,
+      join(place.path, "there"),
+      checkReplacing("directorySync", undefined),
+    );
+    assert.throws(() => runSync(persist), { code: "EIO", message: /is in place, but/ });
+    assert.deepEqual([place.names(), tree.fresh], [["there"], undefined]);
+  },
+);
 
-test("where Error is frozen, files and directories are made, used and removed as elsewhere", async () => {
+test("files and directories can be created, used and removed when Error is frozen", async () => {
   using place = scratch();
   const { said, stderr } = await runChild(
     `Object.freeze(Error);

@@ -19,21 +19,21 @@ import { deadPid, home, leasesIn, plant, type Planted } from "./support/leases.t
 import { scratch } from "./support/scratch.ts";
 import { type Changes, substitute, systemError } from "./support/substitute.ts";
 
-/** Only Linux tells what a process has open. */
+/** Only Linux shows what other processes have open. */
 const skip = process.platform !== "linux";
 
 function livenessIn(directory: string, name: string): Liveness {
   const lease = runSync(readLease(syncIo(), leasesIn(directory), name));
-  assert.ok(lease !== undefined, "it is a lease");
+  assert.ok(lease !== undefined, "the lease can be read");
   return runSync(livenessOf(syncIo(), lease));
 }
 
-/** What is said of a planted lease. */
+/** Returns the liveness of a planted lease's process. */
 const livenessOfPlanted = (directory: string, { path }: Planted): Liveness =>
   livenessIn(directory, basename(path));
 
 test(
-  "C265 a process that has its lease open is alive, and dead as soon as it is gone (skipped but on Linux)",
+  "C265 livenessOf() returns alive while a process has its lease open, and dead after its end (skipped except on Linux)",
   { skip },
   async () => {
     using place = scratch();
@@ -49,17 +49,17 @@ test(
 );
 
 test(
-  "C266 a number that another process has by now, after the death of one or of the machine, says dead (skipped but on Linux)",
+  "C266 livenessOf() returns dead if the PID now belongs to a process without the lease open (skipped except on Linux)",
   { skip },
   () => {
     using place = scratch();
-    // This process lives, and has the number.
+    // This process is alive and has the PID.
     const lease = plant(place.path, { pid: process.pid });
     assert.equal(livenessOfPlanted(place.path, lease), "dead");
-    // Control: it is not the number that is looked at.
+    // Control: the PID is not what decides.
     const fd = openSync(lease.path, "r");
     assert.equal(livenessOfPlanted(place.path, lease), "alive");
-    // Nor the name: what is open is another file.
+    // Nor does the name: the open file is another one.
     renameSync(lease.path, `${lease.path}.old`);
     writeFileSync(lease.path, plantedText(place.path), { mode: 0o600 });
     assert.equal(livenessOfPlanted(place.path, lease), "dead");
@@ -68,13 +68,13 @@ test(
   },
 );
 
-/** What the lease of a dead process says. */
+/** Returns the text of a dead process's lease. */
 function plantedText(directory: string): string {
   const { host, namespace } = home();
   return `mayfly 1\npid 1\nnamespace ${namespace}\nhost ${host}\nmade ${directory}/tmp*\n`;
 }
 
-test("C265 from another host or another namespace, or without a word of where, nobody can tell", () => {
+test("C265 livenessOf() returns unknown for a lease from another or an unknown host or PID namespace", () => {
   using place = scratch();
   const { host, namespace } = home();
   const made = `made ${place.path}/tmp*\n`;
@@ -92,13 +92,13 @@ test("C265 from another host or another namespace, or without a word of where, n
   for (const text of texts) {
     assert.equal(livenessOfPlanted(place.path, plant(place.path, { text })), "unknown", text);
   }
-  // Control: the same with all that is missing.
+  // Control: the same lease from this host and namespace.
   const text = `mayfly 1\nnamespace ${namespace}\nhost ${host}\n${made}`;
   assert.equal(livenessOfPlanted(place.path, plant(place.path, { text })), "dead");
 });
 
 test(
-  "C265 where /proc hides the process or is not there, nobody can tell (skipped but on Linux)",
+  "C265 livenessOf() returns unknown if /proc hides the process or is missing (skipped except on Linux)",
   { skip },
   () => {
     using place = scratch();
@@ -121,7 +121,7 @@ test(
       using _ = substitute(hiding(code, own));
       assert.equal(livenessOfPlanted(place.path, lease), "unknown", code);
     }
-    // With `hidepid`, /proc does not show who has rights that this process lacks; a signal would reach it all the same.
+    // With `hidepid`, /proc does not show processes with privileges that this one lacks, but they can be signalled.
     for (const [exists, expected] of [[true, "unknown"], [undefined, "unknown"], [false, "dead"]] as const) {
       using _ = substitute({ ...hiding("ENOENT", false), runtime: { processExists: () => exists } });
       assert.equal(livenessOfPlanted(place.path, lease), expected);
@@ -129,7 +129,7 @@ test(
   },
 );
 
-test("C266 where nobody tells what a process has open, only a number that nobody has says dead", () => {
+test("C266 livenessOf() returns dead only if no process has the PID where open files cannot be listed", () => {
   using place = scratch();
   const answers = [[false, "dead"], [true, "unknown"], [undefined, "unknown"]] as const;
   const lease = runSync(readLease(syncIo(), leasesIn(place.path), basename(plant(place.path).path)))!;
@@ -138,8 +138,8 @@ test("C266 where nobody tells what a process has open, only a number that nobody
       using _ = substitute({ runtime: { platform, processExists: () => exists } });
       assert.equal(runSync(livenessOf(syncIo(), lease)), expected, platform);
     }
-    // To ask would load Node's layer on Deno.
-    using _ = substitute({ runtime: { platform, processExists: () => assert.fail("this one is there") } });
+    // Asking would load the Node layer on Deno.
+    using _ = substitute({ runtime: { platform, processExists: () => assert.fail("this process exists") } });
     assert.equal(runSync(livenessOf(syncIo(), { ...lease, pid: process.pid })), "unknown", platform);
   }
 });
@@ -153,13 +153,13 @@ function age(path: string): void {
 }
 
 test(
-  "C277 a lease that says nothing is kept for a grace time, and as long as its process has it open (skipped but on Linux)",
+  "C277 livenessOf() does not return dead for an unfinished lease that is recent or open (skipped except on Linux)",
   { skip },
   () => {
     using place = scratch();
     for (const text of ["", "may", "mayfly 1\n", "mayfly 1\npid 7\nnames", "\0\xff\n\n\n"]) {
       const lease = plant(place.path, { text });
-      assert.equal(livenessOfPlanted(place.path, lease), "unknown", "it may be about to be written");
+      assert.equal(livenessOfPlanted(place.path, lease), "unknown", "its process may be about to write it");
       age(lease.path);
       assert.equal(livenessOfPlanted(place.path, lease), "dead");
     }
@@ -169,14 +169,14 @@ test(
     assert.equal(livenessOfPlanted(place.path, own), "alive");
     closeSync(fd);
     assert.equal(livenessOfPlanted(place.path, own), "dead");
-    // What leads somewhere is never given up for its age.
+    // A lease with records is never dead because of its age.
     const made = plant(place.path, { text: `mayfly 1\nmade ${place.path}/tmp*\n` });
     age(made.path);
     assert.equal(livenessOfPlanted(place.path, made), "unknown");
   },
 );
 
-test("C278 what is no lease is not read as one: too large, a directory, a link, no name of one, another's", () => {
+test("C278 readLease() returns undefined for a file that is too large or does not have the name of a lease", () => {
   using place = scratch();
   const read = (name: string): unknown => runSync(readLease(syncIo(), leasesIn(place.path), name));
   const lease = plant(place.path);

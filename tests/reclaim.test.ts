@@ -34,7 +34,7 @@ import { hasPython } from "./support/python.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
 import { substitute, systemError } from "./support/substitute.ts";
 
-const LOOKING: ReclaimOptions = {
+const OPTIONS: ReclaimOptions = {
   dryRun: false,
   onRemoved: () => {},
   checkpoint: () => {},
@@ -42,7 +42,7 @@ const LOOKING: ReclaimOptions = {
   ending: false,
 };
 
-/** Runs with a directory as the one for temporary files. */
+/** Runs an action with a directory as the temporary directory. */
 function within<T>(directory: string, action: () => T): T {
   configure({ tmpdir: directory });
   try {
@@ -52,15 +52,15 @@ function within<T>(directory: string, action: () => T): T {
   }
 }
 
-/** What `/proc` lists where no process is to be seen. In a container, each is asked for what it has locked. */
+/** A listing of `/proc` without processes: in a container, the locks of each visible process are read. */
 const NO_PROCESS: Listing = { next: () => [], close: () => {} };
 
-/** Looks at the leases in a directory. */
-function reclaimIn(directory: string, looking: Partial<ReclaimOptions> = {}): Reclaimed {
-  return within(directory, () => runSync(reclaim(syncIo(), { ...LOOKING, ...looking })));
+/** Runs `reclaim()` on the leases in a directory. */
+function reclaimIn(directory: string, options: Partial<ReclaimOptions> = {}): Reclaimed {
+  return within(directory, () => runSync(reclaim(syncIo(), { ...OPTIONS, ...options })));
 }
 
-/** Everything below a directory, with the contents of files. */
+/** Returns all entries below a directory, with the contents of files. */
 function treeOf(directory: string): string[] {
   return readdirSync(directory, { recursive: true, encoding: "utf8" }).sort().map((name) => {
     const path = join(directory, name), status = lstatSync(path);
@@ -68,7 +68,7 @@ function treeOf(directory: string): string[] {
   });
 }
 
-test("C265 what a process keeps while another looks whether it lives is not taken for a leftover", {
+test("C265 reclaim() leaves an entry that its process marks as kept during the liveness check", {
   skip: noLinux,
 }, () => {
   using place = scratch();
@@ -79,7 +79,7 @@ test("C265 what a process keeps while another looks whether it lives is not take
   mkdirSync(left);
   const { sync } = runtime;
   const list: Primitives["list"] = (path) => {
-    // The last thing that the process did before it was seen to be dead.
+    // The process's last action before it is found to be dead.
     if (path === `/proc/${pid}/fd`) appendFileSync(lease, `kept ${basename(kept)}\n`);
     return sync.list(path);
   };
@@ -93,7 +93,7 @@ test("C265 what a process keeps while another looks whether it lives is not take
 });
 
 test(
-  "C259 C265 what a process has taken over from one that is dead is removed when both are, and not before",
+  "C259 C265 reclaim() removes an entry adopted from a dead process only when the adopter is dead as well",
   {
     skip: noLinux,
   },
@@ -106,8 +106,8 @@ test(
     for (const path of [file, free]) writeFileSync(path, "");
     mkdirSync(tree);
     writeFileSync(inside, "");
-    const heir = plant(place.path, { pid: process.pid, lines: [`adopted ${file}`, `adopted ${inside}`] });
-    const fd = openSync(heir.path, "r");
+    const adopter = plant(place.path, { pid: process.pid, lines: [`adopted ${file}`, `adopted ${inside}`] });
+    const fd = openSync(adopter.path, "r");
     const { removed, kept } = reclaimIn(place.path, { reportKept: undefined });
     assert.deepEqual(removed.map(({ path }) => path), [free]);
     assert.deepEqual(
@@ -125,7 +125,7 @@ test(
 );
 
 test(
-  "C265 what another process keeps is no leftover of the one it was taken over from, and stays as long as that lives, whoever has died over it",
+  "C265 reclaim() never removes what an adopter kept, and what a dead adopter held only when the maker is dead too",
   { skip: noLinux },
   () => {
     using place = scratch();
@@ -147,7 +147,7 @@ test(
 );
 
 test(
-  "C259 C265 what the dead had taken over goes with them, unless they kept it or its maker lives and has it",
+  "C259 C265 reclaim() removes what a dead process had adopted, unless it kept it or the live maker still holds it",
   {
     skip: noLinux,
   },
@@ -160,22 +160,22 @@ test(
     for (const path of [gone, kept, makers, again, ...strangers]) writeFileSync(path, "");
     appendFileSync(maker.path, [gone, kept, again].map((path) => `kept ${basename(path)}\n`).join(""));
     const lines = [gone, kept, makers, again, ...strangers].map((path) => `adopted ${path}`);
-    const heir = plant(place.path, {
+    const adopter = plant(place.path, {
       lines: [...lines, `kept ${basename(kept)}`, `kept ${basename(again)}`, `adopted ${again}`],
     });
     const fd = openSync(maker.path, "r");
     assert.deepEqual(reclaimIn(place.path).removed.map(({ path }) => path).sort(), [gone, again].sort());
     assert.deepEqual([kept, makers, ...strangers].map((path) => existsSync(path)), [true, true, true, true]);
-    assert.ok(existsSync(heir.path), "it leads to what its maker has");
+    assert.ok(existsSync(adopter.path), "its lease leads to the entry that the maker holds");
     closeSync(fd);
-    // The maker is dead as well.
+    // Now the maker is dead as well.
     assert.deepEqual(reclaimIn(place.path).removed.map(({ path }) => path), [makers]);
     assert.deepEqual([kept, ...strangers].map((path) => existsSync(path)), [true, true, true]);
     assert.deepEqual(readLeases(place.path), {});
   },
 );
 
-test("C265 C268 C275 of the dead just what has the recorded form goes; no link, nothing kept, nothing of another form", () => {
+test("C265 C268 C275 reclaim() removes only what has a name form of a dead lease, and no symbolic links or kept entries", () => {
   using place = scratch();
   using outside = scratch();
   writeFileSync(join(outside.path, "precious"), "precious");
@@ -189,12 +189,12 @@ test("C265 C268 C275 of the dead just what has the recorded form goes; no link, 
   if (!noLinks) symlinkSync(outside.path, join(tree, "link"));
   appendFileSync(dead.path, `kept ${basename(kept)}\n`);
   const other = [
-    dead.name(), // the form of another lease
+    dead.name(), // a form that this lease does not have
     dead.name("dir-", ".db"),
     `${dead.name("tmp", ".db")}-journal`,
     `x${dead.name("tmp", ".db")}`,
     `tmp${dead.session}.db`,
-    `tmp${dead.session}abcdefghijkm1.db`, // no character of ours
+    `tmp${dead.session}abcdefghijkm1.db`, // a character that is not in the alphabet
     `tmp${dead.session}ABCDEFGHIJKLM.db`,
     `tmp${dead.session.split("").reverse().join("")}abcdefghijkmn.db`,
     ...isWindows ? [] : ["tmp*.db"],
@@ -217,19 +217,22 @@ test("C265 C268 C275 of the dead just what has the recorded form goes; no link, 
   assert.deepEqual(readLeases(place.path), {});
 });
 
-/** Lines of leases that no process of ours wrote. What they lead to is outside, with a name that has the session. */
+/** Lines that this library never writes to a lease. They name a directory outside, which has an entry with the lease's session. */
 const FORGED: { [what: string]: (outside: string, place: Scratch) => string[] } = {
   "a relative directory": () => ["made ./tmp*", "made tmp*", "made ../tmp*"],
-  "a way up": (outside, { path }) => [`made ${path}/../${basename(outside)}/tmp*`, `made ${outside}/./tmp*`],
+  "a parent directory": (
+    outside,
+    { path },
+  ) => [`made ${path}/../${basename(outside)}/tmp*`, `made ${outside}/./tmp*`],
   "the root": () => ["made /tmp*", "made //tmp*", "made /etc/tmp*"],
-  "no form": (
+  "an invalid form": (
     outside,
   ) => [`made ${outside}`, `made ${outside}/`, `made ${outside}/**`, `made ${outside}/*tmp*`],
   "a link": (outside, { path }) => {
     if (!noLinks) symlinkSync(outside, join(path, "link"));
     return [`made ${path}/link/tmp*`];
   },
-  "another kind of line": (
+  "another record": (
     outside,
   ) => [
     `parent ${outside}`,
@@ -238,56 +241,59 @@ const FORGED: { [what: string]: (outside: string, place: Scratch) => string[] } 
     "pid ../..",
     `made\t${outside}/tmp*`,
   ],
-  "what does not exist": () => ["made /no/such/place/tmp*", ...isWindows ? [] : ["made /dev/null/tmp*"]],
+  "a missing directory": () => ["made /no/such/place/tmp*", ...isWindows ? [] : ["made /dev/null/tmp*"]],
   "bytes": (outside) => ["\0\x01\xff", `made ${outside}\0/tmp*`, "kept", "made", "made "],
 };
 
-test("C278 whatever a forged lease says, nothing goes but what carries its session in the form and place it names", () => {
+test("C278 reclaim() with forged records in a lease removes only the entries that its valid records name", () => {
   for (const [what, lines] of Object.entries(FORGED)) {
     using place = scratch();
     using outside = scratch();
     const lease = plant(place.path);
-    const told = lines(outside.path, place);
-    appendFileSync(lease.path, [...told, ""].join("\n"));
+    appendFileSync(lease.path, [...lines(outside.path, place), ""].join("\n"));
     const precious = lease.name();
     writeFileSync(join(outside.path, precious), "precious");
     writeFileSync(join(place.path, lease.name()), "a leftover");
     const { removed, left } = reclaimIn(place.path);
-    // Control: the lease is taken seriously.
+    // Control: the lease itself is valid.
     assert.deepEqual([removed.length, left], [1, []], what);
     assert.deepEqual(outside.list(), [precious], what);
     assert.deepEqual(readLeases(place.path), {}, what);
   }
 });
 
-test("control: a sweeper that believes leases is led outside by forged ones, and removes through links", {
-  skip: noLinks,
-}, () => {
-  const lost: string[] = [];
-  for (const what of ["a way up", "a link"]) {
+test(
+  "control: a naive sweep that trusts leases removes files outside through forged ones and through symbolic links",
+  {
+    skip: noLinks,
+  },
+  () => {
+    const lost: string[] = [];
+    for (const what of ["a parent directory", "a link"]) {
+      using place = scratch();
+      using outside = scratch();
+      const lease = plant(place.path);
+      appendFileSync(lease.path, [...FORGED[what](outside.path, place), ""].join("\n"));
+      writeFileSync(join(outside.path, lease.name()), "precious");
+      naiveSweep(leasesIn(place.path));
+      if (outside.list().length === 0) lost.push(what);
+    }
     using place = scratch();
     using outside = scratch();
-    const lease = plant(place.path);
-    appendFileSync(lease.path, [...FORGED[what](outside.path, place), ""].join("\n"));
-    writeFileSync(join(outside.path, lease.name()), "precious");
+    writeFileSync(join(outside.path, "precious"), "");
+    symlinkSync(outside.path, join(place.path, plant(place.path).name()));
     naiveSweep(leasesIn(place.path));
-    if (outside.list().length === 0) lost.push(what);
-  }
-  using place = scratch();
-  using outside = scratch();
-  writeFileSync(join(outside.path, "precious"), "");
-  symlinkSync(outside.path, join(place.path, plant(place.path).name()));
-  naiveSweep(leasesIn(place.path));
-  if (outside.list().length === 0) lost.push("a link in place of a directory");
-  assert.deepEqual(lost, ["a way up", "a link", "a link in place of a directory"]);
-});
+    if (outside.list().length === 0) lost.push("a link in place of a directory");
+    assert.deepEqual(lost, ["a parent directory", "a link", "a link in place of a directory"]);
+  },
+);
 
-test("C278 a lease that is cut off, giant, binary or of strange names leads to nothing, and ends no look at the others", () => {
+test("C278 reclaim() ignores leases that are truncated, oversized, binary or not regular files, and processes the others", () => {
   using place = scratch();
   const texts = {
-    "cut off": `mayfly 1\npid 1\nnamespace`,
-    "cut in a line": plantedBy(`made ${place.path}/tm`),
-    "giant": "mayfly 1\n" + "x".repeat(5 * 1024 * 1024),
+    "truncated header": `mayfly 1\npid 1\nnamespace`,
+    "truncated line": plantedBy(`made ${place.path}/tm`),
+    "oversized": "mayfly 1\n" + "x".repeat(5 * 1024 * 1024),
     "binary": String.fromCharCode(...Array.from({ length: 1000 }, (_, i) => i % 256)),
     "another version": plantedBy(`made ${place.path}/tmp*\n`).replace("mayfly 1", "mayfly 2"),
   };
@@ -308,13 +314,13 @@ test("C278 a lease that is cut off, giant, binary or of strange names leads to n
   assert.deepEqual(place.names(), kept.sort());
 });
 
-/** What the lease of a dead process says, with something behind. */
+/** Returns the text of a dead process's lease, followed by more. */
 function plantedBy(rest: string): string {
   using other = scratch();
   return readFileSync(plant(other.path, { lines: [] }).path, "utf8") + rest;
 }
 
-test("C278 a lease of 30,000 lines leads to each directory once", () => {
+test("C278 reclaim() lists each directory only once for a lease of 30,000 lines", () => {
   using place = scratch();
   const many = Array.from({ length: 5_000 }, (_, n) => `made ${place.path}/none${n}/tmp*`);
   const same = Array.from({ length: 25_000 }, (_, n) => `made ${place.path}/p${n}*`);
@@ -334,11 +340,11 @@ test("C278 a lease of 30,000 lines leads to each directory once", () => {
   } finally {
     undo();
   }
-  // The leases, the process, the directory.
+  // The directory of leases, the process's descriptors, the directory of entries.
   assert.ok(lists <= 4, String(lists));
 });
 
-test("what belongs to somebody else is not looked at (skipped: needs root)", {
+test("reclaim() ignores files, directories and leases of other users (skipped: needs root)", {
   skip: process.getuid?.() !== 0,
 }, () => {
   using place = scratch();
@@ -347,7 +353,7 @@ test("what belongs to somebody else is not looked at (skipped: needs root)", {
   writeFileSync(file, "");
   mkdirSync(directory);
   for (const path of [file, directory]) chownSync(path, 12345, 12345);
-  // Only files are given away.
+  // Only files can be given to another user.
   appendFileSync(lease.path, `given ${directory}\n`);
   const foreign = plant(place.path);
   writeFileSync(join(place.path, foreign.name()), "");
@@ -357,7 +363,7 @@ test("what belongs to somebody else is not looked at (skipped: needs root)", {
 });
 
 test(
-  "T19 what is mounted in the place of a leftover, or in one, stays with all that is in it (skipped: needs root and mounts)",
+  "T19 sweep() leaves file systems mounted on or in a leftover as they are (skipped: needs root and mounts)",
   { skip: noMounts },
   async () => {
     using place = scratch();
@@ -385,15 +391,15 @@ test(
   },
 );
 
-/** What a sweep is let loose on. */
+/** The directories of one attempt. */
 interface Scene {
-  /** The directory for temporary files. */
+  /** The temporary directory. */
   top: string;
   parent: string;
   outside: string;
 }
 
-/** A parent with what a dead process left, and beside it a place where everything has the same names. */
+/** Creates a directory with leftovers of a dead process, and beside it one outside with the same names. */
 function arrange(place: Scratch, number: number): Scene {
   const top = join(place.path, String(number));
   const [parent, outside] = ["parent", "outside"].map((name) => join(top, name));
@@ -409,13 +415,13 @@ function arrange(place: Scratch, number: number): Scene {
   return { top, parent, outside };
 }
 
-/** Puts a link to what is outside in the place of the parent. */
+/** Replaces the parent with a symbolic link to the directory outside. */
 function swap({ parent, outside }: Scene): void {
   renameSync(parent, `${parent}.away`);
   symlinkSync(outside, parent);
 }
 
-/** Runs an operation with an action before the k-th call of a primitive. `false` if there are fewer. */
+/** Runs an operation with an action before the k-th call of a primitive. Returns false if there are fewer calls. */
 function runBeforeCall(make: () => Op<unknown>, k: number, action: () => void): boolean {
   let calls = 0;
   const { sync } = runtime;
@@ -435,7 +441,7 @@ function runBeforeCall(make: () => Op<unknown>, k: number, action: () => void): 
 }
 
 test(
-  "T19 a parent that is swapped for a link before any call of a sweep leads it nowhere: what is outside is as it was",
+  "T19 reclaim() removes nothing outside if the parent is swapped for a symbolic link before any of its calls",
   { skip: noLinks || noLinux },
   () => {
     using place = scratch();
@@ -445,7 +451,7 @@ test(
       const before = treeOf(scene.outside);
       const reached = within(
         scene.top,
-        () => runBeforeCall(() => reclaim(syncIo(), LOOKING), k, () => swap(scene)),
+        () => runBeforeCall(() => reclaim(syncIo(), OPTIONS), k, () => swap(scene)),
       );
       assert.deepEqual(treeOf(scene.outside), before, `before call ${k}`);
       if (!reached) break;
@@ -454,7 +460,7 @@ test(
   },
 );
 
-test("control: the same swap leads a naive sweep outside", { skip: noLinks }, () => {
+test("control: the same swap makes a naive sweep remove files outside", { skip: noLinks }, () => {
   using place = scratch();
   const lost: number[] = [];
   for (let k = 1, reached = true; reached; k++) {
@@ -472,7 +478,7 @@ test("control: the same swap leads a naive sweep outside", { skip: noLinks }, ()
     try {
       naiveSweep(leasesIn(scene.top), fs);
     } catch {
-      // It may well fail after it has done the harm.
+      // It may fail after it has done the damage.
     }
     if (treeOf(scene.outside).length < before) lost.push(k);
     reached = calls >= k;
@@ -480,7 +486,7 @@ test("control: the same swap leads a naive sweep outside", { skip: noLinks }, ()
   assert.ok(lost.length > 0);
 });
 
-test("C270 two sweeps, one step of the one and one of the other, in any shift: no error, all gone, nothing counted twice", () => {
+test("C270 two interleaved reclaim() runs, whatever their offset, remove everything without error and count each file once", () => {
   for (let shift = 0; shift < 60; shift += 3) {
     using place = scratch();
     const lease = plant(place.path);
@@ -488,7 +494,7 @@ test("C270 two sweeps, one step of the one and one of the other, in any shift: n
     paths.slice(0, 3).forEach((path) => writeFileSync(path, "x"));
     paths.slice(3).forEach((path) => mkdirSync(join(path, "sub"), { recursive: true }));
     within(place.path, () => {
-      const ops = [reclaim(syncIo(), LOOKING), reclaim(syncIo(), LOOKING)];
+      const ops = [reclaim(syncIo(), OPTIONS), reclaim(syncIo(), OPTIONS)];
       const answers: unknown[] = [undefined, undefined];
       const reports: Reclaimed[] = [];
       const advance = (which: number): void => {
@@ -510,7 +516,7 @@ test("C270 two sweeps, one step of the one and one of the other, in any shift: n
   }
 });
 
-test("C270 two processes that sweep at once remove everything, without an error", async () => {
+test("C270 two processes that call sweep() at once remove everything without error", async () => {
   using place = scratch();
   for (let n = 0; n < 10; n++) {
     const lease = plant(place.path);
@@ -531,7 +537,7 @@ test("C270 two processes that sweep at once remove everything, without an error"
   assert.deepEqual(readLeases(place.path), {});
 });
 
-test("C276 a sweep that dies after any step leaves the lease, and the next one finishes", () => {
+test("C276 reclaim() interrupted after any step leaves the lease if entries remain, and the next run finishes", () => {
   using place = scratch();
   using _ = substitute({
     primitives: { list: (real, path: string) => path === "/proc" ? NO_PROCESS : real(path) },
@@ -539,7 +545,7 @@ test("C276 a sweep that dies after any step leaves the lease, and the next one f
   for (let k = 1, ended = false; !ended; k++) {
     const scene = arrange(place, k);
     within(scene.top, () => {
-      const op = reclaim(syncIo(), LOOKING);
+      const op = reclaim(syncIo(), OPTIONS);
       let step = op.next();
       for (let n = 1; n < k && !step.done; n++) step = op.next(step.value);
       ended = step.done === true;
@@ -552,7 +558,7 @@ test("C276 a sweep that dies after any step leaves the lease, and the next one f
   }
 });
 
-/** Holds a lock until its input ends. */
+/** Holds an fcntl lock until its input ends. */
 const PYTHON = `
 import fcntl, sys
 file = open(sys.argv[1], "r+")
@@ -561,15 +567,15 @@ print("locked", flush=True)
 sys.stdin.read()
 `;
 
-/** Somebody who has a path locked, once that is so. */
-async function locker(command: string, ...args: string[]): Promise<ChildProcess> {
+/** Starts a program that locks a path, and waits until it has. */
+async function startLocker(command: string, ...args: string[]): Promise<ChildProcess> {
   const child = spawn(command, args, { stdio: ["pipe", "pipe", "inherit"] });
   await firstWords(child);
   return child;
 }
 
 test(
-  "C267 what somebody has locked is kept although its process is dead, and goes when the lock does (skipped but on Linux with flock and Python)",
+  "C267 reclaim() keeps a dead process's locked entries until they are unlocked (skipped except on Linux with flock and Python)",
   {
     skip: process.platform !== "linux" || !hasPython || spawnSync("flock", ["-V"]).status !== 0,
   },
@@ -581,9 +587,9 @@ test(
     mkdirSync(directory);
     const hold = "echo locked; cat";
     const lockers = [
-      await locker("flock", file, "sh", "-c", hold),
-      await locker("flock", "--shared", directory, "sh", "-c", hold),
-      await locker("python3", "-c", PYTHON, byPython),
+      await startLocker("flock", file, "sh", "-c", hold),
+      await startLocker("flock", "--shared", directory, "sh", "-c", hold),
+      await startLocker("python3", "-c", PYTHON, byPython),
     ];
     const { removed, kept, left } = reclaimIn(place.path);
     assert.deepEqual([removed.map(({ path }) => path), left], [[free], []]);
@@ -602,7 +608,7 @@ test(
 );
 
 test(
-  "C267 a lock on a device that only the table of mounts knows, as on btrfs, keeps what is locked; one on any other does not",
+  "C267 reclaim() respects a lock under the device number that only mountinfo has, as on btrfs, but none under another",
   {
     skip: noLinux,
   },
@@ -627,7 +633,7 @@ test(
 );
 
 test(
-  "C267 in a container what is locked is kept, too, if who took the lock has ended and another has it, as with flock(1) (skipped where nobody may make a namespace)",
+  "C267 in a container, sweep() keeps a file whose lock another process has inherited, as with flock(1) (skipped without namespaces)",
   { skip: noMounts || noFlock },
   async () => {
     using place = scratch();
@@ -647,14 +653,14 @@ test(
 );
 
 test(
-  "C265 in a namespace of processes whose /proc is that of another, nothing of the living is removed (skipped where nobody may make a namespace)",
+  "C265 sweep() removes nothing of a live process in a PID namespace with another one's /proc (skipped without namespaces)",
   { skip: noMounts },
   async () => {
     using place = scratch();
     const code = `const file = m.namedTemporaryFileSync({ dir: args[0] });
       const { removed, kept } = await m.sweep();
       say([process.pid, removed, kept, file.path]);`;
-    // Outside a thread of the kernel has the number, and nothing open.
+    // In the outer namespace, this PID belongs to a kernel thread, which has nothing open.
     const under = ["unshare", "--pid", "--fork", "sh", "-c", '"$@"; exit $?', "sh"];
     const { said: [[pid, removed, kept, path]], stderr } = await runChild(code, {
       args: [place.path],
@@ -667,7 +673,7 @@ test(
 );
 
 test(
-  "C267 where descriptors are lacking to ask who has what locked, nothing is removed; where nobody may ask, what is of the dead goes",
+  "C267 reclaim() fails without removing anything on EMFILE for /proc/locks, but continues if access is denied",
   {
     skip: noLinux,
   },

@@ -27,12 +27,12 @@ import { hasPython } from "./support/python.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
 import { type Substitute, substitute } from "./support/substitute.ts";
 
-// What one test makes would have the process look for leftovers, and find those that the next one plants.
+// Otherwise the background reclaim that one test starts would remove the leftovers that the next one plants.
 m.configure({ reclaim: false });
 
 const onLinux = process.platform === "linux";
 
-/** Sweeps a directory that is also the one for temporary files. */
+/** Sweeps with a directory as the temporary directory. */
 async function sweepIn(place: Scratch, options?: m.SweepOptions): Promise<m.SweepReport> {
   m.configure({ tmpdir: place.path });
   try {
@@ -44,7 +44,7 @@ async function sweepIn(place: Scratch, options?: m.SweepOptions): Promise<m.Swee
 
 const DAY = 86_400_000;
 
-/** Says that what is at a path, and all that is in it, has not changed for two days. */
+/** Sets the times of a path, and of everything in it, to two days ago. */
 function age(path: string): void {
   const then = new Date(Date.now() - 2 * DAY);
   if (!existsSync(path)) return;
@@ -60,10 +60,10 @@ function readdirSafe(path: string): string[] {
   }
 }
 
-/** By age, of what begins with "old-". */
+/** Options to sweep by age, with the prefix "old-". */
 const AGED: m.SweepOptions = { olderThan: DAY, prefix: "old-" };
 
-/** An old file of this user. */
+/** Creates an old file of this user. */
 function oldFile(place: Scratch, name = `old-${Math.random()}`): string {
   const path = join(place.path, name);
   writeFileSync(path, "12345");
@@ -71,7 +71,7 @@ function oldFile(place: Scratch, name = `old-${Math.random()}`): string {
   return path;
 }
 
-/** An old directory of this user with a file in it. */
+/** Creates an old directory of this user with a file in it. */
 function oldTree(place: Scratch): string {
   const path = join(place.path, `old-${Math.random()}`);
   mkdirSync(join(path, "sub"), { recursive: true });
@@ -80,11 +80,11 @@ function oldTree(place: Scratch): string {
   return path;
 }
 
-/** The reasons for which things were kept, by their names. */
+/** Returns the reasons why entries were kept, by name. */
 const reasonsOf = ({ kept }: m.SweepReport): { [name: string]: string } =>
   Object.fromEntries(kept.map(({ path, reason }) => [basename(path), reason]));
 
-test("sweep() reports what it removed with its bytes, what it kept and why, and what is left and why", async () => {
+test("sweep() reports what it removed with sizes, and what it kept with the reason", async () => {
   using place = scratch();
   const dead = plant(place.path), unknown = plant(place.path, { host: "elsewhere.example" });
   const file = join(place.path, dead.name()), tree = join(place.path, dead.name());
@@ -107,10 +107,10 @@ test("sweep() reports what it removed with its bytes, what it kept and why, and 
 
 const RUNNING = "its process is running";
 
-/** Only Linux tells which process has a lease open. */
+/** Only on Linux can the processes that have a lease open be listed. */
 const UNCERTAIN = "it is unknown whether its process is running";
 
-test("sweep() keeps what this process has, and says so", async () => {
+test("sweep() keeps the files and directories of this process, and gives the reason", async () => {
   using place = scratch();
   m.configure({ tmpdir: place.path });
   try {
@@ -129,7 +129,7 @@ test("sweep() keeps what this process has, and says so", async () => {
 });
 
 test(
-  "sweep() reports what cannot be removed, keeps the lease that leads to it, and goes on (skipped: needs root and mounts)",
+  "sweep() reports what cannot be removed, keeps its lease and continues (skipped: needs root and mounts)",
   { skip: noMounts },
   async () => {
     using place = scratch();
@@ -150,13 +150,13 @@ test(
       true,
     ]);
     assert.deepEqual(Object.keys(readLeases(place.path)), [basename(dead.path)]);
-    // The next one finishes.
+    // The next sweep finishes.
     assert.deepEqual((await sweepIn(place)).removed.map(({ path }) => path), [stuck]);
     assert.deepEqual(readLeases(place.path), {});
   },
 );
 
-test("sweep({ dryRun }) says the same and removes nothing, no lease either", async () => {
+test("sweep({ dryRun }) returns the same report but removes nothing, not even leases", async () => {
   using place = scratch();
   const dead = plant(place.path);
   writeFileSync(join(place.path, dead.name()), "123");
@@ -173,7 +173,7 @@ test("sweep({ dryRun }) says the same and removes nothing, no lease either", asy
   assert.deepEqual(place.names(), []);
 });
 
-test("sweep({ olderThan, prefix }) removes what is old and named so; a change of anything in a directory keeps it", async () => {
+test("sweep({ olderThan, prefix }) removes old entries with the prefix, and no directory with a recent change inside", async () => {
   using place = scratch();
   const file = oldFile(place), tree = oldTree(place), young = oldTree(place);
   writeFileSync(join(young, "sub", "news"), "");
@@ -190,10 +190,10 @@ test("sweep({ olderThan, prefix }) removes what is old and named so; a change of
   }
 });
 
-test("sweep({ olderThan: 0 }) removes what has changed in the same millisecond", async () => {
+test("sweep({ olderThan: 0 }) removes a file that was changed in the current millisecond", async () => {
   using place = scratch();
   const path = oldFile(place), { now } = Date, moment = now();
-  // The clock has whole milliseconds, the times of files have parts of them.
+  // The clock has a resolution of a millisecond, file times have a finer one.
   utimesSync(path, moment / 1000, (moment + 0.7) / 1000);
   Date.now = () => moment;
   try {
@@ -204,7 +204,7 @@ test("sweep({ olderThan: 0 }) removes what has changed in the same millisecond",
   }
 });
 
-test("C299 sweep() does not say that nothing is left where nobody tells whose process it is", {
+test("C299 sweep() rejects, instead of reporting that nothing is left, if the user ID is unknown", {
   skip: isWindows,
 }, async () => {
   using _unknown = substitute({ runtime: { uid: () => undefined } });
@@ -215,7 +215,7 @@ test("C299 sweep() does not say that nothing is left where nobody tells whose pr
   });
 });
 
-test("sweep({ dir }) looks in a directory given as a path or a URL, also through a link, and names it as it is", async () => {
+test("sweep({ dir }) accepts a path, a URL or a symbolic link, and reports canonical paths", async () => {
   using place = scratch();
   using elsewhere = scratch();
   const link = join(place.path, "link");
@@ -226,29 +226,33 @@ test("sweep({ dir }) looks in a directory given as a path or a URL, also through
   }
 });
 
-test("C275 sweep() by age takes no link, whatever it leads to, and nothing that is no file or directory", {
-  skip: noFifos,
-}, async () => {
-  using place = scratch();
-  using outside = scratch();
-  const precious = oldFile(outside, "precious");
-  symlinkSync(outside.path, join(place.path, "old-directory"));
-  symlinkSync(precious, join(place.path, "old-file"));
-  symlinkSync("nowhere", join(place.path, "old-dangling"));
-  spawnSync("mkfifo", [join(place.path, "old-pipe")]);
-  spawnSync("touch", ["-h", "-d", "3 days ago", ...place.names().map((name) => join(place.path, name))]);
-  const report = await sweepIn(place, AGED);
-  assert.deepEqual(report.removed, []);
-  assert.deepEqual(reasonsOf(report), {
-    "old-directory": "it is a symbolic link",
-    "old-file": "it is a symbolic link",
-    "old-dangling": "it is a symbolic link",
-    "old-pipe": "it is not a file or directory",
-  });
-  assert.ok(existsSync(precious));
-});
+test(
+  "C275 sweep() by age keeps symbolic links, whatever their target, and everything but files and directories",
+  {
+    skip: noFifos,
+  },
+  async () => {
+    using place = scratch();
+    using outside = scratch();
+    const precious = oldFile(outside, "precious");
+    symlinkSync(outside.path, join(place.path, "old-directory"));
+    symlinkSync(precious, join(place.path, "old-file"));
+    symlinkSync("nowhere", join(place.path, "old-dangling"));
+    spawnSync("mkfifo", [join(place.path, "old-pipe")]);
+    spawnSync("touch", ["-h", "-d", "3 days ago", ...place.names().map((name) => join(place.path, name))]);
+    const report = await sweepIn(place, AGED);
+    assert.deepEqual(report.removed, []);
+    assert.deepEqual(reasonsOf(report), {
+      "old-directory": "it is a symbolic link",
+      "old-file": "it is a symbolic link",
+      "old-dangling": "it is a symbolic link",
+      "old-pipe": "it is not a file or directory",
+    });
+    assert.ok(existsSync(precious));
+  },
+);
 
-test("sweep() by age removes a name of a file that has others, and only the name", async () => {
+test("sweep() by age removes a hard link to a file and leaves the other one", async () => {
   using place = scratch();
   const path = oldFile(place), other = join(place.path, "other-name");
   linkSync(path, other);
@@ -256,19 +260,23 @@ test("sweep() by age removes a name of a file that has others, and only the name
   assert.equal(readFileSync(other, "utf8"), "12345");
 });
 
-test("sweep() by age takes nothing of another user (skipped: needs root)", { skip: notRoot }, async () => {
-  using place = scratch();
-  for (const path of [oldFile(place), oldTree(place)]) chownSync(path, 12345, 12345);
-  const report = await sweepIn(place, AGED);
-  assert.deepEqual(report.removed, []);
-  assert.deepEqual(Object.values(reasonsOf(report)), [
-    "it belongs to somebody else",
-    "it belongs to somebody else",
-  ]);
-});
+test(
+  "sweep() by age keeps files and directories of other users (skipped: needs root)",
+  { skip: notRoot },
+  async () => {
+    using place = scratch();
+    for (const path of [oldFile(place), oldTree(place)]) chownSync(path, 12345, 12345);
+    const report = await sweepIn(place, AGED);
+    assert.deepEqual(report.removed, []);
+    assert.deepEqual(Object.values(reasonsOf(report)), [
+      "it belongs to somebody else",
+      "it belongs to somebody else",
+    ]);
+  },
+);
 
 test(
-  "T19 sweep() by age takes nothing on another device, nor what is mounted or has a mount in it (skipped: needs root and mounts)",
+  "T19 sweep() by age keeps what is on another device, is mounted or contains a mount (skipped: needs root and mounts)",
   { skip: noMounts },
   async () => {
     using place = scratch();
@@ -296,8 +304,8 @@ test(
   },
 );
 
-/** A program that works with something until its input ends, once it has begun. */
-async function worker(command: string, ...args: string[]): Promise<() => Promise<unknown>> {
+/** Starts a program that uses a path until its input ends; returns how to end it. */
+async function startUser(command: string, ...args: string[]): Promise<() => Promise<unknown>> {
   const child: ChildProcess = spawn(command, args, { stdio: ["pipe", "pipe", "inherit"] });
   await firstWords(child);
   const end = new Promise((resolve) => child.on("close", resolve));
@@ -306,7 +314,7 @@ async function worker(command: string, ...args: string[]): Promise<() => Promise
 
 const HOLD = "echo ready; cat";
 
-/** Holds a lock of the other kind, and none of the first. */
+/** Holds an fcntl lock, and no flock. */
 const PYTHON = `
 import fcntl, sys
 file = open(sys.argv[1], "r+")
@@ -316,13 +324,12 @@ sys.stdin.read()
 `;
 
 test(
-  "C267 sweep() by age takes nothing that is locked, by flock or fcntl, or in which something is (skipped but on Linux with flock and Python)",
+  "C267 sweep() by age keeps what is or contains something locked by flock or fcntl (skipped except on Linux with flock and Python)",
   {
     skip: !onLinux || !hasPython || spawnSync("flock", ["-V"]).status !== 0,
   },
   async () => {
     using place = scratch();
-    // By a descriptor that the sweep cannot tell from its own: nothing but the lock speaks for it.
     const [file, shared, directory, byPython, tree] = [
       oldFile(place),
       oldFile(place),
@@ -331,11 +338,11 @@ test(
       oldTree(place),
     ];
     const ends = await Promise.all([
-      worker("flock", file, "sh", "-c", HOLD),
-      worker("flock", "-s", shared, "sh", "-c", HOLD),
-      worker("flock", "-s", directory, "sh", "-c", HOLD),
-      worker("python3", "-c", PYTHON, byPython),
-      worker("python3", "-c", PYTHON, join(tree, "sub", "file")),
+      startUser("flock", file, "sh", "-c", HOLD),
+      startUser("flock", "-s", shared, "sh", "-c", HOLD),
+      startUser("flock", "-s", directory, "sh", "-c", HOLD),
+      startUser("python3", "-c", PYTHON, byPython),
+      startUser("python3", "-c", PYTHON, join(tree, "sub", "file")),
     ]);
     const report = await sweepIn(place, AGED);
     assert.deepEqual(report.removed, []);
@@ -348,15 +355,15 @@ test(
 );
 
 test(
-  "sweep() by age takes nothing that a process has open or is in, nor a directory with such a thing in it (skipped but on Linux)",
+  "sweep() by age keeps what is or contains an open file or a process's working directory (skipped except on Linux)",
   { skip: !onLinux },
   async () => {
     using place = scratch();
     const [file, tree, cwd, own] = [oldFile(place), oldTree(place), oldTree(place), oldFile(place)];
     const ends = await Promise.all([
-      worker("sh", "-c", `exec 3< "$1"; ${HOLD}`, "sh", file),
-      worker("sh", "-c", `exec 3< "$1"; ${HOLD}`, "sh", join(tree, "sub", "file")),
-      worker("sh", "-c", `cd "$1/sub"; ${HOLD}`, "sh", cwd),
+      startUser("sh", "-c", `exec 3< "$1"; ${HOLD}`, "sh", file),
+      startUser("sh", "-c", `exec 3< "$1"; ${HOLD}`, "sh", join(tree, "sub", "file")),
+      startUser("sh", "-c", `cd "$1/sub"; ${HOLD}`, "sh", cwd),
     ]);
     const fd = openSync(own, "r");
     const report = await sweepIn(place, AGED);
@@ -373,7 +380,7 @@ test(
   },
 );
 
-test("sweep() by age never takes a folder of leases, this one's or another's, however old", async () => {
+test("sweep() by age never removes a directory of leases, this user's or another's", async () => {
   using place = scratch();
   plant(place.path, { host: "elsewhere.example" });
   const ours = basename(leasesIn(place.path));
@@ -387,7 +394,7 @@ test("sweep() by age never takes a folder of leases, this one's or another's, ho
   assert.equal(Object.keys(readLeases(place.path)).length, 1);
 });
 
-test("sweep({ signal }) that is aborted, before or during, rejects with the reason and removes nothing from then on", async () => {
+test("sweep({ signal }) rejects with the reason if aborted, before or while it runs, and removes nothing further", async () => {
   using place = scratch();
   const dead = [plant(place.path), plant(place.path)];
   for (const { name } of dead) for (let n = 0; n < 5; n++) writeFileSync(join(place.path, name()), "");
@@ -407,7 +414,7 @@ test("sweep({ signal }) that is aborted, before or during, rejects with the reas
   assert.equal((await sweepIn(place, AGED)).removed.length, 3);
 });
 
-test("sweep({ signal }) that is aborted while it only looks at what it keeps ends as well", async () => {
+test("sweep({ signal }) can be aborted while it checks entries that it keeps", async () => {
   using place = scratch();
   const living = plant(place.path, { host: "elsewhere.example" });
   for (let n = 0; n < 5; n++) writeFileSync(join(place.path, living.name()), "");
@@ -428,7 +435,7 @@ test("sweep({ signal }) that is aborted while it only looks at what it keeps end
   assert.equal(asked, 4);
 });
 
-test("what onProgress throws, or its promise fails with, ends the sweep and reaches the caller whatever it is", async () => {
+test("sweep() stops if onProgress throws or rejects, and rejects with the same value", async () => {
   using place = scratch();
   const dead = plant(place.path);
   for (let n = 0; n < 4; n++) writeFileSync(join(place.path, dead.name()), "");
@@ -445,7 +452,7 @@ test("what onProgress throws, or its promise fails with, ends the sweep and reac
   }
 });
 
-test("sweep() waits for what onProgress promises before it goes on", async () => {
+test("sweep() awaits the promise that onProgress returns before it continues", async () => {
   using place = scratch();
   for (let n = 0; n < 3; n++) oldFile(place);
   const left: number[] = [];
@@ -457,7 +464,7 @@ test("sweep() waits for what onProgress promises before it goes on", async () =>
   assert.deepEqual(left, [2, 1, 0]);
 });
 
-test("sweep() refuses options of wrong types before it looks at anything", async () => {
+test("sweep() rejects invalid options before it removes anything, and a missing directory", async () => {
   using place = scratch();
   writeFileSync(join(place.path, plant(place.path).name()), "");
   const wrong: [unknown, string][] = [
@@ -494,7 +501,7 @@ test("sweep() refuses options of wrong types before it looks at anything", async
   });
 });
 
-test("a name that is no text keeps neither sweep() nor usage() from all the others (Linux)", {
+test("sweep() and usage() handle all other entries if one has a name that is not valid UTF-8 (Linux)", {
   skip: !onLinux,
 }, async () => {
   using place = scratch();
@@ -516,7 +523,7 @@ test("a name that is no text keeps neither sweep() nor usage() from all the othe
   assert.deepEqual(readdirSync(place.path, "buffer").length, 2);
 });
 
-test("sweep() by age keeps what is locked also where no table tells of it, but an attempt", async () => {
+test("sweep() by age keeps a file that it cannot lock, even if /proc/locks does not list a lock", async () => {
   using place = scratch();
   const path = oldFile(place);
   const sweepAged = () => sourceSweep({ ...AGED, dir: place.path });
@@ -535,7 +542,7 @@ test("sweep() by age keeps what is locked also where no table tells of it, but a
   assert.deepEqual((await sweepAged()).removed, [{ path, bytes: 5 }]);
 });
 
-test("C299 sweep() by age does not ask what is open or locked where /proc may not be read", async () => {
+test("C299 sweep() by age does not look below /proc for open or locked files without permission to read it", async () => {
   using place = scratch();
   const sweepAged = () => sourceSweep({ ...AGED, dir: place.path });
   const looks = ({ calls }: Substitute) =>
