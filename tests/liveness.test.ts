@@ -1,14 +1,17 @@
 import assert from "node:assert/strict";
 import {
   closeSync,
+  mkdirSync,
   openSync,
   readdirSync,
+  readFileSync,
   renameSync,
+  symlinkSync,
   truncateSync,
   utimesSync,
   writeFileSync,
 } from "node:fs";
-import { basename } from "node:path";
+import { basename, join } from "node:path";
 import { test } from "node:test";
 import { syncIo } from "../lib/io.ts";
 import { readLease } from "../lib/life/lease_file.ts";
@@ -16,6 +19,7 @@ import { type Liveness, livenessOf } from "../lib/life/liveness.ts";
 import { runSync } from "../lib/op.ts";
 import { firstWords, startChild } from "./support/child.ts";
 import { deadPid, home, leasesIn, plant, type Planted } from "./support/leases.ts";
+import { noLinks } from "./support/platform.ts";
 import { scratch } from "./support/scratch.ts";
 import { type Changes, substitute, systemError } from "./support/substitute.ts";
 
@@ -176,20 +180,29 @@ test(
   },
 );
 
-test("C278 readLease() returns undefined for a file that is too large or does not have the name of a lease", () => {
+test("C278 readLease() returns undefined for a file that is too large or is not named as a lease, a directory or a link", () => {
   using place = scratch();
   const read = (name: string): unknown => runSync(readLease(syncIo(), leasesIn(place.path), name));
-  const lease = plant(place.path);
+  const lease = plant(place.path), { session } = lease, text = readFileSync(lease.path);
+  const beside = (name: string): string => join(leasesIn(place.path), name);
+  const misnamed = [
+    "x.lease",
+    `${session.toUpperCase()}-1.lease`,
+    `${session}-1.lease.bak`,
+    `${session}--1.lease`,
+  ];
+  for (const name of misnamed) writeFileSync(beside(name), text, { mode: 0o600 });
+  mkdirSync(beside(`${session}-1.lease`));
+  const notFiles = [`${session}-1.lease`];
+  if (!noLinks) {
+    symlinkSync(lease.path, beside(`${session}-2.lease`));
+    notFiles.push(`${session}-2.lease`);
+  }
+  for (const name of [...misnamed, ...notFiles, "../../etc/passwd", `${session}-../..lease`]) {
+    assert.equal(read(name), undefined, name);
+  }
+  // Control: the same text under the name of a lease.
   assert.ok(read(basename(lease.path)) !== undefined);
   truncateSync(lease.path, 4 * 1024 * 1024 + 1);
   assert.equal(read(basename(lease.path)), undefined);
-  const wrong = [
-    "x.lease",
-    "../../etc/passwd",
-    `${lease.session}-../..lease`,
-    `${lease.session.toUpperCase()}-1.lease`,
-  ];
-  for (const name of [...wrong, `${lease.session}-1.lease.bak`, `${lease.session}--1.lease`]) {
-    assert.equal(read(name), undefined, name);
-  }
 });

@@ -495,6 +495,7 @@ test("sweep() rejects invalid options before it removes anything, and a missing 
       code: "ERR_INVALID_OPTION",
     });
   }
+  assert.equal(place.names().length, 1);
   await assert.rejects(sweepIn(place, { ...AGED, dir: join(place.path, "no") }), {
     name: "TempfileError",
     code: "ENOENT",
