@@ -361,7 +361,7 @@ async function repairUnderAttack(how: "ours" | "naive", rounds: number) {
   await using other = await attacker();
   const { said: [count], stderr } = await runChild(REPAIRING, {
     args: [other.area, how, String(rounds)],
-    powerless: true,
+    unprivileged: true,
     timeout: 120_000,
   });
   assert.equal(stderr, "");

@@ -22,7 +22,7 @@ import { naiveDirectory, naiveFile } from "./support/naive_create.ts";
 import { packageTest as test } from "./support/once.ts";
 import { noFifos, noLinks } from "./support/platform.ts";
 import { scratch } from "./support/scratch.ts";
-import { constantBytes, heldLease, type Stand, substitute, systemError } from "./support/substitute.ts";
+import { constantBytes, heldLease, type Stub, substitute, systemError } from "./support/substitute.ts";
 
 const runtimeName = process.env.MAYFLY_TEST_RUNTIME ?? "";
 const notNode = !runtimeName.startsWith("node") && "the permission model is Node's";
@@ -177,7 +177,7 @@ test("T13 C64 an attacker who plants a link just before each creating call is ou
     using here = field();
     const before = here.state();
     let planted = 0;
-    const plantFirst: Stand = (real, path: string, ...rest: unknown[]) => {
+    const plantFirst: Stub = (real, path: string, ...rest: unknown[]) => {
       if (planted < 19) {
         symlinkSync(join(here.outside, planted % 2 ? "file" : "new"), path);
         planted++;
@@ -227,7 +227,7 @@ test("C11 a directory at a file's name may be reported as EISDIR; at a directory
   for (const [of, creator] of named) {
     using here = field();
     let calls = 0;
-    const once: Stand = (real, ...args) => {
+    const once: Stub = (real, ...args) => {
       if (calls++ === 0) throw systemError("EISDIR");
       return real(...args);
     };

@@ -93,7 +93,7 @@ test("C51 C52 a directory that may not be written to is EACCES at once, and stay
   writeFileSync(join(place.path, "present"), "");
   const dir = join(place.path, "locked");
   mkdirSync(dir, { mode: 0o500 });
-  await childFails(dir, "EACCES", { powerless: true });
+  await childFails(dir, "EACCES", { unprivileged: true });
   assert.deepEqual(place.list(), ["locked", "present"]);
   // The control: root's power makes the same calls succeed, so it was the directory that refused.
   if (process.getuid?.() === 0) {

@@ -16,7 +16,7 @@ import { elsewhere, noElsewhere } from "./support/places.ts";
 import { isWindows } from "./support/platform.ts";
 import { scratch } from "./support/scratch.ts";
 import { noStrace } from "./support/strace.ts";
-import { type Stand, substitute, systemError } from "./support/substitute.ts";
+import { type Stub, substitute, systemError } from "./support/substitute.ts";
 
 const OLD = "the old contents\n".repeat(1000);
 
@@ -53,15 +53,15 @@ class Faults {
   }
 
   /** What stands for the runtime: every primitive, and what links a file without a name. */
-  substitute(extra: { [name in keyof Primitives]?: Stand } = {}): Disposable {
+  substitute(extra: { [name in keyof Primitives]?: Stub } = {}): Disposable {
     const names = Object.keys(runtime.sync) as (keyof Primitives)[];
-    const stands = names.map((name) => [name, (real: Call, ...args: never[]) => {
-      const stand = extra[name];
-      return this.call(name, () => stand === undefined ? real(...args) : stand(real as never, ...args));
+    const stubs = names.map((name) => [name, (real: Call, ...args: never[]) => {
+      const stub = extra[name];
+      return this.call(name, () => stub === undefined ? real(...args) : stub(real as never, ...args));
     }]);
     const { linkDescriptor } = runtime;
     return substitute({
-      primitives: Object.fromEntries(stands),
+      primitives: Object.fromEntries(stubs),
       runtime: {
         linkDescriptor: linkDescriptor && {
           sync: (...args) => void this.call("linkDescriptor", () => linkDescriptor.sync(...args)),
@@ -81,11 +81,11 @@ interface Scenario {
   /** Opens what is to be persisted, if anything is. */
   open?: (dir: string) => TemporaryFile | Promise<TemporaryFile>;
   put(target: string, file: TemporaryFile): unknown;
-  stands?: { [name in keyof Primitives]?: Stand };
+  stubs?: { [name in keyof Primitives]?: Stub };
 }
 
 /** As between two file systems: nothing that is not hidden can be renamed. */
-const across: Stand = (real, from: string, to: string) => {
+const across: Stub = (real, from: string, to: string) => {
   if (!from.includes(".mayfly-")) throw systemError("EXDEV");
   return real(from, to);
 };
@@ -129,7 +129,7 @@ const SCENARIOS: { readonly [name: string]: Scenario } = {
     ...writes,
     open: (dir) => namedTemporaryFile({ dir }),
     put: (target, file) => file.persistSync(target),
-    stands: { rename: across },
+    stubs: { rename: across },
   },
   "copy an unnamed file": {
     ...writes,
@@ -161,7 +161,7 @@ async function attempt(
   faults: Faults,
   [first, last, code]: [number, number, string],
 ): Promise<Attempt> {
-  const { replaces, contents, open, put, stands } = scenario;
+  const { replaces, contents, open, put, stubs } = scenario;
   // Where waiting for the disk costs nothing, if there is such a place.
   using place = scratch(noElsewhere ? undefined : elsewhere);
   const dir = join(place.path, "temporary"),
@@ -174,7 +174,7 @@ async function attempt(
   if (!replaces) writeFileSync(join(results, "other"), ""), removeFile(target);
   const file = await open?.(dir);
   await file?.write(contents);
-  using _ = faults.substitute(stands);
+  using _ = faults.substitute(stubs);
   faults.arm(first, last, code);
   let error: Error & { code?: string } | undefined;
   try {

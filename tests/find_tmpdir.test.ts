@@ -209,7 +209,7 @@ test("C51 findTmpdir() lists each directory with its reason, and never falls bac
   for (const [path, reason] of reasons) {
     const code = `m.configure({ tmpdir: args[0] });
       try { say(await m.findTmpdir()); } catch (error) { say([error.code, error.message]); }`;
-    const { said, stderr } = await runChild(code, { args: [path], cwd: place.path, powerless: true });
+    const { said, stderr } = await runChild(code, { args: [path], cwd: place.path, unprivileged: true });
     assert.equal(said[0]?.[0], "ERR_NO_TMPDIR", stderr);
     assert.match(said[0][1], reason);
     assert.ok(said[0][1].includes(`"${path}"`));

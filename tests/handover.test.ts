@@ -11,7 +11,7 @@ import {
   type TemporaryFile,
   temporaryFile,
 } from "#mod";
-import { firstWords, runChild, runtimeCommand } from "./support/child.ts";
+import { firstOutput, runChild, runtimeCommand } from "./support/child.ts";
 import { packageTest as test } from "./support/once.ts";
 import { isWindows, noLinux } from "./support/platform.ts";
 import { type Command, partnerCommand, partners } from "./support/runtimes.ts";
@@ -133,7 +133,7 @@ test("a child still reads a file that its parent has disposed of", { skip: notPa
     const said: string[] = [];
     child.stdout!.setEncoding("utf8").on("data", (text) => said.push(text));
     const closed = once(child, "close");
-    await firstWords(child);
+    await firstOutput(child);
     await file[Symbol.asyncDispose]();
     child.stdin!.end("go");
     await closed;

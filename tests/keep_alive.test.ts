@@ -12,7 +12,7 @@ import {
 } from "#mod";
 import * as source from "../mod.ts";
 import { isLocked, noFlock, noTmpfiles, removeOld, runTmpfiles } from "./support/ager.ts";
-import { firstWords, runChild, startChild } from "./support/child.ts";
+import { firstOutput, runChild, startChild } from "./support/child.ts";
 import { packageTest as test } from "./support/once.ts";
 import { namesLinger, wholeTrees } from "./support/platform.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
@@ -101,7 +101,7 @@ test(
     const code = `m.configure({ keepAlive: true });
     globalThis.held = m.temporaryDirectorySync(); say(held.path); setInterval(() => {}, 1000);`;
     const { child, result } = startChild(code, { env: { TMPDIR: place.path } });
-    await firstWords(child);
+    await firstOutput(child);
     const path = join(place.path, place.names()[0]);
     await untilLocked(path);
     process.kill(child.pid!, "SIGKILL");
@@ -141,7 +141,7 @@ test(
     process.stdin.once("data", () => { say({ touched, warnings }); process.exit(); });
     say("ready");`;
     const { child, result } = startChild(code, { env: { TMPDIR: place.path, PATH: "/nonexistent" } });
-    await firstWords(child);
+    await firstOutput(child);
     const paths = place.names().map((name) => join(place.path, name));
     const isNode = process.versions.bun === undefined && process.versions.deno === undefined;
     if (!isNode) await untilLocked(...paths);

@@ -836,7 +836,10 @@ test(
     globalThis.made = [m.namedTemporaryFileSync({ dir: stuck }), m.namedTemporaryFileSync(), m.temporaryDirectorySync()];
     fs.chmodSync(stuck, 0o500);
     process.exit(8);`;
-    const { status, stdout, stderr } = await runChild(code, { powerless: true, env: { TMPDIR: place.path } });
+    const { status, stdout, stderr } = await runChild(code, {
+      unprivileged: true,
+      env: { TMPDIR: place.path },
+    });
     assert.deepEqual({ status, stdout, stderr }, { status: 8, stdout: "", stderr: "" });
     assert.deepEqual(place.names(), ["stuck"]);
     assert.equal(readdirSync(join(place.path, "stuck")).length, 1);

@@ -17,7 +17,7 @@ import { syncIo } from "../lib/io.ts";
 import { readLease } from "../lib/life/lease_file.ts";
 import { type Liveness, livenessOf } from "../lib/life/liveness.ts";
 import { runSync } from "../lib/op.ts";
-import { firstWords, startChild } from "./support/child.ts";
+import { firstOutput, startChild } from "./support/child.ts";
 import { deadPid, home, leasesIn, plant, type Planted } from "./support/leases.ts";
 import { noLinks } from "./support/platform.ts";
 import { scratch } from "./support/scratch.ts";
@@ -43,7 +43,7 @@ test(
     using place = scratch();
     const code = `globalThis.file = m.namedTemporaryFileSync(); say("made"); setInterval(() => {}, 1000);`;
     const { child, result } = startChild(code, { env: { TMPDIR: place.path } });
-    await firstWords(child);
+    await firstOutput(child);
     const [name] = readdirSync(leasesIn(place.path));
     assert.equal(livenessIn(place.path, name), "alive");
     process.kill(child.pid!, "SIGKILL");

@@ -26,7 +26,7 @@ import type { NodeChildProcess } from "../lib/runtime/helper.ts";
 import { type BunFfi, libraryLocks } from "../lib/runtime/library_locks.ts";
 import { helperLocks } from "../lib/runtime/locks.ts";
 import { adapterFor, type Locks } from "../lib/runtime/mod.ts";
-import { firstWords, runChild, startChild } from "./support/child.ts";
+import { firstOutput, runChild, startChild } from "./support/child.ts";
 import { runWithGc } from "./support/gc.ts";
 import { packageTest as test } from "./support/once.ts";
 import { scratch } from "./support/scratch.ts";
@@ -54,7 +54,7 @@ async function holder(path: string): Promise<ChildProcess> {
   const child = spawn("bash", ["-c", 'exec 9<>"$1"; flock -x 9; echo held; read -r', "bash", path], {
     stdio: ["pipe", "pipe", "ignore"],
   });
-  await firstWords(child);
+  await firstOutput(child);
   return child;
 }
 
@@ -185,7 +185,7 @@ test("lock() gets the lock of a holder that is killed", { skip: linux }, async (
     `const f = m.adoptFileSync(args[0]); f.keep(); globalThis.lock = await f.lock(); say("held"); setInterval(() => {}, 1000);`,
     { args: [file.path] },
   );
-  await firstWords(child);
+  await firstOutput(child);
   assert.equal(isFree(file.path), false);
   const waiting = file.lock({ timeout: 60_000 });
   assert.equal(await Promise.race([waiting, pause(50)]), undefined);
@@ -462,7 +462,7 @@ test("a file that its owner may only read can be locked", { skip: linux }, async
      try { fs.openSync(f.path, "r+"); } catch (e) { say(e.code); }
      for (const shared of [false, true]) { const lock = await f.lock({ shared }); say(lock.shared); lock.release(); }
      f.closeSync();`,
-    { powerless: true },
+    { unprivileged: true },
   );
   assert.equal(stderr, "");
   assert.deepEqual(said, ["EACCES", false, true]);

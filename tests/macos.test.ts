@@ -24,7 +24,7 @@ import {
   changed,
   type Changes,
   heldLease,
-  type Stand,
+  type Stub,
   substitute,
   systemError,
 } from "./support/substitute.ts";
@@ -78,7 +78,7 @@ test(
 );
 
 /** Refuses what is in a directory that may not be written to, also to root. */
-const ifWritable: Stand = (real, ...[path]: [string]) => {
+const ifWritable: Stub = (real, ...[path]: [string]) => {
   if ((statSync(dirname(path)).mode & 0o200) === 0) throw systemError("EACCES");
   return real(path);
 };
@@ -113,7 +113,7 @@ test("T17 C227 on macOS what takes the place of a directory that is about to be 
     using outside = scratch();
     const other = join(outside.path, "other"), repaired: string[] = [];
     mkdirSync(other, { mode: 0o500 });
-    const openDirectory: Stand = (real, ...[path]: [string]) => {
+    const openDirectory: Stub = (real, ...[path]: [string]) => {
       if (basename(path) === "module" && repaired.push(path) === 1) {
         // Only what may be written to can be moved elsewhere, except by root.
         for (const one of [directory.path, path, other]) chmodSync(one, 0o700);

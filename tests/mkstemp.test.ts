@@ -21,7 +21,7 @@ import { packageTest as test } from "./support/once.ts";
 import { noLinux, noModes } from "./support/platform.ts";
 import { scratch } from "./support/scratch.ts";
 import type { Status } from "../lib/runtime/mod.ts";
-import { changed, heldLease, type Stand, substitute, systemError } from "./support/substitute.ts";
+import { changed, heldLease, type Stub, substitute, systemError } from "./support/substitute.ts";
 
 const CREATORS = import.meta.resolve("./support/creators.ts");
 
@@ -117,7 +117,7 @@ test("C61 a umask that takes everything is made good through the descriptor, for
        say(fs.lstatSync(target).mode & 0o777);
        fs.unlinkSync(target);
      }`,
-    { umask: "0777", powerless: true, args: [(chmodSync(place.path, 0o777), place.path)] },
+    { umask: "0777", unprivileged: true, args: [(chmodSync(place.path, 0o777), place.path)] },
   );
   const directories = process.platform === "linux" ? [0o700, 0o700] : [];
   assert.deepEqual(said, [0o600, 0o600, ...directories, 0o600, 0o600, 0o640, 0o640], stderr);
@@ -142,7 +142,7 @@ test("C83 a mode that is given is exact, and puts back what the umask took", { s
 });
 
 /** A file system that has no permissions: shows all bits and refuses to change any. */
-const withoutPermissions = (): { [name: string]: Stand } => {
+const withoutPermissions = (): { [name: string]: Stub } => {
   const open = (real: (...args: unknown[]) => unknown, ...args: unknown[]) =>
     changed(real(...args), (status: Status) => ({ ...status, mode: 0o755 }));
   const refuse = (): never => {
@@ -225,7 +225,7 @@ test(
      fs.mkdirSync(tree.join("a"));
      fs.writeFileSync(tree.join("a", "b"), "");
      tree.removeSync();`,
-      { powerless: true, args: [dir, CREATORS] },
+      { unprivileged: true, args: [dir, CREATORS] },
     );
     assert.deepEqual(said, ["EACCES", ...creatorsOf(m).map(([of]) => [of, true, false])], stderr);
     chmodSync(dir, 0o700);
@@ -385,7 +385,7 @@ test("an aborted signal is thrown as it is, before anything is done, and after i
       assert.deepEqual(watched.calls, [], of);
     }
     const controller = new AbortController();
-    const abort: Stand = (real, ...args) => {
+    const abort: Stub = (real, ...args) => {
       const made = real(...args);
       controller.abort(reason);
       return made;

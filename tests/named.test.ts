@@ -378,7 +378,7 @@ test("C126 a name that cannot be removed: close reports it, dispose warns, and t
     say(files.map(({ closed }) => closed));
     say((await warned()).map(({ name, code }) => ({ name, code })));
     fs.chmodSync(dir, 0o700);`,
-    { powerless: true, env: { TMPDIR: place.path } },
+    { unprivileged: true, env: { TMPDIR: place.path } },
   );
   const error = { name: "TempfileError", code: "EACCES", path: true };
   const warning = { name: "TempfileWarning", code: "EACCES" };

@@ -7,7 +7,7 @@ import assert from "node:assert/strict";
 import { mkdirSync, realpathSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type ChildResult, firstWords, runChild, startChild } from "./support/child.ts";
+import { type ChildResult, firstOutput, runChild, startChild } from "./support/child.ts";
 import { creators } from "./support/creators.ts";
 import { packageTest as test } from "./support/once.ts";
 import { noModes, noUsers } from "./support/platform.ts";
@@ -219,7 +219,7 @@ test(
       args: [other.path],
       env: { TMPDIR: place.path },
     });
-    await firstWords(child);
+    await firstOutput(child);
     mkdirSync(join(place.path, "old-own"));
     const flags = [`--allow-read=${place.path}`, `--allow-write=${place.path}`, "--allow-sys=uid"];
     const code = `m.configure({ tmpdir: args[0] });

@@ -52,7 +52,7 @@ import {
 import { elsewhere, faces, noElsewhere, notRoot } from "./support/places.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
 import { noStrace } from "./support/strace.ts";
-import { asWindows, type Stand, type Substitute, substitute, systemError } from "./support/substitute.ts";
+import { asWindows, type Stub, type Substitute, substitute, systemError } from "./support/substitute.ts";
 
 /** Larger than what is worth copying. */
 const BIG = 5 * 1024 ** 2;
@@ -664,7 +664,7 @@ async function modesUnder(umask: string, modes: string[]): Promise<{ [given: str
   const { said, stderr } = await runChild(MODES, {
     args: [place.temporary.path, place.results.path, ...modes],
     umask,
-    powerless: true,
+    unprivileged: true,
   });
   assert.equal(said.length, modes.length * 3, stderr);
   assert.ok(said.every(([, , size]) => size === 7));
@@ -968,7 +968,7 @@ test("C168 persist() on Windows succeeds when what was in the way of the rename 
       const file = await sourceNamed({ dir: place.temporary.path });
       await file.write("new");
       let failures = 2;
-      const refuse: Stand = (real, ...args) => {
+      const refuse: Stub = (real, ...args) => {
         if (failures-- > 0) throw systemError("EBUSY");
         return real(...args as unknown[]);
       };
@@ -1390,7 +1390,7 @@ test(
        await file.close();
      }
      fs.chmodSync(path.dirname(target), 0o755);`,
-      { args: [place.temporary.path, target], powerless: true },
+      { args: [place.temporary.path, target], unprivileged: true },
     );
     const failed = ["EACCES", "new"];
     assert.deepEqual(said, [failed, failed, "600", failed, failed, failed, failed], stderr);

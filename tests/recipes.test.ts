@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { record } from "../examples/watch_space.ts";
 import { receive, uploadServer } from "../examples/secure_upload.ts";
-import { firstWords } from "./support/child.ts";
+import { firstOutput } from "./support/child.ts";
 import { example, run, start } from "./support/example.ts";
 import { pattern } from "./support/kinds.ts";
 import { oncePerRuntime } from "./support/once.ts";
@@ -166,7 +166,7 @@ test(
     const first = start(example("single_instance"), [lock, "cat"], { permissions });
     // It holds the lock when its command echoes.
     first.stdin!.write("running\n");
-    await firstWords(first);
+    await firstOutput(first);
     const second = await run(example("single_instance"), [lock, "echo", "never"], { permissions });
     assert.deepEqual([second.status, second.stdout], [75, ""]);
     assert.equal(spawnSync("flock", ["-n", lock, "true"]).status, 1);

@@ -24,7 +24,7 @@ import { type Listing, type Primitives, runtime, substituteRuntime } from "../li
 import { configure } from "../lib/settings.ts";
 import { closeAbandoned } from "./support/abandoned.ts";
 import { noFlock } from "./support/ager.ts";
-import { firstWords, runChild } from "./support/child.ts";
+import { firstOutput, runChild } from "./support/child.ts";
 import { deadPid, leasesIn, plant, readLeases } from "./support/leases.ts";
 import { naiveSweep, type SweepFs } from "./support/naive_sweep.ts";
 import { packageTest as test } from "./support/once.ts";
@@ -570,7 +570,7 @@ sys.stdin.read()
 /** Starts a program that locks a path, and waits until it has. */
 async function startLocker(command: string, ...args: string[]): Promise<ChildProcess> {
   const child = spawn(command, args, { stdio: ["pipe", "pipe", "inherit"] });
-  await firstWords(child);
+  await firstOutput(child);
   return child;
 }
 

@@ -21,7 +21,7 @@ import { runChild } from "./support/child.ts";
 import { naiveFs, naiveRemove } from "./support/naive.ts";
 import { packageTest as test } from "./support/once.ts";
 import { memory, scratch } from "./support/scratch.ts";
-import { substitute, systemError } from "./support/substitute.ts";
+import { beforeEachCall, substitute, systemError } from "./support/substitute.ts";
 
 const isLinux = process.platform === "linux";
 
@@ -150,25 +150,14 @@ test(
   () => survivesRace("parent"),
 );
 
-type Stands = NonNullable<NonNullable<Parameters<typeof substitute>[0]>["primitives"]>;
-
-/** Stands for all primitives, each call preceded by an action. */
-function beforeEach(action: (name: string, path: string) => void): Stands {
-  return Object.fromEntries(
-    Object.keys(runtime.sync).map((
-      name,
-    ) => [name, (real: (...args: unknown[]) => unknown, ...args: unknown[]) => {
-      action(name, String(args[0]));
-      return real(...args);
-    }]),
-  );
-}
-
 /** Removes something, calling `before` with each system call it is about to make, and never fails. */
 type Stepwise = (attacked: Attacked, before: (name: string, path: string) => void) => Promise<void>;
 
 const stepwise = (way: "async" | "sync"): Stepwise => async ({ directory }, before) => {
-  using _watched = substitute({ primitives: beforeEach(before), runtime: { sleep: () => {} } });
+  using _watched = substitute({
+    primitives: beforeEachCall((name, path) => before(name, String(path))),
+    runtime: { sleep: () => {} },
+  });
   try {
     await (way === "async" ? directory.remove() : directory.removeSync());
   } catch (error) {

@@ -22,13 +22,13 @@ import { syncIo } from "../lib/io.ts";
 import { runtime, type Status } from "../lib/runtime/mod.ts";
 import { removeDirectory } from "../lib/tree/remove.ts";
 import { closeAbandoned } from "./support/abandoned.ts";
-import { firstWords, moduleUrl, runChild } from "./support/child.ts";
+import { firstOutput, moduleUrl, runChild } from "./support/child.ts";
 import { packageTest as test } from "./support/once.ts";
 import { DEEP_CHAIN, deepChain, hasPython, python } from "./support/python.ts";
 import { naiveRemove } from "./support/naive.ts";
 import { isWindows, namesLinger, noLinkCounts, noPosixPaths } from "./support/platform.ts";
 import { memory, scratch } from "./support/scratch.ts";
-import { changed, substitute, systemError } from "./support/substitute.ts";
+import { beforeEachCall, changed, substitute, systemError } from "./support/substitute.ts";
 
 const isLinux = process.platform === "linux";
 const isRoot = process.getuid?.() === 0;
@@ -118,7 +118,7 @@ test("T17 C227 links whose removal needs a repair leave the modes of all their t
 }, async () => {
   using outside = scratch();
   const { said: [one, two, modes], status, stderr } = await runChild(BOTH_WAYS + LINKS_TO_MODES, {
-    powerless: true,
+    unprivileged: true,
     args: [outside.path],
   });
   assert.deepEqual([status, stderr], [0, ""]);
@@ -150,7 +150,7 @@ test(
     const target = (fd) => { try { return fs.readlinkSync("/proc/self/fd/" + fd); } catch { return ""; } };
     const open = fs.readdirSync("/proc/self/fd").map(target);
     say(open.filter((path) => path.startsWith(m.tmpdir()) && !path.includes("/.mayfly-")));`;
-    const { said, status, stderr } = await runChild(code, { powerless: true });
+    const { said, status, stderr } = await runChild(code, { unprivileged: true });
     const open = said.pop();
     assert.deepEqual([status, stderr, open], [0, "", []]);
     assert.equal(said.length, 16);
@@ -193,7 +193,7 @@ test(
       for (const dir of dirs.slice(1)) { fs.mkdirSync(dir); fs.writeFileSync(dir + "/f", ""); }
       for (const [level, dir] of dirs.reverse().entries()) fs.chmodSync(dir, [0, 0o500, 0o300, 0o400][level % 4]);
     });`;
-    const { said, status, stderr } = await runChild(code, { powerless: true });
+    const { said, status, stderr } = await runChild(code, { unprivileged: true });
     assert.deepEqual([status, stderr], [0, ""]);
     bothGone(said);
   },
@@ -262,7 +262,7 @@ test(
       fs.chmodSync(parent, 0o700);
       return seen;
     });`;
-    const { said, status, stderr } = await runChild(code, { powerless: true, args: [place.path] });
+    const { said, status, stderr } = await runChild(code, { unprivileged: true, args: [place.path] });
     assert.deepEqual([status, stderr], [0, ""]);
     assert.equal(said.length, 2);
     for (const { left, gone, path, seen } of said) {
@@ -290,7 +290,7 @@ test("T20 C236 a hard link to an outside file goes, and the file keeps mode, own
       if (process.platform === "linux") for (const dir of [top + "/sub", top]) fs.chmodSync(dir, 0o500);
     });`;
   using place = scratch();
-  const { said, status, stderr } = await runChild(code, { powerless: true, args: [place.path, file] });
+  const { said, status, stderr } = await runChild(code, { unprivileged: true, args: [place.path, file] });
   assert.deepEqual([status, stderr], [0, ""]);
   bothGone(said);
   const after = statSync(file);
@@ -720,7 +720,7 @@ test("T23 a locked directory in place of ours keeps its mode (Linux)", { skip: !
     });`;
   using place = scratch();
   chmodSync(place.path, 0o777);
-  const { said, status, stderr } = await runChild(code, { args: [place.path], powerless: true });
+  const { said, status, stderr } = await runChild(code, { args: [place.path], unprivileged: true });
   assert.deepEqual([status, stderr], [0, ""]);
   assert.deepEqual(said.map(({ left, seen }) => [left.code, seen]), [["ERR_REPLACED", 0], [
     "ERR_REPLACED",
@@ -891,7 +891,7 @@ test(
       stdio: ["ignore", "pipe", "ignore"],
     });
     const ended = new Promise((resolve) => writer.on("close", resolve));
-    await firstWords(writer);
+    await firstOutput(writer);
     let tries = 0;
     for (; existsSync(directory.path); tries++) {
       const error = await directory.remove().catch((error) => error);
@@ -933,7 +933,7 @@ test("C223 a directory that another process removes at the same time is gone, wh
       const interfere = (): void => {
         if (++calls === call) rmSync(join(path, target), { recursive: true, force: true });
       };
-      using _other = substitute({ primitives: beforeEach(interfere) });
+      using _other = substitute({ primitives: beforeEachCall(interfere) });
       assert.deepEqual(directory.removeSync(), [], `${target} ${call}`);
       assert.ok(!existsSync(path), `${target} ${call}`);
       done = calls < call;
@@ -941,20 +941,6 @@ test("C223 a directory that another process removes at the same time is gone, wh
     }
   }
 });
-
-type Stands = NonNullable<NonNullable<Parameters<typeof substitute>[0]>["primitives"]>;
-
-/** Stands for all primitives of a removal, each call preceded by an action. */
-function beforeEach(action: (name: string, ...args: unknown[]) => void): Stands {
-  return Object.fromEntries(
-    Object.keys(runtime.sync).map((
-      name,
-    ) => [name, (real: (...args: unknown[]) => unknown, ...args: unknown[]) => {
-      action(name, ...args);
-      return real(...args);
-    }]),
-  );
-}
 
 test("C247 a removal that is broken off anywhere leaves a smaller tree, contents going before their directories", () => {
   using place = scratch(memory);
@@ -966,7 +952,7 @@ test("C247 a removal that is broken off anywhere leaves a smaller tree, contents
     const identity = runtime.sync.status(top);
     let calls = 0;
     {
-      using _counting = substitute({ primitives: beforeEach(() => calls++) });
+      using _counting = substitute({ primitives: beforeEachCall(() => calls++) });
       // A crash: what would come next is never asked for.
       const op = removeDirectory(syncIo(), top, identity);
       let step = op.next();

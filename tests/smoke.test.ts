@@ -19,7 +19,7 @@ test("a child without root's power runs the library", { skip: noModes }, async (
   const { said, status, stderr } = await runChild(
     `const f = m.namedTemporaryFileSync(); say(f.path); try { fs.mkdirSync("x/y"); } catch (e) { say(e.code); } f.closeSync();
      fs.mkdirSync(args[0]); fs.chmodSync(args[0], 0); try { fs.readdirSync(args[0]); } catch (e) { say(e.code); } fs.rmdirSync(args[0]);`,
-    { powerless: true, umask: "077", args: [`${process.env.TMPDIR ?? "/tmp"}/locked`] },
+    { unprivileged: true, umask: "077", args: [`${process.env.TMPDIR ?? "/tmp"}/locked`] },
   );
   assert.equal(stderr, "");
   assert.equal(status, 0);

@@ -18,7 +18,7 @@ import { pathToFileURL } from "node:url";
 import * as m from "#mod";
 import type { Locks } from "../lib/runtime/mod.ts";
 import { sweep as sourceSweep } from "../lib/sweep.ts";
-import { firstWords, runChild } from "./support/child.ts";
+import { firstOutput, runChild } from "./support/child.ts";
 import { leasesIn, plant, readLeases } from "./support/leases.ts";
 import { packageTest as test } from "./support/once.ts";
 import { isWindows, noFifos, noLinks } from "./support/platform.ts";
@@ -307,7 +307,7 @@ test(
 /** Starts a program that uses a path until its input ends; returns how to end it. */
 async function startUser(command: string, ...args: string[]): Promise<() => Promise<unknown>> {
   const child: ChildProcess = spawn(command, args, { stdio: ["pipe", "pipe", "inherit"] });
-  await firstWords(child);
+  await firstOutput(child);
   const end = new Promise((resolve) => child.on("close", resolve));
   return () => (child.stdin!.end(), end);
 }

@@ -21,7 +21,7 @@ import {
   asWindows,
   type Changes,
   heldLease,
-  type Stand,
+  type Stub,
   type Substitute,
   substitute,
   systemError,
@@ -38,7 +38,7 @@ const trials = (watched: Substitute): number =>
   watched.of("createFile").length + watched.of("createUnnamed").length;
 
 /** On Windows all are shown as open to everybody, which where that is not the platform would speak against each. */
-const closedToOthers: Stand = (real, path: string) => {
+const closedToOthers: Stub = (real, path: string) => {
   const status = real(path) as Status;
   return isWindows ? { ...status, mode: status.mode & ~0o022 } : status;
 };
@@ -260,7 +260,7 @@ test("on Windows, where an open file keeps its name, the name by which a directo
 
 test("C37 a directory where somebody deletes whatever appears, the name by which it is tried too, is as good as any", () => {
   using place = scratch();
-  const unlink: Stand = (real, ...args) => (real(...args), real(...args));
+  const unlink: Stub = (real, ...args) => (real(...args), real(...args));
   const warn = (message: string): void => assert.fail(message);
   for (
     const { runtime: other, ...changes } of [
@@ -388,7 +388,7 @@ test("C42 C48 where none can be used the error lists each with its reason; the c
 test("C43 an unwritable first candidate costs one try", () => {
   using place = scratch();
   const [locked, good] = directories(place, "locked", "good");
-  const refuse: Stand = (real, path: string, mode: number) => {
+  const refuse: Stub = (real, path: string, mode: number) => {
     if (path.startsWith(locked)) throw systemError("EACCES");
     return real(path, mode);
   };
@@ -417,7 +417,7 @@ test("C43 C46 what cannot be used is passed over: no directory, a file, a dangli
   chmodSync(good, 0o1777);
   const bad = ["missing", "file", "file/below", "dangling", "loop", "locked", "closed", "closed/inside"];
   const envs = bad.map((name) => ({ TMPDIR: join(place.path, name), TEMP: good }));
-  assert.deepEqual(await chosen(envs, { powerless: true }), bad.map(() => good));
+  assert.deepEqual(await chosen(envs, { unprivileged: true }), bad.map(() => good));
   chmodSync(closed, 0o700);
   assert.deepEqual([locked, closed, good].map((path) => readdirSync(path)), [[], ["inside"], []]);
 });

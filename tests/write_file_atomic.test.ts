@@ -23,13 +23,13 @@ import {
   writeFileAtomic as sourceAtomic,
   writeFileAtomicSync as sourceAtomicSync,
 } from "../lib/persist/write_file_atomic.ts";
-import { firstWords, runChild, runTogether, startChild } from "./support/child.ts";
+import { firstOutput, runChild, runTogether, startChild } from "./support/child.ts";
 import { failureOf, pattern, sameBytes } from "./support/kinds.ts";
 import { packageTest as test } from "./support/once.ts";
 import { isWindows, noDirectorySync, noFifos, noLinks, noModes, noReplacing } from "./support/platform.ts";
 import { elsewhere, noElsewhere, notRoot } from "./support/places.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
-import { asWindows, changed, type Stand, substitute, systemError } from "./support/substitute.ts";
+import { asWindows, changed, type Stub, substitute, systemError } from "./support/substitute.ts";
 
 const isDeno = "Deno" in globalThis;
 
@@ -209,7 +209,7 @@ async function readBeside(
   const target = join(place.path, "target");
   writeFileSync(target, generation(0));
   const { child, result } = startChild(READER, { args: [target], bare: true });
-  await firstWords(child);
+  await firstOutput(child);
   for (let number = 1; number <= 2000; number++) await replace(target, generation(number));
   writeFileAtomicSync(target, "end\n");
   const { said, stderr } = await result;
@@ -430,7 +430,7 @@ test(
       writeFileSync(join(place.path, name), "old");
       chmodSync(join(place.path, name), 0o754);
     }
-    const { said, stderr } = await runChild(code, { args: [place.path], umask: "0012", powerless: true });
+    const { said, stderr } = await runChild(code, { args: [place.path], umask: "0012", unprivileged: true });
     const expected = ["new 664", "old 754", "fixed 654", "wide 777", "own 600", "umask 664"];
     assert.deepEqual(said, expected.flatMap((line) => [line, line]), stderr);
   },
@@ -446,7 +446,7 @@ test("C154 writeFileAtomic() under a hostile umask writes all the same, and give
       const { size, mode: found } = fs.statSync(path.join(args[0], name));
       say([size, (found & 0o777).toString(8)]);
     }`;
-  const { said, stderr } = await runChild(code, { args: [place.path], umask: "0377", powerless: true });
+  const { said, stderr } = await runChild(code, { args: [place.path], umask: "0377", unprivileged: true });
   assert.deepEqual(said, [[4, "600"], [4, "640"], [4, "400"]], stderr);
 });
 
@@ -514,7 +514,7 @@ test("C150 writeFileAtomic() onto a link replaces the link, or with links: follo
 test("writeFileAtomic() refuses a link in /dev, also while it leads to a file, as /dev/stdout may", {
   skip: isWindows,
 }, async () => {
-  const as = (kind: string): Stand => (real, path: string) =>
+  const as = (kind: string): Stub => (real, path: string) =>
     changed<object>(
       real(path === "/dev/stdout" ? process.execPath : path),
       (status) => path === "/dev/stdout" ? { ...status, kind } : status,

@@ -8,7 +8,7 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { buildSync } from "esbuild";
-import { moduleUrl, powerless, runtimeCommand } from "../support/child.ts";
+import { moduleUrl, runtimeCommand, unprivileged } from "../support/child.ts";
 import { type Scratch, scratch } from "../support/scratch.ts";
 import { root as project } from "../support/modules.ts";
 import { elsewhere, noElsewhere } from "../support/places.ts";
@@ -161,7 +161,7 @@ export class Tracer implements Disposable {
     for (const path of ["tmp", "home/user"]) mkdirSync(join(root, path), { recursive: true });
     mkdirSync(other);
     const start = (...role: string[]): Traced =>
-      new Traced([...powerless, ...runtimeCommand(this.#script), name, way, root, other, ...role], {
+      new Traced([...unprivileged, ...runtimeCommand(this.#script), name, way, root, other, ...role], {
         ...process.env,
         TMPDIR: join(root, "tmp"),
         NO_COLOR: "1",

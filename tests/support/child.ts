@@ -22,7 +22,7 @@ export interface ChildOptions {
   /** Permission bits as octal text. */
   umask?: string;
   /** `true`: without root's power to ignore permission bits (no effect if this process is not root). */
-  powerless?: boolean;
+  unprivileged?: boolean;
   /** Flags for the runtime, instead of those that permit everything. */
   flags?: string[];
   /** `true`: without `m`; the code imports the library from `moduleUrl` when it needs it. */
@@ -116,7 +116,7 @@ export function runChild(code: string, options?: ChildOptions): Promise<ChildRes
  * Waits for the first output of a child. A child that exits without any fails the test, which would otherwise wait for
  * ever.
  */
-export function firstWords(child: ChildProcess): Promise<void> {
+export function firstOutput(child: ChildProcess): Promise<void> {
   return new Promise((resolve, reject) => {
     let stderr = "";
     child.stderr?.on("data", (text) => stderr += text);
@@ -141,14 +141,14 @@ export async function runTogether(code: string, args: string[][]): Promise<Child
 }
 
 /** The command that takes root's power to ignore permission bits from a program. */
-export const powerless: readonly string[] = process.getuid?.() === 0
+export const unprivileged: readonly string[] = process.getuid?.() === 0
   ? ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]
   : [];
 
-function wrappers({ umask, powerless: isPowerless, under }: ChildOptions): string[] {
+function wrappers({ umask, unprivileged: isUnprivileged, under }: ChildOptions): string[] {
   return [
     ...umask === undefined ? [] : ["sh", "-c", `umask ${umask} && exec "$@"`, "sh"],
-    ...isPowerless ? powerless : [],
+    ...isUnprivileged ? unprivileged : [],
     ...under ?? [],
   ];
 }

@@ -6,7 +6,7 @@
 import { spawn } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { firstWords, runtimeCommand } from "./child.ts";
+import { firstOutput, runtimeCommand } from "./child.ts";
 import { scratch } from "./scratch.ts";
 
 const CLEANER = `import { readdirSync, rmSync, unlinkSync } from "node:fs";
@@ -33,7 +33,7 @@ export async function whileCleaned(directory: string, act: () => void | Promise<
   const cleaner = spawn(command, [...args, directory], { stdio: ["ignore", "pipe", "ignore"] });
   const ended = new Promise((resolve) => cleaner.once("close", resolve));
   try {
-    await firstWords(cleaner);
+    await firstOutput(cleaner);
     await act();
   } finally {
     cleaner.kill("SIGKILL");

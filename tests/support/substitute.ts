@@ -16,7 +16,7 @@ export interface Call {
 type Real = (...args: unknown[]) => unknown;
 
 /** Replaces a primitive, blocking and pooled: receives the real call and the arguments. */
-export type Stand = (real: Real, ...args: never[]) => unknown;
+export type Stub = (real: Real, ...args: never[]) => unknown;
 
 /** Changes the answer of a real call, which is a promise on the pool, where calls on a slow device go. */
 export function changed<T>(answer: unknown, change: (value: T) => unknown): unknown {
@@ -25,7 +25,7 @@ export function changed<T>(answer: unknown, change: (value: T) => unknown): unkn
 
 /** The differences from the real runtime. */
 export interface Changes {
-  primitives?: { [name in keyof Primitives]?: Stand };
+  primitives?: { [name in keyof Primitives]?: Stub };
   runtime?: Partial<Omit<Runtime, "sync" | "pooled">>;
 }
 
@@ -44,8 +44,8 @@ export function substitute({ primitives = {}, runtime: other = {} }: Changes = {
     Object.fromEntries(
       Object.entries(real).map(([name, call]) => [name, (...args: unknown[]) => {
         calls.push({ name: name as keyof Primitives, args });
-        const stand = primitives[name as keyof Primitives] as Stand | undefined;
-        return wrap(() => stand === undefined ? call(...args) : stand(call, ...args as never[]));
+        const stub = primitives[name as keyof Primitives] as Stub | undefined;
+        return wrap(() => stub === undefined ? call(...args) : stub(call, ...args as never[]));
       }]),
     ) as F;
   const undo = substituteRuntime({
@@ -59,6 +59,18 @@ export function substitute({ primitives = {}, runtime: other = {} }: Changes = {
     of: (name) => calls.filter((call) => call.name === name).map(({ args }) => args),
     [Symbol.dispose]: undo,
   };
+}
+
+/** Stubs of all primitives that run an action before each real call. */
+export function beforeEachCall(
+  action: (name: string, ...args: unknown[]) => void,
+): NonNullable<Changes["primitives"]> {
+  return Object.fromEntries(
+    Object.keys(runtime.sync).map((name) => [name, (real: Real, ...args: unknown[]) => {
+      action(name, ...args);
+      return real(...args);
+    }]),
+  );
 }
 
 /**
@@ -87,12 +99,12 @@ export function bytesInTurn(...fillings: number[]): (bytes: Uint8Array<ArrayBuff
 /** Makes a POSIX system look like Windows: its separators are accepted, and what it lacks is missing. */
 export function asWindows({ primitives = {}, runtime: other = {} }: Changes = {}): Changes {
   const posix = (arg: unknown): unknown => typeof arg === "string" ? arg.replaceAll("\\", "/") : arg;
-  const stands = Object.keys(runtime.sync).map((name) => {
-    const stand = primitives[name as keyof Primitives] ?? ((real: Real, ...args: never[]) => real(...args));
-    return [name, (real: Real, ...args: never[]) => stand((...args) => real(...args.map(posix)), ...args)];
+  const stubs = Object.keys(runtime.sync).map((name) => {
+    const stub = primitives[name as keyof Primitives] ?? ((real: Real, ...args: never[]) => real(...args));
+    return [name, (real: Real, ...args: never[]) => stub((...args) => real(...args.map(posix)), ...args)];
   });
   return {
-    primitives: Object.fromEntries(stands),
+    primitives: Object.fromEntries(stubs),
     runtime: {
       platform: "windows",
       linkDescriptor: undefined,
