@@ -16,10 +16,10 @@ import { eachKind, failureOf, kinds, pattern, sameBytes, usesOf } from "./suppor
 import { scratch } from "./support/scratch.ts";
 import { substitute, systemError } from "./support/substitute.ts";
 
-/** The letters, which make a place in a file easy to see. */
+/** The alphabet, in which offsets are easy to recognize. */
 const LETTERS = "abcdefghijklmnopqrstuvwxyz";
 
-test("C89 a file of each kind gives back what was written, and closes", async () => {
+test("C89 a file of each kind can be written, read back and closed", async () => {
   for (const [kind, open] of Object.entries(kinds)) {
     const file = await open();
     assert.equal(await file.write("hello"), 5, kind);
@@ -32,7 +32,7 @@ test("C89 a file of each kind gives back what was written, and closes", async ()
   }
 });
 
-test("C94 C110 C196 close() and closeSync() called again do nothing, whatever the kind of file", async () => {
+test("C94 C110 C196 closing or disposing a file of any kind that is already closed does nothing", async () => {
   for await (const [kind, file] of openAll()) {
     await file.write("some bytes");
     await file.close();
@@ -44,7 +44,7 @@ test("C94 C110 C196 close() and closeSync() called again do nothing, whatever th
   }
 });
 
-test("two close() calls that overlap both succeed", async () => {
+test("two overlapping close() calls both succeed", async () => {
   for await (const [kind, file] of openAll()) {
     await file.write("x");
     const both = await Promise.allSettled([file.close(), file.close()]);
@@ -52,12 +52,12 @@ test("two close() calls that overlap both succeed", async () => {
   }
 });
 
-/** Files that the test itself closes. */
+/** Opens a file of each kind, for tests that close it themselves. */
 async function* openAll() {
   for (const [kind, open] of Object.entries(kinds)) yield [kind, await open()] as const;
 }
 
-test("C112 C127 any use of a closed file fails with ERR_CLOSED and recreates nothing, and a scope ends on it silently", async () => {
+test("C112 C127 every call on a closed file fails with ERR_CLOSED and recreates nothing, and disposing it is silent", async () => {
   for await (const [kind, file] of openAll()) {
     const blob = await file.blob();
     const path = file instanceof NamedTemporaryFile ? file.path : undefined;
@@ -90,7 +90,7 @@ test("C112 C127 any use of a closed file fails with ERR_CLOSED and recreates not
   }
 });
 
-test("C96 C97 C120 C121 an invalid mode, encoding, newline or size is refused by every creator, and leaves the directory empty", async () => {
+test("C96 C97 C120 C121 every creator refuses an invalid mode, encoding, newline or size, and creates nothing", async () => {
   using place = scratch();
   const wrong: { [name: string]: unknown }[] = [
     { mode: "wr" },
@@ -115,7 +115,7 @@ test("C96 C97 C120 C121 an invalid mode, encoding, newline or size is refused by
     for (const [kind, open] of Object.entries(kinds)) {
       const title = `${kind} ${JSON.stringify(options)}`;
       const [name] = Object.keys(options);
-      // Those that are synchronous throw, the others reject.
+      // Synchronous creators throw, the others reject.
       const refused = async () => await open({ dir: place.path, ...options });
       await assert.rejects(refused, (error: Error & { code: string }) => {
         assert.ok(error instanceof TypeError || error instanceof RangeError, title);
@@ -128,12 +128,12 @@ test("C96 C97 C120 C121 an invalid mode, encoding, newline or size is refused by
   await assert.rejects(
     temporaryFile({ encoding: "utf-16" as never }),
     /"utf-8", "utf-16le" or "latin1"/,
-    "the message names what there is",
+    "the message lists the valid values",
   );
   assert.deepEqual(place.list(), []);
 });
 
-test("writes that overlap each keep their own range, in the order of the calls", async () => {
+test("overlapping writes each have their own range, in the order of the calls", async () => {
   for await (const [kind, file] of eachKind()) {
     const parts = Array.from({ length: 60 }, (_, i) => pattern(i % 20 === 19 ? 300_000 : i * 97, i + 1));
     const whole = new Uint8Array(await new Blob(parts).arrayBuffer());
@@ -144,7 +144,7 @@ test("writes that overlap each keep their own range, in the order of the calls",
   }
 });
 
-test("reads that overlap each have their own range, in the order of the calls", async () => {
+test("overlapping reads each have their own range, in the order of the calls", async () => {
   for await (const [kind, file] of eachKind()) {
     const whole = pattern(900_000);
     await file.write(whole);
@@ -162,7 +162,7 @@ test("reads that overlap each have their own range, in the order of the calls", 
   }
 });
 
-test("reads, writes, seeks and truncations that overlap are carried out in the order of the calls", async () => {
+test("overlapping reads, writes, seeks and truncations are carried out in the order of the calls", async () => {
   for await (const [kind, file] of eachKind()) {
     const results = await Promise.all([
       file.write(LETTERS),
@@ -203,7 +203,7 @@ test("write and readInto with { at } neither use nor move the cursor", async () 
   }
 });
 
-test("an offset or a length that is no whole number of bytes from 0 on is refused, and nothing is done", async () => {
+test("an offset, length or size that is not a non-negative safe integer is refused, and nothing is done", async () => {
   for await (const [kind, file] of eachKind()) {
     await file.write("abc");
     const wrong: [unknown, string][] = [
@@ -251,14 +251,14 @@ test("an offset or a length that is no whole number of bytes from 0 on is refuse
   }
 });
 
-test("C186 seek counts from the start, the cursor and the end; a negative result is an error and moves nothing", async () => {
+test("C186 seek() counts from the start, the cursor or the end; a negative result throws and moves nothing", async () => {
   for await (const [kind, file] of eachKind()) {
     await file.write(LETTERS);
     assert.equal(await file.seek(10), 10, kind);
     assert.equal(await file.seek(5, "current"), 15, kind);
     assert.equal(await file.seek(-3, "current"), 12, kind);
     assert.equal(file.seekSync(-1, "end"), 25, kind);
-    assert.equal(file.seekSync(4, "end"), 30, "beyond the end is allowed");
+    assert.equal(file.seekSync(4, "end"), 30, "seeking beyond the end is allowed");
     assert.equal(file.seekSync(2, "start"), 2, kind);
     const wrong: (() => unknown)[] = [
       () => file.seek(-1),
@@ -279,11 +279,11 @@ test("C186 seek counts from the start, the cursor and the end; a negative result
       kind,
     );
     assert.equal(file.position, 2, kind);
-    assert.equal(await file.size(), 26, "looking for a place changes nothing");
+    assert.equal(await file.size(), 26, "seeking does not change the size");
   }
 });
 
-test("C187 a read at the end gives 0 bytes, a read after a seek the rest", async () => {
+test("C187 a read at the end returns 0 bytes, and after a seek before the end the rest", async () => {
   for await (const [kind, file] of eachKind()) {
     await file.write(LETTERS);
     assert.equal((await file.read()).length, 0, kind);
@@ -301,7 +301,7 @@ test("C187 a read at the end gives 0 bytes, a read after a seek the rest", async
   }
 });
 
-test("C182 a write beyond the end leaves zeros before it", async () => {
+test("C182 a write beyond the end fills the gap with zeros", async () => {
   for await (const [kind, file] of eachKind()) {
     await file.write("abcde");
     await file.seek(5, "current");
@@ -312,7 +312,7 @@ test("C182 a write beyond the end leaves zeros before it", async () => {
   }
 });
 
-test("a write of nothing extends no file, and is no error where a write of something would be", async () => {
+test("an empty write beyond the end or beyond maxSize neither extends the file nor fails", async () => {
   for await (const [kind, file] of eachKind({ maxSize: 10 })) {
     await file.write("abc");
     await file.seek(100);
@@ -326,14 +326,14 @@ test("a write of nothing extends no file, and is no error where a write of somet
   }
 });
 
-test("truncate cuts off and extends with zeros, at the cursor without a size, and leaves the cursor where it is", async () => {
+test("truncate() shortens or extends with zeros, at the cursor if no size is given, and does not move the cursor", async () => {
   for await (const [kind, file] of eachKind()) {
     await file.write(LETTERS);
     await file.truncate(10);
     assert.equal(await file.text(), "abcdefghij", kind);
     assert.equal(file.position, 26, kind);
     await file.truncate(13);
-    assert.equal(await file.text(), "abcdefghij\0\0\0", "what was cut off does not come back");
+    assert.equal(await file.text(), "abcdefghij\0\0\0", "truncated bytes read as zeros");
     await file.seek(4);
     file.truncateSync();
     assert.equal(await file.text(), "abcd", kind);
@@ -346,7 +346,7 @@ test("truncate cuts off and extends with zeros, at the cursor without a size, an
   }
 });
 
-test("maxSize fails with EFBIG a write or a truncation that would pass it, and nothing of it is done", async () => {
+test("a write or truncate() that would exceed maxSize fails with EFBIG and changes nothing", async () => {
   for await (const [kind, file] of eachKind({ maxSize: 10 })) {
     await file.write("12345678");
     const tooMuch: (() => unknown)[] = [
@@ -364,11 +364,11 @@ test("maxSize fails with EFBIG a write or a truncation that would pass it, and n
     await file.write("90");
     await file.write("A", { at: 0 });
     await file.truncate(10);
-    assert.equal(await file.text(), "A234567890", "up to the limit all is well");
+    assert.equal(await file.text(), "A234567890", "calls up to the limit succeed");
   }
 });
 
-test("C194 a write that would end beyond the greatest offset fails with EFBIG, and the file stays usable", async () => {
+test("C194 a write that would end beyond the largest offset fails with EFBIG, and the file stays usable", async () => {
   for await (const [kind, file] of eachKind()) {
     await file.write("abc");
     await file.seek(Number.MAX_SAFE_INTEGER);
@@ -403,7 +403,7 @@ test("minFree fails with ENOSPC before anything is created", async () => {
   assert.notDeepEqual(
     runtime.calls.filter(({ name }) => made.test(name)),
     [],
-    "the calls are seen where there are some",
+    "creating calls are recorded",
   );
 });
 
@@ -420,7 +420,7 @@ test("minFree fails with ENOSPC in every creator", async () => {
   assert.deepEqual(place.list(), []);
 });
 
-test("a synchronous call while asynchronous ones are under way fails with EBUSY, and succeeds after them", async () => {
+test("a synchronous call fails with EBUSY while asynchronous calls are pending, and succeeds after them", async () => {
   for await (const [kind, file] of eachKind()) {
     await file.write("abc");
     let goOn!: () => void;
@@ -449,12 +449,12 @@ test("a synchronous call while asynchronous ones are under way fails with EBUSY,
     const syncing = file.sync();
     assert.equal(await failureOf(() => file.readSync(1)), "EBUSY", kind);
     await syncing;
-    assert.equal(file.seekSync(0), 0, "right after the call it waited for");
+    assert.equal(file.seekSync(0), 0, "it succeeds right after the pending call");
     assert.equal(file.closed, false, kind);
   }
 });
 
-test("a write that the system does only in part goes on with the rest, and one that does nothing is an error", async () => {
+test("short writes and reads are continued, and a write of 0 bytes fails with EIO", async () => {
   let most = 3;
   using _runtime = substitute({
     primitives: {
@@ -477,7 +477,7 @@ test("a write that the system does only in part goes on with the rest, and one t
   }
 });
 
-test("an error of the system has its code, and says what could not be done", async () => {
+test("a system error has the system's code, and its message names the action that failed", async () => {
   using _runtime = substitute({
     primitives: {
       read: () => {
@@ -503,7 +503,7 @@ test("an error of the system has its code, and says what could not be done", asy
   });
 });
 
-test("TemporaryFile and its kind cannot be made by their constructors", () => {
+test("the constructors of TemporaryFile and NamedTemporaryFile throw a TypeError", () => {
   for (
     const Kind of [temporaryFileSync, namedTemporaryFileSync].map((open) => {
       using file = open();

@@ -26,26 +26,26 @@ import { substitute, systemError } from "./support/substitute.ts";
 
 type NamedOptions = Parameters<typeof namedTemporaryFile>[0];
 
-/** Both ways to create one. */
+/** The asynchronous creator and its synchronous twin. */
 const creators = [
   (options?: NamedOptions) => namedTemporaryFile(options),
   (options?: NamedOptions) => Promise.resolve(namedTemporaryFileSync(options)),
 ];
 
-/** Both ways to close one. */
+/** `close()` and its synchronous twin. */
 const closers = [
   (file: { close(): Promise<void> }) => file.close(),
   (file: { closeSync(): void }) => Promise.resolve(file.closeSync()),
 ];
 
-/** Records the warnings of a child. */
+/** Code of a child process that records its warnings. */
 const WARNINGS = `
 const warnings = [];
 process.on("warning", ({ name, code, message }) => warnings.push({ name, code, message }));
 const warned = async () => { await new Promise((resolve) => setTimeout(resolve, 20)); return warnings; };
 `;
 
-test("C107 C108 a named file has its name while it is open; closing it takes the name away", async () => {
+test("C107 C108 a named file exists at its path while it is open, and closing it removes it", async () => {
   for (const create of creators) {
     for (const close of closers) {
       using place = scratch();
@@ -61,7 +61,7 @@ test("C107 C108 a named file has its name while it is open; closing it takes the
   }
 });
 
-test("C109 a named file with delete: false remains after close, dispose and the end of the process", async () => {
+test("C109 a named file with delete: false still exists after close, disposal and process exit", async () => {
   using place = scratch();
   const { said, status } = await runChild(
     `const file = m.namedTemporaryFileSync({ delete: false });
@@ -75,7 +75,7 @@ test("C109 a named file with delete: false remains after close, dispose and the 
   assert.equal(readFileSync(said[0], "utf8"), "kept");
 });
 
-test("C110 a named file closed three times: no error", async () => {
+test("C110 closing a named file that is already closed does nothing", async () => {
   const file = await namedTemporaryFile();
   await file.close();
   await file.close();
@@ -84,7 +84,7 @@ test("C110 a named file closed three times: no error", async () => {
   assert.ok(!existsSync(file.path));
 });
 
-test("C111 C122 the scope gives the handle; after it the file is gone, also if the scope ends by an error", async () => {
+test("C111 C122 a scope with using removes the file at its end, also when it is left by an error", async () => {
   let path = "";
   {
     using file = namedTemporaryFileSync();
@@ -101,7 +101,7 @@ test("C111 C122 the scope gives the handle; after it the file is gone, also if t
   assert.ok(!existsSync(path));
 });
 
-test("C112 C127 any use of a closed file fails with ERR_CLOSED and its path, and does not bring the file back", async () => {
+test("C112 C127 every call on a closed named file fails with ERR_CLOSED and recreates nothing; the path stays readable", async () => {
   const file = await namedTemporaryFile();
   const { path } = file;
   await file.close();
@@ -127,13 +127,13 @@ test("C112 C127 any use of a closed file fails with ERR_CLOSED and its path, and
   assert.ok(!existsSync(`${path}.persisted`));
 });
 
-/** What another program finds in a file. */
+/** Reads a file in another process. */
 function readElsewhere(path: string): string {
   const [command, ...args] = isWindows ? ["cmd", "/c", "type", path] : ["cat", path];
   return execFileSync(command, args, { encoding: "utf8" });
 }
 
-test("C113 deleteOnClose: false: after close the file is there for another process, at the end of the scope it is gone", async () => {
+test("C113 with deleteOnClose: false a closed file is readable by another process until the end of its scope", async () => {
   let path = "";
   for (const close of closers) {
     {
@@ -148,7 +148,7 @@ test("C113 deleteOnClose: false: after close the file is there for another proce
   }
 });
 
-test("C113 deleteOnClose: false: a file that was closed and not disposed of goes at the end of the process", async () => {
+test("C113 with deleteOnClose: false a file that is closed but not disposed is removed at process exit", async () => {
   using place = scratch();
   const { said } = await runChild(
     `const file = m.namedTemporaryFileSync({ deleteOnClose: false });
@@ -160,7 +160,7 @@ test("C113 deleteOnClose: false: a file that was closed and not disposed of goes
   assert.deepEqual(place.names(), []);
 });
 
-test("C114 a file that the user deleted in the scope: its close and the end of the scope are silent", async () => {
+test("C114 closing or disposing a named file that the user has deleted neither throws nor warns", async () => {
   const { said, stderr, status } = await runChild(`${WARNINGS}
     for (const dispose of [(file) => file.close(), (file) => file.closeSync(), (file) => file[Symbol.dispose](), (file) => file[Symbol.asyncDispose]()]) {
       const file = m.namedTemporaryFileSync();
@@ -172,7 +172,7 @@ test("C114 a file that the user deleted in the scope: its close and the end of t
   assert.deepEqual({ said, stderr, status }, { said: [true, true, true, true, []], stderr: "", status: 0 });
 });
 
-test("C115 delete: false wins over deleteOnClose", async () => {
+test("C115 delete: false takes precedence over deleteOnClose", async () => {
   using place = scratch();
   for (const deleteOnClose of [true, false]) {
     await using file = await namedTemporaryFile({ dir: place.path, delete: false, deleteOnClose });
@@ -181,7 +181,7 @@ test("C115 delete: false wins over deleteOnClose", async () => {
   assert.equal(place.names().length, 2);
 });
 
-test("C120 C121 a named file with a bad mode or encoding: an error that names the option, the directory stays empty", async () => {
+test("C120 C121 an invalid mode, encoding or delete option of a named file throws an error that names it, and creates nothing", async () => {
   using place = scratch();
   const bad = [{ mode: "wr" }, { mode: -2 }, { mode: 0.5 }, { encoding: "ebcdic" }, { encoding: "" }, {
     delete: 1,
@@ -198,30 +198,34 @@ test("C120 C121 a named file with a bad mode or encoding: an error that names th
   assert.deepEqual(place.list(), []);
 });
 
-test("C122 a failure between creation and return: the error, neither descriptor nor name left", {
-  skip: noModes,
-}, async () => {
-  for (const sync of [true, false]) {
-    for (const remains of [true, false]) {
-      using place = scratch();
-      using _ = substitute({
-        primitives: {
-          statusOf: () => {
-            throw systemError("EIO");
+test(
+  "C122 namedTemporaryFile() that fails after creating the file leaves neither a descriptor nor a name",
+  {
+    skip: noModes,
+  },
+  async () => {
+    for (const sync of [true, false]) {
+      for (const owned of [true, false]) {
+        using place = scratch();
+        using _ = substitute({
+          primitives: {
+            statusOf: () => {
+              throw systemError("EIO");
+            },
           },
-        },
-      });
-      const options = { dir: place.path, mode: 0o640, delete: remains };
-      const create = async () => sync ? sourceFileSync(options) : await sourceFile(options);
-      await assert.rejects(create, { name: "TempfileError", code: "EIO", path: place.path });
-      assert.deepEqual(openIn(place.path), []);
-      assert.deepEqual(place.names(), []);
+        });
+        const options = { dir: place.path, mode: 0o640, delete: owned };
+        const create = async () => sync ? sourceFileSync(options) : await sourceFile(options);
+        await assert.rejects(create, { name: "TempfileError", code: "EIO", path: place.path });
+        assert.deepEqual(openIn(place.path), []);
+        assert.deepEqual(place.names(), []);
+      }
     }
-  }
-});
+  },
+);
 
-test("C122 a creation that is aborted after the file was made: the reason, neither descriptor nor name left", async () => {
-  for (const remains of [true, false]) {
+test("C122 namedTemporaryFile() aborted after creating the file rejects with the reason, and leaves no descriptor and no name", async () => {
+  for (const owned of [true, false]) {
     using place = scratch();
     const controller = new AbortController();
     let made = 0;
@@ -237,7 +241,7 @@ test("C122 a creation that is aborted after the file was made: the reason, neith
         },
       },
     });
-    const options = { dir: place.path, signal: controller.signal, delete: remains };
+    const options = { dir: place.path, signal: controller.signal, delete: owned };
     await assert.rejects(() => sourceFile(options), /changed my mind/);
     assert.equal(made, 1);
     assert.deepEqual(openIn(place.path), []);
@@ -245,7 +249,7 @@ test("C122 a creation that is aborted after the file was made: the reason, neith
   }
 });
 
-test("C122 a creation whose signal is aborted already does nothing", async () => {
+test("C122 namedTemporaryFile() with an already aborted signal fails with its reason and creates nothing", async () => {
   using place = scratch();
   const signal = AbortSignal.abort(new Error("never mind"));
   await assert.rejects(() => namedTemporaryFile({ dir: place.path, signal }), /never mind/);
@@ -253,7 +257,7 @@ test("C122 a creation whose signal is aborted already does nothing", async () =>
   assert.deepEqual(place.list(), []);
 });
 
-test("C123 C128 a closed file that is to be removed later can be opened for writing by its path, and still goes", async () => {
+test("C123 C128 a file closed with deleteOnClose: false can be rewritten by its path, and is still removed on disposal", async () => {
   let path = "";
   {
     await using file = await namedTemporaryFile({ deleteOnClose: false });
@@ -266,7 +270,7 @@ test("C123 C128 a closed file that is to be removed later can be opened for writ
   assert.ok(!existsSync(path));
 });
 
-test("C124 C129 a file whose path is gone still reads and writes through its handle", {
+test("C124 C129 a named file whose path was removed still reads and writes through its handle", {
   skip: namesLinger,
 }, async () => {
   await using file = await namedTemporaryFile();
@@ -277,14 +281,14 @@ test("C124 C129 a file whose path is gone still reads and writes through its han
   assert.ok(!existsSync(file.path));
 });
 
-test("C125 a file given away and adopted is the same file with one owner", async () => {
+test("C125 a file released by keep() and adopted again is the same file, owned by the new handle only", async () => {
   const first = await namedTemporaryFile();
   await first.write("passed on");
   const path = first.keep();
   const { ino } = statSync(path);
   const second = await adoptFile(path);
   await first.close();
-  assert.ok(existsSync(path), "the old owner left it alone");
+  assert.ok(existsSync(path), "the first handle leaves the file alone");
   assert.equal(statSync(second.path).ino, ino);
   assert.equal(await second.text(), "passed on");
   await second.close();
@@ -292,7 +296,7 @@ test("C125 a file given away and adopted is the same file with one owner", async
 });
 
 /** Every way to close a file and remove it. */
-const enders = [
+const allClosers = [
   ...closers,
   (file: NamedTemporaryFile) => file[Symbol.asyncDispose](),
   (file: NamedTemporaryFile) => Promise.resolve(file[Symbol.dispose]()),
@@ -305,9 +309,9 @@ const notKept = (path: string) => ({
   message: `Cannot keep "${path}": it is closed`,
 });
 
-test("keep() after or while the file is closed and removed fails with ERR_CLOSED, and never says what is not there", async () => {
+test("keep() fails with ERR_CLOSED during and after a close that removes the file, and after persist()", async () => {
   using place = scratch();
-  for (const end of enders) {
+  for (const end of allClosers) {
     const file = await namedTemporaryFile({ dir: place.path });
     const ending = end(file);
     assert.throws(() => file.keep(), notKept(file.path), `while ${end}`);
@@ -320,14 +324,14 @@ test("keep() after or while the file is closed and removed fails with ERR_CLOSED
   assert.deepEqual(place.names(), ["persisted"]);
 });
 
-test("keep() while persist() is under way fails with EBUSY, since the name may be another by then, and succeeds after one that failed", async () => {
+test("keep() fails with EBUSY while persist() is pending, and succeeds after a persist() that failed", async () => {
   using place = scratch();
   const missing = join(place.path, "missing", "there"), target = join(place.path, "persisted");
   const file = await namedTemporaryFile({ dir: place.path });
   const busy = { name: "TempfileError", code: "EBUSY", path: file.path };
   const written = file.write(["from ", "a source"]);
   const failing = file.persist(missing);
-  assert.throws(() => file.keep(), busy, "while it waits for a source");
+  assert.throws(() => file.keep(), busy, "while persist() waits for a source");
   await assert.rejects(failing, { code: "ENOENT" });
   assert.equal(await written, 13);
   const persisted = file.persist(target);
@@ -340,10 +344,10 @@ test("keep() while persist() is under way fails with EBUSY, since the name may b
   assert.deepEqual(place.names().sort(), [basename(other.path), "persisted"].sort());
 });
 
-test("keep() after a close that leaves the name gives the file away, and the end of the scope removes it no more", async () => {
+test("keep() after a close with deleteOnClose: false prevents later closing and disposal from removing the file", async () => {
   using place = scratch();
   for (const close of closers) {
-    for (const end of enders) {
+    for (const end of allClosers) {
       const file = await namedTemporaryFile({ dir: place.path, deleteOnClose: false });
       await close(file);
       assert.equal(file.keep(), file.path);
@@ -359,12 +363,15 @@ test("keep() after a close that leaves the name gives the file away, and the end
   assert.deepEqual(place.names(), []);
 });
 
-test("C126 a name that cannot be removed: close reports it, dispose warns, and the file is closed", {
-  skip: noModes,
-}, async () => {
-  using place = scratch();
-  const { said, status, stdout } = await runChild(
-    `${WARNINGS}
+test(
+  "C126 when the file cannot be unlinked, close() throws, disposal warns, the handle closes and process exit retries",
+  {
+    skip: noModes,
+  },
+  async () => {
+    using place = scratch();
+    const { said, status, stdout } = await runChild(
+      `${WARNINGS}
     const dir = path.join(m.tmpdir(), "locked");
     fs.mkdirSync(dir);
     const files = [];
@@ -378,17 +385,18 @@ test("C126 a name that cannot be removed: close reports it, dispose warns, and t
     say(files.map(({ closed }) => closed));
     say((await warned()).map(({ name, code }) => ({ name, code })));
     fs.chmodSync(dir, 0o700);`,
-    { unprivileged: true, env: { TMPDIR: place.path } },
-  );
-  const error = { name: "TempfileError", code: "EACCES", path: true };
-  const warning = { name: "TempfileWarning", code: "EACCES" };
-  assert.deepEqual(said, [error, error, [true, true, true, true], [warning, warning]]);
-  assert.deepEqual({ status, stdout }, { status: 0, stdout: "" });
-  assert.deepEqual(place.names(), ["locked"]);
-  assert.deepEqual(readdirSync(join(place.path, "locked")), [], "the end of the process tried again");
-});
+      { unprivileged: true, env: { TMPDIR: place.path } },
+    );
+    const error = { name: "TempfileError", code: "EACCES", path: true };
+    const warning = { name: "TempfileWarning", code: "EACCES" };
+    assert.deepEqual(said, [error, error, [true, true, true, true], [warning, warning]]);
+    assert.deepEqual({ status, stdout }, { status: 0, stdout: "" });
+    assert.deepEqual(place.names(), ["locked"]);
+    assert.deepEqual(readdirSync(join(place.path, "locked")), [], "process exit retried the removal");
+  },
+);
 
-test("C130 a file in a relative directory: after a change of directory still the right one is removed", async () => {
+test("C130 a file or directory created in a relative dir is the one removed after process.chdir()", async () => {
   using place = scratch();
   const { said } = await runChild(
     `fs.mkdirSync("one/in", { recursive: true });
@@ -408,7 +416,7 @@ test("C130 a file in a relative directory: after a change of directory still the
   assert.deepEqual(said, [[true, true], [0, 2]]);
 });
 
-test("C130 a relative path means what it meant at the call, whatever the directory is when its turn comes", async () => {
+test("C130 a relative path is resolved at the time of the call, even if process.chdir() follows before it is used", async () => {
   using place = scratch();
   const { said, stderr } = await runChild(
     `fs.mkdirSync("one/in", { recursive: true });
@@ -428,7 +436,7 @@ test("C130 a relative path means what it meant at the call, whatever the directo
      ]);
      fs.writeFileSync("../one/mine", "");
      fs.linkSync("../one/mine", "../one/other");
-     // With two names it is looked at again a moment later, by when it has one.
+     // A file with two links is checked again a moment later, when this one has a single link.
      const [adopted] = await changing(() => [m.adoptFile("mine"), setTimeout(() => fs.unlinkSync("../one/other"), 1)]);
      await adopted.close();
      say(fs.readdirSync("../one/in").length);
@@ -441,7 +449,7 @@ test("C130 a relative path means what it meant at the call, whatever the directo
 });
 
 test(
-  "C101 10,000 named files while another process deletes everything in the directory, the leases too: no error, all data intact (once on Node, Deno and Bun)",
+  "C101 10,000 named files stay intact while a process empties the directory, leases included (once on Node, Deno and Bun)",
   { skip: oncePerKind },
   async () => {
     using place = scratch(memory);
@@ -463,7 +471,7 @@ test(
   },
 );
 
-test("the end of the scope while a call is under way: a name that cannot be removed then goes when the call has ended", async () => {
+test("a file disposed during a pending write, whose unlink fails at first, is unlinked when the write has ended", async () => {
   using place = scratch();
   let path = "", tries = 0;
   using _ = substitute({

@@ -19,16 +19,16 @@ function diskTest(name: string, body: () => Promise<void>): void {
 
 const LETTERS = "abcdefghijklmnopqrstuvwxyz";
 
-/** Whatever opens a file in a directory, with a name or without. */
+/** Matches the primitives that create a file, with or without a name. */
 const isCreation = ({ name }: Call): boolean => /^create/.test(name);
 
-/** A file in memory, and the same on disk: what holds for both is tested on both. */
+/** Runs a test on a file in memory and on one that has moved to disk. */
 async function onBoth(body: (file: SpooledTemporaryFile, storage: string) => Promise<void>): Promise<void> {
   for (const [storage, maxMemory] of [["in memory", 1000], ["on disk", 1]] as const) {
     await using file = spooledTemporaryFile({ maxMemory });
     if (storage === "on disk") {
       await file.write("xx");
-      assert.equal(file.rolled, true, "really on disk");
+      assert.equal(file.rolled, true, "the file is on disk");
       await file.truncate(0);
       await file.seek(0);
     }
@@ -46,7 +46,7 @@ test("C169 a new spooled file is not rolled, at position 0, and empty", async ()
   assert.equal(await file.size(), 0);
 });
 
-test("C170 a spooled file has all that other files have, before and after the roll-over", async () => {
+test("C170 a spooled file has the methods of other files, in memory and on disk", async () => {
   await using file = spooledTemporaryFile();
   assert.ok(file instanceof TemporaryFile);
   assert.ok(file instanceof SpooledTemporaryFile);
@@ -79,7 +79,7 @@ test("C170 a spooled file has all that other files have, before and after the ro
   assert.equal(typeof file.fd, "number");
 });
 
-test("C171 rewriting 20 bytes at the start again and again stays in memory of 30", async () => {
+test("C171 rewriting the first 20 bytes repeatedly stays in memory with maxMemory 30", async () => {
   await using file = spooledTemporaryFile({ maxMemory: 30 });
   for (let i = 0; i < 5; i++) {
     await file.seek(0);
@@ -89,7 +89,7 @@ test("C171 rewriting 20 bytes at the start again and again stays in memory of 30
   assert.equal(await file.text(), "a".repeat(20));
 });
 
-test("C172 20 and 10 bytes fit in memory of 30; one more rolls over", async () => {
+test("C172 20 and 10 bytes stay in memory with maxMemory 30; one more moves the file to disk", async () => {
   await using file = spooledTemporaryFile({ maxMemory: 30 });
   await file.write("a".repeat(20));
   await file.write("b".repeat(10));
@@ -99,8 +99,8 @@ test("C172 20 and 10 bytes fit in memory of 30; one more rolls over", async () =
   assert.equal(await file.text(), "a".repeat(20) + "b".repeat(10) + "c");
 });
 
-test("C173 C174 what would pass the memory rolls over before it is written, with the position and contents right", async () => {
-  // Else the first write would be one into it where a file on disk has a name (Windows).
+test("C173 C174 a write that would exceed maxMemory moves the file to disk first, and keeps position and contents", async () => {
+  // Otherwise the first write would go to the lease where a file on disk has a name (Windows).
   using _lease = heldLease();
   using place = scratch();
   using runtime = substitute();
@@ -113,10 +113,10 @@ test("C173 C174 what would pass the memory rolls over before it is written, with
   assert.equal(await file.text(), "abcde0123456789");
   const created = runtime.calls.findIndex(isCreation);
   const first = runtime.calls.slice(created).find(({ name }) => name === "write")!;
-  assert.equal((first.args[1] as Uint8Array).length, 5, "memory held only what was before");
+  assert.equal((first.args[1] as Uint8Array).length, 5, "memory held only the earlier write");
 });
 
-test("C175 maxMemory 0 is on disk from the first byte, and Infinity never", async () => {
+test("C175 maxMemory 0 moves the file to disk at the first byte, and Infinity never does", async () => {
   await using none = spooledTemporaryFile({ maxMemory: 0 });
   assert.equal(none.rolled, false, "nothing is written yet");
   await none.write("");
@@ -129,7 +129,7 @@ test("C175 maxMemory 0 is on disk from the first byte, and Infinity never", asyn
   assert.equal(await all.size(), 4_000_000);
 });
 
-test("C176 of a chunk far larger than the memory no copy is kept: it goes to disk as it is", async () => {
+test("C176 a chunk far larger than maxMemory is written to disk without a copy in memory", async () => {
   using place = scratch();
   using runtime = substitute();
   await using file = spooledOfSource({ dir: place.path, maxMemory: 1000 });
@@ -142,7 +142,7 @@ test("C176 of a chunk far larger than the memory no copy is kept: it goes to dis
   assert.ok(sameBytes(await file.bytes(), large));
 });
 
-test("C177 an asynchronous iterable rolls over when the chunk comes that passes the memory", async () => {
+test("C177 a write from an async iterable moves the file to disk at the chunk that exceeds maxMemory", async () => {
   await using file = spooledTemporaryFile({ maxMemory: 2 });
   const seen: boolean[] = [];
   await file.write((async function* () {
@@ -155,7 +155,7 @@ test("C177 an asynchronous iterable rolls over when the chunk comes that passes 
   assert.equal(await file.text(), "xyz");
 });
 
-test("C178 C179 an iterable of 20, 10 and 5 bytes fits in memory of 35; one more rolls over, and later ones are appended", async () => {
+test("C178 C179 chunks of 20, 10 and 5 bytes stay in memory with maxMemory 35; one more moves to disk, where more are appended", async () => {
   await using file = spooledTemporaryFile({ maxMemory: 35 });
   await file.write(["a".repeat(20), "b".repeat(10), "c".repeat(5)]);
   assert.equal(file.rolled, false);
@@ -168,7 +168,7 @@ test("C178 C179 an iterable of 20, 10 and 5 bytes fits in memory of 35; one more
   );
 });
 
-test("C181 a seek beyond the memory does not roll over; a write there does, with zeros before it", async () => {
+test("C181 a seek beyond maxMemory stays in memory; a write there moves the file to disk, with zeros before it", async () => {
   await using file = spooledTemporaryFile({ maxMemory: 30 });
   await file.seek(100);
   assert.equal(file.rolled, false);
@@ -177,7 +177,7 @@ test("C181 a seek beyond the memory does not roll over; a write there does, with
   assert.equal(await file.text(), "\0".repeat(100) + "x");
 });
 
-test("C182 a gap within the memory reads as zeros, in memory and on disk", async () => {
+test("C182 a gap left by a seek reads as zeros, in memory and on disk", async () => {
   await onBoth(async (file, storage) => {
     await file.write("abcde");
     await file.seek(5, "current");
@@ -185,11 +185,11 @@ test("C182 a gap within the memory reads as zeros, in memory and on disk", async
     assert.equal(await file.text(), "abcde\0\0\0\0\0klmno", storage);
     await file.truncate(7);
     await file.truncate(12);
-    assert.equal(await file.text(), "abcde\0\0\0\0\0\0\0", "and so does what was cut off");
+    assert.equal(await file.text(), "abcde\0\0\0\0\0\0\0", "truncated bytes read as zeros");
   });
 });
 
-test("gaps of many pages read as zeros, in memory, on disk and through a roll-over", async () => {
+test("gaps of many pages read as zeros in memory, on disk and after the move to disk", async () => {
   for (const maxMemory of [0, 2 ** 22]) {
     await using file = spooledTemporaryFile({ maxMemory });
     await file.write("a");
@@ -202,14 +202,14 @@ test("gaps of many pages read as zeros, in memory, on disk and through a roll-ov
     for (const when of ["before", "after"]) {
       const dirty = new Uint8Array(3_000_001).fill(255);
       assert.equal(await file.readInto(dirty, { at: 0 }), dirty.length);
-      assert.ok(sameBytes(dirty, wanted), `${maxMemory} ${when} the roll-over`);
+      assert.ok(sameBytes(dirty, wanted), `${maxMemory} ${when} rollover()`);
       assert.equal(file.rolled, maxMemory === 0 || when === "after");
       await file.rollover();
     }
   }
 });
 
-test("C183 a write with a gap that passes the memory rolls over with the same contents", async () => {
+test("C183 a write after a gap that exceeds maxMemory moves the file to disk with the same contents", async () => {
   await using file = spooledTemporaryFile({ maxMemory: 10 });
   await file.write("abcde");
   await file.seek(5, "current");
@@ -220,7 +220,7 @@ test("C183 a write with a gap that passes the memory rolls over with the same co
   assert.equal(file.position, 15);
 });
 
-test("C184 C193 overwriting the middle gives the same in memory and really on disk", async () => {
+test("C184 C193 overwriting the middle of a file gives the same contents in memory and on disk", async () => {
   await onBoth(async (file, storage) => {
     await file.write(LETTERS);
     await file.seek(10);
@@ -239,7 +239,7 @@ test("C184 C193 overwriting the middle gives the same in memory and really on di
   assert.equal(file.rolled, false);
 });
 
-test("C185 overwriting the end and extending it stays in memory, or rolls over where that passes it", async () => {
+test("C185 overwriting and extending the end stays in memory within maxMemory, and moves the file to disk beyond it", async () => {
   for (const [maxMemory, rolled] of [[100, false], [20, true]] as const) {
     await using file = spooledTemporaryFile({ maxMemory });
     await file.write("abcdefghijklmnopqrst");
@@ -255,7 +255,7 @@ test("C185 overwriting the end and extending it stays in memory, or rolls over w
   }
 });
 
-test("C188 an explicit roll-over keeps the position and the contents, and again does nothing", async () => {
+test("C188 rollover() keeps the position and the contents, and a second call does nothing", async () => {
   for (const roll of ["rollover", "rolloverSync"] as const) {
     await using file = spooledTemporaryFile();
     await file.write(LETTERS);
@@ -271,7 +271,7 @@ test("C188 an explicit roll-over keeps the position and the contents, and again 
   }
 });
 
-test("C189 C207 asking for the descriptor rolls over, and it holds what was in memory", async () => {
+test("C189 C207 reading fd moves the file to disk, and the descriptor has the contents from memory", async () => {
   await using file = spooledTemporaryFile();
   await file.write("in memory");
   assert.equal(file.rolled, false);
@@ -285,7 +285,7 @@ test("C189 C207 asking for the descriptor rolls over, and it holds what was in m
   assert.equal(readSync(fd, into, 0, 20, 0), 16);
 });
 
-test("C190 truncate to 0 and to 4 of abcdefg stays in memory", async () => {
+test("C190 truncate() to 4 bytes and to 0 stays in memory", async () => {
   await using file = spooledTemporaryFile({ maxMemory: 30 });
   await file.write("abcdefg\n");
   await file.truncate(4);
@@ -296,7 +296,7 @@ test("C190 truncate to 0 and to 4 of abcdefg stays in memory", async () => {
   assert.equal(file.position, 8);
 });
 
-test("C191 truncate(20) with memory of 10 rolls over; the file has 20 bytes, zeros, and the position is kept", async () => {
+test("C191 truncate(20) with maxMemory 10 moves the file to disk, extends it with zeros and keeps the position", async () => {
   await using file = spooledTemporaryFile({ maxMemory: 10 });
   await file.write("abcdefg");
   await file.truncate(10);
@@ -309,7 +309,7 @@ test("C191 truncate(20) with memory of 10 rolls over; the file has 20 bytes, zer
   assert.equal(await file.text(), "abcdefg" + "\0".repeat(13));
 });
 
-test("C192 truncate(10) with the position at 26 keeps it there, where a read gives nothing", async () => {
+test("C192 truncate(10) leaves the position at 26, where a read returns nothing", async () => {
   await onBoth(async (file, storage) => {
     await file.write(LETTERS);
     await file.truncate(10);
@@ -319,7 +319,7 @@ test("C192 truncate(10) with the position at 26 keeps it there, where a read giv
   });
 });
 
-test("C194 a write at the greatest offset is refused with EFBIG, in memory and on disk", async () => {
+test("C194 a write at the largest offset fails with EFBIG, in memory and on disk", async () => {
   await onBoth(async (file, storage) => {
     await file.write("abc");
     await file.seek(Number.MAX_SAFE_INTEGER);
@@ -329,7 +329,7 @@ test("C194 a write at the greatest offset is refused with EFBIG, in memory and o
   });
 });
 
-test("C195 a size over 2^32 is kept exactly, one over 2^53 is a RangeError", async () => {
+test("C195 truncate() sets a size over 2^32 exactly, and refuses 2^53 and finite sizes above with a RangeError", async () => {
   for (const maxMemory of [0, 100, Infinity]) {
     await using file = spooledTemporaryFile({ maxMemory });
     await file.write("abc");
@@ -351,7 +351,7 @@ test("C195 a size over 2^32 is kept exactly, one over 2^53 is a RangeError", asy
   }
 });
 
-test("C196 close() three times succeeds before and after the roll-over, and rolled stays what it was", async () => {
+test("C196 repeated close() succeeds in memory and on disk, and rolled keeps its value", async () => {
   for (const rolled of [false, true]) {
     const file = spooledTemporaryFile({ maxMemory: 5 });
     await file.write(rolled ? "too much" : "fits");
@@ -364,7 +364,7 @@ test("C196 close() three times succeeds before and after the roll-over, and roll
   }
 });
 
-test("C197 methods bound before the roll-over work after it", async () => {
+test("C197 methods bound before the move to disk work after it", async () => {
   await using file = spooledTemporaryFile({ maxMemory: 10 });
   const write = file.write.bind(file), read = file.readText.bind(file), seek = file.seek.bind(file);
   await write("abc");
@@ -375,7 +375,7 @@ test("C197 methods bound before the roll-over work after it", async () => {
   assert.equal(await read(), "abc" + "d".repeat(20) + "end");
 });
 
-test("C199 mode and encoding are the same before and after the roll-over, and there is no name", async () => {
+test("C199 encoding, newline and mode apply after the move to disk, and the file has no name", async () => {
   await using file = spooledTemporaryFile({
     maxMemory: 4,
     encoding: "utf-16le",
@@ -394,7 +394,7 @@ test("C199 mode and encoding are the same before and after the roll-over, and th
   assert.equal(nlink, isWindows ? 1 : 0);
 });
 
-test("C201 a character whose bytes lie on both sides of the roll-over is not corrupted", async () => {
+test("C201 a character whose bytes are written before and after the move to disk is not corrupted", async () => {
   const bytes = new TextEncoder().encode("a€b😀c");
   for (let maxMemory = 0; maxMemory <= bytes.length; maxMemory++) {
     await using file = spooledTemporaryFile({ maxMemory });
@@ -406,7 +406,7 @@ test("C201 a character whose bytes lie on both sides of the roll-over is not cor
   }
 });
 
-test("C202 the end of a scope closes the file before, during and after the roll-over, and leaves nothing", async () => {
+test("C202 the end of a scope closes the file before, during and after its move to disk, and leaves nothing", async () => {
   using place = scratch();
   const files: SpooledTemporaryFile[] = [];
   let during: Promise<string>;
@@ -426,11 +426,11 @@ test("C202 the end of a scope closes the file before, during and after the roll-
     assert.equal(file.closed, true);
     assert.equal(await failureOf(() => file.text()), "ERR_CLOSED");
   }
-  // The handle goes after the call that was under way, and on Windows the name with it.
+  // The descriptor is closed, and on Windows the name removed, only after the pending call.
   while (place.list().length > 0) await new Promise((resolve) => setTimeout(resolve, 10));
 });
 
-test("C203 a missing directory is an error at the roll-over; what is in memory stays readable, and a retry works", async () => {
+test("C203 a missing directory fails the move to disk with ENOENT; the contents stay readable, and a retry works", async () => {
   using place = scratch();
   const dir = join(place.path, "later");
   await using file = spooledTemporaryFile({ dir, maxMemory: 10 });
@@ -455,8 +455,8 @@ test("C203 a missing directory is an error at the roll-over; what is in memory s
   assert.equal(await file.text(), "kept on0123456789");
 });
 
-test("C203 the directory asked for is the one that it rolls over to", async () => {
-  // Else it would be created first where a file on disk has a name (Windows).
+test("C203 the file moves to disk in the directory given as dir", async () => {
+  // Otherwise the lease would be created first where a file on disk has a name (Windows).
   using _lease = heldLease();
   using place = scratch();
   using runtime = substitute();
@@ -466,12 +466,12 @@ test("C203 the directory asked for is the one that it rolls over to", async () =
   assert.ok(path.startsWith(place.path), path);
 });
 
-test("C204 a roll-over that fails part-way, wherever that is, leaves memory whole and nothing open, and a retry works", async () => {
-  // What the library opens and closes for itself is not counted.
+test("C204 a move to disk that fails at any step keeps the contents in memory, leaves nothing open and can be retried", async () => {
+  // Files that the library opens for itself are not counted.
   using _lease = heldLease();
   configure({ reclaim: false });
   const contents = pattern(200_000);
-  // In the order of the calls: opening, pages of the memory, size.
+  // In the order of the calls: creating the file, writing the pages of memory, setting the size.
   const failing = [
     ...isWindows ? [] : ["createUnnamed"],
     "createDescriptor",
@@ -487,7 +487,7 @@ test("C204 a roll-over that fails part-way, wherever that is, leaves memory whol
       if (broken && (name !== "write" || ++written === Number(count))) throw systemError("ENOSPC");
       return real(...args);
     };
-    // A file system that cannot do without a name: what is made then has one for a moment.
+    // A file system without O_TMPFILE, where the file has a name for a moment.
     const refuse = (real: (...args: unknown[]) => unknown, ...args: unknown[]): unknown => {
       if (broken) throw systemError("EOPNOTSUPP");
       return real(...args);
@@ -495,7 +495,7 @@ test("C204 a roll-over that fails part-way, wherever that is, leaves memory whol
     const primitives = { ...name === "createDescriptor" && { createUnnamed: refuse }, [name]: fail };
     using runtime = substitute({ primitives });
     using place = scratch();
-    // Else the first write would be one into the lease where a file on disk has a name (Windows).
+    // Otherwise the first write would go to the lease where a file on disk has a name (Windows).
     namedOfSource({ dir: place.path }).closeSync();
     await using file = spooledOfSource({ dir: place.path, maxMemory: 300_000, mode: 0o600 });
     await file.write(contents);
@@ -516,7 +516,7 @@ test("C204 a roll-over that fails part-way, wherever that is, leaves memory whol
     }
     const opened = runtime.calls.filter(isCreation).length;
     const closed = runtime.of("close").length;
-    if (!step.startsWith("create")) assert.equal(closed, opened, `${step}: what was opened is closed`);
+    if (!step.startsWith("create")) assert.equal(closed, opened, `${step}: every file opened is closed`);
     assert.deepEqual(place.list(), [], step);
     assert.ok(sameBytes((await file.bytes()).subarray(0, 200_000), contents), step);
     broken = false;
@@ -530,7 +530,7 @@ test("C204 a roll-over that fails part-way, wherever that is, leaves memory whol
 });
 
 diskTest(
-  "C204 C285 a roll-over on a disk that is really full throws ENOSPC, keeps memory, and works when there is room [needs a mount of its own]",
+  "C204 C285 a move to a full disk throws ENOSPC, keeps the contents and works once there is room [needs a mount of its own]",
   async () => {
     const { said, stderr } = await runOnSmallDisk(`
     const code = async (call) => { try { await call(); return "nothing"; } catch (error) { return error.code + " " + error.name; } };
@@ -558,17 +558,21 @@ diskTest(
   },
 );
 
-test("C205 what has rolled over has no name: the directory stays empty", { skip: namesStay }, async () => {
-  using place = scratch();
-  await using file = spooledTemporaryFile({ dir: place.path, maxMemory: 1 });
-  await file.write("abc");
-  await file.flush();
-  assert.equal(file.rolled, true);
-  assert.equal(fstatSync(file.fd).size, 3);
-  assert.deepEqual(place.list(), []);
-});
+test(
+  "C205 a file that has moved to disk has no name: its directory stays empty",
+  { skip: namesStay },
+  async () => {
+    using place = scratch();
+    await using file = spooledTemporaryFile({ dir: place.path, maxMemory: 1 });
+    await file.write("abc");
+    await file.flush();
+    assert.equal(file.rolled, true);
+    assert.equal(fstatSync(file.fd).size, 3);
+    assert.deepEqual(place.list(), []);
+  },
+);
 
-test("C206 a spool that is dropped gives a warning if it has rolled over, and none if it is in memory", async () => {
+test("C206 a spooled file that is garbage-collected while open causes a warning if it is on disk, and none in memory", async () => {
   for (const [maxMemory, warned] of [[1000, false], [0, true]] as const) {
     const { said, stderr } = await runWithGc(`
       const drop = async () => { const file = m.spooledTemporaryFile({ maxMemory: ${maxMemory} }); await file.write("dropped"); };
@@ -581,7 +585,7 @@ test("C206 a spool that is dropped gives a warning if it has rolled over, and no
   }
 });
 
-test("C208 writes that overlap are carried out one after the other, with one roll-over", async () => {
+test("C208 overlapping writes are carried out in order, with a single move to disk", async () => {
   using place = scratch();
   using runtime = substitute();
   await using file = spooledOfSource({ dir: place.path, maxMemory: 1000 });
@@ -596,7 +600,7 @@ test("C208 writes that overlap are carried out one after the other, with one rol
   );
 });
 
-test("a spool refuses invalid options at once, though it makes nothing yet", () => {
+test("spooledTemporaryFile() refuses invalid options at once, although it creates nothing yet", () => {
   const wrong: [object, string][] = [
     [{ maxMemory: -1 }, "RangeError"],
     [{ maxMemory: 0.5 }, "RangeError"],
@@ -613,7 +617,7 @@ test("a spool refuses invalid options at once, though it makes nothing yet", () 
   }
 });
 
-test("a file grows in memory, a little at a time and by much, without copying what is there", async () => {
+test("a file in memory keeps its contents while it grows in small and large steps, is truncated and moves to disk", async () => {
   await using file = spooledTemporaryFile({ maxMemory: 2 ** 26 });
   const whole = pattern(5_000_000);
   for (let at = 0, length = 1; at < whole.length; at += length, length = (length * 7 + 3) % 100_003 + 1) {

@@ -31,7 +31,7 @@ const textOf = async (chunks: AsyncIterable<Uint8Array>): Promise<string> =>
 
 const BIG = pattern(1_300_000);
 
-test("stream() and readable give the contents from the start or an offset, and leave the cursor", async () => {
+test("stream() and readable give the contents from the start or an offset, and do not move the cursor", async () => {
   for await (const [kind, file] of eachKind()) {
     await file.write(BIG);
     await file.seek(5);
@@ -40,17 +40,17 @@ test("stream() and readable give the contents from the start or an offset, and l
     assert.ok(sameBytes(await gather(file.stream({ at: 1_000_001 })), BIG.subarray(1_000_001)), kind);
     assert.equal((await gather(file.stream({ at: 5_000_000 }))).length, 0, kind);
     assert.equal(file.position, 5, kind);
-    assert.notEqual(file.readable, file.readable, "each is a stream of its own");
+    assert.notEqual(file.readable, file.readable, "each access creates a new stream");
   }
 });
 
-test("asynchronous iteration gives the contents in chunks, and can be left early and begun anew", async () => {
+test("asynchronous iteration yields the contents in chunks, and can be left early and restarted", async () => {
   for await (const [kind, file] of eachKind()) {
     await file.write(BIG);
     assert.ok(sameBytes(await gather(file), BIG), kind);
     let count = 0;
     for await (const chunk of file) {
-      assert.ok(chunk.length > 0 && chunk.length < BIG.length, "the whole is not read at once");
+      assert.ok(chunk.length > 0 && chunk.length < BIG.length, "the file is not read at once");
       count++;
       break;
     }
@@ -64,7 +64,7 @@ test("asynchronous iteration gives the contents in chunks, and can be left early
   }
 });
 
-test("streams of one file do not disturb each other, nor the cursor", async () => {
+test("concurrent streams of one file do not affect each other or reads at the cursor", async () => {
   for await (const [kind, file] of eachKind()) {
     await file.write(BIG);
     await file.seek(0);
@@ -80,7 +80,7 @@ test("streams of one file do not disturb each other, nor the cursor", async () =
   }
 });
 
-test("a stream fills the reader's own buffers (BYOB), exactly and to the end", async () => {
+test("a stream fills the buffers of a BYOB reader exactly, up to the end of the file", async () => {
   for await (const [kind, file] of eachKind()) {
     await file.write(BIG.subarray(0, 100_000));
     const reader = file.stream({ at: 10 }).getReader({ mode: "byob" });
@@ -92,7 +92,7 @@ test("a stream fills the reader's own buffers (BYOB), exactly and to the end", a
         assert.equal(value?.byteLength ?? 0, 0, kind);
         break;
       }
-      assert.equal(value.byteOffset, 100, "in the place that the view shows");
+      assert.equal(value.byteOffset, 100, "at the offset of the view");
       sizes.push(value.byteLength);
       parts.push(value.slice());
       buffer = value.buffer;
@@ -104,14 +104,14 @@ test("a stream fills the reader's own buffers (BYOB), exactly and to the end", a
   }
 });
 
-test("a reader with buffers of its own that takes the place of one without, at any moment of its read, is told of the end", async () => {
+test("a BYOB reader that replaces a default reader at any moment of its read is told of the end of the stream", async () => {
   for await (const [kind, file] of eachKind()) {
     await file.write("abc");
-    // What a read does takes a few turns of the queue of promises.
+    // A read takes a few turns of the microtask queue.
     for (const [at, turns] of [0, 3].flatMap((at) => [0, 1, 2, 3, 4, 5].map((turns) => [at, turns]))) {
       const stream = file.stream({ at }), parts: (Uint8Array | undefined)[] = [];
       const first = stream.getReader();
-      // Fails if its reader is released before it has ended.
+      // Rejects if its reader is released first.
       first.read().then(({ value }) => parts.push(value), () => {});
       for (let i = 0; i < turns; i++) await undefined;
       first.releaseLock();
@@ -127,7 +127,7 @@ test("a reader with buffers of its own that takes the place of one without, at a
   }
 });
 
-test("a stream reads only what is asked for, so it gives what was written just before", async () => {
+test("a stream reads only on demand, so it gives data written just before the read", async () => {
   for await (const [kind, file] of eachKind()) {
     const reader = file.stream().getReader();
     await new Promise((resolve) => setTimeout(resolve, 1));
@@ -137,11 +137,11 @@ test("a stream reads only what is asked for, so it gives what was written just b
     assert.equal(new TextDecoder().decode((await reader.read()).value), "second", kind);
     assert.equal((await reader.read()).done, true, kind);
     await file.write("third");
-    assert.equal((await reader.read()).done, true, "an end is final");
+    assert.equal((await reader.read()).done, true, "a stream that has ended stays ended");
   }
 });
 
-test("a stream that is cancelled reads no more, and the file is as before", async () => {
+test("a cancelled stream reads no more, and leaves the file open and unchanged", async () => {
   using runtime = substitute();
   await using file = await unnamedOfSource();
   runtime.calls.length = 0;
@@ -153,7 +153,7 @@ test("a stream that is cancelled reads no more, and the file is as before", asyn
   const reads = runtime.of("read").length;
   assert.equal((await reader.read()).done, true);
   assert.equal(runtime.of("read").length, reads);
-  assert.equal(runtime.of("close").length, 0, "nothing is closed");
+  assert.equal(runtime.of("close").length, 0, "the descriptor stays open");
   await stream.cancel().catch(() => {});
   await file.readable.cancel();
   assert.ok(sameBytes(await file.bytes(), BIG));
@@ -161,7 +161,7 @@ test("a stream that is cancelled reads no more, and the file is as before", asyn
   assert.equal(await file.size(), BIG.length + 4);
 });
 
-test("a stream whose file cannot be read fails with the error of the system", async () => {
+test("streams, iterators, lines and blobs fail with the system's error when the file cannot be read", async () => {
   using _runtime = substitute({
     primitives: {
       read: () => {
@@ -181,7 +181,7 @@ test("a stream whose file cannot be read fails with the error of the system", as
   assert.equal(await failureOf(async () => await (await file.blob()).text()), "EIO");
 });
 
-test("writable writes text and bytes at the cursor, and flushes when it is closed; the file stays open", async () => {
+test("writable writes text and bytes at the cursor, and closing it leaves the file open", async () => {
   for await (const [kind, file] of eachKind()) {
     await file.write("start ");
     const writer = file.writable.getWriter();
@@ -196,7 +196,7 @@ test("writable writes text and bytes at the cursor, and flushes when it is close
   }
 });
 
-test("closing a writable hands what is buffered to the system", async () => {
+test("closing a writable flushes the write buffer", async () => {
   using runtime = substitute();
   await using file = await unnamedOfSource();
   runtime.calls.length = 0;
@@ -207,7 +207,7 @@ test("closing a writable hands what is buffered to the system", async () => {
   assert.equal(runtime.of("write").length, 1);
 });
 
-test("writable exerts backpressure: it is ready again when the chunk is written", async () => {
+test("writable applies backpressure: it is ready again when the chunk is written", async () => {
   let goOn!: () => void, begin!: () => void;
   const gate = new Promise<void>((resolve) => goOn = resolve);
   const begun = new Promise<void>((resolve) => begin = resolve);
@@ -239,7 +239,7 @@ test("writable exerts backpressure: it is ready again when the chunk is written"
   assert.equal(await file.text(), "abc");
 });
 
-test("a writable that is aborted keeps what was written, and the file stays usable", async () => {
+test("aborting a writable keeps the data already written, and the file stays usable", async () => {
   for await (const [kind, file] of eachKind()) {
     const writer = file.writable.getWriter();
     await writer.write("abc");
@@ -251,7 +251,7 @@ test("a writable that is aborted keeps what was written, and the file stays usab
   }
 });
 
-test("a writable fails with the error of a write, and so does what is piped into it", async () => {
+test("a writable fails with the error of the write, and so does a pipe into it, whose source is cancelled", async () => {
   for await (const [kind, file] of eachKind({ maxSize: 5 })) {
     const writer = file.writable.getWriter();
     assert.equal(await failureOf(() => writer.write("too long")), "EFBIG", kind);
@@ -271,7 +271,7 @@ test("a writable fails with the error of a write, and so does what is piped into
   }
 });
 
-test("streams pipe from one file to another, through transformations and tees", async () => {
+test("streams can be piped between files, through transforms and tee(), and an aborted pipe closes neither file", async () => {
   for await (const [kind, file] of eachKind()) {
     await file.write("hello ".repeat(10_000));
     await using copy = await temporaryFile();
@@ -295,7 +295,7 @@ test("streams pipe from one file to another, through transformations and tees", 
   }
 });
 
-test("a file goes through CompressionStream and DecompressionStream and is the same after it", async () => {
+test("contents are unchanged after CompressionStream and DecompressionStream", async () => {
   await using file = await temporaryFile();
   await file.write("compress me ".repeat(50_000));
   await using packed = await namedTemporaryFile();
@@ -309,7 +309,7 @@ test("a file goes through CompressionStream and DecompressionStream and is the s
   assert.ok(await again.text() === await file.text());
 });
 
-test("a Response reads the file through readable", async () => {
+test("Response and Request read the file through readable and stream()", async () => {
   for await (const [kind, file] of eachKind()) {
     await file.write(`{"a":"é"}`);
     assert.deepEqual(await new Response(file.readable).json(), { a: "é" }, kind);
@@ -321,7 +321,7 @@ test("a Response reads the file through readable", async () => {
   }
 });
 
-test("node's pipeline takes the file as an iterable source and, by fromWeb, as a stream on both sides", async () => {
+test("Node's pipeline() takes the file as an iterable source, and its streams through fromWeb() on both sides", async () => {
   for await (const [kind, file] of eachKind()) {
     await file.write(BIG.subarray(0, 400_000));
     await using copy = await temporaryFile();
@@ -349,11 +349,11 @@ test("node's pipeline takes the file as an iterable source and, by fromWeb, as a
       Writable.fromWeb(copy.writable as never),
     );
     await assert.rejects(broken, /broken/, kind);
-    assert.equal(await file.size(), 400_000, "the file is as before");
+    assert.equal(await file.size(), 400_000, "a failed pipeline leaves the file unchanged");
   }
 });
 
-test("blob() has the size of now and reads its ranges when it is asked", async () => {
+test("blob() has the size at the time of the call, and reads its range of the file on demand", async () => {
   for await (const [kind, file] of eachKind()) {
     await file.write("0123456789");
     const blob = await file.blob("application/x-test");
@@ -363,7 +363,7 @@ test("blob() has the size of now and reads its ranges when it is asked", async (
     await file.write("AB", { at: 1 });
     await file.write("more");
     await file.flush();
-    assert.equal(await blob.text(), "0AB3456789", "what is in that range when it is read");
+    assert.equal(await blob.text(), "0AB3456789", "the contents at the time of the read");
     assert.deepEqual(new Uint8Array(await blob.arrayBuffer()), new TextEncoder().encode("0AB3456789"), kind);
     assert.equal(await textOf(blob.stream()), "0AB3456789", kind);
     const cases: [number | undefined, number | undefined, string][] = [
@@ -399,8 +399,8 @@ test("blob() has the size of now and reads its ranges when it is asked", async (
   }
 });
 
-/** Who takes a blob by what the runtime keeps behind it. */
-const TAKERS: { readonly [name: string]: (blob: Blob) => Promise<string> } = {
+/** Constructors that read a blob through the runtime's internals, not through its methods. */
+const CONSUMERS: { readonly [name: string]: (blob: Blob) => Promise<string> } = {
   Blob: (blob) => new Blob([blob]).text(),
   File: (blob) => new File([blob], "name").text(),
   Response: (blob) => new Response(blob).text(),
@@ -412,14 +412,14 @@ const TAKERS: { readonly [name: string]: (blob: Blob) => Promise<string> } = {
   },
 };
 
-test("what the runtime itself makes of a blob() has the contents, or fails where Bun has no path to read them by", async () => {
+test("a Blob, File, Response or FormData made of a blob() has its contents, or fails on Bun if the file has no path", async () => {
   for await (const [kind, file] of eachKind()) {
     await file.write("0123456789");
     const blob = await file.blob();
-    // Another one of the same file takes nothing from it.
+    // A second blob of the same file does not affect the first.
     await file.blob();
     const fails = isBun && NAMELESS.includes(kind);
-    for (const [name, take] of Object.entries(TAKERS)) {
+    for (const [name, take] of Object.entries(CONSUMERS)) {
       for (const [part, wanted] of [[blob, "0123456789"], [blob.slice(2, -3), "23456"]] as const) {
         if (fails) await assert.rejects(take(part), /use bytes\(\)/, `${kind} ${name}`);
         else assert.equal(await take(part), wanted, `${kind} ${name}`);
@@ -428,26 +428,30 @@ test("what the runtime itself makes of a blob() has the contents, or fails where
   }
 });
 
-test("what Node makes of a blob() fails when the file has changed, and never reads another one's (Node)", {
-  skip: !isNode,
-}, async () => {
-  for (const make of [temporaryFile, namedTemporaryFile]) {
-    const file = await make();
-    await file.write("secret");
-    const blob = await file.blob();
-    await file.write("more");
-    await file.flush();
-    await assert.rejects(new Blob([blob]).text(), { name: "NotReadableError" });
-    const later = await file.blob();
-    await file.close();
-    await using other = await make();
-    await other.write("0123456789");
-    await other.flush();
-    await assert.rejects(new Blob([later]).text(), { name: "NotReadableError" });
-  }
-});
+test(
+  "a Blob made of a blob() fails when the file has changed or was closed, and never reads another file (Node)",
+  {
+    skip: !isNode,
+  },
+  async () => {
+    for (const make of [temporaryFile, namedTemporaryFile]) {
+      const file = await make();
+      await file.write("secret");
+      const blob = await file.blob();
+      await file.write("more");
+      await file.flush();
+      await assert.rejects(new Blob([blob]).text(), { name: "NotReadableError" });
+      const later = await file.blob();
+      await file.close();
+      await using other = await make();
+      await other.write("0123456789");
+      await other.flush();
+      await assert.rejects(new Blob([later]).text(), { name: "NotReadableError" });
+    }
+  },
+);
 
-test("a blob() of a file that has a name changes no time of it", async () => {
+test("blob() of a file with a name does not change its modification time", async () => {
   await using named = await namedTemporaryFile();
   await named.write("0123456789");
   utimesSync(named.path, 1, 1);
@@ -457,7 +461,7 @@ test("a blob() of a file that has a name changes no time of it", async () => {
   assert.equal(statSync(named.path).mtimeMs, 1000);
 });
 
-test("a blob's stream fills the reader's own buffers, and stops where the blob ends", async () => {
+test("a blob's stream fills the buffers of a BYOB reader, and stops at the end of the blob", async () => {
   await using file = await temporaryFile();
   await file.write(BIG);
   const reader = (await file.blob()).slice(100, 1000).stream().getReader({ mode: "byob" });
@@ -469,7 +473,7 @@ test("a blob's stream fills the reader's own buffers, and stops where the blob e
   assert.equal(third.done, true);
 });
 
-test("a blob takes no memory: it reads no more than its reader", async () => {
+test("blob() reads nothing, and its stream does not read the whole file ahead of its reader", async () => {
   using runtime = substitute();
   await using file = await unnamedOfSource();
   await file.write(BIG);
@@ -484,7 +488,7 @@ test("a blob takes no memory: it reads no more than its reader", async () => {
   await reader.cancel();
 });
 
-test("C198 streams, iterators, lines and blobs taken before a roll-over see what is written after it", async () => {
+test("C198 streams, iterators, lines and writers opened before the move to disk see what is written after it", async () => {
   using runtime = substitute();
   using place = scratch();
   await using file = spooledOfSource({ dir: place.path, maxMemory: 10 });
@@ -498,7 +502,7 @@ test("C198 streams, iterators, lines and blobs taken before a roll-over see what
   assert.equal((await lines.next()).value, "one");
   await writer.write("two\nthree\n");
   assert.equal(file.rolled, true);
-  // The second is what it is on Windows.
+  // On Windows the second is called.
   assert.ok(runtime.of("createUnnamed").length + runtime.of("createDescriptor").length > 0);
   assert.equal(new TextDecoder().decode((await started.read()).value), "two\nthree\n");
   assert.equal(new TextDecoder().decode((await stream.read()).value), "one\ntwo\nthree\n");
@@ -508,7 +512,7 @@ test("C198 streams, iterators, lines and blobs taken before a roll-over see what
   assert.equal(await file.text(), "one\ntwo\nthree\nfour");
 });
 
-test("C118 a bound method keeps the file usable when its handle is not referred to any more", async () => {
+test("C118 a bound method keeps the file usable after its handle has become unreachable", async () => {
   const { said, stderr } = await runWithGc(`
     let reads = [], writes = [];
     for (let i = 0; i < 20; i++) {
@@ -526,7 +530,7 @@ test("C118 a bound method keeps the file usable when its handle is not referred 
   assert.deepEqual(said[1], []);
 });
 
-test("C119 an iterator, stream, writer or blob keeps the file open when its handle is not referred to any more", async () => {
+test("C119 an iterator, stream, writer or blob keeps the file open after its handle has become unreachable", async () => {
   const { said, stderr } = await runWithGc(`
     const text = "line\\n".repeat(200000);
     const open = async (prefix) => { const file = await m.namedTemporaryFile({ prefix }); await file.write(text); return file; };
@@ -544,7 +548,7 @@ test("C119 an iterator, stream, writer or blob keeps the file open when its hand
     await collect();
     let count = 1;
     for (;;) { if (count <= 2) await collect(); if ((await kept.lines.next()).done) break; count++; }
-    // What has ended, as the lines have, need not keep its file.
+    // An iterator that has ended, like lines, need not keep its file open.
     const early = warnings.filter(({ message }) => !message.includes("lines-"));
     say(count);
     const rest = async (next) => { let size = 0; for (let step; !(step = await next()).done;) size += step.value.length; return size; };
@@ -564,7 +568,7 @@ test("C119 an iterator, stream, writer or blob keeps the file open when its hand
   );
 });
 
-test("a spooled file that is moving to disk when its handle is collected as garbage is closed when it is there", async () => {
+test("a spooled file whose handle is garbage-collected during the move to disk is closed after it", async () => {
   let go!: () => void;
   const gate = new Promise<void>((resolve) => go = resolve);
   using runtime = substitute({
@@ -579,7 +583,7 @@ test("a spooled file that is moving to disk when its handle is collected as garb
   const file = spooledOfSource({ maxMemory: 2 });
   const written = file.write("more than two");
   const content = held().contents.find((one) => !before.has(one)) as OpenFile;
-  // What the collector would call.
+  // Called after garbage collection.
   assert.equal(content.reclaim(), "A temporary file");
   go();
   assert.equal(await written, 13);
@@ -591,7 +595,7 @@ test("a spooled file that is moving to disk when its handle is collected as garb
   assert.deepEqual(held().contents.filter((one) => !before.has(one)), []);
 });
 
-test("a handle that nobody has any more is closed, with a warning, where no iterator keeps it", async () => {
+test("a named file that is garbage-collected while open causes a MAYFLY_NOT_CLOSED warning", async () => {
   const { said } = await runWithGc(`
     for (let i = 0; i < 20; i++) await (await m.namedTemporaryFile()).write("dropped");
     await collect(() => warnings.length >= 10);
@@ -601,7 +605,7 @@ test("a handle that nobody has any more is closed, with a warning, where no iter
   assert.deepEqual(said, [true, ["TempfileWarning MAYFLY_NOT_CLOSED"]]);
 });
 
-test("calls under way are carried out on the file's own descriptor though its handle was collected", async () => {
+test("pending calls complete on the file's own descriptor after its handle was garbage-collected", async () => {
   const { said, stderr } = await runWithGc(`
     const data = new Uint8Array(2_000_000).fill(7);
     const results = [];

@@ -5,7 +5,7 @@ import { namedTemporaryFile, spooledTemporaryFile, type TemporaryFile, temporary
 import { eachKind, failureOf } from "./support/kinds.ts";
 import { oncePerRuntime } from "./support/once.ts";
 
-/** Text of characters of one, two, three and four bytes, with both ends of lines. */
+/** Characters of one to four bytes, with both kinds of line endings. */
 const MIXED = "añ€😀\nzweite Zeile\r\n第三行\r\n\n🏳️‍🌈 end";
 
 async function linesOf(file: TemporaryFile, options?: { at: number }): Promise<string[]> {
@@ -22,7 +22,7 @@ async function fileOf(bytes: Iterable<number>, options = {}): Promise<TemporaryF
   return file;
 }
 
-test("C95 text comes back in every encoding, and is in the file as that encoding has it", async () => {
+test("C95 text is read back unchanged in every encoding, and is stored as the bytes of that encoding", async () => {
   const latin = "aÿ\u0080\u009f\0é\n";
   const cases = [
     ["utf-8", MIXED, [...new TextEncoder().encode(MIXED)]],
@@ -47,7 +47,7 @@ test("C95 text comes back in every encoding, and is in the file as that encoding
   }
 });
 
-test("a byte order mark is content like any other", async () => {
+test("a byte order mark is kept as content", async () => {
   for (const encoding of ["utf-8", "utf-16le"] as const) {
     await using file = await temporaryFile({ encoding });
     await file.write("\uFEFFa\uFEFF");
@@ -58,7 +58,7 @@ test("a byte order mark is content like any other", async () => {
   }
 });
 
-test("latin1 refuses with EILSEQ what it has no byte for, and nothing is written", async () => {
+test("writing a character that latin1 cannot encode fails with EILSEQ, and nothing is written", async () => {
   for await (const [kind, file] of eachKind({ encoding: "latin1" })) {
     await file.write("ok");
     for (const text of ["€", "a😀", "\u0100", "\ud800"]) {
@@ -71,7 +71,7 @@ test("latin1 refuses with EILSEQ what it has no byte for, and nothing is written
   }
 });
 
-test("newline rewrites both ends of lines of text as it is written, and leaves bytes alone", async () => {
+test("the newline option converts both kinds of line endings in written text, and leaves bytes alone", async () => {
   const bytes = new TextEncoder().encode("raw\n");
   for await (const [kind, file] of eachKind({ newline: "\r\n" })) {
     await file.write("a\nb\r\nc\r");
@@ -89,10 +89,10 @@ test("newline rewrites both ends of lines of text as it is written, and leaves b
   assert.equal(await wide.text(), "\r\n");
   await using plain = await temporaryFile();
   await plain.write("a\r\nb\n");
-  assert.equal(await plain.text(), "a\r\nb\n", "without the option text stays as it is");
+  assert.equal(await plain.text(), "a\r\nb\n", "without the option text is unchanged");
 });
 
-test("C201 readText reads by characters and splits none, of whatever length and wherever they lie", async () => {
+test("C201 readText(n) counts characters and splits none, for any length and position", async () => {
   const text = "añ€😀".repeat(300);
   const characters = [...text];
   for (const encoding of ["utf-8", "utf-16le"] as const) {
@@ -108,14 +108,14 @@ test("C201 readText reads by characters and splits none, of whatever length and 
           position += encoding === "utf-8" ? new TextEncoder().encode(wanted).length : wanted.length * 2;
           assert.equal(file.position, position, `${kind} ${encoding} ${length} from ${at}`);
         }
-        assert.equal(await file.readText(length), "", "at the end there is no more");
+        assert.equal(await file.readText(length), "", "nothing is left at the end");
       }
       assert.equal(await file.readText(0), "", kind);
     }
   }
 });
 
-test("readText reads as many characters as are asked for, or there are, of a long text", async () => {
+test("readText(n) of a long text returns n characters, or all that are left", async () => {
   const text = "abcdé€😀\n".repeat(60_000);
   const characters = [...text];
   await using file = await temporaryFile();
@@ -126,7 +126,7 @@ test("readText reads as many characters as are asked for, or there are, of a lon
   assert.equal(file.position, await file.size());
 });
 
-test("readText after a read, a write or a seek goes on where the cursor is", async () => {
+test("readText() after a read, a write or a seek continues at the cursor", async () => {
   for await (const [kind, file] of eachKind()) {
     await file.write("é1€2😀3");
     await file.seek(2);
@@ -139,7 +139,7 @@ test("readText after a read, a write or a seek goes on where the cursor is", asy
   }
 });
 
-test("malformed text is replaced by U+FFFD, character by character, or fails with EILSEQ where fatal is set", async () => {
+test("malformed text is read as U+FFFD, at once or by character, or fails with EILSEQ if fatal is set", async () => {
   const cases: [string, "utf-8" | "utf-16le", number[], string][] = [
     ["a lone follower", "utf-8", [0x61, 0x80, 0x62], "a\uFFFDb"],
     ["a character cut short", "utf-8", [0xe2, 0x82, 0x41], "\uFFFDA"],
@@ -166,17 +166,17 @@ test("malformed text is replaced by U+FFFD, character by character, or fails wit
     assert.equal(await failureOf(() => strict.text()), "EILSEQ", name);
     assert.equal(await failureOf(() => strict.textSync()), "EILSEQ", name);
     assert.equal(await failureOf(() => strict.readText()), "EILSEQ", name);
-    assert.equal(strict.position, 0, "what was not read is not passed over");
+    assert.equal(strict.position, 0, "a failed read does not move the cursor");
     assert.equal(await failureOf(() => linesOf(strict)), "EILSEQ", name);
     assert.equal(await failureOf(() => strict.json()), "EILSEQ", name);
-    assert.deepEqual([...await strict.bytes()], bytes, "as bytes it can be read");
+    assert.deepEqual([...await strict.bytes()], bytes, "bytes() still works");
     await strict.truncate(0);
     await strict.write("fine €");
-    assert.equal(await strict.text(), "fine €", "a failure spoils no later call");
+    assert.equal(await strict.text(), "fine €", "later calls are not affected");
   }
 });
 
-test("readText(n) gives in pieces what text() gives at once, whatever the bytes are", async () => {
+test("pieces read with readText(n) add up to text(), for arbitrary bytes", async () => {
   const byte = fc.oneof(
     fc.nat({ max: 255 }),
     fc.constantFrom(0xe0, 0xed, 0xf0, 0xf4, 0x80, 0x9f, 0xa0, 0xbf, 0xc2, 0xd8, 0xdc),
@@ -200,7 +200,7 @@ test("readText(n) gives in pieces what text() gives at once, whatever the bytes 
   await fc.assert(property, { numRuns: 300 });
 });
 
-test("lone surrogates in a string become U+FFFD, in UTF-8 as they are written and in UTF-16 as they are read", async () => {
+test("lone surrogates in a string become U+FFFD, in UTF-8 when written and in UTF-16 when read", async () => {
   await using utf8 = await temporaryFile();
   assert.equal(await utf8.write("a\ud800b"), 5);
   assert.deepEqual([...await utf8.bytes()], [0x61, 0xef, 0xbf, 0xbd, 0x62]);
@@ -210,10 +210,10 @@ test("lone surrogates in a string become U+FFFD, in UTF-8 as they are written an
   assert.equal(await utf16.text(), "a\uFFFDb");
   await using parts = await temporaryFile({ encoding: "utf-16le" });
   await parts.write(["😀"[0], "😀"[1]]);
-  assert.equal(await parts.text(), "😀", "two halves written one after the other make one character");
+  assert.equal(await parts.text(), "😀", "two halves written in sequence make one character");
 });
 
-test("lines() gives the lines without their ends, the last also if it has none, and no empty one after an end", async () => {
+test("lines() strips line endings, yields an unterminated last line, and no empty line after a final line ending", async () => {
   const cases: [string, string[]][] = [
     ["", []],
     ["\n", [""]],
@@ -233,11 +233,11 @@ test("lines() gives the lines without their ends, the last also if it has none, 
       await file.write(text, { at: 0 });
       assert.deepEqual(await linesOf(file), lines, `${kind} ${JSON.stringify(text)}`);
     }
-    assert.equal(file.position, 0, "the cursor is not used");
+    assert.equal(file.position, 0, "the cursor is not moved");
   }
 });
 
-test("lines() keeps characters and ends of lines whole across the borders of what is read at once", async () => {
+test("lines() decodes characters and line endings that span two reads", async () => {
   for (const encoding of ["utf-8", "utf-16le"] as const) {
     for (let shift = 0; shift < 5; shift++) {
       await using file = await temporaryFile({ encoding });
@@ -251,7 +251,7 @@ test("lines() keeps characters and ends of lines whole across the borders of wha
   }
 });
 
-test("lines() reads a line of many chunks and many lines of one", async () => {
+test("lines() reads lines longer than a chunk, and many lines per chunk", async () => {
   await using file = await temporaryFile();
   const long = "0123456789".repeat(300_000);
   const many = Array.from({ length: 100_000 }, (_, i) => `line ${i}`);
@@ -262,7 +262,7 @@ test("lines() reads a line of many chunks and many lines of one", async () => {
   assert.deepEqual(lines.slice(1, 100_001), many);
 });
 
-test("lines({ at }) starts at an offset; lines() left early can be begun anew, and sees what was written meanwhile", async () => {
+test("lines({ at }) starts at an offset; lines() left early can be restarted, and sees data written meanwhile", async () => {
   for await (const [kind, file] of eachKind()) {
     await file.write("one\ntwo\nthree\n");
     assert.deepEqual(await linesOf(file, { at: 5 }), ["wo", "three"], kind);
@@ -273,11 +273,11 @@ test("lines({ at }) starts at an offset; lines() left early can be begun anew, a
     }
     await file.write("four");
     assert.deepEqual(await linesOf(file), ["one", "two", "three", "four"], kind);
-    assert.equal(await file.text(), "one\ntwo\nthree\nfour", "the file is as usable as before");
+    assert.equal(await file.text(), "one\ntwo\nthree\nfour", "the file stays usable");
   }
 });
 
-test("json() and jsonSync() parse the whole contents; what is no JSON is a SyntaxError", async () => {
+test("json() and jsonSync() parse the whole contents, and throw a SyntaxError for invalid JSON", async () => {
   const value = { list: [1, 2.5, null, true], text: "ü\n😀", nested: { a: {} } };
   for await (const [kind, file] of eachKind()) {
     await file.write(JSON.stringify(value));
@@ -291,7 +291,7 @@ test("json() and jsonSync() parse the whole contents; what is no JSON is a Synta
   }
 });
 
-test("text() and bytes() give the whole contents and leave the cursor", async () => {
+test("text() and bytes() return the whole contents and do not move the cursor", async () => {
   for await (const [kind, file] of eachKind()) {
     assert.equal(await file.text(), "", kind);
     await file.write(MIXED);
@@ -304,7 +304,7 @@ test("text() and bytes() give the whole contents and leave the cursor", async ()
   }
 });
 
-test("C200 text in utf-8 goes through a roll-over with the cursor where it was", async () => {
+test("C200 UTF-8 text is intact after the move to disk, and the cursor stays where it was", async () => {
   await using file = spooledTemporaryFile({ maxMemory: 12 });
   await file.write("été €");
   assert.equal(file.rolled, false);
@@ -319,7 +319,7 @@ test("C200 text in utf-8 goes through a roll-over with the cursor where it was",
   assert.equal(await file.text(), "été €😀");
 });
 
-test("strings of every length arrive whole, through the buffer and beside it", async () => {
+test("strings of any length are written completely, whether or not they fit in the buffer", async () => {
   for (const bufferSize of [0, 10, 1000, 65_536]) {
     await using file = await namedTemporaryFile({ bufferSize });
     let wanted = "";
@@ -335,7 +335,7 @@ test("strings of every length arrive whole, through the buffer and beside it", a
 });
 
 test(
-  "contents that no string has room for fail with EFBIG, not as malformed text, and those that no array has with ENOMEM (once a runtime)",
+  "contents too long for a string fail with EFBIG, not EILSEQ, and too long for an array with ENOMEM (once a runtime)",
   {
     skip: oncePerRuntime || (process.versions.bun !== undefined && "Bun has room for any that fit in memory"),
   },

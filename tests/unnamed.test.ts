@@ -28,7 +28,7 @@ const isLinux = process.platform === "linux";
 const isRoot = process.getuid?.() === 0;
 const hasStrace = isLinux && spawnSync("strace", ["-V"]).status === 0;
 
-test("C89 an unnamed file is written, read back and closed, asynchronously and blocking", async () => {
+test("C89 an unnamed file is written, read back and closed, asynchronously and synchronously", async () => {
   const file = await temporaryFile();
   assert.equal(await file.write("hello"), 5);
   assert.equal(await file.text(), "hello");
@@ -42,7 +42,7 @@ test("C89 an unnamed file is written, read back and closed, asynchronously and b
 });
 
 test(
-  "C90 C91 an unnamed file leaves its directory empty while it is open, so that it can be removed, and works on",
+  "C90 C91 an open unnamed file leaves its directory empty, and stays usable after the directory is removed",
   { skip: namesStay },
   async () => {
     for (const create of [temporaryFile, (options: object) => Promise.resolve(temporaryFileSync(options))]) {
@@ -61,7 +61,7 @@ test(
   },
 );
 
-test("C92 T7 an unnamed file has no link and mode 0600 whatever the umask", { skip: noModes }, async () => {
+test("C92 T7 an unnamed file has no link and mode 0600 under any umask", { skip: noModes }, async () => {
   const code = `for (const file of [m.temporaryFileSync(), await m.temporaryFile()]) {
     const { nlink, mode } = fs.fstatSync(file.fd);
     say([nlink, (mode & 0o777).toString(8)]);
@@ -73,14 +73,14 @@ test("C92 T7 an unnamed file has no link and mode 0600 whatever the umask", { sk
   }
 });
 
-test("C92 an unnamed file has the mode asked for, exactly", { skip: noModes }, async () => {
+test("C92 an unnamed file has exactly the requested mode under any umask", { skip: noModes }, async () => {
   const code = `const file = m.temporaryFileSync({ mode: 0o640 });
     say((fs.fstatSync(file.fd).mode & 0o777).toString(8));
     file.closeSync();`;
   for (const umask of ["000", "077"]) assert.deepEqual((await runChild(code, { umask })).said, ["640"]);
 });
 
-test("C94 an unnamed file closed three times: no error", async () => {
+test("C94 closing or disposing an unnamed file that is already closed does nothing", async () => {
   const file = await temporaryFile();
   await file.close();
   await file.close();
@@ -89,7 +89,7 @@ test("C94 an unnamed file closed three times: no error", async () => {
   assert.ok(file.closed);
 });
 
-test("C95 an unnamed file gives back text in every encoding and with both ends of lines", async () => {
+test("C95 an unnamed file encodes and decodes text in every encoding, with each newline option", async () => {
   for (const encoding of ["utf-8", "utf-16le", "latin1"] as const) {
     for (const newline of [undefined, "\n", "\r\n"] as const) {
       await using file = await temporaryFile({ encoding, newline });
@@ -101,7 +101,7 @@ test("C95 an unnamed file gives back text in every encoding and with both ends o
   }
 });
 
-test("C96 C97 an unnamed file with a bad mode or encoding: an error that names the option, the directory stays empty", async () => {
+test("C96 C97 an invalid mode, encoding or newline option of an unnamed file throws an error that names it, and creates nothing", async () => {
   using place = scratch();
   const bad = [
     { mode: "wr" },
@@ -126,10 +126,10 @@ test("C96 C97 an unnamed file with a bad mode or encoding: an error that names t
   }
 });
 
-test("C98 an unnamed file whose name cannot be taken away: the error, no descriptor left", {
+test("C98 temporaryFile() whose name cannot be unlinked fails and leaves no open descriptor", {
   skip: namesStay,
 }, async () => {
-  // Else the trial of the temporary directory, which the lease asks for, would be what cannot be removed.
+  // Otherwise the lease would probe the temporary directory first, and the probe file could not be removed.
   using _lease = heldLease();
   for (const sync of [true, false]) {
     using place = scratch();
@@ -152,40 +152,44 @@ test("C98 an unnamed file whose name cannot be taken away: the error, no descrip
   }
 });
 
-test("C99 C100 a file system without unnamed files: a name is made and taken away, in this directory only", {
-  skip: namesStay,
-}, async () => {
-  for (const code of ["EOPNOTSUPP", "ENOTSUP", "EISDIR", "ENOENT", "EINVAL", "EPERM", "ENOSYS"]) {
-    using one = scratch();
-    using other = scratch();
-    using calls = substitute({
-      primitives: {
-        createUnnamed: (real, directory: string, mode: number) => {
-          if (directory === one.path) throw systemError(code);
-          return real(directory, mode);
+test(
+  "C99 C100 a directory that refuses O_TMPFILE gets files that are created by name and unlinked; others are not affected",
+  {
+    skip: namesStay,
+  },
+  async () => {
+    for (const code of ["EOPNOTSUPP", "ENOTSUP", "EISDIR", "ENOENT", "EINVAL", "EPERM", "ENOSYS"]) {
+      using one = scratch();
+      using other = scratch();
+      using calls = substitute({
+        primitives: {
+          createUnnamed: (real, directory: string, mode: number) => {
+            if (directory === one.path) throw systemError(code);
+            return real(directory, mode);
+          },
         },
-      },
-      runtime: { platform: "linux" },
-    });
-    for (let i = 0; i < 3; i++) {
-      using file = i === 1 ? await sourceFile({ dir: one.path }) : sourceFileSync({ dir: one.path });
-      file.writeSync("x");
-      assert.equal(file.textSync(), "x");
-      assert.equal(fstatSync(file.fd).nlink, 0);
-      assert.equal(fstatSync(file.fd).mode & 0o777, 0o600);
-      assert.deepEqual(one.list(), []);
+        runtime: { platform: "linux" },
+      });
+      for (let i = 0; i < 3; i++) {
+        using file = i === 1 ? await sourceFile({ dir: one.path }) : sourceFileSync({ dir: one.path });
+        file.writeSync("x");
+        assert.equal(file.textSync(), "x");
+        assert.equal(fstatSync(file.fd).nlink, 0);
+        assert.equal(fstatSync(file.fd).mode & 0o777, 0o600);
+        assert.deepEqual(one.list(), []);
+      }
+      assert.equal(calls.of("createUnnamed").length, 1, "the refusal is remembered");
+      assert.equal(calls.of("createDescriptor").length, 3);
+      using file = sourceFileSync({ dir: other.path });
+      assert.ok(file);
+      assert.equal(calls.of("createUnnamed").length, 2);
+      assert.equal(calls.of("createDescriptor").length, 3);
     }
-    assert.equal(calls.of("createUnnamed").length, 1, "it is asked once");
-    assert.equal(calls.of("createDescriptor").length, 3);
-    using file = sourceFileSync({ dir: other.path });
-    assert.ok(file);
-    assert.equal(calls.of("createUnnamed").length, 2);
-    assert.equal(calls.of("createDescriptor").length, 3);
-  }
-});
+  },
+);
 
-test("C99 other errors of a creation without a name are final, and name the directory (POSIX)", {
-  // Nothing there is an absolute path to the library, which is told that this is Linux.
+test("C99 other errors of O_TMPFILE are not retried with a name, and carry the directory as path (POSIX)", {
+  // The library is told that this is Linux, where no Windows path is absolute.
   skip: isWindows,
 }, async () => {
   for (const code of ["ENOSPC", "EACCES", "EMFILE", "EROFS", "EDQUOT"]) {
@@ -204,7 +208,7 @@ test("C99 other errors of a creation without a name are final, and name the dire
   }
 });
 
-test("C99 a directory that does not exist: ENOENT, and it is not taken for a file system that refuses", async () => {
+test("C99 temporaryFile() in a missing directory fails with ENOENT", async () => {
   using place = scratch();
   const dir = join(place.path, "missing");
   await assert.rejects(() => temporaryFile({ dir }), { name: "TempfileError", code: "ENOENT" });
@@ -213,15 +217,15 @@ test("C99 a directory that does not exist: ENOENT, and it is not taken for a fil
 });
 
 test(
-  "C99 C100 the system refuses unnamed files in a directory: files without a name all the same (skipped without strace)",
+  "C99 C100 unnamed files have no name and keep their data where the kernel refuses O_TMPFILE (skipped without strace)",
   {
     skip: !hasStrace,
   },
   async () => {
     for (const refusal of ["EOPNOTSUPP", "EISDIR", "ENOENT"]) {
       using place = scratch();
-      // Only calls that name the directory itself are refused, not those for what is in it; and not the first, by which
-      // some runtimes look where it is.
+      // Refuses only calls on the directory itself, not on its contents; and not the first, with which some runtimes
+      // resolve its path.
       const inject = ["-P", place.path, "-e", "trace=openat", "-e", `inject=openat:error=${refusal}:when=2+`];
       using traces = scratch();
       const trace = join(traces.path, "trace");
@@ -230,7 +234,7 @@ test(
         file.writeSync("x");
         say([fs.fstatSync(file.fd).nlink, file.textSync()]);
       }
-      // Beside the lease of the moment in which they had names.
+      // Except for the lease, taken for the moment in which they had names.
       say(fs.readdirSync(m.tmpdir() + "/.").filter((name) => !name.startsWith(".mayfly-")));
       for (const file of files) file.closeSync();`;
       const under = ["strace", "-f", "-qq", "-o", trace, ...inject];
@@ -243,7 +247,7 @@ test(
   },
 );
 
-test("C100 unnamed files on an overlay file system (skipped where nobody may mount one)", {
+test("C100 unnamed files work on an overlay file system (skipped where none can be mounted)", {
   skip: !isRoot || !isLinux || spawnSync("unshare", ["-m", "true"]).status !== 0,
 }, async () => {
   using place = scratch();
@@ -265,7 +269,7 @@ test("C100 unnamed files on an overlay file system (skipped where nobody may mou
 });
 
 test(
-  "C101 10,000 unnamed files while another process deletes everything in the directory: no error, all data intact",
+  "C101 10,000 unnamed files keep their data while another process empties their directory",
   { onOneNode: true },
   async () => {
     using place = scratch(memory);
@@ -281,7 +285,7 @@ test(
 );
 
 test(
-  "C101 the same on a file system that refuses unnamed files",
+  "C101 3,000 unnamed files keep their data while another process empties a directory that refuses O_TMPFILE",
   { onOneNode: true },
   async () => {
     using place = scratch();
@@ -303,7 +307,7 @@ test(
   },
 );
 
-test("C101 control: files that are opened again by their names fall to the same deleter", async () => {
+test("C101 control: files that are opened again by name fail under the same deleting process", async () => {
   using place = scratch();
   let failures = 0;
   await whileCleaned(place.path, () => {
@@ -321,7 +325,7 @@ test("C101 control: files that are opened again by their names fall to the same 
 });
 
 test(
-  "C103 20 workers that make 50 files each: no error, no name twice, nothing left",
+  "C103 20 worker threads creating 50 files each get unique names, no error, and leave nothing",
   { onOneNode: true },
   async () => {
     using place = scratch();
@@ -359,7 +363,7 @@ test(
   },
 );
 
-test("C104 an unnamed file opened again through /proc is the same file (skipped where there is no /proc)", {
+test("C104 an unnamed file opened through /proc/self/fd is the same file (skipped where there is no /proc)", {
   skip: noLinux,
 }, () => {
   using file = temporaryFileSync();
@@ -375,7 +379,7 @@ test("C104 an unnamed file opened again through /proc is the same file (skipped 
   }
 });
 
-test("C122 an unnamed file whose mode cannot be set: the error, neither a descriptor nor a name left", {
+test("C122 temporaryFile() whose mode cannot be checked fails, and leaves neither a descriptor nor a name", {
   skip: noModes,
 }, async () => {
   for (const refused of [true, false]) {
@@ -401,14 +405,14 @@ test("C122 an unnamed file whose mode cannot be set: the error, neither a descri
   }
 });
 
-test("C122 an unnamed file whose creation is aborted between the call and its end: the reason, no descriptor left", async () => {
+test("C122 temporaryFile() aborted during creation rejects with the reason, and leaves neither a descriptor nor a name", async () => {
   using place = scratch();
   const controller = new AbortController();
   const abort = (real: (...args: unknown[]) => unknown, ...args: unknown[]): unknown => {
     controller.abort(new Error("changed my mind"));
     return real(...args);
   };
-  // The second is what it is on Windows.
+  // On Windows the second is called.
   using _ = substitute({ primitives: { createUnnamed: abort, createDescriptor: abort } });
   await assert.rejects(() => sourceFile({ dir: place.path, signal: controller.signal }), /changed my mind/);
   assert.deepEqual(openIn(place.path), []);
