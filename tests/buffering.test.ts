@@ -29,7 +29,7 @@ function fillable(): { full: { now: boolean }; primitives: Changes["primitives"]
   };
 }
 
-test("writes to a file without a name are gathered, 64 KiB at a time, and reach the system at flush", async () => {
+test("writes to a file without a name are buffered, up to 64 KiB, and reach the system at flush()", async () => {
   using runtime = substitute();
   await using file = await unnamedOfSource();
   runtime.calls.length = 0;
@@ -49,7 +49,7 @@ test("writes to a file without a name are gathered, 64 KiB at a time, and reach 
   assert.equal(await file.text(), "0123456789".repeat(6600));
 });
 
-test("what is gathered for a file is in no other one, though the next one gets the buffer of one that was closed", async () => {
+test("files opened after another was closed do not share data, although one reuses its write buffer", async () => {
   const closed = await temporaryFile();
   await closed.write("closed");
   await closed.close();
@@ -61,7 +61,7 @@ test("what is gathered for a file is in no other one, though the next one gets t
   assert.deepEqual([await one.text(), await other.text()], ["one, and more", "other"]);
 });
 
-test("what fills the buffer alone goes to the system as it is, without a copy", async () => {
+test("a write as large as the buffer goes to the system without a copy", async () => {
   using runtime = substitute();
   await using file = await unnamedOfSource();
   runtime.calls.length = 0;
@@ -74,7 +74,7 @@ test("what fills the buffer alone goes to the system as it is, without a copy", 
   assert.equal(runtime.of("write").length, 2);
 });
 
-test("a named file is not buffered: each write is there for others at once", async () => {
+test("a named file is not buffered: each write is visible to others at once", async () => {
   await using file = await namedTemporaryFile();
   await file.write("one");
   assert.equal(readFileSync(file.path, "utf8"), "one");
@@ -82,7 +82,7 @@ test("a named file is not buffered: each write is there for others at once", asy
   assert.equal(readFileSync(file.path, "utf8"), "one two");
 });
 
-test("whatever was written here, what others add behind it is read, and what they cut off is not", async () => {
+test("a named file reads what others append after its own writes, and not what they truncate", async () => {
   for (const bufferSize of [0, 100]) {
     await using file = await namedTemporaryFile({ bufferSize });
     await file.write("hello");
@@ -100,7 +100,7 @@ test("whatever was written here, what others add behind it is read, and what the
   }
 });
 
-test("of a file without a name it is known how long it is, until its descriptor is given away: then what others write is read too", async () => {
+test("a file without a name reads its own writes, and through its fd what others write", async () => {
   for (const open of [() => temporaryFile(), () => spooledTemporaryFile({ maxMemory: 1 })]) {
     await using file = await open();
     await file.write("hello");
@@ -113,7 +113,7 @@ test("of a file without a name it is known how long it is, until its descriptor 
   }
 });
 
-test("what a failed write to a file without a name left of its bytes is read", async () => {
+test("the bytes that a failed write to a file without a name has written are read", async () => {
   using _runtime = substitute({
     primitives: {
       write(real, handle: unknown, bytes: Uint8Array, at: number) {
@@ -127,7 +127,7 @@ test("what a failed write to a file without a name left of its bytes is read", a
   assert.equal(await file.text(), "hel");
 });
 
-test("a write that failed far behind the end leaves a file of which all can be read", async () => {
+test("a failed write far beyond the end leaves the whole file readable", async () => {
   using _runtime = substitute({
     primitives: {
       write(real, handle: unknown, bytes: Uint8Array, at: number) {
@@ -146,7 +146,7 @@ test("a write that failed far behind the end leaves a file of which all can be r
   }
 });
 
-test("bufferSize sets how much is gathered, and 0 gathers nothing", async () => {
+test("bufferSize sets how many bytes are buffered, and 0 disables the buffer", async () => {
   using runtime = substitute();
   const lengths = () => runtime.of("write").map(([, data]) => (data as Uint8Array).length);
   for (
@@ -172,7 +172,7 @@ test("bufferSize sets how much is gathered, and 0 gathers nothing", async () => 
   }
 });
 
-test("the buffer grows with what is written, and keeps all of it", async () => {
+test("the buffer grows as needed and keeps its contents", async () => {
   using runtime = substitute();
   await using file = await unnamedOfSource();
   runtime.calls.length = 0;
@@ -189,7 +189,7 @@ test("the buffer grows with what is written, and keeps all of it", async () => {
   assert.ok(buffer.byteLength <= 4096, "a small file has a small buffer");
 });
 
-test("every read, size and truncation sees the writes before it, buffered or not", async () => {
+test("reads, size() and truncate() see all earlier writes, buffered or not", async () => {
   for (const bufferSize of [0, 4, 65_536]) {
     await using file = await temporaryFile({ bufferSize });
     await file.write("abc");
@@ -206,7 +206,7 @@ test("every read, size and truncation sees the writes before it, buffered or not
   }
 });
 
-test("writes at scattered places end where they belong, in the order of the calls", async () => {
+test("writes at scattered offsets are applied at those offsets, in the order of the calls", async () => {
   for (const bufferSize of [0, 5, 65_536]) {
     await using file = await temporaryFile({ bufferSize });
     await file.write("0123456789");
@@ -221,14 +221,14 @@ test("writes at scattered places end where they belong, in the order of the call
   }
 });
 
-test("fd hands what is buffered to the system first", async () => {
+test("reading fd flushes the write buffer first", async () => {
   await using file = await temporaryFile();
   await file.write("for a child");
   const into = new Uint8Array(20);
   assert.equal(readSync(file.fd, into, 0, 20, 0), 11);
 });
 
-test("sync() hands what is buffered to the system, and then waits for the disk", async () => {
+test("sync() and syncSync() flush the write buffer, and then synchronize with the disk", async () => {
   using runtime = substitute();
   for (const open of [unnamedOfSource, () => namedOfSource({ bufferSize: 100 }), () => spooledOfSource()]) {
     await using file = await open();
@@ -243,7 +243,7 @@ test("sync() hands what is buffered to the system, and then waits for the disk",
   }
 });
 
-test("a late flush that fails loses nothing: it throws, and succeeds when there is room again", async () => {
+test("a failed flush throws and keeps the buffered data, and succeeds when there is room again", async () => {
   const { full, primitives } = fillable();
   using _runtime = substitute({ primitives });
   await using file = await unnamedOfSource();
@@ -261,27 +261,27 @@ test("a late flush that fails loses nothing: it throws, and succeeds when there 
     assert.equal(await failureOf(call), "ENOSPC", String(call));
   }
   const large = new Uint8Array(70_000);
-  assert.equal(await failureOf(() => file.write(large)), "ENOSPC", "a later write that has to flush");
-  assert.equal(file.position, 18, "and which is not done then");
+  assert.equal(await failureOf(() => file.write(large)), "ENOSPC", "a later write that needs a flush fails");
+  assert.equal(file.position, 18, "and does not move the cursor");
   full.now = false;
   assert.equal(await file.text(), "kept in the buffer");
 });
 
-test("truncate() makes room on a full disk: what is buffered behind the new end is not written", async () => {
+test("truncate() discards buffered data beyond the new end, which a full disk would refuse", async () => {
   const { primitives } = fillable();
   using _runtime = substitute({ primitives });
   await using file = await unnamedOfSource();
   await file.write("too much");
   assert.equal(await failureOf(() => file.flush()), "ENOSPC");
   await file.truncate(3);
-  assert.equal(await failureOf(() => file.flush()), "ENOSPC", "a part of it still has to be");
+  assert.equal(await failureOf(() => file.flush()), "ENOSPC", "the rest still has to be written");
   await file.truncate(0);
   await file.flush();
   assert.equal(await file.size(), 0);
   await file.seek(0);
 });
 
-test("close() throws what the last flush failed with, and the file is closed and removed all the same", async () => {
+test("close() throws the error of the last flush, and the file is closed and removed anyway", async () => {
   for (const close of ["close", "closeSync"] as const) {
     const { full, primitives } = fillable();
     full.now = false;
@@ -303,7 +303,7 @@ test("close() throws what the last flush failed with, and the file is closed and
   }
 });
 
-test("disposal warns of what the last flush failed with, and throws nothing", async () => {
+test("disposal warns about a failed last flush, does not throw, and closes the file", async () => {
   const { full, primitives } = fillable();
   full.now = false;
   const warnings: { message: string; code: string }[] = [];
@@ -322,7 +322,7 @@ test("disposal warns of what the last flush failed with, and throws nothing", as
   assert.equal(runtime.of("close").length, 2, "both are closed");
 });
 
-test("a disposal that waits for nobody closes the file when its calls have ended, never before", {
+test("synchronous disposal closes the descriptor only after pending calls have ended", {
   skip: namesLinger,
 }, async () => {
   let goOn!: () => void;
@@ -348,8 +348,8 @@ test("a disposal that waits for nobody closes the file when its calls have ended
       outcomes.push(failureOf(() => file.sync()), failureOf(() => file.write("queued")));
     }
   }
-  assert.throws(() => readFileSync(path), { code: "ENOENT" }, "the name is gone at once");
-  assert.equal(runtime.of("close").length, 0, "a call under way still has its descriptor");
+  assert.throws(() => readFileSync(path), { code: "ENOENT" }, "the name is removed at once");
+  assert.equal(runtime.of("close").length, 0, "the pending call still has its descriptor");
   goOn();
   assert.deepEqual(await Promise.all(outcomes), ["nothing", "ERR_CLOSED", "nothing", "ERR_CLOSED"]);
   while (runtime.of("close").length < 2) await new Promise((resolve) => setTimeout(resolve, 1));
@@ -357,7 +357,7 @@ test("a disposal that waits for nobody closes the file when its calls have ended
   unlinkSync(kept);
 });
 
-test("a file that is disposed of again and again, or while close() is under way, closes its descriptor once", async () => {
+test("repeated disposal, also while close() is pending, closes the descriptor once", async () => {
   let goOn!: () => void;
   const gate = new Promise<void>((resolve) => goOn = resolve);
   const warnings: string[] = [];
@@ -380,11 +380,11 @@ test("a file that is disposed of again and again, or while close() is under way,
   assert.deepEqual(await Promise.all([synced, closed]), ["nothing", "nothing"]);
   await syncing.close();
   await closing.close();
-  // A number that is closed already is an error, unless another file has it by then.
+  // Closing a descriptor twice would be an error, unless another file has the number by then.
   assert.deepEqual(warnings, []);
 });
 
-test("a disposal that waits for nobody still writes what is buffered, and warns if it cannot", async () => {
+test("synchronous disposal during a pending call flushes the buffer, and warns if it cannot", async () => {
   const { full, primitives } = fillable();
   const warnings: string[] = [];
   const warn = (_message: string, code: string): void => void warnings.push(code);
@@ -404,7 +404,7 @@ test("a disposal that waits for nobody still writes what is buffered, and warns 
     }
     assert.equal(await written, "ERR_CLOSED");
     while (runtime.of("close").length === 0) await new Promise((resolve) => setTimeout(resolve, 1));
-    // It warns when closing has ended, which the pool may take a while for.
+    // It warns when closing has ended, which may take the thread pool a while.
     while (warnings.length < warned.length) await new Promise((resolve) => setTimeout(resolve, 1));
     assert.equal(readFileSync(path, "utf8"), contents);
     assert.deepEqual(warnings, warned);
@@ -413,7 +413,7 @@ test("a disposal that waits for nobody still writes what is buffered, and warns 
 });
 
 diskTest(
-  "on a full disk a write throws ENOSPC and is never short, and the handle can go on [needs a mount of its own]",
+  "a write to a full disk throws ENOSPC instead of being short, and the handle stays usable [needs a mount of its own]",
   async () => {
     const { said, stderr } = await runOnSmallDisk(`
     const code = async (call) => { try { await call(); return "nothing"; } catch (error) { return error.code; } };
@@ -441,7 +441,7 @@ diskTest(
   },
 );
 
-test("what was flushed is there when the process ends without close(), whatever was buffered after it", async () => {
+test("flushed data is in the file when the process exits without close(), whatever was buffered later", async () => {
   const { said, stderr } = await runChild(`
     const file = await m.namedTemporaryFile({ delete: false, bufferSize: 100 });
     await file.write("flushed"); await file.flush(); await file.write(" perhaps");

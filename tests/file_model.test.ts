@@ -20,14 +20,14 @@ const settings = fc.record({
 
 type Settings = typeof settings extends fc.Arbitrary<infer S> ? S : never;
 
-/** How an operation is called: and waited for, or made together with those that follow, or as its synchronous twin. */
+/** How an operation is called: awaited, as its synchronous twin, or together with those that follow. */
 const steps = fc.array(
   fc.tuple(operation, fc.constantFrom("await", "sync", "together")),
   { minLength: 1, maxLength: 25, size: "max" },
 );
 
-/** Compares a kind of file to the model, over sequences that are the same each time and over others. */
-async function agree(
+/** Compares a kind of file with the model, over sequences of a fixed seed and of a random one. */
+async function compareWithModel(
   open: (dir: string, options: Settings) => TemporaryFile | Promise<TemporaryFile>,
 ): Promise<void> {
   using place = scratch(memory);
@@ -57,22 +57,22 @@ async function agree(
   });
   await fc.assert(property, { numRuns: RUNS, seed: SEED });
   await fc.assert(property, { numRuns: RUNS });
-  assert.deepEqual(place.list(), [], "nothing is left");
+  assert.deepEqual(place.list(), [], "the directory is empty");
 }
 
-test("an unnamed file does what a model in memory does, over random operations", async () => {
-  await agree((dir, options) => temporaryFile({ dir, ...options }));
+test("an unnamed file behaves like the in-memory model over random operations", async () => {
+  await compareWithModel((dir, options) => temporaryFile({ dir, ...options }));
 });
 
-test("a named file does what a model in memory does, over random operations", async () => {
-  await agree((dir, options) => namedTemporaryFile({ dir, ...options }));
+test("a named file behaves like the in-memory model over random operations", async () => {
+  await compareWithModel((dir, options) => namedTemporaryFile({ dir, ...options }));
 });
 
-test("a spooled file does what a model in memory does, over random operations and through its roll-over", async () => {
-  await agree((dir, options) => spooledTemporaryFile({ dir, ...options }));
+test("a spooled file behaves like the in-memory model over random operations, across its move to disk", async () => {
+  await compareWithModel((dir, options) => spooledTemporaryFile({ dir, ...options }));
 });
 
-test("files do what a model in memory does where the system reads and writes less than it is asked to", async () => {
+test("files behave like the in-memory model when the system's reads and writes are short", async () => {
   let call = 0;
   const some = (bytes: Uint8Array): Uint8Array =>
     bytes.subarray(0, Math.max(1, Math.ceil(bytes.length * (++call % 4) / 3)));
@@ -84,8 +84,8 @@ test("files do what a model in memory does where the system reads and writes les
   ): unknown => real(handle, bytes.length === 0 ? bytes : some(bytes), at);
   using runtime = substitute({ primitives: { read: short, write: short } });
   let turn = 0;
-  await agree((dir, options) =>
+  await compareWithModel((dir, options) =>
     ++turn % 2 === 0 ? unnamedOfSource({ dir, ...options }) : spooledOfSource({ dir, ...options })
   );
-  assert.ok(runtime.of("write").length > 1000, "the system was asked");
+  assert.ok(runtime.of("write").length > 1000, "the writes were intercepted");
 });

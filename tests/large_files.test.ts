@@ -10,7 +10,7 @@ import { substitute } from "./support/substitute.ts";
 
 const GiB = 1024 ** 3;
 
-test("a sparse file of more than 4 GiB is written, read and measured at its true offsets", async () => {
+test("writes, reads, seeks and size() are exact in a sparse file of more than 4 GiB", async () => {
   for await (const [kind, file] of eachKind()) {
     if (kind === "spooled, in memory") continue;
     await file.write("start");
@@ -36,7 +36,7 @@ test("a sparse file of more than 4 GiB is written, read and measured at its true
   }
 });
 
-test("streams, lines and blobs reach beyond 4 GiB", async () => {
+test("streams, lines and blobs work beyond 4 GiB", async () => {
   for await (const [kind, file] of eachKind()) {
     if (kind === "spooled, in memory") continue;
     const at = 4 * GiB + 10;
@@ -56,19 +56,23 @@ test("streams, lines and blobs reach beyond 4 GiB", async () => {
   }
 });
 
-test("a line of more than a string can hold is EFBIG (once in all)", { skip: onceInAll }, async () => {
-  await using file = await temporaryFile();
-  await file.write("short\n");
-  await file.truncate(2 ** 29 + 6);
-  const lengths: number[] = [];
-  const all = async (): Promise<void> => {
-    for await (const line of file.lines()) lengths.push(line.length);
-  };
-  await assert.rejects(all(), { name: "TempfileError", code: "EFBIG" });
-  assert.deepEqual(lengths, [5]);
-});
+test(
+  "lines() fails with EFBIG at a line longer than a string can be (once in all)",
+  { skip: onceInAll },
+  async () => {
+    await using file = await temporaryFile();
+    await file.write("short\n");
+    await file.truncate(2 ** 29 + 6);
+    const lengths: number[] = [];
+    const all = async (): Promise<void> => {
+      for await (const line of file.lines()) lengths.push(line.length);
+    };
+    await assert.rejects(all(), { name: "TempfileError", code: "EFBIG" });
+    assert.deepEqual(lengths, [5]);
+  },
+);
 
-test("truncate makes files of more than 4 GiB, and cuts them off beyond that", async () => {
+test("truncate() extends and shortens files beyond 4 GiB", async () => {
   for await (const [kind, file] of eachKind()) {
     if (kind === "spooled, in memory") continue;
     await file.truncate(5 * GiB + 3);
@@ -81,7 +85,7 @@ test("truncate makes files of more than 4 GiB, and cuts them off beyond that", a
   }
 });
 
-test("maxSize beyond 4 GiB is kept to the byte", async () => {
+test("maxSize beyond 4 GiB is exact to the byte", async () => {
   for await (const [kind, file] of eachKind({ maxSize: 5 * GiB })) {
     if (kind === "spooled, in memory") continue;
     assert.equal(await failureOf(() => file.write("ab", { at: 5 * GiB - 1 })), "EFBIG", kind);
@@ -91,8 +95,8 @@ test("maxSize beyond 4 GiB is kept to the byte", async () => {
   }
 });
 
-test("more than 2 GiB at once go to the system in calls that it takes", async () => {
-  // What the system is asked for is not done: nobody touches that memory.
+test("writes and reads of more than 2 GiB are split into system calls of 1 GiB", async () => {
+  // The calls only pretend to succeed, so that the memory is never touched.
   const sizes: number[] = [];
   const pretend = (_real: unknown, _handle: unknown, bytes: Uint8Array, at: number): number => {
     if (bytes.byteLength > GiB) throw new RangeError("too much at once");

@@ -34,7 +34,7 @@ import { substitute, systemError } from "./support/substitute.ts";
 
 const linux = process.platform !== "linux" && "needs flock(1) and /proc";
 
-/** Whether another program can have the lock now. */
+/** Whether another process can acquire the lock now. */
 function isFree(path: string, kind: "-x" | "-s" = "-x"): boolean {
   const { status } = spawnSync("flock", ["-n", kind, path, "true"]);
   assert.ok(status === 0 || status === 1, `flock ended with ${status}`);
@@ -49,7 +49,7 @@ const code = (error: { code?: string }): string | undefined => error.code;
 const pause = (milliseconds: number): Promise<void> =>
   new Promise((resolve) => setTimeout(resolve, milliseconds));
 
-/** Another program that has the lock until it is killed. */
+/** Starts a process that holds the lock until it is killed. */
 async function holder(path: string): Promise<ChildProcess> {
   const child = spawn("bash", ["-c", 'exec 9<>"$1"; flock -x 9; echo held; read -r', "bash", path], {
     stdio: ["pipe", "pipe", "ignore"],
@@ -81,16 +81,16 @@ function descriptorsOf(pid: number | "self"): string[] {
       }
     });
   } catch {
-    // It has ended.
+    // The process has ended.
     return [];
   }
 }
 
-/** How often this process and others have the file open. */
+/** The number of descriptors of this and other processes that refer to the file. */
 const opened = (path: string): number =>
   descriptorsOf("self").filter((target) => target === path).length + openedBy(path).length;
 
-test("a lock is released by release(), once, and says so", { skip: linux }, async () => {
+test("release() releases a lock once, and sets released", { skip: linux }, async () => {
   await using file = await namedTemporaryFile();
   const lock = await file.lock();
   assert.ok(lock instanceof FileLock);
@@ -103,7 +103,7 @@ test("a lock is released by release(), once, and says so", { skip: linux }, asyn
   next.release();
 });
 
-test("a lock is released at the end of its scope, of either kind", { skip: linux }, async () => {
+test("a lock is released at the end of its using or await using scope", { skip: linux }, async () => {
   await using file = await namedTemporaryFile();
   {
     using _lock = await file.lock();
@@ -123,7 +123,7 @@ test("a lock is released when the file is closed or disposed of", { skip: linux 
     const lock = await file.lock();
     const { path } = file;
     using place = scratch();
-    // A second name, under which it can be asked when the first is gone.
+    // A second name, to test the lock when the first is removed.
     spawnSync("ln", [path, join(place.path, "same")]);
     assert.equal(isFree(join(place.path, "same")), false);
     if (close === "close") await file.close();
@@ -135,7 +135,7 @@ test("a lock is released when the file is closed or disposed of", { skip: linux 
   }
 });
 
-test("locks of one handle exclude each other like those of two programs, unless they are shared", {
+test("locks of one handle exclude each other, and other processes, unless they are shared", {
   skip: linux,
 }, async () => {
   await using file = await namedTemporaryFile();
@@ -152,7 +152,7 @@ test("locks of one handle exclude each other like those of two programs, unless 
   assert.equal(await file.tryLock({ shared: true }), null);
 });
 
-test("two handles of one file exclude each other", { skip: linux }, async () => {
+test("locks of two handles of one file exclude each other", { skip: linux }, async () => {
   await using file = await namedTemporaryFile();
   await using again = await file.reopen();
   using lock = await again.lock();
@@ -162,7 +162,7 @@ test("two handles of one file exclude each other", { skip: linux }, async () => 
   assert.equal(await again.tryLock(), null);
 });
 
-test("lock() that has to wait leaves the event loop free, and has the lock as soon as it is released", {
+test("a waiting lock() does not block the event loop, and gets the lock when its holder has ended", {
   skip: linux,
 }, async () => {
   await using file = await namedTemporaryFile();
@@ -179,24 +179,28 @@ test("lock() that has to wait leaves the event loop free, and has the lock as so
   lock.release();
 });
 
-test("lock() gets the lock of a holder that is killed", { skip: linux }, async () => {
-  await using file = await namedTemporaryFile();
-  const { child, result } = startChild(
-    `const f = m.adoptFileSync(args[0]); f.keep(); globalThis.lock = await f.lock(); say("held"); setInterval(() => {}, 1000);`,
-    { args: [file.path] },
-  );
-  await firstOutput(child);
-  assert.equal(isFree(file.path), false);
-  const waiting = file.lock({ timeout: 60_000 });
-  assert.equal(await Promise.race([waiting, pause(50)]), undefined);
-  child.kill("SIGKILL");
-  using _lock = await waiting;
-  assert.equal((await result).signal, "SIGKILL");
-  assert.equal(isFree(file.path), false);
-});
+test(
+  "lock() gets the lock when a process of this runtime that holds it is killed",
+  { skip: linux },
+  async () => {
+    await using file = await namedTemporaryFile();
+    const { child, result } = startChild(
+      `const f = m.adoptFileSync(args[0]); f.keep(); globalThis.lock = await f.lock(); say("held"); setInterval(() => {}, 1000);`,
+      { args: [file.path] },
+    );
+    await firstOutput(child);
+    assert.equal(isFree(file.path), false);
+    const waiting = file.lock({ timeout: 60_000 });
+    assert.equal(await Promise.race([waiting, pause(50)]), undefined);
+    child.kill("SIGKILL");
+    using _lock = await waiting;
+    assert.equal((await result).signal, "SIGKILL");
+    assert.equal(isFree(file.path), false);
+  },
+);
 
 test(
-  "lock() fails with ETIMEDOUT after its timeout, and leaves no helper and no descriptor",
+  "lock() fails with ETIMEDOUT after its timeout, and leaves no helper process and no descriptor",
   { skip: linux },
   async () => {
     await using file = await namedTemporaryFile();
@@ -221,7 +225,7 @@ test(
 );
 
 test(
-  "lock() ends with the reason of its signal, and leaves no helper and no descriptor",
+  "lock() rejects with the reason of its signal, and leaves no helper process and no descriptor",
   { skip: linux },
   async () => {
     await using file = await namedTemporaryFile();
@@ -247,7 +251,7 @@ test(
 );
 
 test(
-  "lock() with a signal that is aborted already takes no lock, also where it is free",
+  "lock() with an already aborted signal takes no lock, even if it is free",
   { skip: linux },
   async () => {
     await using file = await namedTemporaryFile();
@@ -256,7 +260,7 @@ test(
   },
 );
 
-test("lock() takes a lock that is free however short the timeout", { skip: linux }, async () => {
+test("lock() takes a free lock, however short the timeout", { skip: linux }, async () => {
   await using file = await namedTemporaryFile();
   for (const timeout of [0, 1]) {
     using _lock = await file.lock({ timeout });
@@ -265,7 +269,7 @@ test("lock() takes a lock that is free however short the timeout", { skip: linux
   assert.equal(isFree(file.path), true);
 });
 
-test("lock() refuses wrong options before it does anything", { skip: linux }, async () => {
+test("lock() and tryLock() refuse invalid options, and take no lock", { skip: linux }, async () => {
   await using file = await namedTemporaryFile();
   const wrong: [object, string][] = [
     [{ timeout: "1" }, "TypeError"],
@@ -282,14 +286,14 @@ test("lock() refuses wrong options before it does anything", { skip: linux }, as
   assert.equal(isFree(file.path), true);
 });
 
-test("lock() and tryLock() on a closed file are ERR_CLOSED", { skip: linux }, async () => {
+test("lock() and tryLock() on a closed file fail with ERR_CLOSED", { skip: linux }, async () => {
   const file = await namedTemporaryFile();
   await file.close();
   await assert.rejects(file.lock(), { code: "ERR_CLOSED", path: file.path });
   await assert.rejects(file.tryLock(), { code: "ERR_CLOSED" });
 });
 
-test("closing a file ends the waiting for its lock with ERR_CLOSED, at once", { skip: linux }, async () => {
+test("closing a file rejects its waiting lock() with ERR_CLOSED", { skip: linux }, async () => {
   for (const how of ["close", "dispose"]) {
     const file = await namedTemporaryFile({ deleteOnClose: false });
     const other = await holder(file.path);
@@ -305,7 +309,7 @@ test("closing a file ends the waiting for its lock with ERR_CLOSED, at once", { 
 });
 
 test(
-  "a lock asked for just before the file is closed is either refused or released",
+  "a lock requested just before the file is closed is either refused or released",
   { skip: linux },
   async () => {
     for (let turns = 0; turns < 12; turns++) {
@@ -324,7 +328,7 @@ test(
   },
 );
 
-test("a process that exits while it waits for a lock leaves no helper waiting", { skip: linux }, async () => {
+test("a process that exits while it waits for a lock leaves no helper process", { skip: linux }, async () => {
   await using file = await namedTemporaryFile();
   using _lock = await file.lock();
   const before = opened(file.path);
@@ -338,7 +342,7 @@ test("a process that exits while it waits for a lock leaves no helper waiting", 
   assert.equal(opened(file.path), before);
 });
 
-test("locks work without flock(1) on the PATH where the runtime can lock, and on Node say what is missing", {
+test("without flock(1) on the PATH, locks work on Deno and Bun, and the error on Node names the program", {
   skip: linux,
 }, async () => {
   using place = scratch();
@@ -361,7 +365,7 @@ test("locks work without flock(1) on the PATH where the runtime can lock, and on
   assert.deepEqual(said, [answer, answer, answer, 0]);
 });
 
-test("lock() and tryLock() are ERR_UNSUPPORTED where there are no locks, as on Windows", async () => {
+test("lock() and tryLock() fail with ERR_UNSUPPORTED on a platform without locks", async () => {
   using _ = substitute({ runtime: { locks: undefined } });
   await using file = await fromSource();
   const message = "Cannot lock the file: this platform or runtime offers no locks for it";
@@ -371,21 +375,25 @@ test("lock() and tryLock() are ERR_UNSUPPORTED where there are no locks, as on W
   await file.write("still open");
 });
 
-test("a file without a name is locked, also against who has its descriptor", { skip: linux }, async () => {
-  await using file = await temporaryFile();
-  const lock = await file.lock();
-  assert.equal(isFreeByDescriptor(file), false);
-  assert.equal(await file.tryLock(), null);
-  await assert.rejects(file.lock({ timeout: 20 }), { code: "ETIMEDOUT" });
-  lock.release();
-  assert.equal(isFreeByDescriptor(file), true);
-  const next = await file.tryLock({ shared: true });
-  assert.equal(next?.shared, true);
-  await file.close();
-  assert.equal(next?.released, true);
-});
+test(
+  "a file without a name can be locked, also against a process that opens its descriptor",
+  { skip: linux },
+  async () => {
+    await using file = await temporaryFile();
+    const lock = await file.lock();
+    assert.equal(isFreeByDescriptor(file), false);
+    assert.equal(await file.tryLock(), null);
+    await assert.rejects(file.lock({ timeout: 20 }), { code: "ETIMEDOUT" });
+    lock.release();
+    assert.equal(isFreeByDescriptor(file), true);
+    const next = await file.tryLock({ shared: true });
+    assert.equal(next?.shared, true);
+    await file.close();
+    assert.equal(next?.released, true);
+  },
+);
 
-test("a spooled file moves to disk to be locked", { skip: linux }, async () => {
+test("lock() moves a spooled file to disk", { skip: linux }, async () => {
   await using file = spooledTemporaryFile();
   file.writeSync("in memory");
   assert.equal(file.rolled, false);
@@ -396,7 +404,7 @@ test("a spooled file moves to disk to be locked", { skip: linux }, async () => {
   assert.equal(await file.text(), "in memory");
 });
 
-/** What an attacker, or a program that replaces files, leaves under the name. */
+/** What an attacker, or a program that replaces files, puts at the path. */
 const REPLACEMENTS: { readonly [what: string]: (path: string, other: string) => void } = {
   "another file": (path, other) => renameSync(other, path),
   "a link to another file": (path, other) => symlinkSync(other, path),
@@ -405,7 +413,7 @@ const REPLACEMENTS: { readonly [what: string]: (path: string, other: string) => 
 };
 
 test(
-  "lock() and tryLock() of a file that was replaced are ERR_REPLACED, and wait for nobody who locked the other",
+  "lock() and tryLock() of a replaced file fail with ERR_REPLACED, even if the replacement is locked",
   { skip: linux },
   async () => {
     for (const [what, replace] of Object.entries(REPLACEMENTS)) {
@@ -428,13 +436,13 @@ test(
   },
 );
 
-test("lock() of a file that is gone is ENOENT", { skip: linux }, async () => {
+test("lock() of a file whose path was removed fails with ENOENT", { skip: linux }, async () => {
   await using file = await namedTemporaryFile();
   rmSync(file.path);
   await assert.rejects(file.lock(), { code: "ENOENT", path: file.path });
 });
 
-/** Counts up in a file, by reading and writing, as often as there are lockers. */
+/** Increments the number in a file once per locker, by reading and writing it. */
 async function countUp(file: NamedTemporaryFile, lockers: number, locked: boolean): Promise<number> {
   await file.write("0", { at: 0 });
   await Promise.all(Array.from({ length: lockers }, async () => {
@@ -447,7 +455,7 @@ async function countUp(file: NamedTemporaryFile, lockers: number, locked: boolea
 }
 
 test(
-  "fifty lockers at once count up one after the other, which without locks they do not",
+  "fifty concurrent increments are all counted with locks, and not without",
   { skip: linux },
   async () => {
     await using file = await namedTemporaryFile();
@@ -456,7 +464,7 @@ test(
   },
 );
 
-test("a file that its owner may only read can be locked", { skip: linux }, async () => {
+test("a file with mode 0400 can be locked", { skip: linux }, async () => {
   const { said, stderr } = await runChild(
     `const f = m.namedTemporaryFileSync({ mode: 0o400 });
      try { fs.openSync(f.path, "r+"); } catch (e) { say(e.code); }
@@ -468,7 +476,7 @@ test("a file that its owner may only read can be locked", { skip: linux }, async
   assert.deepEqual(said, ["EACCES", false, true]);
 });
 
-test("a lock is not handed on to child processes", { skip: linux }, async () => {
+test("a child process does not inherit a lock", { skip: linux }, async () => {
   await using file = await namedTemporaryFile();
   const lock = await file.lock();
   const child = spawn("sleep", ["60"], { stdio: "ignore" });
@@ -482,7 +490,7 @@ test("a lock is not handed on to child processes", { skip: linux }, async () => 
   }
 });
 
-test("closing a file writes its last bytes before it releases its locks", { skip: linux }, async () => {
+test("closing a file flushes its buffer before it releases its locks", { skip: linux }, async () => {
   const file = await fromSource({ bufferSize: 1000 });
   await file.lock();
   file.writeSync("the last bytes");
@@ -490,11 +498,11 @@ test("closing a file writes its last bytes before it releases its locks", { skip
   file.closeSync();
   const names = seen.calls.map(({ name }) => name).filter((name) => name === "write" || name === "close");
   assert.deepEqual(names.slice(0, 2), ["write", "close"]);
-  assert.ok(names.length >= 3, "the handle of the lock and that of the file");
+  assert.ok(names.length >= 3, "the descriptors of the lock and of the file are closed");
 });
 
-/** A stand-in for flock(1), which ends when and as it is told. */
-function stage() {
+/** A fake process of flock(1), which ends when and how the test says. */
+function fakeHelper() {
   const listeners: { [event: string]: (value: never) => void } = {};
   const killed: string[] = [];
   const end = (event: "error" | "exit", value: unknown): void => listeners[event](value as never);
@@ -508,14 +516,14 @@ function stage() {
 const never = (): () => void => () => {};
 
 test(
-  "a helper that is no longer needed is killed, and nothing goes on before it has ended",
+  "an aborted wait for a lock kills its helper process, and settles only when that has ended",
   { skip: linux },
   async () => {
     await using file = await namedTemporaryFile();
     const { sync } = adapterFor(globalThis);
     const before = opened(file.path);
     for (const status of [null, 0]) {
-      const { killed, end, childProcess } = stage();
+      const { killed, end, childProcess } = fakeHelper();
       const controller = new AbortController();
       let settled = false;
       const waiting = helperLocks(sync, childProcess, never).acquire!(file.path, false, controller.signal)
@@ -531,22 +539,22 @@ test(
 );
 
 test(
-  "helpers that wait at once are killed by one listener to the end of the process, which goes with the last of them",
+  "one listener to process exit kills all waiting helper processes, and is removed with the last of them",
   { skip: linux },
   async () => {
     await using file = await namedTemporaryFile();
     const { sync } = adapterFor(globalThis);
-    const stages = Array.from({ length: 3 }, stage), ends: (() => void)[] = [];
+    const fakes = Array.from({ length: 3 }, fakeHelper), ends: (() => void)[] = [];
     let helpers = 0, stopped = 0;
-    const locks = helperLocks(sync, () => stages[helpers++].childProcess(), (listener) => {
+    const locks = helperLocks(sync, () => fakes[helpers++].childProcess(), (listener) => {
       ends.push(listener);
       return () => stopped++;
     });
-    const asked = stages.map(() => locks.tryAcquire(file.path, false));
+    const asked = fakes.map(() => locks.tryAcquire(file.path, false));
     assert.equal(ends.length, 1);
     ends[0]();
-    assert.deepEqual(stages.map(({ killed }) => killed), [["SIGKILL"], ["SIGKILL"], ["SIGKILL"]]);
-    for (const [index, { end }] of stages.entries()) {
+    assert.deepEqual(fakes.map(({ killed }) => killed), [["SIGKILL"], ["SIGKILL"], ["SIGKILL"]]);
+    for (const [index, { end }] of fakes.entries()) {
       assert.equal(stopped, 0);
       end("exit", 1);
       assert.equal(await asked[index], undefined);
@@ -556,7 +564,7 @@ test(
 );
 
 test(
-  "a helper is told that is missing, that cannot be started, and that fails",
+  "a helper process that is missing, cannot be started or fails rejects with ERR_UNSUPPORTED, its code or ENOLCK",
   { skip: linux },
   async () => {
     await using file = await namedTemporaryFile();
@@ -569,7 +577,7 @@ test(
       ["exit", null, "ENOLCK", /flock failed: killed$/],
     ];
     for (const [event, value, wanted, message] of ends) {
-      const { end, childProcess } = stage();
+      const { end, childProcess } = fakeHelper();
       const asked = helperLocks(sync, childProcess, never).tryAcquire(file.path, false);
       end(event, value);
       await assert.rejects(asked, { code: wanted, message });
@@ -589,13 +597,13 @@ test(
   },
 );
 
-/** Locks that only say that they were asked. */
-const noted = (asked: string[]): Locks => ({
+/** Locks that only record the calls. */
+const recording = (asked: string[]): Locks => ({
   tryAcquire: () => (asked.push("try"), Promise.resolve(undefined)),
   acquire: () => (asked.push("wait"), Promise.resolve(0)),
 });
 
-/** A C library whose calls end as told. */
+/** A fake C library whose flock() returns `answer`, with `errno` set. */
 function library(answer: number, errno: number): BunFfi {
   return {
     dlopen: (_library, signatures) => ({
@@ -608,7 +616,7 @@ function library(answer: number, errno: number): BunFfi {
 }
 
 test(
-  "locks by the C library fall back on the helper where the library cannot be called",
+  "locks by the C library fall back to the helper process where the library cannot be called",
   async () => {
     const { sync } = adapterFor(globalThis);
     const unusable: [Parameters<typeof libraryLocks>[1], () => BunFfi][] = [
@@ -620,7 +628,7 @@ test(
     ];
     for (const [platform, ffi] of unusable) {
       const asked: string[] = [];
-      const locks = libraryLocks(sync, platform, ffi, noted(asked));
+      const locks = libraryLocks(sync, platform, ffi, recording(asked));
       await locks.tryAcquire("/nowhere", false);
       await locks.acquire?.("/nowhere", false, AbortSignal.timeout(1000));
       assert.deepEqual(asked, ["try", "wait"]);
@@ -628,7 +636,7 @@ test(
   },
 );
 
-test("the C library of macOS is called for by its path: by a bare name one in the current directory would come first", async () => {
+test("the C library of macOS is loaded by its path, since a bare name would find one in the current directory first", async () => {
   using place = scratch();
   const path = join(place.path, "file"), { sync } = adapterFor(globalThis);
   writeFileSync(path, "");
@@ -637,19 +645,19 @@ test("the C library of macOS is called for by its path: by a bare name one in th
     ...library(0, 0),
     dlopen: (name, signatures) => (called.push(name), library(0, 0).dlopen(name, signatures)),
   };
-  const handle = await libraryLocks(sync, "darwin", () => ffi, noted([])).tryAcquire(path, false);
+  const handle = await libraryLocks(sync, "darwin", () => ffi, recording([])).tryAcquire(path, false);
   sync.close(handle!);
   assert.deepEqual(called, ["/usr/lib/libSystem.B.dylib"]);
 });
 
 test(
-  "locks by the C library tell a lock that is taken from one that cannot be had",
+  "locks by the C library distinguish a lock that is held from a failure",
   { skip: linux },
   async () => {
     await using file = await namedTemporaryFile();
     const { sync } = adapterFor(globalThis);
     const ask = (answer: number, errno: number) =>
-      libraryLocks(sync, "linux", () => library(answer, errno), noted([])).tryAcquire(file.path, false);
+      libraryLocks(sync, "linux", () => library(answer, errno), recording([])).tryAcquire(file.path, false);
     const before = opened(file.path);
     const got = await ask(0, 0);
     assert.equal(opened(file.path), before + 1);
@@ -657,15 +665,15 @@ test(
     assert.equal(await ask(-1, 11), undefined);
     await assert.rejects(ask(-1, 37), { code: "ENOLCK", message: "flock failed: 37", syscall: "flock" });
     assert.equal(opened(file.path), before);
-    assert.equal(libraryLocks(sync, "linux", () => library(0, 0), noted([])).acquire, undefined);
+    assert.equal(libraryLocks(sync, "linux", () => library(0, 0), recording([])).acquire, undefined);
   },
 );
 
 test(
-  "who holds only the lock holds the file, which is not collected as garbage",
+  "a reachable lock keeps its file from being garbage-collected",
   { skip: linux },
   async () => {
-    // The others, which nobody holds, show that garbage was collected.
+    // The other files, which are unreachable, show that garbage was collected.
     const { said, stderr, status } = await runWithGc(
       `let locked;
        const lock = await (async () => {

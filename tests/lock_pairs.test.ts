@@ -7,8 +7,8 @@ import { type Command, partnerCommand, partners } from "./support/runtimes.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
 
 /**
- * Each program does what the lines of its input say, and answers: `x` and `s` try for the lock, exclusive or shared, and
- * get "got" or "busy"; `u` gives it back.
+ * Each program reads commands from its input, a line each: `x` and `s` try for the exclusive and the shared lock, and are
+ * answered by "got" or "busy"; `u` releases it.
  */
 const PYTHON = `
 import fcntl, sys
@@ -74,7 +74,7 @@ const linux = process.platform !== "linux" && "needs other programs that lock";
 
 const has = (file: string, arg: string): boolean => spawnSync(file, [arg]).status === 0;
 
-/** The programs that are here, by the name of the column, each to be run with the path of a file. */
+/** The available programs by the name of their column, each to be run with the path of a file. */
 function commands(place: Scratch): [string, (path: string) => Command][] {
   const all: [string, boolean, (path: string) => Command][] = [
     ["python", has("python3", "--version"), (path) => ({ file: "python3", args: ["-c", PYTHON, path] })],
@@ -88,7 +88,7 @@ function commands(place: Scratch): [string, (path: string) => Command][] {
   return all.filter(([, here]) => here).map(([name, , command]) => [name, command]);
 }
 
-/** What is tried with each, by the name of the row; every one leaves the lock free. */
+/** The attempts by the name of their row; each leaves the lock free. */
 const ATTEMPTS: { readonly [name: string]: (file: NamedTemporaryFile, peer: Peer) => Promise<boolean> } = {
   "is excluded by our exclusive lock": async (file, peer) => {
     using _lock = await file.lock();
@@ -134,7 +134,7 @@ const ATTEMPTS: { readonly [name: string]: (file: NamedTemporaryFile, peer: Peer
   },
 };
 
-/** Starts to wait, and can tell after a while whether it was let in. */
+/** Starts to wait for the lock; `isHeld` tells after a while whether it was acquired. */
 function waiter(file: NamedTemporaryFile): { waiting: Promise<FileLock>; isHeld: () => Promise<boolean> } {
   let held = false;
   const waiting = file.lock({ timeout: 60_000 });

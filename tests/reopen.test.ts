@@ -16,7 +16,7 @@ import { runtime } from "../lib/runtime/mod.ts";
 import { namesLinger, namesStay } from "./support/platform.ts";
 import { scratch } from "./support/scratch.ts";
 
-test("C138 two reopened handles read each other's writes, each from its own start, when the owner is gone", {
+test("C138 two reopened handles see each other's writes, with a cursor each, after the owner is closed", {
   skip: namesStay,
 }, async () => {
   const owner = await namedTemporaryFile();
@@ -32,7 +32,7 @@ test("C138 two reopened handles read each other's writes, each from its own star
   await reader.close();
 });
 
-test("C138 a reopened handle finds what was written before, buffered or not, and removes nothing", async () => {
+test("C138 a reopened handle reads earlier writes, buffered or not, and closing it does not remove the file", async () => {
   for (const bufferSize of [0, 1000]) {
     await using owner = await namedTemporaryFile({ bufferSize });
     await owner.write("before");
@@ -47,7 +47,7 @@ test("C138 a reopened handle finds what was written before, buffered or not, and
   }
 });
 
-/** What an attacker, or a program that replaces files, leaves under the name. */
+/** What an attacker, or a program that replaces files, puts at the path. */
 const REPLACEMENTS: { readonly [what: string]: (path: string, other: string) => void } = {
   "another file": (path, other) => renameSync(other, path),
   "a link to another file": (path, other) => symlinkSync(other, path),
@@ -55,7 +55,7 @@ const REPLACEMENTS: { readonly [what: string]: (path: string, other: string) => 
   "a named pipe": (path) => void spawnSync("mkfifo", [path]),
 };
 
-test("C139 reopen() of a file that was replaced is ERR_REPLACED, and the other is left alone", {
+test("C139 reopen() of a replaced file fails with ERR_REPLACED, and leaves the replacement alone", {
   skip: namesStay,
 }, async () => {
   for (const [what, replace] of Object.entries(REPLACEMENTS)) {
@@ -75,20 +75,20 @@ test("C139 reopen() of a file that was replaced is ERR_REPLACED, and the other i
   }
 });
 
-test("C139 reopen() of a file that is gone is ENOENT", { skip: namesLinger }, async () => {
+test("C139 reopen() of a file whose path was removed fails with ENOENT", { skip: namesLinger }, async () => {
   await using file = await namedTemporaryFile();
   rmSync(file.path);
   await assert.rejects(file.reopen(), { code: "ENOENT", path: file.path });
 });
 
-test("C139 reopen() of a closed file is ERR_CLOSED", async () => {
+test("C139 reopen() of a closed file fails with ERR_CLOSED", async () => {
   const file = await namedTemporaryFile();
   await file.close();
   await assert.rejects(file.reopen(), { code: "ERR_CLOSED", message: /^Cannot reopen / });
   assert.throws(() => file.reopenSync(), { code: "ERR_CLOSED" });
 });
 
-test("C140 keep() leaves the file at its path: the handle and a fresh open both read it", async () => {
+test("C140 keep() leaves the file at its path, where the handle and others read it, also after close()", async () => {
   using place = scratch();
   const file = await namedTemporaryFile({ dir: place.path });
   await file.write("contents");
@@ -101,7 +101,7 @@ test("C140 keep() leaves the file at its path: the handle and a fresh open both 
   assert.equal(readFileSync(file.path, "utf8"), "contents and more");
 });
 
-test("C291 others open a named file, read and write it, while our handle is open", async () => {
+test("C291 others can open, read and write a named file while its handle is open", async () => {
   await using file = await namedTemporaryFile();
   await file.write("ours");
   assert.equal(readFileSync(file.path, "utf8"), "ours");
@@ -115,7 +115,7 @@ const printed = (value: object): string => "Deno" in globalThis ? denoInspect(va
 const denoInspect = (value: object): string =>
   (globalThis as unknown as { Deno: { inspect(value: object): string } }).Deno.inspect(value);
 
-test("C224 a handle is printed with its path and state, and is its path as a string", async () => {
+test("C224 a handle is printed with its path and state, and converts to its path as a string", async () => {
   const file = await namedTemporaryFile(), directory = await temporaryDirectory();
   assert.deepEqual([`${file}`, `${directory}`], [file.path, directory.path]);
   for (const show of [printed, inspect]) {
@@ -124,7 +124,7 @@ test("C224 a handle is printed with its path and state, and is its path as a str
       `NamedTemporaryFile { path: ${JSON.stringify(file.path)}, closed: ${file.closed} }`,
     );
     assert.ok(show(directory).startsWith(`TemporaryDirectory { path: ${JSON.stringify(directory.path)}`));
-    assert.match(show(Object.getPrototypeOf(file)), /TemporaryFile/, "what has no state is no error");
+    assert.match(show(Object.getPrototypeOf(file)), /TemporaryFile/, "printing a prototype does not throw");
   }
   await file.close();
   assert.ok(printed(file).includes("closed: true"));

@@ -14,7 +14,7 @@ import { substitute, systemError } from "./support/substitute.ts";
 
 const isDeno = "Deno" in globalThis;
 
-test("diskSpace() and its twin tell the bytes and inodes of the file system, as the system does", async () => {
+test("diskSpace() and diskSpaceSync() return the bytes and inodes of the file system, as statfs() does", async () => {
   using place = scratch();
   for (const dir of [place.path, pathToFileURL(place.path)]) {
     for (const found of [await diskSpace(dir), diskSpaceSync(dir)]) {
@@ -26,12 +26,12 @@ test("diskSpace() and its twin tell the bytes and inodes of the file system, as 
   }
 });
 
-test("diskSpace() without a directory is about the one for temporary files", async () => {
+test("diskSpace() without a directory uses the temporary directory", async () => {
   assert.equal((await diskSpace()).total, (await diskSpace(tmpdir())).total);
   assert.equal(diskSpaceSync().total, diskSpaceSync(tmpdir()).total);
 });
 
-test("diskSpace() follows what is written: a tmpfs of 64 KiB and ten inodes is seen to fill up", {
+test("diskSpace() reflects a file written to a tmpfs of 64 KiB and ten inodes", {
   skip: noMounts,
 }, async () => {
   using place = scratch();
@@ -51,12 +51,12 @@ test("diskSpace() follows what is written: a tmpfs of 64 KiB and ten inodes is s
   assert.deepEqual(after, { total: 65536, free: 49152, available: 49152, inodes: { total: 10, free: 8 } });
 });
 
-test("diskSpace() gives no inodes where the file system has no limit of them", () => {
+test("diskSpace() omits the inodes where the file system has no limit on them", () => {
   using _ = substitute({ primitives: { fileSystem: () => ({ ...status(5), inodes: 0, freeInodes: 0 }) } });
   assert.equal(sourceSpaceSync("/").inodes, undefined);
 });
 
-test("diskSpace() of what is missing fails with ENOENT, and what is no path is refused, neither by a throw", async () => {
+test("diskSpace() rejects, and does not throw, for a missing directory (ENOENT) or an invalid path (ERR_INVALID_OPTION)", async () => {
   using place = scratch();
   const missing = join(place.path, "missing");
   assert.equal(await failureOf(() => diskSpace(missing)), "ENOENT");
@@ -69,7 +69,7 @@ test("diskSpace() of what is missing fails with ENOENT, and what is no path is r
   }
 });
 
-test("diskSpace() and minFree on Deno without the permission say which flag gives it", {
+test("diskSpace() and minFree fail on Deno without --allow-sys, and name the flag", {
   skip: !isDeno && "Deno's permissions",
 }, async () => {
   using place = scratch();
@@ -87,7 +87,7 @@ test("diskSpace() and minFree on Deno without the permission say which flag give
   assert.deepEqual(said, Array(5).fill(["ERR_ACCESS_DENIED", true]), stderr);
 });
 
-/** A file system with so many blocks of one byte available, and as many inodes. */
+/** The status of a file system with this many blocks of one byte available, and as many inodes. */
 function status(available: number): FileSystemStatus {
   return {
     type: 0,
@@ -100,7 +100,7 @@ function status(available: number): FileSystemStatus {
   };
 }
 
-/** Watches a file system that shows one state after the other, and returns the states it was called back with. */
+/** Watches a file system through these states, and returns those that were passed to the callback. */
 async function watched(
   options: WatchSpaceOptions,
   states: number[],
@@ -123,16 +123,16 @@ async function watched(
     ({ available }) => calls.push(available),
   );
   for (state of states) {
-    const look = next!;
+    const check = next!;
     next = undefined;
-    look();
-    // Looking is asynchronous; when it is done, the next look is due.
+    check();
+    // The check is asynchronous, and schedules the next one at its end.
     while (next === undefined) await new Promise((resolve) => setTimeout(resolve));
   }
   return calls;
 }
 
-test("watchSpace() calls back when the room falls below a floor, and again only after it was above", async () => {
+test("watchSpace() calls back when the space falls below a limit, and again only after it was above", async () => {
   assert.deepEqual(await watched({ minFree: 100 }, [500, 100, 99, 50, 99]), [99]);
   assert.deepEqual(await watched({ minFree: 100 }, [50, 500, 60, 70, 200, 80]), [50, 60, 80]);
   assert.deepEqual(await watched({ minInodes: 10 }, [50, 9, 8, 10, 7]), [9, 7]);
@@ -140,13 +140,13 @@ test("watchSpace() calls back when the room falls below a floor, and again only 
   assert.deepEqual(await watched({ minFree: 0 }, [1, 0]), []);
 });
 
-test("watchSpace() never finds inodes to be few where the file system has no limit of them", async () => {
+test("watchSpace() ignores minInodes where the file system has no limit on inodes", async () => {
   const none = { inodes: 0, freeInodes: 0 };
   assert.deepEqual(await watched({ minInodes: 10 }, [50, 5], none), []);
   assert.deepEqual(await watched({ minInodes: 10, minFree: 6 }, [50, 5], none), [5]);
 });
 
-test("watchSpace() looks at once and then at its interval, until it is disposed", async () => {
+test("watchSpace() checks at once and then at its interval, until it is disposed", async () => {
   const looks: number[] = [];
   let available = 5;
   using _ = substitute({ primitives: { fileSystem: () => (looks.push(available), status(available)) } });
@@ -166,10 +166,10 @@ test("watchSpace() looks at once and then at its interval, until it is disposed"
   assert.deepEqual(found, [5, 3]);
   const count = looks.length;
   await new Promise((resolve) => setTimeout(resolve, 60));
-  assert.equal(looks.length, count, "no look after the end");
+  assert.equal(looks.length, count, "no check after disposal");
 });
 
-/** A disk with little room, at which is looked when the test says so. */
+/** A disk with little space, which is checked when the test says so. */
 function littleRoom() {
   const warnings: string[] = [], looks: (() => void)[] = [];
   const undo = substitute({
@@ -182,7 +182,7 @@ function littleRoom() {
   return { warnings, looks, [Symbol.dispose]: () => undo[Symbol.dispose]() };
 }
 
-test("watchSpace() waits for what an asynchronous callback does before it looks again, and makes a warning of its rejection", async () => {
+test("watchSpace() awaits an async callback before its next check, and warns about its rejection", async () => {
   using disk = littleRoom();
   const { warnings, looks } = disk;
   let fail!: (reason: Error) => void, called!: () => void;
@@ -200,7 +200,7 @@ test("watchSpace() waits for what an asynchronous callback does before it looks 
   assert.deepEqual([looks.length, warnings], [2, ["the callback's own"]]);
 });
 
-test("watchSpace() makes a warning of what fails: one for a failure that lasts, one for each of the callback", async () => {
+test("watchSpace() warns once about a failure that lasts, and about an error thrown by its callback", async () => {
   const warnings: string[] = [];
   let next: (() => void) | undefined;
   let fail = true;
@@ -235,7 +235,7 @@ test("watchSpace() makes a warning of what fails: one for a failure that lasts, 
   assert.deepEqual(warnings, ["ENOENT", "UNKNOWN", "ENOENT"]);
 });
 
-test("watchSpace() makes a warning of whatever its callback fails with, and looks again", async () => {
+test("watchSpace() warns about any value that its callback rejects with, and checks again", async () => {
   const texts = new Map<unknown, string>([[undefined, "undefined"], [null, "null"], ["text", '"text"'], [
     {},
     "an object",
@@ -281,7 +281,7 @@ test("watchSpace() cancels its timer at the end of its scope", () => {
   assert.deepEqual(cancelled, [0]);
 });
 
-test("watchSpace() checks what it is given", () => {
+test("watchSpace() refuses invalid options", () => {
   const call = (): void => {};
   const wrong: [string, unknown, unknown?][] = [
     ["TypeError", undefined],

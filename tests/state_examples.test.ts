@@ -31,12 +31,12 @@ const CACHE = example("response_cache");
 const STATE = example("shared_state");
 const DOWNLOAD = example("verified_download");
 
-/** For a script that imports an example from elsewhere. */
-const WHOLE = isDeno
+/** Deno's flags for a child process that imports an example. */
+const PROJECT_FLAGS = isDeno
   ? ["-A", "--config", fileURLToPath(new URL("../deno.json", import.meta.url))]
   : undefined;
 
-/** A server on this machine, until the end of the scope. */
+/** A local HTTP server, closed at the end of its scope. */
 interface Served extends AsyncDisposable {
   url: string;
   requests: number;
@@ -64,7 +64,7 @@ const BODY = pattern(500_000);
 const bytesOf = async (response: Response): Promise<Uint8Array> =>
   new Uint8Array(await response.arrayBuffer());
 
-/** Sends a part of the body and then nothing. */
+/** Sends a part of the body and leaves the connection open. */
 function sendPart(response: ServerResponse, length: number): void {
   response.writeHead(200, { "content-length": BODY.length });
   response.write(BODY.subarray(0, length));
@@ -74,7 +74,7 @@ async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
 }
 
-test("response cache asks the network once and then gives back what was answered: status, headers and body", async () => {
+test("response cache sends one request, and then returns the stored status, headers and body", async () => {
   using place = scratch();
   await using server = await serve((response) => {
     response.writeHead(203, { "content-type": "text/x-test", "x-own": "ä".normalize("NFD").slice(0, 1) });
@@ -94,7 +94,7 @@ test("response cache asks the network once and then gives back what was answered
   assert.equal(readdirSync(join(place.path, "made by the cache")).length, 1);
 });
 
-test("response cache keeps an empty body, and no response that is no success", async () => {
+test("response cache stores an empty body, and no unsuccessful response", async () => {
   using place = scratch();
   let status = 404;
   await using server = await serve((response) => response.writeHead(status).end());
@@ -106,7 +106,7 @@ test("response cache keeps an empty body, and no response that is no success", a
   assert.equal((await bytesOf(cache.match(server.url)!)).length, 0);
 });
 
-test("response cache keeps the old response when a new one breaks off", async () => {
+test("response cache keeps the old response when its replacement breaks off", async () => {
   using place = scratch();
   let broken = false;
   await using server = await serve((response) => {
@@ -119,10 +119,10 @@ test("response cache keeps the old response when a new one breaks off", async ()
   broken = true;
   await assert.rejects(cache.refresh(server.url));
   assert.ok(sameBytes(await bytesOf(cache.match(server.url)!), BODY));
-  assert.equal(place.list().length, 1, "nothing beside it");
+  assert.equal(place.list().length, 1, "no other file remains");
 });
 
-test("response cache gives a reader the old response or the new one while it is replaced", {
+test("a response of the response cache can be read completely after it was replaced", {
   skip: noReplacing,
 }, async () => {
   using place = scratch();
@@ -135,7 +135,7 @@ test("response cache gives a reader the old response or the new one while it is 
 });
 
 test(
-  "response cache whose process is killed while a body arrives has the old response, or none",
+  "response cache has the old response, or none, after its process was killed while receiving a body",
   { onOneNode: true },
   async () => {
     using place = scratch();
@@ -162,19 +162,19 @@ test(
       const before = server.requests;
       const { child, result } = startChild(refresh, {
         args: [join(place.path, "cache"), server.url],
-        flags: WHOLE,
+        flags: PROJECT_FLAGS,
         env: { TMPDIR: temporary.path },
       });
       await until(() => server.requests > before && (part === 0 || staged(join(place.path, "cache")) > 0));
       child.kill("SIGKILL");
       assert.equal((await result).signal, "SIGKILL");
-      leftBehind(join(place.path, "cache"));
+      removeStaged(join(place.path, "cache"));
       assert.ok(sameBytes(await bytesOf(cache.match(server.url)!), BODY), `${part} bytes`);
     }
   },
 );
 
-/** Bytes of files that are not in place yet. */
+/** The total size of the files that are not yet renamed into place. */
 function staged(directory: string): number {
   if (!existsSync(directory)) return 0;
   const names = readdirSync(directory).filter((name) => name.startsWith(".mayfly-"));
@@ -182,7 +182,7 @@ function staged(directory: string): number {
 }
 
 test(
-  "response cache whose process is killed in a sync or in the rename has a whole response, or none",
+  "response cache has a complete response, or none, after its process was killed in fsync, rename or write",
   { skip: noStrace, onOneNode: true },
   async () => {
     using place = scratch();
@@ -223,7 +223,7 @@ test(
   },
 );
 
-test("response cache as a program prints the body", async () => {
+test("the response cache program prints the body", async () => {
   using place = scratch();
   await using server = await serve((response) => response.end(BODY));
   const { stdout, stderr, status } = await start(CACHE, [place.path, server.url]).end;
@@ -232,7 +232,7 @@ test("response cache as a program prints the body", async () => {
 });
 
 test(
-  "response cache as a program leaves nothing beside its responses when it is ended by SIGTERM",
+  "the response cache program leaves no temporary file when it is terminated by SIGTERM",
   {
     skip: noSignals,
   },
@@ -247,8 +247,8 @@ test(
   },
 );
 
-/** Removes what a process that was killed could not. */
-function leftBehind(directory: string): void {
+/** Removes the staged files of a killed process. */
+function removeStaged(directory: string): void {
   for (const name of readdirSync(directory)) {
     if (name.startsWith(".mayfly-")) unlinkSync(join(directory, name));
   }
@@ -257,7 +257,7 @@ function leftBehind(directory: string): void {
 const noFlock = noLocks ||
   (isDeno || spawnSync("flock", ["--version"]).status === 0 ? false : "needs flock(1)");
 
-test("shared state changed by several processes at once loses no change, and is whole whenever it is read", {
+test("shared state changed by several processes at once loses no change, and every read parses", {
   skip: noFlock,
   onOneNode: true,
 }, async () => {
@@ -276,7 +276,7 @@ test("shared state changed by several processes at once loses no change, and is 
     for (let i = 0; i < 10; i++) await updateState(args[0], { count: 0 }, ({ count }) => ({ count: count + 1 }));
     say("done");`;
   const results = await Promise.all(
-    ["a", "b", "c"].map(() => runChild(code, { args: [path], flags: WHOLE })),
+    ["a", "b", "c"].map(() => runChild(code, { args: [path], flags: PROJECT_FLAGS })),
   );
   over = true;
   await reading;
@@ -287,7 +287,7 @@ test("shared state changed by several processes at once loses no change, and is 
 });
 
 test(
-  "shared state without its lock loses changes: the control",
+  "control: shared state without its lock loses changes",
   async () => {
     using place = scratch();
     const path = join(place.path, "state.json");
@@ -304,7 +304,7 @@ test(
 );
 
 test(
-  "shared state keeps its lock file for the next one, whatever a change throws",
+  "shared state keeps its lock file and its contents when a change throws",
   { skip: noFlock },
   async () => {
     using place = scratch();
@@ -330,14 +330,14 @@ test(
 );
 
 test(
-  "shared state as a program counts, and a process that is killed with the lock leaves it free",
+  "the shared state program counts, also after a process was killed while holding the lock",
   { skip: noFlock, onOneNode: true },
   async () => {
     using place = scratch();
     const path = join(place.path, "state.json");
     const holder = `const { updateState } = await import(${JSON.stringify(STATE.href)});
     await updateState(args[0], {}, (state) => { say("locked"); process.kill(process.pid, "SIGKILL"); return state; });`;
-    const { said, signal } = await runChild(holder, { args: [path], flags: WHOLE });
+    const { said, signal } = await runChild(holder, { args: [path], flags: PROJECT_FLAGS });
     assert.deepEqual([said, signal], [["locked"], "SIGKILL"]);
     const [first, second] = [
       await start(STATE, [path, "visits"]).end,
@@ -356,7 +356,7 @@ test(
 const hashOf = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
 
 test(
-  "verified download puts a file in place that has the hash, with the mode of the umask or of the file it replaces",
+  "verified download puts a file with the expected hash in place, with the mode that the umask allows",
   async () => {
     using place = scratch();
     await using server = await serve((response) => response.end(BODY));
@@ -371,7 +371,7 @@ test(
 );
 
 test(
-  "verified download with another hash, an error, a broken connection or an abort leaves what was there, and nothing else",
+  "verified download with a wrong hash, an HTTP error, a broken connection or an abort keeps the old file only",
   async () => {
     using place = scratch();
     const destination = join(place.path, "file");
@@ -399,7 +399,7 @@ test(
   },
 );
 
-test("verified download as a program needs no more than to read, write and ask the server", async () => {
+test("the verified download program works with permission to read, write and use the network, and refuses a wrong hash", async () => {
   using place = scratch();
   const destination = join(place.path, "file");
   await using server = await serve((response) => response.end(BODY));
@@ -410,7 +410,7 @@ test("verified download as a program needs no more than to read, write and ask t
   assert.match(wrong.stderr, /^verified_download: ".*" has the hash /);
 });
 
-test("verified download as a program leaves nothing on SIGTERM", {
+test("the verified download program leaves no file when it is terminated by SIGTERM", {
   skip: noSignals,
 }, async () => {
   using place = scratch();

@@ -8,13 +8,13 @@ import { substitute, systemError } from "./support/substitute.ts";
 
 const utf8 = new TextEncoder();
 
-/** Part of the language since 2024. */
+/** Resizable buffers, part of ES2024. */
 const Resizable = ArrayBuffer as unknown as new (
   length: number,
   options: { maxByteLength: number },
 ) => ArrayBuffer & { resize(length: number): void };
 
-/** Chunks from a stream that tells why it was cancelled. */
+/** A stream of chunks that records the reasons of its cancellation. */
 function streamOf(
   ...chunks: (string | Uint8Array)[]
 ): { stream: ReadableStream<Uint8Array>; cancelled: unknown[] } {
@@ -31,7 +31,7 @@ function streamOf(
   return { stream, cancelled };
 }
 
-/** An iterator that counts what is asked of it. */
+/** An iterator that counts the calls of `next()` and `return()`. */
 function counted(chunks: unknown[], failure?: Error) {
   const seen = { asked: 0, returned: 0 };
   const iterator = {
@@ -49,7 +49,7 @@ function counted(chunks: unknown[], failure?: Error) {
   return { source: iterator as unknown as AsyncIterable<string>, seen };
 }
 
-test("write takes text and every kind of bytes in memory, and the part of a buffer that a view shows", async () => {
+test("write() accepts text and every kind of buffer, and of a view only its range", async () => {
   const buffer = Uint8Array.from([1, 2, 3, 4, 5, 6, 7, 8]).buffer;
   const shared = new Uint8Array(new SharedArrayBuffer(3));
   shared.set([9, 8, 7]);
@@ -78,7 +78,7 @@ test("write takes text and every kind of bytes in memory, and the part of a buff
   }
 });
 
-test("write takes a Blob, a File, a Response, a stream, an iterable and an asynchronous iterable of text and bytes", async () => {
+test("write() accepts a Blob, a File, a Response, a stream, an iterable and an async iterable of text and bytes", async () => {
   const text = "one, zwölf, 🌍";
   const part = utf8.encode(text);
   const sources: { [name: string]: () => Parameters<Awaited<ReturnType<typeof temporaryFile>>["write"]>[0] } =
@@ -122,7 +122,7 @@ test("write takes a Blob, a File, a Response, a stream, an iterable and an async
   }
 });
 
-test("a source of large chunks arrives whole", async () => {
+test("a source of large chunks is written completely", async () => {
   const whole = pattern(3_000_000);
   const sizes = [1, 65_536, 300_000, 1_000_000, 64 * 1024 - 1, 1_569_928];
   for await (const [kind, file] of eachKind()) {
@@ -133,7 +133,7 @@ test("a source of large chunks arrives whole", async () => {
   }
 });
 
-test("what is neither data nor a source of it is refused with a TypeError, and nothing is written", async () => {
+test("write() refuses other values, and writeSync() sources too, with a TypeError; nothing is written", async () => {
   const wrong: unknown[] = [
     undefined,
     null,
@@ -167,7 +167,7 @@ test("what is neither data nor a source of it is refused with a TypeError, and n
   }
 });
 
-test("a buffer that was transferred away is refused, not taken for an empty one", async () => {
+test("a detached buffer is refused, not treated as an empty one", async () => {
   await using file = await temporaryFile();
   await file.write("abc");
   for (
@@ -192,7 +192,7 @@ test("a buffer that was transferred away is refused, not taken for an empty one"
   }
 });
 
-test("a buffer that is transferred or shrinks while its write waits makes that fail: it is not taken for a short one", async () => {
+test("a write fails if its buffer is detached or shrinks while the write is queued", async () => {
   for await (const [kind, file] of eachKind()) {
     let end!: (text: string) => void;
     const last = new Promise<string>((resolve) => end = resolve);
@@ -212,7 +212,7 @@ test("a buffer that is transferred or shrinks while its write waits makes that f
   }
 });
 
-test("a response that has a stream of Node's for its body, as of node-fetch, is written", async () => {
+test("write() accepts a response whose body is a Node stream, as in node-fetch", async () => {
   for await (const [kind, file] of eachKind()) {
     const response = { bodyUsed: false, body: Readable.from(["the ", Buffer.from("body")]) };
     assert.equal(await file.write(response as never), 8, kind);
@@ -222,7 +222,7 @@ test("a response that has a stream of Node's for its body, as of node-fetch, is 
   }
 });
 
-test("readInto fills the part of a buffer that a view shows, of any type, and no more", async () => {
+test("readInto() fills the range of a view of any type, and no more", async () => {
   for await (const [kind, file] of eachKind()) {
     await file.write(new Uint8Array([1, 2, 3, 4, 5, 6]));
     const buffer = new ArrayBuffer(8);
@@ -237,7 +237,7 @@ test("readInto fills the part of a buffer that a view shows, of any type, and no
   }
 });
 
-test("a source that fails half-way gives its own error, and the file holds and stands behind what came before", async () => {
+test("a source that fails midway rejects with its own error; its earlier chunks are written, the cursor after them", async () => {
   const failure = new Error("the source broke");
   for await (const [kind, file] of eachKind()) {
     await file.write("start ");
@@ -276,7 +276,7 @@ test("a source that fails half-way gives its own error, and the file holds and s
   }
 });
 
-test("a chunk that cannot be written ends the write with a TypeError and cancels the source", async () => {
+test("an invalid chunk fails the write with a TypeError and cancels the source", async () => {
   for await (const [kind, file] of eachKind()) {
     const { source, seen } = counted(["abc", 5, "never"]);
     assert.equal(await failureOf(() => file.write(source)), "TypeError ERR_INVALID_OPTION", kind);
@@ -290,12 +290,12 @@ test("a chunk that cannot be written ends the write with a TypeError and cancels
     );
     await file.write(odd as never).catch((reason) => error = reason);
     assert.ok(error instanceof TypeError, kind);
-    assert.deepEqual(cancelled, [error], `${kind}: the stream is told why`);
+    assert.deepEqual(cancelled, [error], `${kind}: the stream gets the reason`);
     assert.equal(await file.text(), "abc", kind);
   }
 });
 
-test("an iterator that failed or ended by itself is not told to return, as a loop has it", async () => {
+test("return() is not called on an iterator that failed or ended, as in a for await loop", async () => {
   await using file = await temporaryFile();
   const failed = counted(["a"], new Error("broke"));
   await assert.rejects(file.write(failed.source), /broke/);
@@ -306,7 +306,7 @@ test("an iterator that failed or ended by itself is not told to return, as a loo
   assert.equal(await file.text(), "ab");
 });
 
-test("maxSize stops a source before the chunk that would pass it, and cancels it", async () => {
+test("a source is cancelled before its chunk that would exceed maxSize is written", async () => {
   for await (const [kind, file] of eachKind({ maxSize: 8 })) {
     const { stream, cancelled } = streamOf("12345", "678", "9", "never");
     const error = await file.write(stream).catch((reason) => reason);
@@ -322,7 +322,7 @@ test("maxSize stops a source before the chunk that would pass it, and cancels it
   }
 });
 
-test("a disk that is full in the middle of a source cancels it and leaves the cursor behind the last whole chunk", async () => {
+test("a source is cancelled when the disk is full, and the cursor stays after its last complete chunk", async () => {
   let room = 10;
   using _runtime = substitute({
     primitives: {
@@ -339,24 +339,24 @@ test("a disk that is full in the middle of a source cancels it and leaves the cu
   assert.deepEqual(cancelled, [error]);
   assert.equal(file.position, 8);
   room = 100;
-  assert.equal(await file.write("9ABC"), 4, "the handle can go on where it stands");
+  assert.equal(await file.write("9ABC"), 4, "the handle can continue at the cursor");
   assert.equal(await file.text(), "123456789ABC");
 });
 
-test("a stream that is locked and a Response that was read are refused, and nothing is written", async () => {
+test("a locked stream and a Response that was read are refused, and nothing is written", async () => {
   await using file = await temporaryFile();
   const { stream } = streamOf("x");
   const reader = stream.getReader();
   await assert.rejects(file.write(stream), TypeError);
   reader.releaseLock();
-  assert.equal(await file.write(stream), 1, "nothing of it was taken");
+  assert.equal(await file.write(stream), 1, "the stream was not read");
   const response = new Response("y");
   await response.text();
   assert.equal(await failureOf(() => file.write(response)), "TypeError ERR_INVALID_OPTION");
   assert.equal(await file.text(), "x");
 });
 
-test("an invalid offset is noticed before the source is touched", async () => {
+test("an invalid offset is refused before the source is read", async () => {
   await using file = await temporaryFile();
   const { stream } = streamOf("abc");
   assert.equal(await failureOf(() => file.write(stream, { at: -1 })), "RangeError ERR_INVALID_OPTION");
@@ -364,7 +364,7 @@ test("an invalid offset is noticed before the source is touched", async () => {
   assert.equal(await file.write(stream), 3);
 });
 
-test("a closed file takes nothing from a source, and cancels it", async () => {
+test("write() to a closed file reads nothing from its source, and cancels it", async () => {
   for await (const [kind, file] of eachKind()) {
     await file.close();
     const { source, seen } = counted(["a"]);
@@ -377,7 +377,7 @@ test("a closed file takes nothing from a source, and cancels it", async () => {
   }
 });
 
-test("closing the file ends a write whose stream says nothing more, with ERR_CLOSED, and cancels the stream", async () => {
+test("close() ends a write from a stalled stream, and the writes after it, with ERR_CLOSED, and cancels the stream", async () => {
   for await (const [kind, file] of eachKind()) {
     let cancelled: { code?: string } | undefined;
     const silent = new ReadableStream<Uint8Array>({
@@ -394,7 +394,7 @@ test("closing the file ends a write whose stream says nothing more, with ERR_CLO
   }
 });
 
-test("closing the file ends a write whose generator waits for ever, with ERR_CLOSED, and what waits for that write", async () => {
+test("close() and disposal end a write from a stalled generator, and the writes after it, with ERR_CLOSED", async () => {
   async function* silent() {
     yield "abc";
     await new Promise(() => {});
@@ -411,9 +411,9 @@ test("closing the file ends a write whose generator waits for ever, with ERR_CLO
   }
 });
 
-test("C208 what waits for a source to be written comes before what is written when that has ended", async () => {
+test("C208 a write queued behind a source comes before a write made when the source has ended", async () => {
   for await (const [kind, file] of eachKind()) {
-    // Whoever goes on with the end may take a few turns of the queue of promises for it.
+    // The continuation may run a few turns of the microtask queue later.
     for (let turns = 0; turns < 5; turns++) {
       await file.truncate(0);
       await file.seek(0);
@@ -430,7 +430,7 @@ test("C208 what waits for a source to be written comes before what is written wh
   }
 });
 
-test("C208 writes from sources that overlap do not mix their chunks, nor do writes between them", async () => {
+test("C208 overlapping writes from sources do not mix their chunks with each other or with other writes", async () => {
   const slow = async function* (letter: string) {
     for (let i = 0; i < 3; i++) {
       await new Promise((resolve) => setTimeout(resolve, 1));
@@ -452,7 +452,7 @@ test("C208 writes from sources that overlap do not mix their chunks, nor do writ
   }
 });
 
-test("chunks of one source follow each other, wherever the cursor is moved meanwhile", async () => {
+test("chunks of one source are written contiguously, wherever the cursor is moved meanwhile", async () => {
   for await (const [kind, file] of eachKind()) {
     await file.write("0123456789");
     await file.seek(2);
@@ -468,7 +468,7 @@ test("chunks of one source follow each other, wherever the cursor is moved meanw
   }
 });
 
-test("a source may be fed from the file that it is written to", async () => {
+test("a source may read from the file that it is written to", async () => {
   for await (const [kind, file] of eachKind()) {
     await file.write("abc\ndef\n");
     await file.write(await file.blob());
@@ -481,7 +481,7 @@ test("a source may be fed from the file that it is written to", async () => {
   }
 });
 
-test("a source is asked for a chunk only when the one before is written", async () => {
+test("a source is asked for a chunk only after the previous one is written", async () => {
   for await (const [kind, file] of eachKind()) {
     const chunk = pattern(100_000);
     let asked = 0;
@@ -495,7 +495,7 @@ test("a source is asked for a chunk only when the one before is written", async 
   }
 });
 
-test("C180 an endless source ends at maxSize; it moves to disk, and no chunk is asked for before the last is written", async () => {
+test("C180 an endless source fails at maxSize, moves the file to disk, and is not read ahead of the writes", async () => {
   let asked = 0;
   await using file = spooledTemporaryFile({ maxMemory: 100_000, maxSize: 50_000_000 });
   const endless = (async function* () {
@@ -510,7 +510,7 @@ test("C180 an endless source ends at maxSize; it moves to disk, and no chunk is 
   assert.equal(file.rolled, true);
 });
 
-test("a generator that closes the file it is written to is ended, and cleans up, be it asynchronous or not", async () => {
+test("a generator, sync or async, that closes the file it is written to is ended and runs its finally block", async () => {
   for await (const [kind, file] of eachKind()) {
     let ended = false;
     const source = function* () {
@@ -539,12 +539,12 @@ test("a generator that closes the file it is written to is ended, and cleans up,
       }
     };
     assert.equal(await failureOf(() => file.write(source())), "ERR_CLOSED", kind);
-    // The write does not wait for that: it would for ever where the generator did.
+    // The write does not wait for that, since a generator may never end.
     await ended;
   }
 });
 
-test("write refuses the file itself as a source, which would grow with each chunk, before anything is written", async () => {
+test("write() refuses the file itself as a source, and writes nothing", async () => {
   const refused = {
     name: "TypeError",
     code: "ERR_INVALID_OPTION",
