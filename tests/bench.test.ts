@@ -1,5 +1,5 @@
 /**
- * The benchmarks: that what they report is what was measured.
+ * The benchmarks report what was measured.
  *
  * @module
  */
@@ -14,7 +14,7 @@ import { scratch } from "./support/scratch.ts";
 
 const root = process.env.MAYFLY_TEST_ROOT ?? process.cwd();
 
-/** The command starts the runtimes by itself, so it need not be started from each. */
+/** The command starts the runtimes itself, so one run is enough. */
 const skip: string | false = process.platform === "linux"
   ? onceInAll
   : "measures in a tmpfs, which Linux has";
@@ -46,7 +46,7 @@ export default {
   ],
 };`;
 
-/** Runs the command, and gives its table back as rows of cells. */
+/** Runs the command, and returns its table as rows of cells. */
 function bench(place: string, ...args: string[]): { status: number | null; text: string; rows: string[][] } {
   const output = join(place, "results.md");
   const all = [
@@ -79,27 +79,32 @@ test("bench: the quick table of one subject has a finite ratio for each contende
   for (const ratio of ratios) assert.ok(ratio > 0.5 && Number.isFinite(ratio), text);
 });
 
-test("bench: what does fifty times the work is shown as slower, a missed goal as missed (once, on Node 24)", {
-  skip,
-}, () => {
-  using place = scratch();
-  const subject = join(place.path, "slowed.mjs");
-  writeFileSync(subject, SLOWED);
-  const { status, text, rows } = bench(place.path, "--subject", subject);
-  assert.equal(status, 0, text);
-  const find = (...cells: string[]) => rows.find((row) => cells.every((cell, index) => row[index] === cell));
-  // Far from fifty on either side: the machine may have other work.
-  const ratio = parseFloat(find("fifty times")?.[1] ?? "");
-  assert.ok(ratio > 5 && ratio < 500, text);
-  assert.match(find("fifty times ≤ 1.5 × as it is")?.[2] ?? "", /^[\d.]+ \(.*\) \*\*missed\*\*$/);
-  assert.match(find("fifty times ≥ 0.5 × the speed of the best")?.[2] ?? "", /, as it is \*\*missed\*\*$/);
-  assert.match(find("fifty times, pieces ≤ 2 pieces")?.[2] ?? "", /^3.00 .*\*\*missed\*\*$/);
-  assert.match(find("fifty times, pieces ≤ 3 pieces")?.[2] ?? "", /^3.00 .* met$/);
-  assert.match(text, /^1 met, 3 missed\.$/m);
-  assert.equal(find("slowed", "tmpfs", "node24", "broken")?.[4], "never was any good");
-});
+test(
+  "bench: a contender that does fifty times the work is shown as slower, and a missed goal as missed (once, on Node 24)",
+  {
+    skip,
+  },
+  () => {
+    using place = scratch();
+    const subject = join(place.path, "slowed.mjs");
+    writeFileSync(subject, SLOWED);
+    const { status, text, rows } = bench(place.path, "--subject", subject);
+    assert.equal(status, 0, text);
+    const find = (...cells: string[]) =>
+      rows.find((row) => cells.every((cell, index) => row[index] === cell));
+    // A wide range around fifty: the machine may have other work.
+    const ratio = parseFloat(find("fifty times")?.[1] ?? "");
+    assert.ok(ratio > 5 && ratio < 500, text);
+    assert.match(find("fifty times ≤ 1.5 × as it is")?.[2] ?? "", /^[\d.]+ \(.*\) \*\*missed\*\*$/);
+    assert.match(find("fifty times ≥ 0.5 × the speed of the best")?.[2] ?? "", /, as it is \*\*missed\*\*$/);
+    assert.match(find("fifty times, pieces ≤ 2 pieces")?.[2] ?? "", /^3.00 .*\*\*missed\*\*$/);
+    assert.match(find("fifty times, pieces ≤ 3 pieces")?.[2] ?? "", /^3.00 .* met$/);
+    assert.match(text, /^1 met, 3 missed\.$/m);
+    assert.equal(find("slowed", "tmpfs", "node24", "broken")?.[4], "never was any good");
+  },
+);
 
-test("bench: if the library cannot run the command fails (once, on Node 24)", { skip }, () => {
+test("bench: the command fails if a contender of the library throws (once, on Node 24)", { skip }, () => {
   using place = scratch();
   const subject = join(place.path, "broken.mjs");
   writeFileSync(subject, SLOWED.replace('"broken", run', '"broken", ours: true, run'));

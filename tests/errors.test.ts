@@ -15,7 +15,7 @@ import { substitute, systemError } from "./support/substitute.ts";
 
 const notRoot = (process.platform !== "linux" || process.getuid?.() !== 0) && "needs root on Linux";
 
-/** All creators fail with this, and nothing is left in any of the directories. */
+/** Asserts that all creators fail with this error for the directory. */
 async function allFail(dir: string, expected: object): Promise<void> {
   for (const [of, { make }] of creatorsOf(m)) {
     await assert.rejects(async () => await make(m, { dir }), (error: m.TempfileError) => {
@@ -33,7 +33,7 @@ async function allFail(dir: string, expected: object): Promise<void> {
   }
 }
 
-test("C49 C52 a directory that does not exist is ENOENT with the directory as path, the same on every runtime", async () => {
+test("C49 C52 a missing directory fails with ENOENT and the directory as path", async () => {
   using place = scratch();
   const missing = join(place.path, "missing");
   await allFail(missing, { code: "ENOENT", path: missing });
@@ -41,7 +41,7 @@ test("C49 C52 a directory that does not exist is ENOENT with the directory as pa
   assert.deepEqual(place.list(), []);
 });
 
-test("C50 C52 a directory that is a file is ENOTDIR, on Windows ENOENT, and nothing is created", async () => {
+test("C50 C52 a file given as directory fails with ENOTDIR, on Windows ENOENT, and nothing is created", async () => {
   using place = scratch();
   const file = join(place.path, "file");
   writeFileSync(file, "content");
@@ -51,7 +51,7 @@ test("C50 C52 a directory that is a file is ENOTDIR, on Windows ENOENT, and noth
   assert.deepEqual(place.list(), ["file"]);
 });
 
-test("C52 a loop of links is ELOOP, and a link to nothing ENOENT", {
+test("C52 a loop of symbolic links fails with ELOOP, and a dangling link with ENOENT", {
   skip: isWindows && "Windows answers otherwise",
 }, async () => {
   using place = scratch();
@@ -64,7 +64,7 @@ test("C52 a loop of links is ELOOP, and a link to nothing ENOENT", {
   assert.deepEqual(place.list(), ["dangling", "loop"]);
 });
 
-test("C52 a path that is too long is ENAMETOOLONG", {
+test("C52 a path that is too long fails with ENAMETOOLONG", {
   skip: isWindows && "Windows answers otherwise",
 }, async () => {
   const dir = "/" + "x".repeat(300);
@@ -86,7 +86,7 @@ async function childFails(dir: string, code: string, options: object): Promise<v
   for (const { of, ...rest } of said) assert.deepEqual(rest, { code, path: dir, name: "TempfileError" }, of);
 }
 
-test("C51 C52 a directory that may not be written to is EACCES at once, and stays as it is", {
+test("C51 C52 a directory without write permission fails with EACCES, and nothing is created", {
   skip: noModes,
 }, async () => {
   using place = scratch();
@@ -95,7 +95,7 @@ test("C51 C52 a directory that may not be written to is EACCES at once, and stay
   mkdirSync(dir, { mode: 0o500 });
   await childFails(dir, "EACCES", { unprivileged: true });
   assert.deepEqual(place.list(), ["locked", "present"]);
-  // The control: root's power makes the same calls succeed, so it was the directory that refused.
+  // Control: the same calls succeed for root, so the error came from the permissions.
   if (process.getuid?.() === 0) {
     const { said } = await runChild(TRY_ALL, { args: [dir, CREATORS] });
     assert.ok(said.every(({ made }) => made));
@@ -107,17 +107,17 @@ const mounted = (options: string, dir: string) => ({
   under: ["unshare", "-m", "sh", "-c", `mount -t tmpfs -o ${options} none "$0" && exec "$@"`, dir],
 });
 
-test("C52 a read-only file system is EROFS", { skip: notRoot }, async () => {
+test("C52 a read-only file system fails with EROFS", { skip: notRoot }, async () => {
   using place = scratch();
   await childFails(place.path, "EROFS", mounted("ro", place.path));
 });
 
-test("C52 a file system without room for another inode is ENOSPC", { skip: notRoot }, async () => {
+test("C52 a file system without a free inode fails with ENOSPC", { skip: notRoot }, async () => {
   using place = scratch();
   await childFails(place.path, "ENOSPC", mounted("nr_inodes=1", place.path));
 });
 
-test("codeOf finds the POSIX code in the errors of every runtime", () => {
+test("codeOf() finds the POSIX code in the errors of every runtime", () => {
   const named = (name: string) => Object.assign(new Error("x"), { name });
   assert.equal(codeOf(systemError("EDQUOT")), "EDQUOT");
   assert.equal(codeOf(Object.assign(named("PermissionDenied"), { code: "EPERM" })), "EPERM");
@@ -179,7 +179,7 @@ test("codeOf finds the POSIX code in the errors of every runtime", () => {
 });
 
 test(
-  "C286 what Node has no name for, such as a quota that is used up, has its code, path and action on every runtime, on the pool as well (skipped without strace)",
+  "C286 errors that Node has no name for, such as EDQUOT, have code, path and action, sync and async (skipped without strace)",
   {
     skip: noStrace || oncePerRuntime,
   },
@@ -209,7 +209,7 @@ test(
   },
 );
 
-test("failure wraps system errors and passes on what is no system error", () => {
+test("failure() wraps system errors and returns all other values unchanged", () => {
   const cause = Object.assign(systemError("EACCES"), { syscall: "open" });
   const error = failure('create a temporary file in "/x"', cause, "/x") as m.TempfileError;
   assert.ok(error instanceof source.TempfileError && error instanceof Error);
@@ -229,7 +229,7 @@ test("failure wraps system errors and passes on what is no system error", () => 
     (failure("do it", systemError("EODD")) as Error).message,
     "Cannot do it: EODD: injected (EODD)",
   );
-  // Deno has this class for what the system calls an invalid argument.
+  // Deno uses this class for EINVAL.
   const odd = Object.assign(new TypeError("Invalid argument (os error 22)"), { code: "EINVAL" });
   assert.equal((failure("do it", odd, "/x") as m.TempfileError).path, "/x");
   const passed = [
@@ -246,7 +246,7 @@ test("failure wraps system errors and passes on what is no system error", () => 
   for (const value of passed) assert.equal(failure("do it", value), value);
 });
 
-test("an error of the system without a code of its own keeps its class and is not dressed up", () => {
+test("an error without a system code is passed on unchanged", () => {
   const odd = new Error("odd");
   using place = scratch();
   using _odd = substitute({
@@ -259,7 +259,7 @@ test("an error of the system without a code of its own keeps its class and is no
   assert.throws(() => source.mkdtempSync({ dir: place.path }), (error) => error === odd);
 });
 
-test("show says what a value is, in short", () => {
+test("show() describes a value briefly", () => {
   assert.deepEqual(
     [
       "a\nb",
@@ -308,10 +308,10 @@ async function failureOf(call: () => unknown): Promise<Error> {
   } catch (error) {
     return error as Error;
   }
-  assert.fail("it did not fail");
+  assert.fail("the call did not fail");
 }
 
-test("an error's stack leads to the line that called the library, though the library's own calls are deeper than a runtime shows", async () => {
+test("an error's stack shows the line that called the library, even if the library's own calls exceed the stack limit", async () => {
   using place = scratch();
   const dir = join(place.path, "missing");
   const target = join(dir, "target");
@@ -331,7 +331,7 @@ test("an error's stack leads to the line that called the library, though the lib
   }
 });
 
-test("an error that comes out of the caller's own code keeps its stack", async () => {
+test("an error thrown by the caller's own code keeps its stack", async () => {
   const own = Object.assign(new Error("mine"), { code: "ERR_MINE" });
   const { stack } = own;
   // deno-lint-ignore require-yield -- it fails before
@@ -343,7 +343,7 @@ test("an error that comes out of the caller's own code keeps its stack", async (
   assert.equal(own.stack, stack);
 });
 
-test("what fails after a wait leads to the caller too, in functions and in methods", async () => {
+test("the stack of an asynchronous failure shows the calling function, for functions and methods", async () => {
   using place = scratch();
   const { said, stderr } = await runChild(
     `m.configure({ inline: false });

@@ -8,7 +8,7 @@ import { noLinux } from "./support/platform.ts";
 import { scratch } from "./support/scratch.ts";
 import { changed, type Changes, heldLease, substitute } from "./support/substitute.ts";
 
-/** What Node and Bun say of births where there is no statx(2). */
+/** The birth time that Node and Bun report where there is no statx(2). */
 const bornAtChange = (status: Status): Status => ({ ...status, birth: status.modified });
 
 const withoutStatx: Changes = {
@@ -20,7 +20,7 @@ const withoutStatx: Changes = {
 };
 
 test(
-  "where there is no statx, and the last change is taken for the birth, what has changed is still what was made",
+  "without statx(2), where the last change is reported as birth time, a changed file or directory is still recognized",
   {
     skip: noLinux,
   },
@@ -31,7 +31,7 @@ test(
     const one = await temporaryDirectory({ dir: place.path });
     const two = temporaryDirectorySync({ dir: place.path });
     await using file = await namedTemporaryFile({ dir: place.path });
-    // Clocks of file systems are coarse.
+    // Timestamps of file systems are coarse.
     await new Promise((resolve) => setTimeout(resolve, 20));
     writeFileSync(join(one.path, "new"), "");
     writeFileSync(join(two.path, "new"), "");
@@ -45,7 +45,9 @@ test(
   },
 );
 
-test("there, too, another directory in its place is told by its number", { skip: noLinux }, () => {
+test("without statx(2) a replaced directory is recognized by its inode number, and fails with ERR_REPLACED", {
+  skip: noLinux,
+}, () => {
   using place = scratch();
   using _lease = heldLease();
   using _sandbox = substitute(withoutStatx);
@@ -56,7 +58,7 @@ test("there, too, another directory in its place is told by its number", { skip:
   assert.throws(() => directory.removeSync(), { code: "ERR_REPLACED" });
 });
 
-test("what /proc shows has no birth, by which the runtime is known to tell those of others", {
+test("files in /proc have no birth time, which shows that the runtime reports real birth times", {
   skip: noLinux,
 }, () => {
   assert.equal(runtime.sync.status("/proc/self").birth, 0);

@@ -7,14 +7,14 @@ import { notLoaded, TempfileError } from "../lib/errors.ts";
 import { runChild } from "./support/child.ts";
 import { scratch } from "./support/scratch.ts";
 
-/** Deno reads what a literal `import()` names with the program, but in `node_modules`; without a descriptor it panics. */
+/** Deno loads the targets of a literal `import()` with the program, except in `node_modules`, where it panics. */
 const cannotFail = "Deno" in globalThis && "Deno has loaded them by then" ||
   process.platform === "win32" && "Windows has no ulimit";
 
-/** It remembers what could not be read. */
+/** Node 20 caches the failure to load a module. */
 const remembers = /^v20\./.test(process.version) && process.versions.bun === undefined;
 
-test("what fails to load, gone or no code, is told as such, with what the runtime says as the cause", async () => {
+test("a part of the library that is missing or broken rejects with a TempfileError, with the runtime's error as cause", async () => {
   using place = scratch();
   writeFileSync(join(place.path, "broken.mjs"), "export const = ");
   for (const name of ["gone.mjs", "broken.mjs"]) {
@@ -34,7 +34,7 @@ test("what fails to load, gone or no code, is told as such, with what the runtim
   }
 });
 
-/** Says of each call that loads a part how it ends without a descriptor to be had, and how when there are some again. */
+/** Reports how each call that loads a part ends without a free descriptor, and how when some are free again. */
 const EXHAUSTED = `
 m.configure({ reclaim: false });
 const file = await m.namedTemporaryFile();
@@ -71,12 +71,12 @@ const PARTS: { [call: string]: string } = {
 };
 
 test(
-  "locks, blobs and sweeping are EMFILE without a descriptor to load them, and work after it (Node and Bun, POSIX)",
+  "locks, blobs and sweep() fail with EMFILE if no descriptor is free to load them, and work later (Node and Bun, POSIX)",
   {
     skip: cannotFail,
   },
   async () => {
-    // Enough for all modules of the source, which are read at once.
+    // Enough for the modules of the source, which are all read at once.
     const few = ["sh", "-c", 'ulimit -n 256 && exec "$@"', "sh"];
     const { said, stderr } = await runChild(EXHAUSTED, { under: few });
     const [exhausted, without, after, text] = said;

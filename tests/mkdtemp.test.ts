@@ -15,7 +15,7 @@ const notWindows = process.platform !== "win32" && "access lists are Windows'";
 
 const twins = [m.mkdtemp, (options?: m.MakeOptions) => Promise.resolve(m.mkdtempSync(options))];
 
-test("C74 C76 the absolute path of a new empty directory in the chosen one, with prefix and suffix", async () => {
+test("C74 C76 mkdtemp() returns the absolute path of a new empty directory in the given one, with prefix and suffix", async () => {
   using place = scratch();
   for (const mkdtemp of twins) {
     const path = await mkdtemp({ dir: place.path, prefix: "pre", suffix: ".post" });
@@ -31,7 +31,7 @@ test("C74 C76 the absolute path of a new empty directory in the chosen one, with
   rmdirSync(inDefault);
 });
 
-test("C75 many at once, and one after the other, have names of their own", async () => {
+test("C75 200 directories of mkdtemp(), created concurrently and in sequence, have different paths", async () => {
   using place = scratch();
   const made = [
     ...await Promise.all(Array.from({ length: 100 }, () => m.mkdtemp({ dir: place.path }))),
@@ -54,7 +54,7 @@ for (const [of, { make, kind }] of creatorsOf(m)) {
 const CREATORS = import.meta.resolve("./support/creators.ts");
 const directoryCreators = creatorsOf(m).filter(([, { kind }]) => kind === "directory");
 
-test("C77 the mode of a directory is 0700 whatever the umask", { skip: noModes }, async () => {
+test("C77 directories are created with mode 0700 under any umask", { skip: noModes }, async () => {
   using place = scratch();
   for (const umask of ["000", "022", "077"]) {
     const { said, stderr } = await runChild(MODES, { umask, args: [place.path, CREATORS] });
@@ -67,7 +67,7 @@ test("C77 the mode of a directory is 0700 whatever the umask", { skip: noModes }
 });
 
 test(
-  "C78 in a directory with the setgid bit the permission bits are 0700 all the same, and the group is inherited",
+  "C78 a directory created in one with the setgid bit has permission bits 0700 and inherits the group",
   { skip: noModes },
   async () => {
     using place = scratch();
@@ -79,7 +79,7 @@ test(
       assert.equal(mode & ~0o2777, 0, of);
       assert.equal(gid, statSync(place.path).gid, of);
     }
-    // A mode of the caller's leaves the bit alone as well.
+    // An explicit mode does not change the bit either.
     const { said: [wanted] } = await runChild(
       `const made = m.mkdtempSync({ dir: args[0], mode: 0o770 }); say(fs.lstatSync(made).mode & 0o7777);`,
       { umask: "077", args: [place.path] },
@@ -88,7 +88,7 @@ test(
   },
 );
 
-test("C80 T8 no other user of a Windows machine is in the access list of a new directory", {
+test("C80 T8 the access list of a new directory on Windows contains no other user", {
   skip: notWindows,
 }, async () => {
   for (const mkdtemp of twins) {
@@ -100,7 +100,7 @@ test("C80 T8 no other user of a Windows machine is in the access list of a new d
   }
 });
 
-test("C84 a creation that fails reports its own failure, once, and nothing later", async () => {
+test("C84 a failed creation reports its error once, and nothing later", async () => {
   using place = scratch();
   const { said, status, stderr } = await runChild(
     `process.on("warning", (warning) => say(String(warning)));
@@ -119,7 +119,7 @@ test("C84 a creation that fails reports its own failure, once, and nothing later
   assert.equal(status, 0);
 });
 
-test("C85 a parent that is removed between two tries is ENOENT at once", async () => {
+test("C85 creation fails with ENOENT at once if the parent directory is removed between two attempts", async () => {
   using _lease = heldLease();
   for (const [of, { make, unnamed }] of creatorsOf(source)) {
     if (unnamed) continue;

@@ -25,10 +25,10 @@ import { changed, heldLease, type Stub, substitute, systemError } from "./suppor
 
 const CREATORS = import.meta.resolve("./support/creators.ts");
 
-/** Both twins, called in one way. */
+/** The asynchronous function and its synchronous twin, with one signature. */
 const twins = [m.mkstemp, (options?: m.MakeOptions) => Promise.resolve(m.mkstempSync(options))];
 
-test("C59 an open descriptor and an absolute path of an empty file in the directory asked for", async () => {
+test("C59 mkstemp() returns an open descriptor and the absolute path of an empty file in the given directory", async () => {
   using place = scratch();
   for (const mkstemp of twins) {
     const { fd, path } = await mkstemp({ dir: place.path });
@@ -47,7 +47,7 @@ test("C59 an open descriptor and an absolute path of an empty file in the direct
   }
 });
 
-test("C69 bytes come back unchanged, and the descriptor both reads and writes", async () => {
+test("C69 the descriptor of mkstemp() reads and writes, and bytes are read back unchanged", async () => {
   using place = scratch();
   const bytes = Buffer.from([0x0d, 0x0a, 0x1a, 0x00, 0x0a, 0x0d, 0xff, 0xfe, 0x04]);
   for (const mkstemp of twins) {
@@ -61,7 +61,7 @@ test("C69 bytes come back unchanged, and the descriptor both reads and writes", 
   }
 });
 
-test("C68 many at once, and one after the other, have names of their own", async () => {
+test("C68 200 files of mkstemp(), created concurrently and in sequence, have different paths and descriptors", async () => {
   using place = scratch();
   const made = [
     ...await Promise.all(Array.from({ length: 100 }, () => m.mkstemp({ dir: place.path }))),
@@ -73,7 +73,9 @@ test("C68 many at once, and one after the other, have names of their own", async
   assert.equal(place.list().length, 200);
 });
 
-test("C60 the mode of a file is 0600 whatever the umask leaves of it", { skip: noModes }, async () => {
+test("C60 mkstemp() creates files with mode 0600 under any umask that leaves the owner's bits", {
+  skip: noModes,
+}, async () => {
   using place = scratch();
   for (const umask of ["000", "022", "077"]) {
     const { said, stderr } = await runChild(
@@ -88,7 +90,7 @@ test("C60 the mode of a file is 0600 whatever the umask leaves of it", { skip: n
   }
 });
 
-test("C61 a umask that takes everything is made good through the descriptor, for files and directories", {
+test("C61 files and directories get their mode through the descriptor if the umask removes all bits", {
   skip: noModes,
 }, async () => {
   using place = scratch();
@@ -100,7 +102,7 @@ test("C61 a umask that takes everything is made good through the descriptor, for
        fs.closeSync(fs.openSync(path, "r+"));
        fs.unlinkSync(path);
      }
-     // Elsewhere a directory that may not even be read is not opened, and so not repaired.
+     // Elsewhere a directory that cannot be read is not opened, and its mode not corrected.
      for (const mkdtemp of process.platform === "linux" ? [m.mkdtemp, m.mkdtempSync] : []) {
        const made = await mkdtemp({ dir: args[0] });
        say(fs.lstatSync(made).mode & 0o777);
@@ -124,7 +126,7 @@ test("C61 a umask that takes everything is made good through the descriptor, for
   assert.deepEqual(place.list(), []);
 });
 
-test("C83 a mode that is given is exact, and puts back what the umask took", { skip: noModes }, async () => {
+test("C83 an explicit mode is exact, including bits that the umask removes", { skip: noModes }, async () => {
   using place = scratch();
   const { said, stderr } = await runChild(
     `for (const mkstemp of [m.mkstemp, m.mkstempSync]) {
@@ -141,7 +143,7 @@ test("C83 a mode that is given is exact, and puts back what the umask took", { s
   assert.deepEqual(said, [0o640, 0o640, 0o750, 0o750, 0o664, 0o664, 0o777, 0o777], stderr);
 });
 
-/** A file system that has no permissions: shows all bits and refuses to change any. */
+/** A file system without permission bits: it reports 0755 and refuses changes. */
 const withoutPermissions = (): { [name: string]: Stub } => {
   const open = (real: (...args: unknown[]) => unknown, ...args: unknown[]) =>
     changed(real(...args), (status: Status) => ({ ...status, mode: 0o755 }));
@@ -151,27 +153,31 @@ const withoutPermissions = (): { [name: string]: Stub } => {
   return { statusOf: open, status: open, changeMode: refuse, changeModeAt: refuse };
 };
 
-test("C61 C83 a file system without permissions is good enough for our modes, and refuses the caller's", {
-  skip: noModes,
-}, async () => {
-  for (const [of, { make }] of creatorsOf(source)) {
-    using place = scratch();
-    {
-      using watched = substitute({ primitives: withoutPermissions(), runtime: { platform: "other" } });
-      const made = await make(source, { dir: place.path });
-      assert.equal(watched.of("changeMode").length + watched.of("changeModeAt").length, 0, of);
-      if (made.path !== undefined) assert.equal(place.list().length, 1, of);
-      await assert.rejects(async () => await make(source, { dir: place.path, mode: 0o640 }), {
-        name: "TempfileError",
-        code: "EPERM",
-        path: place.path,
-      }, of);
-      await made.remove();
+test(
+  "C61 C83 without permission bits the default modes are not enforced, and an explicit mode fails with EPERM",
+  {
+    skip: noModes,
+  },
+  async () => {
+    for (const [of, { make }] of creatorsOf(source)) {
+      using place = scratch();
+      {
+        using watched = substitute({ primitives: withoutPermissions(), runtime: { platform: "other" } });
+        const made = await make(source, { dir: place.path });
+        assert.equal(watched.of("changeMode").length + watched.of("changeModeAt").length, 0, of);
+        if (made.path !== undefined) assert.equal(place.list().length, 1, of);
+        await assert.rejects(async () => await make(source, { dir: place.path, mode: 0o640 }), {
+          name: "TempfileError",
+          code: "EPERM",
+          path: place.path,
+        }, of);
+        await made.remove();
+      }
+      // The file whose mode could not be set is not left either.
+      assert.deepEqual(place.list(), [], of);
     }
-    // Neither the file that could not get its mode is left.
-    assert.deepEqual(place.list(), [], of);
-  }
-});
+  },
+);
 
 test("C67 a child process does not inherit the descriptor", { skip: noLinux }, async () => {
   using place = scratch();
@@ -180,7 +186,7 @@ test("C67 a child process does not inherit the descriptor", { skip: noLinux }, a
     const { stdout } = spawnSync("ls", ["-l", "/proc/self/fd"], { encoding: "utf8" });
     assert.match(stdout, / -> /);
     assert.ok(!stdout.includes(path), stdout);
-    // The control: handed over, it is there.
+    // Control: a descriptor that is passed on is there.
     const handed = spawnSync("ls", ["-l", "/proc/self/fd"], {
       encoding: "utf8",
       stdio: ["ignore", "pipe", "inherit", fd],
@@ -190,7 +196,7 @@ test("C67 a child process does not inherit the descriptor", { skip: noLinux }, a
   }
 });
 
-test("C70 the caller owns it: nothing is removed at exit", async () => {
+test("C70 files of mkstemp() and directories of mkdtemp() are not removed at process exit", async () => {
   using place = scratch();
   const { said, stderr } = await runChild(
     `say([(await m.mkstemp({ dir: args[0] })).path, m.mkstempSync({ dir: args[0] }).path, await m.mkdtemp({ dir: args[0] }), m.mkdtempSync({ dir: args[0] })]);
@@ -198,12 +204,12 @@ test("C70 the caller owns it: nothing is removed at exit", async () => {
     { args: [place.path] },
   );
   assert.equal(said[0]?.length, 4, stderr);
-  // The control, a file that Mayfly owns, is gone.
+  // Control: the named file was removed.
   assert.deepEqual(place.list().map((name) => join(place.path, name)), said[0].sort());
 });
 
 test(
-  "C54 a directory that may be written to and entered, but not read, is good enough to create and remove in",
+  "C54 a directory with write and search permission, but not read, suffices to create and remove in it",
   { skip: noModes },
   async () => {
     using place = scratch();
@@ -234,16 +240,16 @@ test(
   },
 );
 
-test("C72 without descriptors EMFILE is passed on, nothing is left, and no name is tried twice", {
+test("C72 creating a file without free descriptors fails with EMFILE, and nothing is left", {
   skip: noModes,
 }, async () => {
   using place = scratch();
   const { said, stderr } = await runChild(
     `const { creatorsOf } = await import(args[1]);
      m.configure({ reclaim: false });
-     // All are used once first: what the runtime loads by need it must not load without descriptors.
+     // Each is used once first, since the runtime cannot load modules on demand without descriptors.
      for (const [, { make }] of creatorsOf(m)) { try { await (await make(m, { dir: args[0] })).remove(); } catch {} }
-     // Deno gets ready for signals at the first, or half a second after its start, and dies if it cannot.
+     // Deno sets up signal handling at the first listener, or half a second after its start, and dies if it cannot.
      const ready = () => {}; process.on("SIGUSR2", ready); process.off("SIGUSR2", ready);
      const open = [];
      const exhaust = () => { try { for (;;) open.push(fs.openSync("/dev/null", "r")); } catch (error) { return error.code; } };
@@ -260,7 +266,7 @@ test("C72 without descriptors EMFILE is passed on, nothing is left, and no name 
   assert.equal(said[0]?.length, creatorsOf(m).length, stderr);
   for (const [of, exhausted, code, name] of said[0]) {
     assert.equal(exhausted, "EMFILE");
-    // A directory needs no descriptor to be made.
+    // Creating a directory needs no descriptor.
     const { kind } = creatorsOf(m).find(([each]) => each === of)![1];
     if (kind === "file") assert.deepEqual([code, name], ["EMFILE", "TempfileError"], of);
   }
@@ -269,7 +275,7 @@ test("C72 without descriptors EMFILE is passed on, nothing is left, and no name 
 
 const CREATING = ["createFile", "createDescriptor", "createUnnamed", "makeDirectory"] as const;
 
-test("C72 C73 EMFILE, ENFILE, EINTR or EAGAIN from the creating call is tried once and passed on", async () => {
+test("C72 C73 EMFILE, ENFILE, EINTR or EAGAIN of the creating call is passed on without a second attempt", async () => {
   using _lease = heldLease();
   for (const code of ["EMFILE", "ENFILE", "EINTR", "EAGAIN", "EIO", "EDQUOT"]) {
     const fail = (): never => {
@@ -290,10 +296,10 @@ test("C72 C73 EMFILE, ENFILE, EINTR or EAGAIN from the creating call is tried on
   }
 });
 
-test("C73 a failure after the creating call leaves no file, no directory and no open descriptor", {
+test("C73 a failure after the creating call leaves no file, directory or open descriptor", {
   skip: noModes,
 }, async () => {
-  // With a mode of the caller's, each of these is called after the creation; the mode is never what the file has.
+  // With an explicit mode each of these is called after the creation, since no file has this mode by itself.
   let failures = 0;
   using _lease = heldLease();
   const after = ["statusOf", "status", "changeMode", "changeModeAt", "locateDirectory"] as const;
@@ -342,7 +348,7 @@ test("C73 a failure after the creating call leaves no file, no directory and no 
 });
 
 test(
-  "C73 a failure to close does not keep the file from being removed, and does not hide the first failure",
+  "C73 a failing close() does not prevent the removal of the file, and does not hide the first error",
   { skip: noModes },
   async () => {
     const primitives = {
@@ -368,9 +374,9 @@ test(
   },
 );
 
-test("an aborted signal is thrown as it is, before anything is done, and after it nothing is left", async () => {
+test("an aborted signal rejects with its reason, before or during creation, and nothing is left", async () => {
   const reason = Object.assign(new Error("stop"), { code: "MY_CODE" });
-  // What becomes of a spooled file is decided by later calls: its creator takes no signal.
+  // A spooled file is created on disk by later calls: its creator takes no signal.
   const creators = creatorsOf(source).filter(([of]) => !of.startsWith("spooled"));
   for (const [of, { make }] of creators) {
     using place = scratch();
@@ -400,7 +406,7 @@ test("an aborted signal is thrown as it is, before anything is done, and after i
   }
 });
 
-test("an aborted directory that was to stay is not left either", async () => {
+test("temporaryDirectory() with delete: false that is aborted leaves no directory", async () => {
   using place = scratch();
   const controller = new AbortController();
   using _aborting = substitute({
@@ -419,7 +425,7 @@ test("an aborted directory that was to stay is not left either", async () => {
   assert.deepEqual(place.list(), []);
 });
 
-test("minFree fails with ENOSPC before anything is created, and lets pass what fits", async () => {
+test("minFree fails with ENOSPC before anything is created, and permits creation if there is enough space", async () => {
   for (const [of, { make }] of creatorsOf(m)) {
     using place = scratch();
     await assert.rejects(async () => await make(m, { dir: place.path, minFree: 2 ** 52 }), {

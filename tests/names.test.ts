@@ -18,7 +18,7 @@ const SESSION_NAME = new RegExp(`^tmp${RANDOM}{21}$`);
 
 const named = creatorsOf(m).filter(([, { unnamed }]) => !unnamed);
 
-/** Creates with each function that shows a name, and hands over the name. */
+/** Calls each function that creates a name, and passes the name on. */
 async function eachName(
   options: object,
   look: (name: string, reclaimable: boolean, of: string) => void,
@@ -35,13 +35,13 @@ async function eachName(
   }
 }
 
-test("C1 C5 a name without options is tmp and random characters of the documented alphabet", async () => {
+test("C1 C5 the default name is tmp followed by random characters of the documented alphabet", async () => {
   await eachName({}, (name, reclaimable, of) => {
     assert.match(name, reclaimable ? SESSION_NAME : OWNED_NAME, of);
   });
 });
 
-test("C2 C3 a prefix begins the name, a suffix ends it, and neither adds anything else", async () => {
+test("C2 C3 a name consists of exactly the prefix, the random characters and the suffix", async () => {
   for (
     const { prefix, suffix } of [
       { prefix: "prefix" },
@@ -60,7 +60,7 @@ test("C2 C3 a prefix begins the name, a suffix ends it, and neither adds anythin
   }
 });
 
-test("C4 the length of a name is that of prefix, suffix and 13 random characters, 8 more where Mayfly removes it", async () => {
+test("C4 a name has 13 characters besides prefix and suffix, and 8 more if Mayfly removes it", async () => {
   await eachName({ prefix: "tmp", suffix: ".rs" }, (name, reclaimable, of) => {
     assert.equal(name.length, 3 + (reclaimable ? 8 : 0) + 13 + 3, of);
   });
@@ -68,7 +68,7 @@ test("C4 the length of a name is that of prefix, suffix and 13 random characters
   assert.equal(RANDOM_LENGTH, 13);
 });
 
-test("C4 a name carries no session where Mayfly is told never to remove", () => {
+test("C4 a name carries no session id with delete: false", () => {
   const file = m.namedTemporaryFileSync({ delete: false });
   const directory = m.temporaryDirectorySync({ delete: false });
   try {
@@ -81,7 +81,7 @@ test("C4 a name carries no session where Mayfly is told never to remove", () => 
   }
 });
 
-test("C5 every byte of the random source stands for one of 32 characters, each as likely as the others", () => {
+test("C5 each random byte maps to one of 32 characters, all equally likely", () => {
   const counts = new Map<string, number>();
   for (let byte = 0; byte < 256; byte++) {
     using _fixed = substitute({ runtime: { random: constantBytes(byte) } });
@@ -91,11 +91,11 @@ test("C5 every byte of the random source stands for one of 32 characters, each a
   }
   assert.equal(counts.size, 32);
   assert.ok([...counts.values()].every((count) => count === 8));
-  // Safe on disks that ignore case: no character has a partner.
+  // Safe on case-insensitive file systems: no two characters differ only in case.
   assert.equal(new Set([...counts.keys()].map((character) => character.toLowerCase())).size, 32);
 });
 
-test("C6 C68 C75 a hundred files and a hundred directories have two hundred names", () => {
+test("C6 C68 C75 100 files and 100 directories have 200 different names", () => {
   using place = scratch();
   const names = Array.from({ length: 100 }, () => {
     const { fd, path } = m.mkstempSync({ dir: place.path });
@@ -119,7 +119,7 @@ const session = () => {
 };
 `;
 
-test("C7 T14 two processes and a worker of each draw disjoint names and have sessions of their own", async () => {
+test("C7 T14 two processes and a worker thread of each draw different names and have different session ids", async () => {
   using place = scratch();
   const worker = join(place.path, "worker.mjs");
   writeFileSync(
@@ -141,7 +141,7 @@ test("C7 T14 two processes and a worker of each draw disjoint names and have ses
   assert.equal(new Set(said.map(({ session }) => session)).size, 4);
 });
 
-test("C8 the session is one for all that a module makes, however many ask first at once", async () => {
+test("C8 all names of a module share one session id, also if the first are created concurrently", async () => {
   const code = `const made = await Promise.all(Array.from({ length: 20 }, (_, i) =>
       i % 2 ? m.namedTemporaryFile({ prefix: "" }) : m.temporaryDirectory({ prefix: "" })));
     say(made.map(({ path }) => path.slice(-21)));
@@ -157,7 +157,7 @@ test("C8 the session is one for all that a module makes, however many ask first 
   }
 });
 
-test("C9 a random source that repeats itself is asked for fresh bytes after 3 collisions: the 4th name succeeds", async () => {
+test("C9 after 3 collisions fresh random bytes are used, and the 4th name succeeds", async () => {
   using _lease = heldLease();
   for (const [of, creator] of creatorsOf(source).filter(([, { unnamed }]) => !unnamed)) {
     using place = scratch();
@@ -176,7 +176,7 @@ test("C9 a random source that repeats itself is asked for fresh bytes after 3 co
   }
 });
 
-test("C5 each of the 13 characters comes from a byte of its own, and no byte is used twice", () => {
+test("C5 each of the 13 characters comes from its own random byte, and no byte is used twice", () => {
   const used: number[] = [];
   const random = (bytes: Uint8Array): void => {
     for (let at = 0; at < bytes.length; at++) bytes[at] = at % 32;
@@ -190,8 +190,8 @@ test("C5 each of the 13 characters comes from a byte of its own, and no byte is 
   assert.equal(used.length, 1);
 });
 
-test("a random source that fails is reported, and what was in the pool never becomes a name", async () => {
-  // In a process of its own: the first pools of a process differ in size, and a new one is full of zeros.
+test("a failure of the random source is reported, and stale bytes of the pool never become a name", async () => {
+  // In a separate process: the first pools of a process differ in size, and a new one is all zeros.
   const { said, stderr } = await runChild(
     `import { substitute, systemError } from ${
       JSON.stringify(import.meta.resolve("./support/substitute.ts"))
@@ -223,7 +223,7 @@ test("a random source that fails is reported, and what was in the pool never bec
 });
 
 test(
-  "T14 C6 a million names have no duplicate, in either case",
+  "T14 C6 a million names are all different, even if case is ignored",
   () => {
     const names = new Set<string>();
     for (let count = 0; count < 1_000_000; count++) names.add(randomName());
@@ -232,7 +232,7 @@ test(
   },
 );
 
-test("T14 names come from the runtime's cryptographic source and from every bit of it that they need", () => {
+test("T14 names depend only on the runtime's cryptographic random source, whose bits are balanced", () => {
   const filling = new Uint8Array(64 * 1024);
   runtime.random(filling);
   const again = new Uint8Array(64 * 1024);
@@ -241,7 +241,7 @@ test("T14 names come from the runtime's cryptographic source and from every bit 
   const ones = filling.reduce((sum, byte) => sum + byte.toString(2).replaceAll("0", "").length, 0);
   // Half of the bits, give or take ten standard deviations.
   assert.ok(Math.abs(ones - 4 * filling.length) < 10 * Math.sqrt(2 * filling.length), `${ones}`);
-  // Nothing but the source: the same bytes make the same name.
+  // The same bytes make the same name.
   const draw = (): string => {
     using _fixed = substitute({
       runtime: { random: (bytes) => bytes.set(filling.subarray(0, bytes.length)) },
@@ -251,7 +251,7 @@ test("T14 names come from the runtime's cryptographic source and from every bit 
   assert.equal(draw(), draw());
 });
 
-test("C28 a name of 255 bytes is created, one more is ENAMETOOLONG before any system call", async () => {
+test("C28 a name of 255 bytes is accepted, and one more fails with ENAMETOOLONG before any system call", async () => {
   const room = 255 - SESSION_LENGTH - RANDOM_LENGTH;
   const fits = [
     { prefix: "x".repeat(room) },
@@ -284,7 +284,7 @@ test("C28 a name of 255 bytes is created, one more is ENAMETOOLONG before any sy
   assert.deepEqual(watched.calls, []);
 });
 
-test("C28 a file system that wants shorter names is asked once, and its ENAMETOOLONG passed on", async () => {
+test("C28 ENAMETOOLONG of the file system is passed on without a second attempt", async () => {
   using _lease = heldLease();
   const refuse = (): never => {
     throw systemError("ENAMETOOLONG");
@@ -303,7 +303,7 @@ test("C28 a file system that wants shorter names is asked once, and its ENAMETOO
   assert.deepEqual(place.list(), []);
 });
 
-test("C29 text outside ASCII comes back from the file system as it was given, lone surrogates are refused", async () => {
+test("C29 non-ASCII prefixes and suffixes appear unchanged in the directory, and lone surrogates are refused", async () => {
   using place = scratch();
   for (const prefix of ["é", "日本語-", "🐝", "👩‍👩‍👧", "e\u0301", "ｆｕｌｌ"]) {
     await eachName({ prefix, suffix: prefix, dir: place.path }, (name, _, of) => {
@@ -324,7 +324,7 @@ test("C29 text outside ASCII comes back from the file system as it was given, lo
   }
 });
 
-test("C30 a prefix may begin with a dash: the path that is returned does not", async () => {
+test("C30 a prefix may begin with a dash, and the returned path is absolute", async () => {
   using place = scratch();
   await eachName({ prefix: "-rf", dir: place.path }, (name) => assert.ok(name.startsWith("-rf")));
   for (const [of, creator] of named) {
@@ -366,7 +366,7 @@ const DEVICES = [
   "CONOUT$.x",
 ];
 
-test("C31 T6 what Windows cannot name, or takes for a stream or a device, is refused everywhere", async () => {
+test("C31 T6 names that are invalid, a stream or a device on Windows are refused on every platform", async () => {
   const refused = [
     ...HOSTILE.flatMap((text) => [{ prefix: text }, { suffix: text }, { prefix: `a${text}b` }]),
     ...[".", " ", "x.", "x ", ".txt. ", "..", "...", ". ."].map((suffix) => ({ suffix })),
@@ -385,7 +385,7 @@ test("C31 T6 what Windows cannot name, or takes for a stream or a device, is ref
   assert.deepEqual(watched.calls, []);
 });
 
-test("C31 T6 what only looks like it is allowed: a device's name with more letters, or at the end, or a dot in front", async () => {
+test("C31 T6 names that only resemble a Windows device are accepted: more letters, at the end, or after a dot", async () => {
   for (
     const options of [
       { prefix: "con" },

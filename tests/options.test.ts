@@ -29,7 +29,7 @@ const TRAVERSALS = [
   "a*/foo",
 ];
 
-/** What is no primitive string, whatever it becomes when it is made one. */
+/** Values that are not primitive strings, although most convert to one. */
 const NOT_STRINGS = (): unknown[] => [
   ["../x"],
   ["x"],
@@ -38,7 +38,7 @@ const NOT_STRINGS = (): unknown[] => [
   new TextEncoder().encode("x"),
   new String("x"),
   { toString: () => "../x" },
-  turnCoat(),
+  changing(),
   new Proxy({}, { get: () => () => "x" }),
   new Proxy(new String("x"), {}),
   new Proxy(() => "x", {}),
@@ -55,8 +55,8 @@ const NOT_STRINGS = (): unknown[] => [
   () => "x",
 ];
 
-/** Harmless at the first look, hostile at the second. */
-function turnCoat(): object {
+/** An object that converts to a harmless string first, and then to a hostile one. */
+function changing(): object {
   let looks = 0;
   return { toString: () => looks++ === 0 ? "ok" : "../x" };
 }
@@ -142,7 +142,7 @@ const REFUSED: { [option: string]: () => unknown[] } = {
   ],
 };
 
-/** The options that a creator reads, each with how often it does. */
+/** Counts how often a creator reads each option. */
 async function optionsRead(
   { make }: Creator,
   values: { [name: string]: unknown } = {},
@@ -158,7 +158,7 @@ async function optionsRead(
   return reads;
 }
 
-/** The module with each function given `options`, whatever the harness adds: an object that is spread is no Proxy any more. */
+/** The creators bound to `options` themselves: spreading them, as the harness does, would lose a Proxy. */
 function creatorModule(options: object): object {
   const functions = Object.entries(source).filter(([name]) => creatorNames.has(name));
   return Object.fromEntries(
@@ -169,7 +169,7 @@ function creatorModule(options: object): object {
 const creatorNames = new Set(creatorsOf(source).map(([name]) => name.split(" ")[0]));
 const all = creatorsOf(source).filter(([name]) => !name.includes(" "));
 
-/** Rejections must name the option and say so by code. */
+/** Checks that the error has the code and names the option. */
 const rejection = (option: string) => (error: Error & { code?: string }): boolean => {
   assert.ok(error instanceof TypeError || error instanceof RangeError, `${error}`);
   assert.equal(error.code, "ERR_INVALID_OPTION");
@@ -185,13 +185,13 @@ const shown = (value: unknown): string => {
   }
 };
 
-test("T2 T3 C18 C20 C21 C22 every creator refuses hostile values of every option it has, before any system call", async () => {
+test("T2 T3 C18 C20 C21 C22 every creator refuses hostile values of each of its options, before any system call", async () => {
   for (const [of, creator] of all) {
     const options = [...(await optionsRead(creator)).keys()];
     assert.ok(options.length >= 6, of);
     for (const option of options) {
       const values = REFUSED[option];
-      assert.ok(values !== undefined, `say what the option "${option}" of ${of} refuses`);
+      assert.ok(values !== undefined, `REFUSED has no values for the option "${option}" of ${of}`);
       using watched = substitute();
       for (const value of values()) {
         await assert.rejects(
@@ -205,7 +205,7 @@ test("T2 T3 C18 C20 C21 C22 every creator refuses hostile values of every option
   }
 });
 
-test("T2 C19 the built creators refuse traversal too, a backslash on every platform, and nothing is created", async () => {
+test("T2 C19 the public creators refuse path traversal, and a backslash on every platform, and create nothing", async () => {
   using place = scratch();
   mkdirSync(join(place.path, "inner"));
   for (const [of, { make }] of creatorsOf(m)) {
@@ -222,7 +222,7 @@ test("T2 C19 the built creators refuse traversal too, a backslash on every platf
   assert.deepEqual(readdirSync(place.path, { recursive: true }), ["inner"]);
 });
 
-test("T3 what a message shows of a refused value never runs its code", () => {
+test("T3 showing a refused value in an error message does not run its code", () => {
   const trap = (): never => {
     throw new Error("ran");
   };
@@ -243,7 +243,7 @@ test("T3 what a message shows of a refused value never runs its code", () => {
   }
 });
 
-test("C23 T3 each option is read once, so a getter cannot show one value to the check and another to the use", async () => {
+test("C23 T3 each option is read once, so that a getter cannot return another value after the check", async () => {
   for (const [of, creator] of all) {
     using place = scratch();
     const reads = await optionsRead(creator, { dir: place.path, maxMemory: 0, bufferSize: 0 });
@@ -268,7 +268,7 @@ test("C23 T3 each option is read once, so a getter cannot show one value to the 
   }
 });
 
-test("C23 what is created inside a directory reads each option once, inherited ones too", () => {
+test("C23 the methods of a directory read each option once, also inherited ones", () => {
   using directory = m.temporaryDirectorySync();
   for (const create of ["namedTemporaryFileSync", "temporaryDirectorySync"] as const) {
     let looks = 0;
@@ -285,7 +285,7 @@ test("C23 what is created inside a directory reads each option once, inherited o
   }
 });
 
-test("C23 options changed after the call do not count", async () => {
+test("C23 options changed after the call have no effect", async () => {
   using place = scratch();
   const options = { dir: place.path, prefix: "before" };
   const promise = m.namedTemporaryFile(options);
@@ -294,7 +294,7 @@ test("C23 options changed after the call do not count", async () => {
   assert.ok(basename(file.path).startsWith("before"));
 });
 
-test("C24 text mixed with bytes is refused, whichever is which", async () => {
+test("C24 mixing strings and bytes in options is refused", async () => {
   for (const [of, { make }] of creatorsOf(m)) {
     for (
       const [option, options] of [
@@ -308,7 +308,7 @@ test("C24 text mixed with bytes is refused, whichever is which", async () => {
   }
 });
 
-test("C25 options that are all undefined are as none, and the path is a string", async () => {
+test("C25 options that are all undefined have the same effect as none, and the path is a string", async () => {
   const nothing = Object.fromEntries(Object.keys(REFUSED).map((option) => [option, undefined]));
   for (const [of, creator] of all.filter(([, { unnamed }]) => !unnamed)) {
     for (const options of [undefined, {}, nothing]) {
@@ -321,7 +321,7 @@ test("C25 options that are all undefined are as none, and the path is a string",
   }
 });
 
-test("C27 a file: URL is as good as the path it stands for, percent-encoding included", async () => {
+test("C27 a file: URL is accepted as dir in place of its path, percent-encoding included", async () => {
   using place = scratch();
   const odd = join(place.path, isWindows ? "ü %41#;&b" : "ü %41#?;&b");
   mkdirSync(odd);
@@ -340,7 +340,7 @@ test("C27 a file: URL is as good as the path it stands for, percent-encoding inc
   assert.deepEqual(readdirSync(odd), []);
 });
 
-test("C27 a file: URL of another realm is as good, as Node's are where a test plays a browser with a URL of its own", async () => {
+test("C27 a file: URL is accepted if the global URL class was replaced, and a plain object with href is refused", async () => {
   const { said } = await runChild(`
     const { pathToFileURL } = await import("node:url");
     const place = await m.temporaryDirectory();
@@ -356,7 +356,7 @@ test("C27 a file: URL of another realm is as good, as Node's are where a test pl
   assert.deepEqual(said, [true, true, "TypeError"]);
 });
 
-test("C27 a file: URL that begins like a drive is an absolute path on POSIX and a drive on Windows", () => {
+test("C27 a file: URL with a drive letter is an absolute path on POSIX, and a path on that drive on Windows", () => {
   const asked = (platform: "linux" | "windows"): unknown => {
     using watched = substitute({
       primitives: {
@@ -373,7 +373,7 @@ test("C27 a file: URL that begins like a drive is an absolute path on POSIX and 
   assert.equal(asked("windows"), "c:/a b");
 });
 
-test("T3 options that are no object are refused before any system call", async () => {
+test("T3 options that are not an object are refused before any system call", async () => {
   for (const [of, creator] of all) {
     using watched = substitute();
     for (const options of [null, "x", "", 5, true, [], ["a"], Symbol("x"), () => {}, 1n]) {
@@ -387,7 +387,7 @@ test("T3 options that are no object are refused before any system call", async (
   }
 });
 
-test("T3 what is created inside a directory refuses the same, and a closed directory says that it is closed", () => {
+test("T3 the methods of a directory refuse the same options, and fail with ERR_CLOSED after its removal", () => {
   using directory = m.temporaryDirectorySync();
   for (const create of ["namedTemporaryFileSync", "temporaryDirectorySync"] as const) {
     for (const options of [null, "x", 5, [], () => {}]) {
@@ -404,7 +404,7 @@ test("T3 what is created inside a directory refuses the same, and a closed direc
 });
 
 test(
-  "T1 a directory given through a link is resolved, and what is inside a handle's directory takes none at all",
+  "T1 a symbolic link given as dir is resolved, and the methods of a directory refuse dir and prefixes with a path",
   { skip: noLinks },
   async () => {
     using place = scratch();
@@ -413,11 +413,11 @@ test(
     mkdirSync(root);
     mkdirSync(outside);
     symlinkSync(outside, join(root, "evil"));
-    // The caller's own choice: taken where it leads, and told so.
+    // The caller's own choice: it is followed, and the path shows it.
     const made = m.namedTemporaryFileSync({ dir: join(root, "evil") });
     assert.equal(dirname(made.path), outside);
     made.closeSync();
-    // The directory of a handle is a root that nothing leads out of.
+    // The directory of a handle is a root that no option leads out of.
     const directory = m.adoptDirectorySync(root);
     for (
       const dir of [
@@ -449,7 +449,7 @@ test(
   },
 );
 
-test("T4 a sibling that shares the beginning of the name is outside", () => {
+test("T4 join() refuses paths outside the directory, also siblings whose name begins with the same text", () => {
   using place = scratch();
   const root = join(place.path, "tmp");
   mkdirSync(root);
@@ -478,7 +478,7 @@ test("T4 a sibling that shares the beginning of the name is outside", () => {
   directory.keep();
 });
 
-test("T3 join takes strings only, without NUL", () => {
+test("T3 join() accepts only strings without NUL", () => {
   using directory = m.temporaryDirectorySync();
   for (const value of NOT_STRINGS()) {
     assert.throws(() => directory.join(value as string), rejection("segments"), shown(value));
@@ -487,7 +487,7 @@ test("T3 join takes strings only, without NUL", () => {
   assert.throws(() => directory.join("a\0b"), rejection("segments"));
 });
 
-test("C83 a mode is exact, whatever the kind: the widest and the narrowest alike", {
+test("C83 an explicit mode is exact for files and directories, from no bits to 0777", {
   skip: noModes,
 }, async () => {
   using place = scratch();

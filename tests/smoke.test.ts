@@ -5,7 +5,7 @@ import { namedTemporaryFile } from "#mod";
 import { runChild } from "./support/child.ts";
 import { noModes } from "./support/platform.ts";
 
-test("C107 C108 C111 a named file exists in its scope and is gone after it", async () => {
+test("C107 C108 C111 a named file exists in its scope and is removed at its end", async () => {
   let path: string;
   {
     await using file = await namedTemporaryFile();
@@ -15,7 +15,7 @@ test("C107 C108 C111 a named file exists in its scope and is gone after it", asy
   assert.ok(!existsSync(path));
 });
 
-test("a child without root's power runs the library", { skip: noModes }, async () => {
+test("the library works in a child process without root privileges", { skip: noModes }, async () => {
   const { said, status, stderr } = await runChild(
     `const f = m.namedTemporaryFileSync(); say(f.path); try { fs.mkdirSync("x/y"); } catch (e) { say(e.code); } f.closeSync();
      fs.mkdirSync(args[0]); fs.chmodSync(args[0], 0); try { fs.readdirSync(args[0]); } catch (e) { say(e.code); } fs.rmdirSync(args[0]);`,

@@ -12,7 +12,7 @@ import { noStrace, tracedChild } from "./support/strace.ts";
 const isDeno = "Deno" in globalThis;
 const isNode = !isDeno && process.versions.bun === undefined;
 
-test("C261 C301 importing starts nothing: no timer, no listener, no property on the global scope", async () => {
+test("C261 C301 importing the module adds no timer, no listener and no global property", async () => {
   const { said, stderr } = await runChild(
     `const calls = [];
      const watch = (target, name) => {
@@ -34,7 +34,7 @@ test("C261 C301 importing starts nothing: no timer, no listener, no property on 
 });
 
 test(
-  "C301 importing touches neither the temporary directory nor anything of the system (skipped without strace)",
+  "C301 importing the module accesses no temporary directory, /dev or host identity in /proc (skipped without strace)",
   {
     skip: noStrace !== false,
   },
@@ -54,19 +54,22 @@ test(
     const touches = ({ path }: { path: string }): boolean =>
       path.startsWith(place.path) || /^\/dev\/|^\/proc\/(self\/ns|sys\/kernel)/.test(path);
     assert.deepEqual(calls.slice(start, end).filter(touches), []);
-    assert.ok(calls.slice(end).filter(touches).length > 3, "the use that follows is seen");
+    assert.ok(calls.slice(end).filter(touches).length > 3, "the calls of the first use are recorded");
   },
 );
 
-test("named files and empty directories load nothing of Node's layer (skipped where it is no layer)", {
-  skip: !isDeno,
-}, () => {
-  using place = scratch();
-  // A script of its own: the code of other children begins with imports that load it.
-  const script = join(place.path, "script.mjs");
-  writeFileSync(
-    script,
-    `const isLoaded = () => "__nodeProcessBootstrapped" in Deno[Deno.internal];
+test(
+  "named files and empty directories do not load Deno's Node compatibility layer (skipped except on Deno)",
+  {
+    skip: !isDeno,
+  },
+  () => {
+    using place = scratch();
+    // A separate script: the code of other children begins with imports that load it.
+    const script = join(place.path, "script.mjs");
+    writeFileSync(
+      script,
+      `const isLoaded = () => "__nodeProcessBootstrapped" in Deno[Deno.internal];
     const said = [isLoaded()];
     const m = await import(${JSON.stringify(moduleUrl)});
     said.push(isLoaded());
@@ -80,22 +83,23 @@ test("named files and empty directories load nothing of Node's layer (skipped wh
     await directory.remove();
     await new Promise((resolve) => setTimeout(resolve, 400));
     said.push(isLoaded());
-    // What only Node's layer can do: then the mark is there.
+    // This needs Node's layer, so the mark must be there.
     m.temporaryFileSync().closeSync();
     said.push(isLoaded());
     console.log(JSON.stringify(said));`,
-  );
-  const [command, ...args] = runtimeCommand(script);
-  // Where nobody has left a lease: off Linux only Node's layer tells whether its process lives.
-  const env = { ...process.env, TMPDIR: place.path };
-  const { stdout, stderr } = spawnSync(command, args, { encoding: "utf8", env });
-  assert.deepEqual(JSON.parse(stdout || "null"), [false, false, false, true], stderr);
-});
+    );
+    const [command, ...args] = runtimeCommand(script);
+    // A directory without leases: except on Linux only Node's layer tells whether their process is alive.
+    const env = { ...process.env, TMPDIR: place.path };
+    const { stdout, stderr } = spawnSync(command, args, { encoding: "utf8", env });
+    assert.deepEqual(JSON.parse(stdout || "null"), [false, false, false, true], stderr);
+  },
+);
 
-test("a named file loads no module that takes milliseconds (skipped where the runtime does not list them)", {
+test("creating a named file loads no slow built-in module (skipped where the runtime does not list them)", {
   skip: !isNode || isWindows && "Windows has no file of random bytes, which spares Node its cryptography",
 }, async () => {
-  // Not "os", which takes a fifth of one and gives the lease the name of the host.
+  // Not "os", which takes a fifth of a millisecond and provides the host name for the lease.
   const heavy = ["crypto", "perf_hooks", "worker_threads", "child_process"];
   const code = `const loaded = () => ${
     JSON.stringify(heavy)
