@@ -1,6 +1,6 @@
 /**
- * Attackers that are processes of their own: of another user where a directory is shared with others, and faster than the
- * victim where two look-ups of one name could see different things.
+ * Attackers in processes of their own: another user in a shared directory, and races in which two look-ups of one name
+ * could see different entries.
  *
  * @module
  */
@@ -32,60 +32,60 @@ import { memory, type Scratch, scratch } from "./support/scratch.ts";
 import { heldLease, substitute } from "./support/substitute.ts";
 import { warningsOf } from "./support/warnings.ts";
 
-/** Somebody who is nobody here. */
-const STRANGER = 12345;
+/** The ID of another user, who has no account here. */
+const OTHER_USER = 12345;
 
-/** How he is asked to run a command. */
+/** The arguments with which `setpriv` runs a command as the other user. */
 const as = (...command: string[]): string[] => [
-  `--reuid=${STRANGER}`,
-  `--regid=${STRANGER}`,
+  `--reuid=${OTHER_USER}`,
+  `--regid=${OTHER_USER}`,
   "--clear-groups",
   ...command,
 ];
 
-/** Without what this user has in his home. */
+/** An environment whose programs are not in this user's home directory. */
 const env = { ...process.env, PATH: "/usr/local/bin:/usr/bin:/bin" };
 
-/** Runs a command as the stranger. */
-const asStranger = (...command: string[]): number | null =>
+/** Runs a command as the other user. */
+const asOtherUser = (...command: string[]): number | null =>
   spawnSync("setpriv", as(...command), { env, stdio: "ignore" }).status;
 
-/** Whether there can be a stranger, who runs Python and comes as far as where the tests work. */
-const canBeStranger = canAttack && process.getuid?.() === 0 && ((): boolean => {
+/** Whether another user can run Python and enter the directories of the tests. */
+const canBeOtherUser = canAttack && process.getuid?.() === 0 && ((): boolean => {
   using place = scratch(memory);
-  return asStranger("python3", "-c", `import os; os.listdir(${JSON.stringify(place.path)})`) === 0;
+  return asOtherUser("python3", "-c", `import os; os.listdir(${JSON.stringify(place.path)})`) === 0;
 })();
 
-const noStranger = !canBeStranger && "it takes root, Linux, setpriv and Python";
+const noOtherUser = !canBeOtherUser && "needs root, Linux, setpriv and Python";
 
-/** How many names are planted: all but the last that a creation tries. */
-const PLANTED = 19;
+/** How many names are taken: all but the last that a creation tries. */
+const TAKEN = 19;
 
-/** Draws the same names in the same order, whether or not they are taken, and honestly after them. */
-function forced(): (bytes: Uint8Array<ArrayBuffer>) => void {
+/** A random source that yields the same names in the same order, taken or not, and random ones after them. */
+function predictable(): (bytes: Uint8Array<ArrayBuffer>) => void {
   let fillings = 0;
   return (bytes) => {
     crypto.getRandomValues(bytes);
-    // From the third collision on, each name is the first that is drawn anew.
+    // From the third collision on, the library fills its pool anew for each name.
     const first = fillings === 0 ? 0 : fillings + 2;
-    for (let name = first; name < PLANTED; name++) {
+    for (let name = first; name < TAKEN; name++) {
       bytes.fill(name, (name - first) * 13, (name - first + 1) * 13);
     }
     fillings++;
   };
 }
 
-/** The names that a creator will try: those that it uses where nothing is in its way. */
-async function foretell({ make }: Creator): Promise<string[]> {
+/** Returns the names that a creator will try: those it uses in an empty directory. */
+async function predictNames({ make }: Creator): Promise<string[]> {
   using place = scratch(memory);
-  using _forced = substitute({ runtime: { random: forced() } });
+  using _predictable = substitute({ runtime: { random: predictable() } });
   const made = [];
-  while (made.length < PLANTED) made.push(await make(source, { dir: place.path }));
+  while (made.length < TAKEN) made.push(await make(source, { dir: place.path }));
   for (const one of made) await one.remove();
   return made.map(({ path }) => basename(path!));
 }
 
-/** Puts something at each name, one kind after the other. */
+/** Creates an entry at each name, of each kind in turn. */
 const PLANT = `
 import json, os, sys
 outside = sys.argv[1]
@@ -101,7 +101,7 @@ for directory, names in json.loads(sys.argv[2]):
     for at, name in enumerate(names): kinds[at % len(kinds)](directory + "/" + name)
 `;
 
-/** A directory of the victim's, in which nothing may change. */
+/** A directory of the victim in which nothing may change. */
 function prepareOutside(place: Scratch): { path: string; state: () => unknown } {
   const path = join(place.path, "outside"), file = join(path, "file");
   mkdirSync(path);
@@ -113,14 +113,14 @@ function prepareOutside(place: Scratch): { path: string; state: () => unknown } 
   return { path, state };
 }
 
-const lookAt = (path: string): unknown[] => {
+const snapshot = (path: string): unknown[] => {
   const { mode, uid, ino, nlink, size, mtimeMs } = lstatSync(path);
   return [mode, uid, ino, nlink, size, mtimeMs];
 };
 
 test(
-  "T13 C64 C65 C66 another user plants at 19 names that he foretells, where anybody may write: the 20th is used, private, and no plant touched (root, Linux)",
-  { skip: noStranger },
+  "T13 C64 C65 C66 if another user takes 19 predicted names in a shared directory, the 20th is used, and private (root, Linux)",
+  { skip: noOtherUser },
   async () => {
     using place = scratch(memory);
     const outside = prepareOutside(place), before = outside.state();
@@ -130,41 +130,41 @@ test(
       const dir = join(place.path, of);
       mkdirSync(dir);
       chmodSync(dir, 0o777);
-      victims.push({ of, creator, dir, names: await foretell(creator) });
+      victims.push({ of, creator, dir, names: await predictNames(creator) });
     }
     const control = join(place.path, "control");
     mkdirSync(control);
     chmodSync(control, 0o777);
     const plants = [...victims.map(({ dir, names }) => [dir, names]), [control, ["name", "name2"]]];
-    assert.equal(asStranger("python3", "-c", PLANT, outside.path, JSON.stringify(plants)), 0);
+    assert.equal(asOtherUser("python3", "-c", PLANT, outside.path, JSON.stringify(plants)), 0);
     for (const { of, creator, dir, names } of victims) {
-      const planted = names.map((name) => lookAt(join(dir, name)));
-      using watched = substitute({ runtime: { random: forced() } });
+      const planted = names.map((name) => snapshot(join(dir, name)));
+      using watched = substitute({ runtime: { random: predictable() } });
       const made = await creator.make(source, { dir });
       const tried = watched.calls.flatMap(({ args: [path] }) =>
         String(path).startsWith(`${dir}/`) ? [path] : []
       );
-      assert.deepEqual([...new Set(tried)].slice(0, PLANTED), names.map((name) => join(dir, name)), of);
-      assert.equal(readdirSync(dir).length, PLANTED + 1, of);
+      assert.deepEqual([...new Set(tried)].slice(0, TAKEN), names.map((name) => join(dir, name)), of);
+      assert.equal(readdirSync(dir).length, TAKEN + 1, of);
       assert.ok(!names.includes(basename(made.path!)), of);
       const { mode, uid } = lstatSync(made.path!);
       assert.deepEqual([mode & 0o777, uid], [creator.kind === "file" ? 0o600 : 0o700, 0], of);
-      assert.notEqual(asStranger(creator.kind === "file" ? "cat" : "ls", made.path!), 0, of);
+      assert.notEqual(asOtherUser(creator.kind === "file" ? "cat" : "ls", made.path!), 0, of);
       await made.remove();
-      assert.deepEqual(names.map((name) => lookAt(join(dir, name))), planted, of);
+      assert.deepEqual(names.map((name) => snapshot(join(dir, name))), planted, of);
       assert.deepEqual(readdirSync(dir).sort(), [...names].sort(), of);
     }
     assert.deepEqual(outside.state(), before);
-    // The same plant, which does not look as if it were there, beats who looks first and then creates.
+    // Control: a creation that checks first does not see the dangling link, and follows it.
     naiveFile(join(control, "name2"));
     assert.equal(readFileSync(join(outside.path, "new"), "utf8"), "secret");
   },
 );
 
-/** Rounds of the race for the directory of leases. Each takes some tens of milliseconds, most of them asleep. */
+/** Rounds of the race for the directory of leases. Each takes some tens of milliseconds, mostly spent waiting. */
 const SQUATS = 25;
 
-/** Takes the place of the directory of leases whenever it is free: with a directory for all, then with a link to one. */
+/** Takes the name of the directory of leases whenever it is free: with a world-writable directory, then with a link to one. */
 const SQUATTER = `
 import errno, os, sys, time
 area, name, target = sys.argv[1], sys.argv[2], sys.argv[3]
@@ -190,17 +190,17 @@ while not os.path.exists(area + "/stop"):
 print(squats, robbed, flush=True)
 `;
 
-/** A stranger who squats. Everything is in one directory that is his to write to. */
+/** The other user's process, which squats on names. Everything is in one directory that it may write to. */
 interface Squatter extends AsyncDisposable {
   readonly area: string;
-  /** Makes him squat in this directory from now on; without one he rests. */
+  /** Makes it squat in this directory from now on; without one it pauses. */
   aimAt(directory?: string): void;
-  /** Ends him; how often he had the place, and how often something of another's was then in it. */
+  /** Stops it, and returns how often it had the name, and how often somebody else's file was then in its directory. */
   stop(): Promise<{ squats: number; robbed: number }>;
 }
 
-/** Waits until a process has said something, or has ended. */
-function hear(child: ChildProcess, text: () => string, wanted: string): Promise<void> {
+/** Waits until a process has printed a text, or has ended. */
+function waitForOutput(child: ChildProcess, text: () => string, wanted: string): Promise<void> {
   return new Promise((resolve, reject) => {
     child.on("error", reject);
     child.on("close", () => resolve());
@@ -218,7 +218,7 @@ async function squatter(): Promise<Squatter> {
   const ended = new Promise((resolve) => child.on("close", resolve));
   let text = "";
   child.stdout!.on("data", (chunk) => text += chunk);
-  await hear(child, () => text, "ready");
+  await waitForOutput(child, () => text, "ready");
   const stop = async (): Promise<{ squats: number; robbed: number }> => {
     writeFileSync(join(area, "stop"), "");
     await ended;
@@ -240,7 +240,7 @@ async function squatter(): Promise<Squatter> {
   };
 }
 
-/** Lets the squatter race with something that wants a directory of leases in a directory like `/tmp`, over and over. */
+/** Races the squatter repeatedly against code that needs a directory of leases in a directory like `/tmp`. */
 async function squatAgainst(
   victim: (directory: string) => unknown,
 ): Promise<{ squats: number; robbed: number; won: number }> {
@@ -260,7 +260,7 @@ async function squatAgainst(
   return { ...await other.stop(), won };
 }
 
-/** Makes something named where the squatter is; what is ours is ours alone. */
+/** Creates a named file where the squatter is; a directory of leases that we own must be private. */
 function useLease(directory: string): void {
   m.configure({ tmpdir: directory });
   const file = m.namedTemporaryFileSync();
@@ -271,7 +271,7 @@ function useLease(directory: string): void {
   file.closeSync();
 }
 
-/** As `naiveLease`, which does not expect that what it sees is gone when it uses it. */
+/** `naiveLease`, without its system errors: it fails if what it has seen is removed before it uses it. */
 function useNaiveLease(directory: string): void {
   try {
     naiveLease(leasesIn(directory));
@@ -281,8 +281,8 @@ function useNaiveLease(directory: string): void {
 }
 
 test(
-  "T11 C269 another user who squats on the directory of leases, again and again while it is made, gets no lease into a place of his (root, Linux)",
-  { skip: noStranger },
+  "T11 C269 another user who races to create the directory of leases never gets a lease into one of his own (root, Linux)",
+  { skip: noOtherUser },
   async () => {
     const warnings = await warningsOf(async () => {
       const { squats, robbed, won } = await squatAgainst(useLease);
@@ -291,28 +291,28 @@ test(
       assert.ok(squats > SQUATS, `only ${squats} squats`);
       console.log(`${squats} squats; the directory of leases was ours in ${won} of ${SQUATS} rounds`);
     });
-    // Where he was first, that is said, and nothing else.
+    // Where the squatter was first, there is this warning, and no other.
     for (const { code } of warnings) assert.equal(code, "MAYFLY_NO_LEASE");
     let robbed = 0;
     for (let tries = 0; tries < 20 && robbed === 0; tries++) {
       ({ robbed } = await squatAgainst(useNaiveLease));
     }
-    assert.ok(robbed > 0, "the control did not lose");
+    assert.ok(robbed > 0, "the control created no lease in a directory of the squatter");
   },
 );
 
 const NAIVE = import.meta.resolve("./support/naive.ts");
 const ATTACKER = import.meta.resolve("./support/attacker.ts");
 
-/** Removals, half of them asynchronous, and more until one has repaired something. */
+/** Removals, half of them asynchronous; more until one of them has repaired something. */
 const REPAIRS = 20;
 
-/** Removals in which the control must lose once. A few are enough, unless the attacker is kept from running. */
+/** The most removals until the control fails. A few are enough, unless the attacker gets no processor time. */
 const CONTROL_REPAIRS = 3000;
 
 /**
- * Removes directories with a locked one inside, which an attacker swaps for a link to another locked one outside. That
- * one must stay as it is: its mode, and what is in it.
+ * Removes directories with a locked one inside, which an attacker swaps for a link to another locked one outside, whose
+ * mode and contents must not change.
  */
 const REPAIRING = `
   const { awaitSwap, fillAlike } = await import(${JSON.stringify(ATTACKER)});
@@ -328,7 +328,7 @@ const REPAIRING = `
   };
   const look = (outside) => [fs.statSync(outside).mode & 0o777, ...fs.readdirSync(outside, { recursive: true }).sort()].join();
   const count = { lost: 0, repaired: 0, rounds: 0 };
-  // An attacker who is quick lets few removals come so far: it goes on until one has.
+  // With a fast attacker few removals get as far as a repair: goes on until one does.
   const isEnough = () => count.rounds >= rounds && (count.repaired > 0 || count.rounds >= 50 * rounds);
   while (count.lost === 0 && !isEnough()) {
     const base = path.join(area, how + count.rounds), [outside, link] = [path.join(base, "outside"), path.join(base, "link")];
@@ -344,13 +344,13 @@ const REPAIRING = `
     try {
       await ways[how](directory, count.rounds);
     } catch (error) {
-      // The attacker can keep a removal from its end; that is reported, by a system error in the control.
+      // The attacker can make a removal fail, which is reported; by the control with a system error.
       if (typeof error.code !== "string") throw error;
     }
-    // The end of the process is not to try again.
+    // The clean-up at process exit must not try again.
     if (!directory.removed) directory.keep();
     count.rounds++;
-    // Nobody gets rid of what is in it, or sees it, before it is unlocked.
+    // Its contents cannot be removed or listed before it is unlocked.
     const isLocked = (place) => (fs.lstatSync(place, { throwIfNoEntry: false })?.mode & 0o40777) === 0o40000;
     if (![target, link].some(isLocked)) count.repaired++;
     if (look(outside) !== before) count.lost++;
@@ -369,13 +369,13 @@ async function repairUnderAttack(how: "ours" | "naive", rounds: number) {
 }
 
 test(
-  "T17 T18 C234 a racing swap of a locked directory for a link, while its permissions are repaired, changes no mode and nothing else outside (Linux, Python)",
+  "T17 T18 C234 racing swaps of a locked directory for a link during its repair change nothing outside (Linux, Python)",
   { skip: !canAttack },
   async () => {
     const ours = await repairUnderAttack("ours", REPAIRS);
     assert.equal(ours.lost, 0);
     assert.ok(ours.rounds >= REPAIRS && ours.swaps > REPAIRS && ours.repaired > 0, JSON.stringify(ours));
     const naive = await repairUnderAttack("naive", CONTROL_REPAIRS);
-    assert.equal(naive.lost, 1, `the control did not lose in ${naive.rounds} removals`);
+    assert.equal(naive.lost, 1, `the control changed nothing outside in ${naive.rounds} removals`);
   },
 );

@@ -1,5 +1,5 @@
 /**
- * The architecture, as it can be read off the imports.
+ * The architecture, as far as imports show it.
  *
  * @module
  */
@@ -31,7 +31,7 @@ function withoutComments(text: string): string {
 
 const withoutStrings = (text: string): string => text.replace(/"(?:[^"\\\n]|\\.)*"|`(?:[^`\\]|\\.)*`/g, '""');
 
-/** What a file imports, by paths from the root. `import type` counts as well: an architecture is what one must know. */
+/** What a file imports, as paths from the root. `import type` counts as well, since it is a dependency, too. */
 function importsOf(file: string): string[] {
   const specifiers = [...code(file).matchAll(/(?:from|import)\s*\(?\s*"(\.[^"]+)"/g)].map((match) =>
     match[1]
@@ -41,21 +41,21 @@ function importsOf(file: string): string[] {
   );
 }
 
-/** What only a runtime's own layer may mention. */
+/** What only lib/runtime may mention. */
 const RUNTIME =
   /\b(Deno|Bun)\s*[.[]|\bprocess\s*\.|\bglobalThis\s*\.\s*(Deno|Bun|process)\b|(?<![.\w])require\s*\(\s*""/;
 
-test("only lib/runtime knows the runtimes", () => {
+test("only lib/runtime mentions Deno, Bun, process, node: modules or Deno's flags", () => {
   const knowing = files.filter((file) =>
     RUNTIME.test(withoutStrings(code(file))) || /"node:|--allow-/.test(code(file))
   );
   assert.deepEqual(knowing.filter((file) => !file.startsWith("lib/runtime/")), []);
-  // Control: the look finds what it looks for.
+  // Control: the pattern finds what it should.
   for (const name of ["deno", "bun", "node_like"]) assert.ok(code(`lib/runtime/${name}.ts`).length > 0);
   assert.ok(RUNTIME.test(withoutStrings("const x = Deno.cwd();")) && RUNTIME.test("process.exit(1)"));
 });
 
-test("lib/runtime is entered by its door only, and imports nothing from outside", () => {
+test("lib/runtime is imported only through its mod.ts, except by lib/cli, and imports nothing from outside", () => {
   for (const file of files) {
     for (const imported of importsOf(file)) {
       const inside = file.startsWith("lib/runtime/"), into = imported.startsWith("lib/runtime/");
@@ -66,7 +66,7 @@ test("lib/runtime is entered by its door only, and imports nothing from outside"
   }
 });
 
-/** Who may not know of whom: what is below does not know what stands on it. */
+/** Folders, and what is above them, which they must not import. */
 const BELOW: readonly (readonly [string, readonly string[]])[] = [
   ["lib/tree/", ["lib/file/", "lib/persist/", "lib/cli/", "lib/directory.ts", "lib/adopt.ts"]],
   ["lib/life/", ["lib/persist/", "lib/cli/", "lib/directory.ts", "lib/adopt.ts"]],
@@ -75,7 +75,7 @@ const BELOW: readonly (readonly [string, readonly string[]])[] = [
   ["lib/", ["mod.ts", "cli.ts"]],
 ];
 
-test("imports lead downwards", () => {
+test("lib/tree, life, persist and file import nothing from the folders above them, lib nothing from mod.ts or cli.ts", () => {
   for (const [folder, above] of BELOW) {
     for (const file of files.filter((name) => name.startsWith(folder) && !name.startsWith("lib/cli/"))) {
       const wrong = importsOf(file).filter((imported) => above.some((place) => imported.startsWith(place)));
@@ -84,7 +84,7 @@ test("imports lead downwards", () => {
   }
 });
 
-test("every import leads to a file, and mod.ts is a list of named re-exports", () => {
+test("every import is a file of the library, and mod.ts contains only named re-exports", () => {
   for (const file of files) {
     for (const imported of importsOf(file)) assert.ok(files.includes(imported), imported);
   }
@@ -94,7 +94,7 @@ test("every import leads to a file, and mod.ts is a list of named re-exports", (
   for (const statement of statements) assert.match(statement, /^export (type )?\{[^}]*\} from "[^"]+"$/);
 });
 
-test("C261 C301 importing the library touches no file system, adds no listener, leaves no timer", async () => {
+test("C261 C301 importing the library makes no file system call, adds no listener and leaves no timer", async () => {
   using place = scratch();
   const { said, status, stderr, stdout } = await runChild(
     `const events = ["exit", "SIGINT", "SIGTERM", "SIGHUP", "uncaughtException", "unhandledRejection", "warning"];
@@ -112,7 +112,7 @@ test("C261 C301 importing the library touches no file system, adds no listener, 
     { bare: true, env: { TMPDIR: place.path }, args: [root, pathToFileURL(root).href] },
   );
   assert.deepEqual([status, stdout, stderr], [0, "", ""]);
-  // Loading modules is the runtime's own reading, of files of the checkout by path or address, then by number.
+  // The runtime itself reads the modules: files of the checkout by path or URL, then by descriptor.
   const [[listeners, symbols, calls], type] = said;
   const others = calls.filter(([, first]: [string, string]) => !/^\d+$/.test(first));
   assert.deepEqual([listeners, symbols, others, type], [true, true, [], "function"]);

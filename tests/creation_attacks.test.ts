@@ -30,10 +30,10 @@ const notDeno = runtimeName !== "deno" && "permissions are Deno's";
 
 const CREATORS = import.meta.resolve("./support/creators.ts");
 
-/** The random part that bytes of 0 spell. */
+/** The random part of a name that is drawn as zeros. */
 const FIRST = "a".repeat(13);
 
-/** Draws zeros for the first name, and honestly after it. */
+/** A random source that returns zeros for the first name, and random bytes after it. */
 function predictable(): (bytes: Uint8Array<ArrayBuffer>) => void {
   let drawn = false;
   return (bytes) => {
@@ -43,11 +43,11 @@ function predictable(): (bytes: Uint8Array<ArrayBuffer>) => void {
   };
 }
 
-/** The name that a creator tries when the source draws zeros. */
+/** The name that a creator tries when the random source returns zeros. */
 const expected = ({ reclaimable }: Creator): string => `tmp${reclaimable ? sessionId() : ""}${FIRST}`;
 
-/** The places of an attack: where the victim creates, and what it must not touch. */
-function field() {
+/** The directories of an attack: where the victim creates, and what it must not touch. */
+function prepareAttack() {
   const place = scratch();
   const dir = join(place.path, "dir");
   const outside = join(place.path, "outside");
@@ -57,7 +57,7 @@ function field() {
   return {
     dir,
     outside,
-    /** All that must be as it was. */
+    /** What must not change. */
     state: () => {
       const { mode, size, ino, mtimeMs } = statSync(join(outside, "file"));
       return {
@@ -100,16 +100,16 @@ const attempts = (calls: { name: string }[]): number =>
   calls.filter(({ name }) => /^(createFile|createDescriptor|makeDirectory)$/.test(name)).length;
 
 test(
-  "C10 C11 C64 C65 C66 C82 T13 whatever is planted at the expected name, the next name is used and the plant untouched",
+  "C10 C11 C64 C65 C66 C82 T13 if the expected name is taken, the next is used and what is there is left untouched",
   { skip: noFifos },
   async () => {
     using _lease = heldLease();
     for (const [kind, plant] of Object.entries(PLANTS)) {
       for (const [of, creator] of named) {
-        using here = field();
+        using here = prepareAttack();
         const path = join(here.dir, expected(creator));
         const stop = plant(path, here.outside);
-        // A socket exists when its server listens, which not every runtime does at once.
+        // A socket exists once its server listens, which not every runtime does at once.
         while (!readdirSync(here.dir).includes(basename(path))) {
           await new Promise((resolve) => setTimeout(resolve, 1));
         }
@@ -137,10 +137,10 @@ test(
   },
 );
 
-test("C10 without a plant the expected name is the one that is used, so the plants were in the way", async () => {
+test("C10 control: if nothing is planted at the expected name, it is used", async () => {
   using _lease = heldLease();
   for (const [of, creator] of named) {
-    using here = field();
+    using here = prepareAttack();
     using _source = substitute({ runtime: { random: predictable() } });
     const made = await creator.make(source, { dir: here.dir });
     assert.equal(basename(made.path!), expected(creator), of);
@@ -148,63 +148,67 @@ test("C10 without a plant the expected name is the one that is used, so the plan
   }
 });
 
-test("C64 C65 C82 T13 the same plants beat a naive creation", { skip: noFifos }, () => {
+test("C64 C65 C82 T13 control: a naive creation follows planted links", { skip: noFifos }, () => {
   {
-    using here = field();
+    using here = prepareAttack();
     symlinkSync(join(here.outside, "new"), join(here.dir, "name"));
     naiveFile(join(here.dir, "name"));
     assert.equal(readFileSync(join(here.outside, "new"), "utf8"), "secret");
   }
   {
-    using here = field();
+    using here = prepareAttack();
     const path = join(here.dir, "name");
     naiveFile(path, () => symlinkSync(join(here.outside, "file"), path));
     assert.equal(here.state().text, "secret");
   }
   {
-    using here = field();
+    using here = prepareAttack();
     symlinkSync(here.outside, join(here.dir, "name"));
     naiveFile(join(naiveDirectory(join(here.dir, "name")), "inside"));
     assert.ok(existsSync(join(here.outside, "inside")));
   }
 });
 
-test("T13 C64 an attacker who plants a link just before each creating call is outlasted, and gains nothing", {
-  skip: noFifos,
-}, async () => {
-  using _lease = heldLease();
-  for (const [of, creator] of named) {
-    using here = field();
-    const before = here.state();
-    let planted = 0;
-    const plantFirst: Stub = (real, path: string, ...rest: unknown[]) => {
-      if (planted < 19) {
-        symlinkSync(join(here.outside, planted % 2 ? "file" : "new"), path);
-        planted++;
-      }
-      return real(path, ...rest);
-    };
-    using watched = substitute({
-      primitives: { createFile: plantFirst, createDescriptor: plantFirst, makeDirectory: plantFirst },
-    });
-    const made = await creator.make(source, { dir: here.dir });
-    assert.equal(attempts(watched.calls), 20, of);
-    const names = watched.calls.filter(({ name }) => /^(create|makeDirectory)/.test(name)).map(({ args }) =>
-      args[0]
-    );
-    assert.equal(new Set(names).size, 20, of);
-    assert.ok(!lstatSync(made.path!).isSymbolicLink(), of);
-    await made.remove();
-    assert.deepEqual(here.state(), before, of);
-    // The attacker's links are still there: what was not ours was not removed.
-    assert.equal(readdirSync(here.dir).length, 19, of);
-  }
-});
+test(
+  "T13 C64 creation succeeds at the 20th attempt if a link is planted just before each of 19, and follows none",
+  {
+    skip: noFifos,
+  },
+  async () => {
+    using _lease = heldLease();
+    for (const [of, creator] of named) {
+      using here = prepareAttack();
+      const before = here.state();
+      let planted = 0;
+      const plantFirst: Stub = (real, path: string, ...rest: unknown[]) => {
+        if (planted < 19) {
+          symlinkSync(join(here.outside, planted % 2 ? "file" : "new"), path);
+          planted++;
+        }
+        return real(path, ...rest);
+      };
+      using watched = substitute({
+        primitives: { createFile: plantFirst, createDescriptor: plantFirst, makeDirectory: plantFirst },
+      });
+      const made = await creator.make(source, { dir: here.dir });
+      assert.equal(attempts(watched.calls), 20, of);
+      const names = watched.calls.filter(({ name }) => /^(create|makeDirectory)/.test(name)).map(({ args }) =>
+        args[0]
+      );
+      assert.equal(new Set(names).size, 20, of);
+      assert.ok(!lstatSync(made.path!).isSymbolicLink(), of);
+      await made.remove();
+      assert.deepEqual(here.state(), before, of);
+      // The attacker's links are still there: removal did not touch them.
+      assert.equal(readdirSync(here.dir).length, 19, of);
+    }
+  },
+);
 
-test("C12 C13 a source that always draws the same ends with EEXIST after 20 tries, and the first stays untouched", async () => {
+test("C12 C13 if the random source is constant, a second creation fails with EEXIST after 20 tries, the first is untouched", async () => {
   using _lease = heldLease();
   for (const [of, creator] of named) {
-    using here = field();
+    using here = prepareAttack();
     using watched = substitute({ runtime: { random: constantBytes(4) } });
     const first = await creator.make(source, { dir: here.dir });
     const { ino, mtimeMs } = lstatSync(first.path!);
@@ -222,10 +226,10 @@ test("C12 C13 a source that always draws the same ends with EEXIST after 20 trie
   }
 });
 
-test("C11 a directory at a file's name may be reported as EISDIR; at a directory's name that is a failure", async () => {
+test("C11 on EISDIR, creating a file tries another name, creating a directory fails", async () => {
   using _lease = heldLease();
   for (const [of, creator] of named) {
-    using here = field();
+    using here = prepareAttack();
     let calls = 0;
     const once: Stub = (real, ...args) => {
       if (calls++ === 0) throw systemError("EISDIR");
@@ -241,34 +245,38 @@ test("C11 a directory at a file's name may be reported as EISDIR; at a directory
   }
 });
 
-test("C64 C65 T13 a file that gets a name for want of O_TMPFILE evades the same plants, and leaves no name", {
-  skip: noFifos,
-}, async () => {
-  const refuse = (): never => {
-    throw systemError("EOPNOTSUPP");
-  };
-  // Such a file is on the lease until it has lost its name.
-  using _lease = heldLease();
-  for (const [kind, plant] of Object.entries(PLANTS).filter(([kind]) => kind !== "a socket")) {
-    for (const [of, creator] of creatorsOf(source).filter(([, { unnamed }]) => unnamed)) {
-      using here = field();
-      const path = join(here.dir, `tmp${sessionId()}${FIRST}`);
-      plant(path, here.outside);
-      const before = here.state();
-      using watched = substitute({
-        primitives: { createUnnamed: refuse },
-        runtime: { random: predictable() },
-      });
-      const made = await creator.make(source, { dir: here.dir });
-      assert.equal(attempts(watched.calls), 2, `${of}, ${kind}`);
-      assert.deepEqual(readdirSync(here.dir), [basename(path)], `${of}, ${kind}`);
-      await made.remove();
-      assert.deepEqual(here.state(), before, `${of}, ${kind}`);
+test(
+  "C64 C65 T13 without O_TMPFILE, an unnamed file is created at the next name if one is taken, and leaves no name",
+  {
+    skip: noFifos,
+  },
+  async () => {
+    const refuse = (): never => {
+      throw systemError("EOPNOTSUPP");
+    };
+    // Such a file is recorded in the lease until its name is removed.
+    using _lease = heldLease();
+    for (const [kind, plant] of Object.entries(PLANTS).filter(([kind]) => kind !== "a socket")) {
+      for (const [of, creator] of creatorsOf(source).filter(([, { unnamed }]) => unnamed)) {
+        using here = prepareAttack();
+        const path = join(here.dir, `tmp${sessionId()}${FIRST}`);
+        plant(path, here.outside);
+        const before = here.state();
+        using watched = substitute({
+          primitives: { createUnnamed: refuse },
+          runtime: { random: predictable() },
+        });
+        const made = await creator.make(source, { dir: here.dir });
+        assert.equal(attempts(watched.calls), 2, `${of}, ${kind}`);
+        assert.deepEqual(readdirSync(here.dir), [basename(path)], `${of}, ${kind}`);
+        await made.remove();
+        assert.deepEqual(here.state(), before, `${of}, ${kind}`);
+      }
     }
-  }
-});
+  },
+);
 
-/** Each creator inside and outside of what is granted, and each with a prefix that leads out. */
+/** Runs each creator inside and outside of the granted directory, and with options that lead outside. */
 const UNDER_PERMISSIONS = `import { creatorsOf } from ${JSON.stringify(CREATORS)};
 const [inside, outside] = args;
 const attempt = async (make, options) => {
@@ -306,14 +314,18 @@ async function underPermissions(flags: (inside: string) => string[]): Promise<vo
   assert.deepEqual([readdirSync(inside), readdirSync(outside)], [noLinks ? [] : ["link"], []]);
 }
 
-test("T2 Deno's permission for one directory is enough inside it, and no prefix or link leads out", {
-  skip: notDeno,
-}, async () => {
-  await underPermissions((inside) => [`--allow-read=${inside}`, `--allow-write=${inside}`, "--no-prompt"]);
-});
+test(
+  "T2 Deno's permissions for one directory suffice inside it, and no dir, prefix, suffix or link leads outside",
+  {
+    skip: notDeno,
+  },
+  async () => {
+    await underPermissions((inside) => [`--allow-read=${inside}`, `--allow-write=${inside}`, "--no-prompt"]);
+  },
+);
 
 test(
-  "T5 Node's permission for one directory is enough inside it; outside is ERR_ACCESS_DENIED, and nothing is created",
+  "T5 Node's permissions for one directory suffice inside it; outside, creation fails with ERR_ACCESS_DENIED",
   { skip: notNode },
   async () => {
     const permission = Number(process.versions.node.split(".")[0]) < 23

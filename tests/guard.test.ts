@@ -13,10 +13,10 @@ import { configure } from "../lib/settings.ts";
 import { heldLease } from "./support/substitute.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
 
-/** One call of a primitive, and which way it went. */
+/** A primitive, and where it was called. */
 type Way = `${"inline" | "pool"} ${keyof Primitives}`;
 
-/** Devices are told apart by their numbers; each test has some that nobody else has. */
+/** Devices are distinguished by their numbers; each test uses new ones. */
 let numbers = 1_000_000;
 
 interface Device extends Scratch {
@@ -29,10 +29,10 @@ function device(): Device & { number: number } {
   return Object.assign(scratch(), { cost: 0, number: ++numbers });
 }
 
-/** Goes on from test to test, as what is known of devices does. */
+/** Shared by all tests, as is what the library knows of devices. */
 const clock = { now: runtime.now() };
 
-/** A runtime that tells the way of each call; its clock stands still but for what inline calls cost. */
+/** A runtime that records where each call is made; its clock advances only by the cost of inline calls. */
 function observed(...devices: ReturnType<typeof device>[]) {
   configure({ reclaim: false });
   const held = heldLease();
@@ -66,7 +66,7 @@ function observed(...devices: ReturnType<typeof device>[]) {
   });
   return {
     ways,
-    /** The ways since the last time. */
+    /** Returns and clears what was recorded. */
     taken: () => ways.splice(0),
     [Symbol.dispose]() {
       undo();
@@ -78,7 +78,7 @@ function observed(...devices: ReturnType<typeof device>[]) {
 
 const isInline = (way: Way): boolean => way.startsWith("inline");
 
-/** Writes one byte, the way of which is the only one taken. */
+/** Writes one byte, which must take one call, and returns where it was made. */
 async function way(file: { write(data: string): Promise<number> }, seen: ReturnType<typeof observed>) {
   seen.taken();
   await file.write("x");
@@ -87,7 +87,7 @@ async function way(file: { write(data: string): Promise<number> }, seen: ReturnT
 }
 
 for (const [cost, calls] of [[5, 2], [50, 1], [500, 1]]) {
-  test(`a device whose calls take ${cost} ms has ${calls} of them made inline, then all through the pool`, async () => {
+  test(`a device whose calls take ${cost} ms gets ${calls} of them inline, then all in the thread pool`, async () => {
     using slow = device();
     using seen = observed(slow);
     await using file = await temporaryFile({ dir: slow.path, bufferSize: 0 });
@@ -99,7 +99,7 @@ for (const [cost, calls] of [[5, 2], [50, 1], [500, 1]]) {
     assert.equal(await file.text(), "x".repeat(11));
   });
 
-  test(`calls of ${cost} ms made at once are not made inline ${calls + 1} times, and all do what they are to do`, async () => {
+  test(`concurrent calls of ${cost} ms: ${calls} inline, the others in the thread pool, and all succeed`, async () => {
     using slow = device();
     using seen = observed(slow);
     const { path: dir } = slow;
@@ -114,7 +114,7 @@ for (const [cost, calls] of [[5, 2], [50, 1], [500, 1]]) {
   });
 }
 
-test("a slow device is tried again with one call after a pause of 20 times its last one, and then of twice the pause", async () => {
+test("a slow device gets one inline trial after 20 times its last call, then after pauses that double up to 60 s", async () => {
   using slow = device();
   using seen = observed(slow);
   await using file = await temporaryFile({ dir: slow.path, bufferSize: 0 });
@@ -129,7 +129,7 @@ test("a slow device is tried again with one call after a pause of 20 times its l
   }
 });
 
-test("a device that is quick when it is tried again is trusted, but one slow call soon after is enough to end that", async () => {
+test("a device that is fast in a trial gets inline calls again, until one slow call soon after", async () => {
   using slow = device();
   using seen = observed(slow);
   await using file = await temporaryFile({ dir: slow.path, bufferSize: 0 });
@@ -141,14 +141,14 @@ test("a device that is quick when it is tried again is trusted, but one slow cal
   slow.cost = 5;
   assert.equal(await way(file, seen), "inline");
   assert.equal(await way(file, seen), "pool");
-  // The pause is twice the last one, since the device was slow again before that was over twice.
+  // The pause is twice the last one, since the device was slow again within twice the last pause.
   clock.now += 1999;
   assert.equal(await way(file, seen), "pool");
   clock.now += 1;
   assert.equal(await way(file, seen), "inline");
 });
 
-test("a call that took 20 ms among quick ones, as where another process had the processor, changes nothing", async () => {
+test("isolated calls of 20 ms, as when another process has the processor, keep a device inline", async () => {
   using busy = device();
   using seen = observed(busy);
   await using file = await temporaryFile({ dir: busy.path, bufferSize: 0 });
@@ -158,7 +158,7 @@ test("a call that took 20 ms among quick ones, as where another process had the 
   }
 });
 
-test("what is on another device than the slow one is done inline as before, whatever directory it is in", async () => {
+test("a slow device moves its own calls in all its directories to the thread pool, not those of other devices", async () => {
   using slow = device();
   using quick = device();
   using seen = observed(slow, quick);
@@ -182,7 +182,7 @@ test("what is on another device than the slow one is done inline as before, what
   assert.ok(seen.taken().some((way) => way === "inline unlink"));
 });
 
-test("the device of a directory is asked for once, not for each file", async () => {
+test("the device of a directory is looked up once, not for each file", async () => {
   using quick = device();
   using seen = observed(quick);
   for (let i = 0; i < 10; i++) await (await namedTemporaryFile({ dir: quick.path })).close();
@@ -200,7 +200,7 @@ test("a large transfer goes through the pool whatever the device", async () => {
   assert.equal((await file.bytes()).byteLength, 500_000);
 });
 
-test("calls that together take longer than a turn may wait for the next one, each with its own result", async () => {
+test("calls beyond the time budget of a turn wait for the next turn of the event loop, and keep their results", async () => {
   using quick = device();
   using seen = observed(quick);
   await using file = await temporaryFile({ dir: quick.path, bufferSize: 0 });
@@ -215,7 +215,7 @@ test("calls that together take longer than a turn may wait for the next one, eac
   assert.equal(await file.text(), "01234567890123456789");
 });
 
-test("of many calls made at once no turn takes more than its millisecond, and the first to come is the first served", async () => {
+test("concurrent inline calls take no more than the 1 ms budget of each turn, and are served in order", async () => {
   using quick = device();
   using _seen = observed(quick);
   const { path: dir } = quick;
@@ -238,14 +238,14 @@ test("of many calls made at once no turn takes more than its millisecond, and th
   const files = await Promise.all(all);
   running = false;
   assert.deepEqual(done, Array.from(all, (_, i) => i));
-  // A budget is overdrawn by one call at most, and two turns of ours can lie between two looks.
+  // The budget is exceeded by one call at most, and two turns of the library can fall between two measurements.
   assert.ok(Math.max(...spans) < 2.9, `a turn took ${Math.max(...spans)} ms`);
   assert.ok(spans.length > 10, `all was done in ${spans.length} turns`);
   quick.cost = 0;
   await Promise.all(files.map((file) => file.close()));
 });
 
-test("who was served goes on while there is time: of files made and closed at once many are gone before the last is there", async () => {
+test("a caller goes on within its turn: of 60 files created and closed at once, many are closed before the last is created", async () => {
   using quick = device();
   using seen = observed(quick);
   const { path: dir } = quick;
@@ -263,7 +263,7 @@ test("who was served goes on while there is time: of files made and closed at on
   assert.ok(before.filter((event) => event.startsWith("closed")).length >= 10, events.join());
 });
 
-test("with inline: false no asynchronous function makes a call on the calling thread, synchronous ones do", async () => {
+test("with inline: false, asynchronous functions call only in the thread pool, synchronous ones still inline", async () => {
   using quick = device();
   using seen = observed(quick);
   const { path: dir } = quick;
@@ -278,7 +278,7 @@ test("with inline: false no asynchronous function makes a call on the calling th
     await using _inside = await directory.namedTemporaryFile();
     await writeFileAtomic(join(dir, "target"), "x");
   };
-  // What is noted once of each directory is noted now.
+  // What is looked up once per directory is looked up now.
   await work();
   assert.ok(seen.taken().some(isInline));
   configure({ inline: false });
@@ -295,14 +295,14 @@ test("with inline: false no asynchronous function makes a call on the calling th
   assert.deepEqual(seen.taken().filter((way) => !isInline(way)), []);
 });
 
-test("configure() refuses a value of inline that is no boolean, and changes nothing", () => {
+test("configure() throws a TypeError if inline is not a boolean", () => {
   assert.throws(
     () => configure({ inline: "no" as unknown as boolean }),
     { name: "TypeError", code: "ERR_INVALID_OPTION", message: /inline/ },
   );
 });
 
-test("what is larger than a mebibyte is read and written through the pool, the rest inline", async () => {
+test("reads and writes of more than 1 MiB are made in the thread pool, others inline", async () => {
   using place = device();
   using seen = observed(place);
   const path = join(place.path, "file");

@@ -4,13 +4,13 @@ import ts from "typescript";
 import { importsOf, modules, nodesOf, specifiersOf } from "./support/modules.ts";
 import { onceInAll } from "./support/once.ts";
 
-test("the library imports nothing but itself (once in all)", { skip: onceInAll }, () => {
+test("the library imports only its own modules (once in all)", { skip: onceInAll }, () => {
   assert.ok(modules().length > 30);
   const foreign = modules().flatMap((module) => specifiersOf(module).filter((name) => !name.startsWith(".")));
   assert.deepEqual(foreign, []);
 });
 
-test("the library is loaded without waiting: no module has an await at its top (once in all)", {
+test("no module but cli.ts has a top-level await (once in all)", {
   skip: onceInAll,
 }, () => {
   const inFunction = (node: ts.Node): boolean =>
@@ -21,7 +21,7 @@ test("the library is loaded without waiting: no module has an await at its top (
   assert.deepEqual(waits.filter((file) => file !== "cli.ts"), []);
 });
 
-/** From the bottom to the top; each imports only from its own layer and those below. What is not named is on top. */
+/** From bottom to top; each imports only from its own layer and those below. Modules that match none are on top. */
 const LAYERS: readonly RegExp[] = [
   /^lib\/runtime\//,
   /^lib\/(options\/|(errors|op|identity|path|guard|devices|pending|io|close|disposal|name|settings|retry|inspect|home|mounts|status|transfer|tmpdir|space|find_tmpdir)\.ts$)/,
@@ -36,7 +36,7 @@ function layerOf(file: string): number {
   return layer === -1 ? LAYERS.length : layer;
 }
 
-test("imports lead from the public surface down to the runtime, and never back (once in all)", {
+test("no module imports from a layer above its own (once in all)", {
   skip: onceInAll,
 }, () => {
   const upward = modules().flatMap((module) =>
@@ -48,7 +48,7 @@ test("imports lead from the public surface down to the runtime, and never back (
 });
 
 test(
-  "no module imports itself by way of others, not even its types (once in all)",
+  "there are no import cycles, not even of types (once in all)",
   { skip: onceInAll },
   () => {
     const graph = new Map(modules().map((module) => [module.file, importsOf(module)]));
@@ -70,7 +70,7 @@ test(
 );
 
 test(
-  "every module is reached from the public surface or the command line (once in all)",
+  "every module is reachable from mod.ts or cli.ts (once in all)",
   { skip: onceInAll },
   () => {
     const graph = new Map(modules().map((module) => [module.file, importsOf(module)]));

@@ -1,5 +1,5 @@
 /**
- * What the library makes of the answers of macOS, on a runtime that gives them.
+ * How the library handles the file systems of macOS, which a substitute of the runtime imitates.
  *
  * @module
  */
@@ -37,7 +37,7 @@ function asMacOs({ primitives = {}, runtime = {} }: Changes = {}): Changes {
   };
 }
 
-/** APFS and HFS+ take a time of change before the birth for the birth as well. */
+/** APFS and HFS+: a modification time before the birth time becomes the birth time as well. */
 const bornNoLater = (status: Status): Status => ({
   ...status,
   birth: Math.min(status.birth, status.modified),
@@ -46,7 +46,7 @@ const bornNoLater = (status: Status): Status => ({
 const OLD = new Date("2001-01-01");
 
 test(
-  "on macOS a directory or file that was given a time before its birth, which is its birth then, is still the one that was made",
+  "on macOS a file or directory is recognized after utimes() moved its birth time back, and is removed or persisted",
   {
     skip: noPosixPaths,
   },
@@ -77,13 +77,13 @@ test(
   },
 );
 
-/** Refuses what is in a directory that may not be written to, also to root. */
+/** Refuses changes in a read-only directory, to root as well. */
 const ifWritable: Stub = (real, ...[path]: [string]) => {
   if ((statSync(dirname(path)).mode & 0o200) === 0) throw systemError("EACCES");
   return real(path);
 };
 
-/** A tree of directories that may be read alone, as in Go's cache of modules. */
+/** Creates a tree of read-only directories, such as Go's module cache. */
 function readOnlyTree(path: string): void {
   mkdirSync(join(path, "module", "inner"), { recursive: true });
   const directories = ["", "module", join("module", "inner")].map((name) => join(path, name));
@@ -91,7 +91,7 @@ function readOnlyTree(path: string): void {
   for (const directory of directories) chmodSync(directory, 0o555);
 }
 
-test("C229 on macOS directories that may not be written to are removed with what is in them", {
+test("C229 on macOS read-only directories are removed with their contents", {
   skip: noPosixPaths,
 }, async () => {
   using place = scratch();
@@ -105,31 +105,35 @@ test("C229 on macOS directories that may not be written to are removed with what
   }
 });
 
-test("T17 C227 on macOS what takes the place of a directory that is about to be repaired keeps its mode", {
-  skip: noPosixPaths,
-}, () => {
-  for (const isLink of [false, true]) {
-    using place = scratch();
-    using outside = scratch();
-    const other = join(outside.path, "other"), repaired: string[] = [];
-    mkdirSync(other, { mode: 0o500 });
-    const openDirectory: Stub = (real, ...[path]: [string]) => {
-      if (basename(path) === "module" && repaired.push(path) === 1) {
-        // Only what may be written to can be moved elsewhere, except by root.
-        for (const one of [directory.path, path, other]) chmodSync(one, 0o700);
-        renameSync(path, join(outside.path, "module"));
-        if (isLink) symlinkSync(other, path);
-        else renameSync(other, path);
-        chmodSync(path, 0o500);
-      }
-      return real(path);
-    };
-    const primitives = { unlink: ifWritable, removeDirectory: ifWritable, openDirectory };
-    using _mac = substitute(asMacOs({ primitives, runtime: { removeTree: undefined } }));
-    const directory = temporaryDirectorySync({ dir: place.path, ignoreCleanupErrors: true });
-    readOnlyTree(directory.path);
-    directory.removeSync();
-    assert.ok(repaired.length > 0);
-    assert.equal(statSync(isLink ? other : join(directory.path, "module")).mode & 0o777, 0o500);
-  }
-});
+test(
+  "T17 C227 on macOS a directory, or link target, that replaces a directory about to be repaired keeps its mode",
+  {
+    skip: noPosixPaths,
+  },
+  () => {
+    for (const isLink of [false, true]) {
+      using place = scratch();
+      using outside = scratch();
+      const other = join(outside.path, "other"), repaired: string[] = [];
+      mkdirSync(other, { mode: 0o500 });
+      const openDirectory: Stub = (real, ...[path]: [string]) => {
+        if (basename(path) === "module" && repaired.push(path) === 1) {
+          // Only a writable directory can be moved to another parent, except by root.
+          for (const one of [directory.path, path, other]) chmodSync(one, 0o700);
+          renameSync(path, join(outside.path, "module"));
+          if (isLink) symlinkSync(other, path);
+          else renameSync(other, path);
+          chmodSync(path, 0o500);
+        }
+        return real(path);
+      };
+      const primitives = { unlink: ifWritable, removeDirectory: ifWritable, openDirectory };
+      using _mac = substitute(asMacOs({ primitives, runtime: { removeTree: undefined } }));
+      const directory = temporaryDirectorySync({ dir: place.path, ignoreCleanupErrors: true });
+      readOnlyTree(directory.path);
+      directory.removeSync();
+      assert.ok(repaired.length > 0);
+      assert.equal(statSync(isLink ? other : join(directory.path, "module")).mode & 0o777, 0o500);
+    }
+  },
+);

@@ -11,12 +11,15 @@ import { noLinux } from "./support/platform.ts";
 import { scratch } from "./support/scratch.ts";
 import { type Changes, type Substitute, substitute, systemError } from "./support/substitute.ts";
 
-/** Mounts an overlay on `$0/merged`: its upper layer on a file system of its own, in memory, its lower one where `$0` is. */
+/**
+ * Mounts an overlay on `$0/merged`: its upper layer is in memory, its lower one on the file system of `$0`. Its files are
+ * then on another device than its directories.
+ */
 const MOUNT =
   `cd "$0" && mkdir memory merged && mount -t tmpfs none memory && mkdir memory/upper memory/work &&
   mount -t overlay none -o lowerdir="$0/lower",upperdir="$0/memory/upper",workdir="$0/memory/work" merged && exec "$@"`;
 
-/** Runs a child that sees `lower` of a directory, through an overlay, as `dir`. */
+/** Runs a child whose `dir` is an overlay over `lower` in a directory, as in a container. */
 const runOnOverlay = (path: string, code: string): Promise<ChildResult> =>
   runChild(`const dir = args[0] + "/merged";\n${code}`, {
     args: [path],
@@ -24,7 +27,7 @@ const runOnOverlay = (path: string, code: string): Promise<ChildResult> =>
   });
 
 test(
-  "C131 what lies in a lower layer of an overlay, as in a container's image, is adopted, used, removed and persisted (skipped where nobody may mount one)",
+  "C131 entries in the lower layer of an overlay are adopted, used, removed and persisted (needs overlay mounts)",
   { skip: noMounts },
   async () => {
     using place = scratch();
@@ -34,7 +37,7 @@ test(
       writeFileSync(join(lower, name, "sub", "file"), "old");
     }
     for (const name of ["file", "other"]) writeFileSync(join(lower, name), "old");
-    // Deeper than a walk goes without moving directories, which those of a lower layer do not let happen.
+    // So deep that a walk would move directories up, which fails for those of a lower layer.
     mkdirSync(join(lower, "deep", ..."abcdefghijklmnopqrstuvwxyz"), { recursive: true });
     const { said, stderr } = await runOnOverlay(
       place.path,
@@ -66,7 +69,7 @@ test(
 );
 
 test(
-  "C265 what dead processes left on an overlay is swept, though its files are on another device than its directories, and so is what is old in a lower layer (skipped where nobody may mount one)",
+  "C265 sweep() removes leftovers of dead processes, and old entries, from an overlay's lower layer (needs overlay mounts)",
   { skip: noMounts },
   async () => {
     using place = scratch();
@@ -88,32 +91,36 @@ test(
   },
 );
 
-/** As on an overlay, with what else differs. */
+/** Makes the root file system an overlay, and replaces other primitives. */
 const onOverlay = (primitives: Changes["primitives"]): Substitute =>
   substitute({
     primitives: { readSystemFile: () => "24 1 0:99 / / rw - overlay overlay rw\n", ...primitives },
     runtime: { platform: "linux" },
   });
 
-test("a directory of an overlay that may not be changed is adopted as it is, and does not stay open", {
-  skip: noLinux,
-}, () => {
-  using place = scratch();
-  const path = join(place.path, "made");
-  mkdirSync(path);
-  const refuse = (): never => {
-    throw systemError("EPERM");
-  };
-  using watched = onOverlay({ changeModeAt: refuse, changeMode: refuse });
-  const directory = source.adoptDirectorySync(path);
-  assert.equal(watched.of("changeModeAt").length + watched.of("changeMode").length, 1);
-  const opened = watched.calls.filter(({ name }) => /^(open|locate|create)/.test(name));
-  assert.equal(watched.of("close").length, opened.length);
-  directory.removeSync();
-  assert.deepEqual(place.list(), []);
-});
+test(
+  "adoptDirectorySync() adopts a directory of an overlay whose mode cannot be changed, and leaks no descriptor (Linux)",
+  {
+    skip: noLinux,
+  },
+  () => {
+    using place = scratch();
+    const path = join(place.path, "made");
+    mkdirSync(path);
+    const refuse = (): never => {
+      throw systemError("EPERM");
+    };
+    using watched = onOverlay({ changeModeAt: refuse, changeMode: refuse });
+    const directory = source.adoptDirectorySync(path);
+    assert.equal(watched.of("changeModeAt").length + watched.of("changeMode").length, 1);
+    const opened = watched.calls.filter(({ name }) => /^(open|locate|create)/.test(name));
+    assert.equal(watched.of("close").length, opened.length);
+    directory.removeSync();
+    assert.deepEqual(place.list(), []);
+  },
+);
 
-test("of a file with another time of birth since it was looked at, all else and its name must be the same", () => {
+test("adoptFileSync() accepts a changed birth time only if the path has it too and nothing else changed", () => {
   using place = scratch();
   const path = join(place.path, "file");
   writeFileSync(path, "");
@@ -122,7 +129,7 @@ test("of a file with another time of birth since it was looked at, all else and 
     using _ = substitute({
       primitives: {
         statusOf: (real, handle) => ({ ...real(handle) as Status, birth: 1, ...differs }),
-        // The first look is before it is opened.
+        // The first call is made before the file is opened.
         status: (real, of: string) => ({ ...real(of) as Status, ...of === path && ++looks > 1 ? found : {} }),
       },
     });
@@ -143,7 +150,7 @@ test("of a file with another time of birth since it was looked at, all else and 
 });
 
 test(
-  "C142 a file is renamed, and a large one without a name linked, on an overlay whose files are on another device than its directories; between devices it is copied (skipped where nobody may mount one)",
+  "C142 persist() renames named and links large unnamed files on an overlay; to another device it copies (needs overlay mounts)",
   { skip: noMounts },
   async () => {
     using place = scratch();
@@ -161,7 +168,7 @@ test(
         const { nlink, ino } = fs.fstatSync(unnamed.fd);
         await unnamed.truncate(5 * 1024 ** 2);
         await unnamed.persist(to);
-        // Where there can be no file without a name, none is linked.
+        // Where files without a name are not supported, nothing can be linked.
         say([isSame, text, nlink > 0 || (ino === inode(to)) === isSame, fs.statSync(to).size]);
       }
       say(fs.readdirSync(dir).filter((name) => name !== "there"));`,

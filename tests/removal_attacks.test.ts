@@ -29,14 +29,14 @@ const isLinux = process.platform === "linux";
 interface Attacked {
   /** The directory to be removed. */
   directory: m.TemporaryDirectory;
-  /** What must survive: it has the names that the directory has. */
+  /** What must not change: it contains the same names as the directory. */
   outside: string;
   /** The directory that is swapped for a link that leads outside. */
   target: string;
   link: string;
 }
 
-/** What is swapped: a directory above or below the one to be removed, or that one. */
+/** What is swapped for a link: the parent of the directory to be removed, that one, or one below it. */
 const POSITIONS = ["parent", "top", "subdirectory", "depth 2"] as const;
 type Position = (typeof POSITIONS)[number];
 
@@ -53,7 +53,7 @@ function prepare(position: Position, base: string, files: number): Attacked {
   return { directory, outside, target: targets[position], link };
 }
 
-/** A directory, with everything below it: modes, and the contents of files. */
+/** Returns the names, modes and file contents of a tree as text. */
 function snapshot(path: string): string {
   if (!existsSync(path)) return "gone";
   const names = ["", ...readdirSync(path, { recursive: true }).map(String).sort()];
@@ -65,25 +65,25 @@ function snapshot(path: string): string {
   }).join("\n");
 }
 
-/** Removals per position: with four of them 2,000 for each runtime. */
+/** Removals per position: 2,000 on each runtime, since there are four positions. */
 const ROUNDS = 500;
 
-/** Removals in which the control must lose once. One or two are enough, unless the attacker is kept from running. */
+/** The most removals until the control fails. One or two are enough, unless the attacker gets no processor time. */
 const CONTROL_ROUNDS = 3000;
 
-/** A removal tries again without a wait: whoever waits is not attacked, and the attacker takes a processor all the while. */
-function impatient(): Disposable {
+/** Retries without waiting: a removal that waits cannot be attacked, while the attacker keeps a processor busy. */
+function withoutWaits(): Disposable {
   const { after } = runtime;
   return substitute({ runtime: { sleep() {}, after: (_milliseconds, call) => after(0, call) } });
 }
 
-/** Lets an attacker loose on one removal after the other, until something outside is lost. */
+/** Attacks one removal after the other, until something outside is lost. */
 async function race(
   position: Position,
   rounds: number,
   remove: (directory: m.TemporaryDirectory, round: number) => unknown,
 ): Promise<{ lost: boolean; swaps: number }> {
-  using _impatient = impatient();
+  using _noWaits = withoutWaits();
   await using other = await attacker();
   let lost = false;
   for (let round = 0; round < rounds && !lost; round++) {
@@ -96,7 +96,7 @@ async function race(
     try {
       await remove(directory, round);
     } catch (error) {
-      // The attacker can keep a removal from its end; that is reported, by a system error in the control.
+      // The attacker can make a removal fail, which is reported; by the control with a system error.
       if (typeof (error as { code?: string }).code !== "string") throw error;
     }
     if (!directory.removed) directory.keep();
@@ -105,8 +105,8 @@ async function race(
   return { lost, swaps: await other.stop() };
 }
 
-/** Half of the removals are asynchronous. */
-async function survivesRace(position: Position): Promise<void> {
+/** Asserts that removals, half of them asynchronous, lose nothing outside, and that the control does. */
+async function assertSurvivesRace(position: Position): Promise<void> {
   const ours = await race(
     position,
     ROUNDS,
@@ -115,42 +115,42 @@ async function survivesRace(position: Position): Promise<void> {
   assert.equal(ours.lost, false, "something outside was removed");
   assert.ok(ours.swaps > 2 * ROUNDS, `only ${ours.swaps} swaps`);
   const naive = await race(position, CONTROL_ROUNDS, ({ path }) => naiveRemove(path));
-  assert.equal(naive.lost, true, "the control did not lose");
+  assert.equal(naive.lost, true, "the control removed nothing outside");
 }
 
 test(
-  "T15 C233 a racing swap of a subdirectory for a link never leads removal outside (Linux, Python)",
+  "T15 C233 racing swaps of a subdirectory for a symbolic link never lead a removal outside (Linux, Python)",
   {
     skip: !canAttack,
   },
-  () => survivesRace("subdirectory"),
+  () => assertSurvivesRace("subdirectory"),
 );
 
 test(
-  "T15 C233 a racing swap of a directory at depth 2 for a link never leads removal outside (Linux, Python)",
+  "T15 C233 racing swaps of a directory at depth 2 for a symbolic link never lead a removal outside (Linux, Python)",
   {
     skip: !canAttack,
   },
-  () => survivesRace("depth 2"),
+  () => assertSurvivesRace("depth 2"),
 );
 
 test(
-  "T15 C235 a racing swap of the directory itself for a link never leads removal outside (Linux, Python)",
+  "T15 C235 racing swaps of the directory itself for a symbolic link never lead its removal outside (Linux, Python)",
   {
     skip: !canAttack,
   },
-  () => survivesRace("top"),
+  () => assertSurvivesRace("top"),
 );
 
 test(
-  "T15 a racing swap of the parent for a link never leads removal outside (Linux, Python)",
+  "T15 racing swaps of the parent for a symbolic link never lead a removal outside (Linux, Python)",
   {
     skip: !canAttack,
   },
-  () => survivesRace("parent"),
+  () => assertSurvivesRace("parent"),
 );
 
-/** Removes something, calling `before` with each system call it is about to make, and never fails. */
+/** A removal that calls `before` ahead of each of its system calls, and ignores its own failure. */
 type Stepwise = (attacked: Attacked, before: (name: string, path: string) => void) => Promise<void>;
 
 const stepwise = (way: "async" | "sync"): Stepwise => async ({ directory }, before) => {
@@ -205,7 +205,7 @@ async function swapBeforeEachCall(
 }
 
 test(
-  "T15 C233 C235 a swap before any single call of a removal changes nothing outside (Linux)",
+  "T15 C233 C235 swapping a directory for a link before any one call of a removal changes nothing outside (Linux)",
   {
     skip: !isLinux,
   },
@@ -217,12 +217,12 @@ test(
         assert.ok(removals > 15);
       }
       const naive = await swapBeforeEachCall(position, naively);
-      assert.ok(naive.lost > 0, `the control did not lose at ${position}`);
+      assert.ok(naive.lost > 0, `the control changed nothing outside at ${position}`);
     }
   },
 );
 
-/** Denies one call of a kind, counted in each removal anew: the first step of a repair follows. */
+/** Denies one call of a kind in each removal, after which the removal starts a repair. */
 function denying(kind: string, which: number, remove: Stepwise): Stepwise {
   return async (attacked, before) => {
     let calls = 0;
@@ -234,7 +234,7 @@ function denying(kind: string, which: number, remove: Stepwise): Stepwise {
 }
 
 test(
-  "T17 T18 C234 a swap at or around the repair of permissions changes no mode and nothing else outside (Linux)",
+  "T17 T18 C234 swapping a directory for a link around a permission repair changes nothing outside, not even a mode (Linux)",
   { skip: !isLinux },
   async () => {
     for (const [depth, position] of (["top", "subdirectory", "depth 2"] as const).entries()) {
@@ -253,13 +253,13 @@ test(
         assert.ok(removals > 15 && repairs > 10, `${removals} ${repairs}`);
       }
       const naive = await swapBeforeEachCall(position, denying("readdirSync", depth, naively));
-      assert.ok(naive.lost > 0, `the control did not lose at ${position}`);
+      assert.ok(naive.lost > 0, `the control changed nothing outside at ${position}`);
     }
   },
 );
 
 test(
-  "T18 C232 a removal whose every repair fails leaves the modes of its parent and of what is around it alone (Linux)",
+  "T18 C232 a removal whose permission repairs all fail changes modes only inside its tree, not of the parent (Linux)",
   { skip: !isLinux },
   () => {
     using place = scratch(memory);
@@ -307,13 +307,10 @@ test("T16 every system call of the walk names one component below a descriptor (
       const d = m.temporaryDirectorySync({ dir: args[0] });
       let deep = d.path; for (let level = 0; level < 30; level++) { fs.mkdirSync(deep += "/d"); fs.writeFileSync(deep + "/f", ""); }
       fs.symlinkSync("/", d.path + "/link");
-      fs.accessSync("/BEGIN");
-    }`.replace("fs.accessSync", "try { fs.accessSync").replace(
-    `"/BEGIN");`,
-    `"/BEGIN"); } catch {}
+      try { fs.accessSync("/BEGIN"); } catch {}
       say(d.path); way === "async" ? await d.remove() : d.removeSync();
-      try { fs.accessSync("/END"); } catch {}`,
-  );
+      try { fs.accessSync("/END"); } catch {}
+    }`;
   const { said, status } = await runChild(code, {
     args: [area],
     under: ["strace", "-f", "-y", "-e", "trace=%file", "-o", trace],
@@ -331,7 +328,7 @@ test("T16 every system call of the walk names one component below a descriptor (
     for (const call of calls) {
       for (const [, named] of call.replaceAll(/<[^>]*>/g, "").matchAll(/"((?:[^"\\]|\\.)*)"/g)) {
         if (named.startsWith(`${path}/`) && named !== `${path}/`) {
-          assert.fail(`below the directory by its path: ${call}`);
+          assert.fail(`a path below the directory is used: ${call}`);
         }
         if (named.startsWith("/proc/self/fd/")) {
           assert.match(named, /^\/proc\/self\/fd\/\d+(\/[^/]+\/?)?$/, call);

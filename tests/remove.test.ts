@@ -35,11 +35,11 @@ const isRoot = process.getuid?.() === 0;
 const isDeno = "Deno" in globalThis;
 const isBun = "Bun" in globalThis;
 
-/** Whether a command can be had, and used. */
+/** Whether a command exists and succeeds. */
 const works = (command: string, ...args: string[]): boolean => spawnSync(command, args).status === 0;
 const canMount = isLinux && isRoot && works("unshare", "-m", "true");
 
-/** Both ways to remove, each with a directory of its own. */
+/** Runs a test with `remove()` and with `removeSync()`, each with a directory of its own. */
 async function bothWays(
   test: (directory: m.TemporaryDirectory, remove: () => Promise<m.Leftover[]>) => unknown,
 ) {
@@ -50,7 +50,7 @@ async function bothWays(
   for (const { path } of [one, two]) assert.ok(!existsSync(path), path);
 }
 
-/** For children: removes a directory in both ways; `fill(path)` says what with. */
+/** For child processes: removes a directory with `remove()` and one with `removeSync()`, each filled by `fill(path)`. */
 const BOTH_WAYS = `
 const attempt = async (call) => { try { return await call(); } catch (error) { return { code: error.code, leftovers: error.leftovers }; } };
 async function bothWays(options, fill, look = () => {}) {
@@ -64,7 +64,7 @@ async function bothWays(options, fill, look = () => {}) {
 const { spawnSync } = await import("node:child_process");
 `;
 
-const bothGone = (said: { left: unknown; gone: boolean }[]): void => {
+const assertBothRemoved = (said: { left: unknown; gone: boolean }[]): void => {
   assert.deepEqual(said.map(({ left, gone }) => ({ left, gone })), [{ left: [], gone: true }, {
     left: [],
     gone: true,
@@ -72,7 +72,7 @@ const bothGone = (said: { left: unknown; gone: boolean }[]): void => {
 };
 
 test(
-  "C226 a link to a directory is removed, its target and what is in it stay (POSIX)",
+  "C226 remove() removes a symbolic link to a directory, but not the target or its contents (POSIX)",
   { skip: isWindows },
   async () => {
     using outside = scratch();
@@ -91,7 +91,7 @@ test(
   },
 );
 
-/** Outside files and directories of every mode, and links to them in a directory that forbids to be written to. */
+/** Creates files and directories of every mode outside, and symbolic links to them in a read-only directory. */
 const LINKS_TO_MODES = `
 const outside = args[0], modes = [0, 0o100, 0o200, 0o300, 0o400, 0o500, 0o600, 0o700];
 const kinds = (mode) => [outside + "/file" + mode, outside + "/dir" + mode];
@@ -113,26 +113,30 @@ await bothWays({}, (top) => {
 say({ before, after: look(), names: fs.readdirSync(outside).length });
 `;
 
-test("T17 C227 links whose removal needs a repair leave the modes of all their targets alone (POSIX)", {
-  skip: isWindows,
-}, async () => {
-  using outside = scratch();
-  const { said: [one, two, modes], status, stderr } = await runChild(BOTH_WAYS + LINKS_TO_MODES, {
-    unprivileged: true,
-    args: [outside.path],
-  });
-  assert.deepEqual([status, stderr], [0, ""]);
-  if (isLinux) bothGone([one, two]);
-  else {for (const { path } of [one, two]) {
-      spawnSync("chmod", ["-R", "u+rwx", path]), spawnSync("rm", ["-rf", path]);
-    }}
-  assert.deepEqual(modes.after, modes.before);
-  assert.deepEqual(new Set(modes.after), new Set([0, 0o100, 0o200, 0o300, 0o400, 0o500, 0o600, 0o700]));
-  assert.equal(modes.names, 16);
-});
+test(
+  "T17 C227 removing symbolic links from a read-only directory does not change the modes of their targets (POSIX)",
+  {
+    skip: isWindows,
+  },
+  async () => {
+    using outside = scratch();
+    const { said: [one, two, modes], status, stderr } = await runChild(BOTH_WAYS + LINKS_TO_MODES, {
+      unprivileged: true,
+      args: [outside.path],
+    });
+    assert.deepEqual([status, stderr], [0, ""]);
+    if (isLinux) assertBothRemoved([one, two]);
+    else {for (const { path } of [one, two]) {
+        spawnSync("chmod", ["-R", "u+rwx", path]), spawnSync("rm", ["-rf", path]);
+      }}
+    assert.deepEqual(modes.after, modes.before);
+    assert.deepEqual(new Set(modes.after), new Set([0, 0o100, 0o200, 0o300, 0o400, 0o500, 0o600, 0o700]));
+    assert.equal(modes.names, 16);
+  },
+);
 
 test(
-  "C229 directories and files of every mode are removed without root's power, and none stays open (Linux)",
+  "C229 remove() without root privileges removes directories and files of every mode, and leaks no descriptor (Linux)",
   { skip: !isLinux },
   async () => {
     const code = `${BOTH_WAYS}
@@ -158,7 +162,7 @@ test(
   },
 );
 
-test("a directory that somebody removes between the entry and the look into it is as good as removed", {
+test("removeSync() succeeds if another process removes a subdirectory before it is listed (POSIX)", {
   skip: isWindows,
 }, () => {
   using place = scratch();
@@ -171,7 +175,7 @@ test("a directory that somebody removes between the entry and the look into it i
       list(real, path) {
         if (++lists !== 2) return real(path);
         rmSync(sub, { recursive: true });
-        // As Bun says it; to others what was removed is empty.
+        // As on Bun; on other runtimes a directory that was removed lists as empty.
         throw systemError("ENOENT");
       },
     },
@@ -181,7 +185,7 @@ test("a directory that somebody removes between the entry and the look into it i
 });
 
 test(
-  "C229 a locked directory deep enough to be moved up is removed without root's power (Linux)",
+  "C229 remove() without root privileges removes locked directories so deep that it has to move them up (Linux)",
   {
     skip: !isLinux,
   },
@@ -195,19 +199,19 @@ test(
     });`;
     const { said, status, stderr } = await runChild(code, { unprivileged: true });
     assert.deepEqual([status, stderr], [0, ""]);
-    bothGone(said);
+    assertBothRemoved(said);
   },
 );
 
-const canFreeze = isLinux && isRoot && (() => {
+const canSetImmutable = isLinux && isRoot && (() => {
   using place = scratch();
   const frozen = works("chattr", "+i", place.path);
   return frozen && works("chattr", "-i", place.path);
 })();
 
 test(
-  "C231 an immutable file is reported as EPERM with its path, and the rest is removed (root, Linux, where the disk has such flags)",
-  { skip: !canFreeze },
+  "C231 remove() reports an immutable file with EPERM and its path, and removes the rest (root, Linux, needs chattr +i)",
+  { skip: !canSetImmutable },
   async () => {
     await bothWays(async ({ path }, remove) => {
       for (const name of ["a", "b", "c"]) mkdirSync(join(path, name));
@@ -228,8 +232,8 @@ test(
 );
 
 test(
-  "C231 control: a naive removal stops at the first immutable file, and leaves what it could have removed (root, Linux, where the disk has such flags)",
-  { skip: !canFreeze },
+  "C231 control: a naive removal stops at an immutable file and leaves removable ones (root, Linux, needs chattr +i)",
+  { skip: !canSetImmutable },
   () => {
     using place = scratch();
     const names = ["a", "b"], frozen = names.map((name) => join(place.path, name, "frozen"));
@@ -248,7 +252,7 @@ test(
 );
 
 test(
-  "C232 the parent keeps its mode: a directory that cannot be removed for its sake is emptied and reported (POSIX)",
+  "C232 remove() in a read-only parent empties the directory, reports EACCES and keeps the mode of the parent (POSIX)",
   { skip: isWindows },
   async () => {
     using place = scratch();
@@ -270,34 +274,38 @@ test(
       assert.deepEqual(left, { code: "EACCES", leftovers: [{ path, code: "EACCES" }] });
       assert.deepEqual(seen, { mode: 0o500, inside: [] });
     }
-    // The exit got both.
+    // The clean-up at process exit removed both.
     assert.deepEqual(place.list(), []);
   },
 );
 
-test("T20 C236 a hard link to an outside file goes, and the file keeps mode, owner and times (POSIX)", {
-  skip: isWindows,
-}, async () => {
-  using outside = scratch();
-  const file = join(outside.path, "file");
-  writeFileSync(file, "x");
-  chmodSync(file, 0);
-  const before = statSync(file);
-  const code = `${BOTH_WAYS}
+test(
+  "T20 C236 remove() unlinks a hard link to an outside file, which keeps its mode, owner, times and size (POSIX)",
+  {
+    skip: isWindows,
+  },
+  async () => {
+    using outside = scratch();
+    const file = join(outside.path, "file");
+    writeFileSync(file, "x");
+    chmodSync(file, 0);
+    const before = statSync(file);
+    const code = `${BOTH_WAYS}
     await bothWays({ dir: args[0] }, (top) => {
       fs.mkdirSync(top + "/sub");
       for (const name of ["/hard", "/sub/hard"]) fs.linkSync(args[1], top + name);
       if (process.platform === "linux") for (const dir of [top + "/sub", top]) fs.chmodSync(dir, 0o500);
     });`;
-  using place = scratch();
-  const { said, status, stderr } = await runChild(code, { unprivileged: true, args: [place.path, file] });
-  assert.deepEqual([status, stderr], [0, ""]);
-  bothGone(said);
-  const after = statSync(file);
-  for (const what of ["mode", "uid", "gid", "mtimeMs", "atimeMs", "nlink", "size"] as const) {
-    assert.equal(after[what], before[what], what);
-  }
-});
+    using place = scratch();
+    const { said, status, stderr } = await runChild(code, { unprivileged: true, args: [place.path, file] });
+    assert.deepEqual([status, stderr], [0, ""]);
+    assertBothRemoved(said);
+    const after = statSync(file);
+    for (const what of ["mode", "uid", "gid", "mtimeMs", "atimeMs", "nlink", "size"] as const) {
+      assert.equal(after[what], before[what], what);
+    }
+  },
+);
 
 test("C237 a FIFO, a socket and device nodes are unlinked, never opened (POSIX)", {
   skip: isWindows || !hasPython,
@@ -319,7 +327,7 @@ except PermissionError: pass
     );
     assert.equal(readdirSync(directory.path).length, isRoot ? 4 : 2);
     using watched = substitute();
-    // Opening the FIFO would block for ever, for want of a writer.
+    // Opening the FIFO would block for ever, since it has no writer.
     await directory.remove();
     const opened = ["openFile", "openDescriptor", "openDirectory", "locateDirectory"] as const;
     for (const [path] of opened.flatMap((name) => watched.of(name))) {
@@ -330,7 +338,7 @@ except PermissionError: pass
 });
 
 test(
-  "C238 names with a newline, bytes that are no text, a leading dash, and of 255 bytes are removed (POSIX)",
+  "C238 remove() removes names with a newline, invalid UTF-8, a leading dash, or 255 bytes (POSIX)",
   { skip: isWindows || !hasPython },
   async () => {
     await bothWays(async ({ path }, remove) => {
@@ -358,7 +366,7 @@ print(len(os.listdir(b".")))
   },
 );
 
-/** In a mount namespace of its own, so that nothing of it is seen outside. */
+/** Runs a program in a mount namespace of its own, so that its mounts are not visible outside. */
 const IN_MOUNT_NAMESPACE = ["unshare", "-m", "--propagation", "private"];
 
 const MOUNTS = `
@@ -375,7 +383,7 @@ const unmountBelow = (top) => {
 `;
 
 test(
-  "T22 C239 removal stops at whatever is mounted inside, even from the same disk, and reports it (root, Linux)",
+  "T22 C239 remove() does not enter mount points, even of the same file system, and reports them (root, Linux)",
   { skip: !canMount },
   async () => {
     using outside = scratch();
@@ -414,7 +422,7 @@ test(
       });
       assert.deepEqual(seen.top.sort(), ["a", "bound", "file", "tmpfs"]);
       assert.deepEqual([seen.tmpfs, seen.bound.sort()], [["keep"], ["keep", "sub"]]);
-      // Without the mounts the exit got it.
+      // After unmounting, the clean-up at process exit removed it.
       assert.ok(!existsSync(path), path);
     }
     assert.deepEqual(outside.list(), ["keep", "sub"]);
@@ -422,7 +430,7 @@ test(
   },
 );
 
-test("T22 C239 control: a naive removal empties what is mounted inside (root, Linux)", {
+test("T22 C239 control: a naive removal empties a directory mounted inside (root, Linux)", {
   skip: !canMount,
 }, async () => {
   using outside = scratch();
@@ -441,12 +449,15 @@ test("T22 C239 control: a naive removal empties what is mounted inside (root, Li
   assert.deepEqual(outside.list(), []);
 });
 
-test("T22 C239 what is mounted deep inside, or over the directory itself, is left alone too (root, Linux)", {
-  skip: !canMount,
-}, async () => {
-  using outside = scratch();
-  writeFileSync(join(outside.path, "keep"), "x");
-  const code = `${BOTH_WAYS} ${MOUNTS}
+test(
+  "T22 C239 remove() leaves alone what is mounted 25 levels deep, or over the directory itself (root, Linux)",
+  {
+    skip: !canMount,
+  },
+  async () => {
+    using outside = scratch();
+    writeFileSync(join(outside.path, "keep"), "x");
+    const code = `${BOTH_WAYS} ${MOUNTS}
     await bothWays({}, (top) => {
       const deep = top + "/d".repeat(25);
       fs.mkdirSync(deep, { recursive: true });
@@ -456,16 +467,20 @@ test("T22 C239 what is mounted deep inside, or over the directory itself, is lef
       fs.writeFileSync(top + "/under", "");
       mount("--bind", args[0], top);
     }, unmountBelow);`;
-  const { said, status, stderr } = await runChild(code, { args: [outside.path], under: IN_MOUNT_NAMESPACE });
-  assert.deepEqual([status, stderr], [0, ""]);
-  const codes = said.map(({ left }) => left.leftovers.map(({ code }: m.Leftover) => code));
-  assert.deepEqual(codes, [["EXDEV"], ["EXDEV"], ["ERR_REPLACED"], ["ERR_REPLACED"]]);
-  for (const { path } of said) assert.ok(!existsSync(path), path);
-  assert.deepEqual(outside.list(), ["keep"]);
-});
+    const { said, status, stderr } = await runChild(code, {
+      args: [outside.path],
+      under: IN_MOUNT_NAMESPACE,
+    });
+    assert.deepEqual([status, stderr], [0, ""]);
+    const codes = said.map(({ left }) => left.leftovers.map(({ code }: m.Leftover) => code));
+    assert.deepEqual(codes, [["EXDEV"], ["EXDEV"], ["ERR_REPLACED"], ["ERR_REPLACED"]]);
+    for (const { path } of said) assert.ok(!existsSync(path), path);
+    assert.deepEqual(outside.list(), ["keep"]);
+  },
+);
 
 test(
-  "T22 C239 a locked directory mounted inside keeps its mode (root, Linux)",
+  "T22 C239 remove() does not change the mode of a locked directory mounted inside (root, Linux)",
   { skip: !canMount },
   async () => {
     using outside = scratch();
@@ -485,7 +500,7 @@ test(
   },
 );
 
-/** With few descriptors to have. */
+/** Runs a program with a limit of 64 descriptors. */
 const FEW_DESCRIPTORS = ["sh", "-c", `ulimit -n 64 && exec "$@"`, "sh"];
 
 test("T21 C240 C241 a tree of 10,000 levels is removed with 64 descriptors at most (POSIX)", {
@@ -502,7 +517,7 @@ test("T21 C240 C241 a tree of 10,000 levels is removed with 64 descriptors at mo
     under: FEW_DESCRIPTORS,
   });
   assert.deepEqual([status, stderr], [0, ""]);
-  bothGone(said);
+  assertBothRemoved(said);
 });
 
 /** A directory with 70,000 files, and 3,000 levels with ten in each: 103,000 entries. */
@@ -518,11 +533,11 @@ for level in range(3000):
 `;
 
 test(
-  "T21 C240 C241 C242 a tree of 3,000 levels and 100,000 entries is removed with 64 descriptors at most, where a naive walk runs out of them, and in many turns of the event loop (POSIX)",
+  "T21 C240 C241 C242 remove() of 3,000 levels and 100,000 entries takes at most 64 descriptors, over many turns (POSIX)",
   { skip: isWindows || !hasPython, onOneNode: true },
   async () => {
     using place = scratch(memory);
-    // Goes down the way that others go up: with a descriptor for each level.
+    // Control: a walk that keeps a descriptor open for each level.
     const code = `
       const { spawnSync } = await import("node:child_process");
       const d = await m.temporaryDirectory({ dir: args[1] });
@@ -547,7 +562,7 @@ test(
 );
 
 test(
-  "T21 C240 C243 control: a naive walk by paths gives up on 3,000 levels, and leaves most of them (POSIX)",
+  "T21 C240 C243 control: a naive walk by paths fails on 3,000 levels and leaves at least 1,000 of them (POSIX)",
   { skip: isWindows || !hasPython, onOneNode: true },
   () => {
     using place = scratch(memory);
@@ -560,35 +575,39 @@ test(
   },
 );
 
-test("T21 C240 the depth of a tree costs neither descriptors nor stack (Linux)", {
-  skip: !isLinux || !hasPython,
-  onOneNode: true,
-}, () => {
-  using place = scratch(memory);
-  const most = { open: 0, stack: 0 };
-  const used = (levels: number): typeof most => {
-    most.open = most.stack = 0;
-    const directory = temporaryDirectorySync({ dir: place.path });
-    deepChain(directory.path, levels);
-    using _counting = substitute({
-      primitives: {
-        list(real, path) {
-          most.open = Math.max(most.open, readdirSync("/proc/self/fd").length);
-          most.stack = Math.max(most.stack, stackDepth());
-          return real(path);
+test(
+  "T21 C240 the descriptors and the stack that removeSync() uses do not grow with the depth of the tree (Linux)",
+  {
+    skip: !isLinux || !hasPython,
+    onOneNode: true,
+  },
+  () => {
+    using place = scratch(memory);
+    const most = { open: 0, stack: 0 };
+    const used = (levels: number): typeof most => {
+      most.open = most.stack = 0;
+      const directory = temporaryDirectorySync({ dir: place.path });
+      deepChain(directory.path, levels);
+      using _counting = substitute({
+        primitives: {
+          list(real, path) {
+            most.open = Math.max(most.open, readdirSync("/proc/self/fd").length);
+            most.stack = Math.max(most.stack, stackDepth());
+            return real(path);
+          },
         },
-      },
-    });
-    directory.removeSync();
-    return { ...most };
-  };
-  used(15);
-  const shallow = used(15), deep = used(1000);
-  assert.ok(shallow.stack > 5 && shallow.open > 20);
-  assert.equal(deep.stack, shallow.stack);
-  // A runtime may open one or two of its own meanwhile.
-  assert.ok(deep.open <= shallow.open + 3, `${deep.open} ${shallow.open}`);
-});
+      });
+      directory.removeSync();
+      return { ...most };
+    };
+    used(15);
+    const shallow = used(15), deep = used(1000);
+    assert.ok(shallow.stack > 5 && shallow.open > 20);
+    assert.equal(deep.stack, shallow.stack);
+    // A runtime may open one or two descriptors of its own meanwhile.
+    assert.ok(deep.open <= shallow.open + 3, `${deep.open} ${shallow.open}`);
+  },
+);
 
 function stackDepth(): number {
   const before = Error.stackTraceLimit;
@@ -599,7 +618,7 @@ function stackDepth(): number {
 }
 
 test(
-  "C241 many trees that are removed at once wait for each other, and need no more descriptors than there are (POSIX)",
+  "C241 100 concurrent remove() calls all succeed with a limit of 256 descriptors (POSIX)",
   { skip: isWindows },
   async () => {
     const code = `const trees = [];
@@ -618,12 +637,12 @@ test(
 );
 
 test(
-  "C241 with hardly any descriptors left, a tree is removed all the same, or what is left is reported with EMFILE (Linux)",
+  "C241 with 0 to 9 free descriptors, remove() removes the tree or reports leftovers with EMFILE (Linux)",
   { skip: !isLinux },
   async () => {
     const code = `${BOTH_WAYS}
     const held = [];
-    // Deno gets ready for signals at the first, and dies if it cannot.
+    // Deno sets up its signal handling at the first listener, and crashes if that fails.
     const ready = () => {}; process.on("SIGUSR2", ready); process.off("SIGUSR2", ready);
     for (const free of [0, 2, 3, 5, 9]) {
       await bothWays({}, (top) => {
@@ -641,14 +660,14 @@ test(
       else assert.ok(left.leftovers.some(({ code }: m.Leftover) => code === "EMFILE"), JSON.stringify(left));
       if (free === 0) assert.equal(gone, false);
       if (free === 9) assert.equal(gone, true);
-      // With descriptors to have, the exit got the rest.
+      // With descriptors available again, the clean-up at process exit removed the rest.
       assert.ok(!existsSync(path));
     }
   },
 );
 
 test(
-  "C243 paths longer than the system's limit are removed (POSIX)",
+  "C243 remove() removes paths longer than the system's limit (POSIX)",
   { skip: isWindows || !hasPython },
   async () => {
     await bothWays(async ({ path }, remove) => {
@@ -658,7 +677,7 @@ test(
   },
 );
 
-test("T23 C235 C244 a directory that was replaced is left alone and reported, whatever has its place", async () => {
+test("T23 C235 C244 remove() of a directory that was replaced leaves the replacement alone and reports ERR_REPLACED", async () => {
   const replacements: { [what: string]: (path: string, aside: string) => void } = {
     "a directory with files": (path) => (mkdirSync(path), writeFileSync(join(path, "theirs"), "x")),
     "an empty directory": (path) => mkdirSync(path),
@@ -707,7 +726,9 @@ async function bothWaysIn(
   await test(two, async () => await two.removeSync());
 }
 
-test("T23 a locked directory in place of ours keeps its mode (Linux)", { skip: !isLinux }, async () => {
+test("T23 remove() does not change the mode of a locked directory that replaced the original (Linux)", {
+  skip: !isLinux,
+}, async () => {
   const code = `${BOTH_WAYS}
     await bothWays({ dir: args[0] }, (top) => {
       fs.writeFileSync(top + "/ours", "x");
@@ -729,7 +750,7 @@ test("T23 a locked directory in place of ours keeps its mode (Linux)", { skip: !
   assert.deepEqual(place.list(), []);
 });
 
-test("T24 a directory made in a relative dir is the one removed after the process has moved elsewhere", async () => {
+test("T24 a directory created in a relative dir is the one removed after a change of the working directory", async () => {
   using place = scratch();
   const code = `
     const [here, there] = args;
@@ -758,24 +779,26 @@ test("T24 a directory made in a relative dir is the one removed after the proces
   assert.equal(theirs.filter((path) => existsSync(path)).length, 4);
 });
 
-test("C246 the current directory inside does not keep a directory from being removed (POSIX)", {
+test("C246 remove() succeeds if the working directory is inside (POSIX)", {
   skip: isWindows,
 }, async () => {
   const code = `${BOTH_WAYS}
     await bothWays({}, (top) => { fs.mkdirSync(top + "/sub"); process.chdir(top + "/sub"); }, () => process.chdir("/"));`;
   const { said, status, stderr } = await runChild(code);
   assert.deepEqual([status, stderr], [0, ""]);
-  bothGone(said);
+  assertBothRemoved(said);
 });
 
-test("C246 the current directory inside is reported as in use (Windows)", { skip: !isWindows }, async () => {
+test("C246 remove() fails with EBUSY, EPERM or EACCES if the working directory is inside (Windows)", {
+  skip: !isWindows,
+}, async () => {
   const code = `${BOTH_WAYS}
     await bothWays({}, (top) => { fs.mkdirSync(top + "/sub"); process.chdir(top + "/sub"); }, () => process.chdir("/"));`;
   const { said } = await runChild(code);
   for (const { left } of said) assert.match(left.code, /^(EBUSY|EPERM|EACCES)$/);
 });
 
-test("T25 a child process that is told all about a directory does not remove it", async () => {
+test("T25 a child process that gets the path and properties of its parent's directory does not remove it", async () => {
   using directory = m.temporaryDirectorySync();
   writeFileSync(join(directory.path, "file"), "x");
   const known = JSON.stringify({ text: String(directory), ...directory, json: directory });
@@ -789,7 +812,7 @@ test("T25 a child process that is told all about a directory does not remove it"
   assert.deepEqual(readdirSync(directory.path), ["file"]);
 });
 
-test("T25 memory copied into another process removes nothing there", async () => {
+test("T25 a registry copied into another process, as by fork(), removes nothing at exit", async () => {
   for (const [which, left] of [["copy", 1], ["original", 0]] as const) {
     using place = scratch();
     const code = `
@@ -803,7 +826,7 @@ test("T25 memory copied into another process removes nothing there", async () =>
   }
 });
 
-test("T25 a worker that was handed a directory does not remove it when it ends or is terminated", async () => {
+test("T25 a worker thread that was given a directory does not remove it when it exits or is terminated", async () => {
   using place = scratch();
   const code = `
     const { Worker } = await import("node:worker_threads");
@@ -830,7 +853,7 @@ test("T25 a worker that was handed a directory does not remove it when it ends o
   assert.deepEqual([said, status, stderr], [[true, true, false], 0, ""]);
 });
 
-test("C222 files that appear during the removal are removed by the tries that follow", async () => {
+test("C222 files that appear during a removal are removed by its retries", async () => {
   for (const kind of ["async", "sync"]) {
     const directory = temporaryDirectorySync();
     const { path } = directory;
@@ -839,12 +862,12 @@ test("C222 files that appear during the removal are removed by the tries that fo
     using watched = substitute({
       primitives: {
         removeDirectory(real, at) {
-          // Somebody is quicker, just before the directory goes; at last he is done.
+          // Another process adds a file just before the directory is removed, three times.
           if (late < 3) writeFileSync(join(path, `late${late++}`), "");
           return real(at);
         },
       },
-      // By its own walk a runtime would pass by what is done here.
+      // The runtime's recursive removal would not call this stub.
       runtime: { removeTree: undefined },
     });
     assert.deepEqual(kind === "async" ? await directory.remove() : directory.removeSync(), []);
@@ -853,7 +876,7 @@ test("C222 files that appear during the removal are removed by the tries that fo
   }
 });
 
-test("C222 files that keep appearing end in ENOTEMPTY after a number of tries", async () => {
+test("C222 a removal fails with ENOTEMPTY after a limited number of attempts if files keep appearing", async () => {
   for (const kind of ["async", "sync"]) {
     const directory = temporaryDirectorySync();
     const { path } = directory;
@@ -878,7 +901,7 @@ test("C222 files that keep appearing end in ENOTEMPTY after a number of tries", 
 });
 
 test(
-  "C222 a process that writes all the time into a directory does not outlast its removal for long (POSIX)",
+  "C222 while a process writes into the directory, remove() fails only with ENOTEMPTY, and succeeds if repeated (POSIX)",
   { skip: isWindows },
   async () => {
     const directory = await m.temporaryDirectory();
@@ -908,7 +931,7 @@ test(
   },
 );
 
-test("C223 disposers at once all succeed, and one removal does for all", async () => {
+test("C223 concurrent removals and disposals of one directory all succeed", async () => {
   const directory = await m.temporaryDirectory();
   for (const name of ["a", "b", "c"]) {
     mkdirSync(join(directory.path, name));
@@ -921,9 +944,9 @@ test("C223 disposers at once all succeed, and one removal does for all", async (
   assert.deepEqual(await directory.remove(), []);
 });
 
-test("C223 a directory that another process removes at the same time is gone, whatever it has taken already", () => {
+test("C223 removeSync() succeeds if another process removes the tree, or part of it, before any of its calls", () => {
   using place = scratch(memory);
-  // Before each call of the first removal in turn, the other one removes everything, or a subdirectory only.
+  // The other process removes everything, or a subdirectory, before the first call, then before the second, and so on.
   for (const target of ["", "a", "a/b"]) {
     for (let call = 1, done = false; !done; call++) {
       const directory = temporaryDirectorySync({ dir: place.path }), { path } = directory;
@@ -942,7 +965,7 @@ test("C223 a directory that another process removes at the same time is gone, wh
   }
 });
 
-test("C247 a removal that is broken off anywhere leaves a smaller tree, contents going before their directories", () => {
+test("C247 a removal interrupted after any call leaves a valid smaller tree, which can be adopted and removed", () => {
   using place = scratch(memory);
   for (let stop = 1, done = false; !done; stop++) {
     const top = join(place.path, "top");
@@ -953,7 +976,7 @@ test("C247 a removal that is broken off anywhere leaves a smaller tree, contents
     let calls = 0;
     {
       using _counting = substitute({ primitives: beforeEachCall(() => calls++) });
-      // A crash: what would come next is never asked for.
+      // A crash: the remaining steps are never executed.
       const op = removeDirectory(syncIo(), top, identity);
       let step = op.next();
       while (!step.done && calls < stop) step = op.next(step.value);
@@ -961,7 +984,7 @@ test("C247 a removal that is broken off anywhere leaves a smaller tree, contents
     }
     done = calls < stop;
     if (done) assert.ok(!existsSync(top));
-    // Gone already, with only descriptors left to close.
+    // Removed already: only descriptors were left to close.
     if (!existsSync(top)) continue;
     const after = readdirSync(top, { recursive: true }).map(String);
     for (const name of after) assert.ok(before.has(name), name);
@@ -973,7 +996,7 @@ test("C247 a removal that is broken off anywhere leaves a smaller tree, contents
   }
 });
 
-test("C248 a name that stays in use, such as a removed file of NFS, is tried a few times and then reported", async () => {
+test("C248 a name that stays busy, such as the .nfsXXXX of a file removed on NFS, is retried a few times, then reported", async () => {
   for (const kind of ["async", "sync"]) {
     const directory = temporaryDirectorySync({ ignoreCleanupErrors: true });
     const name = ".nfs00000000012345670000002a";
@@ -1001,13 +1024,13 @@ test("C248 a name that stays in use, such as a removed file of NFS, is tried a f
     );
     assert.equal(waits, kind === "sync" ? 0 : isWindows ? 10 : 3);
     assert.deepEqual(readdirSync(directory.path), [name]);
-    // In use for a moment only: nobody notices.
+    // Busy for a moment only: a retry succeeds.
     busy = 2;
     assert.deepEqual(await remove(), []);
   }
 });
 
-/** Grants for the library's own code, the runtime's script, and what it works on. */
+/** Flags that let a child read the library and its own script, and use `place`; undefined on Bun, which has none. */
 function restricted(root: string, place: string): string[] | undefined {
   if (isBun) return undefined;
   if (isDeno) return [`--allow-read`, `--allow-write=${place}`, `--allow-env`];
@@ -1025,7 +1048,7 @@ function restricted(root: string, place: string): string[] | undefined {
 const root = process.env.MAYFLY_TEST_ROOT ?? process.cwd();
 
 test(
-  "C214 C226 without permission for /proc, a tree is removed, its links not followed (not on Bun, which has no permissions)",
+  "C214 C226 without permission for /proc, remove() removes a tree and does not follow links (not on Bun: no permissions)",
   { skip: isBun },
   async () => {
     using outside = scratch();
@@ -1058,7 +1081,7 @@ test(
 );
 
 test(
-  "T22 C239 without permission for /proc, another file system inside is left alone all the same (root, Linux, not on Bun)",
+  "T22 C239 without permission for /proc, remove() still leaves a file system mounted inside alone (root, Linux, not on Bun)",
   { skip: !canMount || isBun },
   async () => {
     using place = scratch();
@@ -1087,7 +1110,7 @@ test(
   },
 );
 
-test("what lay in a directory that a file has the place of now is gone, and nobody complains", {
+test("closing a file and removing a directory succeed if their parent was replaced by a file", {
   skip: namesLinger,
 }, async () => {
   using place = scratch();
@@ -1101,18 +1124,22 @@ test("what lay in a directory that a file has the place of now is gone, and nobo
     if (end === "async") await file.close();
     else file.closeSync();
     assert.deepEqual(end === "async" ? await directory.remove() : directory.removeSync(), []);
-    assert.deepEqual([m.usageSync().files, m.usageSync().directories], [[], []], "and is off the books");
+    assert.deepEqual(
+      [m.usageSync().files, m.usageSync().directories],
+      [[], []],
+      "and is no longer registered",
+    );
   }
 });
 
 test(
-  "directories without directories are left to the runtime's own walk, if it has one; what that cannot do is done name by name (Linux)",
+  "directories without subdirectories go to the runtime's recursive removal, and by single calls if that fails (Linux)",
   {
     skip: !isLinux || noLinkCounts,
   },
   async () => {
     const asked: string[] = [];
-    /** Removes what has "easy" in its name, and fails for the rest halfway, as where an entry may not be removed. */
+    /** Removes directories with "easy" in their path; fails halfway on others, as if an entry could not be removed. */
     const own = (path: string): void => {
       asked.push(path);
       if (path.includes("easy")) return rmSync(path, { recursive: true });
@@ -1135,14 +1162,14 @@ test(
       assert.ok(!existsSync(directory.path));
       const names = asked.splice(0);
       assert.equal(names.length, 4, names.join());
-      // By a descriptor and a name in it, never by the path, which others could lead elsewhere.
+      // By a descriptor and one name below it, never by the whole path, which others could redirect.
       for (const name of names) assert.match(name, /^\/proc\/self\/fd\/\d+\/(easy|hard)$/);
     }
   },
 );
 
 test(
-  "nothing is left to the runtime's own walk where anything is mounted inside, since it would empty that (root, Linux)",
+  "a mount inside is reported with EXDEV, and not emptied by the runtime's recursive removal (root, Linux)",
   {
     skip: !canMount,
   },
@@ -1163,7 +1190,7 @@ test(
 );
 
 test(
-  "C238 a directory whose name is no text goes with what is in it where descriptors have no paths, too (POSIX)",
+  "C238 without descriptor paths, a directory named in invalid UTF-8 is removed with its contents (POSIX, not on Deno)",
   {
     skip: isWindows || (isDeno && "Deno has names as text only"),
   },
@@ -1181,7 +1208,7 @@ test(
   },
 );
 
-test("where descriptors have no paths, what is mounted inside is told by its device alone", {
+test("without descriptor paths, a mount inside is recognized by its device number alone (POSIX)", {
   skip: noPosixPaths,
 }, () => {
   using place = scratch();
@@ -1211,7 +1238,7 @@ test("where descriptors have no paths, what is mounted inside is told by its dev
 });
 
 test(
-  "a leaf of hundreds of names is handed to the runtime's own walk where that may block, and emptied in pieces where not",
+  "removeSync() leaves a large directory to the runtime's recursive removal, remove() does not (Linux)",
   {
     skip: !isLinux,
   },
@@ -1238,7 +1265,7 @@ test(
       }
       const { size, nlink } = statSync(join(directory.path, "large"));
       assert.deepEqual(blocking ? directory.removeSync() : await directory.remove(), []);
-      // Not every file system counts the directories in a directory as its links, and small ones may be large elsewhere.
+      // Not every file system counts subdirectories as links, or stores 400 names in more than 4,096 bytes.
       if (blocking) assert.deepEqual(handed.sort(), nlink === 2 ? ["large", "small"] : []);
       else if (size > 4096) assert.ok(!handed.includes("large"));
     }
@@ -1246,7 +1273,7 @@ test(
   },
 );
 
-test("where descriptors have no paths, the runtime's own walk empties what leaves no device, and nothing else", async () => {
+test("without descriptor paths, the runtime's recursive removal is used only for trees on one device", async () => {
   using place = scratch();
   const handed: string[] = [];
   let foreign: string | undefined;
@@ -1269,7 +1296,7 @@ test("where descriptors have no paths, the runtime's own walk empties what leave
     for (const { path } of [whole, mounted]) {
       mkdirSync(join(path, "sub"));
       writeFileSync(join(path, "sub", "file"), "");
-      // A name in bytes, which comes without its kind.
+      // A name in bytes, which is listed without its kind.
       if (!isDeno && !isWindows) {
         writeFileSync(Buffer.concat([Buffer.from(join(path, "x")), Uint8Array.of(0xff)]), "");
       }

@@ -1,5 +1,5 @@
 /**
- * Each adapter over a namespace that is handed to it, so that every runtime runs the branches of all.
+ * The adapters, each with a fake namespace passed to it, so that every runtime executes the branches of all of them.
  *
  * @module
  */
@@ -47,7 +47,7 @@ const fail = (code: string) => (): never => {
 
 const error = (code: string) => ({ code });
 
-test("the adapter is chosen by the globals, and made without touching anything", () => {
+test("adapterFor() chooses the adapter by the globals, and creating it loads at most node:fs and node:timers", () => {
   const { process: node, done } = fakeProcess();
   const { deno, scope, done: denoDone } = fakeDeno();
   assert.equal(adapterFor({ process: node }).name, "node");
@@ -58,7 +58,7 @@ test("the adapter is chosen by the globals, and made without touching anything",
   assert.deepEqual(denoDone, []);
 });
 
-test("Node and Bun: what they know of the process comes from process", () => {
+test("Node and Bun: pid(), cwd(), uid(), env() and warn() use the process object", () => {
   for (const make of NODE_LIKE) {
     const { process: own, done } = fakeProcess();
     const runtime = make(own);
@@ -81,7 +81,7 @@ test("Node and Bun: what they know of the process comes from process", () => {
   assert.equal(nodeRuntime(fakeProcess().process).now(), 3000.5);
 });
 
-test("Bun: which thread this is comes from its own namespace, which loads no module for that", () => {
+test("Bun: isMainThread() comes from the Bun namespace, without loading node:worker_threads as on Node", () => {
   for (const isMainThread of [true, false]) {
     const { process: own, done } = fakeProcess();
     assert.equal(bunRuntime(own, { file, isMainThread }).isMainThread(), isMainThread);
@@ -92,7 +92,7 @@ test("Bun: which thread this is comes from its own namespace, which loads no mod
   assert.deepEqual(done.at(-1), ["getBuiltinModule", "node:worker_threads"]);
 });
 
-test("every adapter names the platform in the same words", () => {
+test("every adapter uses the same names for the platforms", () => {
   const names = {
     linux: "linux",
     android: "linux",
@@ -109,7 +109,7 @@ test("every adapter names the platform in the same words", () => {
   }
 });
 
-test("Node and Bun: the exit is listened to, and no longer when that is undone", () => {
+test("Node and Bun: onEnd() calls its listener at exit until it is removed", () => {
   for (const make of NODE_LIKE) {
     const { process: own, emit } = fakeProcess();
     let calls = 0;
@@ -121,7 +121,7 @@ test("Node and Bun: the exit is listened to, and no longer when that is undone",
   }
 });
 
-test("Node and Bun: a signal is listened to before all others, which are counted, and raised for this process", () => {
+test("Node and Bun: signals.listen() prepends its listener, others() counts the rest, raise() signals this process", () => {
   for (const make of NODE_LIKE) {
     const { process: own, done, emit } = fakeProcess({}, {
       "node:fs": fsWith({ readFileSync: fail("ENOENT") }),
@@ -142,7 +142,7 @@ test("Node and Bun: a signal is listened to before all others, which are counted
   }
 });
 
-test("Bun: under --watch, which calls listeners and starts the program anew in the same process, a signal is raised a turn later", async () => {
+test("Bun: under --watch, which restarts the program in the same process, raise() waits for the next event loop turn", async () => {
   const { process: own, done } = fakeProcess({ execArgv: ["--watch"] });
   const runtime = onBun(own);
   const kills = () => done.filter(([name]) => name === "kill");
@@ -152,7 +152,7 @@ test("Bun: under --watch, which calls listeners and starts the program anew in t
   assert.deepEqual(kills(), [["kill", 4711, "SIGTERM"]]);
 });
 
-test("C242 Bun: a directory, whose names it reads in one piece, is read on its pool, all that is text before what is none", async () => {
+test("C242 Bun: pooled list() reads in the thread pool and returns batches, names in UTF-8 before names in bytes", async () => {
   using place = scratch();
   const names = Array.from({ length: 300 }, (_, i) => `${i}`).sort();
   for (const name of [...names, "\uFFFD"]) mkdirSync(join(place.path, name));
@@ -169,7 +169,7 @@ test("C242 Bun: a directory, whose names it reads in one piece, is read on its p
   await assert.rejects(list(join(place.path, "missing")), error("ENOENT"));
 });
 
-test("Node and Bun: a signal that the system cannot send, as Windows SIGHUP, ends the process with the status of a shell", () => {
+test("Node and Bun: raise() exits with 128 + the number of a signal that the system cannot send, as SIGHUP on Windows", () => {
   for (const make of NODE_LIKE) {
     const { process: own, done } = fakeProcess({ platform: "win32", kill: fail("ENOSYS") });
     make(own).signals!.raise("SIGHUP");
@@ -177,7 +177,7 @@ test("Node and Bun: a signal that the system cannot send, as Windows SIGHUP, end
   }
 });
 
-test("Node and Bun: listeners of signal-exit, which act only when alone, do not count", () => {
+test("Node and Bun: signals.others() does not count listeners of signal-exit, which act only when they are alone", () => {
   const scope = globalThis as { [key: symbol]: unknown };
   const key = Symbol.for("signal-exit emitter");
   const before = scope[key];
@@ -199,7 +199,7 @@ test("Node and Bun: listeners of signal-exit, which act only when alone, do not 
   }
 });
 
-test("Bun: signals that the parent had ignored are left alone, on Node they are the default again", () => {
+test("Bun: signals.names() omits signals that the parent process ignored; Node resets them, and includes them", () => {
   const status = (mask: string) =>
     fsWith({ readFileSync: () => `Name:\tbun\nSigBlk:\t0\nSigIgn:\t${mask}\nSigCgt:\t0\n` });
   const names = (make: typeof onBun, mask: string) =>
@@ -212,7 +212,7 @@ test("Bun: signals that the parent had ignored are left alone, on Node they are 
   assert.deepEqual(names(nodeRuntime, "0000000000004003"), ["SIGHUP", "SIGINT", "SIGTERM"]);
 });
 
-test("the first process of a container is ended by no signal that it does not listen to", () => {
+test("every adapter: signals.names() is empty for process 1, which signals without a listener do not end", () => {
   const names = ({ signals }: Runtime) => [...signals!.names()].sort();
   for (const [pid, expected] of [[1, []], [2, ["SIGHUP", "SIGINT", "SIGTERM"]]] as const) {
     for (const make of NODE_LIKE) assert.deepEqual(names(make(fakeProcess({ pid }).process)), expected);
@@ -221,7 +221,7 @@ test("the first process of a container is ended by no signal that it does not li
   }
 });
 
-test("on Windows Ctrl-Break and the end of the console are signals as Ctrl-C is", () => {
+test("every adapter: on Windows, signals.names() includes SIGBREAK and SIGHUP", () => {
   const { deno, scope } = fakeDeno("windows");
   const own = fakeProcess({ platform: "win32" }, { "node:fs": fsWith({ readFileSync: fail("ENOENT") }) });
   const runtimes = [denoRuntime(deno, scope), ...NODE_LIKE.map((make) => make(own.process))];
@@ -230,7 +230,7 @@ test("on Windows Ctrl-Break and the end of the console are signals as Ctrl-C is"
   }
 });
 
-test("Node and Bun: whether a process exists is asked by signal 0", () => {
+test("Node and Bun: processExists() is true on EPERM, false on ESRCH and undefined on other errors of kill()", () => {
   for (const make of NODE_LIKE) {
     const answer = (kill?: () => never) => make(fakeProcess(kill && { kill }).process).processExists(1);
     assert.equal(answer(), true);
@@ -240,7 +240,7 @@ test("Node and Bun: whether a process exists is asked by signal 0", () => {
   }
 });
 
-test("Node and Bun: host and namespace are asked once, and are unknown where nobody says", () => {
+test("Node and Bun: hostName() and processNamespace() read their values once, and are undefined if that fails", () => {
   for (const make of NODE_LIKE) {
     let asked = 0;
     const own = {
@@ -261,7 +261,7 @@ test("Node and Bun: host and namespace are asked once, and are unknown where nob
   }
 });
 
-test("Node: random bytes come from the kernel's device, and from the crypto module where that is not what it should be", () => {
+test("Node: random() reads the kernel's device, and uses node:crypto if that fails or is another file", () => {
   const fill = (
     own: Parameters<typeof fsWith>[0],
     platform = "linux",
@@ -299,7 +299,7 @@ test("Node: random bytes come from the kernel's device, and from the crypto modu
   assert.equal(fill({}, "darwin").loaded, true);
 });
 
-test("Bun: random bytes are the platform's, and whole trees go by the runtime's own walk", async () => {
+test("Bun: random() fills the array, and removeTree removes a tree, blocking and in the thread pool", async () => {
   using place = scratch();
   const runtime = onBun(fakeProcess().process);
   const bytes = new Uint8Array(64);
@@ -314,7 +314,7 @@ test("Bun: random bytes are the platform's, and whole trees go by the runtime's 
   }
 });
 
-test("Bun: a blob is a file by its path, and without one reads a path that says why there is nothing", async () => {
+test("Bun: fileBlobs opens a named file by its path, and an unnamed one by a path that says why it cannot be read", async () => {
   const asked: string[] = [];
   const { fileBlobs } = bunRuntime(fakeProcess().process, {
     file: (path) => (asked.push(path), file()),
@@ -327,12 +327,12 @@ test("Bun: a blob is a file by its path, and without one reads a path that says 
   assert.match(unnamed, /^\/dev\/null\/Bun reads a blob by a path/);
 });
 
-test("Node: a file without a name has a blob of Node's own on Linux alone, by the path of its descriptor", () => {
+test("Node: fileBlobs.unnamed() returns undefined on macOS", () => {
   const { fileBlobs } = nodeRuntime(fakeProcess({ platform: "darwin" }).process);
   assert.equal(fileBlobs!.unnamed(3), undefined);
 });
 
-test("Node: whole trees go by its own blocking walk from version 24 on, on Linux, and by no asynchronous one", () => {
+test("Node: removeTree exists from version 24 on, only on Linux, and only as a blocking call", () => {
   using place = scratch();
   const removalOf = (node: string, platform = "linux") =>
     nodeRuntime(fakeProcess({ versions: { node }, platform }).process).removeTree;
@@ -345,7 +345,7 @@ test("Node: whole trees go by its own blocking walk from version 24 on, on Linux
   assert.equal(removalOf("24.0.0", "darwin"), undefined);
 });
 
-test("Node and Bun: descriptors are named by path on Linux alone, where /proc is there; asked once", () => {
+test("Node and Bun: anchor() returns a path only on Linux with /proc, and checks that once", () => {
   for (const make of NODE_LIKE) {
     let asked = 0;
     const there = { "node:fs": fsWith({ statSync: () => asked++ }) };
@@ -357,7 +357,7 @@ test("Node and Bun: descriptors are named by path on Linux alone, where /proc is
   }
 });
 
-test("C300 Node: descriptors are named by path only where files may be written there", () => {
+test("C300 Node: anchor() returns a path only if the permission model allows writing below /proc/self/fd", () => {
   for (const may of [true, false]) {
     const asked: string[][] = [];
     const permission = { has: (...what: [string, string]) => (asked.push(what), may) };
@@ -367,7 +367,7 @@ test("C300 Node: descriptors are named by path only where files may be written t
   }
 });
 
-test("Node and Bun: a look at /proc that fails for a reason that may pass is no answer, and made again", () => {
+test("Node and Bun: anchor() checks /proc again after a transient failure such as EIO", () => {
   for (const make of NODE_LIKE) {
     let asked = 0;
     const failing = { "node:fs": fsWith({ statSync: () => asked++ === 0 && fail("EIO")() }) };
@@ -381,7 +381,7 @@ test("Node and Bun: a look at /proc that fails for a reason that may pass is no 
   }
 });
 
-test("Node: what was read from the random device is taken though closing that fails", {
+test("Node: random() uses the bytes of the kernel's device even if closing it fails", {
   skip: !isLinux && "Linux has one",
 }, () => {
   const closeSync = (descriptor: number): never => {
@@ -395,7 +395,7 @@ test("Node: what was read from the random device is taken though closing that fa
   assert.deepEqual(done.filter(([, name]) => name === "node:crypto"), []);
 });
 
-test("Node and Bun: handles are descriptors; without a platform for them there are neither locks nor links", () => {
+test("Node and Bun: handles are descriptors; on Windows locks and linkDescriptor are undefined", () => {
   for (const make of NODE_LIKE) {
     const runtime = make(fakeProcess().process);
     assert.equal(runtime.descriptor(7), 7);
@@ -407,10 +407,10 @@ test("Node and Bun: handles are descriptors; without a platform for them there a
   }
 });
 
-/** A fake of Deno that permits what has one of these names. */
+/** The permissions with these names, for a fake of Deno. */
 const permitting = (...names: string[]): Permits => (name) => names.includes(name);
 
-test("Deno: what needs a permission is asked only where it is granted, so that nobody is prompted", () => {
+test("Deno: calls that need a permission are made only if it is granted, so that Deno does not prompt", () => {
   const all = fakeDeno();
   const runtime = denoRuntime(all.deno, all.scope);
   assert.equal(runtime.pid(), 4711);
@@ -425,24 +425,24 @@ test("Deno: what needs a permission is asked only where it is granted, so that n
     assert.equal(runtime.processNamespace(), readlinkSync("/proc/self/ns/pid"));
   }
   const none = fakeDeno("linux", () => false);
-  const poor = denoRuntime(none.deno, none.scope);
+  const withoutPermissions = denoRuntime(none.deno, none.scope);
   const answers = [
-    poor.uid(),
-    poor.env("TMPDIR"),
-    poor.hostName(),
-    poor.processNamespace(),
-    poor.anchor(3),
+    withoutPermissions.uid(),
+    withoutPermissions.env("TMPDIR"),
+    withoutPermissions.hostName(),
+    withoutPermissions.processNamespace(),
+    withoutPermissions.anchor(3),
   ];
   assert.deepEqual(answers, [undefined, undefined, undefined, undefined, undefined]);
-  assert.equal(poor.mayRead("/x"), false);
-  assert.equal(poor.linkDescriptor, undefined);
+  assert.equal(withoutPermissions.mayRead("/x"), false);
+  assert.equal(withoutPermissions.linkDescriptor, undefined);
   const reasons: string[] = [];
-  poor.startWatcher("true", [], ({ message }) => reasons.push(message))();
+  withoutPermissions.startWatcher("true", [], ({ message }) => reasons.push(message))();
   assert.deepEqual(reasons, ["it needs --allow-run"]);
   assert.deepEqual(none.done, []);
 });
 
-test("Deno: one variable may be permitted and another not", () => {
+test("Deno: env() reads only the variables that are permitted", () => {
   const { deno, scope, done } = fakeDeno(
     "linux",
     (name, { variable }) => name === "env" && variable === "USERPROFILE",
@@ -452,7 +452,7 @@ test("Deno: one variable may be permitted and another not", () => {
   assert.deepEqual(done, [["env", "USERPROFILE"]]);
 });
 
-test("Deno: descriptors have paths only where Deno lets that be seen, and nothing is asked that may not be read", () => {
+test("Deno: anchor() returns a path only if Deno can stat /proc/self/fd, and does not try without read permission", () => {
   const anchorOf = (permits: boolean, statSync: (path: string) => object, platform = "linux"): unknown => {
     const { deno, scope } = fakeDeno(platform, () => permits);
     return denoRuntime({ ...deno, statSync } as typeof deno, scope).anchor(3);
@@ -467,7 +467,7 @@ test("Deno: descriptors have paths only where Deno lets that be seen, and nothin
   assert.equal(anchorOf(true, unasked, "darwin"), undefined);
 });
 
-test("Deno: its own temporary directory is found by a probe where the environment may not be read", () => {
+test("Deno: temporaryDirectory() probes with makeTempDirSync() if writing is permitted, but not the environment", () => {
   const { deno, scope } = fakeDeno("linux", permitting("write"));
   const runtime = denoRuntime(deno, scope);
   const found = runtime.temporaryDirectory()!;
@@ -482,7 +482,7 @@ test("Deno: its own temporary directory is found by a probe where the environmen
   assert.equal(denoRuntime(failing.deno, failing.scope).temporaryDirectory(), undefined);
 });
 
-test("Deno: signals are listened to on request; raising one ends by a status where that is forbidden", () => {
+test("Deno: signals.listen() adds a listener and removes it; raise() exits with a status if kill() is not permitted", () => {
   const { deno, scope, done } = fakeDeno();
   const signals = denoRuntime(deno, scope).signals!;
   assert.deepEqual([...signals.names()].sort(), ["SIGHUP", "SIGINT", "SIGTERM"]);
@@ -503,7 +503,7 @@ test("Deno: signals are listened to on request; raising one ends by a status whe
   }
 });
 
-test("Deno: an end is one unless a listener prevents it, of the web's kind before ours or of Node's kind, or exceptions are captured", () => {
+test("Deno: onEnd() ignores errors that a web listener, a Node listener or a capture callback handles", () => {
   const { deno, scope, dispatch, listening } = fakeDeno();
   let ends = 0;
   const stop = denoRuntime(deno, scope).onEnd(() => ends++);
@@ -532,7 +532,7 @@ test("Deno: an end is one unless a listener prevents it, of the web's kind befor
   scope.process.off("captured", handler);
   assert.equal(ends, 1);
   ends = 0;
-  // Deno did not always have the call.
+  // Older versions of Deno do not have this function.
   scope.process.hasUncaughtExceptionCaptureCallback = undefined;
   dispatch("error");
   dispatch("unload");
@@ -541,7 +541,7 @@ test("Deno: an end is one unless a listener prevents it, of the web's kind befor
   assert.deepEqual(listening(), []);
 });
 
-test("Deno: in a worker of Node's kind the end is Node's event, and that worker is not the main thread", () => {
+test("Deno: in a worker of node:worker_threads onEnd() uses the exit event, and isMainThread() is false", () => {
   const { deno, scope, done } = fakeDeno();
   assert.equal(denoRuntime(deno, scope).isMainThread(), true);
   denoRuntime(deno, scope).onEnd(() => {})();
@@ -554,11 +554,11 @@ test("Deno: in a worker of Node's kind the end is Node's event, and that worker 
   assert.deepEqual(done, [["on", "exit"], ["off", "exit"]]);
 });
 
-test("Deno: later() calls once, also after no time at all, and not when called off", async () => {
+test("Deno: later() calls back once, also after 0 ms, and not if cancelled", async () => {
   const { deno, scope } = fakeDeno();
   const { later } = denoRuntime(deno, scope);
   const calls: string[] = [];
-  // By timers, which keep the process alive as these waits do not.
+  // With timers, which keep the process alive; later() does not.
   const pass = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
   later(0, () => calls.push("at once"));
   const off = later(1, () => calls.push("called off"));
@@ -570,7 +570,7 @@ test("Deno: later() calls once, also after no time at all, and not when called o
   assert.deepEqual(calls, ["at once", "later"]);
 });
 
-test("Deno: after() waits by the timers that were there when it was made, also where they are loaded when asked for", async () => {
+test("Deno: after() uses the setTimeout() that existed when it was created, also one that a getter loads", async () => {
   const { deno, scope } = fakeDeno();
   const own = Object.getOwnPropertyDescriptor(globalThis, "setTimeout")!;
   const calls: string[] = [];
@@ -585,7 +585,7 @@ test("Deno: after() waits by the timers that were there when it was made, also w
   assert.deepEqual(calls, ["later"]);
 });
 
-test("Deno: its own files have a cursor, which is moved only when it is elsewhere", async () => {
+test("Deno: read() and write() seek only if the cursor of the file is not at the offset", async () => {
   using place = scratch();
   const { deno, scope, done } = fakeDeno();
   const { sync, pooled, descriptor } = denoRuntime(deno, scope);
@@ -616,7 +616,7 @@ test("Deno: its own files have a cursor, which is moved only when it is elsewher
   await pooled.close(await pooled.openFile(path, "read"));
 });
 
-test("every adapter says what a link leads to, which the runtimes guess from what is there, or refuse to, where Windows asks", async () => {
+test("every adapter passes the kind of the target to symlink(), which Windows needs and runtimes guess or refuse", async () => {
   using place = scratch();
   const told: unknown[] = [];
   const node = fsWith({
@@ -635,7 +635,7 @@ test("every adapter says what a link leads to, which the runtimes guess from wha
   assert.deepEqual([told, done], [["dir", "file", "dir", "file"], []]);
 });
 
-test("Deno: Node's layer is loaded once, by what only it can do", async () => {
+test("Deno: the Node layer is loaded once, by the first call that needs it", async () => {
   using place = scratch();
   const { deno, scope, done } = fakeDeno();
   const { sync, pooled } = denoRuntime(deno, scope);
@@ -658,7 +658,7 @@ test("Deno: Node's layer is loaded once, by what only it can do", async () => {
   assert.equal(loads(), 1);
 });
 
-test("Deno: the mode is changed through a descriptor of the same file, never of one that took its place", async () => {
+test("Deno: changeMode() changes the open file, and fails with ERR_REPLACED if another file has its path", async () => {
   using place = scratch();
   const { deno, scope } = fakeDeno();
   const { sync, pooled } = denoRuntime(deno, scope);
@@ -709,7 +709,7 @@ test("Deno: a directory is listed in batches, and a listing can be ended early",
   assert.equal(existsSync(join(place.path, "dir")), false);
 });
 
-test("Deno: a warning is one of the process, and the clock, the random source and the next turn are the platform's", async () => {
+test("Deno: warn() emits a process warning; random(), now(), nextTurn() and sleep() work", async () => {
   const { deno, scope, done } = fakeDeno();
   const runtime = denoRuntime(deno, scope);
   runtime.warn("a message", "A_CODE");
@@ -735,7 +735,7 @@ function denoOver(own: { [name: string]: (...args: any[]) => unknown }) {
   return { ...fake, runtime: denoRuntime(fake.deno, fake.scope) };
 }
 
-test("Deno: what the system does not tell of a file has a value all the same, and a device is neither file nor directory", () => {
+test("Deno: status() has a default for each field that is null, and reports a device as neither file nor directory", () => {
   const { deno, scope } = fakeDeno();
   const { sync } = denoRuntime(deno, scope);
   if (isLinux) assert.equal(sync.status("/dev/null").kind, "other");
@@ -757,7 +757,7 @@ test("Deno: what the system does not tell of a file has a value all the same, an
   assert.equal(denoRuntime(deno, scope).uid(), undefined);
 });
 
-test("Deno: an empty directory is removed by a name that only a directory can have, but on Windows", async () => {
+test("Deno: removeDirectory() appends a slash, so that only a directory can be removed, except on Windows", async () => {
   for (const [platform, ending] of [["linux", "/"], ["windows", ""]] as const) {
     using place = scratch();
     const { deno, scope, done } = fakeDeno(platform);
@@ -774,7 +774,7 @@ test("Deno: an empty directory is removed by a name that only a directory can ha
   }
 });
 
-test("Deno: a lock is a file of its own; one that others have, or that fails, leaves no file open", async () => {
+test("Deno: tryAcquire() opens the file anew, and closes it if it is locked by others or if locking fails", async () => {
   using place = scratch();
   const path = join(place.path, "file");
   writeFileSync(path, "");
@@ -800,7 +800,7 @@ test("Deno: a lock is a file of its own; one that others have, or that fails, le
   assert.equal(opened, 0);
 });
 
-test("Deno: a file that may only be read is opened for that to be locked", async () => {
+test("Deno: tryAcquire() opens a file for reading if writing to it is denied", async () => {
   using place = scratch();
   const path = join(place.path, "file");
   writeFileSync(path, "");
@@ -819,7 +819,7 @@ test("Deno: a file that may only be read is opened for that to be locked", async
 });
 
 test(
-  "Deno: a descriptor that its layer of Node does not know is opened a second time, if it is a file's (Linux)",
+  "Deno: fromDescriptor() reopens a descriptor that Deno's Node layer does not know, if it is a file's (Linux)",
   {
     skip: !isLinux,
   },
@@ -837,7 +837,7 @@ test(
       assert.equal(fs.fstatSync(second).ino, statSync(path).ino);
       fs.closeSync(second);
       assert.throws(() => runtime.fromDescriptor(directory), error("EINVAL"));
-      // It is known, but cannot be asked: a second one would be one too many.
+      // The descriptor is known, but its status cannot be read: it must not be opened a second time.
       assert.throws(() => denoOver({ fstatSync: fail("EIO") }).runtime.fromDescriptor(fd), error("EIO"));
     } finally {
       fs.closeSync(fd);
@@ -856,7 +856,7 @@ test(
   },
 );
 
-test("Deno: a file that an umask has closed to its owner too gets its mode by what is open already (Linux)", {
+test("Deno: changeMode() uses the open descriptor of a file whose mode denies even its owner (Linux)", {
   skip: !isLinux,
 }, () => {
   using place = scratch();
@@ -871,7 +871,7 @@ test("Deno: a file that an umask has closed to its owner too gets its mode by wh
   sync.close(handle);
 });
 
-test("Deno: an owner is given through a descriptor of the same file, or by the one at hand", async () => {
+test("Deno: changeOwner() uses a descriptor of the same file, and fails with ERR_REPLACED if another has its path", async () => {
   using place = scratch();
   const path = join(place.path, "file");
   const given: unknown[] = [];
@@ -889,7 +889,7 @@ test("Deno: an owner is given through a descriptor of the same file, or by the o
   assert.deepEqual(given, [[1, 2], [3, 4], [5, 6]]);
 });
 
-test("Deno: what needs a permission that is not granted is refused with the flag that gives it, on both faces", async () => {
+test("Deno: primitives without permission fail with ERR_ACCESS_DENIED and the flag that grants it, sync and pooled", async () => {
   const { deno, scope, done } = fakeDeno("linux", () => false);
   const { sync, pooled, mayWrite, processExists } = denoRuntime(deno, scope);
   const refused = (flag: string) => ({ code: "ERR_ACCESS_DENIED", message: `it needs ${flag}` });
@@ -901,7 +901,7 @@ test("Deno: what needs a permission that is not granted is refused with the flag
   assert.deepEqual(done, []);
 });
 
-test("Deno: there are no locks on Windows, where they would keep the owner from reading and writing too", () => {
+test("Deno: locks are undefined on Windows, where they would block the owner's reads and writes too", () => {
   const locksOn = (platform: string) => {
     const { deno, scope } = fakeDeno(platform);
     return denoRuntime(deno, scope).locks;
@@ -910,7 +910,7 @@ test("Deno: there are no locks on Windows, where they would keep the owner from 
   assert.notEqual(locksOn("darwin"), undefined);
 });
 
-test("Deno: whether a process exists is asked by signal 0, where programs may be run", () => {
+test("Deno: processExists() sends signal 0 if running programs is permitted", () => {
   const { deno, scope, done } = fakeDeno("windows", permitting("run"));
   const { processExists } = denoRuntime(deno, scope);
   assert.equal(processExists(4712), true);
@@ -919,7 +919,7 @@ test("Deno: whether a process exists is asked by signal 0, where programs may be
   assert.equal(processExists(4712), false);
 });
 
-test("Deno: a link that leads to no text is EILSEQ, any other failure keeps its code, on both faces", async () => {
+test("Deno: readLink() fails with EILSEQ if the target is invalid UTF-8; other errors keep their code, sync and pooled", async () => {
   for (const [name, code] of [["InvalidData", "EILSEQ"], ["NotFound", "ENOENT"]]) {
     const refused = (): never => {
       throw Object.assign(new Error("no text"), { name }, name === "NotFound" ? { code } : {});
@@ -932,7 +932,7 @@ test("Deno: a link that leads to no text is EILSEQ, any other failure keeps its 
   }
 });
 
-test("Bun: locks are the C library's, asked for when the first is taken", async () => {
+test("Bun: locks call flock() of the C library, which the first lock loads", async () => {
   using place = scratch();
   const path = join(place.path, "file");
   writeFileSync(path, "");
@@ -947,7 +947,7 @@ test("Bun: locks are the C library's, asked for when the first is taken", async 
   sync.close(handle!);
 });
 
-test("ln(1) that is not there, or that fails, is an error on both faces", async () => {
+test("linkByHelper() fails if ln(1) is missing or fails, sync and pooled", async () => {
   const missing = Object.assign(new Error("no ln"), { code: "ENOENT" });
   const helper = (event: string, argument: unknown) => ({
     on: (name: string, listener: (argument: unknown) => void) => name === event && listener(argument),
@@ -967,7 +967,7 @@ test("ln(1) that is not there, or that fails, is an error on both faces", async 
   await assert.rejects(failing.pooled(3, "/x"), error("EIO"));
 });
 
-test("flags that a platform lacks are left out, those for creating exclusively are everywhere", () => {
+test("nodePrimitives() omits open flags that the platform lacks; files are created with O_CREAT and O_EXCL", () => {
   const opened: unknown[] = [];
   const openSync = (...args: unknown[]): void => void opened.push(args);
   const constants = { O_RDONLY: 0, O_RDWR: 2, O_CREAT: 0x100, O_EXCL: 0x400 };
@@ -978,7 +978,7 @@ test("flags that a platform lacks are left out, those for creating exclusively a
   assert.deepEqual(opened, [["C:\\f", 0x502, 0o600], ["C:\\f", 2], ["C:\\d", 0]]);
 });
 
-test("a helper that cannot be started is told of in one way, whether the runtime throws or says so later", () => {
+test("startWatcher() reports a helper that cannot be started alike, whether spawn() throws or emits an error", () => {
   const missing = Object.assign(new Error("no sh"), { code: "ENOENT" });
   const throwing = { spawn: () => fail("ENOENT")() };
   const { process: own } = fakeProcess({}, { "node:child_process": throwing });
@@ -996,7 +996,7 @@ test("a helper that cannot be started is told of in one way, whether the runtime
   assert.deepEqual(reasons, ["ENOENT", "no sh"]);
 });
 
-test("a listing whose end the system complains of has given its names all the same", () => {
+test("list() returns its names even if closing the directory fails", () => {
   using place = scratch();
   writeFileSync(join(place.path, "file"), "");
   let closed = 0;
@@ -1020,7 +1020,7 @@ test("a listing whose end the system complains of has given its names all the sa
 });
 
 test(
-  "Node and Bun: on both faces a directory is synchronized as one, also through a link: a pipe in its place keeps nobody waiting (Linux)",
+  "Node and Bun: synchronizeDirectory() opens with O_DIRECTORY, and without O_NOFOLLOW, sync and pooled (Linux)",
   {
     skip: !isLinux,
   },
@@ -1036,6 +1036,7 @@ test(
       fsync: (_fd: number, done: (error: null) => void) => done(null),
       closeSync() {},
     } as never);
+    // With O_DIRECTORY a FIFO in the place of the directory fails; opening it would block.
     sync.synchronizeDirectory("/somewhere");
     await pooled.synchronizeDirectory("/somewhere");
     const { O_DIRECTORY, O_NOFOLLOW } = fs.constants;
@@ -1044,7 +1045,7 @@ test(
   },
 );
 
-test("Node and Bun: where Windows knows no path of what is open, on a RAM disk (EISDIR) or on what WinFsp mounts (UNKNOWN), it is found link by link; other failures are told", async () => {
+test("Node and Bun: realPath() resolves links itself if Windows fails with EISDIR (RAM disk) or UNKNOWN (WinFsp)", async () => {
   using place = scratch();
   fs.symlinkSync(place.path, join(place.path, "link"), "dir");
   const path = join(place.path, "link", "link");

@@ -1,6 +1,6 @@
 /**
- * The contract of `Primitives`, written once and held against both faces of the adapter in use, of Deno's over a namespace
- * that is handed to it, and of the fake one.
+ * The contract of `Primitives`, written once and checked on both faces of the adapter in use, of the adapter for Deno with
+ * a fake namespace, and of the fake runtime.
  *
  * @module
  */
@@ -18,13 +18,13 @@ import { oncePerRuntime } from "./support/once.ts";
 import { noDirectorySync, noLinks, noLinux, shownMode } from "./support/platform.ts";
 import { scratch } from "./support/scratch.ts";
 
-/** The primitives, each answering with a promise. */
+/** The primitives, each returning a promise. */
 type Face = {
   [K in keyof Primitives]: Primitives[K] extends (...args: infer A) => infer R ? (...args: A) => Promise<R>
     : never;
 };
 
-/** What others do to a disk and see of it, past the runtime. */
+/** Access to the disk that bypasses the runtime under test. */
 interface Outside {
   write(path: string, text: string): void;
   read(path: string): Uint8Array;
@@ -46,13 +46,13 @@ interface World extends Disposable {
   path: string;
   /** The path of a name in that directory. */
   at(name: string): string;
-  /** What a file shows of permission bits. */
+  /** The mode that a file with these permission bits reports. */
   shown(mode: number): number;
   /** Why it has no symbolic links, and no way to synchronize a directory; false if it has. */
   lacks: { links: string | false; directorySync: string | false };
 }
 
-/** What the file systems of POSIX have. */
+/** The properties of POSIX file systems. */
 const POSIX = {
   shown: (mode: number): number => mode,
   lacks: { links: false, directorySync: false },
@@ -88,7 +88,7 @@ function denoWorld(): World {
   return onDisk(denoRuntime(deno, scope));
 }
 
-/** @param numbers Whether its files are numbers; else objects, as on Deno. */
+/** @param numbers Whether its handles are numbers; otherwise objects, as on Deno. */
 function fakeWorld(numbers: boolean): World {
   const machine = new FakeMachine({ numbers });
   const { disk } = machine, fake = machine.start();
@@ -128,7 +128,7 @@ const worlds: readonly (() => World)[] = [
   () => fakeWorld(false),
 ];
 
-/** The blocking face as if it were asynchronous, so that one contract serves both. */
+/** The blocking face with promises, so that one contract serves both faces. */
 const asPromises = (sync: Primitives): Face =>
   new Proxy(sync, {
     // deno-lint-ignore no-explicit-any -- any primitive
@@ -187,7 +187,7 @@ test("createFile() and createDescriptor() create exclusively, with the mode, for
     await io.close(number);
   }));
 
-test("read() and write() work by offset, wherever the call before ended, and say 0 at the end", () =>
+test("read() and write() use the given offset, whatever the last call was, and read() returns 0 at the end", () =>
   onEachFace(async (io, at, { outside }) => {
     const handle = await io.createFile(at("f"), 0o600);
     await io.write(handle, bytes("world"), 6);
@@ -221,7 +221,7 @@ test("openFile() and openDescriptor() open what exists", () =>
     assert.deepEqual(outside.read(at("f")), bytes("Abc"));
   }));
 
-test("what is written to a file that is open to append goes to its end, wherever the writer takes that to be", () =>
+test("write() to a file opened for appending writes at its end, whatever the offset", () =>
   onEachFace(async (io, at, { outside }) => {
     outside.write(at("f"), "a");
     const [one, other] = [await io.openFile(at("f"), "append"), await io.openFile(at("f"), "append")];
@@ -234,7 +234,7 @@ test("what is written to a file that is open to append goes to its end, wherever
     assert.deepEqual(outside.read(at("f")), bytes("abcde"));
   }));
 
-test("status(), statusOfTarget() and statusOf() tell kind, size, mode, links and owner", () =>
+test("status(), statusOfTarget() and statusOf() return kind, size, mode, links and owner", () =>
   onEachFace(async (io, at, { outside, shown, lacks }) => {
     outside.write(at("f"), "12345");
     outside.chmod(at("f"), 0o640);
@@ -262,7 +262,7 @@ test("status(), statusOfTarget() and statusOf() tell kind, size, mode, links and
     assert.equal(await codeFrom(() => io.status(at("missing"))), "ENOENT");
   }));
 
-test("birth stays when the contents change, and differs for what was made anew", () =>
+test("the birth time of a directory stays when its contents change, and differs for a new directory", () =>
   onEachFace(async (io, at, { outside }) => {
     outside.mkdir(at("d"));
     const before = await io.status(at("d"));
@@ -303,7 +303,7 @@ test("names: makeDirectory, link, symbolicLink, rename, unlink, removeDirectory,
     assert.equal(await codeFrom(() => io.removeDirectory(at("missing"))), "ENOENT");
   }));
 
-test("changeMode() and touch() change what they name", () =>
+test("changeMode() sets the mode of an open file, touch() the modification time of a path", () =>
   onEachFace(async (io, at, { outside, shown }) => {
     const handle = await io.createFile(at("f"), 0o600);
     await io.changeMode(handle, 0o444);
@@ -314,7 +314,7 @@ test("changeMode() and touch() change what they name", () =>
     assert.equal((await io.status(at("f"))).modified, 86_400_000);
   }));
 
-test("list() gives every name with its kind, in batches, and an empty one at the end (once a runtime)", {
+test("list() returns every name with its kind in batches, and an empty batch at the end (once a runtime)", {
   skip: oncePerRuntime,
 }, () =>
   onEachFace(async (io, at, { outside }) => {
@@ -335,7 +335,7 @@ test("list() gives every name with its kind, in batches, and an empty one at the
     assert.equal(await codeFrom(async () => await (await io.list(at("missing"))).next()), "ENOENT");
   }));
 
-test("openDirectory() refuses links and files; an anchor names what the descriptor holds (Linux)", {
+test("openDirectory() refuses links and files; anchor() follows a directory that is moved (Linux)", {
   skip: noLinux,
 }, () =>
   onEachFace(async (io, at, { outside, runtime }) => {
@@ -356,7 +356,7 @@ test("openDirectory() refuses links and files; an anchor names what the descript
   }));
 
 test(
-  "createUnnamed() makes a file that no directory has (Linux)",
+  "createUnnamed() creates a file without a name (Linux)",
   { skip: noLinux },
   () =>
     onEachFace(async (io, _at, { outside, path }) => {
@@ -367,7 +367,7 @@ test(
     }),
 );
 
-test("fileSystem(), readSystemFile() and synchronizeDirectory() answer", () =>
+test("fileSystem() and readSystemFile() return what they name; synchronizeDirectory() succeeds", () =>
   onEachFace(async (io, at, { outside, path, lacks }) => {
     const { blockSize, blocks, availableBlocks } = await io.fileSystem(path);
     assert.ok(blockSize > 0 && blocks >= availableBlocks);
@@ -377,7 +377,7 @@ test("fileSystem(), readSystemFile() and synchronizeDirectory() answer", () =>
     assert.equal(await codeFrom(() => io.fileSystem(at("missing"))), "ENOENT");
   }));
 
-test("random() fills all of what it is given, and no two alike", () => {
+test("random() fills the whole array, differently each time", () => {
   const one = new Uint8Array(64), other = new Uint8Array(64);
   runtime.random(one);
   runtime.random(other);
@@ -385,7 +385,7 @@ test("random() fills all of what it is given, and no two alike", () => {
   assert.notDeepEqual(one.subarray(48), new Uint8Array(16));
 });
 
-test("later() and after() call once and can be called off; nextTurn() lets the event loop turn", async () => {
+test("later() and after() call back once and can be cancelled; nextTurn() waits for a turn of the event loop", async () => {
   const calls: string[] = [];
   for (const wait of [runtime.later, runtime.after]) {
     wait(5, () => calls.push("kept"));

@@ -10,13 +10,13 @@ import { creates, noStrace, type SystemCall, tracedChild } from "./support/strac
 
 const CREATORS = import.meta.resolve("./support/creators.ts");
 
-/** The calls below a directory. */
+/** The calls with a path in a directory. */
 const below = (calls: SystemCall[], dir: string): SystemCall[] =>
   calls.filter(({ path }) => path === dir || path.startsWith(dir + "/"));
 
 const changesMode = ({ name }: SystemCall): boolean => /^f?chmod/.test(name);
 
-/** Runs every creator once in a directory of its own, so that each call can be told whose it is. */
+/** Runs every creator once in a directory of its own, so that each call can be attributed to its creator. */
 const EACH = `import { creatorsOf } from ${JSON.stringify(CREATORS)};
 m.tmpdir();
 for (const [of, { make }] of creatorsOf(m)) {
@@ -34,7 +34,7 @@ interface Traced {
   calls: SystemCall[];
 }
 
-/** What each creator had the kernel do in its directory. */
+/** Traces the system calls of each creator in its directory. */
 async function trace(umask: string, options?: object): Promise<{ each: Traced[]; calls: SystemCall[] }> {
   using place = scratch();
   for (const [of] of creatorsOf(m)) mkdirSync(join(place.path, of));
@@ -50,7 +50,7 @@ async function trace(umask: string, options?: object): Promise<{ each: Traced[];
   return { each, calls: below(calls, place.path) };
 }
 
-test("T7 every function that the module exports is known to create, or not to (once a runtime)", {
+test("T7 support/creators.ts lists every exported function as creating something or not (once a runtime)", {
   skip: oncePerRuntime,
 }, () => {
   const known = new Set([...notCreators, ...replacers, ...creatorsOf(m).map(([name]) => name.split(" ")[0])]);
@@ -58,12 +58,12 @@ test("T7 every function that the module exports is known to create, or not to (o
   assert.deepEqual(
     unknown,
     [],
-    "add what creates to support/creators.ts: its permissions are then tested here",
+    "add it to support/creators.ts, so that the permissions of what it creates are tested here",
   );
 });
 
 test(
-  "T7 C60 C62 C77 C79 under every umask the creating call itself has mode 0600 or 0700, and none is changed later (once a runtime)",
+  "T7 C60 C62 C77 C79 under any umask the creating call has mode 0600 or 0700, and no chmod follows (once a runtime)",
   { skip: noStrace || oncePerRuntime },
   async () => {
     for (const umask of ["000", "022", "077"]) {
@@ -73,7 +73,7 @@ test(
         assert.ok(creating.length >= 1, of);
         assert.equal(creating.some(({ name }) => name.startsWith("mkdir")), creator.kind === "directory", of);
       }
-      // Also what belongs to no creator: probes, and whatever else comes to be in the temporary directory.
+      // This includes what belongs to no creator, such as probes in the temporary directory.
       for (const { text, mode, name } of calls.filter(creates)) {
         assert.equal(mode, name.startsWith("mkdir") ? "0700" : "0600", `${umask}: ${name}(${text})`);
       }
@@ -82,7 +82,7 @@ test(
   },
 );
 
-/** Each way to say the mode of what replaces a file, with the permission bits that others may get on the way. */
+/** Each way to set the mode of a replacement, with the permission bits that others may get before it is in place. */
 const REPLACEMENTS = [
   { options: { mode: "umask" }, others: 0o066 },
   { options: { mode: "private" }, others: 0 },
@@ -93,7 +93,7 @@ const REPLACEMENTS = [
 ];
 
 test(
-  "T7 what replaces a file never gives others more rights on the way than the result does (once a runtime)",
+  "T7 a replacement of a file never gives others more permissions before it is in place than after (once a runtime)",
   {
     skip: noStrace || oncePerRuntime,
   },
@@ -123,7 +123,7 @@ test(
         for (const { mode, text } of staged.filter(creates)) {
           assert.equal(parseInt(mode!, 8) & 0o077 & ~others, 0, `${JSON.stringify(options)}: ${text}`);
         }
-        // By path, a change could be led elsewhere.
+        // A change by path could be redirected to another file.
         assert.deepEqual(staged.filter(changesMode), [], name);
       }
     }
@@ -131,7 +131,7 @@ test(
 );
 
 test(
-  "C63 every open that creates is O_CREAT, O_EXCL, O_CLOEXEC and O_RDWR, and mkstemp's O_NOFOLLOW (once a runtime)",
+  "C63 each creating open() has O_CREAT, O_EXCL, O_CLOEXEC and O_RDWR, in mkstemp() also O_NOFOLLOW (once a runtime)",
   {
     skip: noStrace || oncePerRuntime,
   },
@@ -153,7 +153,7 @@ test(
 );
 
 test(
-  "C81 T10 the first and only call that creates a directory is mkdir, and nothing was at its name before (once a runtime)",
+  "C81 T10 the first call at the path of a directory is mkdir(), and no other call creates it (once a runtime)",
   { skip: noStrace || oncePerRuntime },
   async () => {
     const { each } = await trace("022");
@@ -174,12 +174,12 @@ test(
 );
 
 test(
-  "T10 C62 EEXIST leads to a new name: nothing is done to what has the old one (once a runtime)",
+  "T10 C62 after EEXIST another name is used, and no further call is made at the first (once a runtime)",
   { skip: noStrace || oncePerRuntime },
   async () => {
     using place = scratch();
-    // The source of random bytes is the child's own: names of one character after a prefix cannot be had, so the child
-    // plants the name that it is about to use, between drawing and creating.
+    // The random names of the child cannot be predicted from here: it creates a link at each name itself, just before
+    // using it.
     const { calls, said, stderr } = await tracedChild(
       `import { heldLease, substitute } from ${
         JSON.stringify(import.meta.resolve("./support/substitute.ts"))
@@ -206,7 +206,7 @@ test(
     assert.equal(said.length, creatorsOf(m).filter(([, { unnamed }]) => !unnamed).length, stderr);
     for (const [of, planted, made] of said) {
       const atPlant = calls.filter(({ path, text }) => path === planted || text.includes(`"${planted}"`));
-      // The attacker's link, and our one refused call.
+      // The planted link, and the one refused call.
       assert.deepEqual(
         atPlant.map(({ name }) => name.replace(/at$/, "")).sort(),
         [of.includes("irectory") || of.includes("mkd") ? "mkdir" : "open", "symlink"].sort(),
@@ -226,7 +226,7 @@ test(
     const { each, calls } = await trace("077", { mode: 0o750 });
     for (const { of, calls } of each) {
       for (const { mode, text } of calls.filter(creates)) assert.equal(mode, "0750", `${of}: ${text}`);
-      // By path, a chmod could be led elsewhere.
+      // A chmod() by path could be redirected to another file.
       assert.deepEqual(calls.filter(changesMode), [], of);
     }
     assert.equal(calls.filter(({ name }) => name === "umask").length, 0);
@@ -234,7 +234,7 @@ test(
 );
 
 test(
-  "T7 the harness sees a mode that is changed after the creation, and one that is too wide (once a runtime)",
+  "T7 control: the trace shows a mode that is changed after creation, and one that is too wide (once a runtime)",
   {
     skip: noStrace || oncePerRuntime,
   },

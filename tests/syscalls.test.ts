@@ -7,7 +7,7 @@ import { runChild } from "./support/child.ts";
 import { oncePerRuntime } from "./support/once.ts";
 import { scratch } from "./support/scratch.ts";
 
-/** The other runtimes make system calls of their own at moments of their own. */
+/** The other runtimes make system calls of their own at unpredictable times. */
 const isNode = !("Deno" in globalThis) && process.versions.bun === undefined;
 const canTrace = process.platform === "linux" && spawnSync("strace", ["-V"]).status === 0;
 const skip = !isNode || !canTrace;
@@ -15,21 +15,21 @@ const skip = !isNode || !canTrace;
 const CYCLES = 200;
 
 /**
- * The system calls of one cycle: those between two marks, divided by the number of cycles. The warm-up before, with
- * everything that is done once, does not count.
+ * Returns the system calls of one cycle: those between two marks, divided by the number of cycles. Calls that are made
+ * only once happen in a warm-up before, and do not count.
  */
 async function callsPerCycle(cycle: string): Promise<{ [name: string]: number }> {
   using place = scratch();
   const trace = join(place.path, "trace");
   const code = `
-    // The clock stands still: a call that a busy machine held up would count as slow, and go through the pool.
+    // The clock stands still: otherwise a call delayed by a busy machine would count as slow, and use the thread pool.
     process.hrtime = () => [0, 0];
     const cycle = async () => { ${cycle} };
     const mark = (name) => { try { fs.rmdirSync("/mark/" + name); } catch {} };
-    // Something named stays, so that the lease and the listeners stay as well.
+    // Keeps the lease and the listeners.
     const held = m.namedTemporaryFileSync();
     for (let i = 0; i < ${CYCLES}; i++) await cycle();
-    // Long enough for what is done once, soon after the first name.
+    // Long enough for the calls made once, soon after the first file.
     await new Promise((resolve) => setTimeout(resolve, 300));
     mark("start");
     for (let i = 0; i < ${CYCLES}; i++) await cycle();
@@ -47,14 +47,14 @@ async function callsPerCycle(cycle: string): Promise<{ [name: string]: number }>
   const counts: { [name: string]: number } = {};
   for (const line of lines.slice(start + 1, end)) {
     const [, pid, name] = /^(\d+) +(\w+)\(/.exec(line) ?? [];
-    if (name === undefined || isRuntimes(name, pid === thread)) continue;
+    if (name === undefined || isOfRuntime(name, pid === thread)) continue;
     counts[name] = (counts[name] ?? 0) + 1 / CYCLES;
   }
   return counts;
 }
 
-/** What the engine does by itself: memory, threads and the event loop, and on threads of its own whatever is not a file. */
-function isRuntimes(name: string, isMainThread: boolean): boolean {
+/** Whether the runtime makes a call for itself: memory, threads, event loop; on other threads, all but calls on files. */
+function isOfRuntime(name: string, isMainThread: boolean): boolean {
   return isMainThread ? ENGINE.has(name) : !FILES.has(name);
 }
 
@@ -77,14 +77,14 @@ async function assertCalls(cycle: string, wanted: { [name: string]: number }): P
   assert.deepEqual(await regularCalls(cycle), wanted);
 }
 
-/** The calls that a cycle makes; what comes in fewer than one of twenty is not the cycle's. */
+/** The calls of a cycle; those that fewer than one cycle in 20 makes have another cause. */
 async function regularCalls(cycle: string): Promise<{ [name: string]: number }> {
   const counts = Object.entries(await callsPerCycle(cycle)).filter(([, count]) => count >= 0.05);
   return Object.fromEntries(counts.map(([name, count]) => [name, Math.round(count * 20) / 20]));
 }
 
 test(
-  "a named file: three system calls from creation to removal, blocking or not (skipped but on Node with strace; once a runtime)",
+  "a named file takes three system calls from creation to removal, synchronous or not (Node with strace; once a runtime)",
   {
     skip: skip || oncePerRuntime,
   },
@@ -96,7 +96,7 @@ test(
 );
 
 test(
-  "an unnamed file: two system calls from creation to removal, blocking or not (skipped but on Node with strace; once a runtime)",
+  "an unnamed file takes two system calls from creation to removal, synchronous or not (Node with strace; once a runtime)",
   {
     skip: skip || oncePerRuntime,
   },
@@ -108,7 +108,7 @@ test(
 );
 
 test(
-  "an unnamed file written and read back whole: two calls more, since nobody else can have changed its size (skipped but on Node with strace; once a runtime)",
+  "writing and reading an unnamed file takes two more calls, and none for its size (Node with strace; once a runtime)",
   { skip: skip || oncePerRuntime },
   async () => {
     const four = { openat: 1, pwrite64: 1, pread64: 1, close: 1 };
@@ -124,7 +124,7 @@ test(
 );
 
 test(
-  "an empty directory: made, looked at once, looked at and removed (skipped but on Node with strace; once a runtime)",
+  "an empty directory takes a mkdir, two statx and an rmdir (Node with strace; once a runtime)",
   {
     skip: skip || oncePerRuntime,
   },
@@ -136,7 +136,7 @@ test(
 );
 
 test(
-  "a spooled file that stays in memory makes no system call (skipped but on Node with strace; once a runtime)",
+  "a spooled file that stays in memory makes no system call (Node with strace; once a runtime)",
   { skip: skip || oncePerRuntime },
   async () => {
     const cycle =
@@ -146,7 +146,7 @@ test(
 );
 
 test(
-  "control: names made by the runtime's own functions take more system calls (skipped but on Node with strace; once a runtime)",
+  "control: Node's asynchronous functions take more than three calls for a named file (Node with strace; once a runtime)",
   {
     skip: skip || oncePerRuntime,
   },

@@ -1,5 +1,5 @@
 /**
- * What is loaded when. A gain here is soon lost again, one import at a time, unless something counts.
+ * What is loaded when, and its size, which would grow unnoticed, one import at a time, without these bounds.
  *
  * @module
  */
@@ -13,7 +13,7 @@ import { packageTest as test } from "./support/once.ts";
 import { packageFilesLater, packageFilesOf } from "./support/package_files.ts";
 
 test(
-  "locks, blobs and sweeping are loaded by the first call that needs them, and nothing else is",
+  "only blob.ts, lock.ts and sweep.ts are imported dynamically, and nothing imports them statically",
   {
     inAll: true,
   },
@@ -32,7 +32,7 @@ test(
   },
 );
 
-test("the package loads two files at once, and what only some programs need later", {
+test("the package loads two files at start, within the size bound, and blob, lock and sweep on demand", {
   inAll: true,
 }, () => {
   const library = packageFilesOf("mod.js");
@@ -43,12 +43,12 @@ test("the package loads two files at once, and what only some programs need late
   assert.ok(bytes < 134_570, `${bytes} bytes are parsed by every program`);
 });
 
-/** What can throw: neither a list of names, nor text. */
+/** The code of a line that can throw: without lists of imports or exports, and without strings. */
 function codeIn(line: string): string {
   return /^(im|ex)port *\{/.test(line) ? "" : line.replace(/"[^"]*"|`[^`]*`/g, '""');
 }
 
-test("no line of the package fills a terminal: runtimes show the one that threw", {
+test("no line of code in the package is longer than 320 characters: runtimes print the line that threw", {
   inAll: true,
 }, () => {
   for (const [name, text] of [...packageFilesOf("mod.js"), ...packageFilesOf("cli.js")]) {
@@ -56,10 +56,10 @@ test("no line of the package fills a terminal: runtimes show the one that threw"
   }
 });
 
-test("functions and classes of the package have their own names, which stack traces show", {
+test("functions and classes in the package keep the names that they have in the source, for stack traces", {
   inAll: true,
 }, () => {
-  // A number tells apart what several modules have.
+  // A number distinguishes the names that several modules have.
   const unnumbered = (name = "") => name.replace(/\d+$/, "");
   const nodes = modules().flatMap(({ tree }) => [...nodesOf(tree)]);
   const declarations = nodes.filter((node) => ts.isFunctionLike(node) || ts.isClassLike(node));
@@ -68,12 +68,12 @@ test("functions and classes of the package have their own names, which stack tra
   const texts = entries.flatMap((entry) => [...packageFilesOf(entry).values()]);
   const names = texts.flatMap((text) => text.match(/(?<=\bfunction\*? ?)[A-Za-z]\w*|\w+(?==class\b)/g) ?? []);
   assert.ok(names.length > own.size / 2, `${names.length} names`);
-  for (const name of names) assert.ok(own.has(unnumbered(name)), `${name} stands for a name of the source`);
+  for (const name of names) assert.ok(own.has(unnumbered(name)), `${name} is not a name of the source`);
 });
 
-/** Leaves apart what is loaded later, as a bundler that splits does. */
-const apart: Plugin = {
-  name: "apart",
+/** Leaves out what is imported dynamically, as a bundler with code splitting does. */
+const dynamicImportsExternal: Plugin = {
+  name: "dynamic-imports-external",
   setup(build) {
     build.onResolve(
       { filter: /./ },
@@ -91,18 +91,18 @@ async function bundled(code: string): Promise<{ text: string; zipped: number }> 
     platform: "node",
     target: "es2022",
     write: false,
-    plugins: [apart],
+    plugins: [dynamicImportsExternal],
   });
   return { text, zipped: gzipSync(text, { level: 9 }).byteLength };
 }
 
-test("a bundle has only what its program uses", { inAll: true }, async () => {
+test("a bundle contains only what its program uses, within the size bound", { inAll: true }, async () => {
   const from = JSON.stringify(join(root, "dist", "mod.js"));
   const named = await bundled(`import { namedTemporaryFile } from ${from}; console.log(namedTemporaryFile);`);
   assert.ok(named.zipped < 32_085, `${named.zipped} bytes for a named file`);
   const all = await bundled(`import * as all from ${from}; console.log(all);`);
   for (const [what, mark] of [["directories", "Temporary directories are made by"], ["spools", "rolled: "]]) {
-    assert.ok(!named.text.includes(mark), `a named file brings ${what}`);
-    assert.ok(all.text.includes(mark), `${what} are told by "${mark}"`);
+    assert.ok(!named.text.includes(mark), `the bundle of a named file contains ${what}`);
+    assert.ok(all.text.includes(mark), `"${mark}" is not in a bundle with ${what}`);
   }
 });

@@ -1,6 +1,6 @@
 /**
- * What Windows does that other systems do not: files in use, deletions that are pending, links of its own. Where another
- * system stands for it, its answers are injected into the source; what only Windows can answer is tried there alone.
+ * Behaviour specific to Windows: files in use, pending deletions, junctions. On other systems its errors are injected into
+ * the source; tests of Windows itself run only there.
  *
  * @module
  */
@@ -25,18 +25,18 @@ import type { Status } from "../lib/runtime/mod.ts";
 import { scratch } from "./support/scratch.ts";
 import { asWindows, changed, heldLease, substitute, systemError } from "./support/substitute.ts";
 
-const notWindows = process.platform !== "win32" && "the answers of Windows itself";
+const notWindows = process.platform !== "win32" && "needs Windows";
 
-/** Something that Windows refuses for a while. */
+/** A call that Windows refuses for a while. */
 interface Refusal {
   primitive: "unlink" | "removeDirectory";
   name: string;
   code: string;
-  /** How often. */
+  /** How many times it is refused. */
   times: number;
 }
 
-/** A system that looks like Windows and refuses; says how long the library waited in all, and how often it tried. */
+/** Imitates Windows, and refuses a call; records how long the library waited in total, and how often it tried. */
 function refusing(refusal: Refusal) {
   const seen = { waited: 0, tries: 0 };
   const undo = substitute(asWindows({
@@ -49,7 +49,7 @@ function refusing(refusal: Refusal) {
       },
     },
     runtime: {
-      // By its own walk a runtime would pass the refusal by.
+      // The runtime's recursive removal would not call the stub above.
       removeTree: undefined,
       sleep: (milliseconds) => void (seen.waited += milliseconds),
     },
@@ -57,7 +57,7 @@ function refusing(refusal: Refusal) {
   return { refusal, seen, [Symbol.dispose]: () => undo[Symbol.dispose]() };
 }
 
-function full(): TemporaryDirectory {
+function directoryWithFiles(): TemporaryDirectory {
   const directory = temporaryDirectorySync();
   for (const name of ["open", "other"]) writeFileSync(join(directory.path, name), "contents");
   return directory;
@@ -72,10 +72,10 @@ function failureOf(call: () => unknown): TempfileError {
   throw new assert.AssertionError({ message: "it did not fail" });
 }
 
-test("C292 C293 a file that is open yet: the removal says EBUSY or EPERM and where after two seconds of tries, and a second one succeeds", () => {
+test("C292 C293 removeSync() reports an open file with EBUSY or EPERM after 2 s of retries, and succeeds once it is closed", () => {
   using _lease = heldLease();
   for (const code of ["EBUSY", "EPERM"]) {
-    using directory = full();
+    using directory = directoryWithFiles();
     using windows = refusing({ primitive: "unlink", name: "open", code, times: Infinity });
     const { code: found, leftovers } = failureOf(() => directory.removeSync());
     const open = join(directory.path, "open").replaceAll("\\", "/");
@@ -92,7 +92,7 @@ test("C292 C293 a file that is open yet: the removal says EBUSY or EPERM and whe
   }
 });
 
-test("C296 a directory that is not empty since a deletion is pending is tried again for two seconds, and is gone when that is over", () => {
+test("C296 a directory that is not empty because a deletion is pending is retried for up to 2 s, then reported", () => {
   using _lease = heldLease();
   using directory = temporaryDirectorySync();
   using other = temporaryDirectorySync();
@@ -111,10 +111,10 @@ test("C296 a directory that is not empty since a deletion is pending is tried ag
   assert.equal(still.seen.waited, 2000);
 });
 
-test("C297 a file that a child which was ended holds yet, EACCES there, is tried again, and reported in the end", () => {
+test("C297 a file that a terminated child still holds (EACCES) is retried for up to 2 s, then reported", () => {
   using _lease = heldLease();
-  using directory = full();
-  using other = full();
+  using directory = directoryWithFiles();
+  using other = directoryWithFiles();
   using windows = refusing({ primitive: "unlink", name: "open", code: "EACCES", times: 3 });
   assert.deepEqual(directory.removeSync(), []);
   assert.equal(windows.seen.tries, 4);
@@ -125,7 +125,7 @@ test("C297 a file that a child which was ended holds yet, EACCES there, is tried
   assert.equal(still.seen.waited, 2000);
 });
 
-test("a directory for temporary files is one though a scanner holds the file by which it is tried for a moment", () => {
+test("tmpdir() accepts a directory if a virus scanner briefly holds the file that probes it (EBUSY)", () => {
   using place = scratch();
   let refusals = 3;
   using _windows = substitute(asWindows({
@@ -145,7 +145,7 @@ test("a directory for temporary files is one though a scanner holds the file by 
   }
 });
 
-test("C297 a sweep tries again what a scanner holds for a moment, and reports what is held for longer than two seconds", async () => {
+test("C297 sweep() retries a file that a virus scanner holds (EBUSY) for up to 2 s, then reports it", async () => {
   using place = scratch();
   let refusals = 3, waited = 0;
   using _windows = substitute(asWindows({
@@ -180,7 +180,7 @@ test("C297 a sweep tries again what a scanner holds for a moment, and reports wh
 });
 
 test(
-  "C294 a junction inside is removed, and what it leads to is whole (Windows)",
+  "C294 a junction inside is removed, and its target is left intact (Windows)",
   { skip: notWindows },
   () => {
     using outside = scratch();
@@ -195,7 +195,7 @@ test(
   },
 );
 
-test("C295 files with the attribute read-only are removed (Windows)", { skip: notWindows }, () => {
+test("C295 files with the read-only attribute are removed (Windows)", { skip: notWindows }, () => {
   const directory = realDirectorySync();
   const file = join(directory.path, "file");
   writeFileSync(file, "x");
@@ -205,7 +205,7 @@ test("C295 files with the attribute read-only are removed (Windows)", { skip: no
   assert.equal(existsSync(directory.path), false);
 });
 
-test("a file whose device is 0 by its path, as Node 22.16 says on Windows, is the one that is open: persist() and adoptFile() take it for no other", async () => {
+test("persist() and adoptFile() accept a file whose path reports device 0, as on Node 22.16 on Windows", async () => {
   using place = scratch();
   using _windows = substitute(asWindows({
     primitives: {
@@ -219,14 +219,14 @@ test("a file whose device is 0 by its path, as Node 22.16 says on Windows, is th
   assert.equal(await adopted.text(), "contents");
 });
 
-test("what stands for a file without a name on Windows is what the runtime reads its blob() from", async () => {
+test("blob() of an unnamed file on Windows reads the named file that is created in its place", async () => {
   using place = scratch();
   const asked: string[] = [];
   using _windows = substitute(asWindows({
     runtime: {
       fileBlobs: {
         named: (path) => (asked.push(path), Promise.resolve(new Blob(["contents"]))),
-        unnamed: () => assert.fail("by its descriptor"),
+        unnamed: () => assert.fail("read by its descriptor"),
       },
     },
   }));

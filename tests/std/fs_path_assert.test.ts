@@ -1,5 +1,5 @@
 /**
- * Deno's standard library on our directories and paths. Run by `deno task test:std`, since it comes from JSR.
+ * Deno's standard library with the directories and paths of this library. Run by `deno task test:std`, since it comes from JSR.
  *
  * @module
  */
@@ -37,13 +37,13 @@ Deno.test("paths are absolute and normal, and a directory's join() agrees with @
   }
 });
 
-Deno.test("a file: URL made by @std/path is taken for the directory", async () => {
+Deno.test("dir accepts a file: URL from @std/path", async () => {
   await using directory = await temporaryDirectory();
   await using file = await namedTemporaryFile({ dir: toFileUrl(directory.path) });
   assertEquals(dirname(file.path), directory.path);
 });
 
-Deno.test("exists() sees what is there, and no more after the scope", async () => {
+Deno.test("exists() is true for a directory and its file, and false after the end of the scope", async () => {
   let paths: string[];
   {
     await using directory = await temporaryDirectory();
@@ -55,7 +55,7 @@ Deno.test("exists() sees what is there, and no more after the scope", async () =
   for (const path of paths) assertFalse(existsSync(path));
 });
 
-Deno.test("ensureDir(), ensureFile() and walk() work in a directory, which goes with all of it", async () => {
+Deno.test("ensureDir(), ensureFile() and walk() work in a directory, which is removed with its contents", async () => {
   let path: string;
   {
     await using directory = await temporaryDirectory();
@@ -70,7 +70,7 @@ Deno.test("ensureDir(), ensureFile() and walk() work in a directory, which goes 
   assertFalse(await exists(path));
 });
 
-Deno.test("copy() takes a tree from one directory to another, links as links", async () => {
+Deno.test("copy() copies a tree to another directory, symbolic links as links", async () => {
   await using from = await temporaryDirectory();
   await using to = await temporaryDirectory();
   await writeFileAtomic(from.join("a"), "contents");
@@ -88,7 +88,7 @@ Deno.test("emptyDir() empties a directory that is then removed without an error"
   await directory.remove();
 });
 
-Deno.test("move() takes a file out of a directory's care, and what was moved can be adopted", async () => {
+Deno.test("move() moves a directory out of a temporary one, and it can then be adopted", async () => {
   await using outer = await temporaryDirectory();
   const target = outer.join("moved");
   {
@@ -102,7 +102,7 @@ Deno.test("move() takes a file out of a directory's care, and what was moved can
   assertFalse(await exists(target));
 });
 
-Deno.test("assertRejects() knows our errors by their class", async () => {
+Deno.test("assertRejects() accepts TempfileError as the class of an error", async () => {
   const error = await assertRejects(() => namedTemporaryFile({ dir: "/nonexistent" }), TempfileError);
   assertEquals([error.code, error.path], ["ENOENT", "/nonexistent"]);
 });
