@@ -31,10 +31,12 @@ export function* place(io: Io, { dir, minFree, signal }: Checked): Op<string> {
 /** As `place`, for a directory of ours, which must still exist. */
 export function* placeInside(given: Io, { minFree, signal }: Checked, tree: OwnedTree): Op<string> {
   signal?.throwIfAborted();
-  const io = given.at(tree.path!);
+  const path = tree.path!, io = given.at(path);
+  // What is created in it leads there: the handle of the directory may be garbage-collected before the other.
+  tree.pathSeen = true;
   yield* tree.require(io, "create in");
-  if (minFree > 0) yield* requireFree(io, tree.path!, minFree);
-  return tree.path!;
+  if (minFree > 0) yield* requireFree(io, path, minFree);
+  return path;
 }
 
 function* canonical(given: Io, dir: string): Op<string> {
