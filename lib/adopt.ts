@@ -80,29 +80,28 @@ function* takeFile(
   const checked = checkOptions("adoptedFile", options);
   checked.signal?.throwIfAborted();
   const { path, status } = yield* inspectOne(io, given);
-  const handle = yield* opened(io, path, status);
+  // Before anything is awaited: while nothing is registered, the lease may be discarded.
+  const owned = new OwnedName();
+  owned.released = () => recordReleased(path);
+  let handle: Handle;
+  try {
+    // Recorded before it is opened: until then, it may have been removed as a leftover of its creator.
+    recordAdopted(path);
+    handle = yield* openSame(io, path, status);
+  } catch (error) {
+    owned.release();
+    throw error;
+  }
+  owned.path = path;
   const file = new OpenFile(new DiskStorage(handle, path), checked, 0);
-  file.owned = new OwnedName();
-  file.owned.path = path;
-  file.owned.released = () => recordReleased(path);
+  file.owned = owned;
   file.guard = guardOf(path);
   file.path = path;
   file.movable = true;
   // The path comes from the caller.
   file.pathSeen = true;
-  protect(file.owned);
+  protect(owned);
   return new NamedTemporaryFile(file);
-}
-
-/** Opens the file once our lease records it: before that, it may have been removed as a leftover of its creator. */
-function* opened(io: Io, path: string, status: Status): Op<Handle> {
-  recordAdopted(path);
-  try {
-    return yield* openSame(io, path, status);
-  } catch (error) {
-    recordReleased(path);
-    throw error;
-  }
 }
 
 /**

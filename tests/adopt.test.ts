@@ -15,6 +15,7 @@ import {
 } from "node:fs";
 import { basename, join } from "node:path";
 import { createInterface } from "node:readline";
+import { setTimeout } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
 import {
   adoptDirectory,
@@ -28,9 +29,14 @@ import {
   TemporaryDirectory,
   temporaryDirectory,
 } from "#mod";
-import { adoptDirectorySync as adoptFromSource, adoptFileSync as adoptFileFromSource } from "../lib/adopt.ts";
+import {
+  adoptDirectorySync as adoptFromSource,
+  adoptFile as adoptFromSourceLater,
+  adoptFileSync as adoptFileFromSource,
+} from "../lib/adopt.ts";
+import { namedTemporaryFile as namedFromSource } from "../lib/file/named.ts";
 import { home } from "../lib/home.ts";
-import { held } from "../lib/life/registry.ts";
+import { held, heldLeases } from "../lib/life/registry.ts";
 import type { Runtime } from "../lib/runtime/mod.ts";
 import { configure } from "../lib/settings.ts";
 import { runChild, startChild } from "./support/child.ts";
@@ -791,4 +797,28 @@ test("a directory is adopted also where nobody knows of a home", () => {
   const directory = adoptFromSource(place.at("one.d"));
   directory.removeSync();
   assert.deepEqual(place.list(), EVERYTHING.filter((name) => name !== "one.d"));
+});
+
+test("adoptFile() keeps the lease that records the adoption while it waits for the file to be opened", async () => {
+  using place = scratch();
+  const path = join(place.path, "tmpabcdefghijkmnpqrstuvw");
+  writeFileSync(path, "");
+  // The leases of earlier tests are elsewhere.
+  while (heldLeases().size > 0) await setTimeout(50);
+  configure({ tmpdir: place.path, inline: false });
+  try {
+    using _ = substitute({
+      primitives: {
+        openFile: (real, ...[opened, access]: [string, string]) =>
+          opened === path ? setTimeout(600).then(() => real(opened, access)) : real(opened, access),
+      },
+    });
+    // The lease of this file is discarded when nothing has been registered for a quarter of a second.
+    (await namedFromSource()).closeSync();
+    const file = await adoptFromSourceLater(path);
+    assert.match(Object.values(readLeases(place.path)).join(""), new RegExp(`^adopted ${path}$`, "m"));
+    await file.close();
+  } finally {
+    configure({ tmpdir: undefined, inline: undefined });
+  }
 });
