@@ -13,7 +13,8 @@ import { INSPECTIONS } from "./runtime/mod.ts";
 export function printAs<T extends object>(type: { prototype: T }, describe: (instance: T) => string): void {
   if (Object.hasOwn(type.prototype, INSPECTIONS[0])) return;
   for (const symbol of INSPECTIONS) {
-    Object.defineProperty(type.prototype, symbol, {
+    // Does not throw if the application has frozen the prototype.
+    Reflect.defineProperty(type.prototype, symbol, {
       value(this: T): string {
         // Some runtimes also call this for the prototype when it is printed itself; it has nothing to describe.
         return Object.hasOwn(this, "constructor") ? `${this.constructor.name} {}` : describe(this);

@@ -378,3 +378,23 @@ test("files and directories can be created, used and removed when Error is froze
   );
   assert.deepEqual({ said, stderr, left: place.names() }, { said: ["ENOENT"], stderr: "", left: [] });
 });
+
+test("where the prototypes of the handles are frozen, files and directories are created, used and removed as elsewhere", async () => {
+  using place = scratch();
+  const { said, stderr } = await runChild(
+    `const types = [m.TemporaryFile, m.NamedTemporaryFile, m.SpooledTemporaryFile, m.TemporaryDirectory, m.FileLock];
+     for (const { prototype } of types) Object.freeze(prototype);
+     const options = { dir: args[0] };
+     const files = [m.temporaryFileSync(options), m.namedTemporaryFileSync(options), m.spooledTemporaryFile(options)];
+     for (const file of files) { await file.write("hello"); say(await file.text()); await file.close(); }
+     const directory = m.temporaryDirectorySync(options);
+     say(fs.existsSync(directory.path));
+     directory.removeSync();`,
+    { args: [place.path] },
+  );
+  assert.deepEqual({ said, stderr, left: place.names() }, {
+    said: ["hello", "hello", "hello", true],
+    stderr: "",
+    left: [],
+  });
+});
