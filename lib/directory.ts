@@ -299,8 +299,8 @@ function checkInside(of: "named" | "directory", given: object | undefined): Chec
 
 function* create(io: Io, directory: string, options: Checked): Op<TemporaryDirectory> {
   const tree = new OwnedTree(options.delete);
-  const session = options.delete ? sessionFor(directory, options) : "";
   try {
+    const session = options.delete ? sessionFor(directory, options) : "";
     yield* makeDirectory(io, directory, options, session, tree);
   } catch (error) {
     yield* tree.remove(io);

@@ -16,6 +16,9 @@ import { inspect } from "node:util";
 import * as m from "#mod";
 import { TempfileError } from "#mod";
 import { temporaryDirectory, temporaryDirectorySync } from "../lib/directory.ts";
+import { namedTemporaryFileSync } from "../lib/file/named.ts";
+import { held, heldLeases } from "../lib/life/registry.ts";
+import { renewSession } from "../lib/name.ts";
 import { runtime } from "../lib/runtime/mod.ts";
 import { runChild } from "./support/child.ts";
 import { gcFlags } from "./support/gc.ts";
@@ -545,4 +548,36 @@ test("a mode that an umask took is put back by the descriptor where that has no 
     await waiting.remove();
   }
   assert.deepEqual(place.names(), []);
+});
+
+test("a directory collected as garbage stays until the exit if something was created in it, which may be in use", async () => {
+  using place = scratch();
+  const code = `${COLLECT}
+    const inNew = async (create) => (await create(await m.temporaryDirectory({ dir: args[0] }))).path;
+    const made = [
+      await inNew((directory) => directory.namedTemporaryFile()),
+      await inNew((directory) => directory.temporaryDirectorySync()),
+    ];
+    await collect();
+    say(made.map((path) => fs.existsSync(path)));`;
+  const { said, status, stderr } = await runChild(code, { args: [place.path], flags: gcFlags });
+  assert.deepEqual([said, status], [[[true, true]], 0], stderr);
+  assert.equal(stderr.match(/"[^"]*" was never closed/g)?.length, 4);
+  assert.deepEqual(place.list(), []);
+});
+
+test("where the source of random bytes fails, no file or directory is created, and nothing stays registered", async () => {
+  using place = scratch();
+  // Without a lease, which has a session, one is begun.
+  while (heldLeases().size > 0) await new Promise((resolve) => setTimeout(resolve, 50));
+  renewSession();
+  const random = (): never => {
+    throw new Error("no entropy");
+  };
+  using _ = substitute({ runtime: { random } });
+  for (const create of [namedTemporaryFileSync, temporaryDirectorySync]) {
+    assert.throws(() => create({ dir: place.path }), { message: "no entropy" });
+  }
+  assert.deepEqual(held().entries, []);
+  assert.deepEqual(place.list(), []);
 });

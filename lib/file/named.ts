@@ -125,10 +125,10 @@ function* create(io: Io, given: NamedFileOptions | undefined): Op<NamedTemporary
 export function* createNamed(given: Io, directory: string, options: Checked): Op<NamedTemporaryFile> {
   const io = given.at(directory);
   const owned = options.delete ? new OwnedName() : undefined;
-  const session = options.delete ? sessionFor(directory, options) : "";
   let handle: Handle | undefined;
   let path!: string;
   try {
+    const session = options.delete ? sessionFor(directory, options) : "";
     handle = yield* createExclusively("file", directory, options, session, (candidate) => {
       path = candidate;
       if (owned !== undefined) owned.path = candidate;
