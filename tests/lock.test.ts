@@ -690,3 +690,17 @@ test(
     assert.deepEqual([said, status], [[[false, "MAYFLY_NOT_CLOSED", false]], 0], stderr);
   },
 );
+
+test("tryLock() fails with ERR_CLOSED if the file is closed and removed before the runtime has opened it", async () => {
+  using place = scratch();
+  const locks: Locks = {
+    async tryAcquire() {
+      await file.close();
+      throw systemError("ENOENT");
+    },
+    acquire: undefined,
+  };
+  using _ = substitute({ runtime: { locks } });
+  const file = await fromSource({ dir: place.path });
+  await assert.rejects(file.tryLock(), { code: "ERR_CLOSED", path: file.path });
+});

@@ -92,6 +92,8 @@ async function take(
     const handle = await acquire(locks, path);
     return handle === undefined ? undefined : await verify(file, handle);
   } catch (error) {
+    // If it has been closed meanwhile, its name or descriptor is gone.
+    file.require("lock");
     throw codeOf(error) === "ERR_UNSUPPORTED"
       ? unsupported(path, error as Error)
       : failure(`lock "${path}"`, error, path);
