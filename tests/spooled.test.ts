@@ -11,7 +11,14 @@ import { failureOf, pattern, sameBytes } from "./support/kinds.ts";
 import { isWindows, namesStay, shownMode } from "./support/platform.ts";
 import { scratch } from "./support/scratch.ts";
 import { canMount, runOnSmallDisk } from "./support/small_disk.ts";
-import { type Call, heldLease, substitute, systemError } from "./support/substitute.ts";
+import {
+  type Call,
+  type Changes,
+  heldLease,
+  type Stub,
+  substitute,
+  systemError,
+} from "./support/substitute.ts";
 
 function diskTest(name: string, body: () => Promise<void>): void {
   test(name, { skip: !canMount }, body);
@@ -466,33 +473,41 @@ test("C203 the file moves to disk in the directory given as dir", async () => {
   assert.ok(path.startsWith(place.path), path);
 });
 
+/** Where a move to disk can fail, in order: creating the file, writing the pages of memory, setting the size. */
+const STEPS = [
+  ...isWindows ? [] : ["createUnnamed"],
+  "createDescriptor",
+  "write 1",
+  "write 3",
+  ...isWindows ? [] : ["statusOf"],
+  "truncate",
+];
+
+/** Primitives of a disk on which this step fails while `disk.broken` is set; a number counts `disk.writes`. */
+function failingAt(
+  step: string,
+): { disk: { broken: boolean; writes: number }; primitives: Changes["primitives"] } {
+  const disk = { broken: false, writes: 0 };
+  const [name, count = "1"] = step.split(" ");
+  const fail: Stub = (real, ...args) => {
+    if (disk.broken && (name !== "write" || ++disk.writes === Number(count))) throw systemError("ENOSPC");
+    return real(...args);
+  };
+  // Without O_TMPFILE the file has a name for a moment.
+  const refuse: Stub = (real, ...args) => {
+    if (disk.broken) throw systemError("EOPNOTSUPP");
+    return real(...args);
+  };
+  return { disk, primitives: { ...name === "createDescriptor" && { createUnnamed: refuse }, [name]: fail } };
+}
+
 test("C204 a move to disk that fails at any step keeps the contents in memory, leaves nothing open and can be retried", async () => {
   // Files that the library opens for itself are not counted.
   using _lease = heldLease();
   configure({ reclaim: false });
   const contents = pattern(200_000);
-  // In the order of the calls: creating the file, writing the pages of memory, setting the size.
-  const failing = [
-    ...isWindows ? [] : ["createUnnamed"],
-    "createDescriptor",
-    "write 1",
-    "write 3",
-    ...isWindows ? [] : ["statusOf"],
-    "truncate",
-  ];
-  for (const step of failing) {
-    let broken = false, written = 0;
-    const [name, count = "1"] = step.split(" ");
-    const fail = (real: (...args: unknown[]) => unknown, ...args: unknown[]): unknown => {
-      if (broken && (name !== "write" || ++written === Number(count))) throw systemError("ENOSPC");
-      return real(...args);
-    };
-    // A file system without O_TMPFILE, where the file has a name for a moment.
-    const refuse = (real: (...args: unknown[]) => unknown, ...args: unknown[]): unknown => {
-      if (broken) throw systemError("EOPNOTSUPP");
-      return real(...args);
-    };
-    const primitives = { ...name === "createDescriptor" && { createUnnamed: refuse }, [name]: fail };
+  for (const step of STEPS) {
+    const { disk, primitives } = failingAt(step);
     using runtime = substitute({ primitives });
     using place = scratch();
     // Otherwise the first write would go to the lease where a file on disk has a name (Windows).
@@ -500,7 +515,7 @@ test("C204 a move to disk that fails at any step keeps the contents in memory, l
     await using file = spooledOfSource({ dir: place.path, maxMemory: 300_000, mode: 0o600 });
     await file.write(contents);
     if (step === "truncate") await file.truncate(290_000);
-    broken = true;
+    disk.broken = true;
     runtime.calls.length = 0;
     for (
       const call of [
@@ -509,7 +524,7 @@ test("C204 a move to disk that fails at any step keeps the contents in memory, l
         () => file.write(new Uint8Array(200_000)),
       ]
     ) {
-      written = 0;
+      disk.writes = 0;
       assert.equal(await failureOf(call), "ENOSPC", step);
       assert.equal(file.rolled, false, step);
       assert.equal(file.position, 200_000, step);
@@ -519,7 +534,7 @@ test("C204 a move to disk that fails at any step keeps the contents in memory, l
     if (!step.startsWith("create")) assert.equal(closed, opened, `${step}: every file opened is closed`);
     assert.deepEqual(place.list(), [], step);
     assert.ok(sameBytes((await file.bytes()).subarray(0, 200_000), contents), step);
-    broken = false;
+    disk.broken = false;
     await file.write("!");
     await file.rollover();
     assert.equal(file.rolled, true, step);
