@@ -50,7 +50,7 @@ test("asynchronous iteration yields the contents in chunks, and can be left earl
     assert.ok(sameBytes(await gather(file), BIG), kind);
     let count = 0;
     for await (const chunk of file) {
-      assert.ok(chunk.length > 0 && chunk.length < BIG.length, "the file is not read at once");
+      assert.ok(chunk.length > 0 && chunk.length < BIG.length, "the file is read in pieces");
       count++;
       break;
     }

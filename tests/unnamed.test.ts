@@ -234,7 +234,7 @@ test(
         file.writeSync("x");
         say([fs.fstatSync(file.fd).nlink, file.textSync()]);
       }
-      // Except for the lease, taken for the moment in which they had names.
+      // Except for the lease, which was created while they had names.
       say(fs.readdirSync(m.tmpdir() + "/.").filter((name) => !name.startsWith(".mayfly-")));
       for (const file of files) file.closeSync();`;
       const under = ["strace", "-f", "-qq", "-o", trace, ...inject];
