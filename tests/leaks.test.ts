@@ -30,7 +30,7 @@ const names = () => there().length;
 const target = (fd) => { try { return fs.readlinkSync("/proc/self/fd/" + fd); } catch { return ""; } };
 const isOurs = (fd) => target(fd).startsWith(m.tmpdir() + "/") && !target(fd).includes("/.mayfly-");
 const descriptors = () => ${noLinux === false} ? fs.readdirSync("/proc/self/fd").filter(isOurs).length : null;
-const books = () => globalThis[Symbol.for("mayfly.registry")]?.entries.size ?? 0;
+const registered = () => globalThis[Symbol.for("mayfly.registry")]?.entries.size ?? 0;
 const collect = async (done) => {
   for (let end = Date.now() + 20_000, i = 0; done ? !done() && Date.now() < end : i < 20; i++) {
     globalThis.Bun ? Bun.gc(true) : gc();
@@ -51,7 +51,7 @@ async function collected(code: string): Promise<ChildResult & { left: string[] }
 
 test("C116 C219 a named file whose path was never read is removed when collected; a warning names it and where it was created", async () => {
   const { said: [before, after, warnings], status } = await collected(`
-    const state = () => ({ names: names(), descriptors: descriptors(), books: books() });
+    const state = () => ({ names: names(), descriptors: descriptors(), registered: registered() });
     const start = state();
     function careless() { m.namedTemporaryFileSync({ prefix: "dropped-" }).writeSync("x"); }
     careless();
@@ -92,10 +92,10 @@ test("C116 a named file whose path was read is closed when collected, with a war
     const file = careless();
     say(descriptors());
     await collect(() => warnings.length > 0);
-    say({ exists: fs.existsSync(file), books: books(), descriptors: descriptors() });
+    say({ exists: fs.existsSync(file), registered: registered(), descriptors: descriptors() });
     say(warnings.map(({ code, message }) => [code, message.includes(file)]));`);
   assert.equal(open, shown(1));
-  assert.deepEqual(during, { exists: true, books: 1, descriptors: shown(0) });
+  assert.deepEqual(during, { exists: true, registered: 1, descriptors: shown(0) });
   assert.deepEqual(warnings, [["MAYFLY_NOT_CLOSED", true]]);
   assert.deepEqual(left, []);
 });
@@ -106,8 +106,8 @@ test("C116 C219 C216 a directory whose path was never read is removed with its c
     careless();
     fs.writeFileSync(path.join(m.tmpdir(), there()[0], "inside"), "x");
     await collect(() => warnings.length > 0);
-    say({ names: names(), books: books() }); say(warnings);`);
-  assert.deepEqual(after, { names: 0, books: 0 });
+    say({ names: names(), registered: registered() }); say(warnings);`);
+  assert.deepEqual(after, { names: 0, registered: 0 });
   assert.equal(warnings.length, 1);
   assert.equal(warnings[0].code, "MAYFLY_NOT_CLOSED");
   assert.match(warnings[0].message, /directory ".*[\\/]dropped-\w+"/);
@@ -120,8 +120,8 @@ test("C116 C216 a directory whose path was read is not removed until process exi
     const file = careless();
     fs.writeFileSync(file, "x");
     await collect(() => warnings.length > 0);
-    say({ exists: fs.existsSync(file), books: books() }); say(warnings.map(({ code }) => code));`);
-  assert.deepEqual(during, { exists: true, books: 1 });
+    say({ exists: fs.existsSync(file), registered: registered() }); say(warnings.map(({ code }) => code));`);
+  assert.deepEqual(during, { exists: true, registered: 1 });
   assert.deepEqual(warnings, ["MAYFLY_NOT_CLOSED"]);
   assert.deepEqual(left, []);
 });
@@ -159,14 +159,14 @@ test("C117 collecting a directory that the user has removed causes no warning, a
     function directory() { m.temporaryDirectorySync(); }
     directory();
     remove();
-    await collect(() => books() === 0);
+    await collect(() => registered() === 0);
     await new Promise((resolve) => setTimeout(resolve, 20));
-    say([books(), warnings.length]);
+    say([registered(), warnings.length]);
     function file() { m.namedTemporaryFileSync(); }
     file();
     remove();
     await collect(() => warnings.length > 0);
-    say([books(), warnings.map(({ code }) => code)]);`);
+    say([registered(), warnings.map(({ code }) => code)]);`);
   assert.deepEqual(directory, [0, 0]);
   assert.deepEqual(file, [0, ["MAYFLY_NOT_CLOSED"]]);
   assert.deepEqual({ status, left }, { status: 0, left: [] });

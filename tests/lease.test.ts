@@ -29,10 +29,10 @@ import { noStrace } from "./support/strace.ts";
 import { substitute, systemError } from "./support/substitute.ts";
 import { warningsOf } from "./support/warnings.ts";
 
-/** Names of directories that may be taken for something else. */
+/** Directory names that code might misinterpret. */
 const ODD_NAMES = ["a b", "br[a]cket", ...isWindows ? [] : ["st*r.", "back\\slash.", "..."]];
 
-/** Makes things of all kinds with neighbours of all kinds, says what must go and what must stay, and dies. */
+/** Creates entries of all kinds, and neighbours with similar names, reports which must go and which must stay, and dies. */
 const CRASH = `
 const expected = { goes: [], stays: [] };
 const goes = (...paths) => expected.goes.push(...paths), stays = (...paths) => expected.stays.push(...paths);
@@ -51,7 +51,7 @@ const renamed = m.temporaryDirectorySync();
 fs.renameSync(renamed.path, renamed.path + ".aside");
 own(renamed.path + ".aside/file");
 
-// A name with the session as the beginning of another; hidden names; names with all that is allowed.
+// A name that begins with the name of another; hidden names; names with all characters that are allowed.
 for (const prefix of [path.basename(left.path) + "-", ".hidden-", "", "\\u2028", "ä [b] 'c' $d "]) {
   goes(m.namedTemporaryFileSync({ prefix }).path, m.temporaryDirectorySync({ prefix, suffix: ".é" }).path);
 }
@@ -65,7 +65,7 @@ own(before[0].path + ".neighbour");
 const after = [around.namedTemporaryFileSync({ prefix: "after-" }), around.temporaryDirectorySync()];
 goes(...[...before, ...after].map(({ path }) => path));
 
-// A directory of the caller's own beside one of ours, with its name.
+// A directory of the caller's own, whose name begins with the name of one of ours.
 const plain = m.temporaryDirectorySync();
 const beside = plain.path + "-extra";
 fs.mkdirSync(beside);
@@ -94,7 +94,7 @@ async function crashIn(place: Scratch, before = ""): Promise<Expected> {
   });
   assert.deepEqual({ status, signal }, endedBy("SIGKILL"), stderr);
   const { goes, stays } = said[0] as Expected;
-  // A reaper may have been at work already.
+  // A reaper may have removed some already.
   for (const path of before === "" ? [...goes, ...stays] : stays) assert.ok(existsSync(path), path);
   return said[0];
 }
@@ -110,43 +110,43 @@ async function sweepIn(place: Scratch): Promise<m.SweepReport> {
 
 const there = (paths: readonly string[]): string[] => paths.filter((path) => existsSync(path));
 
-test("C254 C265 C268 after a crash just what was made goes: no neighbour of it, nothing renamed, nothing kept", async () => {
+test("C254 C265 C268 after a crash, sweep() removes exactly the leftovers, nothing with a similar name, renamed or kept", async () => {
   using place = scratch();
   const { goes, stays } = await crashIn(place);
   const { removed, left } = await sweepIn(place);
   assert.deepEqual([there(goes), left], [[], []]);
   assert.deepEqual(there(stays), stays);
-  // What is in a directory goes with it.
+  // Directories are removed with their contents.
   assert.deepEqual(removed.map(({ path }) => path).sort(), goes.sort());
   assert.deepEqual(place.list().includes(basename(leasesIn(place.path))), true);
   assert.deepEqual(readLeases(place.path), {});
 });
 
-test("C254 C268 the reaper removes just the same, hidden names as well", {
+test("C254 C268 after a crash, the reaper removes exactly the same leftovers, hidden names included", {
   skip: noPrograms,
 }, async () => {
   using place = scratch();
   const { goes, stays } = await crashIn(place, "m.configure({ reaper: true });");
   for (let tries = 0; Object.keys(readLeases(place.path)).length > 0; tries++) {
-    assert.ok(tries < 600, "the reaper does nothing");
+    assert.ok(tries < 600, "the reaper removed nothing");
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
   assert.deepEqual(there(goes), []);
   assert.deepEqual(there(stays), stays);
 });
 
-test("control: a sweeper that takes every name with the session for a leftover removes what is not ours", async () => {
+test("control: a naive sweep that removes every name with the session ID removes what is not a leftover", async () => {
   using place = scratch();
   const { goes, stays } = await crashIn(place);
   naiveSweep(leasesIn(place.path));
-  assert.ok(there(goes).length < goes.length, "it does sweep");
+  assert.ok(there(goes).length < goes.length, "the naive sweep removed nothing");
   const lost = stays.filter((path) => !existsSync(path)).map((path) => basename(path));
   for (const pattern of [/-journal$/, /-wal$/, /^file$/, /^copy of /]) {
     assert.ok(lost.some((name) => pattern.test(name)), `${pattern} survived the control`);
   }
 });
 
-test("a lease says who and where, each form once, and goes soon after the last thing", async () => {
+test("a lease records the process, its host and each name form once, and is removed soon after the last entry", async () => {
   await withoutLease();
   using place = scratch();
   configure({ tmpdir: place.path });
@@ -176,7 +176,7 @@ test("a lease says who and where, each form once, and goes soon after the last t
   }
 });
 
-test("T11 C269 a directory of leases that is not ours alone is refused and left as it is, with one warning; all else works", async () => {
+test("T11 C269 a directory of leases that is not exclusively ours is not used or changed, with one warning; all else works", async () => {
   for (const [kind, squat] of Object.entries(SQUATS)) {
     using place = scratch();
     using outside = scratch();
@@ -204,25 +204,29 @@ test("T11 C269 a directory of leases that is not ours alone is refused and left 
       m.configure({ tmpdir: undefined });
     }
     assert.deepEqual([lookOf(leases), outside.list()], before, kind);
-    assert.equal(place.names().length, 3, "what is kept is there");
+    assert.equal(place.names().length, 3, "the kept files are there");
   }
 });
 
-test("control: a naive lease is written through a link, and into what others may enter", {
-  skip: noLinks,
-}, () => {
-  for (const kind of ["a link", "a directory that others may enter"].filter((kind) => kind in SQUATS)) {
-    using place = scratch();
-    using outside = scratch();
-    const leases = leasesIn(place.path), target = join(outside.path, "target");
-    mkdirSync(target);
-    SQUATS[kind](leases, target);
-    naiveLease(leases);
-    assert.ok(existsSync(join(kind === "a link" ? target : leases, "naive.lease")), kind);
-  }
-});
+test(
+  "control: a naive lease is written through a symbolic link and into a directory that others can access",
+  {
+    skip: noLinks,
+  },
+  () => {
+    for (const kind of ["a link", "a directory that others can access"].filter((kind) => kind in SQUATS)) {
+      using place = scratch();
+      using outside = scratch();
+      const leases = leasesIn(place.path), target = join(outside.path, "target");
+      mkdirSync(target);
+      SQUATS[kind](leases, target);
+      naiveLease(leases);
+      assert.ok(existsSync(join(kind === "a link" ? target : leases, "naive.lease")), kind);
+    }
+  },
+);
 
-/** Takes the place of the directory of leases. */
+/** Creates something at the path of the directory of leases. */
 type Squat = (leases: string, target: string) => void;
 
 const LINKS: { [kind: string]: Squat } = {
@@ -234,8 +238,8 @@ const LINKS: { [kind: string]: Squat } = {
 };
 
 const OF_POSIX: { [kind: string]: Squat } = {
-  "a directory that others may enter": (leases) => void spawnSync("mkdir", ["-m", "0777", leases]),
-  "a directory that a group may list": (leases) => void spawnSync("mkdir", ["-m", "0740", leases]),
+  "a directory that others can access": (leases) => void spawnSync("mkdir", ["-m", "0777", leases]),
+  "a directory that a group can list": (leases) => void spawnSync("mkdir", ["-m", "0740", leases]),
   "a pipe": (leases) => void spawnSync("mkfifo", ["-m", "0700", leases]),
 };
 
@@ -259,7 +263,7 @@ function lookOf(path: string): unknown[] {
   return [mode, uid, gid, ino, nlink, size, mtimeMs];
 }
 
-test("C285 a lease that is written in many short pieces is whole", async () => {
+test("C285 a lease is complete even if each write takes only three bytes", async () => {
   await withoutLease();
   using place = scratch();
   configure({ tmpdir: place.path });
@@ -284,7 +288,7 @@ test("C285 a lease that is written in many short pieces is whole", async () => {
   }
 });
 
-test("C285 what another process writes into a lease at the same moment, and what its own does, are both there", async () => {
+test("C285 records that this process and another append to a lease at the same moment are both preserved", async () => {
   await withoutLease();
   using place = scratch();
   configure({ tmpdir: place.path });
@@ -311,7 +315,7 @@ test("C285 what another process writes into a lease at the same moment, and what
   }
 });
 
-test("C285 a lease that could not be written is tried for again after a second, not for each thing that is made", async () => {
+test("C285 a lease that could not be created is tried again after a second, not at every creation", async () => {
   await withoutLease();
   using place = scratch();
   configure({ tmpdir: place.path });
@@ -341,7 +345,7 @@ test("C285 a lease that could not be written is tried for again after a second, 
   }
 });
 
-test("C285 keep() that cannot be recorded fails with ENOSPC, leaves no half line that is read, and the thing ours", async () => {
+test("C285 keep() that cannot be recorded fails with ENOSPC, leaves no readable partial record, and can be retried", async () => {
   await withoutLease();
   using place = scratch();
   configure({ tmpdir: place.path });
@@ -369,7 +373,7 @@ test("C285 keep() that cannot be recorded fails with ENOSPC, leaves no half line
       });
       assert.deepEqual(readLeases(place.path), before);
     }
-    // Names that cannot be recorded are made all the same, and can be recorded later.
+    // Entries whose form cannot be recorded are created all the same; it can be recorded later.
     room = 10;
     namedTemporaryFileSync({ prefix: "unrecorded-" }).closeSync();
     assert.deepEqual(readLeases(place.path), before);
@@ -385,7 +389,7 @@ test("C285 keep() that cannot be recorded fails with ENOSPC, leaves no half line
   }
 });
 
-test("C285 what another process writes into a lease behind half a line, and what follows, is read; the half is not", async () => {
+test("C285 a record that another process appends behind a partial one is read, and so are those after it; the partial one is not", async () => {
   await withoutLease();
   using place = scratch();
   configure({ tmpdir: place.path });
@@ -405,7 +409,7 @@ test("C285 what another process writes into a lease behind half a line, and what
     using file = namedTemporaryFileSync(), directory = temporaryDirectorySync();
     const inside = directory.namedTemporaryFileSync({ prefix: "inside-" });
     const [before] = Object.values(readLeases(place.path));
-    // All but the end of the line, and in the middle of what comes before the last one.
+    // Cut off just before the line end, and in the middle of the record before the last.
     for (short of [1, 15 + basename(directory.path).length]) {
       assert.throws(() => (short === 1 ? file : directory).keep(), { code: "ENOSPC" });
     }
@@ -424,20 +428,20 @@ test("C285 what another process writes into a lease behind half a line, and what
   }
 });
 
-test("C285 on a disk that is full, keep() fails with ENOSPC and what was to be kept is removed as before", {
+test("C285 on a full disk, keep() fails with ENOSPC, and its file or directory can still be removed", {
   skip: noMounts,
 }, async () => {
   using disk = scratch();
   const code = `
     const [tmpdir] = args;
     m.configure({ tmpdir });
-    // Long names: what is to be recorded of them must not fit where a short line does not.
+    // Long names: their records must not fit where a short line does not.
     const prefix = "k".repeat(100);
     const file = m.namedTemporaryFileSync({ prefix }), directory = m.temporaryDirectorySync({ prefix });
     const lease = path.join(tmpdir, ".mayfly-" + process.getuid(), fs.readdirSync(path.join(tmpdir, ".mayfly-" + process.getuid()))[0]);
     const filler = fs.openSync(path.join(tmpdir, "filler"), "w");
     try { for (;;) fs.writeSync(filler, new Uint8Array(4096)); } catch {}
-    // Up to the end of the page that the lease has already.
+    // Fills the page that the lease occupies already.
     for (let size = -1, n = 0; fs.statSync(lease).size !== size; n++) {
       size = fs.statSync(lease).size;
       m.namedTemporaryFileSync({ prefix: "p" + n }).closeSync();
@@ -456,10 +460,10 @@ test("C285 on a disk that is full, keep() fails with ENOSPC and what was to be k
   assert.deepEqual(said, [[full, full, true], []], stderr);
 });
 
-test("a lease that has grown large is followed by another, and goes when nothing is left of its things", async () => {
+test("a lease that has grown large is followed by another, and is removed when none of its entries are left", async () => {
   await withoutLease();
   using place = scratch();
-  // So long that a line takes kilobytes.
+  // A path so long that each record takes kilobytes.
   const dir = join(place.path, ...Array.from({ length: 14 }, () => "d".repeat(250)));
   mkdirSync(dir, { recursive: true });
   configure({ tmpdir: place.path });
@@ -473,10 +477,10 @@ test("a lease that has grown large is followed by another, and goes when nothing
       if (n % 50 === 0) seen = new Set([...seen, ...Object.keys(readLeases(place.path))]);
     }
     const leases = readLeases(place.path);
-    // The one between had nothing left.
+    // The lease between them had no entries left.
     assert.deepEqual([Object.keys(leases).length, old in leases], [2, true]);
     for (const text of Object.values(leases)) assert.ok(text.length < 1.5 * 1024 * 1024);
-    // It is recorded in the lease that speaks for it.
+    // Keeping is recorded in the lease that has the entry.
     first.keep();
     assert.ok(readLeases(place.path)[old].endsWith(`\nkept ${basename(first.path)}\n`));
   } finally {
@@ -484,13 +488,13 @@ test("a lease that has grown large is followed by another, and goes when nothing
   }
 });
 
-/** The system calls of the first and of the second named file, less those of the engine. */
+/** Returns the system calls for the first and for the second named file, without those of the engine. */
 async function callsOfFirst(place: Scratch): Promise<[first: string[], second: string[]]> {
   using logs = scratch();
   const log = join(logs.path, "log");
   const code = `
     const mark = (name) => { try { fs.rmdirSync("/mark/" + name); } catch {} };
-    // It has no lease, but takes what is asked once in a process: random bytes, and what the umask makes of the mode.
+    // Needs no lease, but makes the calls that are made once in a process, for random bytes and the umask.
     const other = m.mkstempSync();
     fs.closeSync(other.fd);
     fs.unlinkSync(other.path);
@@ -500,7 +504,7 @@ async function callsOfFirst(place: Scratch): Promise<[first: string[], second: s
     mark("second");
     files.push(m.namedTemporaryFileSync());
     mark("end");`;
-  // Only the thread that the code runs on.
+  // Traces only the thread that runs the code.
   const under = ["strace", "-qq", "-s", "4096", "-o", log];
   const { status, stderr } = await runChild(code, { env: { TMPDIR: place.path }, under });
   assert.equal(status, 0, stderr);
@@ -510,29 +514,29 @@ async function callsOfFirst(place: Scratch): Promise<[first: string[], second: s
   return [between("first", "second"), between("second", "end")];
 }
 
-/** Memory, threads and their rests, signals, and the place in a file, which Deno sets before it writes. */
+/** Memory, threads, signals, and the offset in a file, which Deno sets before it writes. */
 const ENGINE =
   /^(mmap|munmap|mprotect|madvise|brk|futex|getpid|gettid|rt_sig\w+|sched_\w+|clock_\w+|lseek|epoll_\w+|\w*eventfd2?)$/;
 
-/** What wakes another thread: a byte into a pipe, or a count of one into an event descriptor. */
+/** Writes that wake another thread: a byte into a pipe, or a count of one into an event descriptor. */
 const WAKES = /^\d+, ("\*", 1|"\\1(\\0){7}", 8)$/;
 
 function callsIn(trace: string): string[] {
   const ofEngine = new Set<string>();
   return trace.split("\n").slice(1).flatMap((line) => {
     const [, name, args, answer] = /^(\w+)\((.*)\) += (\S+)/.exec(line) ?? [];
-    // Its caches, and what it asks of the machine.
-    const isNews = name === "openat" && /"\/(sys|proc)\/|\/gen\//.test(args);
-    if (isNews) ofEngine.add(answer);
+    // The engine's caches, and files that describe the machine.
+    const isEngineFile = name === "openat" && /"\/(sys|proc)\/|\/gen\//.test(args);
+    if (isEngineFile) ofEngine.add(answer);
     const descriptor = /^\d+/.exec(args ?? "")?.[0] ?? "";
-    const isEngine = isNews || ofEngine.has(descriptor) || WAKES.test(args ?? "");
+    const isEngine = isEngineFile || ofEngine.has(descriptor) || WAKES.test(args ?? "");
     if (name === "close") ofEngine.delete(descriptor);
     return name === undefined || isEngine || ENGINE.test(name) ? [] : [name];
   });
 }
 
 test(
-  "the first named thing costs nine system calls more than the second, and one more to make the folder of leases (skipped without strace)",
+  "the first named file takes nine system calls more than the second, ten with a new directory of leases (skipped without strace)",
   {
     skip: noStrace,
   },
@@ -543,7 +547,7 @@ test(
       calls.map((name) =>
         statusOf.test(name) ? "status" : name.replace("pwrite64", "write").replace("geteuid", "getuid")
       );
-    // Made, and opened to append.
+    // Created, and opened to append.
     const lease = ["openat", "close", "openat", "readlink", "uname", "status", "write"], file = ["openat"];
     const [first, second] = await callsOfFirst(place);
     assert.deepEqual(named(first), ["getuid", "status", "mkdir", ...lease, ...file]);

@@ -20,7 +20,7 @@ import { isWindows, namesLinger, noModes, noSignals, wholeTrees } from "./suppor
 import { type Scratch, scratch } from "./support/scratch.ts";
 import { substitute } from "./support/substitute.ts";
 
-/** Where listeners of others cannot be counted, signals are handled only on request. */
+/** Deno cannot count the listeners of others, so signals are handled there only on request. */
 const isDeno = "Deno" in globalThis;
 
 const isNode = !isDeno && process.versions.bun === undefined;
@@ -28,12 +28,12 @@ const isNode = !isDeno && process.versions.bun === undefined;
 /** The root of the project: the lowered tests are run from elsewhere. */
 const root = process.env.MAYFLY_TEST_ROOT ?? process.cwd();
 
-/** The names in the temporary directory but for the folder of leases. */
+/** `names(m)`: the names in the temporary directory, without the directory of leases. */
 const NAMES_THERE = `
 const names = (m) => fs.readdirSync(m.tmpdir()).filter((name) => !name.startsWith(".mayfly-"));
 `;
 
-/** Makes some of each kind, and says how many names that are; does nothing in the child it is compared with. */
+/** Creates files and directories of each kind and reports how many names that are; does nothing in the child to compare with. */
 const MAKE = `${NAMES_THERE}
 if (args[0] === "with") {
   const m = await import(moduleUrl);
@@ -48,25 +48,25 @@ if (args[0] === "with") {
 await null;
 `;
 
-/** Names there are while everything that MAKE makes is alive. On Windows files without a name have one, too. */
+/** The number of names while everything that MAKE creates is alive. On Windows unnamed files have a name as well. */
 const NAMES = isWindows ? 6 : 4;
 
-/** Says that it is time for a signal, and waits for it. */
+/** Reports that the child is ready for a signal, and waits for it. */
 const WAIT = `say("ready"); setInterval(() => {}, 1000);`;
 
-/** Does something when a child says that it is ready. */
+/** Calls `act` when a child reports that it is ready. */
 const whenReady = (act: (child: ChildProcess) => void) => (child: ChildProcess): void => {
   child.stdout!.on("data", (text) => String(text).includes('"ready"') && act(child));
 };
 
-/** Also a second time, which `child.kill` does not do everywhere. */
+/** Sends a signal, also a second time, which `child.kill` does not do on every runtime. */
 const kill = (child: ChildProcess, signal: NodeJS.Signals): void => void process.kill(child.pid!, signal);
 
 const send = (signal: NodeJS.Signals): (child: ChildProcess) => void =>
   whenReady((child) => kill(child, signal));
 
 interface Ending {
-  /** What the child does at its end. */
+  /** The code with which the child ends. */
   code: string;
   /** What is done to the child. */
   act?: (child: ChildProcess) => void;
@@ -75,7 +75,7 @@ interface Ending {
   options?: ChildOptions;
 }
 
-/** Runs a child that makes one of each kind and ends in some way. */
+/** Runs a child that ends in some way, with files and directories or without. */
 async function end(how: "with" | "without", place: Scratch, ending: Ending): Promise<ChildResult> {
   const args = ending.signals ? [how, "signals"] : [how];
   const env = { TMPDIR: place.path, ...ending.options?.env };
@@ -84,16 +84,16 @@ async function end(how: "with" | "without", place: Scratch, ending: Ending): Pro
   return await result;
 }
 
-/** All that can be seen of an end, less the place of the script. */
+/** Everything visible of an end, without the path of the script. */
 function visible({ status, signal, stdout, stderr }: ChildResult): object {
   return { status, signal, stdout, stderr: stderr.replace(/[^\s"'(]*scratch-\w+/g, "") };
 }
 
-/** The ends of a child with temporary files and of one without, which must look alike; and what the first left. */
+/** Compares the ends of a child with temporary files and of one without, which must be alike. Returns the first and what it left. */
 async function compared(ending: Ending): Promise<{ outcome: ChildResult; left: string[] }> {
   using place = scratch();
   const [outcome, bare] = await Promise.all([end("with", place, ending), end("without", place, ending)]);
-  assert.equal(outcome.said[0], NAMES, `nothing was made: ${outcome.stderr}`);
+  assert.equal(outcome.said[0], NAMES, `nothing was created: ${outcome.stderr}`);
   assert.deepEqual(visible(outcome), visible(bare));
   return { outcome, left: place.names() };
 }
@@ -104,63 +104,63 @@ async function leavesNothing(ending: Ending): Promise<ChildResult> {
   return outcome;
 }
 
-test("C249 C262 C264 files and directories: the end of the program leaves nothing and shows nothing", async () => {
+test("C249 C262 C264 files and directories are removed when the program ends, with unchanged status and output", async () => {
   const { status } = await leavesNothing({
     code: `console.log("out"); console.error("err"); process.exitCode = 9;`,
   });
   assert.equal(status, 9);
 });
 
-test("C249 C264 files and directories: process.exit() leaves nothing, its status stays", async () => {
+test("C249 C264 files and directories are removed at process.exit(), with unchanged status and output", async () => {
   const { status } = await leavesNothing({ code: `process.exit(7);` });
   assert.equal(status, 7);
 });
 
-test("C249 C298 files and directories: the runtime's own exit leaves nothing, its status stays", async () => {
+test("C249 C298 files and directories are removed at the runtime's own exit call, with unchanged status and output", async () => {
   const { status } = await leavesNothing({ code: `globalThis.Deno?.exit ? Deno.exit(5) : process.exit(5);` });
   assert.equal(status, 5);
 });
 
-test("C249 C264 files and directories: a throw at the top leaves nothing, status and report stay", async () => {
+test("C249 C264 files and directories are removed after an exception at the top level, with unchanged status and output", async () => {
   const { stderr } = await leavesNothing({ code: `throw new Error("thrown");` });
   assert.match(stderr, /thrown/);
 });
 
-test("C249 C264 files and directories: a throw out of a callback leaves nothing, status and report stay", async () => {
+test("C249 C264 files and directories are removed after an exception in a callback, with unchanged status and output", async () => {
   const { stderr } = await leavesNothing({
     code: `setTimeout(() => { throw new Error("thrown late"); }, 5);`,
   });
   assert.match(stderr, /thrown late/);
 });
 
-test("C249 C264 files and directories: an unhandled rejection leaves nothing, status and report stay", async () => {
+test("C249 C264 files and directories are removed after an unhandled rejection, with unchanged status and output", async () => {
   const code = `setTimeout(() => Promise.reject(new Error("rejected")), 5); setInterval(() => {}, 1000);`;
   const { stderr } = await leavesNothing({ code });
   assert.match(stderr, /rejected/);
 });
 
-test("C250 C264 files and directories: SIGINT leaves nothing and ends the process by that signal", {
+test("C250 C264 files and directories are removed on SIGINT, and the process ends by that signal", {
   skip: noSignals,
 }, async () => {
   const { signal } = await leavesNothing({ code: WAIT, act: send("SIGINT"), signals: true });
   assert.equal(signal, "SIGINT");
 });
 
-test("C250 C264 files and directories: SIGTERM leaves nothing and ends the process by that signal", {
+test("C250 C264 files and directories are removed on SIGTERM, and the process ends by that signal", {
   skip: noSignals,
 }, async () => {
   const { signal } = await leavesNothing({ code: WAIT, act: send("SIGTERM"), signals: true });
   assert.equal(signal, "SIGTERM");
 });
 
-test("C250 C264 files and directories: SIGHUP leaves nothing and ends the process by that signal", {
+test("C250 C264 files and directories are removed on SIGHUP, and the process ends by that signal", {
   skip: noSignals,
 }, async () => {
   const { signal } = await leavesNothing({ code: WAIT, act: send("SIGHUP"), signals: true });
   assert.equal(signal, "SIGHUP");
 });
 
-test("C250 signals: without being asked, handled just where the listeners of others can be counted", {
+test("C250 signals are handled by default, except on Deno, where the listeners of others cannot be counted", {
   skip: noSignals,
 }, async () => {
   const { outcome, left } = await compared({ code: WAIT, act: send("SIGTERM") });
@@ -168,14 +168,18 @@ test("C250 signals: without being asked, handled just where the listeners of oth
   assert.equal(left.length, isDeno ? NAMES : 0);
 });
 
-test("C250 signals: configure({ signals: false }) leaves them alone", { skip: noSignals }, async () => {
-  const code = `if (args[0] === "with") (await import(moduleUrl)).configure({ signals: false }); ${WAIT}`;
-  const { outcome, left } = await compared({ code, act: send("SIGTERM"), signals: true });
-  assert.equal(outcome.signal, "SIGTERM");
-  assert.equal(left.length, NAMES);
-});
+test(
+  "C250 configure({ signals: false }) leaves signals alone: SIGTERM ends the process and removes nothing",
+  { skip: noSignals },
+  async () => {
+    const code = `if (args[0] === "with") (await import(moduleUrl)).configure({ signals: false }); ${WAIT}`;
+    const { outcome, left } = await compared({ code, act: send("SIGTERM"), signals: true });
+    assert.equal(outcome.signal, "SIGTERM");
+    assert.equal(left.length, NAMES);
+  },
+);
 
-test("C102 C255 SIGKILL and abort(): the files without names are gone, what has a name stays", {
+test("C102 C255 after SIGKILL or abort(), unnamed files are gone and named files and directories remain", {
   skip: noSignals,
 }, async () => {
   const options: ChildOptions = { under: ["sh", "-c", 'ulimit -c 0; exec "$@"', "sh"] };
@@ -188,32 +192,40 @@ test("C102 C255 SIGKILL and abort(): the files without names are gone, what has 
   assert.equal(place.names().length, NAMES);
 });
 
-test("C251 a signal that somebody listens to is theirs, whether to once or always, from before us or after", {
-  skip: noSignals,
-}, async () => {
-  for (const kind of ["on", "once"]) {
-    for (const before of [true, false]) {
-      const listen = `process.${kind}("SIGTERM", () => {
+test(
+  "C251 a signal that the program listens to is left to its listener, by on() or once(), added before or after ours",
+  {
+    skip: noSignals,
+  },
+  async () => {
+    for (const kind of ["on", "once"]) {
+      for (const before of [true, false]) {
+        const listen = `process.${kind}("SIGTERM", () => {
         say("handled");
         setTimeout(() => { say(args[0] === "without" || made.slice(0, 4).every(({ path }) => fs.existsSync(path))); process.exit(3); }, 100);
       });`;
-      using place = scratch();
-      const code = before ? listen + MAKE + WAIT : MAKE + listen + WAIT;
-      const { child, result } = startChild(code, { bare: true, args: ["with"], env: { TMPDIR: place.path } });
-      send("SIGTERM")(child);
-      const { status, signal, said } = await result;
-      assert.deepEqual({ status, signal, said }, {
-        status: 3,
-        signal: null,
-        said: [NAMES, "ready", "handled", true],
-      });
-      assert.deepEqual(place.names(), []);
+        using place = scratch();
+        const code = before ? listen + MAKE + WAIT : MAKE + listen + WAIT;
+        const { child, result } = startChild(code, {
+          bare: true,
+          args: ["with"],
+          env: { TMPDIR: place.path },
+        });
+        send("SIGTERM")(child);
+        const { status, signal, said } = await result;
+        assert.deepEqual({ status, signal, said }, {
+          status: 3,
+          signal: null,
+          said: [NAMES, "ready", "handled", true],
+        });
+        assert.deepEqual(place.names(), []);
+      }
     }
-  }
-});
+  },
+);
 
 test(
-  "C251 a listener that steps back and raises the signal again: nothing is left, the signal ends the process",
+  "C251 a signal raised again by a listener that has removed itself removes the files and ends the process",
   { skip: noSignals },
   async () => {
     const code =
@@ -226,8 +238,8 @@ test(
 );
 
 test(
-  "C251 a listener that steps back and raises the signal again when nothing else is left to do: the signal ends the process",
-  { skip: noSignals || isDeno && "on Deno signals are left alone without being asked" },
+  "C251 a signal raised again by a listener that has removed itself ends a process with nothing else to do",
+  { skip: noSignals || isDeno && "on Deno signals are handled only on request" },
   async () => {
     const code = `const waiting = setInterval(() => {}, 1000);
     const listener = () => { clearInterval(waiting); process.off("SIGTERM", listener); process.kill(process.pid, "SIGTERM"); };
@@ -239,7 +251,7 @@ test(
 );
 
 test(
-  "C251 C250 listeners that act only when alone, as the package signal-exit has them, do not make a signal void",
+  "C251 C250 a signal still ends the process beside listeners that act only when alone, as in package signal-exit",
   { skip: noSignals },
   async () => {
     for (const version of [3, 4]) {
@@ -264,28 +276,32 @@ test(
   },
 );
 
-test("C251 a signal that the parent had us ignore stays ignored where it would without us", {
-  skip: noSignals,
-}, async () => {
-  const options: ChildOptions = { under: ["sh", "-c", `trap "" HUP; exec "$@"`, "sh"] };
-  // Half a second after its start Deno itself begins to catch it. It ends some time after it was told that the signal was
-  // sent, however late that was.
-  const code = `if ("Deno" in globalThis) await new Promise((resolve) => setTimeout(resolve, 1000));
+test(
+  "C251 a signal that the parent process set to be ignored stays ignored, where it would be without the library",
+  {
+    skip: noSignals,
+  },
+  async () => {
+    const options: ChildOptions = { under: ["sh", "-c", `trap "" HUP; exec "$@"`, "sh"] };
+    // Deno itself begins to catch the signal half a second after its start. The child ends some time after it was told that
+    // the signal was sent, however late that was.
+    const code = `if ("Deno" in globalThis) await new Promise((resolve) => setTimeout(resolve, 1000));
     say("ready"); process.stdin.once("data", () => setTimeout(() => { console.log("survived"); process.exit(); }, 300));`;
-  const act = whenReady((child) => {
-    kill(child, "SIGHUP");
-    child.stdin!.on("error", () => {}).write("sent");
-  });
-  const { signal, stdout } = await leavesNothing({ code, act, signals: true, options });
-  assert.equal(signal === null, stdout.trim() === "survived");
-});
+    const act = whenReady((child) => {
+      kill(child, "SIGHUP");
+      child.stdin!.on("error", () => {}).write("sent");
+    });
+    const { signal, stdout } = await leavesNothing({ code, act, signals: true, options });
+    assert.equal(signal === null, stdout.trim() === "survived");
+  },
+);
 
 const container = ["unshare", "--fork", "--pid", "--mount-proc"];
 const noContainer = spawnSync(container[0], [...container.slice(1), "true"]).status !== 0 &&
-  "nobody may make a namespace";
+  "namespaces cannot be created";
 
 test(
-  "C250 C264 the first process of a container lives on at a signal, as without us, and what it has is still there (skipped where nobody may make a namespace)",
+  "C250 C264 PID 1 of a container survives signals, as without the library, and keeps its files (skipped without namespaces)",
   { skip: noContainer },
   async () => {
     const code = `for (const name of ["SIGINT", "SIGTERM", "SIGHUP"]) process.kill(process.pid, name);
@@ -303,27 +319,27 @@ test(
   },
 );
 
-/** Blocks as a removal does that takes so many milliseconds. */
+/** `block(ms)` blocks the thread, as a removal does that takes as long. */
 const BLOCK = `const block = (ms) => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
-const books = globalThis[Symbol.for("mayfly.registry")];`;
+const registry = globalThis[Symbol.for("mayfly.registry")];`;
 
 test("C253 a second signal during the removal ends the process at once", { skip: noSignals }, async () => {
   using place = scratch();
-  // On the books, something after whose removal a signal is a second one, and something whose removal takes longer than the
-  // child is given.
+  // The first entry's removal takes so long that the next signal counts as a second one; the other's takes longer than the
+  // child may run.
   const code = `${BLOCK}
-    books.entries.add({ discard: () => block(700) });
-    books.entries.add({ discard() { fs.writeSync(1, '\\u0001"ready"\\n'); block(50_000); } });
+    registry.entries.add({ discard: () => block(700) });
+    registry.entries.add({ discard() { fs.writeSync(1, '\\u0001"ready"\\n'); block(50_000); } });
     ${WAIT}`;
   const act = send("SIGTERM");
   const started = Date.now();
   const { signal } = await end("with", place, { code, act, signals: true });
   assert.equal(signal, "SIGTERM");
-  assert.ok(Date.now() - started < 40_000, "the second signal was not heeded");
+  assert.ok(Date.now() - started < 40_000, "the second signal had no effect");
 });
 
 test(
-  "C250 C253 a signal that comes again at once, since a program that got it too passes it on, ends no removal",
+  "C250 C253 a signal that is repeated at once, as by a parent that forwards it, does not interrupt the removal",
   {
     skip: noSignals,
   },
@@ -332,41 +348,45 @@ test(
     const code = `m.configure({ signals: true });
     m.namedTemporaryFileSync().closeSync();
     ${BLOCK}
-    books.entries.add({ discard() { process.kill(process.pid, "SIGTERM"); block(20); } });
+    registry.entries.add({ discard() { process.kill(process.pid, "SIGTERM"); block(20); } });
     globalThis.made = [m.namedTemporaryFileSync(), m.temporaryDirectorySync()];
     say(fs.readdirSync(m.tmpdir()).length);
     ${WAIT}`;
     const { child, result } = startChild(code, { env: { TMPDIR: place.path } });
     send("SIGTERM")(child);
     const { signal, said, stderr } = await result;
-    // With the folder of leases.
+    // With the directory of leases.
     assert.deepEqual({ signal, said }, { signal: "SIGTERM", said: [3, "ready"] }, stderr);
     assert.deepEqual(place.names(), []);
   },
 );
 
-test("C253 the removal of a directory at the end of the process can be ended between its steps", {
-  skip: wholeTrees,
-}, () => {
-  using directory = temporaryDirectorySync();
-  for (let file = 0; file < 20; file++) writeFileSync(directory.join(`${file}`), "x");
-  const { entries } = (globalThis as unknown as { [key: symbol]: { entries: Iterable<Entry> } })[
-    Symbol.for("mayfly.registry")
-  ];
-  let steps = 0;
-  [...entries].find(({ path }) => path === directory.path)!.discard(() => steps++);
-  assert.ok(steps > 20, `${steps} steps`);
-  assert.ok(!existsSync(directory.path));
-});
+test(
+  "C253 the removal of a directory at process exit calls back between its steps, where a signal can end it",
+  {
+    skip: wholeTrees,
+  },
+  () => {
+    using directory = temporaryDirectorySync();
+    for (let file = 0; file < 20; file++) writeFileSync(directory.join(`${file}`), "x");
+    const { entries } = (globalThis as unknown as { [key: symbol]: { entries: Iterable<Entry> } })[
+      Symbol.for("mayfly.registry")
+    ];
+    let steps = 0;
+    [...entries].find(({ path }) => path === directory.path)!.discard(() => steps++);
+    assert.ok(steps > 20, `${steps} steps`);
+    assert.ok(!existsSync(directory.path));
+  },
+);
 
-test("C253 half a second after a signal, and no sooner, what happens at the next is left to the system again", () => {
-  let clock = 0, stopped = 0, hear = (): void => {};
+test("C253 listening for a signal stops half a second after it, and no sooner, so that the next one ends the process", () => {
+  let clock = 0, stopped = 0, deliver = (): void => {};
   const raised: string[] = [], seen: number[] = [];
   const signals: Runtime["signals"] = {
     names: () => ["SIGTERM"],
     countable: true,
     listen(_name, listener) {
-      hear = listener;
+      deliver = listener;
       return () => void stopped++;
     },
     others: () => 0,
@@ -379,11 +399,11 @@ test("C253 half a second after a signal, and no sooner, what happens at the next
       seen.push(stopped);
     }
   });
-  hear();
+  deliver();
   assert.deepEqual([seen, raised], [[0, 1], ["SIGTERM"]]);
 });
 
-/** Kills a child that creates as fast as it can; returns how many names are left. */
+/** Ends a child by SIGTERM while it creates as fast as it can; returns how many names are left. */
 async function killedWhileCreating(code: string, delay: number): Promise<number> {
   using place = scratch();
   const { child, result } = startChild(code, { env: { TMPDIR: place.path } });
@@ -405,7 +425,7 @@ const MANY_AT_ONCE = `
   setInterval(() => {}, 1000);`;
 
 test(
-  "C250 a signal that comes while the thread is busy, just before nobody would listen any more, ends the process all the same",
+  "C250 a signal while the thread is blocked, just before the listeners would be removed, still ends the process",
   { skip: noSignals },
   async () => {
     const { signal, said } = await runChild(
@@ -420,7 +440,7 @@ test(
   },
 );
 
-test("C252 a signal in the middle of creations leaves nothing", {
+test("C252 a signal while files and directories are being created leaves none of them", {
   skip: noSignals,
 }, async () => {
   const create = `m.configure({ signals: true });
@@ -432,7 +452,7 @@ test("C252 a signal in the middle of creations leaves nothing", {
 });
 
 test(
-  "C252 control: a signal in the middle of creations that are noted afterwards leaves some",
+  "C252 control: a signal while files are created that are registered only afterwards leaves some of them",
   {
     skip: noSignals,
   },
@@ -456,7 +476,7 @@ test(
   },
 );
 
-/** Ends while the thread pool creates, which `busy` occupies until then; Node's has a few threads, and a queue. */
+/** Ends the process while creations wait for the thread pool, which `busy` occupies. Node's pool has four threads and a queue. */
 const endWhilePoolCreates = (busy: string): string => `
   m.configure({ inline: false });
   m.namedTemporaryFileSync().closeSync();
@@ -468,7 +488,7 @@ const endWhilePoolCreates = (busy: string): string => `
   await undefined;
   process.exit();`;
 
-test("C252 what the thread pool creates while the process ends is removed all the same", async () => {
+test("C252 files and directories that the thread pool creates while the process exits are removed", async () => {
   using place = scratch();
   const busy = `
     const { pbkdf2 } = await import("node:crypto");
@@ -479,7 +499,7 @@ test("C252 what the thread pool creates while the process ends is removed all th
 });
 
 test(
-  "C252 what a thread pool creates that is busy for longer is left to the next process (Node, POSIX)",
+  "C252 files that a blocked thread pool creates too late during process exit are left to the next process (Node, POSIX)",
   {
     skip: !isNode || isWindows,
   },
@@ -488,7 +508,7 @@ test(
     using other = scratch();
     const fifo = join(other.path, "fifo"), env = { TMPDIR: place.path };
     execFileSync("mkfifo", [fifo]);
-    // Who opens a FIFO waits for the other end: every thread is held until then, at no cost.
+    // Opening a FIFO waits for the other end: every thread is blocked until then, without using the processor.
     const busy = `
       const { spawn } = await import("node:child_process");
       spawn("sh", ["-c", 'sleep 3; : > "$0"', args[0]], { stdio: "ignore" });
@@ -500,7 +520,7 @@ test(
   },
 );
 
-test("C251 an error that a listener takes charge of ends nothing and removes nothing, on whatever it came and whenever it was added", async () => {
+test("C251 an error that a listener handles, of any kind and added before or after ours, ends and removes nothing", async () => {
   const adds = [
     `process.on("uncaughtException", () => say("handled"));`,
     `process.on("unhandledRejection", () => say("handled"));`,
@@ -526,7 +546,7 @@ test("C251 an error that a listener takes charge of ends nothing and removes not
 });
 
 test(
-  "C251 an error that a listener to web events takes charge of, added before the first file, removes nothing (skipped where runtimes have no such events)",
+  "C251 an error handled by a listener to web events that was added before the first file removes nothing (skipped except on Deno)",
   {
     skip: !isDeno,
   },
@@ -550,7 +570,7 @@ test(
 );
 
 test(
-  "C249 where nothing can be added to the globals, all that was made is told of, and gone at the end of the process (not on Deno, which itself adds to them then)",
+  "C249 with a non-extensible globalThis, usage() and the removal at exit still work (skipped on Deno, which extends it itself)",
   {
     skip: isDeno,
   },
@@ -567,7 +587,7 @@ test(
   },
 );
 
-/** Two copies of the built module, as two packages that bundle it have them. */
+/** Creates two copies of the built module, as in two packages that bundle it. */
 function twoCopies(): Scratch & { urls: string[] } {
   const place = scratch();
   const urls = ["one", "other"].map((name) => {
@@ -582,7 +602,7 @@ const [one, other] = await Promise.all(args.slice(0, 2).map((url) => import(url)
 say(one.namedTemporaryFileSync !== other.namedTemporaryFileSync);
 `;
 
-test("C250 C251 two copies of the module: a signal removes what both made, and ends the process", {
+test("C250 C251 with two copies of the module, a signal removes the files of both and ends the process", {
   skip: noSignals,
 }, async () => {
   using copies = twoCopies();
@@ -600,7 +620,7 @@ test("C250 C251 two copies of the module: a signal removes what both made, and e
 });
 
 test(
-  "C250 C251 two copies of the module with books of their own, as in two contexts of node:vm: a signal removes what both made, and ends the process",
+  "C250 C251 with two copies and two registries, as in two node:vm contexts, a signal removes the files of both and ends the process",
   {
     skip: noSignals,
   },
@@ -628,7 +648,7 @@ test(
   },
 );
 
-test("C249 two copies of the module: each removes its own and all is gone at exit, though one has nothing left", async () => {
+test("C249 with two copies of the module, the files of both are removed at exit, even if one copy has none left", async () => {
   using copies = twoCopies();
   using place = scratch();
   const code = `${COPIES}
@@ -646,7 +666,7 @@ test("C249 two copies of the module: each removes its own and all is gone at exi
   assert.deepEqual(place.names(), []);
 });
 
-test("C256 what is on the books of another process is not removed, though they were copied into this one", async () => {
+test("C256 entries in the registry of another process, copied into this one, are not removed", async () => {
   using place = scratch();
   const code =
     `Object.defineProperty(globalThis[Symbol.for("mayfly.registry")], "pid", { value: process.pid + 1 });`;
@@ -674,7 +694,10 @@ test("C257 a child that uses the library with the same environment leaves its pa
   assert.deepEqual(place.names(), []);
 });
 
-/** Ends a worker thread in some way; returns how many names there were, one of the main thread's, and how many are left. */
+/**
+ * Ends a worker thread in some way. Returns the number of names before and after its end, among them one of the main thread's,
+ * whether the process itself removed the rest, and what is left in the end.
+ */
 async function workerEnding(
   code: string,
 ): Promise<{ had: number; left: number; own: boolean; atEnd: string[]; stderr: string }> {
@@ -697,18 +720,18 @@ async function workerEnding(
   const args = code === TERMINATE ? ["terminate"] : [];
   const { said: [had, left], stderr } = await runChild(program, { args, env: { TMPDIR: place.path } });
   const own = place.names().length === 0;
-  // A process does not spend more than moments of its end on what its threads left.
+  // At its end a process spends little time on what its threads left.
   if (code === TERMINATE) await runChild(`await m.sweep();`, { env: { TMPDIR: place.path } });
   return { had, left, own, atEnd: place.names(), stderr };
 }
 
-/** How many names there are then: on Windows what is without a name has one until it is closed. */
+/** The number of names then. On Windows unnamed files have a name until they are closed. */
 const IN_WORKER = isWindows ? 5 : 4;
 
 const TERMINATE = `setInterval(() => {}, 1000);`;
 
 test(
-  "C258 a worker thread that ends by itself, by an error or by process.exit() leaves nothing, and the files of the main thread alone",
+  "C258 a worker thread that returns, throws or calls process.exit() removes its own files and not the main thread's",
   {
     skip: namesLinger,
   },
@@ -725,9 +748,9 @@ test(
   },
 );
 
-test("C258 a worker thread that is terminated: what it had stays until the end of the process, which removes it, or at the latest the next one", async () => {
+test("C258 the files of a terminated worker thread stay until process exit removes them, or at the latest the next process", async () => {
   let alone = false;
-  // Where the machine is busy its two seconds may be too few, but not each time.
+  // On a busy machine the process may not have the time, but not every time.
   for (let tries = 0; tries < 3 && !alone; tries++) {
     const { had, left, own, atEnd } = await workerEnding(TERMINATE);
     assert.deepEqual({ had, left, atEnd }, { had: IN_WORKER, left: IN_WORKER, atEnd: [] });
@@ -736,13 +759,13 @@ test("C258 a worker thread that is terminated: what it had stays until the end o
   assert.ok(alone);
 });
 
-/** Counts the listeners that the library has. */
+/** `count()` reports the number of the library's listeners. */
 const COUNT = `${LISTENERS}
 const at = listeners();
 const count = () => say(listeners() - at);
 `;
 
-test("C261 listeners: none at import or for files without names, some while a name is alive, none soon after", async () => {
+test("C261 listeners exist only while named files or directories do, not after import or for unnamed files", async () => {
   const code = `${COUNT}
     const m = await import(moduleUrl);
     count();
@@ -768,12 +791,12 @@ test("C261 listeners: none at import or for files without names, some while a na
   const { said: [imported, unnamed, ...rest], stderr } = await runChild(code, { bare: true });
   const some = rest[0];
   assert.ok(some >= 3);
-  // On Windows what is without a name has one until it is closed.
+  // On Windows unnamed files have a name until they are closed.
   assert.deepEqual([imported, unnamed], [0, isWindows ? some : 0], stderr);
   assert.deepEqual(rest, [some, some, some, 0, some, 0]);
 });
 
-test("C261 C251 two copies of the module listen once, and as long as one of them needs it", async () => {
+test("C261 C251 two copies of the module share one set of listeners for as long as either needs it", async () => {
   using copies = twoCopies();
   const code = `${COUNT} ${COPIES}
     const wait = async (most) => { for (let waits = 0; listeners() !== at && waits < most; waits++) await new Promise((resolve) => setTimeout(resolve, 20)); };
@@ -792,8 +815,8 @@ test("C261 C251 two copies of the module listen once, and as long as one of them
   assert.deepEqual(rest, [first, first, 0]);
 });
 
-test("C262 neither a live file nor the wait for idleness keeps the process alive", async () => {
-  // Times are a thousand times as long: what waits for one of ours would be killed before it ends.
+test("C262 neither live files nor the library's timers keep the process alive", async () => {
+  // Timers take a thousand times as long: a process that waits for one would be killed before.
   const code = `
     const real = setTimeout;
     globalThis.setTimeout = (call, milliseconds, ...rest) => real(call, milliseconds * 1000, ...rest);
@@ -805,26 +828,30 @@ test("C262 neither a live file nor the wait for idleness keeps the process alive
   assert.deepEqual({ status, said }, { status: 0, said: ["done"] }, stderr);
 });
 
-test("C263 the removal at exit is done when the next listener is called, whole trees included", {
-  skip: namesLinger,
-}, async () => {
-  using place = scratch();
-  const code = `${NAMES_THERE}
+test(
+  "C263 the removal at exit, directory trees included, is complete when the next exit listener is called",
+  {
+    skip: namesLinger,
+  },
+  async () => {
+    using place = scratch();
+    const code = `${NAMES_THERE}
     const file = m.namedTemporaryFileSync();
     const directory = m.temporaryDirectorySync();
     for (let i = 0; i < 300; i++) fs.writeFileSync(directory.join(String(i)), "");
     process.on("exit", () => fs.writeFileSync(args[0], String(names(m).length)));
     (globalThis.addEventListener ?? (() => {}))("unload", () => fs.writeFileSync(args[0], String(names(m).length)));
     process.exit(6);`;
-  using notes = scratch();
-  const note = join(notes.path, "note");
-  const { status } = await runChild(code, { args: [note], env: { TMPDIR: place.path } });
-  assert.equal(status, 6);
-  assert.equal(readFileSync(note, "utf8"), "0");
-});
+    using notes = scratch();
+    const note = join(notes.path, "note");
+    const { status } = await runChild(code, { args: [note], env: { TMPDIR: place.path } });
+    assert.equal(status, 6);
+    assert.equal(readFileSync(note, "utf8"), "0");
+  },
+);
 
 test(
-  "C263 C264 what cannot be removed at exit keeps nothing else from being removed, and neither delays nor shows",
+  "C263 C264 an entry that cannot be removed at exit does not keep others from being removed, and prints nothing",
   {
     skip: noModes,
   },
