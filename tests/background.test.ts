@@ -13,13 +13,13 @@ import { namesLinger } from "./support/platform.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
 import { type Changes, substitute, systemError } from "./support/substitute.ts";
 
-/** Plants what a dead process left. */
+/** Plants leftovers of a dead process. */
 function plantOrphans(place: Scratch, count: number): void {
   const dead = plant(place.path);
   for (let n = 0; n < count; n++) writeFileSync(join(place.path, dead.name()), "");
 }
 
-/** Makes something named, and waits until nothing else is there, but not for ever. */
+/** Creates a named file, and waits a limited time until nothing else is there. */
 const live = (before = "", after = ""): string => `
 ${before}
 const file = m.namedTemporaryFileSync();
@@ -29,11 +29,11 @@ for (let tries = 0; others() > 0 && tries < Number(args[0]); tries++) await new 
 say(others());
 file.closeSync();`;
 
-test("C254 C265 whoever makes something named removes beside its work what the dead left", async () => {
+test("C254 C265 a process that creates a named file removes the leftovers of dead processes in the background", async () => {
   using place = scratch();
   plantOrphans(place, 20);
   let left = 20;
-  // On a busy machine the time that a process gives to it is over before much is done.
+  // On a busy machine, the time that a process spends on it may end before much is done.
   for (let tries = 0; left > 0; tries++) {
     assert.ok(tries < 10, `${left} are left`);
     const { said, stderr } = await runChild(live(), { args: ["200"], env: { TMPDIR: place.path } });
@@ -43,7 +43,7 @@ test("C254 C265 whoever makes something named removes beside its work what the d
   assert.deepEqual([place.names(), readLeases(place.path)], [[], {}]);
 });
 
-test("C254 C265 a program that ends at once does it at its end", async () => {
+test("C254 C265 a program that ends at once removes the leftovers of dead processes at exit", async () => {
   using place = scratch();
   plantOrphans(place, 5);
   for (let tries = 0; place.names().length > 0; tries++) {
@@ -56,7 +56,7 @@ test("C254 C265 a program that ends at once does it at its end", async () => {
   assert.deepEqual(readLeases(place.path), {});
 });
 
-test("configure({ reclaim: false }) leaves what the dead left, also at the end, and where it had begun", async () => {
+test("configure({ reclaim: false }) removes no leftovers of dead processes, even at exit or if reclaiming has begun", async () => {
   using place = scratch();
   plantOrphans(place, 5);
   const off = "m.configure({ reclaim: false });";
@@ -68,8 +68,8 @@ test("configure({ reclaim: false }) leaves what the dead left, also at the end, 
 });
 
 /**
- * Waits until what was begun before has had its turn, the loading of what reclaims among it: the library looks for others
- * in a microtask, so our import is asked for after its own, and answered after it.
+ * Waits until the library has loaded the module that reclaims: it imports it in a microtask, and our import, requested
+ * after that, is resolved after it.
  */
 async function loading(): Promise<void> {
   await Promise.resolve();
@@ -77,24 +77,25 @@ async function loading(): Promise<void> {
   await runtime.nextTurn();
 }
 
-/** A clock on which every question takes half a millisecond, or what is said, timers that run when they are told to, and an end. */
-class Stage {
-  /** Each begins when the others are long over. */
+/** A runtime whose clock advances at every reading, with timers and a process exit that the test triggers. */
+class ManualRuntime {
+  /** Each begins long after the others. */
   static #begin: number = runtime.now();
-  clock: number = Stage.#begin += 1_000_000_000;
+  clock: number = ManualRuntime.#begin += 1_000_000_000;
   readonly timers: { milliseconds: number; call: () => void }[] = [];
-  readonly question: number;
-  end: () => void = () => assert.fail("nobody listens");
+  /** Milliseconds that each reading of the clock takes. */
+  readonly step: number;
+  exit: () => void = () => assert.fail("there is no exit listener");
   pid: number = runtime.pid();
-  /** Milliseconds that it was held up. */
+  /** Milliseconds that the thread was blocked. */
   slept = 0;
 
-  constructor(question = 0.5) {
-    this.question = question;
+  constructor(step = 0.5) {
+    this.step = step;
   }
 
-  /** Runs the timers, also those that they set, at once or when something is loaded. */
-  async play(): Promise<void> {
+  /** Runs all timers, also those that they set, at once or after an import. */
+  async runTimers(): Promise<void> {
     while (this.timers.length > 0) {
       for (let timer = this.timers.shift(); timer !== undefined; timer = this.timers.shift()) timer.call();
       await loading();
@@ -105,8 +106,8 @@ class Stage {
     const substituted = this.#substitute(primitives, own);
     return {
       [Symbol.asyncDispose]: async () => {
-        // Among them is the one that ends listening to the end of the process, a turn later.
-        await this.play();
+        // One of them removes the exit listener, a turn later.
+        await this.runTimers();
         substituted[Symbol.dispose]();
       },
     };
@@ -116,14 +117,14 @@ class Stage {
     return substitute({
       primitives,
       runtime: {
-        now: () => this.clock += this.question,
+        now: () => this.clock += this.step,
         later: (milliseconds, call) => {
           const timer = { milliseconds, call };
           this.timers.push(timer);
           return () => void (timer.call = () => {});
         },
         onEnd: (listener) => {
-          this.end = listener;
+          this.exit = listener;
           return () => {};
         },
         pid: () => this.pid,
@@ -136,41 +137,41 @@ class Stage {
 }
 
 test(
-  "reclaiming takes a millisecond at a time, two seconds in all, and begins again after a minute",
+  "background reclaiming runs in slices of a millisecond, for two seconds in all, and again after a minute",
   async () => {
     using place = scratch();
-    // Of two, so that it is loaded at once: without a lease of our own, one would be taken for it.
+    // Two leases: without one of this process, the first would be taken for its own, and nothing loaded at once.
     plantOrphans(place, 1500);
     plantOrphans(place, 1500);
-    const stage = new Stage();
+    const manual = new ManualRuntime();
     configure({ tmpdir: place.path });
-    await using _ = stage.enter();
+    await using _ = manual.enter();
     try {
       startReclaiming();
-      const start = stage.clock;
+      const start = manual.clock;
       await loading();
       let slices = 0, longest = 0;
-      for (let timer = stage.timers.shift(); timer !== undefined; timer = stage.timers.shift()) {
+      for (let timer = manual.timers.shift(); timer !== undefined; timer = manual.timers.shift()) {
         assert.equal(timer.milliseconds, slices === 0 ? 0 : 10);
-        const before = stage.clock;
+        const before = manual.clock;
         timer.call();
-        longest = Math.max(longest, stage.clock - before);
+        longest = Math.max(longest, manual.clock - before);
         slices++;
       }
       assert.ok(longest < 3, `a slice took ${longest} ms`);
-      assert.ok(stage.clock - start < 3000, `all took ${stage.clock - start} ms`);
+      assert.ok(manual.clock - start < 3000, `all took ${manual.clock - start} ms`);
       assert.ok(slices > 500, `${slices} slices`);
       const left = place.names().length;
       assert.ok(left > 0 && left < 3000, `${left} are left`);
 
       startReclaiming();
       await loading();
-      assert.equal(stage.timers.length, 0, "not so soon");
-      stage.clock += 60_000;
+      assert.equal(manual.timers.length, 0, "not so soon");
+      manual.clock += 60_000;
       startReclaiming();
       await loading();
-      assert.equal(stage.timers.length, 1);
-      await stage.play();
+      assert.equal(manual.timers.length, 1);
+      await manual.runTimers();
       assert.ok(place.names().length < left);
     } finally {
       configure({ tmpdir: undefined });
@@ -178,8 +179,8 @@ test(
   },
 );
 
-/** Counts what is open, and what is removed. */
-class Held {
+/** Tracks open handles, and counts removals. */
+class OpenHandles {
   readonly open: Set<unknown> = new Set();
   removed = 0;
 
@@ -203,7 +204,7 @@ class Held {
   }
 }
 
-/** What a dead process left in a directory: a file, and a tree. */
+/** Plants leftovers of a dead process in a new directory: a file, and a tree. */
 function plantTree(directory: string): void {
   mkdirSync(directory);
   const dead = plant(directory), tree = join(directory, dead.name());
@@ -214,61 +215,61 @@ function plantTree(directory: string): void {
 }
 
 test(
-  "reclaiming that is given up after any of its calls leaves nothing open, and removes nothing more",
+  "background reclaiming that is turned off after any of its calls leaves no open handle and removes nothing more",
   async () => {
     using place = scratch();
-    let heldSome = 0, isDone = false;
+    let timesOpen = 0, isDone = false;
     for (let calls = 1; !isDone; calls++) {
       const directory = join(place.path, String(calls));
       plantTree(directory);
-      // So that it begins at once: without a lease of our own, one would be taken for it.
+      // A second lease, so that it begins at once: without a lease of this process, one would be taken for its own.
       plant(directory);
-      const stage = new Stage(2), held = new Held();
+      const manual = new ManualRuntime(2), handles = new OpenHandles();
       configure({ tmpdir: directory });
-      await using _ = stage.enter(held.primitives);
+      await using _ = manual.enter(handles.primitives);
       try {
         startReclaiming();
         await loading();
-        // A question takes longer than a slice has: each makes one call.
-        for (let made = 0; made < calls; made++) stage.timers.shift()?.call();
-        isDone = stage.timers.length === 0;
-        if (held.open.size > 0) heldSome++;
-        const { removed } = held;
+        // Reading the clock takes longer than a slice: each makes one call.
+        for (let made = 0; made < calls; made++) manual.timers.shift()?.call();
+        isDone = manual.timers.length === 0;
+        if (handles.open.size > 0) timesOpen++;
+        const { removed } = handles;
         configure({ reclaim: false });
-        await stage.play();
-        assert.deepEqual([...held.open], [], `after ${calls} calls`);
-        assert.equal(held.removed, removed);
+        await manual.runTimers();
+        assert.deepEqual([...handles.open], [], `after ${calls} calls`);
+        assert.equal(handles.removed, removed);
       } finally {
         configure({ tmpdir: undefined, reclaim: undefined });
       }
     }
-    assert.ok(heldSome > 0);
+    assert.ok(timesOpen > 0);
   },
 );
 
-test("reclaiming does not hold up the program until what is in use is let go of: that is for the next process, and the rest goes", async () => {
+test("background reclaiming does not wait for entries that are in use: it leaves them and removes the rest", async () => {
   using place = scratch();
   const dead = plant(place.path), tree = dead.name();
   mkdirSync(join(place.path, tree));
   for (const path of [dead.name(), join(tree, "held"), join(tree, "other")]) {
     writeFileSync(join(place.path, path), "");
   }
-  // So that it begins at once.
+  // A second lease, so that it begins at once.
   plant(place.path);
-  const stage = new Stage();
+  const manual = new ManualRuntime();
   configure({ tmpdir: place.path });
-  await using _ = stage.enter({
+  await using _ = manual.enter({
     unlink(real, path: string) {
       if (path.endsWith("held")) throw systemError("EBUSY");
       return real(path);
     },
-    // By its own walk a runtime would pass the refusal by.
+    // A runtime's own recursive removal would not go through the substitute.
   }, { removeTree: undefined });
   try {
     startReclaiming();
     await loading();
-    await stage.play();
-    assert.deepEqual([place.names(), readdirSync(join(place.path, tree)), stage.slept], [
+    await manual.runTimers();
+    assert.deepEqual([place.names(), readdirSync(join(place.path, tree)), manual.slept], [
       [tree],
       ["held"],
       0,
@@ -278,25 +279,25 @@ test("reclaiming does not hold up the program until what is in use is let go of:
   }
 });
 
-test("the end of the process is held up for two tenths of a second by what the dead left", {
+test("process exit is delayed by reclaiming for two tenths of a second at most", {
   skip: namesLinger,
 }, async () => {
   await withoutLease();
   using place = scratch();
   plantOrphans(place, 1000);
-  const stage = new Stage();
+  const manual = new ManualRuntime();
   configure({ tmpdir: place.path });
-  await using _ = stage.enter();
+  await using _ = manual.enter();
   try {
     const file = namedTemporaryFileSync(), directory = temporaryDirectorySync();
     await loading();
-    assert.equal(stage.timers.at(-1)?.milliseconds, 0, "the first slice is still to come");
-    const before = stage.clock;
-    stage.end();
+    assert.equal(manual.timers.at(-1)?.milliseconds, 0, "the first slice is still to come");
+    const before = manual.clock;
+    manual.exit();
     assert.deepEqual([existsSync(file.path), existsSync(directory.path)], [false, false]);
     const left = place.names().length;
     assert.ok(left > 0 && left < 1000, `${left} are left`);
-    assert.ok(stage.clock - before < 250, `it took ${stage.clock - before} ms`);
+    assert.ok(manual.clock - before < 250, `it took ${manual.clock - before} ms`);
     file.closeSync();
   } finally {
     configure({ tmpdir: undefined });
@@ -304,26 +305,26 @@ test("the end of the process is held up for two tenths of a second by what the d
 });
 
 test(
-  "C271 the end of a process with another number than the maker's removes nothing; the maker's does, and again without harm",
+  "C271 exit in a process with another PID than the creator's removes nothing; the creator's does, and a second one is harmless",
   {
     skip: namesLinger,
   },
   async () => {
     await withoutLease();
     using place = scratch();
-    const stage = new Stage();
+    const manual = new ManualRuntime();
     configure({ tmpdir: place.path, reclaim: false });
-    await using _ = stage.enter();
+    await using _ = manual.enter();
     try {
       const file = namedTemporaryFileSync(), directory = temporaryDirectorySync();
       const there = (): boolean[] => [existsSync(file.path), existsSync(directory.path)];
-      stage.pid++;
-      stage.end();
+      manual.pid++;
+      manual.exit();
       assert.deepEqual([there(), Object.keys(readLeases(place.path)).length], [[true, true], 1]);
-      stage.pid--;
-      stage.end();
+      manual.pid--;
+      manual.exit();
       assert.deepEqual([there(), readLeases(place.path)], [[false, false], {}]);
-      stage.end();
+      manual.exit();
       file.closeSync();
       directory.removeSync();
     } finally {

@@ -1,5 +1,5 @@
 /**
- * Workers of `node:cluster`, which share the environment of their primary and end in every way.
+ * Workers of `node:cluster`, which share the environment of their primary, and end in various ways.
  *
  * @module
  */
@@ -12,10 +12,10 @@ import { runChild, startChild } from "./support/child.ts";
 import { oncePerRuntime } from "./support/once.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
 
-/** What the primary and its workers have in common. Each thing's name says who made it. */
+/** The code that the primary and its workers share. Each name begins with its creator. */
 const COMMON = `
   const cluster = (await import("node:cluster")).default;
-  // What one end leaves is not to be removed before it is counted.
+  // Leftovers must not be removed before they are counted.
   m.configure({ reclaim: false });
   if (process.versions.deno !== undefined) m.configure({ signals: true });
   const make = (who) => {
@@ -31,14 +31,14 @@ const COMMON = `
   const nextMessage = (from) => new Promise((resolve) => from.once("message", resolve));
 `;
 
-/** A worker makes its things, tells how many listen to its ends, and does what it is told. */
+/** A worker creates its entries, reports how many listeners it has, and ends as it is told. */
 const WORKER = `
   const before = listeners();
   globalThis.held = make(process.env.WHO);
   const holding = listeners();
   churn();
   const still = listeners();
-  // Which also keeps it alive.
+  // This listener also keeps it alive.
   process.on("message", (order) => {
     if (order === "exit") process.exit(7);
     if (order === "throw") throw new Error("thrown");
@@ -46,15 +46,15 @@ const WORKER = `
   process.send({ added: holding.map((count, at) => count - before[at]), piled: still.map((count, at) => count - holding[at]) });
 `;
 
-/** How a worker is ended, and with what status or signal it then ends. */
+/** The ways to end a worker, with the status or signal that results. */
 const ENDS = { exit: 7, throw: 1, disconnect: 0, SIGTERM: "SIGTERM", SIGKILL: "SIGKILL" } as const;
 type Way = keyof typeof ENDS;
 const WAYS = Object.keys(ENDS) as Way[];
 
-/** What each runtime listens to when it holds something: SIGINT, SIGTERM, SIGHUP, and its end. */
+/** The listeners that each runtime has while something is held: to SIGINT, SIGTERM, SIGHUP and exit. */
 const LISTENERS = process.versions.deno === undefined ? [1, 1, 1, 1] : [0, 0, 0, 0];
 
-/** Runs all workers at a time, and ends one after the other. */
+/** Starts all workers, and ends one after the other. */
 const ENDING = `${COMMON}
   if (cluster.isWorker) {
     ${WORKER}
@@ -65,7 +65,7 @@ const ENDING = `${COMMON}
     const ways = JSON.parse(args[0]);
     const workers = {};
     for (const way of ways) workers[way] = cluster.fork({ WHO: way });
-    const told = await Promise.all(ways.map((way) => nextMessage(workers[way])));
+    const reports = await Promise.all(ways.map((way) => nextMessage(workers[way])));
     for (const [at, way] of ways.entries()) {
       const worker = workers[way];
       const had = names(way);
@@ -73,7 +73,7 @@ const ENDING = `${COMMON}
       if (way === "disconnect") worker.disconnect();
       else if (way.startsWith("SIG")) process.kill(worker.process.pid, way);
       else worker.send(way);
-      say({ way, end: await ended, had, left: names(way), ...told[at] });
+      say({ way, end: await ended, had, left: names(way), ...reports[at] });
       churn();
     }
     say({ piled: listeners().map((count, at) => count - holding[at]) });
@@ -82,16 +82,16 @@ const ENDING = `${COMMON}
     for (const one of globalThis.held) one[Symbol.dispose]();
   }`;
 
-/** A process that makes one thing, and lives until what others left is gone, or ten seconds. */
+/** A process that creates a file, and lives until the leftovers of others are gone, ten seconds at most. */
 const LATER = `
   const file = m.namedTemporaryFileSync();
   const left = () => fs.readdirSync(m.tmpdir()).some((name) => !args.includes(name) && name !== path.basename(file.path));
   for (let waits = 0; left() && waits < 500; waits++) await new Promise((resolve) => setTimeout(resolve, 20));
-  // On a busy machine the work beside the program's own gives up before it is done; then it is asked for.
+  // On a busy machine the background reclaim may stop before it is done.
   if (left()) await m.sweep();
   file.closeSync();`;
 
-/** Runs the process that comes next; what is not ours stays. */
+/** Runs the next process, which must leave entries that are not ours. */
 async function runNext(place: Scratch): Promise<void> {
   const foreign = join(place.path, "SIGKILL-foreign");
   writeFileSync(foreign, "foreign");
@@ -105,7 +105,7 @@ async function runNext(place: Scratch): Promise<void> {
 }
 
 test(
-  "C250 C254 C257 workers of a cluster that exit, throw, are disconnected or killed leave nothing after the next run, and their primary's things alone; listeners do not pile up (once a runtime)",
+  "C250 C254 C257 cluster workers, however they end, leave nothing after the next run and do not affect the primary (once a runtime)",
   { skip: oncePerRuntime || (process.platform === "win32" && "signals of POSIX") },
   async () => {
     using place = scratch();
@@ -119,7 +119,7 @@ test(
       way,
       end: ENDS[way],
       had: 2,
-      // Else the harness would see no leftovers at all.
+      // Also shows that leftovers are counted at all.
       left: way === "SIGKILL" ? 2 : 0,
       added: LISTENERS,
       piled: none,
@@ -130,7 +130,7 @@ test(
   },
 );
 
-/** A primary that is killed: its workers lose their channel, which ends them. */
+/** A primary to be killed: its workers end when they lose their channel. */
 const ORPHANS = `${COMMON}
   if (cluster.isWorker) {
     ${WORKER}
@@ -141,7 +141,7 @@ const ORPHANS = `${COMMON}
     say(workers.map(({ process }) => process.pid));
   }`;
 
-/** What has ended and is not yet taken note of runs no more. */
+/** Whether a process is running; a zombie is not. */
 function isRunning(pid: number): boolean {
   try {
     return !/^State:\s*[ZX]/m.test(readFileSync(`/proc/${pid}/status`, "latin1"));
@@ -151,7 +151,7 @@ function isRunning(pid: number): boolean {
 }
 
 test(
-  "C254 C257 when the primary of a cluster is killed, its workers end and leave nothing, and the next run removes what was the primary's (Linux) (once a runtime)",
+  "C254 C257 if a cluster's primary is killed, its workers end without leftovers; the next run removes the primary's (Linux) (once a runtime)",
   { skip: oncePerRuntime || (process.platform !== "linux" && "processes are looked up in /proc") },
   async () => {
     using place = scratch();

@@ -8,7 +8,7 @@ import { substitute } from "./support/substitute.ts";
 
 const MiB = 1024 * 1024;
 
-/** Puts `allocate` in the place of what makes the array. */
+/** Replaces `ArrayBuffer` by a constructor that calls `allocate`. */
 function substituteBuffers(allocate: (bytes: number) => void): Disposable {
   const { ArrayBuffer } = globalThis;
   globalThis.ArrayBuffer = function (bytes: number) {
@@ -17,7 +17,7 @@ function substituteBuffers(allocate: (bytes: number) => void): Disposable {
   return { [Symbol.dispose]: () => void (globalThis.ArrayBuffer = ArrayBuffer) };
 }
 
-test("the collector is hurried once for each so many bytes, whatever the pieces", () => {
+test("gcEvery() allocates a large buffer once per given number of bytes, whatever the sizes reported", () => {
   const allocated: number[] = [];
   const report = gcEvery(4 * MiB);
   using _ = substituteBuffers((bytes) => allocated.push(bytes));
@@ -29,7 +29,7 @@ test("the collector is hurried once for each so many bytes, whatever the pieces"
   assert.deepEqual(allocated, [64 * MiB, 64 * MiB, 64 * MiB]);
 });
 
-test("where there is no room to hurry it, all goes on", () => {
+test("gcEvery() ignores a failure to allocate its buffer, and tries again", () => {
   let tries = 0;
   const report = gcEvery(MiB);
   using _ = substituteBuffers(() => {
@@ -41,26 +41,29 @@ test("where there is no room to hurry it, all goes on", () => {
   assert.equal(tries, 2);
 });
 
-test("only versions of Node whose collector comes late hurry it", () => {
-  const of = (node: string) => nodeRuntime(fakeProcess({ versions: { node } }).process).allocated;
-  assert.deepEqual([typeof of("22.1.0"), typeof of("24.0.0"), typeof of("26.1.0")], [
-    "undefined",
-    "function",
-    "function",
-  ]);
+test("runtime.allocated exists only on Node versions whose garbage collector runs late", () => {
+  const allocatedOn = (node: string) => nodeRuntime(fakeProcess({ versions: { node } }).process).allocated;
+  assert.deepEqual(
+    [typeof allocatedOn("22.1.0"), typeof allocatedOn("24.0.0"), typeof allocatedOn("26.1.0")],
+    [
+      "undefined",
+      "function",
+      "function",
+    ],
+  );
 });
 
-test("streams and iterators tell of each chunk that is new memory, and readers with buffers of their own of none", async () => {
-  let told = 0;
-  using _ = substitute({ runtime: { allocated: (bytes) => told += bytes } });
+test("streams and iterators report each chunk that they allocate, and BYOB readers, which have their own buffers, none", async () => {
+  let reported = 0;
+  using _ = substitute({ runtime: { allocated: (bytes) => reported += bytes } });
   await using file = await temporaryFile();
   await file.write(new Uint8Array(MiB));
-  for await (const _chunk of file) assert.ok(told > 0);
-  assert.equal(told, MiB);
-  for await (const _chunk of file.stream()) assert.ok(told > MiB);
-  assert.ok(told >= 2 * MiB);
-  told = 0;
+  for await (const _chunk of file) assert.ok(reported > 0);
+  assert.equal(reported, MiB);
+  for await (const _chunk of file.stream()) assert.ok(reported > MiB);
+  assert.ok(reported >= 2 * MiB);
+  reported = 0;
   const reader = file.stream().getReader({ mode: "byob" });
   while (!(await reader.read(new Uint8Array(MiB / 4))).done);
-  assert.equal(told, 0);
+  assert.equal(reported, 0);
 });

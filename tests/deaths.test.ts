@@ -1,5 +1,5 @@
 /**
- * The table of deaths: what is left when a process ends, by the way it ends and by what it held.
+ * What is left when a process ends, by the way it ends and by what it held; printed as a table.
  *
  * @module
  */
@@ -13,12 +13,12 @@ import { scratch } from "./support/scratch.ts";
 
 const onDeno = process.versions.deno !== undefined;
 
-/** What a process held. Of the last two nothing may ever be removed. */
+/** What a process held. The last two must never be removed. */
 const KINDS = ["named", "directory", "unnamed", "spooled", "kept", "persisted"] as const;
 
 type Kind = (typeof KINDS)[number];
 
-/** Makes one of each, in whatever thread it runs. */
+/** Creates one of each, in the thread that runs it. */
 const MAKE = `
   if (${onDeno}) m.configure({ signals: true });
   const named = m.namedTemporaryFileSync({ prefix: "named-" });
@@ -44,18 +44,18 @@ const WORKER = `
   await new Promise((resolve, reject) => { worker.on("message", resolve); worker.on("error", reject); });
 `;
 
-/** A way to end. */
+/** A way in which a process ends. */
 interface Way {
   name: string;
-  /** What the child does when it has made everything. */
+  /** The code that the child runs when it has created everything. */
   code: string;
   /** The signal it is sent. */
   signal?: NodeJS.Signals;
-  /** Status or signal it must end with; undefined where that depends on the runtime. */
+  /** The status or signal it must end with; undefined where that depends on the runtime. */
   end: number | NodeJS.Signals | undefined;
-  /** Whether code of ours can run at this end. */
+  /** Whether the library's code can run at this end. */
   mayAct: boolean;
-  /** In which thread things are made, beside the main one. */
+  /** Whether a worker thread creates one of each as well. */
   worker?: boolean;
 }
 
@@ -72,7 +72,7 @@ const POSIX_WAYS: readonly Way[] = [
   { name: "SIGHUP", code: STAY, signal: "SIGHUP", end: "SIGHUP", mayAct: true },
   {
     name: "own handler",
-    // What an application on Deno that has a handler of its own must say, since nobody can count handlers there.
+    // Deno cannot count handlers: an application with its own must turn ours off.
     code: `m.configure({ signals: ${onDeno ? "false" : "undefined"} });
       process.on("SIGTERM", () => { setTimeout(() => process.exit(9), 20); });${STAY}`,
     signal: "SIGTERM",
@@ -85,7 +85,7 @@ const POSIX_WAYS: readonly Way[] = [
   { name: "exit, live worker", code: "process.exit(5);", end: 5, mayAct: true, worker: true },
 ];
 
-/** On Windows a signal from outside ends a process before any code runs, and only a status tells of it. */
+/** On Windows a signal from another process ends this one before any code runs, and shows only as a status. */
 const WINDOWS_WAYS: readonly Way[] = [
   ...POSIX_WAYS.filter(({ signal, name }) => signal === undefined && name !== "abort"),
   { name: "abort", code: "process.abort();", end: undefined, mayAct: false },
@@ -94,7 +94,7 @@ const WINDOWS_WAYS: readonly Way[] = [
 
 const WAYS = isWindows ? WINDOWS_WAYS : POSIX_WAYS;
 
-/** How many of each kind are there. */
+/** Returns how many entries of each kind a directory has. */
 function count(directory: string): { [K in Kind]: number } {
   const names = readdirSync(directory);
   return Object.fromEntries(
@@ -116,10 +116,10 @@ async function die(way: Way): Promise<Outcome> {
   const code = MAKE + (way.worker ? WORKER : "") + end;
   const env = { TMPDIR: place.path, MAYFLY_TEST_SCRIPTS: scripts.path };
   const { child, result } = startChild(code, { env, args: [moduleUrl] });
-  // Not by `child.kill`, after which Deno reports that signal whatever the child ended with.
+  // Not with `child.kill`, after which Deno reports that signal however the child ended.
   if (way.signal !== undefined) child.stdout!.once("data", () => process.kill(child.pid!, way.signal));
-  const { status, signal, stderr, said: heard } = await result;
-  assert.deepEqual(heard, ["made"], stderr);
+  const { status, signal, stderr, said: output } = await result;
+  assert.deepEqual(output, ["made"], stderr);
   const atOnce = count(place.path);
   const next = await runChild("m.namedTemporaryFileSync().closeSync();", { env });
   assert.equal(next.status, 0, next.stderr);
@@ -132,7 +132,7 @@ function row(way: Way, { end, atOnce, afterNext }: Outcome): string {
 }
 
 test(
-  "C249 C250 C251 C254 C255 C258 nothing is left where code can run, and nothing after the next run otherwise; what was kept stays (once a runtime)",
+  "C249 C250 C251 C254 C255 C258 leftovers go at process exit if code can run, else with the next run; kept ones stay (once a runtime)",
   { skip: oncePerRuntime },
   async () => {
     const rows = [
@@ -144,7 +144,7 @@ test(
       rows.push(row(way, outcome));
       const makers = way.worker ? 2 : 1;
       const left = { named: 0, directory: 0, unnamed: 0, spooled: 0, kept: makers, persisted: makers };
-      // Windows lets no open file lose its name.
+      // On Windows unnamed files have a name until they are closed.
       const nameless = isWindows ? 1 : 0;
       const atOnce = way.mayAct
         ? left

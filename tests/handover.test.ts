@@ -21,10 +21,10 @@ const self = process.env.MAYFLY_TEST_RUNTIME ?? "this runtime";
 const windows = isWindows && "programs and locks of POSIX";
 const notPassedOn = isWindows && "Deno" in globalThis && "Deno passes no descriptors on, on Windows";
 
-/** Contents that do not fit into a buffer, and differ everywhere. */
+/** Contents that do not fit into a buffer, and have no repetition. */
 const numbers = (count: number): string => Array.from({ length: count }, (_, i) => `${i}\n`).join("");
 
-/** Reads what it inherits, checks that it starts at the beginning, and answers in the file itself. */
+/** Reads the inherited file, reports its position before and after, and appends to it. */
 const ANSWER = `
 const file = m.fromDescriptor(3);
 const before = file.position;
@@ -37,7 +37,7 @@ console.log(JSON.stringify({ before, size, last: text.slice(-10), length: text.l
 file.closeSync();
 `;
 
-/** Runs one of the runtimes with a descriptor as its number 3; what it prints, as JSON. */
+/** Runs one of the runtimes with a descriptor as its number 3; returns the JSON that it prints. */
 // deno-lint-ignore no-explicit-any -- what the code prints
 function runWith(fd: number, { file, args }: Command): any {
   const { status, stdout, stderr } = spawnSync(file, args, { stdio: ["ignore", "pipe", "pipe", fd] });
@@ -46,7 +46,7 @@ function runWith(fd: number, { file, args }: Command): any {
 }
 
 test(
-  "a file without a name is passed on to a child of each runtime, which reads all of it and writes to it",
+  "a child process of each runtime can read all of an inherited unnamed file, and write to it",
   { skip: notPassedOn },
   async () => {
     using place = scratch();
@@ -71,23 +71,23 @@ test(
   },
 );
 
-/** Each kind of file, with the same contents; small enough to be in a buffer or in memory still. */
+/** Opens each kind of file. What the tests write is so short that it is still in a buffer or in memory. */
 const KINDS: { readonly [kind: string]: () => TemporaryFile | Promise<TemporaryFile> } = {
   unnamed: () => temporaryFile(),
   named: () => namedTemporaryFile(),
   spooled: () => spooledTemporaryFile(),
 };
 
-test("fd of each kind of file is one that a child inherits, with all that was written before", {
+test("fd of each kind of file is a descriptor that a child can inherit, with everything written before", {
   skip: windows,
 }, async () => {
   for (const [kind, open] of Object.entries(KINDS)) {
     await using file = await open();
     await file.write(`${kind} file`);
     const { fd } = file;
-    assert.equal(file.fd, fd, "asking again opens no other");
+    assert.equal(file.fd, fd, "reading fd again opens no other descriptor");
     const script = 'cat <&3; printf " and more" >&3';
-    // The offset of the descriptor is where nobody moved it.
+    // The descriptor's own offset is still at the start.
     const { stdout } = spawnSync("sh", ["-c", script], { stdio: ["ignore", "pipe", "inherit", fd] });
     assert.equal(String(stdout), `${kind} file`);
     assert.equal(await file.text(), `${kind} file and more`);
@@ -95,7 +95,7 @@ test("fd of each kind of file is one that a child inherits, with all that was wr
   }
 });
 
-/** Whether a number stands for a file; it may stand for another one soon after it was closed. */
+/** Whether a descriptor is open for a file; after closing, its number may soon be that of another one. */
 function isOpenAs(fd: number, { dev, ino }: { dev: number; ino: number }): boolean {
   try {
     const now = fstatSync(fd);
@@ -106,7 +106,7 @@ function isOpenAs(fd: number, { dev, ino }: { dev: number; ino: number }): boole
   }
 }
 
-test("fd goes with its file", async () => {
+test("closing a file of any kind closes its fd", async () => {
   for (const open of Object.values(KINDS)) {
     const file = await open();
     const { fd } = file;
@@ -118,31 +118,35 @@ test("fd goes with its file", async () => {
   }
 });
 
-test("a child still reads a file that its parent has disposed of", { skip: notPassedOn }, async () => {
-  using place = scratch();
-  for (const name of partners) {
-    const file = await temporaryFile();
-    await file.write("still here");
-    const { file: program, args } = partnerCommand(
-      name,
-      place,
-      `const file = m.fromDescriptor(3); console.log("open"); await new Promise((go) => process.stdin.once("data", go));
+test(
+  "a child can still read an inherited file that its parent has disposed of",
+  { skip: notPassedOn },
+  async () => {
+    using place = scratch();
+    for (const name of partners) {
+      const file = await temporaryFile();
+      await file.write("still here");
+      const { file: program, args } = partnerCommand(
+        name,
+        place,
+        `const file = m.fromDescriptor(3); console.log("open"); await new Promise((go) => process.stdin.once("data", go));
        console.log(await file.text()); await file.close(); process.exit(0);`,
-    );
-    const child = spawn(program, args, { stdio: ["pipe", "pipe", "inherit", file.fd] });
-    const said: string[] = [];
-    child.stdout!.setEncoding("utf8").on("data", (text) => said.push(text));
-    const closed = once(child, "close");
-    await firstOutput(child);
-    await file[Symbol.asyncDispose]();
-    child.stdin!.end("go");
-    await closed;
-    assert.equal(said.join(""), "open\nstill here\n", name);
-  }
-});
+      );
+      const child = spawn(program, args, { stdio: ["pipe", "pipe", "inherit", file.fd] });
+      const said: string[] = [];
+      child.stdout!.setEncoding("utf8").on("data", (text) => said.push(text));
+      const closed = once(child, "close");
+      await firstOutput(child);
+      await file[Symbol.asyncDispose]();
+      child.stdin!.end("go");
+      await closed;
+      assert.equal(said.join(""), "open\nstill here\n", name);
+    }
+  },
+);
 
 test(
-  "parent and child exclude each other by locks on a file that was passed on",
+  "a lock that the parent holds on an inherited file excludes the child until it is released",
   { skip: noLinux },
   async () => {
     using place = scratch();
@@ -161,7 +165,7 @@ test(
   },
 );
 
-test("a file that was passed on can be passed on again", { skip: windows }, async () => {
+test("a child can pass an inherited file on to its own child", { skip: windows }, async () => {
   using place = scratch();
   await using file = await temporaryFile();
   await file.write("from hand to hand");
@@ -174,7 +178,7 @@ test("a file that was passed on can be passed on again", { skip: windows }, asyn
   }
 });
 
-test("fromDescriptor() takes over a descriptor of its own process, with a cursor at the start, and closes it", () => {
+test("fromDescriptor() takes over a descriptor of the same process, starts at position 0, and closes it", () => {
   using place = scratch();
   const path = join(place.path, "file");
   writeFileSync(path, "contents");
@@ -187,11 +191,11 @@ test("fromDescriptor() takes over a descriptor of its own process, with a cursor
   const status = fstatSync(fd);
   file.closeSync();
   assert.ok(!isOpenAs(fd, status));
-  // It has no name to be removed by.
+  // The file itself is not removed.
   assert.deepEqual(place.list(), ["file"]);
 });
 
-/** A shell, as a parent that tells no runtime anything, opens one of each and runs a program. */
+/** A shell as the parent, which opens a descriptor of each kind and runs a program. */
 const opening = ({ path }: Scratch): string[] => [
   "sh",
   "-c",
@@ -208,7 +212,7 @@ for (const fd of [4, 5, 6]) say(fs.existsSync("/proc/self/fd/" + fd));
 `;
 
 test(
-  "fromDescriptor() takes a file and refuses directories, pipes, devices and closed numbers, which stay as they are",
+  "fromDescriptor() accepts a file, and rejects directories, pipes, devices and closed descriptors, which it leaves open",
   { skip: noLinux },
   async () => {
     using place = scratch();
@@ -227,7 +231,7 @@ test(
   },
 );
 
-test("fromDescriptor() refuses what is no descriptor number before it does anything", () => {
+test("fromDescriptor() rejects invalid descriptor numbers and options", () => {
   for (const fd of ["3", null, undefined, 3n, {}]) {
     assert.throws(() => fromDescriptor(fd as number), { name: "TypeError", code: "ERR_INVALID_OPTION" });
   }
@@ -240,11 +244,11 @@ test("fromDescriptor() refuses what is no descriptor number before it does anyth
   closeSync(fd);
 });
 
-/** Deno's reading process is given nothing: a parent on Deno says which numbers are for it. */
+/** The permissions of the parent on Deno. */
 const GRANTS = ["--allow-read", "--allow-write", "--allow-env", "--allow-run"];
 
 test(
-  "the example passes a file of many chunks on, and the child reads what was written",
+  "examples/pass_descriptor.ts: the child reads the same 3 MiB that the parent wrote",
   { skip: notPassedOn },
   () => {
     const script = fileURLToPath(new URL("../examples/pass_descriptor.ts", import.meta.url));

@@ -15,11 +15,11 @@ import { warningsOf } from "./support/warnings.ts";
 
 const leasesIn = (place: Scratch): string[] => readdirSync(join(place.path, `.mayfly-${process.getuid!()}`));
 
-/** Waits until something holds: on a busy machine that takes a while. Returns the milliseconds that it took. */
+/** Waits until a condition holds, for half a minute at most: the machine may be busy. Returns the milliseconds that it took. */
 async function until(holds: () => boolean): Promise<number> {
   const start = performance.now();
   for (let waits = 0; !holds(); waits++) {
-    assert.ok(waits < 3000, "it never came to that");
+    assert.ok(waits < 3000, "the condition never held");
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
   return Math.round(performance.now() - start);
@@ -27,13 +27,13 @@ async function until(holds: () => boolean): Promise<number> {
 
 const STAY = `say("ready"); setInterval(() => {}, 1000);`;
 
-/** Runs a child until it says that it is ready, and kills it. */
+/** Runs a child until it reports that it is ready, and kills it. */
 async function killWhenReady(code: string, env: { [name: string]: string }): Promise<string> {
   const { child, result } = startChild(code + STAY, { env });
-  let heard = "";
+  let output = "";
   child.stdout!.on("data", (text) => {
-    heard += text;
-    if (heard.includes('"ready"')) child.kill("SIGKILL");
+    output += text;
+    if (output.includes('"ready"')) child.kill("SIGKILL");
   });
   const { signal, stderr } = await result;
   assert.equal(signal, "SIGKILL", stderr);
@@ -43,7 +43,7 @@ async function killWhenReady(code: string, env: { [name: string]: string }): Pro
 const REAPER = `m.configure({ reaper: true });`;
 
 test(
-  "C254 C264 with a reaper SIGKILL leaves nothing of ours, and whatever else is there: what is kept, neighbours, links",
+  "C254 C264 after SIGKILL, a reaper removes all leftovers, but nothing that was kept, has a similar name or is a link",
   { skip: noReaper },
   async () => {
     using outer = scratch();
@@ -62,7 +62,7 @@ test(
     const kept = [m.namedTemporaryFileSync({ prefix: "kept-" }), m.temporaryDirectorySync({ prefix: "kept-" })];
     kept.forEach((one) => one.keep());
     const { path: file } = held[0], { path: directory } = held[1];
-    // What is named almost as ours is: longer, shorter, beside it.
+    // Names similar to ours: longer and shorter ones.
     for (const neighbour of [file + "-journal", file.slice(0, -1), directory + ".lock", directory.slice(0, -1)]) {
       fs.writeFileSync(neighbour, "x");
     }
@@ -78,24 +78,24 @@ test(
     console.log(`all was gone ${milliseconds} ms after the death was seen`);
     const left = readdirSync(home).filter((name) => !name.startsWith(".mayfly-"));
     assert.equal(left.filter((name) => name.startsWith("kept-")).length, 2);
-    // Four neighbours and two links, of which one has the place of a file of ours.
+    // Four neighbours and two links, one of them in place of a file of ours.
     assert.equal(left.filter((name) => !name.startsWith("kept-")).length, 6, left.join("\n"));
     assert.deepEqual(outside.list(), ["precious"]);
     assert.deepEqual(outer.list().length, 1);
   },
 );
 
-test("C254 control: without a reaper SIGKILL leaves what has a name", async () => {
+test("C254 control: without a reaper, named files and directories remain after SIGKILL", async () => {
   using place = scratch();
   await killWhenReady(`globalThis.held = [m.namedTemporaryFileSync(), m.temporaryDirectorySync()];`, {
     TMPDIR: place.path,
   });
-  // As long as a reaper would take.
+  // Longer than a reaper would take.
   await new Promise((resolve) => setTimeout(resolve, 500));
   assert.equal(place.names().length, 2);
 });
 
-test("C254 C255 a reaper survives what ends the whole group of processes, and acts after abort() too", {
+test("C254 C255 a reaper survives a signal to the whole process group, and acts after abort() as well", {
   skip: noLinux && "needs setsid(1)",
 }, async () => {
   const ends = [`process.abort();`, `process.kill(-process.pid, "SIGKILL");`, `process.kill(0, "SIGKILL");`];
@@ -103,7 +103,7 @@ test("C254 C255 a reaper survives what ends the whole group of processes, and ac
     using place = scratch();
     const code = `${REAPER} globalThis.held = [m.namedTemporaryFileSync(), m.temporaryDirectorySync()];
       say(true); setTimeout(() => { ${end} }, 50);`;
-    // In a group of its own, and without a core.
+    // In a process group of its own, and without a core dump.
     const { said, signal } = await runChild(code, {
       env: { TMPDIR: place.path },
       under: ["setsid", "--wait", "sh", "-c", 'ulimit -c 0; exec "$@"', "sh"],
@@ -113,7 +113,7 @@ test("C254 C255 a reaper survives what ends the whole group of processes, and ac
   }
 });
 
-/** \`children()\`: the processes that this one has started and that are there yet, dead or alive. */
+/** \`children()\`: the child processes of this one, zombies included. */
 const CHILDREN = `
 const children = () => fs.readdirSync("/proc").filter((name) => /^\\d+$/.test(name)).filter((pid) => {
   try { return fs.readFileSync("/proc/" + pid + "/stat", "latin1").split(") ")[1].split(" ")[1] === String(process.pid); }
@@ -125,7 +125,7 @@ const until = async (holds) => {
 };`;
 
 test(
-  "C254 a reaper starts with the first name, ends when there is none left, and is no zombie then; the process ends as without",
+  "C254 a reaper runs only while named entries exist, leaves no zombie, and does not change how the process ends",
   {
     skip: noLinux,
   },
@@ -156,34 +156,41 @@ test(
   },
 );
 
-test("C254 a reaper whose process has its lease open yet removes nothing", { skip: noLinux }, async () => {
-  using place = scratch();
-  using _ = heldLease();
-  const session = "abcdefgh", random = "abcdefghijkmn";
-  const lease = join(place.path, "lease"), file = join(place.path, `tmp${session}${random}`);
-  writeFileSync(file, "x");
-  writeFileSync(lease, `mayfly 1\nmade ${place.path}/tmp*\n`);
-  for (const isOpen of [true, false]) {
-    const handle = isOpen ? runtime.sync.openFile(lease, "read") : undefined;
-    startReaper(lease, session)();
-    if (handle === undefined) {
-      await until(() => !existsSync(lease));
-      assert.equal(existsSync(file), false);
-    } else {
-      // Control: it takes as long as the one that removes, which comes next.
-      await new Promise((resolve) => setTimeout(resolve, 500));
-      assert.deepEqual([existsSync(lease), existsSync(file)], [true, true]);
-      runtime.sync.close(handle);
+test(
+  "C254 a reaper removes nothing while a process still has the lease open",
+  { skip: noLinux },
+  async () => {
+    using place = scratch();
+    using _ = heldLease();
+    const session = "abcdefgh", random = "abcdefghijkmn";
+    const lease = join(place.path, "lease"), file = join(place.path, `tmp${session}${random}`);
+    writeFileSync(file, "x");
+    writeFileSync(lease, `mayfly 1\nmade ${place.path}/tmp*\n`);
+    for (const isOpen of [true, false]) {
+      const handle = isOpen ? runtime.sync.openFile(lease, "read") : undefined;
+      startReaper(lease, session)();
+      if (handle === undefined) {
+        await until(() => !existsSync(lease));
+        assert.equal(existsSync(file), false);
+      } else {
+        // As long as the next reaper, which removes them, takes at most.
+        await new Promise((resolve) => setTimeout(resolve, 500));
+        assert.deepEqual([existsSync(lease), existsSync(file)], [true, true]);
+        runtime.sync.close(handle);
+      }
     }
-  }
-});
+  },
+);
 
-test("C254 a reaper enters nothing that is mounted, and leaves all to the next process then", {
-  skip: noMounts,
-}, async () => {
-  using place = scratch();
-  // The mount is seen by the child, by its reaper, and by what runs after them in the same world.
-  const code = `${REAPER}
+test(
+  "C254 a reaper does not enter mounted file systems, and leaves everything to the next process if there is one",
+  {
+    skip: noMounts,
+  },
+  async () => {
+    using place = scratch();
+    // The mount is visible to the child, to its reaper, and to the commands after them in the same namespace.
+    const code = `${REAPER}
     const { spawnSync } = await import("node:child_process");
     const directory = m.temporaryDirectorySync();
     globalThis.held = [directory];
@@ -192,19 +199,20 @@ test("C254 a reaper enters nothing that is mounted, and leaves all to the next p
     spawnSync("mount", ["-t", "tmpfs", "none", directory.join("mounted")]);
     fs.writeFileSync(directory.join("mounted", "precious"), "x");
     process.kill(process.pid, "SIGKILL");`;
-  const world = `"$@"; sleep 1; ls "$TMPDIR"/tmp*/ "$TMPDIR"/tmp*/mounted`;
-  const { stdout } = await runChild(code, {
-    env: { TMPDIR: place.path },
-    under: ["unshare", "-m", "sh", "-c", world, "sh"],
-  });
-  const lines = stdout.split("\n").filter((line) => /^\w+$/.test(line));
-  assert.deepEqual(lines, ["file", "mounted", "precious"]);
-  // Without the mount, which has gone with its world, the next process finds it.
-  await runChild(`await m.sweep();`, { env: { TMPDIR: place.path } });
-  assert.deepEqual(place.names(), []);
-});
+    const listing = `"$@"; sleep 1; ls "$TMPDIR"/tmp*/ "$TMPDIR"/tmp*/mounted`;
+    const { stdout } = await runChild(code, {
+      env: { TMPDIR: place.path },
+      under: ["unshare", "-m", "sh", "-c", listing, "sh"],
+    });
+    const lines = stdout.split("\n").filter((line) => /^\w+$/.test(line));
+    assert.deepEqual(lines, ["file", "mounted", "precious"]);
+    // The mount has gone with its namespace, so the next process removes the rest.
+    await runChild(`await m.sweep();`, { env: { TMPDIR: place.path } });
+    assert.deepEqual(place.names(), []);
+  },
+);
 
-test("C254 where no reaper can be started, that is said once, with the reason, and all else works", {
+test("C254 a reaper that cannot be started causes one warning with the reason, and everything else works", {
   skip: noReaper,
 }, async () => {
   const reasons: string[] = [];
@@ -231,7 +239,7 @@ test("C254 where no reaper can be started, that is said once, with the reason, a
 });
 
 test(
-  "C254 a reaper that cannot see what is mounted removes nothing: mount(8) is asked by its path, which cron's has not (POSIX)",
+  "C254 a reaper removes nothing unless /proc or mount(8), called by its absolute path, lists the mounts (POSIX)",
   {
     skip: noReaper,
   },
@@ -259,7 +267,7 @@ test(
   },
 );
 
-test("C254 on Windows, which has no such shell, no reaper is started", () => {
+test("C254 no reaper is started on Windows, which has no POSIX shell", () => {
   const started: string[] = [];
   using _ = substitute({
     runtime: { platform: "windows", warn() {}, startWatcher: (command) => (started.push(command), () => {}) },
@@ -269,7 +277,7 @@ test("C254 on Windows, which has no such shell, no reaper is started", () => {
 });
 
 test(
-  "C254 without the permission to start programs a reaper is refused with a warning, and no question",
+  "C254 a reaper without permission to run programs causes a warning, and no permission prompt",
   {
     skip: process.versions.bun !== undefined && "Bun has no such permissions",
   },

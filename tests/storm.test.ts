@@ -14,18 +14,18 @@ import { oncePerKind } from "./support/once.ts";
 import { noReaper } from "./support/platform.ts";
 import { memory, type Scratch, scratch } from "./support/scratch.ts";
 
-/** A quarter of a second of processor time each. */
+/** Each takes a quarter of a second of processor time. */
 const KILLS = Number(process.env.MAYFLY_KILLS ?? 30);
 
-/** Kills of processes that have a reaper. */
+/** The number of kills of processes with a reaper. */
 const REAPED = KILLS / 5;
 
-/** Processes that live at the same time. */
+/** The number of processes at a time. */
 const AT_ONCE = 5;
 
 const WORKERS = 4;
 
-/** What a thread does until it is killed. What it keeps it says, in one write, when that is kept for certain. */
+/** Creates and removes until the process is killed. A kept path is printed, in one write, after keep() has returned. */
 const CHURN = `
   const fs = await import("node:fs");
   const fill = (directory) => {
@@ -47,7 +47,7 @@ const CHURN = `
     await other.remove();
   }`;
 
-/** The same as most programs do it: make a name, remove it in the end. */
+/** The same as most programs do it: create a directory, and remove it in a `finally` block. */
 const NAIVE = `
   const fs = await import("node:fs");
   for (let i = 0;; i++) {
@@ -60,7 +60,7 @@ const NAIVE = `
     }
   }`;
 
-/** A program whose threads run some code. Web workers where the runtime has them, else Node's. */
+/** Writes a program whose threads run some code: web workers where the runtime has them, else worker threads. */
 function writeVictim(scripts: Scratch, name: string, code: string, settings = "{}"): string {
   const library = `import process from "node:process"; const m = await import(${JSON.stringify(moduleUrl)});
     m.configure(${settings});`;
@@ -75,34 +75,34 @@ function writeVictim(scripts: Scratch, name: string, code: string, settings = "{
   return script;
 }
 
-/** Starts a victim and kills it some time after so many of its threads have begun. Returns what it has kept. */
+/** Starts a victim and kills it at a random moment after `begun` of its threads have begun. Returns the paths it has kept. */
 async function startAndKill(script: string, directory: string, begun: number): Promise<string[]> {
   const [file, ...args] = runtimeCommand(script);
   const env = { ...process.env, TMPDIR: directory, NO_COLOR: "1" };
   const child = spawn(file, args, { env, stdio: ["ignore", "pipe", "pipe"] });
-  const said = await killedAt(child, begun);
-  return said.filter((line) => line.startsWith("kept ")).map((line) => line.slice(5));
+  const lines = await killedAt(child, begun);
+  return lines.filter((line) => line.startsWith("kept ")).map((line) => line.slice(5));
 }
 
 function killedAt(child: ChildProcess, begun: number): Promise<string[]> {
   return new Promise((resolve, reject) => {
-    let text = "", errors = "", doomed = false;
+    let text = "", errors = "", isKilled = false;
     child.stderr!.setEncoding("utf8").on("data", (chunk) => errors += chunk);
     child.stdout!.setEncoding("utf8").on("data", (chunk) => {
       text += chunk;
-      if (doomed || text.split("begun\n").length <= begun) return;
-      doomed = true;
+      if (isKilled || text.split("begun\n").length <= begun) return;
+      isKilled = true;
       setTimeout(() => child.kill("SIGKILL"), Math.random() * 30);
     });
     child.on("close", (status, signal) => {
       if (signal !== "SIGKILL") reject(new Error(`the victim ended with ${status ?? signal}: ${errors}`));
-      // A line that was cut off was not said.
+      // A line that was cut off does not count.
       else resolve(text.split("\n").slice(0, -1));
     });
   });
 }
 
-/** Kills victims, several at once. Some die when their first thread has just begun, some when all are at work. */
+/** Kills victims, several at a time: some when their first thread has just begun, some when all have. */
 async function storm(script: string, directory: string, kills: number): Promise<string[]> {
   const kept: string[] = [];
   let started = 0;
@@ -115,7 +115,7 @@ async function storm(script: string, directory: string, kills: number): Promise<
   return kept;
 }
 
-/** Names as ours are, or almost, that are nobody's to remove. */
+/** Creates entries with names like ours that must not be removed. */
 function plantNeighbours(directory: string): string[] {
   const names = [
     "storm-abcdefghabcdefghijkmn",
@@ -132,7 +132,7 @@ function plantNeighbours(directory: string): string[] {
   return [...names, tree].sort();
 }
 
-/** Names there, but for the folder of leases, and what a look for a usable directory left that was killed. */
+/** The names in a directory, without the directory of leases and files of killed processes that probed whether it is usable. */
 const namesIn = (place: Scratch): string[] => place.names().filter((name) => !/^tmp[a-z2-9]{13}$/.test(name));
 
 const ours = (place: Scratch, neighbours: string[]): string[] =>
@@ -140,20 +140,20 @@ const ours = (place: Scratch, neighbours: string[]): string[] =>
 
 const leases = (place: Scratch): string[] => readdirSync(leasesIn(place.path));
 
-/** A process that makes one thing, and lives until what others left is gone, or ten seconds. */
+/** A process that creates a file, and lives until the leftovers of others are gone, ten seconds at most. */
 const LATER = `
   {
     const file = m.namedTemporaryFileSync();
     const neighbours = new Set(args);
     const left = () => fs.readdirSync(m.tmpdir()).some((name) => name.startsWith("storm-") && !neighbours.has(name));
     for (let waits = 0; left() && waits < 500; waits++) await new Promise((resolve) => setTimeout(resolve, 20));
-    // On a busy machine the work beside the program's own gives up before it is done; then it is asked for.
+    // On a busy machine the background reclaim may stop before it is done.
     if (left()) await m.sweep();
     file.closeSync();
   }`;
 
 test(
-  "C254 C265 C268 C276 SIGKILL at random moments, dozens of times, while four threads create and remove (once on Node, Deno and Bun): one later process removes all that is left, and nothing else",
+  "C254 C265 C268 C276 after dozens of SIGKILLs at random moments, one later process removes exactly the leftovers (once on Node, Deno and Bun)",
   { skip: oncePerKind },
   async () => {
     using place = scratch(memory);
@@ -164,7 +164,7 @@ test(
     console.log(
       `${KILLS} kills left ${left} entries and ${leases(place).length} leases, and kept ${kept.length}`,
     );
-    // Else nothing was interrupted.
+    // Otherwise nothing was interrupted.
     assert.ok(left > 0);
     assert.ok(kept.length >= KILLS / 2);
     const { status, stderr } = await runChild(LATER, { args: neighbours, env: { TMPDIR: place.path } });
@@ -180,7 +180,7 @@ test(
 );
 
 test(
-  "C254 SIGKILL while four threads create and remove, each with a reaper (once on Node, Deno and Bun): nothing is left, without another process",
+  "C254 reapers alone remove all leftovers of processes killed while four threads create and remove (once on Node, Deno and Bun)",
   { skip: oncePerKind || noReaper },
   async () => {
     using place = scratch(memory);
@@ -203,7 +203,7 @@ test(
 );
 
 test(
-  "C254 control: the same storm leaves what a naive program made, and no later process removes it (once on Node, Deno and Bun)",
+  "C254 control: leftovers of a naive program killed in the same way are not removed by a later process (once on Node, Deno and Bun)",
   {
     skip: oncePerKind,
   },
