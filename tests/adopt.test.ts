@@ -48,8 +48,8 @@ import { substitute, systemError } from "./support/substitute.ts";
 
 const notRoot = (process.platform !== "linux" || process.getuid?.() !== 0) && "needs root on Linux";
 
-/** A scratch directory with two files, and two directories with a file each. */
-function furnished(): Scratch & { at(...names: string[]): string } {
+/** Creates a scratch directory with two files, and two directories with a file each. */
+function filledScratch(): Scratch & { at(...names: string[]): string } {
   const place = scratch();
   const at = (...names: string[]): string => join(place.path, ...names);
   for (const name of ["one", "two"]) {
@@ -62,8 +62,8 @@ function furnished(): Scratch & { at(...names: string[]): string } {
 
 const EVERYTHING = ["one", "one.d", "two", "two.d"];
 
-test("C131 an adopted file is read and written, and closing it removes it and nothing else", async () => {
-  using place = furnished();
+test("C131 an adopted file can be read and written, and closing it removes it and nothing else", async () => {
+  using place = filledScratch();
   for (const adopt of [adoptFile, adoptFileSync]) {
     writeFileSync(place.at("one"), "one");
     const file = await adopt(place.at("one"));
@@ -77,8 +77,8 @@ test("C131 an adopted file is read and written, and closing it removes it and no
   }
 });
 
-test("C131 an adopted directory goes with all that is in it, and nothing else", async () => {
-  using place = furnished();
+test("C131 removing an adopted directory removes it with its contents, and nothing else", async () => {
+  using place = filledScratch();
   for (const adopt of [adoptDirectory, adoptDirectorySync]) {
     if (!existsSync(place.at("one.d"))) mkdirSync(place.at("one.d"));
     const directory = await adopt(place.at("one.d"));
@@ -91,7 +91,7 @@ test("C131 an adopted directory goes with all that is in it, and nothing else", 
 });
 
 test(
-  "what is adopted below a name that makes no line of a lease goes as well (POSIX)",
+  "adopted entries in a directory with a line break in its name, which no lease can record, are removed as well (POSIX)",
   { skip: isWindows },
   async () => {
     using place = scratch();
@@ -108,8 +108,8 @@ test(
   },
 );
 
-test("an adopted file or directory goes at the end of the scope", async () => {
-  using place = furnished();
+test("adopted files and directories are removed at the end of the scope", async () => {
+  using place = filledScratch();
   {
     await using _file = await adoptFile(place.at("one"));
     using _directory = adoptDirectorySync(place.at("one.d"));
@@ -118,7 +118,7 @@ test("an adopted file or directory goes at the end of the scope", async () => {
   assert.deepEqual(place.list(), ["two", "two.d"]);
 });
 
-test("what mkstemp and mkdtemp made can be adopted", async () => {
+test("files of mkstemp() and directories of mkdtemp() can be adopted", async () => {
   const { path, fd } = mkstempSync();
   closeSync(fd);
   const made = mkdtempSync();
@@ -130,8 +130,8 @@ test("what mkstemp and mkdtemp made can be adopted", async () => {
   assert.deepEqual([existsSync(path), existsSync(made)], [false, false]);
 });
 
-test("an adopted file or directory goes at the end of the process", async () => {
-  using place = furnished();
+test("adopted files and directories are removed at process exit", async () => {
+  using place = filledScratch();
   const { said, status } = await runChild(
     `m.adoptFileSync(args[0]); await m.adoptDirectory(args[1]); say(fs.existsSync(args[0]) && fs.existsSync(args[1])); process.exit(3);`,
     { args: [place.at("one"), place.at("one.d")] },
@@ -140,8 +140,8 @@ test("an adopted file or directory goes at the end of the process", async () => 
   assert.deepEqual(place.list(), ["two", "two.d"]);
 });
 
-test("adoptFile() obeys deleteOnClose, and takes options of contents", async () => {
-  using place = furnished();
+test("adoptFile() accepts deleteOnClose, encoding and maxSize", async () => {
+  using place = filledScratch();
   const file = await adoptFile(place.at("one"), { deleteOnClose: false, encoding: "latin1", maxSize: 4 });
   await file.write("é", { at: 0 });
   assert.deepEqual([...readFileSync(file.path)], [0xe9, ...new TextEncoder().encode("ne")]);
@@ -152,7 +152,7 @@ test("adoptFile() obeys deleteOnClose, and takes options of contents", async () 
   assert.ok(!existsSync(file.path));
 });
 
-test("C132 an empty path cannot be adopted, nor what is no path", async () => {
+test("C132 adopting an empty path, or what is not a path, throws a TypeError", async () => {
   for (const path of ["", 5, null, undefined, ["x"], "a\0b", new URL("https://example.com/x")]) {
     const wanted = { name: "TypeError", code: "ERR_INVALID_OPTION" };
     await assert.rejects(adoptFile(path as string), wanted);
@@ -162,8 +162,8 @@ test("C132 an empty path cannot be adopted, nor what is no path", async () => {
   }
 });
 
-test("C132 a relative path is made absolute when it is adopted, whatever the directory is changed to", async () => {
-  using place = furnished();
+test("C132 an adopted relative path is made absolute at once, so that a later chdir() does not change it", async () => {
+  using place = filledScratch();
   mkdirSync(place.at("elsewhere"));
   writeFileSync(place.at("elsewhere", "one"), "another");
   const { said, stderr } = await runChild(
@@ -181,10 +181,10 @@ test("C132 a relative path is made absolute when it is adopted, whatever the dir
 });
 
 test(
-  "C132 the path of what was adopted has no links, whichever way it was given",
+  "C132 the path of an adopted file is canonical, given as a path or URL through a symbolic link",
   { skip: noLinks },
   async () => {
-    using place = furnished();
+    using place = filledScratch();
     symlinkSync(place.at("one.d"), place.at("link"));
     for (const given of [place.at("link", "inside"), pathToFileURL(place.at("link", "inside"))]) {
       const file = await adoptFile(given);
@@ -195,10 +195,10 @@ test(
   },
 );
 
-test("C133 a relative path where the current directory is gone is an error", {
-  skip: isWindows && "Windows lets nobody remove a current directory",
+test("C133 adopting a relative path fails with ENOENT if the current directory has been removed", {
+  skip: isWindows && "on Windows a current directory cannot be removed",
 }, async () => {
-  using place = furnished();
+  using place = filledScratch();
   const { said, stderr } = await runChild(
     `process.chdir(args[0]);
      fs.rmSync(args[0], { recursive: true });
@@ -215,13 +215,13 @@ test("C133 a relative path where the current directory is gone is an error", {
   assert.deepEqual(place.list(), ["one", "two", "two.d"]);
 });
 
-/** How adopting fails by name, as a file and as a directory. */
+/** The error codes of adopting each name, as a file and as a directory. */
 interface Refusals {
   files: { [name: string]: string };
   directories: { [name: string]: string };
 }
 
-/** None of what is in \`place\` as it says can be adopted, and all stays. */
+/** Expects that none of these entries can be adopted, and that all stay. */
 async function refusesAll(place: Scratch, { files, directories }: Refusals): Promise<void> {
   const before = place.list();
   for (const [name, code] of Object.entries(files)) {
@@ -237,23 +237,23 @@ async function refusesAll(place: Scratch, { files, directories }: Refusals): Pro
   assert.deepEqual(place.list(), before);
 }
 
-test("what is of another kind, or is not there, cannot be adopted", async () => {
-  using place = furnished();
+test("adopting an entry of the other kind, or a missing one, fails", async () => {
+  using place = filledScratch();
   await refusesAll(place, {
     files: { "one.d": "EISDIR", none: "ENOENT", "none/x": "ENOENT" },
     directories: { one: "ENOTDIR", none: "ENOENT" },
   });
 });
 
-test("links cannot be adopted, whatever they lead to", { skip: noLinks }, async () => {
-  using place = furnished();
+test("symbolic links cannot be adopted, whatever their target", { skip: noLinks }, async () => {
+  using place = filledScratch();
   symlinkSync(place.at("one"), place.at("link"), "file");
   symlinkSync(place.at("one.d"), place.at("link.d"), "dir");
   symlinkSync(place.at("nowhere"), place.at("dangling"), "file");
   const links = { link: "ELOOP", "link.d": "ELOOP", dangling: "ELOOP" };
   await refusesAll(place, {
     files: links,
-    // A separator at the end would have the system follow it.
+    // The system would follow a link with a separator at its end.
     directories: { ...links, "link.d/": "ELOOP", "link.d//": "ELOOP" },
   });
 });
@@ -275,8 +275,8 @@ test("pipes and sockets cannot be adopted as files", { skip: noFifos }, async ()
   assert.deepEqual(said, ["EINVAL", what, "EINVAL", what, 2]);
 });
 
-test("a file that has another name is not adopted, until it has one only", async () => {
-  using place = furnished();
+test("a file with a second hard link cannot be adopted", async () => {
+  using place = filledScratch();
   linkSync(place.at("one"), place.at("same"));
   await assert.rejects(adoptFile(place.at("one")), { code: "EMLINK", path: place.at("one") });
   assert.throws(() => adoptFileSync(place.at("same")), { code: "EMLINK" });
@@ -284,8 +284,8 @@ test("a file that has another name is not adopted, until it has one only", async
   assert.deepEqual(place.list(), ["one", "one.d", "same", "two.d"]);
 });
 
-test("a file that is about to have one name only, as it has when another process has just put it there, is adopted", async () => {
-  using place = furnished();
+test("a file that loses its second hard link a moment later, as one that is just being put in place, is adopted", async () => {
+  using place = filledScratch();
   linkSync(place.at("one"), place.at("same"));
   const adopting = adoptFile(place.at("one"));
   unlinkSync(place.at("same"));
@@ -293,8 +293,8 @@ test("a file that is about to have one name only, as it has when another process
   assert.deepEqual(place.list(), ["one.d", "two", "two.d"]);
 });
 
-test("what belongs to another user is not adopted, by root neither", { skip: notRoot }, async () => {
-  using place = furnished();
+test("files and directories of another user cannot be adopted, even by root", { skip: notRoot }, async () => {
+  using place = filledScratch();
   const { said, stderr } = await runChild(
     `for (const [path, uid] of [["one", 65534], ["one.d", 65534]]) fs.chownSync(path, uid, uid);
      for (const adopt of [() => m.adoptFile("one"), () => m.adoptDirectory("one.d"), () => m.adoptFileSync("one")]) {
@@ -308,8 +308,8 @@ test("what belongs to another user is not adopted, by root neither", { skip: not
   assert.deepEqual(place.list(), EVERYTHING);
 });
 
-test("a process with another effective user adopts what it creates, and has leases of that user", {
-  skip: notRoot || (process.versions.deno !== undefined && "Deno tells the real user only"),
+test("a process with another effective user can adopt what it creates, and has leases of that user", {
+  skip: notRoot || (process.versions.deno !== undefined && "Deno has only the real user ID"),
 }, async () => {
   using place = scratch();
   chownSync(place.path, 65534, 65534);
@@ -325,7 +325,7 @@ test("a process with another effective user adopts what it creates, and has leas
   assert.deepEqual([said, stderr], [[[".mayfly-65534"]], ""]);
 });
 
-/** Adopts each path that it is given, gives back at once what it got, and says what became of it. */
+/** Tries to adopt each path given, releases what was adopted, and reports the outcome. */
 const TRY_EACH = `
 for (const path of JSON.parse(args[0])) {
   for (const adopt of [m.adoptDirectory, m.adoptDirectorySync]) {
@@ -336,7 +336,7 @@ for (const path of JSON.parse(args[0])) {
 `;
 
 test(
-  "C245 the home, the current and the temporary directory, and what they are in, are not adopted",
+  "C245 the home, current and temporary directory, and directories that contain them, cannot be adopted",
   async () => {
     using place = scratch();
     const at = (...names: string[]): string => join(place.path, ...names);
@@ -352,7 +352,7 @@ test(
     mkdirSync(at("home/user/cache"));
     mkdirSync(at("plain"));
     const allowed = [at("plain"), at("home/user/cache")];
-    // By a link, as a home directory may be.
+    // A home directory may be given by a symbolic link.
     const home = at(noLinks ? "home/user" : "link-to-home");
     const { said, stderr } = await runChild(TRY_EACH, {
       args: [JSON.stringify([...refused, ...relative, ...allowed])],
@@ -370,17 +370,17 @@ test(
   },
 );
 
-/** What two names lead to that differ in case, where case is not heeded. */
-const heedless = (real: (...args: unknown[]) => unknown, path: string, ...rest: unknown[]): unknown =>
+/** A primitive on a file system that ignores case. */
+const ignoringCase = (real: (...args: unknown[]) => unknown, path: string, ...rest: unknown[]): unknown =>
   real(path.replace(/CACHE$/, "cache"), ...rest);
 
-test("C245 a precious directory is not adopted by another spelling of its name, as Windows and macOS have them", () => {
+test("C245 the home directory, or one that contains it, cannot be adopted by another case of its name, as on Windows and macOS", () => {
   using place = scratch();
   const cache = join(place.path, "cache");
   mkdirSync(join(cache, "user"), { recursive: true });
   for (const home of [cache, join(cache, "user")]) {
     using _ = substitute({
-      primitives: { status: heedless },
+      primitives: { status: ignoringCase },
       runtime: { env: (name) => name === "HOME" ? home : undefined },
     });
     assert.throws(() => adoptFromSource(join(place.path, "CACHE")), {
@@ -390,7 +390,7 @@ test("C245 a precious directory is not adopted by another spelling of its name, 
   }
 });
 
-test("C245 a directory that others may write to is not adopted", { skip: noModes }, async () => {
+test("C245 a directory that others can write to cannot be adopted", { skip: noModes }, async () => {
   using place = scratch();
   const { said } = await runChild(
     `for (const mode of [0o777, 0o1777, 0o703]) { fs.chmodSync(args[1], mode); ${TRY_EACH} }`,
@@ -403,19 +403,19 @@ test("C245 a directory that others may write to is not adopted", { skip: noModes
   assert.ok(said.every(([, name, code]) => name === "TypeError" && code === "ERR_INVALID_OPTION"));
 });
 
-/** Makes a directory, and returns the one around it. */
+/** Creates a directory, and returns its parent. */
 function makeIn(place: Scratch, name: string): string {
   mkdirSync(join(place.path, name));
   return place.path;
 }
 
 test(
-  "C245 the root, and a directory in it, are not adopted",
+  "C245 the root directory, and directories directly in it, cannot be adopted",
   { skip: isWindows && "a root of POSIX" },
   () => {
     using place = scratch();
     const real = lstatSync(place.path);
-    // Nothing of the real root is asked or touched: a stand-in has its path.
+    // The real root is not touched: a scratch directory pretends to have its path.
     for (const claimed of ["/", "/mayfly-stand-in"]) {
       const forbidden = (): never => {
         throw systemError("EPERM");
@@ -441,7 +441,7 @@ test(
 );
 
 test(
-  "C245 the root of a mounted file system is not adopted, nor a directory mounted from the same file system",
+  "C245 mount points cannot be adopted, bind mounts from the same file system included",
   { skip: notRoot },
   async () => {
     using place = scratch();
@@ -465,8 +465,8 @@ test(
   },
 );
 
-test("adopting with a signal that is aborted already adopts nothing", async () => {
-  using place = furnished();
+test("adopting with an aborted signal rejects with AbortError and adopts nothing", async () => {
+  using place = filledScratch();
   const { said } = await runChild(
     `for (const adopt of [m.adoptFile, m.adoptDirectory]) {
        try { await adopt(args[adopt === m.adoptFile ? 0 : 1], { signal: AbortSignal.abort() }); say("adopted"); } catch (e) { say(e.name); }
@@ -478,7 +478,7 @@ test("adopting with a signal that is aborted already adopts nothing", async () =
   assert.deepEqual(place.list(), EVERYTHING);
 });
 
-test("C259 ownership handed to a child: its creator's exit removes nothing, the child's does", async () => {
+test("C259 kept files and directories survive their creator's exit, and are removed by the exit of a process that adopts them", async () => {
   using place = scratch();
   const { said } = await runChild(
     `const file = await m.namedTemporaryFile({ dir: args[0] }), directory = m.temporaryDirectorySync({ dir: args[0] });
@@ -489,16 +489,16 @@ test("C259 ownership handed to a child: its creator's exit removes nothing, the 
     { args: [place.path] },
   );
   assert.equal(place.list().length, 2);
-  const heir = await runChild(
+  const adopter = await runChild(
     `const file = m.adoptFileSync(args[0]), directory = m.adoptDirectorySync(args[1]);
      say(file.textSync()); say(fs.readdirSync(directory.path)); process.exit(0);`,
     { args: said },
   );
-  assert.deepEqual(heir.said, ["handed on", ["inside"]]);
+  assert.deepEqual(adopter.said, ["handed on", ["inside"]]);
   assert.deepEqual(place.list(), []);
 });
 
-/** Starts a process that comes to have a file and a directory, and lets go of them when it is told to. */
+/** Starts a process that creates or adopts a file and a directory, and calls keep() on them when told to. */
 function startOwner(code: string, env: { [name: string]: string }, args: string[] = []) {
   const stays = `m.configure({ reclaim: false }); ${code}
     say(mine.map(({ path }) => path));
@@ -506,43 +506,43 @@ function startOwner(code: string, env: { [name: string]: string }, args: string[
     setInterval(() => {}, 1000);`;
   const { child, result } = startChild(stays, { args, env });
   const lines = createInterface({ input: child.stdout! })[Symbol.asyncIterator]();
-  const hear = async () => {
+  const nextLine = async () => {
     const { value: line } = await lines.next();
     if (line === undefined) assert.fail((await result).stderr);
     return JSON.parse(line.slice(1));
   };
   return {
-    hear,
-    letGo: () => (child.stdin!.write("now"), hear()),
+    nextLine,
+    keepAll: () => (child.stdin!.write("now"), nextLine()),
     kill: () => (process.kill(child.pid!, "SIGKILL"), result),
   };
 }
 
-const MAKES = `globalThis.mine = [m.namedTemporaryFileSync(), m.temporaryDirectorySync()];`;
+const CREATES = `globalThis.mine = [m.namedTemporaryFileSync(), m.temporaryDirectorySync()];`;
 const ADOPTS = `globalThis.mine = [m.adoptFileSync(args[0]), m.adoptDirectorySync(args[1])];`;
 
 test(
-  "C259 C265 from hand to hand: what a living process has adopted stays, whoever of those before it is killed, and goes with the first sweep after the last, wherever they have their temporary files",
+  "C259 C265 an entry adopted in turn by processes with any temporary directory is reclaimed only after the last is killed",
   { skip: noLinux },
   async () => {
     for (const isElsewhere of [false, true]) {
       using place = scratch();
       using other = scratch();
-      const env = { TMPDIR: place.path }, heirs = isElsewhere ? { TMPDIR: other.path } : env;
-      const maker = startOwner(MAKES, env);
-      const paths: string[] = await maker.hear();
+      const env = { TMPDIR: place.path }, adopters = isElsewhere ? { TMPDIR: other.path } : env;
+      const maker = startOwner(CREATES, env);
+      const paths: string[] = await maker.nextLine();
       const thereAfterSweep = async (): Promise<boolean[]> => {
         await runChild("await m.sweep();", { env });
         return paths.map((path) => existsSync(path));
       };
-      const second = startOwner(ADOPTS, heirs, paths);
-      await second.hear();
-      // Before it has let go.
+      const second = startOwner(ADOPTS, adopters, paths);
+      await second.nextLine();
+      // It is killed without having called keep().
       await maker.kill();
       assert.deepEqual(await thereAfterSweep(), [true, true]);
-      const third = startOwner(ADOPTS, heirs, paths);
-      await third.hear();
-      await second.letGo();
+      const third = startOwner(ADOPTS, adopters, paths);
+      await third.nextLine();
+      await second.keepAll();
       await second.kill();
       assert.deepEqual(await thereAfterSweep(), [true, true]);
       await third.kill();
@@ -553,13 +553,13 @@ test(
 );
 
 test(
-  "C259 C265 what is adopted, or adopted and kept, while a sweep is at what its killed maker left stays",
+  "C259 C265 a dead process's entries that are adopted, or adopted and kept, during a sweep are not removed by it",
   { skip: noLinux },
   async () => {
     using place = scratch();
     const planted = plant(place.path);
     for (let n = 0; n < 4; n++) writeFileSync(join(place.path, planted.name()), "");
-    // It has something of its own, so that the sweep has read its lease before it adopts.
+    // The process has an entry of its own, so that the sweep has read its lease before it adopts.
     const code = `m.configure({ reclaim: false });
     globalThis.own = m.namedTemporaryFileSync({ prefix: "own-" });
     const there = () => fs.readdirSync(args[0]).filter((name) => !/^(\\.mayfly|own)-/.test(name)).sort();
@@ -581,9 +581,9 @@ test(
   },
 );
 
-test("what is removed while its adoption is noted is not adopted: ENOENT, nothing is held, and the note taken back", () => {
+test("adopting an entry that is removed while the lease is written fails with ENOENT, and the record is revoked", () => {
   using place = scratch();
-  // As names are that may have been made: only of those is there a note.
+  // A name as the library creates them: only for those is the adoption recorded.
   const path = join(place.path, "tmpabcdefghijkmnpqrstuvw");
   const removing = (
     real: (...args: unknown[]) => unknown,
@@ -599,33 +599,33 @@ test("what is removed while its adoption is noted is not adopted: ENOENT, nothin
   assert.throws(() => adoptFromSource(path), { name: "TempfileError", code: "ENOENT", path });
   writeFileSync(path, "");
   assert.throws(() => adoptFileFromSource(path), { name: "TempfileError", code: "ENOENT", path });
-  const notes = seen.of("write").map(([, bytes]) => new TextDecoder().decode(bytes as Uint8Array)).join("");
-  assert.deepEqual(notes.match(/^(adopted|kept)(?= .*tmpabc)/gm), ["adopted", "kept", "adopted", "kept"]);
+  const records = seen.of("write").map(([, bytes]) => new TextDecoder().decode(bytes as Uint8Array)).join("");
+  assert.deepEqual(records.match(/^(adopted|kept)(?= .*tmpabc)/gm), ["adopted", "kept", "adopted", "kept"]);
   assert.deepEqual(held().entries, []);
 });
 
-/** As {@linkcode MAKES}, and makes another one when it is to let go of them. */
-const MAKES_MORE = `${MAKES}
+/** Like {@linkcode CREATES}, but creates another file instead of each call of keep(). */
+const CREATES_MORE = `${CREATES}
   for (const one of mine) one.keep = () => globalThis.more = m.namedTemporaryFileSync({ prefix: "more-" });`;
 
 test(
-  "C259 C265 what was adopted and then kept is nobody's leftover: those before are killed before that, or after they have made more",
+  "C259 C265 an entry that an adopter kept is never reclaimed, whether earlier owners die before that or after creating more",
   { skip: noLinux },
   async () => {
     for (const [isLate, isElsewhere] of [[false, false], [true, false], [false, true], [true, true]]) {
       using place = scratch();
       using other = scratch();
-      const env = { TMPDIR: place.path }, heirs = isElsewhere ? { TMPDIR: other.path } : env;
-      const maker = startOwner(MAKES_MORE, env);
-      const paths: string[] = await maker.hear();
-      const second = startOwner(ADOPTS, heirs, paths);
-      await second.hear();
+      const env = { TMPDIR: place.path }, adopters = isElsewhere ? { TMPDIR: other.path } : env;
+      const maker = startOwner(CREATES_MORE, env);
+      const paths: string[] = await maker.nextLine();
+      const second = startOwner(ADOPTS, adopters, paths);
+      await second.nextLine();
       await second.kill();
       if (!isLate) await maker.kill();
-      const third = startOwner(ADOPTS, heirs, paths);
-      await third.hear();
-      await third.letGo();
-      if (isLate) await maker.letGo().then(maker.kill);
+      const third = startOwner(ADOPTS, adopters, paths);
+      await third.nextLine();
+      await third.keepAll();
+      if (isLate) await maker.keepAll().then(maker.kill);
       await third.kill();
       const { said } = await runChild("say((await m.sweep()).removed.length);", { env });
       assert.deepEqual([said, ...paths.map((path) => existsSync(path))], [[isLate ? 2 : 0], true, true]);
@@ -635,7 +635,7 @@ test(
 );
 
 test(
-  "C259 C265 what was adopted and then persisted with its name, where its maker has made others or does so later, is nobody's leftover",
+  "C259 C265 an entry that an adopter persisted under its old name is not reclaimed, though its maker creates others there",
   { skip: noLinux },
   async () => {
     for (const isLate of [false, true]) {
@@ -645,19 +645,19 @@ test(
       const maker = startOwner(
         `const dir = path.join(m.tmpdir(), "done");
         const more = () => globalThis.more = [m.namedTemporaryFileSync({ dir }), m.temporaryDirectorySync({ dir })];
-        ${isLate ? "" : "more();"} ${MAKES} mine[0].keep = more; mine[1].keep = () => {};`,
+        ${isLate ? "" : "more();"} ${CREATES} mine[0].keep = more; mine[1].keep = () => {};`,
         env,
       );
-      const paths: string[] = await maker.hear();
+      const paths: string[] = await maker.nextLine();
       const done = paths.map((path) => join(place.path, "done", basename(path)));
-      const heir = startOwner(
+      const adopter = startOwner(
         `${ADOPTS} for (const one of mine) one.persistSync(path.join(m.tmpdir(), "done", path.basename(one.path)));`,
         env,
         paths,
       );
-      await heir.hear();
-      if (isLate) await maker.letGo();
-      for (const owner of [maker, heir]) {
+      await adopter.nextLine();
+      if (isLate) await maker.keepAll();
+      for (const owner of [maker, adopter]) {
         await owner.kill();
         await runChild("await m.sweep();", { env });
       }
@@ -668,34 +668,34 @@ test(
 );
 
 test(
-  "C259 C268 what gets the name of something that was adopted and removed is nobody's leftover",
+  "C259 C268 a new entry under the name of an adopted one that was removed is not reclaimed",
   { skip: noLinux },
   async () => {
     using place = scratch();
     const env = { TMPDIR: place.path };
     const owner = startOwner(
-      `${MAKES} const paths = mine.map((one) => one.keep());
+      `${CREATES} const paths = mine.map((one) => one.keep());
       m.adoptFileSync(paths[0]).closeSync(); m.adoptDirectorySync(paths[1]).removeSync();
       fs.writeFileSync(paths[0], "theirs"); fs.mkdirSync(paths[1]);
       globalThis.held = m.namedTemporaryFileSync();`,
       env,
     );
-    const paths: string[] = await owner.hear();
+    const paths: string[] = await owner.nextLine();
     await owner.kill();
     const { said } = await runChild("say((await m.sweep()).removed.length);", { env });
     assert.deepEqual([said, ...paths.map((path) => existsSync(path))], [[1], true, true]);
   },
 );
 
-test("C259 what is adopted is on a lease where its maker's is, if that is above it, and else on this process's own", async () => {
+test("C259 an adoption is recorded beside the maker's lease if that is in a directory above, else in the process's own lease", async () => {
   await withoutLease();
   using own = scratch();
   using place = scratch();
   const deep = join(place.path, "deep");
   mkdirSync(deep);
   const maker = plant(place.path, { lines: [place.path, deep].map((made) => `made ${made}/tmp*`) });
-  /** What was written behind the header of the lease in a directory that is not the maker's. */
-  const written = (directory: string): string[] => {
+  /** The records, without the header, of the lease in a directory that is not the maker's. */
+  const recordsIn = (directory: string): string[] => {
     const { [basename(maker.path)]: _, ...leases } = readLeases(directory);
     assert.equal(Object.keys(leases).length, 1);
     return Object.values(leases)[0].split("\n").slice(4, -1);
@@ -706,10 +706,10 @@ test("C259 what is adopted is on a lease where its maker's is, if that is above 
   configure({ tmpdir: own.path });
   try {
     const files = paths.map((path) => adoptFileFromSource(path));
-    assert.deepEqual(written(place.path), paths.map((path) => `adopted ${path}`));
+    assert.deepEqual(recordsIn(place.path), paths.map((path) => `adopted ${path}`));
     files[0].closeSync();
     files[1].keep();
-    assert.deepEqual(written(place.path).slice(2), paths.map((path) => `kept ${basename(path)}`));
+    assert.deepEqual(recordsIn(place.path).slice(2), paths.map((path) => `kept ${basename(path)}`));
     assert.ok(readFileSync(maker.path, "utf8").endsWith(`\nkept /${basename(paths[1])}\n`));
     files[1].closeSync();
     adoptFileFromSource(stranger).closeSync();
@@ -720,25 +720,29 @@ test("C259 what is adopted is on a lease where its maker's is, if that is above 
   }
 });
 
-test("of two processes that adopt the same, the first to end removes it, and the other does nothing", {
-  skip: namesLinger,
-}, async () => {
-  using place = furnished();
-  await using file = await adoptFile(place.at("one"));
-  await using directory = await adoptDirectory(place.at("one.d"));
-  await runChild(`m.adoptFileSync(args[0]); m.adoptDirectorySync(args[1]); process.exit(0);`, {
-    args: [file.path, directory.path],
-  });
-  assert.deepEqual(place.list(), ["two", "two.d"]);
-  // Ours is open all the same.
-  assert.equal(await file.text(), "one");
-  await file.close();
-  await directory.remove();
-  assert.deepEqual(place.list(), ["two", "two.d"]);
-});
+test(
+  "of two processes that adopt the same entries, the first to end removes them, and the other does nothing",
+  {
+    skip: namesLinger,
+  },
+  async () => {
+    using place = filledScratch();
+    await using file = await adoptFile(place.at("one"));
+    await using directory = await adoptDirectory(place.at("one.d"));
+    await runChild(`m.adoptFileSync(args[0]); m.adoptDirectorySync(args[1]); process.exit(0);`, {
+      args: [file.path, directory.path],
+    });
+    assert.deepEqual(place.list(), ["two", "two.d"]);
+    // The handle of this process is still open.
+    assert.equal(await file.text(), "one");
+    await file.close();
+    await directory.remove();
+    assert.deepEqual(place.list(), ["two", "two.d"]);
+  },
+);
 
-test("of two processes that adopt the same directory, the other leaves alone what was made in its place", async () => {
-  using place = furnished();
+test("remove() of an adopted directory that was replaced by another one fails, and leaves both", async () => {
+  using place = filledScratch();
   const { said, stderr } = await runChild(
     `const directory = m.adoptDirectorySync("one.d");
      fs.renameSync("one.d", "moved"); fs.mkdirSync("one.d"); fs.writeFileSync("one.d/new", "");
@@ -771,8 +775,8 @@ test("C141 a file or directory is removed unless delete is false or keep() was c
   }
 });
 
-test("C141 what was adopted is removed unless keep() was called", async () => {
-  using place = furnished();
+test("C141 adopted files and directories are not removed after keep()", async () => {
+  using place = filledScratch();
   const file = await adoptFile(place.at("one")), directory = await adoptDirectory(place.at("one.d"));
   assert.deepEqual([file.keep(), directory.keep()], [place.at("one"), place.at("one.d")]);
   await file.close();
@@ -780,19 +784,19 @@ test("C141 what was adopted is removed unless keep() was called", async () => {
   assert.deepEqual(place.list(), EVERYTHING);
 });
 
-test("the home directory is that of HOME, and on Windows that of USERPROFILE, if these are set", () => {
-  const of = (platform: Runtime["platform"], env: { [name: string]: string }) => {
+test("home() prefers HOME, on Windows USERPROFILE, and falls back to the other", () => {
+  const homeOn = (platform: Runtime["platform"], env: { [name: string]: string }) => {
     using _ = substitute({ runtime: { platform, env: (name) => env[name] } });
     return home();
   };
   const both = { HOME: "/home/mayfly", USERPROFILE: "C:\\Users\\mayfly" };
-  assert.deepEqual([of("linux", both), of("windows", both)], [both.HOME, both.USERPROFILE]);
-  assert.deepEqual([of("linux", { USERPROFILE: "u" }), of("windows", { HOME: "h" })], ["u", "h"]);
-  assert.equal(of("linux", {}), undefined);
+  assert.deepEqual([homeOn("linux", both), homeOn("windows", both)], [both.HOME, both.USERPROFILE]);
+  assert.deepEqual([homeOn("linux", { USERPROFILE: "u" }), homeOn("windows", { HOME: "h" })], ["u", "h"]);
+  assert.equal(homeOn("linux", {}), undefined);
 });
 
-test("a directory is adopted also where nobody knows of a home", () => {
-  using place = furnished();
+test("a directory can be adopted if the home directory is unknown", () => {
+  using place = filledScratch();
   using _ = substitute({ runtime: { env: () => undefined } });
   const directory = adoptFromSource(place.at("one.d"));
   directory.removeSync();

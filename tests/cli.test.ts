@@ -35,7 +35,7 @@ const root = process.env.MAYFLY_TEST_ROOT ?? process.cwd();
 interface Place extends Scratch {
   options: CliOptions;
   mayfly(...args: string[]): Promise<CliResult>;
-  /** Names, less that of the directory of leases. */
+  /** The names, without the directory of leases. */
   names(): string[];
 }
 
@@ -50,13 +50,13 @@ function place(parent?: string): Place {
   };
 }
 
-/** What a command printed, if that is all there is to say of it. */
+/** Returns what a command printed; fails unless it ended with 0 and an empty standard error. */
 function succeeded({ status, signal, stdout, stderr }: CliResult): string {
   assert.deepEqual({ status, signal, stderr }, { status: 0, signal: null, stderr: "" }, stdout);
   return stdout;
 }
 
-test("mayfly --help lists the commands, --version is that of both manifests", async () => {
+test("mayfly --help lists the commands, and --version prints the version in both manifests", async () => {
   assert.match(succeeded(await mayfly(["--help"])), /^Usage: mayfly COMMAND/);
   const version = succeeded(await mayfly(["--version"]));
   for (const manifest of ["package.json", "deno.json"]) {
@@ -64,7 +64,7 @@ test("mayfly --help lists the commands, --version is that of both manifests", as
   }
 });
 
-test("a wrong command line ends with 2 and says so on standard error alone", async () => {
+test("mayfly with wrong arguments exits with 2 and prints only to standard error", async () => {
   using here = place();
   await Promise.all([[], ["fiel"], ["file", "--sufix", "x"], ["run"]].map(async (args) => {
     const { status, stdout, stderr } = await here.mayfly(...args);
@@ -77,7 +77,7 @@ test("a wrong command line ends with 2 and says so on standard error alone", asy
   assert.deepEqual(here.list(), []);
 });
 
-test("mayfly file and dir print the path of what they made, which stays", async () => {
+test("mayfly file and dir create a file or directory that stays, and print its path", async () => {
   using here = place();
   const [file, dir] = await Promise.all(
     ["file", "dir"].map(async (name) => succeeded(await here.mayfly(name)).trim()),
@@ -88,7 +88,7 @@ test("mayfly file and dir print the path of what they made, which stays", async 
   assert.deepEqual(here.names().length, 2);
 });
 
-test("mayfly file and dir take --dir, --prefix and --suffix, and print JSON", async () => {
+test("mayfly file and dir accept --dir, --prefix, --suffix and --json", async () => {
   using here = place();
   mkdirSync(join(here.path, "a b"));
   const options = ["--dir", join(here.path, "a b"), "--prefix=job-", "--suffix", ".x", "--json"];
@@ -101,7 +101,7 @@ test("mayfly file and dir take --dir, --prefix and --suffix, and print JSON", as
 });
 
 test(
-  "mayfly file and dir make what is private, or has the mode that --mode says",
+  "mayfly file and dir create private files and directories, or with the mode of --mode",
   { onOneNode: true, skip: noModes },
   async () => {
     using here = place();
@@ -118,7 +118,7 @@ test(
 );
 
 test(
-  "mayfly file and dir whose path cannot be printed leave nothing",
+  "mayfly file and dir exit with 1 and leave nothing if the path cannot be printed",
   { skip: !existsSync("/dev/full") && "needs /dev/full" },
   async () => {
     using here = place();
@@ -133,7 +133,7 @@ test(
   },
 );
 
-test("a reader that has gone gets no complaint", async () => {
+test("mayfly exits with 1 and no error message if standard output has been closed", async () => {
   using here = place();
   using program = startProgram(cliCommand("doctor", "--json"), here.options);
   const { child, result } = program;
@@ -143,7 +143,7 @@ test("a reader that has gone gets no complaint", async () => {
 });
 
 test(
-  "a reader of standard error that has gone changes no status",
+  "mayfly run keeps its exit status if standard error cannot be written",
   { skip: !existsSync("/dev/full") && "needs /dev/full" },
   async () => {
     using here = place();
@@ -160,7 +160,7 @@ test(
 );
 
 test(
-  "mayfly run: the command has a TMPDIR of its own, TEMP and TMP too, and nothing is left of it",
+  "mayfly run gives the command a private TMPDIR, TEMP and TMP, and removes it",
   async () => {
     using here = place();
     using programs = scratch();
@@ -185,7 +185,7 @@ test(
 );
 
 test(
-  "mayfly run: options behind the command are the command's, with and without --",
+  "mayfly run passes options after the command on to it, with and without --",
   { onOneNode: true },
   async () => {
     using programs = scratch();
@@ -200,7 +200,7 @@ test(
   },
 );
 
-/** Runs commands, and expects how `mayfly run` ends, with nothing left. */
+/** Runs commands and checks that `mayfly run` ends with the statuses given and leaves nothing. */
 async function expectEnds(here: Place, ends: [string[], number][]): Promise<void> {
   await Promise.all(ends.map(async ([command, expected]) => {
     const { status, signal, stderr } = await here.mayfly("run", ...command);
@@ -214,7 +214,7 @@ async function expectEnds(here: Place, ends: [string[], number][]): Promise<void
 }
 
 test(
-  "mayfly run ends as the command did, with its status, or with 126 and 127 if there was none",
+  "mayfly run exits with the command's status, with 127 if it is not found, and with 126 if it cannot be run",
   async () => {
     using here = place();
     using programs = scratch();
@@ -235,7 +235,7 @@ test(
   },
 );
 
-test("mayfly run ends with 128 and more for a command that a signal ended", {
+test("mayfly run exits with 128 plus the signal number if a signal ended the command", {
   skip: noSignals,
 }, async () => {
   using here = place();
@@ -248,7 +248,7 @@ test("mayfly run ends with 128 and more for a command that a signal ended", {
 });
 
 test(
-  "mayfly run: standard streams are the command's own",
+  "mayfly run passes its standard streams to the command",
   async () => {
     using programs = scratch();
     const command = programIn(
@@ -261,13 +261,13 @@ test(
   },
 );
 
-/** Prints "ready", and then what signals it gets, until one of them is enough. */
+/** Prints "ready", and then the first signal that it receives. */
 const LISTENER = `
 for name in INT TERM HUP QUIT; do trap "echo got $name; exit 9" $name; done
 echo x > "$TMPDIR/x"; echo ready; while :; do sleep 0.02; done`;
 
 test(
-  "mayfly run passes SIGINT, SIGTERM, SIGHUP and SIGQUIT on, ends with the command and removes its directory",
+  "mayfly run forwards SIGINT, SIGTERM, SIGHUP and SIGQUIT, exits with the command and removes its directory",
   {
     skip: noSignals,
   },
@@ -287,14 +287,14 @@ test(
 );
 
 test(
-  "mayfly run: a signal that the command does not heed does not end it, one that ends it gives 143",
+  "mayfly run continues if the command ignores a signal, and exits with 143 if SIGTERM ends it",
   {
     skip: noSignals,
   },
   async () => {
     using here = place();
-    const deaf = `trap "" HUP; echo ready; while :; do sleep 0.02; done`;
-    using program = startProgram(cliCommand("run", "sh", "-c", deaf), here.options);
+    const ignoringHup = `trap "" HUP; echo ready; while :; do sleep 0.02; done`;
+    using program = startProgram(cliCommand("run", "sh", "-c", ignoringHup), here.options);
     const { child, result } = program;
     await printed(child, "ready");
     process.kill(child.pid!, "SIGHUP");
@@ -307,7 +307,7 @@ test(
   },
 );
 
-test("mayfly run on a terminal: Ctrl-C reaches the command once, and the directory is removed", {
+test("mayfly run on a terminal delivers Ctrl-C to the command once, and removes the directory", {
   skip: noPrograms,
 }, async () => {
   using here = place();
@@ -321,7 +321,7 @@ test("mayfly run on a terminal: Ctrl-C reaches the command once, and the directo
 });
 
 test(
-  "C254 mayfly run killed by SIGKILL: its directory stays, and goes with the next sweep",
+  "C254 mayfly run killed by SIGKILL leaves its directory, which the next sweep removes",
   async () => {
     using here = place();
     using programs = scratch();
@@ -342,7 +342,7 @@ test(
   },
 );
 
-/** Ends a process, which on Windows may have ended with the one that started it. */
+/** Kills a process, which on Windows may have ended with its parent. */
 function endProcess(pid: number): void {
   try {
     process.kill(pid, "SIGKILL");
@@ -352,7 +352,7 @@ function endProcess(pid: number): void {
 }
 
 test(
-  "mayfly run: what the command left running, and what writes on, keeps nothing from being removed",
+  "mayfly run removes the directory even if a process that the command left running still writes to it",
   { onOneNode: true },
   async () => {
     using here = place();
@@ -377,7 +377,7 @@ test(
 );
 
 test(
-  "mayfly run: a directory that was put in the place of its own is left and reported, with 125 or the command's status",
+  "mayfly run leaves and reports a directory that replaced its own, and exits with 125 or the command's error status",
   { onOneNode: true },
   async () => {
     using here = place();
@@ -401,7 +401,7 @@ test(
 );
 
 test(
-  "mayfly run --keep-on-failure keeps the directory of a command that failed, and of no other",
+  "mayfly run --keep-on-failure keeps the directory only if the command ran and failed",
   { onOneNode: true },
   async () => {
     using here = place();
@@ -418,11 +418,11 @@ test(
     const path = /"(.+)" is kept\n$/.exec(stderr)![1];
     assert.equal(readFileSync(join(path, "x"), "utf8"), "x\n");
     succeeded(await here.mayfly("sweep"));
-    assert.ok(existsSync(path), "not even a sweep removes it");
+    assert.ok(existsSync(path), "a sweep does not remove it");
   },
 );
 
-/** What is said of the living: elsewhere than on Linux they cannot be told from others that have their numbers now. */
+/** The owner of live processes' entries: only on Linux can a live process be told from another with the same PID. */
 const LIVE = noLinux ? "unknown" : "live";
 const WHY_KEPT = noLinux ? "it is unknown whether its process is running" : "its process is running";
 
@@ -430,7 +430,7 @@ const DEAD = 100;
 const EACH = 100;
 
 test(
-  "C265 C268 mayfly sweep removes all that 100 dead processes left, and nothing of the living or of strangers",
+  "C265 C268 mayfly sweep removes all leftovers of 100 dead processes, and nothing of live processes or other programs",
   { onOneNode: true },
   async () => {
     using here = place(memory);
@@ -439,7 +439,7 @@ test(
         `m.configure({ reclaim: false });
        globalThis.made = Array.from({ length: 50 }, (_, i) => i % 5 ? m.namedTemporaryFileSync() : m.temporaryDirectorySync());
        say(made.map(({ path }) => path)); setInterval(() => {}, 1000);`,
-        // As long as the test may take: who lives is not to die meanwhile.
+        // As long as the test may take: these processes must outlive it.
         { ...here.options, timeout: 120_000 },
       )
     );
@@ -475,7 +475,7 @@ test(
 );
 
 test(
-  "mayfly sweep --older-than --prefix removes what is old and named so, and says why it keeps what it keeps",
+  "mayfly sweep --older-than --prefix removes old entries with the prefix, and reports why it keeps others",
   { onOneNode: true, skip: noLinks },
   async () => {
     using here = place();
@@ -502,10 +502,10 @@ test(
   },
 );
 
-/** A name that does a terminal harm, where there may be one. */
+/** A name with a terminal escape sequence, where the platform allows it. */
 const HARMFUL = isWindows ? "red" : "red\u001b[31m\nname";
 
-/** A directory with something of each owner; the living process is ended by what is returned. */
+/** Fills a directory with entries of each kind of owner. Returns how to end the live process among them. */
 async function inhabited(here: Place): Promise<{ pid: number; end: () => Promise<unknown> }> {
   const { child, result } = startChild(
     `m.configure({ reclaim: false });
@@ -526,13 +526,13 @@ async function inhabited(here: Place): Promise<{ pid: number; end: () => Promise
 }
 
 test(
-  "mayfly usage shows what is live, orphaned and other, with bars, largest first, nothing removed",
+  "mayfly usage shows live, orphaned and other entries with bars, largest first, and removes nothing",
   { onOneNode: true },
   async () => {
     using here = place();
     const { pid, end } = await inhabited(here);
     const before = here.list();
-    // One after the other: each tries the directory with a file of its own at its start, which another would count.
+    // One after the other: each probes the directory with a file at its start, which the other would count.
     const plain = await here.mayfly("usage"), json = await here.mayfly("usage", "--json");
     const text = succeeded(plain), report = JSON.parse(succeeded(json));
     assert.deepEqual(here.list(), before);
@@ -563,15 +563,15 @@ test(
 );
 
 test(
-  "mayfly usage keeps to the width of a terminal",
+  "mayfly usage fits its lines into the terminal's width",
   { onOneNode: true, skip: noPrograms },
   async () => {
     using here = place();
     const { end } = await inhabited(here);
     const { stdout } = await onTerminal(["usage"], "", here.options);
     await end();
-    // Deno writes some for itself, where standard error is a terminal.
-    // deno-lint-ignore no-control-regex -- what terminals obey
+    // Deno itself writes escape sequences if standard error is a terminal.
+    // deno-lint-ignore no-control-regex -- terminal escape sequences
     const lines = stdout.replace(/\u001b\[\d*[A-Z]/g, "").split(/\r\n?/);
     assert.ok(lines.every((line) => line.length <= 80), stdout);
     assert.match(stdout, /…\w+-?(long)+\r\n/);
@@ -579,7 +579,7 @@ test(
 );
 
 test(
-  "mayfly usage finds what leases lead to in other directories",
+  "mayfly usage includes entries in other directories that leases record",
   { onOneNode: true },
   async () => {
     using here = place();
@@ -598,7 +598,7 @@ test(
 );
 
 test(
-  "mayfly doctor looks at all that is relied on, leaves nothing, and says the same as JSON",
+  "mayfly doctor prints all checks as text and as JSON, and leaves nothing",
   async () => {
     using here = place();
     const [text, json] = (await Promise.all([here.mayfly("doctor"), here.mayfly("doctor", "--json")])).map(
@@ -633,7 +633,7 @@ test(
   },
 );
 
-test("the command line can be loaded as a module of the package, which runs it", async () => {
+test("the package exports the command line as its bin and as ./cli, which runs when loaded", async () => {
   const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
   assert.equal(manifest.bin.mayfly, "dist/cli.js");
   assert.equal(manifest.exports["./cli"].default, "./dist/cli.js");
@@ -647,7 +647,7 @@ test("the command line can be loaded as a module of the package, which runs it",
   );
 });
 
-test("the library carries nothing of the command line", () => {
+test("the library's bundles contain no code of the command line", () => {
   const mark = /parseArgs|Usage: mayfly/, library = packageFilesOf("mod.js");
   assert.match(packageFilesOf("cli.js").get("cli.js")!, mark);
   for (const name of [...library.keys(), ...packageFilesLater(library)]) {

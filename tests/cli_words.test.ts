@@ -20,7 +20,7 @@ const COMMANDS = ["file", "dir", "run", "sweep", "usage", "doctor"];
 const fits = (text: string): void =>
   assert.deepEqual(text.split("\n").filter((line) => line.length > 80), []);
 
-test("mayfly --help, -h and help list every command, in 80 columns", async () => {
+test("mayfly --help, -h and help list every command in 80 columns", async () => {
   const results = await Promise.all([["--help"], ["-h"], ["help"]].map((args) => runInProcess(args)));
   for (const result of results) assert.deepEqual(result, { ...results[0], status: 0, stderr: "" });
   const { stdout } = results[0];
@@ -29,7 +29,7 @@ test("mayfly --help, -h and help list every command, in 80 columns", async () =>
   fits(stdout);
 });
 
-test("mayfly COMMAND --help says what it does, its options and how it ends, in 80 columns", async () => {
+test("mayfly COMMAND --help lists its options, exit statuses and examples in 80 columns", async () => {
   for (const name of COMMANDS) {
     const { status, stdout, stderr } = await runInProcess([name, "--help"]);
     assert.deepEqual({ name, status, stderr }, { name, status: 0, stderr: "" });
@@ -44,7 +44,7 @@ test("mayfly COMMAND --help says what it does, its options and how it ends, in 8
   }
 });
 
-test("mayfly without a command says on standard error which there are, with 2", async () => {
+test("mayfly without a command prints its help to standard error and exits with 2", async () => {
   const { status, stdout, stderr } = await runInProcess([]);
   assert.deepEqual({ status, stdout, stderr }, {
     status: 2,
@@ -85,7 +85,7 @@ const WRONG: [string[], RegExp][] = [
   [["doctor", "now"], /"now"/],
 ];
 
-test("a wrong command line: 2, what is wrong, what was probably meant, where there is help, and nothing is done", async () => {
+test("mayfly with wrong arguments exits with 2, names the error, suggests a correction and --help, and creates nothing", async () => {
   using here = place();
   for (const [args, message] of WRONG) {
     const { status, stdout, stderr } = await runInProcess(args);
@@ -98,7 +98,7 @@ test("a wrong command line: 2, what is wrong, what was probably meant, where the
   assert.deepEqual(here.list(), []);
 });
 
-test("mayfly run where no directory can be made ends with 125 and runs nothing; file and dir end with 1", async () => {
+test("without a usable temporary directory, mayfly run exits with 125 and runs nothing, the other commands exit with 1", async () => {
   configure({ tmpdir: "/nonexistent" });
   try {
     const start: Host["start"] = () => assert.fail("started");
@@ -124,7 +124,7 @@ test("mayfly run where no directory can be made ends with 125 and runs nothing; 
   }
 });
 
-test("mayfly run: a command that cannot be started for want of something else is 126, with what the system says", async () => {
+test("mayfly run exits with 126 and the system's message if the command cannot be started", async () => {
   using here = place();
   const start: Host["start"] = () => ({
     kill() {},
@@ -138,7 +138,7 @@ test("mayfly run: a command that cannot be started for want of something else is
   assert.deepEqual(here.names(), []);
 });
 
-test("mayfly run: an error that nobody foresaw ends with 1, and signals are no longer listened to", async () => {
+test("mayfly run exits with 1 and stops listening to signals on an unexpected error", async () => {
   using _here = place();
   let listening = false;
   const onSignals: Host["onSignals"] = () => (listening = true, () => listening = false);
@@ -154,15 +154,15 @@ test("mayfly run: an error that nobody foresaw ends with 1, and signals are no l
   });
 });
 
-test("mayfly run waits for what the command left running to let go of the directory", async () => {
+test("mayfly run tries again after a wait to remove its directory if it is still in use", async () => {
   using here = place();
-  // More than the tries of one removal, which has more of them on Windows.
+  // More than one removal tries, which on Windows is more often.
   let refusals = delays({}).length + 5;
   const waits: number[] = [];
   const { after } = runtime;
   using _ = substitute({
     runtime: {
-      // The runtime's own walk would pass the refusals by.
+      // The runtime's own recursive removal would not go through the substitute.
       removeTree: undefined,
       after: (delay, call) => (waits.push(delay), after(0, call)),
     },
@@ -175,13 +175,13 @@ test("mayfly run waits for what the command left running to let go of the direct
   });
   const start: Host["start"] = () => ({ kill() {}, ended: Promise.resolve(0) });
   assert.deepEqual(await runInProcess(["run", "true"], { start }), { status: 0, stdout: "", stderr: "" });
-  // Longer than a removal waits between its own tries.
+  // Longer than the waits between the tries of one removal.
   assert.deepEqual([here.names(), refusals, waits.filter((delay) => delay === 50)], [[], 0, [50]]);
 });
 
-test("mayfly sweep shows progress where somebody watches, and takes it away again", async () => {
+test("mayfly sweep shows its progress if standard error is a terminal, and erases it at the end", async () => {
   using here = place();
-  // Each look at the clock is a second after the last.
+  // Each reading of the clock is a second after the last.
   let now = 0;
   using _ = substitute({ runtime: { now: () => now += 1000 } });
   for (const name of ["build-1", "build-2"]) await here.said("file", "--prefix", `${name}-`);
@@ -195,7 +195,7 @@ test("mayfly sweep shows progress where somebody watches, and takes it away agai
   assert.match(stdout, /^Removed 2 entries, 0 B\n/);
 });
 
-test("what takes no time shows no progress, also where somebody watches", async () => {
+test("mayfly sweep shows no progress on a terminal if it takes no time", async () => {
   using here = place();
   using _ = substitute({ runtime: { now: () => 1000 } });
   await here.said("file", "--prefix", "build-");
@@ -204,7 +204,7 @@ test("what takes no time shows no progress, also where somebody watches", async 
   assert.deepEqual({ status, stderr }, { status: 0, stderr: "" });
 });
 
-test("mayfly usage shows how far it is where somebody watches, and takes that away again", async () => {
+test("mayfly usage shows its progress if standard error is a terminal, and erases it at the end", async () => {
   using here = place();
   let now = 0;
   using _ = substitute({ runtime: { now: () => now += 1000 } });
@@ -213,7 +213,7 @@ test("mayfly usage shows how far it is where somebody watches, and takes that aw
   assert.equal(stderr, "\r\x1b[KLooked at 0 of 1…\r\x1b[K");
 });
 
-test("mayfly file, dir and sweep name a directory that is missing, with 1", async () => {
+test("mayfly file, dir and sweep name a missing directory and exit with 1", async () => {
   const missing = ["--dir", "/nonexistent/here"];
   for (const args of [["file"], ["dir"], ["sweep", "--older-than", "0s", "--prefix", "x"]]) {
     const { status, stdout, stderr } = await runInProcess([...args, ...missing]);
@@ -225,7 +225,7 @@ test("mayfly file, dir and sweep name a directory that is missing, with 1", asyn
   }
 });
 
-test("mayfly sweep: what cannot be removed is named on standard error, with 1", async () => {
+test("mayfly sweep names what cannot be removed on standard error and exits with 1", async () => {
   using here = place();
   await here.said("file", "--prefix", "stuck-");
   using _ = substitute({
@@ -240,21 +240,21 @@ test("mayfly sweep: what cannot be removed is named on standard error, with 1", 
   assert.match(stderr, /^mayfly sweep: Cannot remove "[^"]*[\\/]stuck-\w+" \(EROFS\)\n$/);
 });
 
-test("mayfly sweep with nothing to do says so", async () => {
+test("mayfly sweep reports that there is nothing to remove", async () => {
   using here = place();
   assert.deepEqual(await here.said("sweep"), { status: 0, stdout: "Nothing to remove\n", stderr: "" });
   const { stdout } = await here.said("sweep", "--json");
   assert.deepEqual(JSON.parse(stdout), { dryRun: false, removed: [], kept: [], left: [], bytes: 0 });
 });
 
-test("mayfly usage of an empty directory has bars of nothing", async () => {
+test("mayfly usage of an empty directory shows empty bars", async () => {
   using here = place();
   const { stdout } = await here.said("usage");
   assert.match(stdout, /^other +0 +0 B +░+ +0%\n$/m);
   assert.doesNotMatch(stdout, /LARGEST|█|NaN/);
 });
 
-test("mayfly usage says nothing of the room that may not be asked for", async () => {
+test("mayfly usage omits the free space if reading it is not permitted", async () => {
   using here = place();
   using _ = substitute({
     primitives: {
@@ -268,7 +268,7 @@ test("mayfly usage says nothing of the room that may not be asked for", async ()
   assert.ok(stdout.startsWith(`${here.path}\n\nOWNER`), stdout);
 });
 
-test("mayfly usage names in full what leases lead to elsewhere, counts links as nothing, and forgets what vanishes", async () => {
+test("mayfly usage shows full paths of entries elsewhere, counts symbolic links as 0 bytes and omits what vanishes", async () => {
   using here = place();
   using elsewhere = scratch();
   const { name } = plant(here.path, { lines: [`made ${elsewhere.path}/tmp*`] });
@@ -291,7 +291,7 @@ test("mayfly usage names in full what leases lead to elsewhere, counts links as 
   assert.doesNotMatch(stdout, /vanishing/);
 });
 
-test("mayfly usage counts once what two leases speak for, since one dead process had taken it over from another", async () => {
+test("mayfly usage counts once an entry that one dead process had adopted from another", async () => {
   using here = place();
   const orphan = join(here.path, plant(here.path).name());
   writeFileSync(orphan, "12345");
@@ -300,13 +300,13 @@ test("mayfly usage counts once what two leases speak for, since one dead process
   assert.deepEqual(owners.orphaned, { entries: 1, bytes: 5 });
 });
 
-test("mayfly usage and doctor pass over what is no lease, and what cannot be read", async () => {
+test("mayfly usage and doctor ignore what is not a lease or cannot be read", async () => {
   using here = place();
   const { path, name } = plant(here.path);
   writeFileSync(join(here.path, name()), "12345");
   const unreadable = plant(here.path), noFile = plant(here.path), leases = dirname(path);
   writeFileSync(join(leases, "notes.txt"), "no lease");
-  // On Windows every name is text.
+  // On Windows every name is valid Unicode.
   if (!isWindows) {
     writeFileSync(Buffer.concat([Buffer.from(join(leases, "no-text-")), Uint8Array.of(0xff)]), "");
   }
@@ -326,7 +326,7 @@ test("mayfly usage and doctor pass over what is no lease, and what cannot be rea
   assert.match((await here.said("doctor")).stdout, /0 of running processes, 1 of dead ones/);
 });
 
-test("mayfly usage calls unknown what processes of another host have, and sweep keeps it", async () => {
+test("mayfly usage lists entries of another host's processes as unknown, and sweep keeps them", async () => {
   using here = place();
   writeFileSync(join(here.path, plantLease(here.path, deadPid(), "elsewhere")()), "12345");
   const { owners } = JSON.parse((await here.said("usage", "--json")).stdout);
@@ -340,7 +340,7 @@ test("mayfly usage calls unknown what processes of another host have, and sweep 
   assert.equal(here.list().length, 2);
 });
 
-test("an error that nobody foresaw is one line, with 1", async () => {
+test("mayfly prints an unexpected error on one line and exits with 1", async () => {
   const { status, stderr } = await runInProcess(["doctor"], {
     permissions: () => {
       throw new Error("unforeseen \u001b[2J");
@@ -349,7 +349,7 @@ test("an error that nobody foresaw is one line, with 1", async () => {
   assert.deepEqual({ status, stderr }, { status: 1, stderr: "mayfly doctor: unforeseen ?[2J\n" });
 });
 
-test("durations have a number and a unit", () => {
+test("parseDuration() accepts a number with a unit, and throws otherwise", () => {
   const good = {
     "90s": 90_000,
     "15m": 900_000,
@@ -366,7 +366,7 @@ test("durations have a number and a unit", () => {
   }
 });
 
-test("modes are octal, of three digits at most", () => {
+test("parseMode() accepts up to three octal digits, and throws otherwise", () => {
   const good = { "600": 0o600, "0600": 0o600, "7": 7, "000": 0, "777": 0o777 };
   for (const [text, expected] of Object.entries(good)) assert.equal(parseMode(text, "--x"), expected);
   for (const text of ["", "8", "1777", "0o600", "u+x", "-1", "6 0"]) {
@@ -374,7 +374,7 @@ test("modes are octal, of three digits at most", () => {
   }
 });
 
-test("guesses are near what was written, or begin with it", () => {
+test("suggestion() proposes a known word that is similar or begins with the given one", () => {
   const known = ["file", "dir", "sweep", "keep-on-failure"];
   const guessed = (word: string): string => suggestion(word, known);
   assert.equal(guessed("fil"), ". Did you mean file?");
@@ -383,7 +383,7 @@ test("guesses are near what was written, or begin with it", () => {
   for (const word of ["", "x", "d", "remove", "constructor"]) assert.equal(guessed(word), "", word);
 });
 
-test("sizes are shown in the unit that fits", () => {
+test("showBytes() uses the largest unit that fits, up to PiB", () => {
   const shown = {
     0: "0 B",
     1023: "1023 B",
@@ -400,7 +400,7 @@ test("sizes are shown in the unit that fits", () => {
   assert.equal(showBytes(2 ** 70), "1048576 PiB");
 });
 
-test("a bar is as wide as asked, and shows what is not nothing", () => {
+test("bar() has the given width, and at least one block for a share above zero", () => {
   const drawn = [0, 0.001, 0.5, 0.999, 1, 2].map((share) => bar(share, 10));
   assert.deepEqual(drawn.map((text) => [text.length, text.replaceAll("░", "").length]), [
     [10, 0],
@@ -412,7 +412,7 @@ test("a bar is as wide as asked, and shows what is not nothing", () => {
   ]);
 });
 
-test("text for terminals: nothing they obey, no line too long, names cut at their start", () => {
+test("sanitize() replaces control characters, wrap() and twoColumns() break lines, cutStart() shortens names at their start", () => {
   assert.equal(sanitize("a\u001b]0;x\u0007b\r\u202ec\td\ne"), "a?]0;x?b??c?d\ne");
   assert.equal(oneLine("a\nb"), "a?b");
   assert.equal(cutStart("abcdef", 6), "abcdef");
@@ -426,7 +426,7 @@ interface FakePermissions {
   permission?: { has(scope: string, reference?: string): boolean };
 }
 
-/** The host of a process that is not this one. */
+/** Creates the host of a simulated process. */
 function hostWith(changes: object, deno?: object): Host {
   const process_ = {
     versions: { node: "24.0.0", deno: "2.0.0" },
@@ -443,7 +443,7 @@ function hostWith(changes: object, deno?: object): Host {
   );
 }
 
-test("permissions: all that matter are listed with the flag that grants them, none where there is no such model", () => {
+test("permissions() lists each permission with the flag that grants it, and none without a permission model", () => {
   assert.deepEqual(hostWith({}).permissions("/tmp"), []);
   const permission: FakePermissions["permission"] = {
     has: (scope, path) => scope === "fs.read" && path === "/tmp",
@@ -471,7 +471,7 @@ test("permissions: all that matter are listed with the flag that grants them, no
   assert.deepEqual(most.filter(({ granted }) => !granted).map(({ flag }) => flag), ["--allow-all"]);
 });
 
-test("a stream that is written to again and again, as for progress, is listened to once: of eleven listeners the runtime warns", async () => {
+test("writeError() adds only one error listener, however often it is called", async () => {
   let listeners = 0;
   const stderr = { on: () => listeners++, write: (_: string, done: () => void) => done() };
   const host = hostWith({ stderr });
@@ -479,7 +479,7 @@ test("a stream that is written to again and again, as for progress, is listened 
   assert.equal(listeners, 1);
 });
 
-test("a program that is missing is ENOENT, also where the runtime says so only in words, as Deno on Windows", async () => {
+test("start() reports a missing program as ENOENT, even if the runtime says so only in the message, as Deno on Windows does", async () => {
   const ends = async (message: string, code?: string): Promise<unknown> => {
     const error = Object.assign(new Error(message), code === undefined ? {} : { code });
     const on = (event: string, listener: (error: Error) => void): void => {
@@ -497,7 +497,7 @@ test("a program that is missing is ENOENT, also where the runtime says so only i
   assert.equal(await ends("spawn x EACCES: File not found", "EACCES"), "EACCES");
 });
 
-test("a terminal's keys reach the process when its group is the one in the foreground", () => {
+test("isForeground() compares the process group with the terminal's, and without /proc asks whether standard input is a terminal", () => {
   const host = (stat: string | Error, isTTY: boolean): Host =>
     hostWith({
       stdin: { isTTY },
@@ -523,7 +523,7 @@ test("a terminal's keys reach the process when its group is the one in the foreg
   }
 });
 
-test("mayfly run on Windows: what the console's keys send, whatever standard input is, the command gets from there, Ctrl-Break too", async () => {
+test("mayfly run on Windows does not forward SIGINT and SIGBREAK, which the command receives from the console itself", async () => {
   using here = place();
   const missing = { readFileSync: () => assert.fail("no /proc") };
   const { isForeground } = hostWith({
@@ -545,7 +545,7 @@ test("mayfly run on Windows: what the console's keys send, whatever standard inp
   assert.deepEqual([sent, here.names()], [["SIGTERM"], []]);
 });
 
-test("a program that cannot be started is told of in one way", async () => {
+test("start() rejects its promise if spawn() throws", async () => {
   const host = hostWith({
     getBuiltinModule: () => ({
       spawn() {
@@ -558,7 +558,7 @@ test("a program that cannot be started is told of in one way", async () => {
   await assert.rejects(child.ended, { code: "ENOENT" });
 });
 
-test("a signal counts as a shell counts it, and one without a number as none", async () => {
+test("start() resolves to 128 plus the signal number, or 128 for an unknown signal", async () => {
   const ended = (signal: string) => {
     const on = (event: string, tell: (...said: unknown[]) => void) => event === "exit" && tell(null, signal);
     const modules = { spawn: () => ({ on }), constants: { signals: { SIGTERM: 15 } } };
@@ -567,7 +567,7 @@ test("a signal counts as a shell counts it, and one without a number as none", a
   assert.deepEqual(await Promise.all([ended("SIGTERM"), ended("SIGELSEWHERE")]), [143, 128]);
 });
 
-test("the host tells options from words as Node does", () => {
+test("the host's parseArgs() returns the same tokens as Node's", () => {
   const options = { dir: { type: "string" }, json: { type: "boolean" } } as const;
   const args = ["--dir=-x", "--json", "word", "--", "--dir"];
   const { tokens } = parseArgs({ args, options, strict: false, allowPositionals: true, tokens: true });

@@ -19,7 +19,7 @@ import {
 } from "#mod";
 import { adoptDirectorySync as sourceAdopt } from "../lib/adopt.ts";
 import { temporaryFileSync as sourceFile } from "../lib/file/unnamed.ts";
-import { held as onTheBooks } from "../lib/life/registry.ts";
+import { held as registered } from "../lib/life/registry.ts";
 import { usage as sourceUsage, usageSync as sourceUsageSync } from "../lib/usage.ts";
 import { runChild } from "./support/child.ts";
 import { gcFlags } from "./support/gc.ts";
@@ -31,14 +31,14 @@ const root = process.env.MAYFLY_TEST_ROOT ?? process.cwd();
 
 const NOTHING: Usage = { files: [], directories: [], bytes: 0 };
 
-/** What both functions say, which must be the same. */
+/** Returns the result of both functions, which must be the same. */
 async function held(): Promise<Usage> {
   const [one, other] = [await usage(), usageSync()];
   assert.deepEqual(one, other);
   return one;
 }
 
-test("C287 usage() of a process that holds nothing, and after everything is gone, is empty", async () => {
+test("C287 usage() is empty for a process that holds nothing, and again after everything is removed", async () => {
   assert.deepEqual(await held(), NOTHING);
   {
     await using _named = await namedTemporaryFile();
@@ -51,7 +51,7 @@ test("C287 usage() of a process that holds nothing, and after everything is gone
   assert.deepEqual(await held(), NOTHING);
 });
 
-test("usage() names what has a name, and says of each file how much it has and whether it is in memory", async () => {
+test("usage() lists each file with its size and whether it is in memory, and its path if it has one", async () => {
   await using named = await namedTemporaryFile();
   await named.write("four");
   assert.deepEqual(await held(), {
@@ -76,7 +76,7 @@ test("usage() names what has a name, and says of each file how much it has and w
   assert.deepEqual(grown, { bytes: 21, inMemory: false });
 });
 
-test("usage() counts bytes that wait to be written, and changes none of them", () => {
+test("usage() counts buffered bytes and does not change them", () => {
   using file = temporaryFileSync({ bufferSize: 1000 });
   file.writeSync("waiting");
   assert.equal(usageSync().bytes, 7);
@@ -87,12 +87,12 @@ test("usage() counts bytes that wait to be written, and changes none of them", (
   file.writeSync("z", { at: 50 });
   assert.equal(usageSync().bytes, 51);
   assert.equal(file.textSync().at(-1), "z");
-  // Nothing waits now, wherever it was to be written.
+  // Nothing is buffered any more, at whatever position it was.
   file.truncateSync(0);
   assert.equal(usageSync().bytes, 0);
 });
 
-test("usage() answers while calls of a file are under way", async () => {
+test("usage() returns while a write to a file is pending", async () => {
   await using file = await temporaryFile();
   const writing = file.write(new Uint8Array(4 * 1024 * 1024));
   const found = usageSync();
@@ -101,7 +101,7 @@ test("usage() answers while calls of a file are under way", async () => {
   assert.equal((await held()).bytes, 4 * 1024 * 1024);
 });
 
-test("C287 usage() of a directory says how many files and directories it has at any depth, and their bytes", async () => {
+test("C287 usage() of a directory counts its files, directories and bytes at every depth", async () => {
   await using directory = await temporaryDirectory();
   mkdirSync(directory.join("one", "two"), { recursive: true });
   writeFileSync(directory.join("a"), "12345");
@@ -113,12 +113,12 @@ test("C287 usage() of a directory says how many files and directories it has at 
   });
 });
 
-test("usage() counts no byte twice: what lies in a directory that is held is in its bytes", async () => {
+test("usage() counts bytes in nested directories only once in the total", async () => {
   await using outer = await temporaryDirectory();
   await using inner = await outer.temporaryDirectory();
   await using file = await inner.namedTemporaryFile();
   await file.write("12345");
-  // A name that begins with that of a directory is not inside of it.
+  // A path that begins with that of a directory is not necessarily inside it.
   writeFileSync(outer.join("plain"), "1");
   await using beside = await namedTemporaryFile();
   await beside.write("1234567");
@@ -128,7 +128,7 @@ test("usage() counts no byte twice: what lies in a directory that is held is in 
   assert.deepEqual(directories.map((found) => [found.path, found.bytes]), [[outer.path, 6], [inner.path, 5]]);
 });
 
-test("usage() has nothing of what is kept, persisted or made for the caller", async () => {
+test("usage() omits entries that are kept, persisted, or the caller's to remove", async () => {
   using place = scratch();
   const dir = place.path;
   (await namedTemporaryFile({ dir })).keep();
@@ -142,17 +142,17 @@ test("usage() has nothing of what is kept, persisted or made for the caller", as
   const { fd } = await mkstemp({ dir });
   closeSync(fd);
   assert.deepEqual(await held(), NOTHING);
-  // Nor is the name on the books that something had, where nothing is now.
-  assert.deepEqual(onTheBooks(), { entries: [], contents: [] });
+  // Nor does the registry have the former names of what was moved.
+  assert.deepEqual(registered(), { entries: [], contents: [] });
 });
 
-test("usage() has nothing of what is taken away", { skip: namesLinger }, async () => {
+test("usage() omits a file that somebody else has removed", { skip: namesLinger }, async () => {
   await using gone = await namedTemporaryFile();
   unlinkSync(gone.path);
   assert.deepEqual(await held(), NOTHING);
 });
 
-test("usage() has what is adopted, and a file that only its scope removes until that ends", async () => {
+test("usage() includes adopted directories, and closed files with deleteOnClose: false until they are disposed", async () => {
   using place = scratch();
   mkdirSync(join(place.path, "mine"));
   writeFileSync(join(place.path, "mine", "file"), "12");
@@ -167,7 +167,7 @@ test("usage() has what is adopted, and a file that only its scope removes until 
   assert.deepEqual(await held(), NOTHING);
 });
 
-test("usage() finds what another copy of the module holds", async () => {
+test("usage() includes what another copy of the module holds", async () => {
   using place = scratch();
   const urls = ["one", "other"].map((name) => {
     cpSync(join(root, "dist"), join(place.path, name), { recursive: true });
@@ -186,7 +186,7 @@ test("usage() finds what another copy of the module holds", async () => {
   assert.ok(found.files.some((file: { path?: string }) => file.path === path));
 });
 
-test("usage() forgets files that were never closed when they are collected", async () => {
+test("usage() omits files that were never closed once their handles are collected", async () => {
   const code = `
     const collect = () => globalThis.Bun ? Bun.gc(true) : gc();
     process.on("warning", () => {});
@@ -202,7 +202,7 @@ test("usage() forgets files that were never closed when they are collected", asy
   assert.ok(after <= 5, `${after} are left`);
 });
 
-test("usage() leaves out a file whose descriptor somebody has closed, and has the others", async () => {
+test("usage() omits a file whose descriptor somebody else has closed, and lists the others", async () => {
   using place = scratch();
   using lost = sourceFile({ dir: place.path });
   using kept = sourceFile({ dir: place.path });
@@ -222,7 +222,7 @@ test("usage() leaves out a file whose descriptor somebody has closed, and has th
   }
 });
 
-test("C287 usage() of a directory leaves out what vanishes, and what may not be listed; a failure without a code is told", async () => {
+test("C287 usage() of a directory omits entries that vanish or cannot be listed, and throws on errors without a code", async () => {
   using place = scratch();
   for (const name of ["one", "two"]) {
     mkdirSync(join(place.path, name));
