@@ -189,15 +189,14 @@ test("the device of a directory is looked up once, not for each file", async () 
   assert.equal(seen.ways.filter((way) => way === "inline status").length, 1);
 });
 
-test("a large transfer goes through the pool whatever the device", async () => {
+test("a large transfer is made inline, in calls of at most 1 MiB", async () => {
   using quick = device();
   using seen = observed(quick);
   await using file = await temporaryFile({ dir: quick.path, bufferSize: 0 });
   seen.taken();
-  await file.write("x".repeat(300_000));
-  await file.write("x".repeat(200_000));
-  assert.ok(seen.taken().every((way) => way === "pool write" || way === "inline write"));
-  assert.equal((await file.bytes()).byteLength, 500_000);
+  await file.write(new Uint8Array(2.5 * INLINE_MAX));
+  assert.deepEqual(seen.taken(), Array(3).fill("inline write"));
+  assert.equal((await file.bytes()).byteLength, 2.5 * INLINE_MAX);
 });
 
 test("calls beyond the time budget of a turn wait for the next turn of the event loop, and keep their results", async () => {

@@ -395,7 +395,7 @@ test("later() and after() call back once and can be cancelled; nextTurn() waits 
   await new Promise((resolve) => setTimeout(resolve, 60));
   assert.deepEqual(calls.sort(), ["kept", "kept", "timer"]);
   let turned = false;
-  Promise.resolve().then(() => turned = true);
+  setImmediate(() => turned = true);
   await runtime.nextTurn();
   assert.ok(turned);
 });

@@ -23,19 +23,24 @@ for (const [of, { make }] of creatorsOf(m)) {
   const dir = path.join(args[0], of);
   const options = args[1] === undefined ? {} : JSON.parse(args[1]);
   const made = await make(m, { dir, ...options });
-  say([of, made.path]);
+  say([of, made.path, made.path === undefined ? undefined : fs.lstatSync(made.path).mode & 0o777]);
   await made.remove();
 }`;
 
 interface Traced {
   of: string;
   creator: Creator;
-  path: string | undefined;
+  /** The path, and the permission bits that it has in the end; null for a file without a name. */
+  path: string | null;
+  mode: number | null;
   calls: SystemCall[];
 }
 
-/** Traces the system calls of each creator in its directory. */
-async function trace(umask: string, options?: object): Promise<{ each: Traced[]; calls: SystemCall[] }> {
+/** Traces the system calls of each creator in its directory, and of all of them with and without a path there. */
+async function trace(
+  umask: string,
+  options?: object,
+): Promise<{ each: Traced[]; calls: SystemCall[]; all: SystemCall[] }> {
   using place = scratch();
   for (const [of] of creatorsOf(m)) mkdirSync(join(place.path, of));
   const args = options === undefined ? [place.path] : [place.path, JSON.stringify(options)];
@@ -45,9 +50,10 @@ async function trace(umask: string, options?: object): Promise<{ each: Traced[];
     of,
     creator,
     path: said.find(([name]) => name === of)[1],
+    mode: said.find(([name]) => name === of)[2],
     calls: below(calls, join(place.path, of)),
   }));
-  return { each, calls: below(calls, place.path) };
+  return { each, calls: below(calls, place.path), all: calls };
 }
 
 test("T7 support/creators.ts lists every exported function as creating something or not (once a runtime)", {
@@ -220,16 +226,17 @@ test(
 );
 
 test(
-  "T7 C83 a mode of the caller's is in the creating call too, and what the umask took is put back through a descriptor (once a runtime)",
+  "T7 C83 a given mode is in the creating call, and in force in spite of the umask without a chmod by path (once a runtime)",
   { skip: noStrace || oncePerRuntime },
   async () => {
-    const { each, calls } = await trace("077", { mode: 0o750 });
-    for (const { of, calls } of each) {
+    const { each, all } = await trace("077", { mode: 0o750 });
+    for (const { of, calls, path, mode } of each) {
       for (const { mode, text } of calls.filter(creates)) assert.equal(mode, "0750", `${of}: ${text}`);
+      if (path !== null) assert.equal(mode, 0o750, of);
       // A chmod() by path could be redirected to another file.
       assert.deepEqual(calls.filter(changesMode), [], of);
     }
-    assert.equal(calls.filter(({ name }) => name === "umask").length, 0);
+    assert.deepEqual(all.filter(({ name }) => name === "umask"), []);
   },
 );
 
