@@ -255,3 +255,12 @@ export function fakeDeno(platform = "linux", permits: Permits = () => true): Fak
     listening: () => [...web].filter(([, listeners]) => listeners.size > 0).map(([type]) => type).sort(),
   };
 }
+
+/** Node's file functions with some of them replaced. */
+// deno-lint-ignore no-explicit-any -- any of them
+export const fsWith = (own: { [name: string]: (...args: any[]) => unknown }): object => ({ ...fs, ...own });
+
+/** A function that fails with a code. */
+export const fail = (code: string) => (): never => {
+  throw Object.assign(new Error(code), { code });
+};
