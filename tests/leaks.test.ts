@@ -379,7 +379,7 @@ test("files and directories can be created, used and removed when Error is froze
   assert.deepEqual({ said, stderr, left: place.names() }, { said: ["ENOENT"], stderr: "", left: [] });
 });
 
-test("where the prototypes of the handles are frozen, files and directories are created, used and removed as elsewhere", async () => {
+test("files and directories can be created, used and removed when the prototypes of the handles are frozen", async () => {
   using place = scratch();
   const { said, stderr } = await runChild(
     `const types = [m.TemporaryFile, m.NamedTemporaryFile, m.SpooledTemporaryFile, m.TemporaryDirectory, m.FileLock];
