@@ -464,3 +464,40 @@ test("C279 keepAlive tries again after a second to lock a directory that another
   timers.waiting.get(1000)!();
   assert.equal(asked.length, 3);
 });
+
+test("C281 the warning that directories cannot be locked comes again only after keepAlive is set again", async () => {
+  using place = scratch();
+  using _locks = substitute({ runtime: { locks: undefined } });
+  using _ = sourceKeeping(true);
+  const warningsAfter = (settings: Parameters<typeof configure>[0]) =>
+    warningsOf(async () => {
+      source.configure(settings);
+      source.temporaryDirectorySync({ dir: place.path }).removeSync();
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    });
+  const counts = [];
+  for (const settings of [{}, { reaper: false }, { keepAlive: true }]) {
+    counts.push((await warningsAfter(settings)).length);
+  }
+  assert.deepEqual(counts, [1, 0, 1]);
+});
+
+test("keepAlive does not protect, and so not report, a file that vanished while it was being created", async () => {
+  using place = scratch();
+  using seen = substitute({
+    primitives: {
+      createFile(real, path: string, mode: number) {
+        const handle = real(path, mode);
+        if (path.startsWith(place.path)) rmSync(path);
+        return handle;
+      },
+    },
+  });
+  using _ = sourceKeeping(1);
+  const warnings = await warningsOf(async () => {
+    const file = source.namedTemporaryFileSync({ dir: place.path });
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    file.closeSync();
+  });
+  assert.deepEqual([warnings, seen.of("touch")], [[], []]);
+});

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { OpenFile } from "../lib/file/open_file.ts";
 import { DiskStorage } from "../lib/file/storage.ts";
 import { syncIo } from "../lib/io.ts";
-import { framesOfCaller, watchLeak } from "../lib/life/leaks.ts";
+import { framesOfCaller, type Leakable, unwatchLeak, watchLeak } from "../lib/life/leaks.ts";
 import { makeDirectory } from "../lib/make_directory.ts";
 import { runSync } from "../lib/op.ts";
 import { DEFAULTS } from "../lib/options/checked.ts";
@@ -397,4 +397,18 @@ test("files and directories can be created, used and removed when the prototypes
     stderr: "",
     left: [],
   });
+});
+
+test("of handles created in one turn, the first thousand are watched later, and those that follow at once", async () => {
+  // The handles of earlier tests are no longer new.
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  const handles: Leakable[] = Array.from(
+    { length: 1002 },
+    () => ({ fresh: undefined, reclaim: () => undefined }),
+  );
+  for (const handle of handles) watchLeak({ handle }, handle);
+  const later = handles.filter(({ fresh }) => fresh !== undefined).length;
+  handles.forEach(unwatchLeak);
+  assert.equal(later, 1000);
+  assert.ok(handles.every(({ fresh }) => fresh === undefined));
 });

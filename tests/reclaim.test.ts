@@ -10,6 +10,7 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  realpathSync,
   renameSync,
   symlinkSync,
   writeFileSync,
@@ -695,5 +696,58 @@ test(
     assert.throws(() => removedWith("EMFILE"), { code: "EMFILE" });
     assert.ok(existsSync(path));
     assert.equal(removedWith("EACCES"), 1);
+  },
+);
+
+test("reclaim() reports a directory that cannot be listed, removes what is in the others, and leaves the lease", () => {
+  using place = scratch();
+  const [hidden, other] = ["hidden", "other"].map((name) => join(place.path, name));
+  const lease = plant(place.path, { lines: [`made ${hidden}/tmp*`, `made ${other}/tmp*`] });
+  const paths = [hidden, other].map((directory) => join(directory, lease.name()));
+  for (const directory of [hidden, other]) mkdirSync(directory);
+  for (const path of paths) writeFileSync(path, "");
+  const open = new Set<unknown>();
+  using _ = substitute({
+    primitives: {
+      locateDirectory(real, path: string) {
+        const descriptor = real(path);
+        open.add(descriptor);
+        return descriptor;
+      },
+      close(real, handle: unknown) {
+        open.delete(handle);
+        return real(handle);
+      },
+      list(real, path: string) {
+        if (realpathSync(path) === hidden) throw systemError("EACCES");
+        return real(path);
+      },
+    },
+  });
+  assert.deepEqual(reclaimIn(place.path), {
+    removed: [{ path: paths[1], bytes: 0 }],
+    kept: [],
+    left: [{ path: hidden, code: "EACCES" }],
+  });
+  assert.deepEqual([...paths, lease.path].map((path) => existsSync(path)), [true, false, true]);
+  assert.deepEqual([...open], []);
+});
+
+test(
+  "T19 reclaim() without descriptor paths does not follow a symbolic link in place of a recorded directory",
+  {
+    skip: noLinks,
+  },
+  () => {
+    using place = scratch();
+    using outside = scratch();
+    const directory = join(place.path, "directory");
+    const lease = plant(place.path, { lines: [`made ${directory}/tmp*`] });
+    const path = join(outside.path, lease.name());
+    writeFileSync(path, "");
+    symlinkSync(outside.path, directory);
+    using _ = substitute({ runtime: { anchor: () => undefined } });
+    assert.deepEqual(reclaimIn(place.path), { removed: [], kept: [], left: [] });
+    assert.ok(existsSync(path));
   },
 );
