@@ -7,6 +7,7 @@ import { spawnSync } from "node:child_process";
 import { statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { isWindows } from "./platform.ts";
+import { type Scratch, scratch } from "./scratch.ts";
 import type { PersistOptions, TemporaryFile } from "#mod";
 
 /** Both ways to call `persist`. */
@@ -16,6 +17,19 @@ export const faces: {
   "async": (file, path, options) => file.persist(path, options),
   "sync": (file, path, options) => new Promise((resolve) => resolve(file.persistSync(path, options))),
 };
+
+/** Creates two directories, for the temporary files and for the results, until the end of the scope. */
+export function workspace(): Disposable & { temporary: Scratch; results: Scratch } {
+  const temporary = scratch(), results = scratch();
+  return {
+    temporary,
+    results,
+    [Symbol.dispose]() {
+      temporary[Symbol.dispose]();
+      results[Symbol.dispose]();
+    },
+  };
+}
 
 const MEMORY = "/dev/shm";
 
