@@ -32,7 +32,7 @@ import { runChild } from "./support/child.ts";
 import { failureOf, kinds, pattern, sameBytes } from "./support/kinds.ts";
 import { packageTest as test } from "./support/once.ts";
 import { noDirectorySync, noPosixPaths, noSignals, shownMode } from "./support/platform.ts";
-import { elsewhere, faces, noElsewhere, workspace } from "./support/places.ts";
+import { elsewhere, noElsewhere, variants, workspace } from "./support/places.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
 import { noStrace } from "./support/strace.ts";
 import { asWindows, type Stub, type Substitute, substitute, systemError } from "./support/substitute.ts";
@@ -51,9 +51,9 @@ function createdIn({ path }: Scratch, watched: Substitute): string[] {
 
 test("C142 persist() to a new path keeps contents and mode, returns the canonical path, and closes the file", async () => {
   for (const [kind, open] of Object.entries(kinds)) {
-    for (const [face, persist] of Object.entries(faces)) {
+    for (const [variant, persist] of Object.entries(variants)) {
       using place = workspace();
-      const label = `${kind}, ${face}`;
+      const label = `${kind}, ${variant}`;
       const file = await open({ dir: place.temporary.path });
       await file.write("all of it");
       const target = join(place.results.path, "new");
@@ -81,7 +81,7 @@ test(
     skip: runtime.linkDescriptor === undefined && "needs a platform that gives descriptors names",
   },
   async () => {
-    for (const [face, persist] of Object.entries(faces)) {
+    for (const [variant, persist] of Object.entries(variants)) {
       using place = workspace();
       const linked: number[] = [];
       const { sync, pooled } = runtime.linkDescriptor!;
@@ -99,9 +99,9 @@ test(
       const { fd } = file;
       const target = join(place.results.path, "new");
       await persist(file as never, target);
-      assert.deepEqual(linked, [fd], face);
+      assert.deepEqual(linked, [fd], variant);
       assert.deepEqual(createdIn(place.results, watched), [], "nothing was copied");
-      assert.ok(sameBytes(readFileSync(target), data), face);
+      assert.ok(sameBytes(readFileSync(target), data), variant);
       assert.equal(statSync(target).nlink, 1);
       assert.equal(modeOf(target), 0o600);
       assert.deepEqual(place.results.list(), ["new"]);
@@ -121,7 +121,7 @@ test("C105 persist() copies a large unnamed file if its descriptor cannot be lin
   using _ = substitute({
     runtime: { linkDescriptor: { sync: refuse, pooled: () => Promise.resolve().then(refuse) } },
   });
-  for (const persist of Object.values(faces)) {
+  for (const persist of Object.values(variants)) {
     const file = await sourceUnnamed({ dir: place.temporary.path });
     const data = pattern(BIG);
     await file.write(data);
@@ -181,7 +181,7 @@ test(
   },
   async () => {
     for (const open of [sourceNamed, sourceUnnamed]) {
-      for (const [face, persist] of Object.entries(faces)) {
+      for (const [variant, persist] of Object.entries(variants)) {
         using temporary = scratch(elsewhere);
         using results = scratch();
         const target = join(results.path, "new");
@@ -194,7 +194,7 @@ test(
         assert.deepEqual(
           watched.calls.map(({ name }) => name).filter((name) => /^(synchronize|rename)/.test(name)),
           ["synchronize", "rename", "synchronizeDirectory"],
-          face,
+          variant,
         );
         assert.deepEqual(watched.of("rename").map((args) => args.slice(0, 2)), [[staged, target]]);
         assert.ok(sameBytes(readFileSync(target), data));
@@ -225,7 +225,7 @@ test("C148 persist() copies if the rename fails with EXDEV, as between two mount
 
 test("C149 C286 persist() whose copy fails with ENOSPC or EDQUOT leaves target and temporary file whole, and no partial copy", async () => {
   for (const code of ["ENOSPC", "EDQUOT"]) {
-    for (const persist of Object.values(faces)) {
+    for (const persist of Object.values(variants)) {
       using place = workspace();
       const target = join(place.results.path, "target");
       writeFileSync(target, "old");
@@ -273,12 +273,12 @@ test("C149 persist() fails with EIO instead of storing a truncated file if the s
 /** Persists a file of each kind, synchronously or asynchronously, into a directory of its own. */
 const DURABLE_PERSISTS = `
 for (const results of args.slice(1)) {
-  const [kind, face] = path.basename(results).split(" ");
+  const [kind, variant] = path.basename(results).split(" ");
   const dir = args[0];
   const file = kind === "named" ? await m.namedTemporaryFile({ dir }) : await m.temporaryFile({ dir });
   await file.write(new Uint8Array(kind === "big" ? ${BIG} : 1000).fill(7));
   const target = path.join(results, "target");
-  face === "sync" ? file.persistSync(target) : await file.persist(target);
+  variant === "sync" ? file.persistSync(target) : await file.persist(target);
   say(fs.statSync(target).size);
 }`;
 
@@ -303,7 +303,7 @@ test(
     using logs = scratch();
     const log = join(logs.path, "log");
     const runs = ["named", "unnamed", "big"].flatMap((kind) =>
-      ["sync", "async"].map((face) => `${kind} ${face}`)
+      ["sync", "async"].map((variant) => `${kind} ${variant}`)
     );
     const results = runs.map((name) => join(place.results.path, name));
     for (const path of results) mkdirSync(path);
@@ -347,7 +347,7 @@ test("C152 persist() whose fsync fails does not rename, and leaves the target an
       const file = await open({ dir: place.temporary.path });
       const data = pattern(size);
       await file.write(data);
-      for (const [face, persist] of Object.entries(faces)) {
+      for (const [variant, persist] of Object.entries(variants)) {
         using watched = substitute({
           primitives: {
             synchronize: () => {
@@ -355,7 +355,11 @@ test("C152 persist() whose fsync fails does not rename, and leaves the target an
             },
           },
         });
-        assert.equal(await failureOf(() => persist(file as never, target)), "EIO", `${kind} ${size} ${face}`);
+        assert.equal(
+          await failureOf(() => persist(file as never, target)),
+          "EIO",
+          `${kind} ${size} ${variant}`,
+        );
         assert.equal(watched.of("rename").length, 0);
       }
       assert.equal(readFileSync(target, "utf8"), "old");
@@ -378,7 +382,7 @@ test(
   },
   async () => {
     for (const [kind, open] of Object.entries({ named: sourceNamed, unnamed: sourceUnnamed })) {
-      for (const [face, persist] of Object.entries(faces)) {
+      for (const [variant, persist] of Object.entries(variants)) {
         using place = workspace();
         const target = join(place.results.path, "target");
         writeFileSync(target, "old");
@@ -392,7 +396,7 @@ test(
           },
         });
         const error = await persist(file as never, target).then(() => undefined, (error) => error);
-        assert.equal(error?.code, "EIO", `${kind}, ${face}`);
+        assert.equal(error?.code, "EIO", `${kind}, ${variant}`);
         assert.match(error.message, /target" is in place, but it may not survive a power cut.*\(EIO\)$/);
         assert.ok(file.closed);
         if (kind === "named") assert.equal((file as { path?: string }).path, target);
@@ -460,7 +464,7 @@ test("C165 concurrent calls of persist() to one path leave one of the files ther
 
 test("C167 persist() includes all awaited writes, buffered or not", async () => {
   for (const [kind, open] of Object.entries(kinds)) {
-    for (const [face, persist] of Object.entries(faces)) {
+    for (const [variant, persist] of Object.entries(variants)) {
       using place = workspace();
       const file = await open({ dir: place.temporary.path, bufferSize: 1000 });
       const written: Uint8Array[] = [];
@@ -472,7 +476,7 @@ test("C167 persist() includes all awaited writes, buffered or not", async () => 
       await persist(file, target);
       assert.ok(
         sameBytes(readFileSync(target), new Uint8Array(await new Blob(written as BlobPart[]).arrayBuffer())),
-        `${kind}, ${face}`,
+        `${kind}, ${variant}`,
       );
     }
   }
@@ -521,7 +525,7 @@ test("C168 persist() on Windows retries a rename that an open file blocks, for 1
 });
 
 test("C168 persist() on Windows succeeds as soon as the rename or link is no longer blocked", async () => {
-  for (const persist of Object.values(faces)) {
+  for (const persist of Object.values(variants)) {
     for (const [overwrite, step] of [[true, "rename"], [false, "link"]] as const) {
       using place = workspace();
       const file = await sourceNamed({ dir: place.temporary.path });
@@ -582,7 +586,7 @@ test(
 );
 
 test("persist() fails with ERR_REPLACED and moves nothing if another file has replaced the temporary file at its path", async () => {
-  for (const persist of Object.values(faces)) {
+  for (const persist of Object.values(variants)) {
     using place = workspace();
     const target = join(place.results.path, "new");
     const file = await namedTemporaryFile({ dir: place.temporary.path });
@@ -599,7 +603,7 @@ test("persist() fails with ERR_REPLACED and moves nothing if another file has re
 });
 
 test("persist() of a named file whose name was removed copies its contents to the target", async () => {
-  for (const persist of Object.values(faces)) {
+  for (const persist of Object.values(variants)) {
     using place = workspace();
     const target = join(place.results.path, "new");
     const file = await namedTemporaryFile({ dir: place.temporary.path });
@@ -625,7 +629,7 @@ test("persist() of a second handle to a named file copies it, and leaves the ori
 });
 
 test("persist() of a file to its own path keeps it there", async () => {
-  for (const persist of Object.values(faces)) {
+  for (const persist of Object.values(variants)) {
     using place = workspace();
     const file = await namedTemporaryFile({ dir: place.temporary.path });
     await file.write("x");
@@ -692,7 +696,7 @@ test("persist() validates its arguments before any system call", async () => {
     ["RangeError", target, { mode: 1.5 }],
   ];
   for (const [kind, path, options] of wrong) {
-    for (const persist of Object.values(faces)) {
+    for (const persist of Object.values(variants)) {
       assert.equal(
         await failureOf(() => persist(file as never, path as string, options)),
         `${kind} ERR_INVALID_OPTION`,
@@ -838,7 +842,7 @@ test(
     skip: runtime.linkDescriptor === undefined && "needs a platform that gives descriptors names",
   },
   async () => {
-    for (const persist of Object.values(faces)) {
+    for (const persist of Object.values(variants)) {
       using place = workspace();
       const { sync, pooled } = runtime.linkDescriptor!;
       const made: string[] = [];

@@ -24,7 +24,7 @@ import {
 } from "#mod";
 import {
   temporaryDirectory as sourceDirectory,
-  temporaryDirectorySync as temporaryDirectoryFromSource,
+  temporaryDirectorySync as sourceDirectorySync,
 } from "../lib/directory.ts";
 import { held } from "../lib/life/registry.ts";
 import { configure } from "../lib/settings.ts";
@@ -58,8 +58,8 @@ type Persist = (
   options?: PersistDirectoryOptions,
 ) => Promise<string>;
 
-/** Both ways to call it. */
-const faces: { readonly [name: string]: Persist } = {
+/** The asynchronous and the synchronous `persist`. */
+const variants: { readonly [name: string]: Persist } = {
   "async": (directory, path, options) => directory.persist(path, options),
   "sync": (directory, path, options) =>
     new Promise((resolve) => resolve(directory.persistSync(path, options))),
@@ -69,7 +69,7 @@ const isDeno = "Deno" in globalThis;
 
 const modeOf = (path: string): number => lstatSync(path).mode & 0o777;
 
-/** Modes that forbid; of a directory Windows has none. */
+/** Modes without some of the owner's or others' permissions. Directories on Windows have none. */
 const MODES: [name: string, mode: number][] = [
   ["sub/tool", 0o755],
   ["file", 0o440],
@@ -80,7 +80,7 @@ const LINKS: [name: string, target: string][] = noLinks === false
   ? [["sub/link", "../file"], ["dangling", "nowhere"]]
   : [];
 
-/** Fills a directory with one of each: files, an empty one, a large one, links, modes that forbid. */
+/** Fills a directory with subdirectories, small, empty and large files, links, and restrictive modes. */
 function fill(path: string): void {
   mkdirSync(join(path, "sub", "empty"), { recursive: true });
   writeFileSync(join(path, "file"), "text");
@@ -91,14 +91,14 @@ function fill(path: string): void {
   for (const [name, mode] of MODES) chmodSync(join(path, name), mode);
 }
 
-/** A directory that is filled, of the source, whose runtime can be substituted. */
+/** Creates and fills a directory with the library's source, where primitives can be substituted. */
 async function filled(place: Scratch): Promise<TemporaryDirectory> {
   const directory = await sourceDirectory({ dir: place.path });
   fill(directory.path);
   return directory as unknown as TemporaryDirectory;
 }
 
-/** What `fill` put there is there. */
+/** Asserts that a directory contains what `fill` creates. */
 function assertFilled(path: string): void {
   assert.equal(readFileSync(join(path, "file"), "utf8"), "text");
   assert.equal(statSync(join(path, "sub", "none")).size, 0);
@@ -107,8 +107,8 @@ function assertFilled(path: string): void {
   for (const [name, target] of LINKS) assert.equal(readlinkSync(join(path, name)), target);
 }
 
-test("C142 C147 a directory's persist() moves the whole tree, returns its canonical path, and nothing removes it any more", async () => {
-  for (const persist of Object.values(faces)) {
+test("C142 C147 a directory's persist() moves the tree and returns its canonical path; remove() and disposal then leave it", async () => {
+  for (const persist of Object.values(variants)) {
     using place = scratch();
     const target = join(place.path, "result");
     const directory = await temporaryDirectory({ dir: place.path, mode: 0o750 });
@@ -127,7 +127,7 @@ test("C142 C147 a directory's persist() moves the whole tree, returns its canoni
   }
 });
 
-test("C147 the end of the process leaves a directory that was persisted", async () => {
+test("C147 process exit does not remove a persisted directory", async () => {
   using place = scratch();
   const { status, stderr } = await runChild(
     `const directory = m.temporaryDirectorySync({ dir: args[0] });
@@ -146,7 +146,7 @@ test(
     skip: noElsewhere,
   },
   async () => {
-    for (const persist of Object.values(faces)) {
+    for (const persist of Object.values(variants)) {
       using there = scratch(elsewhere);
       using place = scratch();
       const target = join(place.path, "result");
@@ -157,10 +157,10 @@ test(
       assertFilled(target);
       assert.equal(modeOf(target), shownMode(0o750));
       const renames = watched.of("rename").map((args) => args.slice(0, 2) as string[]);
-      // Of the copy alone: for as long as a rename of the tree is under way, the end of the process leaves that as it is.
+      // Only the copy is renamed: a pending rename of the tree itself would keep process exit from removing it.
       assert.deepEqual(renames.map(([from, to]) => [dirname(from), to]), [[place.path, target]]);
       assert.equal(directory.path, target);
-      // It can go on being used where it is now, and is nobody's to remove.
+      // The handle remains usable at the new path, and no longer removes the tree.
       const file = await directory.namedTemporaryFile();
       assert.equal(dirname(file.path), target);
       await file.close();
@@ -171,7 +171,7 @@ test(
 );
 
 test(
-  "C148 the copy of a directory syncs every file and directory before it is renamed, and the parent after, and leaves none open",
+  "C148 a directory's persist() that copies syncs the copy before the rename and the parent after, and closes all it opened",
   { skip: noDirectorySync },
   async () => {
     using place = scratch();
@@ -181,14 +181,14 @@ test(
     for (const durable of [true, false]) {
       const source = durable ? directory : await sourceDirectory({ dir: place.path });
       const target = join(other, `durable ${durable}`);
-      using watched = substitute({ primitives: { rename: acrossFrom(source.path) } });
+      using watched = substitute({ primitives: { rename: crossDevice(source.path) } });
       await source.persist(target, { durable });
       const steps = watched.calls.filter(({ name }) => /^(synchronize|rename)/.test(name));
       const last = steps.findLastIndex(({ name }) => name === "rename");
       const copies = steps.slice(0, last).filter(({ name, args }) =>
         name === "synchronize" || (name === "synchronizeDirectory" && String(args[0]).includes("/.mayfly-"))
       );
-      // The top, two below, and the four files; before that, the old tree is synchronized for the rename that failed.
+      // Four files twice, since the old tree is synced for the rename that failed, and three directories of the copy.
       assert.equal(copies.length, durable ? 4 + 4 + 3 : 0);
       assert.deepEqual(
         steps.slice(last + 1).map(({ name, args }) => [name, args[0]]),
@@ -200,8 +200,8 @@ test(
   },
 );
 
-/** A rename that cannot move one path, as on another file system. */
-function acrossFrom(
+/** Returns a rename that fails with EXDEV for one source path, as if it were on another file system. */
+function crossDevice(
   path: string,
 ): (real: (...args: unknown[]) => unknown, from: string, to: string) => unknown {
   return (real, from, to) => {
@@ -214,7 +214,7 @@ test("C149 a directory's persist() whose copy fails half-way leaves the tree who
   const steps: [string, string][] = [["write", "ENOSPC"], ["makeDirectory", "EDQUOT"]];
   if (LINKS.length > 0) steps.push(["symbolicLink", "EIO"]);
   for (const [step, code] of steps) {
-    for (const persist of Object.values(faces)) {
+    for (const persist of Object.values(variants)) {
       using place = scratch();
       const other = join(place.path, "other");
       mkdirSync(other);
@@ -223,7 +223,7 @@ test("C149 a directory's persist() whose copy fails half-way leaves the tree who
         let count = 0;
         using _ = substitute({
           primitives: {
-            rename: acrossFrom(path),
+            rename: crossDevice(path),
             [step]: (real: (...args: unknown[]) => unknown, ...args: unknown[]) => {
               if (++count === 2) throw systemError(code);
               return real(...args);
@@ -235,7 +235,7 @@ test("C149 a directory's persist() whose copy fails half-way leaves the tree who
       assertFilled(path);
       assert.equal(directory.path, path);
       assert.deepEqual(readdirSync(other), []);
-      // The call can be made again.
+      // The call can be repeated.
       await persist(directory, join(other, "result"));
       assertFilled(join(other, "result"));
       assert.deepEqual(place.list(), ["other"]);
@@ -243,8 +243,8 @@ test("C149 a directory's persist() whose copy fails half-way leaves the tree who
   }
 });
 
-test("C145 a directory's persist() replaces an empty directory, and refuses anything else that is there", async () => {
-  for (const persist of Object.values(faces)) {
+test("C145 a directory's persist() replaces an empty directory, and refuses any other existing target", async () => {
+  for (const persist of Object.values(variants)) {
     using place = scratch();
     const at = (name: string): string => join(place.path, name);
     mkdirSync(at("empty"));
@@ -268,15 +268,15 @@ test("C145 a directory's persist() replaces an empty directory, and refuses anyt
   }
 });
 
-test("C144 a directory's persist() with overwrite: false fails with EEXIST where anything is, also what appears meanwhile", async () => {
-  for (const persist of Object.values(faces)) {
+test("C144 a directory's persist() with overwrite: false fails with EEXIST if the target exists or appears during the call", async () => {
+  for (const persist of Object.values(variants)) {
     using place = scratch();
     const target = join(place.path, "target"), free = join(place.path, "free");
     mkdirSync(target);
     const directory = await filled(place), { path } = directory;
     assert.equal(await failureOf(() => persist(directory, target, { overwrite: false })), "EEXIST");
     {
-      // By the one a place is kept, by the other taken where none can be kept (Windows).
+      // makeDirectory reserves the target; on Windows, which cannot do so, only rename takes it.
       using _ = substitute({
         primitives: {
           makeDirectory: (real, made: string, mode: number) => {
@@ -291,15 +291,15 @@ test("C144 a directory's persist() with overwrite: false fails with EEXIST where
       });
       assert.equal(await failureOf(() => persist(directory, free, { overwrite: false })), "EEXIST");
     }
-    assert.deepEqual([readdirSync(free), readdirSync(target)], [[], []], "theirs stay");
+    assert.deepEqual([readdirSync(free), readdirSync(target)], [[], []], "existing directories stay");
     assertFilled(path);
     await persist(directory, join(place.path, "result"), { overwrite: false });
     assertFilled(join(place.path, "result"));
   }
 });
 
-test("C146 a directory's persist() into a missing directory fails with ENOENT and can be made again", async () => {
-  for (const persist of Object.values(faces)) {
+test("C146 a directory's persist() into a missing directory fails with ENOENT, and can be called again", async () => {
+  for (const persist of Object.values(variants)) {
     using place = scratch();
     const directory = await temporaryDirectory({ dir: place.path });
     const { path } = directory;
@@ -344,10 +344,10 @@ test(
 );
 
 test(
-  "C152 a directory's persist() whose fsync fails leaves the tree where it was; if only the parent cannot be synced, it says that the tree is in place",
+  "C152 a directory's persist() whose fsync fails leaves the tree, or says that it is in place if only the parent's failed",
   { skip: noDirectorySync },
   async () => {
-    for (const persist of Object.values(faces)) {
+    for (const persist of Object.values(variants)) {
       using place = scratch();
       const target = join(place.path, "result");
       const directory = await filled(place), { path } = directory;
@@ -375,12 +375,12 @@ test(
   },
 );
 
-test("a directory's persist() refuses a root, the current directory, its own inside, and a directory that was replaced", async () => {
+test("a directory's persist() refuses a root, . or .., a path inside itself, what is no path, and a tree that was replaced", async () => {
   using place = scratch();
   const directory = await temporaryDirectory({ dir: place.path });
   const { path } = directory;
   fill(path);
-  for (const persist of Object.values(faces)) {
+  for (const persist of Object.values(variants)) {
     for (
       const target of ["/", ".", "..", `${place.path}/.`, `${place.path}/..`, join(path, "sub", "inside")]
     ) {
@@ -397,14 +397,14 @@ test("a directory's persist() refuses a root, the current directory, its own ins
   renameSync(path, join(place.path, "moved"));
   mkdirSync(path);
   writeFileSync(join(path, "theirs"), "x");
-  for (const persist of Object.values(faces)) {
+  for (const persist of Object.values(variants)) {
     assert.equal(await failureOf(() => persist(directory, join(place.path, "result"))), "ERR_REPLACED");
   }
   assert.deepEqual(readdirSync(path), ["theirs"]);
   directory.keep();
 });
 
-test("a directory's persist() takes a separator at the end of its path, and file: URLs", async () => {
+test("a directory's persist() accepts a trailing separator, and file: URLs", async () => {
   using place = scratch();
   const one = temporaryDirectorySync({ dir: place.path }), two = temporaryDirectorySync({ dir: place.path });
   assert.equal(await one.persist(join(place.path, "one", "/")), join(place.path, "one"));
@@ -413,7 +413,7 @@ test("a directory's persist() takes a separator at the end of its path, and file
 });
 
 test(
-  "C265 a directory that is persisted with its name is a leftover of a killed process as long as the disk is waited for",
+  "C265 a directory persisted under its own base name stays reclaimable until it is synced and renamed",
   {
     skip: noDirectorySync,
   },
@@ -433,10 +433,10 @@ test(
       },
     });
     try {
-      using directory = temporaryDirectoryFromSource();
+      using directory = sourceDirectorySync();
       const { path } = directory;
       directory.persistSync(join(place.path, "there", basename(path)));
-      // The one that it is, and then the one that it is in.
+      // First its own directory is synced, then the parent.
       assert.deepEqual([kept, said().includes(`kept ${basename(path)}\n`)], [[false, true], true]);
     } finally {
       configure({ tmpdir: undefined });
@@ -444,11 +444,11 @@ test(
   },
 );
 
-test("C160 a directory that was removed cannot be persisted, one that was persisted or kept can be moved again", async () => {
+test("C160 a directory's persist() fails with ERR_CLOSED after remove(), and works again after keep() or persist()", async () => {
   using place = scratch();
   const removed = await temporaryDirectory({ dir: place.path });
   await removed.remove();
-  for (const persist of Object.values(faces)) {
+  for (const persist of Object.values(variants)) {
     assert.equal(await failureOf(() => persist(removed, join(place.path, "x"))), "ERR_CLOSED");
   }
   const kept = await temporaryDirectory({ dir: place.path });
@@ -460,7 +460,7 @@ test("C160 a directory that was removed cannot be persisted, one that was persis
 });
 
 test(
-  "a directory's persist() copies nothing but files, directories and links: a pipe in it fails with EINVAL and all stays",
+  "a directory's persist() that would have to copy a pipe fails with EINVAL and leaves the tree unchanged",
   { skip: noFifos },
   async () => {
     using place = scratch();
@@ -468,7 +468,7 @@ test(
     mkdirSync(other);
     const directory = await filled(place), { path } = directory;
     spawnSync("mkfifo", [join(path, "sub", "pipe")]);
-    using _ = substitute({ primitives: { rename: acrossFrom(path) } });
+    using _ = substitute({ primitives: { rename: crossDevice(path) } });
     assert.equal(await failureOf(() => directory.persist(join(other, "result"))), "EINVAL");
     assertFilled(path);
     assert.deepEqual(readdirSync(other), []);
@@ -476,7 +476,7 @@ test(
   },
 );
 
-test("a directory's persist() that cannot remove the old tree after a copy says so, with the new one in place", async () => {
+test("a directory's persist() that cannot remove the old tree after a copy fails with an error saying the new one is in place", async () => {
   using place = scratch();
   const other = join(place.path, "other"), target = join(other, "result");
   mkdirSync(other);
@@ -487,7 +487,7 @@ test("a directory's persist() that cannot remove the old tree after a copy says 
       return real(...args);
     };
     using _ = substitute({
-      primitives: { rename: acrossFrom(path), unlink: refuse },
+      primitives: { rename: crossDevice(path), unlink: refuse },
       runtime: { removeTree: undefined },
     });
     await assert.rejects(directory.persist(target), {
@@ -500,7 +500,7 @@ test("a directory's persist() that cannot remove the old tree after a copy says 
   assert.ok(existsSync(join(path, "sub", "large")));
 });
 
-test("a directory's persist() is aborted by its signal, before and in the middle of a copy", async () => {
+test("a directory's persist() aborted before or during a copy rejects, and leaves the tree unchanged", async () => {
   using place = scratch();
   const other = join(place.path, "other");
   mkdirSync(other);
@@ -514,7 +514,7 @@ test("a directory's persist() is aborted by its signal, before and in the middle
   {
     using _ = substitute({
       primitives: {
-        rename: acrossFrom(path),
+        rename: crossDevice(path),
         createFile: (real, created: string, ...args) => {
           if (created.startsWith(other)) controller.abort(reason);
           return real(created, ...args);
@@ -528,7 +528,7 @@ test("a directory's persist() is aborted by its signal, before and in the middle
   await directory.remove();
 });
 
-test("a directory's persist() of an adopted directory moves it, and one that Mayfly does not own is copied and left", async () => {
+test("a directory's persist() moves an adopted directory, and copies one with delete: false to another file system, leaving it", async () => {
   using place = scratch();
   const path = join(place.path, "theirs");
   mkdirSync(path, { mode: 0o755 });
@@ -541,14 +541,14 @@ test("a directory's persist() of an adopted directory moves it, and one that May
   const owned = await sourceDirectory({ dir: place.path, delete: false });
   const old = owned.path;
   fill(old);
-  using _ = substitute({ primitives: { rename: acrossFrom(old) } });
+  using _ = substitute({ primitives: { rename: crossDevice(old) } });
   await owned.persist(join(other, "copy"));
   assertFilled(join(other, "copy"));
   assertFilled(old);
 });
 
-test("C168 a directory's persist() on Windows, where a rename replaces no directory, makes way for itself and waits for scanners", async () => {
-  for (const persist of Object.values(faces)) {
+test("C168 a directory's persist() on Windows removes an empty target before the rename, and retries a blocked rename", async () => {
+  for (const persist of Object.values(variants)) {
     for (const existing of [false, true]) {
       using place = scratch();
       const target = join(place.path, "result");
@@ -573,8 +573,8 @@ test("C168 a directory's persist() on Windows, where a rename replaces no direct
   }
 });
 
-test("C168 a directory's persist() on Windows to where it is already removes nothing to make way for itself", async () => {
-  for (const persist of Object.values(faces)) {
+test("C168 a directory's persist() on Windows to its own path does not remove it to make room for the rename", async () => {
+  for (const persist of Object.values(variants)) {
     using place = scratch();
     const directory = await sourceDirectory({ dir: place.path });
     using watched = substitute(asWindows());
@@ -585,8 +585,8 @@ test("C168 a directory's persist() on Windows to where it is already removes not
   }
 });
 
-test("C144 C168 a directory's persist() on Windows with overwrite: false fails with EEXIST where something appears before the rename", async () => {
-  for (const persist of Object.values(faces)) {
+test("C144 C168 a directory's persist() on Windows with overwrite: false fails with EEXIST if the target appears before the rename", async () => {
+  for (const persist of Object.values(variants)) {
     using place = scratch();
     const target = join(place.path, "result");
     const directory = await sourceDirectory({ dir: place.path });
@@ -600,7 +600,7 @@ test("C144 C168 a directory's persist() on Windows with overwrite: false fails w
         await failureOf(() => persist(directory as never, target, { overwrite: false })),
         "EEXIST",
       );
-      // What is in the way does not pass by waiting, as a scanner would.
+      // No retry: a directory at the target, unlike a virus scanner's open file, does not go away.
       assert.equal(watched.of("rename").length, 1);
     }
     assert.ok(existsSync(directory.path));
@@ -610,10 +610,10 @@ test("C144 C168 a directory's persist() on Windows with overwrite: false fails w
 });
 
 test(
-  "C148 a directory's persist() to a file system without permissions, which refuses each change of them, copies it all the same",
+  "C148 a directory's persist() copies to a file system without permission bits, where every chmod fails",
   { skip: noModes },
   async () => {
-    for (const persist of Object.values(faces)) {
+    for (const persist of Object.values(variants)) {
       for (const code of ["EPERM", "ENOSYS"]) {
         using place = scratch();
         const target = join(place.path, "other", "result");
@@ -623,7 +623,7 @@ test(
           throw systemError(code);
         };
         using watched = substitute({
-          primitives: { rename: acrossFrom(directory.path), changeMode: refuse },
+          primitives: { rename: crossDevice(directory.path), changeMode: refuse },
         });
         await persist(directory as never, target);
         assert.ok(watched.of("changeMode").length > 4);
@@ -634,15 +634,15 @@ test(
   },
 );
 
-test("C148 C168 the copy of a directory on Windows is read-only where the file was, and changes no other mode", async () => {
-  for (const persist of Object.values(faces)) {
+test("C148 C168 a directory's persist() that copies on Windows makes read-only files read-only, and changes no other mode", async () => {
+  for (const persist of Object.values(variants)) {
     using place = scratch();
     const other = join(place.path, "other");
     mkdirSync(other);
     const directory = await sourceDirectory({ dir: place.path }), { path } = directory;
     for (const name of ["file", "read-only"]) writeFileSync(join(path, name), name);
     chmodSync(join(path, "read-only"), 0o444);
-    using watched = substitute(asWindows({ primitives: { rename: acrossFrom(path) } }));
+    using watched = substitute(asWindows({ primitives: { rename: crossDevice(path) } }));
     await persist(directory as never, join(other, "result"));
     assert.equal(watched.of("changeMode").length, 1);
     assert.equal(modeOf(join(other, "result", "read-only")), 0o444);
@@ -650,12 +650,12 @@ test("C148 C168 the copy of a directory on Windows is read-only where the file w
 });
 
 test(
-  "C148 C168 the copy of a directory on Windows says of each link what it leads to, which may not be copied yet; elsewhere nobody asks",
+  "C148 C168 a directory's persist() that copies gives each link its target's type on Windows, and looks it up only there",
   {
     skip: noLinks,
   },
   async () => {
-    for (const persist of Object.values(faces)) {
+    for (const persist of Object.values(variants)) {
       using place = scratch();
       const links: [name: string, target: string, to: "file" | "dir"][] = [
         ["a link", "sub", "dir"],
@@ -682,19 +682,19 @@ test(
       mkdirSync(join(place.path, "results"));
       const windows = await copy(
         "windows",
-        (path) => asWindows({ primitives: { rename: acrossFrom(path) } }),
+        (path) => asWindows({ primitives: { rename: crossDevice(path) } }),
       );
       const made = windows.of("symbolicLink").map(([leadsTo, , to]) => `${leadsTo}: ${to}`);
       assert.deepEqual(made.sort(), links.map(([, leadsTo, to]) => `${leadsTo}: ${to}`).sort());
       if (isWindows) continue;
-      const posix = await copy("posix", (path) => ({ primitives: { rename: acrossFrom(path) } }));
+      const posix = await copy("posix", (path) => ({ primitives: { rename: crossDevice(path) } }));
       assert.deepEqual([posix.of("symbolicLink").length, posix.of("statusOfTarget")], [links.length, []]);
     }
   },
 );
 
-test("C168 a directory's persist() on Windows, which synchronizes no file that is open for reading only, opens them for writing, and passes by what is read-only", async () => {
-  for (const persist of Object.values(faces)) {
+test("C168 a directory's persist() on Windows opens files for writing to sync them, and skips read-only ones", async () => {
+  for (const persist of Object.values(variants)) {
     using place = scratch();
     const directory = await sourceDirectory({ dir: place.path });
     for (const name of ["file", "read-only"]) writeFileSync(join(directory.path, name), name);
@@ -721,7 +721,7 @@ test("C168 a directory's persist() on Windows, which synchronizes no file that i
   }
 });
 
-test("C168 a directory's persist() on Windows that fails puts the empty directory back that was at its target", async () => {
+test("C168 a directory's persist() on Windows that fails restores the empty directory at the target", async () => {
   using place = scratch();
   const target = join(place.path, "result");
   mkdirSync(target);
@@ -738,7 +738,7 @@ test("C168 a directory's persist() on Windows that fails puts the empty director
   assert.deepEqual(place.list(), ["result"]);
 });
 
-test("a directory's persist() on Deno needs no permissions but to read and write", {
+test("a directory's persist() on Deno needs only read and write permission", {
   skip: !("Deno" in globalThis) && "Deno's permissions",
 }, async () => {
   using place = scratch();
@@ -755,8 +755,8 @@ test("a directory's persist() on Deno needs no permissions but to read and write
   assert.ok(existsSync(join(place.path, "result", "file")));
 });
 
-test("C148 a directory's persist() onto what no rename reaches, a mount point, fails with EXDEV and leaves the tree whole", async () => {
-  for (const persist of Object.values(faces)) {
+test("C148 a directory's persist() to a mount point, where every rename fails with EXDEV, fails and leaves the tree whole", async () => {
+  for (const persist of Object.values(variants)) {
     using place = scratch();
     const other = join(place.path, "other");
     mkdirSync(other);
@@ -777,8 +777,8 @@ test("C148 a directory's persist() onto what no rename reaches, a mount point, f
   }
 });
 
-/** Fills a directory with names that are no text, of a directory, of what is in it and of links, and links that lead to some. */
-function fillOdd(path: string): void {
+/** Fills a directory with directories, files and links whose names or targets are not valid UTF-8. */
+function fillNonUtf8(path: string): void {
   const script =
     `cd "$1" && odd=$(printf 'x\\377') && mkdir -p "$odd/$odd" && printf text > "$odd/$odd/file" &&
     printf more > "$odd/a$odd" && chmod 640 "$odd/a$odd" && chmod 500 "$odd/$odd" && chmod 750 "$odd" &&
@@ -786,8 +786,8 @@ function fillOdd(path: string): void {
   assert.equal(spawnSync("sh", ["-c", script, "sh", path]).status, 0);
 }
 
-/** What is in a directory, by its bytes: names, kinds, modes, where links lead, contents. */
-function everythingIn(path: string): string {
+/** Returns everything in a directory byte for byte: names, types, modes, link targets and contents. */
+function bytesOf(path: string): string {
   const script =
     `cd "$1" && find . -printf '%p %y %m %l\\n' | LC_ALL=C sort && find . -type f -print0 | LC_ALL=C sort -z | xargs -0 cat`;
   const { status, stdout } = spawnSync("sh", ["-c", script, "sh", path], { encoding: "latin1" });
@@ -796,22 +796,22 @@ function everythingIn(path: string): string {
 }
 
 test(
-  "C148 a directory's persist() takes names and links along that are no text, renamed or copied (on Linux; not on Deno, which has names as text only)",
+  "C148 a directory's persist() keeps names and links that are not UTF-8, renamed or copied (Linux; not Deno, whose names are text)",
   {
-    skip: noLinux || isDeno && "Deno has names as text only",
+    skip: noLinux || isDeno && "Deno has only text as names",
   },
   async () => {
-    for (const persist of Object.values(faces)) {
+    for (const persist of Object.values(variants)) {
       for (const across of [false, true]) {
         using place = scratch();
         const target = join(place.path, "result");
         const directory = await sourceDirectory({ dir: place.path });
-        fillOdd(directory.path);
-        const before = everythingIn(directory.path);
+        fillNonUtf8(directory.path);
+        const before = bytesOf(directory.path);
         assert.match(before, /\/x\xff\/linkx\xff l 777 x\xff\/ax\xff\n/);
-        using _ = substitute(across ? { primitives: { rename: acrossFrom(directory.path) } } : {});
+        using _ = substitute(across ? { primitives: { rename: crossDevice(directory.path) } } : {});
         assert.equal(await persist(directory as never, target), target);
-        assert.equal(everythingIn(target), before);
+        assert.equal(bytesOf(target), before);
         assert.deepEqual(place.list(), ["result"]);
       }
     }
@@ -819,28 +819,28 @@ test(
 );
 
 test(
-  "C148 a directory's persist() on Deno fails with EILSEQ where a name or a link is no text, and leaves all where it was (Linux)",
+  "C148 a directory's persist() that copies fails with EILSEQ on a name or link that is not UTF-8, and changes nothing (Deno on Linux)",
   {
-    skip: noLinux || !isDeno && "the others have names in bytes",
+    skip: noLinux || !isDeno && "other runtimes have names as bytes",
   },
   async () => {
-    const linkOnly = (path: string): void => {
+    const fillWithLink = (path: string): void => {
       assert.equal(spawnSync("sh", ["-c", `ln -s "$(printf 'x\\377')" "$1/link"`, "sh", path]).status, 0);
     };
-    for (const persist of Object.values(faces)) {
-      for (const make of [fillOdd, linkOnly]) {
+    for (const persist of Object.values(variants)) {
+      for (const make of [fillNonUtf8, fillWithLink]) {
         using place = scratch();
         const directory = await sourceDirectory({ dir: place.path });
         make(directory.path);
-        const before = everythingIn(directory.path);
+        const before = bytesOf(directory.path);
         {
-          using _ = substitute({ primitives: { rename: acrossFrom(directory.path) } });
+          using _ = substitute({ primitives: { rename: crossDevice(directory.path) } });
           const target = join(place.path, "result");
           assert.equal(await failureOf(() => persist(directory as never, target)), "EILSEQ");
         }
-        assert.equal(everythingIn(directory.path), before);
+        assert.equal(bytesOf(directory.path), before);
         assert.equal(place.names().length, 1);
-        // Who is not root could not empty what is locked, and Deno cannot name it.
+        // A user other than root cannot empty a locked directory, and Deno cannot address this one to unlock it.
         assert.equal(spawnSync("chmod", ["-R", "u+rwx", directory.path]).status, 0);
         await directory.remove();
       }
@@ -848,11 +848,11 @@ test(
   },
 );
 
-test("a directory's persist() while others are under way comes after them, and remove() after it; blocking calls and keep() fail with EBUSY", async () => {
+test("a directory's persist() and remove() calls run in order; meanwhile synchronous calls and keep() fail with EBUSY", async () => {
   using place = scratch();
   const directory = await filled(place), { path } = directory;
   const [first, second] = ["first", "second"].map((name) => join(place.path, name));
-  using _ = substitute({ primitives: { rename: acrossFrom(path) } });
+  using _ = substitute({ primitives: { rename: crossDevice(path) } });
   const moved = [directory.persist(first), directory.persist(second)];
   for (const call of ["removeSync", "keep"] as const) {
     assert.throws(() => directory[call](), { name: "TempfileError", code: "EBUSY", path });
@@ -865,7 +865,7 @@ test("a directory's persist() while others are under way comes after them, and r
   assert.deepEqual(place.list(), ["second"]);
 });
 
-test("the end of the scope while a directory's persist() is under way removes nothing of what that puts in place, and all if it fails", async () => {
+test("disposal during a directory's persist() leaves the result in place, or removes everything if persist() fails", async () => {
   for (const fails of [false, true]) {
     using place = scratch();
     const directory = await filled(place);
@@ -873,7 +873,7 @@ test("the end of the scope while a directory's persist() is under way removes no
       if (fails && String(args[0]).endsWith("empty")) throw systemError("EIO");
       return real(...args);
     };
-    using _ = substitute({ primitives: { rename: acrossFrom(directory.path), makeDirectory } });
+    using _ = substitute({ primitives: { rename: crossDevice(directory.path), makeDirectory } });
     const moved = failureOf(() => directory.persist(join(place.path, "result")));
     directory[Symbol.dispose]();
     assert.equal(await moved, fails ? "EIO" : "nothing");
@@ -885,10 +885,10 @@ test("the end of the scope while a directory's persist() is under way removes no
   }
 });
 
-test("C160 a directory's persist() while remove() is under way fails with ERR_CLOSED, and nothing of it is put in place", async () => {
+test("C160 a directory's persist() during remove() fails with ERR_CLOSED, and puts nothing in place", async () => {
   configure({ inline: false });
   try {
-    for (const persist of Object.values(faces)) {
+    for (const persist of Object.values(variants)) {
       using place = scratch();
       const directory = await filled(place);
       const removed = directory.remove();
@@ -903,37 +903,37 @@ test("C160 a directory's persist() while remove() is under way fails with ERR_CL
   }
 });
 
-test("a directory that the thread pool is moving when the process ends arrives whole, or stays for the next process", async () => {
+test("process exit waits for a directory's rename in the thread pool; if that does not finish, the tree stays for the next process", async () => {
   configure({ inline: false });
   try {
-    for (const arrives of [true, false]) {
+    for (const finishes of [true, false]) {
       using place = scratch();
       const target = join(place.path, "result");
       const directory = await sourceDirectory({ dir: place.path });
       writeFileSync(join(directory.path, "file"), "");
-      let arrive: (() => void) | undefined;
+      let finish: (() => void) | undefined;
       using _ = substitute({
         primitives: {
           rename(_real, ...[from, to]: [string, string]) {
-            arrive = () => renameSync(from, to);
+            finish = () => renameSync(from, to);
             return new Promise(() => {});
           },
         },
-        runtime: { sleep: () => arrives && existsSync(directory.path) ? arrive!() : undefined },
+        runtime: { sleep: () => finishes && existsSync(directory.path) ? finish!() : undefined },
       });
       void directory.persist(target);
-      while (arrive === undefined) await new Promise((resolve) => setTimeout(resolve, 1));
+      while (finish === undefined) await new Promise((resolve) => setTimeout(resolve, 1));
       const entry = held().entries.find(({ path }) => path === directory.path);
-      assert.equal(entry!.discard(), arrives);
-      assert.deepEqual(readdirSync(arrives ? target : directory.path), ["file"]);
+      assert.equal(entry!.discard(), finishes);
+      assert.deepEqual(readdirSync(finishes ? target : directory.path), ["file"]);
     }
   } finally {
     configure({ inline: undefined });
   }
 });
 
-test("C148 a directory's persist() fails with EILSEQ where a name is listed that the runtime cannot say", async () => {
-  for (const persist of Object.values(faces)) {
+test("C148 a directory's persist() fails with EILSEQ if a listed name contains U+FFFD, as the runtime cannot address it", async () => {
+  for (const persist of Object.values(variants)) {
     using place = scratch();
     const directory = await filled(place), { path } = directory;
     {

@@ -30,7 +30,7 @@ import { readLeases } from "./support/leases.ts";
 import { failureOf, kinds } from "./support/kinds.ts";
 import { packageTest as test } from "./support/once.ts";
 import { isWindows, noFifos, noLinks, noLinux, noModes, noReplacing, shownMode } from "./support/platform.ts";
-import { faces, notRoot, workspace } from "./support/places.ts";
+import { notRoot, variants, workspace } from "./support/places.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
 import { asWindows, substitute, systemError } from "./support/substitute.ts";
 
@@ -49,9 +49,9 @@ test("C155 persist() keeps the mode that the temporary file was created with, al
 
 test("C106 C144 persist() with overwrite: false onto a file fails with EEXIST, leaves both intact, and succeeds at another path", async () => {
   for (const [kind, open] of Object.entries(kinds)) {
-    for (const [face, persist] of Object.entries(faces)) {
+    for (const [variant, persist] of Object.entries(variants)) {
       using place = workspace();
-      const label = `${kind}, ${face}`;
+      const label = `${kind}, ${variant}`;
       const taken = join(place.results.path, "taken"), free = join(place.results.path, "free");
       writeFileSync(taken, "foobar");
       const file = await open({ dir: place.temporary.path });
@@ -70,7 +70,7 @@ test("C106 C144 persist() with overwrite: false onto a file fails with EEXIST, l
 
 test("C144 persist() with overwrite: false does not replace a file that appears at the target after its check", async () => {
   for (const open of [sourceNamed, sourceUnnamed]) {
-    for (const [face, persist] of Object.entries(faces)) {
+    for (const [variant, persist] of Object.entries(variants)) {
       using place = workspace();
       const target = join(place.results.path, "target");
       const file = await open({ dir: place.temporary.path });
@@ -83,7 +83,7 @@ test("C144 persist() with overwrite: false does not replace a file that appears 
       assert.equal(
         await failureOf(() => persist(file as never, target, { overwrite: false })),
         "EEXIST",
-        face,
+        variant,
       );
       assert.equal(readFileSync(target, "utf8"), "theirs");
       assert.equal(await file.text(), "mine");
@@ -95,7 +95,7 @@ test("C144 persist() with overwrite: false does not replace a file that appears 
 
 test("C145 persist() onto a directory fails with EISDIR, or EEXIST with overwrite: false, and changes neither", async () => {
   for (const [kind, open] of Object.entries(kinds)) {
-    for (const persist of Object.values(faces)) {
+    for (const persist of Object.values(variants)) {
       using place = workspace();
       const full = join(place.results.path, "full"), empty = join(place.results.path, "empty");
       mkdirSync(full);
@@ -117,7 +117,7 @@ test("C145 persist() onto a directory fails with EISDIR, or EEXIST with overwrit
 
 test("C146 persist() into a missing directory fails with ENOENT, and can be called again", async () => {
   for (const [kind, open] of Object.entries(kinds)) {
-    for (const persist of Object.values(faces)) {
+    for (const persist of Object.values(variants)) {
       using place = workspace();
       const file = await open({ dir: place.temporary.path });
       await file.write("mine");
@@ -139,7 +139,7 @@ test(
   { skip: noLinks },
   async () => {
     for (const [kind, open] of Object.entries(kinds)) {
-      for (const persist of Object.values(faces)) {
+      for (const persist of Object.values(variants)) {
         using place = workspace();
         const pointee = join(place.results.path, "pointee"), link = join(place.results.path, "link");
         writeFileSync(pointee, "old", { mode: 0o666 });
@@ -161,7 +161,7 @@ test(
     skip: noLinks,
   },
   async () => {
-    for (const persist of Object.values(faces)) {
+    for (const persist of Object.values(variants)) {
       using place = workspace();
       const { path } = place.results;
       mkdirSync(join(path, "sub"));
@@ -191,9 +191,9 @@ test(
     assert.equal(spawnSync("sh", ["-c", `ln -s "$(printf 'x\\377')" "$1"`, "sh", link]).status, 0);
     // The link's target as it is decoded: this file must not be touched.
     writeFileSync(join(path, "x\uFFFD"), "another");
-    for (const [face, persist] of Object.entries(faces)) {
+    for (const [variant, persist] of Object.entries(variants)) {
       const file = await namedTemporaryFile({ dir: place.temporary.path });
-      assert.equal(await failureOf(() => persist(file, link, { links: "follow" })), "EILSEQ", face);
+      assert.equal(await failureOf(() => persist(file, link, { links: "follow" })), "EILSEQ", variant);
       await file.close();
     }
     assert.deepEqual(place.results.list(), ["link", "x\uFFFD"]);
@@ -226,7 +226,7 @@ test(
   { skip: noModes },
   async () => {
     for (const [kind, open] of Object.entries(kinds)) {
-      for (const persist of Object.values(faces)) {
+      for (const persist of Object.values(variants)) {
         using place = workspace();
         const fresh = join(place.results.path, "fresh"), existing = join(place.results.path, "existing");
         writeFileSync(existing, "old");
@@ -334,7 +334,7 @@ test(
 
 test("C162 persist() by root keeps the owner and group of the replaced file", { skip: notRoot }, async () => {
   for (const open of Object.values(kinds)) {
-    for (const persist of Object.values(faces)) {
+    for (const persist of Object.values(variants)) {
       using place = workspace();
       const target = join(place.results.path, "target");
       writeFileSync(target, "old");
@@ -467,7 +467,7 @@ test(
   "persist() onto a hard link to the same file makes the target a file of its own, and removes the temporary name",
   { skip: noReplacing },
   async () => {
-    for (const persist of Object.values(faces)) {
+    for (const persist of Object.values(variants)) {
       using place = workspace();
       const file = await namedTemporaryFile({ dir: place.temporary.path });
       await file.write("x");
@@ -527,7 +527,7 @@ test("persist() refuses a path with a trailing separator, one through a file, a 
     [join(path, "x".repeat(300)), isWindows ? "ENOENT" : "ENAMETOOLONG"],
   ];
   for (const [given, code] of refusals) {
-    for (const persist of Object.values(faces)) {
+    for (const persist of Object.values(variants)) {
       assert.equal(await failureOf(() => persist(file, given)), code, given);
     }
   }
@@ -548,8 +548,8 @@ test("persist() on Windows refuses a path whose last component is only dots and 
   }));
   const file = await sourceNamed({ dir: place.temporary.path });
   for (const end of ["/.", "\\.", "\\...", "\\ ."]) {
-    for (const [face, persist] of Object.entries(faces)) {
-      assert.equal(await failureOf(() => persist(file as never, old + end)), "ENOTDIR", `${end} ${face}`);
+    for (const [variant, persist] of Object.entries(variants)) {
+      assert.equal(await failureOf(() => persist(file as never, old + end)), "ENOTDIR", `${end} ${variant}`);
     }
   }
   assert.equal(watched.of("rename").length, 0);
@@ -563,11 +563,11 @@ test("persist() on Windows accepts a path relative to the current directory of a
   const realPath = (real: (path: string) => unknown, path: string): unknown =>
     real(path === "C:" ? place.results.path : path);
   using _ = substitute(asWindows({ primitives: { realPath } }));
-  for (const [face, persist] of Object.entries(faces)) {
+  for (const [variant, persist] of Object.entries(variants)) {
     const file = await sourceNamed({ dir: place.temporary.path });
-    await persist(file as never, `C:${face}`);
+    await persist(file as never, `C:${variant}`);
   }
-  assert.deepEqual(place.results.list(), Object.keys(faces));
+  assert.deepEqual(place.results.list(), Object.keys(variants));
 });
 
 /** Listens on a socket at a path until the end of the scope. */
@@ -590,7 +590,7 @@ test(
       const file = await open({ dir: place.temporary.path });
       await file.write("x");
       for (const name of ["pipe", "socket", "link"]) {
-        for (const persist of Object.values(faces)) {
+        for (const persist of Object.values(variants)) {
           for (const links of ["replace", "follow"] as const) {
             const error = await persist(file, join(path, name), { links }).then(
               () => undefined,

@@ -43,14 +43,14 @@ type Write = (
 
 const later = (call: () => void): Promise<void> => new Promise((resolve) => resolve(call()));
 
-/** Both ways to call it. */
-const faces: { readonly [name: string]: Write } = {
+/** The asynchronous and the synchronous function. */
+const variants: { readonly [name: string]: Write } = {
   "async": writeFileAtomic,
   "sync": (path, data, options) => later(() => writeFileAtomicSync(path, data, options)),
 };
 
-/** The same, of the source, whose primitives can be replaced. */
-const sources: { readonly [name: string]: Write } = {
+/** The same functions from the library's source, where primitives can be substituted. */
+const sourceVariants: { readonly [name: string]: Write } = {
   "async": sourceAtomic,
   "sync": (path, data, options) => later(() => sourceAtomicSync(path, data, options)),
 };
@@ -72,7 +72,7 @@ function streamOf(...parts: Uint8Array[]): ReadableStream<Uint8Array> {
   });
 }
 
-test("writeFileAtomic() creates and replaces a file with all that write() takes, and leaves nothing beside it", async () => {
+test("writeFileAtomic() creates and replaces a file from bytes, blobs, responses, streams and iterables, leaving nothing beside it", async () => {
   const bytes = pattern(100_000);
   const halves = [bytes.subarray(0, 50_000), bytes.subarray(50_000)];
   const data: { [name: string]: () => Parameters<typeof writeFileAtomic>[1] } = {
@@ -96,8 +96,8 @@ test("writeFileAtomic() creates and replaces a file with all that write() takes,
   }
 });
 
-test("writeFileAtomic() writes text in the encoding and with the ends of lines asked for, and nothing as an empty file", async () => {
-  for (const write of Object.values(faces)) {
+test("writeFileAtomic() applies encoding and newline to text, and writes an empty file for empty data", async () => {
+  for (const write of Object.values(variants)) {
     using place = scratch();
     const path = join(place.path, "file");
     await write(path, "a\nbé", { newline: "\r\n" });
@@ -119,7 +119,7 @@ test("writeFileAtomic() writes text in the encoding and with the ends of lines a
   }
 });
 
-test("writeFileAtomic() takes a stream chunk by chunk: none is asked for before the one before it is written", async () => {
+test("writeFileAtomic() reads its source chunk by chunk, and asks for the next one only after writing the last", async () => {
   using place = scratch();
   const path = join(place.path, "file");
   let asked = 0, behind = 0;
@@ -136,7 +136,7 @@ test("writeFileAtomic() takes a stream chunk by chunk: none is asked for before 
 });
 
 test("writeFileAtomic() stages beside the target, syncs the file, renames, and syncs the directory, in this order", async () => {
-  for (const [face, write] of Object.entries(sources)) {
+  for (const [variant, write] of Object.entries(sourceVariants)) {
     using place = scratch();
     const path = join(place.path, "file");
     await write(path, "warm");
@@ -152,14 +152,14 @@ test("writeFileAtomic() stages beside the target, syncs the file, renames, and s
       "close",
       "rename",
       ...isWindows ? [] : ["synchronizeDirectory"],
-    ], face);
+    ], variant);
     assert.equal(dirname(changing[0].args[0] as string), place.path);
     assert.equal(changing[4].args[1], path);
   }
 });
 
 test(
-  "C164 differs: writeFileAtomic() always stages beside the target, never in TMPDIR, so there is no directory to give or to choose",
+  "C164 differs: writeFileAtomic() always stages beside the target, never in TMPDIR, and has no option for a directory",
   {
     skip: noElsewhere,
   },
@@ -182,7 +182,7 @@ test(
   },
 );
 
-/** Reads a file again and again, and says how often it was not as a whole replacement leaves it. */
+/** Reads a file in a loop, and reports how often it differed from a whole replacement. */
 const READER = `
 const [target] = args;
 let reads = 0, partial = 0;
@@ -193,7 +193,7 @@ for (;;) {
   reads++;
   const line = text.slice(0, text.indexOf("\\n") + 1);
   if (line === "end\\n") break;
-  // What was written is one line of ten characters, 2,000 times.
+  // A whole file is one line of ten characters, 2,000 times.
   if (line.length === 10 && text.length === 20000 && text === line.repeat(2000)) seen.add(line);
   else partial++;
 }
@@ -201,8 +201,8 @@ say({ reads, partial, seen: seen.size });`;
 
 const generation = (number: number): string => `${String(number).padStart(9, "0")}\n`.repeat(2000);
 
-/** What a reader sees beside 2,000 replacements. */
-async function readBeside(
+/** Returns what a concurrent reader sees during 2,000 replacements. */
+async function readDuring(
   place: Scratch,
   replace: (path: string, text: string) => void | Promise<void>,
 ): Promise<{ reads: number; partial: number; seen: number }> {
@@ -217,7 +217,7 @@ async function readBeside(
   return said[1];
 }
 
-/** As programs write a file that know of no better. */
+/** Writes a file the naive way: truncates it, and writes it in pieces. */
 function writeInPlace(path: string, text: string): void {
   const fd = openSync(path, "w");
   for (let at = 0; at < text.length; at += 4000) writeSync(fd, text.slice(at, at + 4000));
@@ -225,12 +225,12 @@ function writeInPlace(path: string, text: string): void {
 }
 
 test(
-  "C143 a reader beside 2,000 replacements sees whole files only, where a plain write is caught at once",
+  "C143 a concurrent reader sees only whole files during 2,000 replacements, and partial ones during plain writes",
   { skip: noReplacing },
   async () => {
     using place = scratch();
     let turn = 0;
-    const found = await readBeside(place, (path, text) => {
+    const found = await readDuring(place, (path, text) => {
       const durable = turn % 100 === 0;
       return turn++ % 2 === 0
         ? writeFileAtomic(path, text, { durable })
@@ -239,17 +239,17 @@ test(
     assert.equal(found.partial, 0);
     assert.ok(found.seen > 5 && found.reads > 20, JSON.stringify(found));
     assert.deepEqual(place.list(), ["target"]);
-    // The control: the same reader catches what is not atomic, though not at once on a machine with other things to do.
+    // The control: the same reader detects plain writes, though on a busy machine not always at the first attempt.
     let partial = 0;
     for (let tries = 0; partial === 0 && tries < 10; tries++) {
-      ({ partial } = await readBeside(place, writeInPlace));
+      ({ partial } = await readDuring(place, writeInPlace));
     }
     assert.ok(partial > 0);
   },
 );
 
 test(
-  "writeFileAtomic() asks once where a directory is, and goes where its path leads also when that has changed",
+  "writeFileAtomic() resolves a directory once, and again if a symbolic link to another one has replaced it",
   { skip: noLinks },
   async () => {
     using place = scratch();
@@ -275,7 +275,7 @@ test(
 );
 
 test(
-  "C165 calls of writeFileAtomic() for one path in one process are carried out in the order they were made, by whatever path",
+  "C165 calls of writeFileAtomic() for one file in one process run in the order they were made, also through different paths",
   { skip: noLinks },
   async () => {
     using place = scratch();
@@ -297,7 +297,7 @@ test(
   },
 );
 
-test("C165 an answer from the pool that comes late lets nothing pass that may be the same file", async () => {
+test("C165 writeFileAtomic() keeps the order of calls for one file, also if the thread pool is slow to resolve the first path", async () => {
   using place = scratch();
   const path = join(place.path, "file"), alias = `${place.path}/./file`, order: string[] = [];
   let answer = (): void => {};
@@ -323,7 +323,7 @@ test("C165 an answer from the pool that comes late lets nothing pass that may be
   assert.equal(readFileSync(path, "utf8"), "3");
 });
 
-test("C165 a call of writeFileAtomic() that fails does not keep the next one for its path from its turn", async () => {
+test("C165 a failed call of writeFileAtomic() does not block the next call for its path", async () => {
   using place = scratch();
   const path = join(place.path, "file");
   async function* failing(): AsyncGenerator<string> {
@@ -341,7 +341,7 @@ test("C165 a call of writeFileAtomic() that fails does not keep the next one for
   assert.deepEqual(place.list(), ["file"]);
 });
 
-test("C165 processes that replace one file at the same time leave one whole file of theirs, and nothing else", async () => {
+test("C165 processes that replace one file concurrently leave a whole file of one of them, and nothing else", async () => {
   using place = scratch();
   const target = join(place.path, "target");
   const code = `
@@ -354,7 +354,7 @@ test("C165 processes that replace one file at the same time leave one whole file
   assert.deepEqual(place.list(), ["target"]);
 });
 
-test("C165 a call of writeFileAtomic() that waits its turn is aborted without waiting for it, and the next one waits all the same", async () => {
+test("C165 a queued call of writeFileAtomic() can be aborted at once, and the call after it still waits for the first one", async () => {
   using place = scratch();
   const path = join(place.path, "file");
   let go!: () => void;
@@ -375,8 +375,8 @@ test("C165 a call of writeFileAtomic() that waits its turn is aborted without wa
   assert.equal(readFileSync(path, "utf8"), "third");
 });
 
-test("C106 writeFileAtomic() with overwrite: false creates a file, and fails with EEXIST where one is, was or appears", async () => {
-  for (const write of Object.values(sources)) {
+test("C106 writeFileAtomic() with overwrite: false creates a file, or fails with EEXIST on a file, a link, or a file that appears", async () => {
+  for (const write of Object.values(sourceVariants)) {
     using place = scratch();
     const path = join(place.path, "file");
     await write(path, "first", { overwrite: false });
@@ -399,7 +399,7 @@ test("C106 writeFileAtomic() with overwrite: false creates a file, and fails wit
   }
 });
 
-test("C106 of processes that create one file by writeFileAtomic() with overwrite: false exactly one succeeds", async () => {
+test("C106 of several processes that create one file by writeFileAtomic() with overwrite: false, exactly one succeeds", async () => {
   using place = scratch();
   const target = join(place.path, "target");
   const code = `
@@ -413,7 +413,7 @@ test("C106 of processes that create one file by writeFileAtomic() with overwrite
 });
 
 test(
-  "C153 C157 differs: writeFileAtomic() gives a new file 0666 less the umask, one that replaces another the other's mode, and a number as it is",
+  "C153 C157 differs: writeFileAtomic() gives a new file 0666 minus the umask, a replacement the old mode, or the given mode",
   { skip: noModes },
   async () => {
     using place = scratch();
@@ -436,25 +436,29 @@ test(
   },
 );
 
-test("C154 writeFileAtomic() under a hostile umask writes all the same, and gives private and exact modes", {
-  skip: noModes,
-}, async () => {
-  using place = scratch();
-  const code = `
+test(
+  "C154 writeFileAtomic() under umask 0377 writes the whole file, and gives private and numeric modes exactly",
+  {
+    skip: noModes,
+  },
+  async () => {
+    using place = scratch();
+    const code = `
     for (const [name, mode] of [["a", "private"], ["b", 0o640], ["c", "umask"]]) {
       await m.writeFileAtomic(path.join(args[0], name), "text", { mode });
       const { size, mode: found } = fs.statSync(path.join(args[0], name));
       say([size, (found & 0o777).toString(8)]);
     }`;
-  const { said, stderr } = await runChild(code, { args: [place.path], umask: "0377", unprivileged: true });
-  assert.deepEqual(said, [[4, "600"], [4, "640"], [4, "400"]], stderr);
-});
+    const { said, stderr } = await runChild(code, { args: [place.path], umask: "0377", unprivileged: true });
+    assert.deepEqual(said, [[4, "600"], [4, "640"], [4, "400"]], stderr);
+  },
+);
 
 test(
-  "writeFileAtomic() never gives the staged file more rights than the result has",
+  "writeFileAtomic() never gives the staged file more permissions than the result",
   { skip: noModes },
   async () => {
-    for (const write of Object.values(sources)) {
+    for (const write of Object.values(sourceVariants)) {
       for (const [mode, wanted] of [[0o640, 0o640], ["private", 0o600], [0o000, 0]] as const) {
         using place = scratch();
         const path = join(place.path, "file");
@@ -470,10 +474,10 @@ test(
   },
 );
 
-test("C162 writeFileAtomic() by root keeps owner and group, with private and exact modes the writer's own", {
+test("C162 writeFileAtomic() by root keeps owner and group; with a numeric mode the file belongs to root", {
   skip: notRoot,
 }, async () => {
-  for (const write of Object.values(faces)) {
+  for (const write of Object.values(variants)) {
     using place = scratch();
     const path = join(place.path, "file");
     writeFileSync(path, "old");
@@ -487,47 +491,55 @@ test("C162 writeFileAtomic() by root keeps owner and group, with private and exa
   }
 });
 
-test("C150 writeFileAtomic() onto a link replaces the link, or with links: follow what it leads to", {
-  skip: noLinks,
-}, async () => {
-  for (const write of Object.values(faces)) {
-    using place = scratch();
-    const pointee = join(place.path, "pointee"), link = join(place.path, "link");
-    writeFileSync(pointee, "old");
-    chmodSync(pointee, 0o600);
-    symlinkSync("pointee", link);
-    await write(link, "through", { links: "follow" });
-    assert.ok(lstatSync(link).isSymbolicLink());
-    assert.equal(readFileSync(pointee, "utf8"), "through");
-    assert.equal(modeOf(pointee), 0o600);
-    await write(link, "instead");
-    assert.ok(lstatSync(link).isFile());
-    assert.equal(modeOf(link) & 0o022 & process.umask(), 0, "not the mode of the link");
-    assert.equal(readFileSync(pointee, "utf8"), "through");
-    const dangling = join(place.path, "dangling");
-    symlinkSync("planted", dangling);
-    assert.equal(await failureOf(() => write(dangling, "x", { links: "follow" })), "ENOENT");
-    assert.deepEqual(place.list(), ["dangling", "link", "pointee"]);
-  }
-});
+test(
+  "C150 writeFileAtomic() onto a symbolic link replaces the link, or with links: follow the file that it points to",
+  {
+    skip: noLinks,
+  },
+  async () => {
+    for (const write of Object.values(variants)) {
+      using place = scratch();
+      const pointee = join(place.path, "pointee"), link = join(place.path, "link");
+      writeFileSync(pointee, "old");
+      chmodSync(pointee, 0o600);
+      symlinkSync("pointee", link);
+      await write(link, "through", { links: "follow" });
+      assert.ok(lstatSync(link).isSymbolicLink());
+      assert.equal(readFileSync(pointee, "utf8"), "through");
+      assert.equal(modeOf(pointee), 0o600);
+      await write(link, "instead");
+      assert.ok(lstatSync(link).isFile());
+      assert.equal(modeOf(link) & 0o022 & process.umask(), 0, "the link's own mode is not taken");
+      assert.equal(readFileSync(pointee, "utf8"), "through");
+      const dangling = join(place.path, "dangling");
+      symlinkSync("planted", dangling);
+      assert.equal(await failureOf(() => write(dangling, "x", { links: "follow" })), "ENOENT");
+      assert.deepEqual(place.list(), ["dangling", "link", "pointee"]);
+    }
+  },
+);
 
-test("writeFileAtomic() refuses a link in /dev, also while it leads to a file, as /dev/stdout may", {
-  skip: isWindows,
-}, async () => {
-  const as = (kind: string): Stub => (real, path: string) =>
-    changed<object>(
-      real(path === "/dev/stdout" ? process.execPath : path),
-      (status) => path === "/dev/stdout" ? { ...status, kind } : status,
-    );
-  const createFile = (): never => {
-    throw systemError("EROFS");
-  };
-  using _ = substitute({ primitives: { status: as("link"), statusOfTarget: as("file"), createFile } });
-  await assert.rejects(sourceAtomic("/dev/stdout", "x"), { code: "EINVAL", path: "/dev/stdout" });
-  assert.throws(() => sourceAtomicSync("/dev/stdout", "x"), { code: "EINVAL", path: "/dev/stdout" });
-});
+test(
+  "writeFileAtomic() refuses a symbolic link in /dev with EINVAL, even one to a file, as /dev/stdout may be",
+  {
+    skip: isWindows,
+  },
+  async () => {
+    const as = (kind: string): Stub => (real, path: string) =>
+      changed<object>(
+        real(path === "/dev/stdout" ? process.execPath : path),
+        (status) => path === "/dev/stdout" ? { ...status, kind } : status,
+      );
+    const createFile = (): never => {
+      throw systemError("EROFS");
+    };
+    using _ = substitute({ primitives: { status: as("link"), statusOfTarget: as("file"), createFile } });
+    await assert.rejects(sourceAtomic("/dev/stdout", "x"), { code: "EINVAL", path: "/dev/stdout" });
+    assert.throws(() => sourceAtomicSync("/dev/stdout", "x"), { code: "EINVAL", path: "/dev/stdout" });
+  },
+);
 
-test("C145 C146 writeFileAtomic() says what is wrong with its target: EISDIR, ENOENT, ENOTDIR, EINVAL", async () => {
+test("C145 C146 writeFileAtomic() fails with EISDIR, ENOENT, ENOTDIR or EINVAL on an unusable target, and changes nothing", async () => {
   using place = scratch();
   mkdirSync(join(place.path, "directory"));
   writeFileSync(join(place.path, "file"), "old");
@@ -543,12 +555,12 @@ test("C145 C146 writeFileAtomic() says what is wrong with its target: EISDIR, EN
     ["missing/file", "ENOENT"],
     ["file/", "ENOTDIR"],
     ["new/", "ENOTDIR"],
-    // On Windows what is below a file is merely not there, which shows when something is to be put there.
+    // On Windows a path below a file merely does not exist, which shows only when the staged file is created.
     ["file/x", isWindows ? "ENOENT" : "ENOTDIR"],
     ...noFifos ? [] : [["pipe", "EINVAL"], ["link", "EINVAL"]] as [string, string][],
   ];
   for (const [name, code] of wrong) {
-    for (const write of Object.values(faces)) {
+    for (const write of Object.values(variants)) {
       const path = `${place.path}/${name}`;
       const error = await write(path, "x").then(() => undefined, (error) => error);
       assert.ok(error instanceof TempfileError, name);
@@ -564,11 +576,11 @@ test("C145 C146 writeFileAtomic() says what is wrong with its target: EISDIR, EN
   assert.equal(readFileSync(join(place.path, "file"), "utf8"), "old");
 });
 
-test("writeFileAtomic() takes relative paths and file: URLs, and writes a large file as it is", async () => {
+test("writeFileAtomic() accepts relative paths and file: URLs, and writes a large file completely", async () => {
   using place = scratch();
   const url = pathToFileURL(join(place.path, "with space é"));
   const large = pattern(3 * 1024 ** 2 + 5);
-  for (const write of Object.values(faces)) {
+  for (const write of Object.values(variants)) {
     await write(url, large);
     assert.ok(sameBytes(readFileSync(url), large));
   }
@@ -579,7 +591,7 @@ test("writeFileAtomic() takes relative paths and file: URLs, and writes a large 
   assert.deepEqual(said[0]?.sort(), ["bare", "bare2", "sub"], stderr);
 });
 
-test("writeFileAtomic() checks what it is given before any system call, and never leaves a stream waiting", async () => {
+test("writeFileAtomic() validates its arguments before any system call, and writeFileAtomicSync() refuses a stream", async () => {
   using place = scratch();
   const path = join(place.path, "file");
   using watched = substitute();
@@ -600,7 +612,7 @@ test("writeFileAtomic() checks what it is given before any system call, and neve
     ["TypeError", path, "x", { encoding: "ascii" }],
     ["RangeError", path, "x", { maxSize: -1 }],
   ];
-  for (const write of Object.values(sources)) {
+  for (const write of Object.values(sourceVariants)) {
     for (const [kind, target, data, options] of wrong) {
       const call = (): Promise<void> => write(target as string, data as string, options);
       assert.equal(
@@ -618,10 +630,10 @@ test("writeFileAtomic() checks what it is given before any system call, and neve
   assert.deepEqual(place.list(), []);
 });
 
-test("writeFileAtomic() with maxSize fails with EFBIG and leaves the old file, also when a stream passes it", async () => {
+test("writeFileAtomic() fails with EFBIG beyond maxSize, leaves the old file, and cancels a stream that exceeds it", async () => {
   using place = scratch();
   const path = join(place.path, "file");
-  for (const write of Object.values(faces)) {
+  for (const write of Object.values(variants)) {
     await write(path, "12345", { maxSize: 5 });
     assert.equal(await failureOf(() => write(path, "123456", { maxSize: 5 })), "EFBIG");
   }
@@ -636,7 +648,7 @@ test("writeFileAtomic() with maxSize fails with EFBIG and leaves the old file, a
   assert.deepEqual(place.list(), ["file"]);
 });
 
-test("writeFileAtomic() whose source fails, or gives what is no data, leaves the old file and cancels the source", async () => {
+test("writeFileAtomic() whose source fails or yields invalid data leaves the old file; the source of invalid data is closed", async () => {
   using place = scratch();
   const path = join(place.path, "file");
   writeFileSync(path, "old");
@@ -667,7 +679,7 @@ test("writeFileAtomic() whose source fails, or gives what is no data, leaves the
   assert.deepEqual(place.list(), ["file"]);
 });
 
-test("writeFileAtomic() cancels a stream that it cannot begin with", async () => {
+test("writeFileAtomic() cancels its stream if the target is unusable or the signal is already aborted", async () => {
   using place = scratch();
   let cancelled = 0;
   const stream = (): ReadableStream<Uint8Array> => new ReadableStream({ cancel: () => void cancelled++ });
@@ -681,7 +693,7 @@ test("writeFileAtomic() cancels a stream that it cannot begin with", async () =>
   assert.equal(cancelled, 3);
 });
 
-test("writeFileAtomic() aborted by its signal leaves the old file, also while a source says nothing", async () => {
+test("writeFileAtomic() aborted by its signal while the source is stalled leaves the old file, and frees its path", async () => {
   using place = scratch();
   const path = join(place.path, "file");
   writeFileSync(path, "old");
@@ -701,7 +713,7 @@ test("writeFileAtomic() aborted by its signal leaves the old file, also while a 
     assert.equal(readFileSync(path, "utf8"), "old");
     assert.deepEqual(place.list(), ["file"]);
   }
-  // The path is free again.
+  // The aborted call no longer blocks its path.
   await writeFileAtomic(path, "new");
   assert.equal(readFileSync(path, "utf8"), "new");
 });
@@ -718,7 +730,7 @@ test("C152 C286 writeFileAtomic() that fails in any write, size check, sync, clo
     ["createFile", "EDQUOT"],
   ] as const;
   for (const [step, code] of failures) {
-    for (const [face, write] of Object.entries(sources)) {
+    for (const [variant, write] of Object.entries(sourceVariants)) {
       using place = scratch();
       const path = join(place.path, "file");
       await write(path, "old");
@@ -731,22 +743,22 @@ test("C152 C286 writeFileAtomic() that fails in any write, size check, sync, clo
         },
       });
       const error = await write(path, "new").then(() => undefined, (error) => error);
-      assert.equal(error?.code, code, `${step} ${face}`);
+      assert.equal(error?.code, code, `${step} ${variant}`);
       assert.equal(error.name, "TempfileError");
       assert.equal(readFileSync(path, "utf8"), "old");
-      assert.deepEqual(place.list(), ["file"], `${step} ${face}`);
+      assert.deepEqual(place.list(), ["file"], `${step} ${variant}`);
       const names = held().entries.map(({ path }) => path);
       assert.equal(
         names.some((name) => name?.startsWith(place.path)),
         false,
-        `${step} ${face}: on the books`,
+        `${step} ${variant}: still in the registry`,
       );
     }
   }
 });
 
-test("writeFileAtomic() finishes short writes, and fails with EIO where bytes were taken and are not there", async () => {
-  for (const write of Object.values(sources)) {
+test("writeFileAtomic() completes short writes, and fails with EIO if bytes reported as written are missing from the file", async () => {
+  for (const write of Object.values(sourceVariants)) {
     using place = scratch();
     const path = join(place.path, "file");
     const data = pattern(100_000);
@@ -773,29 +785,36 @@ test("writeFileAtomic() finishes short writes, and fails with EIO where bytes we
   }
 });
 
-test("writeFileAtomic() whose directory cannot be synchronized says that the file is in place", {
-  skip: noDirectorySync,
-}, async () => {
-  for (const write of Object.values(sources)) {
-    using place = scratch();
-    const path = join(place.path, "file");
-    using _ = substitute({
-      primitives: {
-        synchronizeDirectory: () => {
-          throw systemError("EIO");
+test(
+  "writeFileAtomic() that cannot sync the directory fails with an error saying that the file is in place",
+  {
+    skip: noDirectorySync,
+  },
+  async () => {
+    for (const write of Object.values(sourceVariants)) {
+      using place = scratch();
+      const path = join(place.path, "file");
+      using _ = substitute({
+        primitives: {
+          synchronizeDirectory: () => {
+            throw systemError("EIO");
+          },
         },
-      },
-    });
-    await assert.rejects(write(path, "new"), { code: "EIO", message: /is in place, but it may not survive/ });
-    assert.equal(readFileSync(path, "utf8"), "new");
-    await write(path, "newer", { durable: false });
-    assert.equal(readFileSync(path, "utf8"), "newer");
-    assert.deepEqual(place.list(), ["file"]);
-  }
-});
+      });
+      await assert.rejects(write(path, "new"), {
+        code: "EIO",
+        message: /is in place, but it may not survive/,
+      });
+      assert.equal(readFileSync(path, "utf8"), "new");
+      await write(path, "newer", { durable: false });
+      assert.equal(readFileSync(path, "utf8"), "newer");
+      assert.deepEqual(place.list(), ["file"]);
+    }
+  },
+);
 
-test("C168 writeFileAtomic() on Windows waits for what is in the way, changes no mode, and syncs no directory", async () => {
-  for (const write of Object.values(sources)) {
+test("C168 writeFileAtomic() on Windows retries a blocked rename, changes no mode, and does not sync the directory", async () => {
+  for (const write of Object.values(sourceVariants)) {
     using place = scratch();
     const path = join(place.path, "file");
     writeFileSync(path, "old");
@@ -819,7 +838,7 @@ test("C168 writeFileAtomic() on Windows waits for what is in the way, changes no
 });
 
 test(
-  "writeFileAtomic() and persist() on Deno need no permissions but to read and write the directories in question",
+  "writeFileAtomic() and persist() on Deno need only read and write permission for the directories involved",
   {
     skip: !isDeno && "Deno's permissions",
   },
@@ -849,7 +868,7 @@ test(
   },
 );
 
-test("writeFileAtomic() that its own source aborts does not wait for what that would give next", async () => {
+test("writeFileAtomic() aborted by its own source does not wait for the source's next chunk", async () => {
   using place = scratch();
   const path = join(place.path, "file");
   writeFileSync(path, "old");
@@ -868,7 +887,7 @@ test("writeFileAtomic() that its own source aborts does not wait for what that w
   assert.deepEqual([asked, readFileSync(path, "utf8"), place.list()], [2, "old", ["file"]]);
 });
 
-test("a buffer that is transferred while its write waits makes that fail, and the old file stays", async () => {
+test("writeFileAtomic() fails if its buffer is transferred while the call is queued, and the old file stays", async () => {
   using place = scratch();
   const path = join(place.path, "file");
   const first = writeFileAtomic(path, "first"), data = new Uint8Array(100);

@@ -10,8 +10,8 @@ import { isWindows } from "./platform.ts";
 import { type Scratch, scratch } from "./scratch.ts";
 import type { PersistOptions, TemporaryFile } from "#mod";
 
-/** Both ways to call `persist`. */
-export const faces: {
+/** The asynchronous and the synchronous `persist`. */
+export const variants: {
   readonly [name: string]: (file: TemporaryFile, path: string, options?: PersistOptions) => Promise<string>;
 } = {
   "async": (file, path, options) => file.persist(path, options),
