@@ -20,12 +20,12 @@ import { type Stub, substitute, systemError } from "./support/substitute.ts";
 
 const OLD = "the old contents\n".repeat(1000);
 
-/** As a stream more than one write; and more than what is worth copying. */
+/** Large enough for several writes as a stream, and large enough to be linked rather than copied. */
 const NEW = pattern(300_000), BIG = pattern(5 * 1024 ** 2);
 
 type Call = (...args: never[]) => unknown;
 
-/** Makes primitives fail: the one with this number, or all from it on; counts them from 1 while it is armed. */
+/** Makes a range of calls of primitives fail. While it is armed, it counts the calls, from 1. */
 class Faults {
   number = 0;
   failed: string | undefined;
@@ -42,17 +42,17 @@ class Faults {
     this.#first = Infinity;
   }
 
-  /** Makes a call, unless it is one that fails. */
+  /** Makes a call, or throws in place of it if it is in the range. */
   call(name: string, real: () => unknown): unknown {
     this.number++;
     if (this.number < this.#first || this.number > this.#last) return real();
     this.failed = name;
-    // The system gives the descriptor back whatever it says.
+    // The system frees the descriptor even if close() fails.
     if (name === "close") real();
     throw systemError(this.#code);
   }
 
-  /** What stands for the runtime: every primitive, and what links a file without a name. */
+  /** Substitutes every primitive, and the function that links a descriptor. */
   substitute(extra: { [name in keyof Primitives]?: Stub } = {}): Disposable {
     const names = Object.keys(runtime.sync) as (keyof Primitives)[];
     const stubs = names.map((name) => [name, (real: Call, ...args: never[]) => {
@@ -73,19 +73,19 @@ class Faults {
   }
 }
 
-/** A way to put something in place. */
+/** A way to put a file in place. */
 interface Scenario {
-  /** Whether something is there that is to be replaced. */
+  /** Whether an existing file is replaced. */
   replaces: boolean;
   contents: Uint8Array;
-  /** Opens what is to be persisted, if anything is. */
+  /** Opens the file to persist, if there is one. */
   open?: (dir: string) => TemporaryFile | Promise<TemporaryFile>;
   put(target: string, file: TemporaryFile): unknown;
   stubs?: { [name in keyof Primitives]?: Stub };
 }
 
-/** As between two file systems: nothing that is not hidden can be renamed. */
-const across: Stub = (real, from: string, to: string) => {
+/** Renames only staged files, as between two file systems. */
+const crossDevice: Stub = (real, from: string, to: string) => {
   if (!from.includes(".mayfly-")) throw systemError("EXDEV");
   return real(from, to);
 };
@@ -129,7 +129,7 @@ const SCENARIOS: { readonly [name: string]: Scenario } = {
     ...writes,
     open: (dir) => namedTemporaryFile({ dir }),
     put: (target, file) => file.persistSync(target),
-    stubs: { rename: across },
+    stubs: { rename: crossDevice },
   },
   "copy an unnamed file": {
     ...writes,
@@ -149,9 +149,9 @@ const SCENARIOS: { readonly [name: string]: Scenario } = {
   },
 };
 
-/** What one attempt with faults did. */
+/** The result of one attempt with faults. */
 interface Attempt {
-  /** Calls of primitives there were. */
+  /** The number of calls of primitives. */
   calls: number;
   failed: string | undefined;
 }
@@ -162,14 +162,14 @@ async function attempt(
   [first, last, code]: [number, number, string],
 ): Promise<Attempt> {
   const { replaces, contents, open, put, stubs } = scenario;
-  // Where waiting for the disk costs nothing, if there is such a place.
+  // In memory if possible, where syncing costs nothing.
   using place = scratch(noElsewhere ? undefined : elsewhere);
   const dir = join(place.path, "temporary"),
     results = join(place.path, "results"),
     target = join(results, "target");
   mkdirSync(dir);
   mkdirSync(results);
-  // What is done once per directory and process is not part of the attempt.
+  // Warms up what is done once per directory and process, which is not part of the attempt.
   writeFileAtomicSync(target, OLD);
   if (!replaces) writeFileSync(join(results, "other"), ""), removeFile(target);
   const file = await open?.(dir);
@@ -199,7 +199,7 @@ async function attempt(
   return { calls, failed };
 }
 
-/** A file that was not put in place is open and whole, and can be. */
+/** Asserts that a file that was not put in place is still open and whole, and can be persisted. */
 async function assertUsable(
   file: TemporaryFile,
   inPlace: boolean,
@@ -211,7 +211,7 @@ async function assertUsable(
   if (inPlace) return;
   assert.ok(sameBytes(await file.bytes(), contents), `the temporary file is whole: ${label}`);
   await file.persist(target);
-  assert.ok(sameBytes(readFileSync(target), contents), `it can be put in place after all: ${label}`);
+  assert.ok(sameBytes(readFileSync(target), contents), `it can still be persisted: ${label}`);
 }
 
 const namesIn = (path: string): string[] => readdirSync(path);
@@ -222,8 +222,8 @@ function readIfThere(path: string): ReturnType<typeof readFileSync> & Uint8Array
 
 const removeFile = (path: string): void => unlinkSync(path);
 
-/** Tries each call of each scenario; returns how many attempts that were, and what failed in them. */
-async function everyCall(
+/** Makes each call of each scenario fail in turn; returns the number of attempts, and the names of the failed calls. */
+async function failEveryCall(
   codes: string[],
   lastOf: (first: number) => number,
 ): Promise<{ points: number; failed: Set<string> }> {
@@ -245,12 +245,12 @@ async function everyCall(
 }
 
 test(
-  "whichever single system call fails, persist() and writeFileAtomic() leave the old file or the whole new one, and say which (once on Node, Deno and Bun)",
+  "persist() and writeFileAtomic() leave the old file or the whole new one, and report which, if any one call fails (once on Node, Deno and Bun)",
   {
     skip: oncePerKind,
   },
   async () => {
-    const { points, failed } = await everyCall(["EIO", "ENOSPC"], (first) => first);
+    const { points, failed } = await failEveryCall(["EIO", "ENOSPC"], (first) => first);
     console.log(`${points} points of failure tried on ${runtime.name}`);
     assert.ok(points > 200);
     for (
@@ -258,7 +258,7 @@ test(
         "createFile",
         "write",
         "synchronize",
-        // Windows flushes no directories.
+        // Windows cannot sync directories.
         ...isWindows ? [] : ["synchronizeDirectory"],
         "close",
         "rename",
@@ -267,31 +267,31 @@ test(
         "read",
       ]
     ) {
-      assert.ok(failed.has(name), `${name} was among them`);
+      assert.ok(failed.has(name), `${name} was among the failed calls`);
     }
   },
 );
 
 test(
-  "whichever system call is the last to succeed, persist() and writeFileAtomic() leave the old file or the whole new one, and say which (once on Node, Deno and Bun)",
+  "persist() and writeFileAtomic() leave the old file or the whole new one, and report which, if all calls from any one on fail (once on Node, Deno and Bun)",
   {
     skip: oncePerKind,
   },
   async () => {
-    const { points } = await everyCall(["EIO"], () => Infinity);
+    const { points } = await failEveryCall(["EIO"], () => Infinity);
     console.log(`${points} points of lasting failure tried on ${runtime.name}`);
     assert.ok(points > 100);
   },
 );
 
-/** More than one write where writing does not block. */
+/** Large enough for several writes by an asynchronous function. */
 const TRACED_LENGTH = 1_300_000;
 
 /**
- * Does one thing again and again, each time when it is told to, and says how it ended. What is done once per process was
- * done before. It looks at nothing itself afterwards: an injection waits for the call with its number, whoever makes it.
+ * Repeats one operation, each time on command, and reports how it ended. What is done once per process is done before
+ * the first. It does not check the result itself, since its own calls would count for the injection.
  */
-const TRACED = `
+const TRACED_PROGRAM = `
 const [scenario, dir, results] = args;
 const target = path.join(results, "target");
 const old = "old ".repeat(1000);
@@ -312,46 +312,46 @@ const make = async () => {
   return file;
 };
 const parent = process.ppid;
-const told = (name) => {
+const waitFor = (name) => {
   while (!fs.existsSync(path.join(results, name))) {
     if (process.ppid !== parent) process.exit();
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
   }
 };
 m.configure({ reclaim: false });
-// The clock stands still: a call that strace holds up would count as slow, and the next be made by another thread.
+// The clock stands still: otherwise a call delayed by strace would count as slow, and the next run on another thread.
 process.hrtime = () => [0, 0];
-// As long as something is held, the lease need not be made anew.
+// While a file is held, the lease is not created again.
 const held = await m.namedTemporaryFile();
 await run(await make());
 for (let turn = 0;; turn++) {
   const file = await make();
   scenario === "create" ? fs.rmSync(target, { force: true }) : fs.writeFileSync(target, old);
   say("ready");
-  told("go " + turn);
+  waitFor("go " + turn);
   let outcome = "done";
   try { await run(file); } catch (error) { outcome = error.message; }
   say(outcome);
-  told("next " + turn);
+  waitFor("next " + turn);
   file?.[Symbol.dispose]();
 }
 `;
 
-/** Milliseconds that a child may live, and that it may take for one thing: long, since machines can be busy. */
-const LIFE = 300_000, TURN = 30_000;
+/** Milliseconds that a child may run, and that it may take for one operation: long, since machines can be busy. */
+const CHILD_TIMEOUT = 300_000, TURN_TIMEOUT = 30_000;
 
-/** The thread that makes a call; `program` is one that is started to make it. */
+/** What makes a call: the main thread, a thread of the pool, or a program started for it. */
 type Maker = "main" | "pool" | "program";
 
-/** A system call that was made, as strace wrote it down. */
+/** A system call in the log of strace. */
 interface Traced {
   thread: number;
   name: string;
-  /** Whether it is about a file or directory of the scenario. */
+  /** Whether it concerns a file or directory of the scenario. */
   ours: boolean;
 }
 
-/** A child that does one thing again and again. */
+/** A child that repeats one operation. */
 class Worker implements AsyncDisposable {
   #turn = 0;
   #text = "";
@@ -361,7 +361,7 @@ class Worker implements AsyncDisposable {
   readonly #result: Promise<ChildResult>;
   readonly #place = scratch();
   readonly #other = scratch(elsewhere);
-  /** What a killed one leaves there is for the next one to remove, and there is no next one. */
+  /** A directory of its own, since no later process would remove the leftovers of a killed child. */
   readonly #temporary = scratch();
   readonly #results = join(this.#place.path, "results");
 
@@ -369,11 +369,11 @@ class Worker implements AsyncDisposable {
     this.#scenario = scenario;
     mkdirSync(this.#results);
     const dir = scenario === "copy" ? this.#other.path : this.#place.path;
-    const { child, result } = startChild(TRACED, {
+    const { child, result } = startChild(TRACED_PROGRAM, {
       args: [scenario, dir, this.#results],
-      // One thread of the pool, so that its calls have an order too.
+      // A pool of one thread, so that its calls have a fixed order.
       env: { UV_THREADPOOL_SIZE: "1", TMPDIR: this.#temporary.path },
-      timeout: LIFE,
+      timeout: CHILD_TIMEOUT,
     });
     this.#child = child;
     this.#result = result.finally(() => this.#wake());
@@ -387,7 +387,7 @@ class Worker implements AsyncDisposable {
     return this.#child.signalCode !== null || this.#child.exitCode !== null;
   }
 
-  /** What it says next; undefined if it has ended. */
+  /** Returns the next line of its output; undefined if it has ended. */
   async #line(): Promise<string | undefined> {
     while (!this.#text.includes("\n")) {
       if (this.ended) return undefined;
@@ -399,12 +399,12 @@ class Worker implements AsyncDisposable {
     return line;
   }
 
-  /** Waits until it has everything ready. */
+  /** Waits until it is ready for the next operation. */
   async ready(): Promise<void> {
     if (await this.#line() !== '"ready"') assert.fail((await this.#result).stderr);
   }
 
-  /** Its main thread, or the one of its pool. */
+  /** Returns the id of its main thread, or of the thread of its pool. */
   thread(maker: Maker): number {
     const main = this.#child.pid!;
     if (maker !== "pool") return main;
@@ -413,17 +413,14 @@ class Worker implements AsyncDisposable {
     return Number(threads.find((thread) => nameOf(thread) === "libuv-worker"));
   }
 
-  /**
-   * Lets it do its thing once under strace. Returns how that ended, undefined if it did not live to tell or hung, and its
-   * calls.
-   */
+  /** Runs the operation once under strace; returns its outcome, undefined if the child died or hung, and its calls. */
   async once(args: string[]): Promise<{ outcome: string | undefined; calls: Traced[] }> {
     using place = scratch();
     const log = join(place.path, "log");
     let line: string | undefined;
     {
       await using _tracer = await attached(["-y", "-o", log, ...args]);
-      const timer = setTimeout(() => this.#child.kill("SIGKILL"), TURN);
+      const timer = setTimeout(() => this.#child.kill("SIGKILL"), TURN_TIMEOUT);
       writeFileSync(join(this.#results, `go ${this.#turn}`), "");
       line = await this.#line();
       clearTimeout(timer);
@@ -441,13 +438,13 @@ class Worker implements AsyncDisposable {
     });
   }
 
-  /** Lets it go on. */
+  /** Lets it prepare the next operation. */
   async next(): Promise<void> {
     writeFileSync(join(this.#results, `next ${this.#turn++}`), "");
     await this.ready();
   }
 
-  /** What is at the target. */
+  /** Returns what is at the target. */
   state(): "old" | "new" | "half a file" {
     const target = join(this.#results, "target");
     if (this.#scenario === "create" && !existsSync(target)) return "old";
@@ -486,7 +483,7 @@ function attached(args: string[]): Promise<AsyncDisposable> {
   });
 }
 
-/** The calls to make fail, and how: those that a file's way into its place is made of. */
+/** The system calls to fail, which put a file in place, and their error codes. */
 const INJECTED: { readonly [name: string]: readonly string[] } = {
   openat: ["ENOSPC", "EINTR"],
   pwrite64: ["ENOSPC", "EIO", "EINTR"],
@@ -498,21 +495,21 @@ const INJECTED: { readonly [name: string]: readonly string[] } = {
   linkat: ["EIO"],
 };
 
-/** A call on a file's way into its place. */
+/** A call to fail or to be killed in. */
 interface Point {
   maker: Maker;
   name: string;
-  /** Counts the calls of this name that the thread makes about our files, from 0. */
+  /** Counts the thread's calls of this name on files of the scenario, from 0. */
   index: number;
-  /** Counts all that it makes, from 1. */
+  /** Counts all its calls of this name, from 1. */
   number: number;
 }
 
-const NAMES = Object.keys(INJECTED).join(",");
+const TRACED_CALLS = Object.keys(INJECTED).join(",");
 
-/** Which calls about our files are made, by whom. */
+/** Returns the calls on files of the scenario. */
 async function pointsOf(worker: Worker): Promise<Point[]> {
-  const args = ["-f", "-p", String(worker.thread("main")), "-e", `trace=${NAMES},execve`];
+  const args = ["-f", "-p", String(worker.thread("main")), "-e", `trace=${TRACED_CALLS},execve`];
   const { outcome, calls } = await worker.once(args);
   assert.deepEqual([outcome, worker.state()], ["done", "new"]);
   await worker.next();
@@ -529,12 +526,12 @@ async function pointsOf(worker: Worker): Promise<Point[]> {
   return points;
 }
 
-/** Times to try to meet a call. */
-const TRIES = 10;
+/** Attempts to hit a call. */
+const MAX_TRIES = 10;
 
-/** Workers for one scenario, one at a time: another when the last one died. */
+/** Workers for one scenario, one at a time: a new one replaces one that died. */
 class Workers implements AsyncDisposable {
-  /** How often a call was met that is not ours. */
+  /** How often the fault hit another call than the intended one. */
   missed = 0;
   #worker: Worker | undefined;
   readonly #scenario: string;
@@ -552,14 +549,15 @@ class Workers implements AsyncDisposable {
   }
 
   /**
-   * Does something to a call. Strace tells calls by their number, and now and then the runtime or the C library makes one
-   * of its own, which may even end it. The trace says which call it was: what became of another one says nothing about us.
+   * Injects a fault into a call. strace selects calls by their number, and now and then the runtime or the C library makes
+   * one of its own, whose failure may even end the process. The trace shows which call was hit; if it was another one, the
+   * attempt is inconclusive, and repeated.
    */
   async meet(
     { maker, name, index, number }: Point,
     what: string,
   ): Promise<{ worker: Worker; outcome: string | undefined }> {
-    for (let tries = 0; tries < TRIES; tries++) {
+    for (let tries = 0; tries < MAX_TRIES; tries++) {
       const worker = await this.current();
       const follow = maker === "program" ? ["-f"] : [];
       const thread = String(worker.thread(maker));
@@ -580,7 +578,7 @@ class Workers implements AsyncDisposable {
       if (!worker.ended) await worker.next();
     }
     throw new Error(
-      `${this.#scenario}: ${maker}'s ${name} number ${index + 1} was not met in ${TRIES} tries`,
+      `${this.#scenario}: ${maker}'s ${name} number ${index + 1} was not hit in ${MAX_TRIES} tries`,
     );
   }
 
@@ -591,7 +589,7 @@ class Workers implements AsyncDisposable {
 }
 
 test(
-  "at every write, fsync, open, close, rename, link and unlink that the kernel refuses or the process is killed in, the target is the old file or the whole new one (once in all)",
+  "persist() and writeFileAtomic() leave the old file or the whole new one if the kernel fails, or kills the process in, any open, write, fsync, close, rename, link or unlink (once in all)",
   {
     skip: onceInAll || noStrace || noElsewhere,
   },
@@ -611,7 +609,7 @@ test(
         }
         const { worker, outcome } = await workers.meet(point, "signal=KILL");
         assert.match(worker.state(), /^(old|new)$/, labelled("killed"));
-        // Where a program makes the call, that is what is killed, and we get an error.
+        // If a program makes the call, that program is killed, and the function fails.
         if (point.maker === "program") await worker.next();
         else assert.equal(outcome, undefined, labelled("survived SIGKILL"));
         killed++;
