@@ -27,7 +27,7 @@ import { scratch } from "./support/scratch.ts";
 import { substitute, systemError } from "./support/substitute.ts";
 import { warningsOf } from "./support/warnings.ts";
 
-/** Directories and files down to a depth, two of each per directory. */
+/** Creates files and directories down to a depth, two of each per directory. */
 function fill(path: string, depth: number): void {
   for (const name of ["a", "b"]) {
     writeFileSync(join(path, `${name}.txt`), name);
@@ -37,8 +37,8 @@ function fill(path: string, depth: number): void {
   }
 }
 
-/** Makes `remove()` fail by putting something else in place. Returns how to put it right. */
-function replace(path: string): () => void {
+/** Makes `remove()` fail by putting another directory at the path. Returns a function that undoes this. */
+function replaceDirectory(path: string): () => void {
   renameSync(path, `${path}.aside`);
   mkdirSync(path);
   return () => {
@@ -47,7 +47,7 @@ function replace(path: string): () => void {
   };
 }
 
-test("C209 C224 a directory gives its path, exists in its scope, and is gone after it", async () => {
+test("C209 C224 a directory has a path, exists within its scope, and is removed at the end of it", async () => {
   const seen: string[] = [];
   {
     await using one = await m.temporaryDirectory();
@@ -62,7 +62,7 @@ test("C209 C224 a directory gives its path, exists in its scope, and is gone aft
   for (const path of seen) assert.ok(!existsSync(path), path);
 });
 
-test("C224 a printed directory shows its path and whether it was removed", () => {
+test("C224 inspect() of a directory shows its path and whether it was removed", () => {
   using directory = m.temporaryDirectorySync();
   assert.ok(inspect(directory).includes(JSON.stringify(directory.path)));
   const before = inspect(directory);
@@ -79,7 +79,7 @@ test("C210 remove() called three times removes once and then does nothing", asyn
   assert.deepEqual(two.removeSync(), []);
   for (const { path } of [one, two]) {
     assert.ok(!existsSync(path));
-    // What somebody else puts there later is theirs.
+    // What appears at the path later belongs to somebody else.
     mkdirSync(path);
   }
   for (let times = 0; times < 2; times++) {
@@ -91,7 +91,7 @@ test("C210 remove() called three times removes once and then does nothing", asyn
   for (const { path } of [one, two]) rmdirSync(path);
 });
 
-test("C211 disposing of a directory that the user removed says nothing", async () => {
+test("C211 disposing of a directory that the user has removed emits no warning", async () => {
   const warnings = await warningsOf(async () => {
     await using one = await m.temporaryDirectory();
     using two = m.temporaryDirectorySync();
@@ -103,7 +103,7 @@ test("C211 disposing of a directory that the user removed says nothing", async (
   assert.deepEqual(warnings, []);
 });
 
-test("C212 an error in the scope removes the directory and is thrown as it is", async () => {
+test("C212 an error thrown in the scope is rethrown unchanged, and the directory is removed", async () => {
   const error = new Error("of the body");
   let path = "";
   const body = async (): Promise<void> => {
@@ -116,7 +116,7 @@ test("C212 an error in the scope removes the directory and is thrown as it is", 
   assert.ok(!existsSync(path));
 });
 
-test("C212 C219 an error of the disposal becomes a warning with code and path, and the body's error stays", async () => {
+test("C212 C219 a disposal that fails after an error in the scope warns with code and path, and the scope's error is thrown", async () => {
   const error = new Error("of the body");
   using place = scratch();
   for (const kind of ["async", "sync"]) {
@@ -124,13 +124,13 @@ test("C212 C219 an error of the disposal becomes a warning with code and path, a
     const body = async (): Promise<void> => {
       await using owner = await m.temporaryDirectory({ dir: place.path });
       directory = owner;
-      undo = replace(owner.path);
+      undo = replaceDirectory(owner.path);
       throw error;
     };
     const bodySync = (): void => {
       using owner = m.temporaryDirectorySync({ dir: place.path });
       directory = owner;
-      undo = replace(owner.path);
+      undo = replaceDirectory(owner.path);
       throw error;
     };
     const warnings = await warningsOf(async () => {
@@ -142,14 +142,14 @@ test("C212 C219 an error of the disposal becomes a warning with code and path, a
     assert.equal(warnings.length, 1, kind);
     assert.equal(warnings[0].code, "ERR_REPLACED");
     assert.ok(warnings[0].message.includes(directory.path));
-    // It stayed on the books: once the cause is gone it can be removed.
+    // It stayed in the registry: without the cause of the failure, it can be removed.
     undo();
     assert.deepEqual(await directory.remove(), []);
   }
   assert.deepEqual(place.list(), []);
 });
 
-test("C213 delete: false leaves the directory after remove(), the scope, and the exit", async () => {
+test("C213 delete: false keeps the directory after remove(), disposal and process exit", async () => {
   using place = scratch();
   const code = `
     const d = m.temporaryDirectorySync({ dir: args[0], delete: false });
@@ -171,7 +171,7 @@ test("C214 a tree of three levels with two directories and two files each is rem
   for (const { path } of [one, two]) assert.ok(!existsSync(path));
 });
 
-test("C215 a directory handed to another owner lives as long as that one", async () => {
+test("C215 a directory returned to another scope lives until the end of that scope", async () => {
   const make = async (): Promise<m.TemporaryDirectory> => {
     const directory = await m.temporaryDirectory();
     fill(directory.path, 0);
@@ -187,12 +187,12 @@ test("C215 a directory handed to another owner lives as long as that one", async
   assert.ok(!existsSync(path));
 });
 
-/** How a garbage collection is asked for. */
-const COLLECT = `const collect = async () => {
+/** Defines a function that forces garbage collection. */
+const DEFINE_COLLECT = `const collect = async () => {
   for (let i = 0; i < 20; i++) { (globalThis.gc ?? (() => Bun.gc(true)))(); await new Promise((r) => setTimeout(r, 10)); }
 };`;
 
-test("C216 a directory nobody disposed of is removed at exit", async () => {
+test("C216 a directory that nobody disposed of is removed at process exit", async () => {
   using place = scratch();
   const code = `
     globalThis.held = [m.temporaryDirectorySync({ dir: args[0] }), await m.temporaryDirectory({ dir: args[0] })];
@@ -203,9 +203,9 @@ test("C216 a directory nobody disposed of is removed at exit", async () => {
   assert.deepEqual(place.list(), []);
 });
 
-test("C216 C219 a directory collected as garbage is warned of, with its path and where it was created", async () => {
+test("C216 C219 garbage collection of a directory that was not disposed of warns with its path and where it was created", async () => {
   using place = scratch();
-  const code = `${COLLECT}
+  const code = `${DEFINE_COLLECT}
     const heard = [];
     process.on("warning", (w) => heard.push({ name: w.name, code: w.code, message: w.message, detail: w.detail ?? "" }));
     function forgetful() { return m.temporaryDirectorySync({ dir: args[0] }).path; }
@@ -221,12 +221,12 @@ test("C216 C219 a directory collected as garbage is warned of, with its path and
   assert.equal(heard[0].name, "TempfileWarning");
   assert.ok(heard[0].message.includes(path));
   assert.match(heard[0].detail, /forgetful/);
-  // Somebody read the path, so it stays until the exit.
+  // The path was read, so that the directory stays until process exit.
   assert.equal(stays, true);
   assert.deepEqual(place.list(), []);
 });
 
-test("T23 C217 a removal that fails at exit changes neither the status nor the output", async () => {
+test("T23 C217 a removal that fails at process exit changes neither exit status nor output", async () => {
   using place = scratch();
   const code = `
     for (const ignoreCleanupErrors of [true, false]) {
@@ -238,14 +238,14 @@ test("T23 C217 a removal that fails at exit changes neither the status nor the o
   const { status, stdout, stderr } = await runChild(code, { args: [place.path] });
   assert.deepEqual([status, stdout.trim(), stderr], [7, "", ""]);
   assert.equal(readdirSync(place.path, { recursive: true }).length, 6);
-  // Nor does the next process take what has the place for something that the first one left.
+  // Nor does the next process reclaim what is now at the paths of the first one.
   const next =
     `m.temporaryDirectorySync({ dir: args[0] }).removeSync(); await new Promise((done) => setTimeout(done, 100));`;
   assert.equal((await runChild(next, { args: [place.path] })).status, 0);
   assert.equal(readdirSync(place.path, { recursive: true }).length, 6);
 });
 
-test("C218 a directory held by a generator that never ends is removed at exit", async () => {
+test("C218 a directory held by a generator that never ends is removed at process exit", async () => {
   using place = scratch();
   const code = `
     function* scope() { const d = m.temporaryDirectorySync({ dir: args[0] }); try { yield d.path; } finally { d.removeSync(); } }
@@ -256,11 +256,11 @@ test("C218 a directory held by a generator that never ends is removed at exit", 
   assert.deepEqual(place.list(), []);
 });
 
-test("C220 ignoreCleanupErrors reports what is left without throwing, and a second removal gets it", async () => {
+test("C220 remove() with ignoreCleanupErrors returns what could not be removed instead of throwing, and a second call removes it", async () => {
   for (const kind of ["async", "sync"] as const) {
     let stuck = true;
     using failing = substitute({
-      // The runtime's own walk would remove what the primitives refuse.
+      // The runtime's own recursive removal would bypass the failing primitive.
       runtime: { removeTree: undefined },
       primitives: {
         unlink(real, path: string) {
@@ -282,9 +282,9 @@ test("C220 ignoreCleanupErrors reports what is left without throwing, and a seco
   }
 });
 
-test("C220 without ignoreCleanupErrors the error lists what is left and why", async () => {
+test("C220 remove() without ignoreCleanupErrors fails with an error that lists what is left and why", async () => {
   using _failing = substitute({
-    // The runtime's own walk would remove what the primitives refuse.
+    // The runtime's own recursive removal would bypass the failing primitives.
     runtime: { removeTree: undefined },
     primitives: {
       unlink(real, path: string) {
@@ -297,7 +297,7 @@ test("C220 without ignoreCleanupErrors the error lists what is left and why", as
   const stuck = Array.from({ length: 7 }, (_, n) => join(directory.path, `stuck${n}`));
   for (const path of stuck.slice(0, 1)) writeFileSync(path, "");
   const one = await directory.remove().catch((error) => error);
-  // Another copy of the class: this one is of the source.
+  // By name: the error is of the source's class, not of this copy.
   assert.equal(one.name, TempfileError.name);
   assert.deepEqual([one.code, one.path], ["EPERM", directory.path]);
   assert.ok(one.message.includes(stuck[0]));
@@ -309,12 +309,12 @@ test("C220 without ignoreCleanupErrors the error lists what is left and why", as
   await directory.remove();
 });
 
-test("C221 ignoreCleanupErrors also covers a failing repair of permissions (Linux)", {
+test("C221 ignoreCleanupErrors also covers a failure to repair permissions (Linux)", {
   skip: process.platform !== "linux",
 }, async () => {
   let stuck = true;
   using failing = substitute({
-    // The runtime's own walk would remove what the primitives refuse.
+    // The runtime's own recursive removal would bypass the failing primitives.
     runtime: { removeTree: undefined },
     primitives: {
       openDirectory(real, path: string) {
@@ -337,7 +337,7 @@ test("C221 ignoreCleanupErrors also covers a failing repair of permissions (Linu
   assert.deepEqual(await directory.remove(), []);
 });
 
-test("T4 C225 join() stays inside, and refuses what leads out, also to a sibling with the same beginning", () => {
+test("T4 C225 join() resolves paths inside, and refuses those that lead out, also to a sibling with the same name prefix", () => {
   using place = scratch();
   using directory = m.temporaryDirectorySync({ dir: place.path });
   const { path } = directory, name = basename(path);
@@ -364,50 +364,54 @@ test("T4 C225 join() stays inside, and refuses what leads out, also to a sibling
       segments.join(","),
     );
   }
-  // deno-lint-ignore no-explicit-any -- what callers without types do
+  // deno-lint-ignore no-explicit-any -- as callers without types may pass them
   for (const segment of [["../x"], { toString: () => "../x" }, new String("../x"), 1, null] as any[]) {
     assert.throws(() => directory.join(segment), { name: "TypeError", code: "ERR_INVALID_OPTION" });
   }
   assert.deepEqual(place.list(), [name]);
 });
 
-test("T1 C225 what is created inside goes nowhere else: any dir is refused, through a link or not (POSIX)", {
-  skip: isWindows,
-}, async () => {
-  using place = scratch();
-  using outside = scratch();
-  using directory = m.temporaryDirectorySync({ dir: place.path });
-  symlinkSync(outside.path, join(directory.path, "evil"));
-  mkdirSync(`${directory.path}-evil`);
-  const dirs = [
-    "evil",
-    "evil/",
-    "./evil/../evil",
-    join(directory.path, "evil"),
-    join(directory.path, "evil") + "/",
-    `${directory.path}-evil`,
-    dirname(directory.path),
-    "..",
-    directory.path,
-  ];
-  for (const dir of dirs) {
-    const options = { dir } as object, refusal = { name: "TypeError", code: "ERR_INVALID_OPTION" };
-    await assert.rejects(directory.namedTemporaryFile(options), refusal, dir);
-    await assert.rejects(directory.temporaryDirectory(options), refusal, dir);
-    assert.throws(() => directory.namedTemporaryFileSync(options), refusal, dir);
-    assert.throws(() => directory.temporaryDirectorySync(options), refusal, dir);
-  }
-  for (const prefix of ["../x", "evil/x", "/x", ".."]) {
-    assert.throws(() => directory.namedTemporaryFileSync({ prefix }), { code: "ERR_INVALID_OPTION" });
-    assert.throws(() => directory.temporaryDirectorySync({ prefix }), { code: "ERR_INVALID_OPTION" });
-  }
-  assert.deepEqual(outside.list(), []);
-  assert.deepEqual(readdirSync(`${directory.path}-evil`), []);
-  assert.deepEqual(readdirSync(directory.path), ["evil"]);
-});
+test(
+  "T1 C225 the creating methods of a directory refuse every dir option, and a prefix that leads outside (POSIX)",
+  {
+    skip: isWindows,
+  },
+  async () => {
+    using place = scratch();
+    using outside = scratch();
+    using directory = m.temporaryDirectorySync({ dir: place.path });
+    symlinkSync(outside.path, join(directory.path, "evil"));
+    mkdirSync(`${directory.path}-evil`);
+    const dirs = [
+      "evil",
+      "evil/",
+      "./evil/../evil",
+      join(directory.path, "evil"),
+      join(directory.path, "evil") + "/",
+      `${directory.path}-evil`,
+      dirname(directory.path),
+      "..",
+      directory.path,
+    ];
+    for (const dir of dirs) {
+      const options = { dir } as object, refusal = { name: "TypeError", code: "ERR_INVALID_OPTION" };
+      await assert.rejects(directory.namedTemporaryFile(options), refusal, dir);
+      await assert.rejects(directory.temporaryDirectory(options), refusal, dir);
+      assert.throws(() => directory.namedTemporaryFileSync(options), refusal, dir);
+      assert.throws(() => directory.temporaryDirectorySync(options), refusal, dir);
+    }
+    for (const prefix of ["../x", "evil/x", "/x", ".."]) {
+      assert.throws(() => directory.namedTemporaryFileSync({ prefix }), { code: "ERR_INVALID_OPTION" });
+      assert.throws(() => directory.temporaryDirectorySync({ prefix }), { code: "ERR_INVALID_OPTION" });
+    }
+    assert.deepEqual(outside.list(), []);
+    assert.deepEqual(readdirSync(`${directory.path}-evil`), []);
+    assert.deepEqual(readdirSync(directory.path), ["evil"]);
+  },
+);
 
 test(
-  "T1 a dir that is a link is resolved before anything is created in it",
+  "T1 a dir that is a symbolic link is resolved before anything is created in it",
   { skip: isWindows },
   async () => {
     using place = scratch();
@@ -415,7 +419,7 @@ test(
     symlinkSync("real", join(place.path, "link"));
     await using directory = await m.temporaryDirectory({ dir: join(place.path, "link") });
     assert.equal(dirname(directory.path), join(place.path, "real"));
-    // Whoever turns the link elsewhere later turns nothing of ours.
+    // A later change of the link does not redirect the library.
     using outside = scratch();
     mkdirSync(join(outside.path, basename(directory.path)));
     rmSync(join(place.path, "link"));
@@ -427,7 +431,7 @@ test(
   },
 );
 
-test("C225 inside a directory, files and directories are created in it and go with it", async () => {
+test("C225 files and directories created by a directory's methods are in it and are removed with it", async () => {
   await using directory = await m.temporaryDirectory();
   await using file = await directory.namedTemporaryFile({ suffix: ".txt" });
   await using below = await directory.temporaryDirectory();
@@ -440,7 +444,7 @@ test("C225 inside a directory, files and directories are created in it and go wi
   assert.throws(() => directory.temporaryDirectorySync(), { code: "ERR_CLOSED" });
 });
 
-test("keep() gives the directory to the caller for good", async () => {
+test("keep() of a directory prevents its removal by remove(), disposal and process exit", async () => {
   using place = scratch();
   const code = `
     const d = m.temporaryDirectorySync({ dir: args[0] });
@@ -450,7 +454,7 @@ test("keep() gives the directory to the caller for good", async () => {
   assert.deepEqual(place.list(), [basename(said[0])]);
 });
 
-test("keep() after remove(), or while it is under way, fails with ERR_CLOSED; after one that failed the directory is still ours to keep", async () => {
+test("keep() fails with ERR_CLOSED during and after remove(), but works after a remove() that failed", async () => {
   using place = scratch();
   const notKept = (path: string) => ({ name: "TempfileError", code: "ERR_CLOSED", path });
   for (const isAsync of [true, false]) {
@@ -477,7 +481,7 @@ test("keep() after remove(), or while it is under way, fails with ERR_CLOSED; af
   assert.deepEqual(place.names(), [basename(directory.path)]);
 });
 
-test("C245 a path whose loss would be a disaster is not adopted", async () => {
+test("C245 adoptDirectory() refuses the root, the home, current and temporary directories, and a parent of the current one", async () => {
   using place = scratch();
   const code = `
     const tried = { empty: "", root: "/", home: process.env.HOME, cwd: process.cwd(), above: path.dirname(process.cwd()), temporary: m.tmpdir() };
@@ -493,17 +497,17 @@ test("C245 a path whose loss would be a disaster is not adopted", async () => {
   });
   assert.equal(status, 0);
   const names = ["empty", "root", "home", "cwd", "above", "temporary"];
-  // What belongs to somebody else is refused for that.
+  // A directory of another user is refused for that reason.
   const others = ![undefined, statSync("/").uid].includes(process.getuid?.());
   const codeOf = (name: string): string => name === "root" && others ? "EPERM" : "ERR_INVALID_OPTION";
   assert.deepEqual(said, names.map((name) => [name, codeOf(name)]));
-  // The rest of the rule: an ordinary directory is.
+  // The control: an ordinary directory is adopted.
   mkdirSync(join(place.path, "other"));
   await (await m.adoptDirectory(join(place.path, "other"))).remove();
   assert.deepEqual(place.list(), ["home", "tmp", "work"]);
 });
 
-test("a directory that was replaced is reported also where a full disk keeps that from being recorded", async () => {
+test("remove() of a replaced directory fails with ERR_REPLACED also if a full disk prevents recording it", async () => {
   using place = scratch();
   const directory = temporaryDirectorySync({ dir: place.path });
   const { path } = directory;
@@ -525,34 +529,38 @@ test("a directory that was replaced is reported also where a full disk keeps tha
   assert.deepEqual(await directory.remove(), []);
 });
 
-test("a mode that an umask took is put back by the descriptor where that has no path, as on macOS", {
-  skip: noModes,
-}, async () => {
-  using place = scratch();
-  const { openDirectory } = runtime.sync;
-  using _ = substitute({
-    primitives: {
-      makeDirectory(real, ...[path]: [string]) {
-        return real(...[path, 0o500] as never[]);
+test(
+  "a directory's mode that the umask reduced is set through the descriptor where that has no path, as on macOS",
+  {
+    skip: noModes,
+  },
+  async () => {
+    using place = scratch();
+    const { openDirectory } = runtime.sync;
+    using _ = substitute({
+      primitives: {
+        makeDirectory(real, ...[path]: [string]) {
+          return real(...[path, 0o500] as never[]);
+        },
+        locateDirectory: (_real, path: string) => openDirectory(path),
       },
-      locateDirectory: (_real, path: string) => openDirectory(path),
-    },
-    runtime: { anchor: () => undefined },
-  });
-  for (const mode of [undefined, 0o750]) {
-    const blocking = temporaryDirectorySync({ dir: place.path, mode });
-    const waiting = await temporaryDirectory({ dir: place.path, mode });
-    const wanted = mode ?? 0o700;
-    assert.deepEqual([blocking, waiting].map(({ path }) => statSync(path).mode & 0o777), [wanted, wanted]);
-    blocking.removeSync();
-    await waiting.remove();
-  }
-  assert.deepEqual(place.names(), []);
-});
+      runtime: { anchor: () => undefined },
+    });
+    for (const mode of [undefined, 0o750]) {
+      const blocking = temporaryDirectorySync({ dir: place.path, mode });
+      const waiting = await temporaryDirectory({ dir: place.path, mode });
+      const wanted = mode ?? 0o700;
+      assert.deepEqual([blocking, waiting].map(({ path }) => statSync(path).mode & 0o777), [wanted, wanted]);
+      blocking.removeSync();
+      await waiting.remove();
+    }
+    assert.deepEqual(place.names(), []);
+  },
+);
 
-test("a directory collected as garbage stays until the exit if something was created in it, which may be in use", async () => {
+test("a garbage-collected directory stays until process exit if something was created in it, which may still be in use", async () => {
   using place = scratch();
-  const code = `${COLLECT}
+  const code = `${DEFINE_COLLECT}
     const inNew = async (create) => (await create(await m.temporaryDirectory({ dir: args[0] }))).path;
     const made = [
       await inNew((directory) => directory.namedTemporaryFile()),
@@ -566,9 +574,9 @@ test("a directory collected as garbage stays until the exit if something was cre
   assert.deepEqual(place.list(), []);
 });
 
-test("where the source of random bytes fails, no file or directory is created, and nothing stays registered", async () => {
+test("creation fails and leaves nothing on disk or in the registry if the source of random bytes fails", async () => {
   using place = scratch();
-  // Without a lease, which has a session, one is begun.
+  // Without an open lease, the next creation begins a new session, which needs random bytes.
   while (heldLeases().size > 0) await new Promise((resolve) => setTimeout(resolve, 50));
   renewSession();
   const random = (): never => {

@@ -4,7 +4,7 @@ import { packageTest as test } from "./support/once.ts";
 import { noMounts, withTmpfs } from "./support/places.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
 
-/** What every child begins with: an old target on a small disk, and how to look whether it is as it was. */
+/** The beginning of every child: creates an old target on a small disk, and defines how to check that nothing changed. */
 const PRELUDE = `
 const [disk, outside] = args;
 const target = path.join(disk, "target");
@@ -18,7 +18,7 @@ const code = async (call) => {
 };
 const free = () => { const { bfree, ffree } = fs.statfsSync(disk); return bfree + " " + ffree; };
 const before = free();
-/** Says how a call ended, whether the old target is whole, what the directory lists, and whether all room is back. */
+/** Reports how a call ended, whether the old target is whole, what is in the directory, and whether all space is free again. */
 const check = async (name, call) => {
   const end = await code(call);
   say([name, end, fs.readFileSync(target, "utf8") === old, fs.readdirSync(disk).join(), free() === before]);
@@ -27,7 +27,7 @@ const check = async (name, call) => {
 
 /** Runs a child on a disk of 64 KiB. */
 async function onSmallDisk(code: string, options = "size=64k"): Promise<ChildResult & { outside: string[] }> {
-  using place = rooms();
+  using place = diskAndOutside();
   const result = await runChild(PRELUDE + code, {
     args: [place.disk.path, place.outside.path],
     under: withTmpfs(place.disk.path, options),
@@ -36,7 +36,7 @@ async function onSmallDisk(code: string, options = "size=64k"): Promise<ChildRes
   return { ...result, outside: place.outside.list() };
 }
 
-function rooms(): Disposable & { disk: Scratch; outside: Scratch } {
+function diskAndOutside(): Disposable & { disk: Scratch; outside: Scratch } {
   const disk = scratch(), outside = scratch();
   return {
     disk,
@@ -48,13 +48,13 @@ function rooms(): Disposable & { disk: Scratch; outside: Scratch } {
   };
 }
 
-/** Each line says that nothing has changed. */
+/** Asserts that each call failed with ENOSPC and changed nothing. */
 function assertUntouched(said: unknown[], names: string[]): void {
   assert.deepEqual(said, names.map((name) => [name, "ENOSPC", true, "target", true]));
 }
 
 test(
-  "C285 writeFileAtomic() of 1 MB to a disk of 64 KiB fails with ENOSPC whatever it writes, and changes nothing",
+  "C285 writeFileAtomic() of 1 MB to a disk of 64 KiB fails with ENOSPC for every kind of data, and changes nothing",
   {
     skip: noMounts,
   },
@@ -86,7 +86,7 @@ test(
 );
 
 test(
-  "C285 the control: a writer that does not look how its writes end puts a part of the file in place on that disk",
+  "C285 control: a writer that ignores failed writes leaves a truncated file in place on that disk",
   {
     skip: noMounts,
   },
@@ -103,7 +103,7 @@ test(
 );
 
 test(
-  "C149 C285 persist() of 1 MB from elsewhere to a disk of 64 KiB fails with ENOSPC, changes nothing there, and succeeds elsewhere",
+  "C149 C285 persist() of 1 MB from another disk to one of 64 KiB fails with ENOSPC, changes nothing there, and then succeeds elsewhere",
   {
     skip: noMounts,
   },
@@ -146,7 +146,7 @@ test(
 );
 
 test(
-  "C149 a directory's persist() of 1 MB to a disk of 64 KiB fails with ENOSPC, changes nothing there, and succeeds elsewhere",
+  "C149 a directory's persist() of 1 MB to a disk of 64 KiB fails with ENOSPC, changes nothing there, and then succeeds elsewhere",
   {
     skip: noMounts,
   },
@@ -166,7 +166,7 @@ test(
 );
 
 test(
-  "C285 write() of 1 MB to a file on a disk of 64 KiB fails with ENOSPC; the file stays usable and gives its room back",
+  "C285 write() of 1 MB to a file on a disk of 64 KiB fails with ENOSPC; the file stays usable and its space is freed",
   {
     skip: noMounts,
   },
@@ -190,7 +190,7 @@ test(
         await file.write("begin");
         const end = await code(() => write(file));
         const { position } = file;
-        // Whatever part has arrived goes, and there is room again.
+        // Removes what was written, so that there is space again.
         await file.truncate(5);
         await file.seek(5);
         await file.write(" and end");
@@ -210,7 +210,7 @@ test(
   },
 );
 
-test("C285 a file that could not be written in full is disposed without an error and without a rest", {
+test("C285 disposal of a file whose write failed with ENOSPC throws nothing more and leaves nothing", {
   skip: noMounts,
 }, async () => {
   const { said } = await onSmallDisk(`
@@ -228,12 +228,12 @@ test("C285 a file that could not be written in full is disposed without an error
 });
 
 test(
-  "C285 where there is no inode left, writeFileAtomic(), persist() and every creation fail with ENOSPC and change nothing",
+  "C285 without a free inode, writeFileAtomic(), persist() and all creators fail with ENOSPC and change nothing",
   {
     skip: noMounts,
   },
   async () => {
-    // The root of the file system and the target are all that it has room for.
+    // Two inodes: enough for the root of the file system and the target.
     const { said } = await onSmallDisk(
       `
     const file = await m.namedTemporaryFile({ dir: outside });
@@ -260,7 +260,7 @@ test(
   },
 );
 
-test("C285 minFree fails with ENOSPC before anything is created, and is content with exactly what there is", {
+test("C285 minFree fails with ENOSPC before anything is created, and accepts exactly the available space", {
   skip: noMounts,
 }, async () => {
   const { said } = await onSmallDisk(`

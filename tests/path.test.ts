@@ -15,7 +15,7 @@ import { substitute } from "./support/substitute.ts";
 
 const on = (platform: "linux" | "windows") => substitute({ runtime: { platform } });
 
-test("joinPath puts one separator of the platform between directory and name, none after a root", () => {
+test("joinPath() puts one separator of the platform between directory and name, and none after a root", () => {
   {
     using _posix = on("linux");
     assert.equal(joinPath("/tmp", "a"), "/tmp/a");
@@ -27,7 +27,7 @@ test("joinPath puts one separator of the platform between directory and name, no
   assert.equal(joinPath("C:\\", "a"), "C:\\a");
 });
 
-test("joinPath joins bytes where a path or a name is no text", () => {
+test("joinPath() returns bytes if the path or the name is bytes", () => {
   using _posix = on("linux");
   const slash = 0x2f, odd = 0xff, a = 0x61;
   assert.deepEqual(joinPath("/a", Uint8Array.of(odd)), Uint8Array.of(slash, a, slash, odd));
@@ -35,7 +35,7 @@ test("joinPath joins bytes where a path or a name is no text", () => {
   assert.deepEqual(joinPath(Uint8Array.of(slash), Uint8Array.of(odd)), Uint8Array.of(slash, odd));
 });
 
-test("baseName and parentOf take a path apart as the platform does", () => {
+test("baseName() and parentOf() split paths as the platform does", () => {
   {
     using _posix = on("linux");
     for (
@@ -68,7 +68,7 @@ test("baseName and parentOf take a path apart as the platform does", () => {
   }
 });
 
-test("parentOf on Windows takes the top of a share, and a drive by the path of its device, for roots", () => {
+test("parentOf() on Windows treats the top of a share, of a volume, and of a drive by its device path as roots", () => {
   using _windows = on("windows");
   for (
     const root of [
@@ -85,7 +85,7 @@ test("parentOf on Windows takes the top of a share, and a drive by the path of i
   }
 });
 
-test("parentOf comes to rest at a root from anywhere, as node:path has it", () => {
+test("parentOf() and baseName() agree with node:path for random absolute paths", () => {
   const name = fc.string({ minLength: 1, maxLength: 5 }).filter((text) =>
     !/[/\\\0:]/.test(text) && text !== "." && text !== ".."
   );
@@ -102,7 +102,7 @@ test("parentOf comes to rest at a root from anywhere, as node:path has it", () =
   }));
 });
 
-test("withoutTrailingSeparators leaves roots alone and takes every separator at the end", () => {
+test("withoutTrailingSeparators() removes all trailing separators, but none of a root", () => {
   {
     using _posix = on("linux");
     for (
@@ -122,7 +122,7 @@ test("withoutTrailingSeparators leaves roots alone and takes every separator at 
   }
 });
 
-test("isNameless knows roots, a separator at the end, and components that are no name", () => {
+test("isNameless() is true for roots, a trailing separator, and a last component of dots, or on Windows of dots and spaces", () => {
   const paths = ["/", "a/", "a/.", "a/..", ".", "a/...", "a/ .", "a/b.", "a.", ".a", "a"];
   const found = (): string[] => paths.filter(isNameless);
   {
@@ -133,7 +133,7 @@ test("isNameless knows roots, a separator at the end, and components that are no
   assert.deepEqual(found(), ["/", "a/", "a/.", "a/..", ".", "a/...", "a/ ."]);
 });
 
-test("isAbsolute knows the roots of the platform", () => {
+test("isAbsolute() recognizes the roots of the platform", () => {
   {
     using _posix = on("linux");
     assert.deepEqual(["/", "/a", "a", "", "C:\\a", "\\a", "./a"].map(isAbsolute), [
@@ -153,7 +153,7 @@ test("isAbsolute knows the roots of the platform", () => {
   );
 });
 
-test("componentsInside never leads outside, on either kind of platform", () => {
+test("componentsInside() returns undefined for paths that lead outside, on POSIX and Windows", () => {
   {
     using _posix = on("linux");
     assert.deepEqual(componentsInside("a/./b//c"), ["a", "b", "c"]);
@@ -172,14 +172,14 @@ test("componentsInside never leads outside, on either kind of platform", () => {
   }
 });
 
-test("componentsInside agrees with node:path about what is inside", () => {
+test("componentsInside() agrees with node:path about which paths lead outside, or is stricter", () => {
   const part = fc.constantFrom("a", "b", "..", ".", "", "...", "a b", "..a");
   fc.assert(fc.property(fc.array(part, { maxLength: 8 }), (parts) => {
     using _posix = on("linux");
     const text = parts.join("/");
     const inside = componentsInside(text);
     const normal = path.posix.normalize(text).replace(/\/+$/, "");
-    // Stricter than the result alone: a path that leaves and comes back is outside too.
+    // A path that leaves the directory and returns is outside too.
     if (inside !== undefined) {
       assert.equal(path.posix.join("/root", ...inside), path.posix.join("/root", text).replace(/\/+$/, ""));
     } else assert.ok(text.split("/").includes(".."), normal);

@@ -33,18 +33,25 @@ const notDeno = process.env.MAYFLY_TEST_RUNTIME !== "deno" && "permissions are D
 
 type Environment = { [name: string]: string | undefined };
 
-/** How many directories were tried. */
-const trials = (watched: Substitute): number =>
+/** Returns how many times a directory was tested by creating a file. */
+const trialCount = (watched: Substitute): number =>
   watched.of("createFile").length + watched.of("createUnnamed").length;
 
-/** On Windows all are shown as open to everybody, which where that is not the platform would speak against each. */
+/** Windows reports all directories as world-writable, for which a simulated POSIX platform would reject each. */
 const closedToOthers: Stub = (real, path: string) => {
   const status = real(path) as Status;
   return isWindows ? { ...status, mode: status.mode & ~0o022 } : status;
 };
 
-/** The source with an environment of its own, and nothing remembered. What only Linux opens is asked for there alone. */
-function faked(env: Environment, changes: Changes = {}, platform: Runtime["platform"] = "linux"): Substitute {
+/**
+ * Gives the library's source an environment of its own, and clears its cached directory. Unnamed files are tried only on
+ * a real Linux.
+ */
+function withEnvironment(
+  env: Environment,
+  changes: Changes = {},
+  platform: Runtime["platform"] = "linux",
+): Substitute {
   const other = {
     platform,
     env: (name: string) => env[name],
@@ -68,8 +75,8 @@ function faked(env: Environment, changes: Changes = {}, platform: Runtime["platf
 
 const NONE = { TMPDIR: undefined, TEMP: undefined, TMP: undefined };
 
-/** What `tmpdir()` says in a child with each of these environments. */
-async function chosen(envs: Environment[], options: ChildOptions = {}): Promise<string[]> {
+/** Returns what `tmpdir()` returns in a child with each of these environments. */
+async function tmpdirsFor(envs: Environment[], options: ChildOptions = {}): Promise<string[]> {
   const { said, stderr } = await runChild(
     `for (const env of JSON.parse(args[0])) {
        for (const name of ["TMPDIR", "TEMP", "TMP"]) {
@@ -85,7 +92,7 @@ async function chosen(envs: Environment[], options: ChildOptions = {}): Promise<
   return said;
 }
 
-/** Directories by name, made in a scratch directory. */
+/** Creates directories in a scratch directory; returns their paths. */
 function directories(place: Scratch, ...names: string[]): string[] {
   return names.map((name) => {
     const path = join(place.path, name);
@@ -94,21 +101,21 @@ function directories(place: Scratch, ...names: string[]): string[] {
   });
 }
 
-test("C33 C34 the candidates are TMPDIR, TEMP, TMP, then those of the platform, all strings", () => {
+test("C33 C34 the candidates are TMPDIR, TEMP, TMP, or the runtime's own directory, then those of the platform, all strings", () => {
   {
-    using _env = faked({ TMP: "/c", TEMP: "/b", TMPDIR: "/a" });
+    using _env = withEnvironment({ TMP: "/c", TEMP: "/b", TMPDIR: "/a" });
     assert.deepEqual(candidates(), ["/a", "/b", "/c", "/tmp", "/var/tmp", "/usr/tmp"]);
   }
   {
-    using _env = faked({});
+    using _env = withEnvironment({});
     assert.deepEqual(candidates(), ["/tmp", "/var/tmp", "/usr/tmp"]);
   }
   {
-    using _env = faked({}, { runtime: { temporaryDirectory: () => "/own" } });
+    using _env = withEnvironment({}, { runtime: { temporaryDirectory: () => "/own" } });
     assert.deepEqual(candidates(), ["/own", "/tmp", "/var/tmp", "/usr/tmp"]);
   }
   const windows = { TMP: "D:\\t", LOCALAPPDATA: "C:\\U\\L", USERPROFILE: "C:\\U", SystemRoot: "C:\\W" };
-  using _env = faked(windows, {}, "windows");
+  using _env = withEnvironment(windows, {}, "windows");
   assert.deepEqual(candidates(), [
     "D:\\t",
     "C:\\U\\L\\Temp",
@@ -119,7 +126,7 @@ test("C33 C34 the candidates are TMPDIR, TEMP, TMP, then those of the platform, 
   ]);
 });
 
-test("T9 a service that runs as the system of Windows prefers its own directory to the shared one that TEMP names", () => {
+test("T9 a Windows service that runs as SYSTEM prefers its own directory to the shared one in TEMP, but not to TMPDIR", () => {
   const service = {
     TEMP: "C:\\Windows\\TEMP",
     TMP: "C:\\Windows\\TEMP",
@@ -127,36 +134,36 @@ test("T9 a service that runs as the system of Windows prefers its own directory 
     USERPROFILE: "C:\\Windows\\system32\\config\\systemprofile",
   };
   {
-    using _env = faked(service, {}, "windows");
+    using _env = withEnvironment(service, {}, "windows");
     assert.deepEqual(candidates().slice(0, 2), ["C:\\Windows\\SystemTemp", "C:\\Windows\\TEMP"]);
   }
   {
-    using _env = faked({ ...service, TMPDIR: "D:\\own" }, {}, "windows");
+    using _env = withEnvironment({ ...service, TMPDIR: "D:\\own" }, {}, "windows");
     assert.deepEqual(candidates().slice(0, 2), ["D:\\own", "C:\\Windows\\SystemTemp"]);
   }
-  using _env = faked({ ...service, USERPROFILE: "C:\\Users\\ann" }, {}, "windows");
+  using _env = withEnvironment({ ...service, USERPROFILE: "C:\\Users\\ann" }, {}, "windows");
   assert.ok(candidates().every((path) => !path.includes("SystemTemp")));
 });
 
-test("C34 the first usable variable wins in a real process", async () => {
+test("C34 tmpdir() returns the first usable one of TMPDIR, TEMP and TMP, and leaves nothing in it", async () => {
   using place = scratch();
   const [a, b, c] = directories(place, "a", "b", "c");
   const envs = [{ TMPDIR: a, TEMP: b, TMP: c }, { TEMP: b, TMP: c }, { TMP: c }, { TMPDIR: a, TMP: c }];
-  assert.deepEqual(await chosen(envs), [a, b, c, a]);
-  // Not even a probe is left.
+  assert.deepEqual(await tmpdirsFor(envs), [a, b, c, a]);
+  // The test file is not left either.
   assert.deepEqual(place.list(), ["a", "b", "c"]);
   for (const path of [a, b, c]) assert.deepEqual(readdirSync(path), []);
 });
 
-test("C35 a variable that is set to nothing is as one that is unset", async () => {
+test("C35 an empty environment variable counts as unset", async () => {
   using place = scratch();
   const [b] = directories(place, "b");
-  assert.deepEqual(await chosen([{ TMPDIR: "", TEMP: b }, { TMPDIR: "", TEMP: "", TMP: b }]), [b, b]);
-  using _env = faked({ TMPDIR: "", TEMP: "", TMP: "" });
+  assert.deepEqual(await tmpdirsFor([{ TMPDIR: "", TEMP: b }, { TMPDIR: "", TEMP: "", TMP: b }]), [b, b]);
+  using _env = withEnvironment({ TMPDIR: "", TEMP: "", TMP: "" });
   assert.deepEqual(candidates(), ["/tmp", "/var/tmp", "/usr/tmp"]);
 });
 
-test("C43 variables whose bytes are no text lead nowhere and are passed over", { skip: posix }, async () => {
+test("C43 environment variables that are not valid UTF-8 are skipped", { skip: posix }, async () => {
   using place = scratch();
   const odd = `TMPDIR=$(printf '%s/\\377' "$0"); TEMP=$TMPDIR; export TMPDIR TEMP; exec "$@"`;
   const code = `m.namedTemporaryFileSync().closeSync(); say(m.tmpdir());`;
@@ -167,7 +174,7 @@ test("C43 variables whose bytes are no text lead nowhere and are passed over", {
   assert.deepEqual(said, [place.path], stderr);
 });
 
-test("C36 C37 C40 the directory is absolute and usable, and the search leaves nothing in it", async () => {
+test("C36 C37 C40 tmpdir() is absolute and usable, and leaves nothing in it", async () => {
   const path = m.tmpdir();
   assert.ok(isAbsolute(path));
   assert.ok(statSync(path).isDirectory());
@@ -175,11 +182,11 @@ test("C36 C37 C40 the directory is absolute and usable, and the search leaves no
   assert.equal(dirname(file.path), path);
   file.closeSync();
   using place = scratch();
-  assert.deepEqual(await chosen([{ TMPDIR: place.path }]), [place.path]);
+  assert.deepEqual(await tmpdirsFor([{ TMPDIR: place.path }]), [place.path]);
   assert.deepEqual(place.list(), []);
 });
 
-test("C38 C47 it is found once: the environment counts again only after configure(), and an override can be replaced", async () => {
+test("C38 C47 tmpdir() is cached: a changed environment counts only after configure(), and an override can be replaced", async () => {
   using place = scratch();
   const [a, b, c] = directories(place, "a", "b", "c");
   const { said, stderr } = await runChild(
@@ -206,59 +213,63 @@ test("C38 C47 it is found once: the environment counts again only after configur
   assert.deepEqual(said, [a, a, a, b, c, c, "ERR_INVALID_OPTION", c, a, b], stderr);
 });
 
-test("C38 the search is made once, however many files are created", () => {
+test("C38 the search for tmpdir() runs once, however many directories are created", () => {
   using _lease = heldLease();
   using place = scratch();
-  using watched = faked({ TMPDIR: place.path }, {}, runtime.platform);
+  using watched = withEnvironment({ TMPDIR: place.path }, {}, runtime.platform);
   for (let count = 0; count < 5; count++) source.temporaryDirectorySync().removeSync();
   assert.equal(watched.of("realPath").length, 1);
-  assert.equal(trials(watched), 1);
+  assert.equal(trialCount(watched), 1);
 });
 
-test("a directory is tried without a name where that costs nothing, else with one that goes again", {
-  skip: noLinux,
-}, () => {
-  using place = scratch();
-  const [a, b] = directories(place, "a", "b");
-  // As where a sandbox does not let the call through.
-  const refuse = (): never => {
-    throw systemError("EPERM");
-  };
+test(
+  "tmpdir() tests a directory with an unnamed file where that is cheap, otherwise with a named one that it removes at once",
   {
-    using watched = faked({ TMPDIR: a }, { runtime: { lightUnnamed: true } });
-    assert.equal(source.tmpdir(), a);
-    assert.deepEqual([watched.of("createUnnamed").length, watched.of("createFile").length], [1, 0]);
-  }
-  {
-    using watched = faked({ TMPDIR: a }, { runtime: { lightUnnamed: false } });
-    assert.equal(source.tmpdir(), a);
-    // Who is killed once the name is gone leaves nothing.
-    assert.deepEqual(changesOf(watched), ["createFile", "unlink", "write", "close"]);
-  }
-  {
-    using watched = faked({ TMPDIR: b }, {
-      runtime: { lightUnnamed: true },
-      primitives: { createUnnamed: refuse },
-    });
-    assert.equal(source.tmpdir(), b);
-    assert.deepEqual([watched.of("createUnnamed").length, watched.of("createFile").length], [1, 1]);
-  }
-  assert.deepEqual([readdirSync(a), readdirSync(b)], [[], []]);
-});
+    skip: noLinux,
+  },
+  () => {
+    using place = scratch();
+    const [a, b] = directories(place, "a", "b");
+    // As under a sandbox that forbids the system call.
+    const refuse = (): never => {
+      throw systemError("EPERM");
+    };
+    {
+      using watched = withEnvironment({ TMPDIR: a }, { runtime: { lightUnnamed: true } });
+      assert.equal(source.tmpdir(), a);
+      assert.deepEqual([watched.of("createUnnamed").length, watched.of("createFile").length], [1, 0]);
+    }
+    {
+      using watched = withEnvironment({ TMPDIR: a }, { runtime: { lightUnnamed: false } });
+      assert.equal(source.tmpdir(), a);
+      // The name is removed before the write, so that a process killed during the write leaves nothing.
+      assert.deepEqual(changesOf(watched), ["createFile", "unlink", "write", "close"]);
+    }
+    {
+      using watched = withEnvironment({ TMPDIR: b }, {
+        runtime: { lightUnnamed: true },
+        primitives: { createUnnamed: refuse },
+      });
+      assert.equal(source.tmpdir(), b);
+      assert.deepEqual([watched.of("createUnnamed").length, watched.of("createFile").length], [1, 1]);
+    }
+    assert.deepEqual([readdirSync(a), readdirSync(b)], [[], []]);
+  },
+);
 
-/** The calls that changed something, in order. */
+/** Returns the names of the calls that changed something, in order. */
 const changesOf = ({ calls }: Substitute): string[] =>
   calls.map(({ name }) => name).filter((name) => /create|unlink|write|close/.test(name));
 
-test("on Windows, where an open file keeps its name, the name by which a directory is tried goes last", () => {
+test("tmpdir() on Windows, where an open file cannot be removed, removes its test file last", () => {
   using place = scratch();
-  using watched = faked({ TMPDIR: place.path }, asWindows(), "windows");
+  using watched = withEnvironment({ TMPDIR: place.path }, asWindows(), "windows");
   assert.equal(source.tmpdir(), place.path);
   assert.deepEqual(changesOf(watched), ["createFile", "write", "close", "unlink"]);
   assert.deepEqual(place.list(), []);
 });
 
-test("C37 a directory where somebody deletes whatever appears, the name by which it is tried too, is as good as any", () => {
+test("C37 tmpdir() accepts a directory where somebody else removes its test file first", () => {
   using place = scratch();
   const unlink: Stub = (real, ...args) => (real(...args), real(...args));
   const warn = (message: string): void => assert.fail(message);
@@ -270,13 +281,13 @@ test("C37 a directory where somebody deletes whatever appears, the name by which
   ) {
     const platform = other?.platform ?? "linux";
     const runtime = { ...other, lightUnnamed: false, warn };
-    using _ = faked({ TMPDIR: place.path }, { ...changes, runtime }, platform);
+    using _ = withEnvironment({ TMPDIR: place.path }, { ...changes, runtime }, platform);
     assert.equal(source.tmpdir(), place.path);
   }
   assert.deepEqual(place.list(), []);
 });
 
-test("configure refuses what is no path, and then changes nothing", () => {
+test("configure() refuses invalid options, and then changes nothing", () => {
   using place = scratch();
   source.configure({ tmpdir: place.path });
   try {
@@ -298,16 +309,16 @@ test("configure refuses what is no path, and then changes nothing", () => {
   }
 });
 
-test("C39 the case of the directory's name stays as it is", async () => {
+test("C39 tmpdir() keeps the case of the directory's name", async () => {
   using place = scratch();
   const [mixed] = directories(place, "MiXed");
-  assert.equal(basename((await chosen([{ TMPDIR: mixed }]))[0]), "MiXed");
+  assert.equal(basename((await tmpdirsFor([{ TMPDIR: mixed }]))[0]), "MiXed");
 });
 
-test("C41 the search leaves nothing where a file can be opened but not written, and goes on", () => {
+test("C41 tmpdir() skips a directory where writing to a new file fails, and leaves nothing in it", () => {
   using place = scratch();
   const [full, good] = directories(place, "full", "good");
-  using watched = faked({ TMPDIR: full, TEMP: good }, {
+  using watched = withEnvironment({ TMPDIR: full, TEMP: good }, {
     primitives: {
       write: (real, ...args: unknown[]) => {
         if (watched.of("write").length === 1) throw systemError("ENOSPC");
@@ -320,12 +331,12 @@ test("C41 the search leaves nothing where a file can be opened but not written, 
   assert.deepEqual([readdirSync(full), readdirSync(good)], [[], []]);
 });
 
-/** Runs the child with a file system mounted on a directory, in a mount namespace that ends with it. */
+/** Runs the child in a mount namespace of its own, with a tmpfs mounted on a directory. */
 const mounted = (options: string, dir: string): ChildOptions => ({
   under: ["unshare", "-m", "sh", "-c", `mount -t tmpfs -o ${options} none "$0" && exec "$@"`, dir],
 });
 
-test("C41 C46 a full disk and a read-only one are passed over, and nothing is left on either", {
+test("C41 C46 tmpdir() skips a full and a read-only file system, and leaves nothing there", {
   skip: notRoot,
 }, async () => {
   using place = scratch();
@@ -339,7 +350,7 @@ test("C41 C46 a full disk and a read-only one are passed over, and nothing is le
   assert.deepEqual(full.said, ["ENOSPC", good, []], full.stderr);
   const readOnly = await runChild(look, { args: [odd], env, ...mounted("ro,mode=1777", odd) });
   assert.deepEqual(readOnly.said, [good, []], readOnly.stderr);
-  // The control: the same mount with room and writable is taken.
+  // The control: the same mount is used if it is writable and has space.
   const usable = await runChild(look, { args: [odd], env, ...mounted("size=1m,mode=1777", odd) });
   assert.deepEqual(usable.said, [odd, []], usable.stderr);
 });
@@ -348,9 +359,9 @@ const noDescriptors = (): never => {
   throw systemError("EMFILE");
 };
 
-test("C42 where none is permitted the error names the flags that permit one, if the runtime has some", () => {
+test("C42 tmpdir() without a permitted directory fails with an error that names the runtime's flags for it, if there are any", () => {
   for (const [fileFlags, advice] of [["--allow-files", ". Permit it with --allow-files"], [undefined, ""]]) {
-    using _ = faked({}, { runtime: { fileFlags, mayWrite: () => false } });
+    using _ = withEnvironment({}, { runtime: { fileFlags, mayWrite: () => false } });
     assert.throws(() => source.tmpdir(), (error: m.TempfileError) => {
       assert.equal(error.code, "ERR_NO_TMPDIR");
       assert.ok(error.message.endsWith(`"/usr/tmp" (ERR_ACCESS_DENIED)${advice}`), error.message);
@@ -359,10 +370,10 @@ test("C42 where none is permitted the error names the flags that permit one, if 
   }
 });
 
-test("C42 C48 where none can be used the error lists each with its reason; the current directory is never tried", () => {
+test("C42 C48 tmpdir() without a usable directory lists each with the reason, and never tries the current directory", () => {
   using place = scratch();
   const [a] = directories(place, "a");
-  using watched = faked({ TMPDIR: a, TEMP: join(place.path, "missing") }, {
+  using watched = withEnvironment({ TMPDIR: a, TEMP: join(place.path, "missing") }, {
     primitives: {
       createFile: noDescriptors,
       createUnnamed: noDescriptors,
@@ -379,50 +390,54 @@ test("C42 C48 where none can be used the error lists each with its reason; the c
   });
   const asked = watched.of("realPath").flat();
   assert.deepEqual(asked, [a, join(place.path, "missing"), "/tmp", "/var/tmp", "/usr/tmp"]);
-  // A failure is not remembered: the next call looks again.
+  // A failure is not cached: the next call searches again.
   assert.throws(() => source.mkdtempSync(), { code: "ERR_NO_TMPDIR" });
   assert.equal(watched.of("realPath").length, 2 * asked.length);
   assert.deepEqual(place.list(), ["a"]);
 });
 
-test("C43 an unwritable first candidate costs one try", () => {
+test("C43 tmpdir() tries an unwritable candidate only once", () => {
   using place = scratch();
   const [locked, good] = directories(place, "locked", "good");
   const refuse: Stub = (real, path: string, mode: number) => {
     if (path.startsWith(locked)) throw systemError("EACCES");
     return real(path, mode);
   };
-  using watched = faked({ TMPDIR: locked, TEMP: good }, {
+  using watched = withEnvironment({ TMPDIR: locked, TEMP: good }, {
     primitives: {
       createFile: refuse,
       createUnnamed: refuse,
     },
   });
   assert.equal(source.tmpdir(), good);
-  assert.equal(trials(watched), 2);
+  assert.equal(trialCount(watched), 2);
 });
 
-test("C43 C46 what cannot be used is passed over: no directory, a file, a dangling link, no permission", {
-  skip: posix,
-}, async () => {
-  using place = scratch();
-  const [locked, closed, good] = directories(place, "locked", "closed", "good");
-  chmodSync(locked, 0o555);
-  mkdirSync(join(closed, "inside"));
-  chmodSync(closed, 0o000);
-  writeFileSync(join(place.path, "file"), "");
-  symlinkSync(join(place.path, "nowhere"), join(place.path, "dangling"));
-  symlinkSync(join(place.path, "loop"), join(place.path, "loop"));
-  chmodSync(good, 0o777);
-  chmodSync(good, 0o1777);
-  const bad = ["missing", "file", "file/below", "dangling", "loop", "locked", "closed", "closed/inside"];
-  const envs = bad.map((name) => ({ TMPDIR: join(place.path, name), TEMP: good }));
-  assert.deepEqual(await chosen(envs, { unprivileged: true }), bad.map(() => good));
-  chmodSync(closed, 0o700);
-  assert.deepEqual([locked, closed, good].map((path) => readdirSync(path)), [[], ["inside"], []]);
-});
+test(
+  "C43 C46 tmpdir() skips missing directories, files, dangling links, and directories without permission",
+  {
+    skip: posix,
+  },
+  async () => {
+    using place = scratch();
+    const [locked, closed, good] = directories(place, "locked", "closed", "good");
+    chmodSync(locked, 0o555);
+    mkdirSync(join(closed, "inside"));
+    chmodSync(closed, 0o000);
+    writeFileSync(join(place.path, "file"), "");
+    symlinkSync(join(place.path, "nowhere"), join(place.path, "dangling"));
+    symlinkSync(join(place.path, "loop"), join(place.path, "loop"));
+    chmodSync(good, 0o777);
+    chmodSync(good, 0o1777);
+    const bad = ["missing", "file", "file/below", "dangling", "loop", "locked", "closed", "closed/inside"];
+    const envs = bad.map((name) => ({ TMPDIR: join(place.path, name), TEMP: good }));
+    assert.deepEqual(await tmpdirsFor(envs, { unprivileged: true }), bad.map(() => good));
+    chmodSync(closed, 0o700);
+    assert.deepEqual([locked, closed, good].map((path) => readdirSync(path)), [[], ["inside"], []]);
+  },
+);
 
-test("C44 a world-writable directory without the sticky bit is passed over, one with it is not", {
+test("C44 tmpdir() skips a world-writable directory without the sticky bit, and accepts one with it", {
   skip: posix,
 }, async () => {
   using place = scratch();
@@ -430,38 +445,42 @@ test("C44 a world-writable directory without the sticky bit is passed over, one 
   chmodSync(open, 0o777);
   chmodSync(sticky, 0o1777);
   const envs = [{ TMPDIR: open, TEMP: sticky }, { TMPDIR: sticky, TEMP: open }];
-  assert.deepEqual(await chosen(envs), [sticky, sticky]);
-});
-
-test("C44 as the only choice it is used, with a warning that says why", { skip: posix }, async () => {
-  using place = scratch();
-  const [open] = directories(place, "open");
-  chmodSync(open, 0o777);
-  const { said, stderr } = await runChild(
-    `process.on("warning", ({ name, code, message }) => say({ name, code, message }));
-     m.configure({ tmpdir: args[0] });
-     say(m.tmpdir());
-     say(m.tmpdir());`,
-    { args: [open] },
-  );
-  assert.deepEqual(said.slice(0, 2), [open, open], stderr);
-  assert.equal(said.length, 3);
-  assert.deepEqual({ name: said[2].name, code: said[2].code }, {
-    name: "TempfileWarning",
-    code: "MAYFLY_UNSAFE_TMPDIR",
-  });
-  assert.ok(said[2].message.includes(open));
+  assert.deepEqual(await tmpdirsFor(envs), [sticky, sticky]);
 });
 
 test(
-  "T12 every directory on the way is looked at with lstat: one above that is open to all makes it unsafe",
+  "C44 tmpdir() uses a world-writable directory without the sticky bit if it is the only one, with a single warning",
+  { skip: posix },
+  async () => {
+    using place = scratch();
+    const [open] = directories(place, "open");
+    chmodSync(open, 0o777);
+    const { said, stderr } = await runChild(
+      `process.on("warning", ({ name, code, message }) => say({ name, code, message }));
+     m.configure({ tmpdir: args[0] });
+     say(m.tmpdir());
+     say(m.tmpdir());`,
+      { args: [open] },
+    );
+    assert.deepEqual(said.slice(0, 2), [open, open], stderr);
+    assert.equal(said.length, 3);
+    assert.deepEqual({ name: said[2].name, code: said[2].code }, {
+      name: "TempfileWarning",
+      code: "MAYFLY_UNSAFE_TMPDIR",
+    });
+    assert.ok(said[2].message.includes(open));
+  },
+);
+
+test(
+  "T12 tmpdir() checks every parent directory with lstat, and skips a directory below one that is world-writable",
   { skip: posix },
   async () => {
     using place = scratch();
     const [open, good] = directories(place, "open", "good");
     mkdirSync(join(open, "a/b"), { recursive: true });
     chmodSync(open, 0o777);
-    // A link is no better and no worse than where it leads to: that is what is used.
+    // For a link, the directory that it points to counts, since that one is used.
     symlinkSync(good, join(open, "link"));
     symlinkSync(join(open, "a"), join(place.path, "link"));
     const envs = [
@@ -469,10 +488,10 @@ test(
       { TMPDIR: join(place.path, "link", "b"), TEMP: good },
       { TMPDIR: join(open, "link"), TEMP: place.path },
     ];
-    assert.deepEqual(await chosen(envs), [good, good, good]);
+    assert.deepEqual(await tmpdirsFor(envs), [good, good, good]);
     chmodSync(open, 0o1777);
-    assert.deepEqual(await chosen(envs.slice(0, 2)), [join(open, "a/b"), join(open, "a/b")]);
-    using watched = faked({ TMPDIR: join(open, "a/b") });
+    assert.deepEqual(await tmpdirsFor(envs.slice(0, 2)), [join(open, "a/b"), join(open, "a/b")]);
+    using watched = withEnvironment({ TMPDIR: join(open, "a/b") });
     assert.equal(source.tmpdir(), join(open, "a/b"));
     assert.equal(watched.of("statusOfTarget").length, 0);
     const looked = new Set(watched.of("status").flat());
@@ -481,7 +500,7 @@ test(
   },
 );
 
-test("T12 C58 a link that is led elsewhere after the search does not lead the library elsewhere", {
+test("T12 C58 a symbolic link in TMPDIR that is changed after the search does not redirect the library", {
   skip: posix,
 }, async () => {
   using place = scratch();
@@ -501,7 +520,7 @@ test("T12 C58 a link that is led elsewhere after the search does not lead the li
   assert.deepEqual(readdirSync(evil), []);
 });
 
-test("C45 a relative TMPDIR is resolved once, and stays where it was when the process changes its directory", async () => {
+test("C45 a relative TMPDIR is resolved once, and does not change with the current directory", async () => {
   using place = scratch();
   const [a, other] = directories(place, "a", "other");
   const { said, stderr } = await runChild(
@@ -516,7 +535,7 @@ test("C45 a relative TMPDIR is resolved once, and stays where it was when the pr
   assert.deepEqual(said, [a, a, a], stderr);
 });
 
-test("C53 a relative directory gives an absolute path", async () => {
+test("C53 a relative dir option gives absolute paths", async () => {
   using place = scratch();
   const { said, stderr } = await runChild(
     `for (const dir of [".", "./", "a/..", "a"]) {
@@ -539,7 +558,7 @@ test("C53 a relative directory gives an absolute path", async () => {
 });
 
 test(
-  "C58 the path is the one that the process sees when it is inside, links resolved",
+  "C58 a created directory's path has its symbolic links resolved, and equals process.cwd() inside it",
   { skip: posix },
   async () => {
     using place = scratch();
@@ -563,13 +582,13 @@ test(
   },
 );
 
-/** On a terminal of its own, where Deno would ask for a permission that is lacking. */
+/** Runs the child on a terminal of its own, where Deno would prompt for a missing permission. */
 const onTerminal: ChildOptions = {
   under: ["sh", "-c", 'command="$*"; exec script -qec "$command" /dev/null', "sh"],
 };
 
 test(
-  "tmpdir() needs no permission but to read and write on Deno, asks for none, and finds what Deno itself would use",
+  "tmpdir() on Deno needs only read and write permission, never prompts, and finds the directory that Deno itself would use",
   { skip: notDeno || noPrograms },
   async () => {
     using place = scratch();
@@ -581,9 +600,9 @@ test(
     };
     assert.equal(await chosenByDeno(own), own);
     assert.deepEqual(readdirSync(own), []);
-    // A directory that Deno cannot use either.
+    // Deno cannot use this directory either.
     assert.match(await chosenByDeno(join(place.path, "missing")), /^\/(var\/)?tmp$/);
-    // On a terminal Deno would ask, and wait for an answer.
+    // On a terminal, Deno would prompt and wait for an answer.
     const asked = await runChild("say(m.tmpdir()); say(typeof m.mkdtempSync({ dir: args[0] }));", {
       ...onTerminal,
       args: [own],
@@ -592,7 +611,7 @@ test(
     });
     assert.deepEqual(asked.said, [place.path, "string"], asked.stdout + asked.stderr);
     assert.doesNotMatch(asked.stdout + asked.stderr, /requests/);
-    // The control: the same harness sees a question where there is one.
+    // The control: the same harness detects a prompt.
     const control = startChild('Deno.env.get("HOME"); say(1);', { ...onTerminal, flags });
     let shown = "";
     control.child.stdout!.on("data", (text) => {
@@ -604,7 +623,7 @@ test(
   },
 );
 
-test("on Deno a permission for one directory is enough to create in it, and asks nothing of those above", {
+test("on Deno, permission for one directory is enough to create in it, without a prompt for its parents", {
   skip: notDeno || noPrograms,
 }, async () => {
   using place = scratch();
