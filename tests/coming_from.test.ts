@@ -10,8 +10,8 @@ import { scratch } from "./support/scratch.ts";
 
 const root = process.env.MAYFLY_TEST_ROOT ?? fileURLToPath(new URL("..", import.meta.url));
 
-/** The code in the last column of every row, by the heading above. */
-function calls(): { library: string; code: string }[] {
+/** Returns the code in the last column of every row, with the heading above it. */
+function documentedCalls(): { library: string; code: string }[] {
   const found: { library: string; code: string }[] = [];
   let library = "";
   for (const line of readFileSync(join(root, "docs/coming_from.md"), "utf8").split("\n")) {
@@ -22,29 +22,29 @@ function calls(): { library: string; code: string }[] {
   return found;
 }
 
-/** `using` is not in every runtime under test. */
+/** Compiles `using`, which not every runtime under test has. */
 async function lowered(code: string): Promise<string> {
   const { transform } = await import("esbuild");
   return (await transform(code, { target: "node20", format: "esm", loader: "js" })).code;
 }
 
-/** What the examples take for given. */
-const GIVEN = `
+/** What the examples assume to be defined. */
+const PRELUDE = `
   const use = () => {};
   const dir = fs.mkdtempSync(process.env.TMPDIR + "/given-");
   const path = dir + "/a", fresh = dir + "/b", data = "data";
   fs.writeFileSync(path, "old");`;
 
-test("every call that the tables for those who come from other libraries show works on this runtime", async () => {
+test("every call in the tables of docs/coming_from.md works on this runtime", async () => {
   using place = scratch();
-  const all = calls();
+  const all = documentedCalls();
   const libraries = new Set(all.map(({ library }) => library));
   assert.equal(libraries.size, 9, [...libraries].join());
   assert.ok(all.length > 50, `${all.length} calls`);
   const names = Object.keys(m).join(", ");
   const blocks = all.map(({ code }, index) =>
-    `await (async () => {${GIVEN}
-    // What a call declares may have the name of what is given.
+    `await (async () => {${PRELUDE}
+    // In a scope of its own, since a call may declare the same names.
     await (async () => {${code}})();
     configure({ tmpdir: undefined });
     say(${index});

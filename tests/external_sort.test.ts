@@ -14,7 +14,7 @@ import { type Scratch, scratch } from "./support/scratch.ts";
 const example = new URL("../examples/external_sort.ts", import.meta.url);
 const isDeno = "Deno" in globalThis;
 
-/** What `LC_ALL=C sort` makes of the bytes, by other means than the example's. */
+/** Returns what `LC_ALL=C sort` would, computed in another way than by the example. */
 function sorted(content: Uint8Array): Buffer {
   const lines: Buffer[] = [];
   const bytes = Buffer.from(content);
@@ -27,8 +27,8 @@ function sorted(content: Uint8Array): Buffer {
   return Buffer.concat(lines.sort(Buffer.compare).flatMap((line) => [line, Buffer.of(10)]));
 }
 
-/** Sorts `content` and checks the result against the simple way. */
-async function check(content: string | Uint8Array, options?: SortOptions): Promise<SortReport> {
+/** Sorts `content`, and compares the result with that of the simple way. */
+async function sortAndCheck(content: string | Uint8Array, options?: SortOptions): Promise<SortReport> {
   using place = scratch();
   const input = join(place.path, "in"), output = join(place.path, "out");
   writeFileSync(input, content);
@@ -40,8 +40,8 @@ async function check(content: string | Uint8Array, options?: SortOptions): Promi
   return report;
 }
 
-/** Lines of random bytes, always the same ones. */
-function noise(lines: number, length: number): Uint8Array {
+/** Returns pseudo-random bytes, the same in each run, with about `lines` × `length` / 256 line ends. */
+function randomLines(lines: number, length: number): Uint8Array {
   let state = 1;
   const bytes = new Uint8Array(lines * length);
   for (let i = 0; i < bytes.length; i++) {
@@ -55,72 +55,72 @@ test(
   "external sort of an empty file writes an empty file (once a runtime)",
   { skip: oncePerRuntime },
   async () => {
-    assert.equal((await check("")).lines, 0);
+    assert.equal((await sortAndCheck("")).lines, 0);
   },
 );
 
-test("external sort of what fits in memory needs no temporary file (once a runtime)", {
+test("external sort of input that fits in memory creates no temporary file (once a runtime)", {
   skip: oncePerRuntime,
 }, async () => {
-  const report = await check("pear\napple\nfig\n");
+  const report = await sortAndCheck("pear\napple\nfig\n");
   assert.equal(report.lines, 3);
   assert.equal(report.temporaryFiles, 0);
 });
 
 test(
-  "external sort ends a last line that has no end (once a runtime)",
+  "external sort adds a newline to a last line without one (once a runtime)",
   { skip: oncePerRuntime },
   async () => {
-    assert.equal((await check("b\na")).lines, 2);
-    assert.equal((await check("a")).lines, 1);
+    assert.equal((await sortAndCheck("b\na")).lines, 2);
+    assert.equal((await sortAndCheck("a")).lines, 1);
   },
 );
 
 test("external sort keeps empty lines, duplicates and carriage returns (once a runtime)", {
   skip: oncePerRuntime,
 }, async () => {
-  assert.equal((await check("\n\nb\r\nb\na\r\n\r\nb\nb\r\n\n")).lines, 9);
+  assert.equal((await sortAndCheck("\n\nb\r\nb\na\r\n\r\nb\nb\r\n\n")).lines, 9);
 });
 
 test(
-  "external sort compares bytes where UTF-16 has another order (once a runtime)",
+  "external sort compares bytes, also where the order of UTF-16 code units differs (once a runtime)",
   { skip: oncePerRuntime },
   async () => {
     // U+FFFF is before U+1F600 in UTF-8, and after its surrogates in UTF-16.
-    await check("\u{1f600}\n\uffff\né\nz\nZ\n\0\n");
+    await sortAndCheck("\u{1f600}\n\uffff\né\nz\nZ\n\0\n");
   },
 );
 
 test("external sort keeps bytes that are not UTF-8 (once a runtime)", { skip: oncePerRuntime }, async () => {
-  await check(Uint8Array.of(0xff, 0xfe, 10, 0xc3, 10, 0xed, 0xa0, 0x80, 10, 0, 10, 0xc3, 0x28));
+  await sortAndCheck(Uint8Array.of(0xff, 0xfe, 10, 0xc3, 10, 0xed, 0xa0, 0x80, 10, 0, 10, 0xc3, 0x28));
 });
 
 test("external sort merges more runs than its fan-in, in several passes (once a runtime)", {
   skip: oncePerRuntime,
 }, async () => {
-  const report = await check(noise(20_000, 10), { memory: 1, fanIn: 3 });
+  const report = await sortAndCheck(randomLines(20_000, 10), { memory: 1, fanIn: 3 });
   const runs = report.bytes / 4096;
   assert.ok(report.temporaryFiles > runs, `${report.temporaryFiles} files for ${runs} runs`);
   assert.ok(report.temporaryBytes > 2 * report.bytes, `${report.temporaryBytes} bytes written in passes`);
 });
 
 test(
-  "external sort takes a line longer than its memory (once a runtime)",
+  "external sort accepts a line longer than its memory (once a runtime)",
   { skip: oncePerRuntime },
   async () => {
     const long = "x".repeat(300_000);
-    const report = await check(`${long}b\nz\n${long}a\na\n${long}`, { memory: 1000, fanIn: 2 });
+    const report = await sortAndCheck(`${long}b\nz\n${long}a\na\n${long}`, { memory: 1000, fanIn: 2 });
     assert.equal(report.lines, 5);
     assert.ok(report.temporaryFiles > 0);
   },
 );
 
-test("external sort opens few files however many runs there are (once a runtime)", {
+test("external sort of many runs stays within 64 open files (once a runtime)", {
   skip: noPrograms || oncePerRuntime,
 }, async () => {
   using place = scratch();
   const input = join(place.path, "in"), output = join(place.path, "out");
-  writeFileSync(input, noise(100_000, 10));
+  writeFileSync(input, randomLines(100_000, 10));
   const limited = ["sh", "-c", 'ulimit -n 64 && exec "$@"', "sh"];
   const { said, stderr } = await sortInChild(
     `say(await externalSort(args[0], args[1], { memory: 1, fanIn: 4 }))`,
@@ -133,7 +133,7 @@ test("external sort opens few files however many runs there are (once a runtime)
 });
 
 test(
-  "external sort puts the result in the place of its input, through a link, with the old permissions (once a runtime)",
+  "external sort can replace its input through a symbolic link, and keeps its permissions (once a runtime)",
   {
     skip: noLinks || oncePerRuntime,
   },
@@ -152,7 +152,7 @@ test(
 );
 
 test(
-  "external sort refuses to replace what is not a file (once a runtime)",
+  "external sort refuses to replace a directory (once a runtime)",
   { skip: oncePerRuntime },
   async () => {
     using place = scratch();
@@ -171,8 +171,8 @@ function sortInChild(code: string, args: string[], under: string[] = []): Promis
   return runChild(`${functions}\n${code}`, { args, flags, under });
 }
 
-/** Sends itself `signal` while the result is being written. */
-const ENDS_ITSELF = `
+/** Sends itself a signal while the result is being written. */
+const SIGNALS_ITSELF = `
   // As the program does.
   if (globalThis.Deno) (await import("mayfly")).configure({ signals: true });
   const [signal, input, output] = args;
@@ -184,47 +184,47 @@ const ENDS_ITSELF = `
     process.kill(process.pid, signal);
   });`;
 
-/** Ends a sort by `signal` in the middle of its output; what is in the directory of the output then. */
-async function ended(signal: NodeJS.Signals, place: Scratch): Promise<string[]> {
+/** Ends a sort by a signal while it writes its output; returns what is in the output's directory then. */
+async function endBySignal(signal: NodeJS.Signals, place: Scratch): Promise<string[]> {
   const input = join(place.path, "in"), output = join(place.path, "out");
-  writeFileSync(input, noise(300_000, 10));
+  writeFileSync(input, randomLines(300_000, 10));
   writeFileSync(output, "the old contents\n");
-  const result = await sortInChild(ENDS_ITSELF, [signal, input, output]);
+  const result = await sortInChild(SIGNALS_ITSELF, [signal, input, output]);
   assert.deepEqual({ status: result.status, signal: result.signal }, endedBy(signal), result.stderr);
-  assert.deepEqual(result.said, [3], "the unfinished result was there, beside input and output");
+  assert.deepEqual(result.said, [3], "the unfinished result was beside input and output");
   assert.equal(readFileSync(output, "utf8"), "the old contents\n");
   return place.list();
 }
 
 test(
-  "external sort ended by SIGTERM leaves the old target whole and nothing else (once a runtime)",
+  "external sort ended by SIGTERM leaves the old target and nothing else (once a runtime)",
   { skip: noSignals || oncePerRuntime },
   async () => {
     using place = scratch();
-    assert.deepEqual(await ended("SIGTERM", place), ["in", "out"]);
+    assert.deepEqual(await endBySignal("SIGTERM", place), ["in", "out"]);
   },
 );
 
 test(
-  "external sort ended by SIGINT leaves the old target whole and nothing else (once a runtime)",
+  "external sort ended by SIGINT leaves the old target and nothing else (once a runtime)",
   { skip: noSignals || oncePerRuntime },
   async () => {
     using place = scratch();
-    assert.deepEqual(await ended("SIGINT", place), ["in", "out"]);
+    assert.deepEqual(await endBySignal("SIGINT", place), ["in", "out"]);
   },
 );
 
 test(
-  "external sort ended by SIGKILL leaves the old target whole (once a runtime)",
+  "external sort ended by SIGKILL leaves the old target, and the unfinished result beside it (once a runtime)",
   { skip: oncePerRuntime },
   async () => {
     using place = scratch();
-    // What no program can prevent, and the proof that the tests above would see something left.
-    assert.equal((await ended("SIGKILL", place)).length, 3);
+    // No program can prevent this. It also shows that the tests above would see what is left.
+    assert.equal((await endBySignal("SIGKILL", place)).length, 3);
   },
 );
 
-/** Runs the program, on Deno with no more than these permissions. */
+/** Runs the program, on Deno with only read and write permission. */
 function program(args: string[]): { status: number | null; stdout: string; stderr: string } {
   const permissions = isDeno ? ["--no-prompt", "--allow-read", "--allow-write"] : undefined;
   const [command, ...first] = runtimeCommand(fileURLToPath(example), permissions);
@@ -232,12 +232,12 @@ function program(args: string[]): { status: number | null; stdout: string; stder
 }
 
 test(
-  "external sort as a program needs no permissions but to read and write, and says what it did (once a runtime)",
+  "external sort as a program needs only read and write permission, and prints a summary (once a runtime)",
   { skip: oncePerRuntime },
   () => {
     using place = scratch();
     const input = join(place.path, "in"), output = join(place.path, "out");
-    writeFileSync(input, noise(10_000, 10));
+    writeFileSync(input, randomLines(10_000, 10));
     const { status, stdout, stderr } = program([input, output, "--memory", "16k"]);
     assert.equal(stderr, "");
     assert.equal(status, 0);
@@ -250,7 +250,7 @@ test(
   },
 );
 
-test("external sort as a program says what it wants and what went wrong (once a runtime)", {
+test("external sort as a program prints its usage or the error, and exits with 2 or 1 (once a runtime)", {
   skip: oncePerRuntime,
 }, () => {
   using place = scratch();

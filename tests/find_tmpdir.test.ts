@@ -12,7 +12,7 @@ import { elsewhere, noElsewhere, noMounts, withTmpfs } from "./support/places.ts
 import { scratch } from "./support/scratch.ts";
 import { substitute, systemError } from "./support/substitute.ts";
 
-/** Says what both calls find for each of the requirements, or how they fail. */
+/** Reports the results of the asynchronous and the synchronous function for each set of requirements. */
 const FIND = `
 for (const text of args) {
   const requirements = JSON.parse(text);
@@ -21,7 +21,7 @@ for (const text of args) {
   }
 }`;
 
-/** What is found by both calls, which must agree. */
+/** Returns the result of both functions, which must agree. */
 async function found(
   requirements: TmpdirRequirements,
   options: { tmp: string; temp?: string; under?: string[] },
@@ -32,7 +32,7 @@ async function found(
     under: options.under,
   });
   assert.equal(said.length, 2, stderr);
-  // Between the two calls, others may write to the disk that both tell the room of.
+  // Other processes may write to the disk between the two calls, which changes the available space.
   const [sync, async] = said.map((result) =>
     JSON.stringify(result).replace(/\d{8,} bytes available/g, "room")
   );
@@ -40,7 +40,7 @@ async function found(
   return said[0];
 }
 
-test("findTmpdir() without requirements finds what tmpdir() finds, and leaves nothing there", async () => {
+test("findTmpdir() without requirements returns the same directory as tmpdir(), and leaves nothing there", async () => {
   const before = readdirSync(tmpdir()).sort();
   assert.equal(await findTmpdir(), tmpdir());
   assert.equal(findTmpdirSync(), tmpdir());
@@ -49,7 +49,7 @@ test("findTmpdir() without requirements finds what tmpdir() finds, and leaves no
 });
 
 test(
-  "findTmpdir() takes a directory that is open to all only where nothing else fits, and warns as tmpdir() does",
+  "findTmpdir() uses a world-writable directory only if no other fits, and warns as tmpdir() does",
   {
     skip: noModes,
   },
@@ -75,14 +75,14 @@ test(
 );
 
 test(
-  "C55 C290 findTmpdir() with exec passes a directory mounted noexec by, and says so if it is the only one",
+  "C55 C290 findTmpdir() with exec skips a directory mounted noexec, and reports it as the reason if it is the only one",
   {
     skip: noMounts,
   },
   async () => {
     using place = scratch();
     using other = scratch();
-    // A name that the table of mounts writes in another way.
+    // A name that is escaped in the table of mounts.
     const mounted = join(place.path, "no exéc");
     mkdirSync(mounted);
     const under = withTmpfs(mounted, "noexec,size=64k");
@@ -96,7 +96,7 @@ test(
   },
 );
 
-test("C55 findTmpdir() with exec takes a directory below one that is mounted over a noexec one", {
+test("C55 findTmpdir() with exec accepts a file system that is mounted inside a noexec one", {
   skip: noMounts,
 }, async () => {
   using place = scratch();
@@ -108,22 +108,26 @@ test("C55 findTmpdir() with exec takes a directory below one that is mounted ove
   assert.equal(await found({ exec: true }, { tmp: outer, temp: inner, under }), inner);
 });
 
-test("C56 findTmpdir() with minFree passes a directory with less room by, and says how much there is", {
-  skip: noMounts,
-}, async () => {
-  using place = scratch();
-  using other = scratch();
-  const under = withTmpfs(place.path, "size=64k");
-  const options = { tmp: place.path, temp: other.path, under };
-  assert.equal(await found({ minFree: 65536 }, options), place.path);
-  assert.equal(await found({ minFree: 65537 }, options), other.path);
-  const [code, message] = await found({ minFree: 2 ** 52 }, options);
-  assert.equal(code, "ERR_NO_TMPDIR");
-  assert.ok(message.includes(`"${place.path}" (65536 bytes available, ${2 ** 52} required)`), message);
-  assert.ok(message.includes(`"${other.path}" (`), "each with its reason");
-});
+test(
+  "C56 findTmpdir() with minFree skips a directory with less available space, and reports how much there is",
+  {
+    skip: noMounts,
+  },
+  async () => {
+    using place = scratch();
+    using other = scratch();
+    const under = withTmpfs(place.path, "size=64k");
+    const options = { tmp: place.path, temp: other.path, under };
+    assert.equal(await found({ minFree: 65536 }, options), place.path);
+    assert.equal(await found({ minFree: 65537 }, options), other.path);
+    const [code, message] = await found({ minFree: 2 ** 52 }, options);
+    assert.equal(code, "ERR_NO_TMPDIR");
+    assert.ok(message.includes(`"${place.path}" (65536 bytes available, ${2 ** 52} required)`), message);
+    assert.ok(message.includes(`"${other.path}" (`), "every directory is listed with its reason");
+  },
+);
 
-test("C57 findTmpdir() with disk passes what is in memory by", { skip: noMounts }, async () => {
+test("C57 findTmpdir() with disk skips a file system in memory", { skip: noMounts }, async () => {
   using place = scratch();
   using other = scratch();
   const under = withTmpfs(place.path, "size=64k");
@@ -136,7 +140,7 @@ test("C57 findTmpdir() with disk passes what is in memory by", { skip: noMounts 
   assert.match(said[0][1], /\(in memory, not on disk\)$/);
 });
 
-test("C57 findTmpdir() with disk knows tmpfs and ramfs, and takes everything else for a disk", () => {
+test("C57 findTmpdir() with disk rejects tmpfs and ramfs, and treats everything else as a disk", () => {
   for (
     const [type, inMemory] of [[0x01021994, true], [0x858458f6, true], [0xef53, false], [0, false]] as const
   ) {
@@ -147,42 +151,50 @@ test("C57 findTmpdir() with disk knows tmpfs and ramfs, and takes everything els
   }
 });
 
-test("C288 tmpdir() and findTmpdir() pass a read-only file system by, and list EROFS if there is no other", {
-  skip: noMounts,
-}, async () => {
-  using place = scratch();
-  using other = scratch();
-  const under = withTmpfs(place.path, "ro");
-  const { said, stderr } = await runChild(
-    `say(m.tmpdir());
+test(
+  "C288 tmpdir() and findTmpdir() skip a read-only file system, and report EROFS if there is no other directory",
+  {
+    skip: noMounts,
+  },
+  async () => {
+    using place = scratch();
+    using other = scratch();
+    const under = withTmpfs(place.path, "ro");
+    const { said, stderr } = await runChild(
+      `say(m.tmpdir());
      say(await m.findTmpdir());
      m.configure({ tmpdir: args[0] });
      for (const call of [() => m.tmpdir(), () => m.findTmpdirSync(), () => m.findTmpdir(), () => m.namedTemporaryFile()]) {
        try { await call(); } catch (error) { say([error.code, error.message.includes('"' + args[0] + '" (EROFS)')]); }
      }`,
-    { args: [place.path], env: { TMPDIR: place.path, TEMP: other.path, TMP: undefined }, under },
-  );
-  const failed = ["ERR_NO_TMPDIR", true];
-  assert.deepEqual(said, [other.path, other.path, failed, failed, failed, failed], stderr);
-});
+      { args: [place.path], env: { TMPDIR: place.path, TEMP: other.path, TMP: undefined }, under },
+    );
+    const failed = ["ERR_NO_TMPDIR", true];
+    assert.deepEqual(said, [other.path, other.path, failed, failed, failed, failed], stderr);
+  },
+);
 
-test("findTmpdir() with sameDeviceAs finds a directory from which a rename can go to the path", {
-  skip: noElsewhere,
-}, async () => {
-  using here = scratch();
-  using there = scratch(elsewhere);
-  const options = { tmp: here.path, temp: there.path };
-  assert.equal(await found({ sameDeviceAs: elsewhere }, options), there.path);
-  assert.equal(await found({ sameDeviceAs: here.path }, { tmp: there.path, temp: here.path }), here.path);
-  symlinkSync(elsewhere, join(here.path, "link"));
-  assert.equal(await found({ sameDeviceAs: join(here.path, "link") }, options), there.path);
-  assert.equal(
-    statSync(await findTmpdir({ sameDeviceAs: pathToFileURL(here.path) })).dev,
-    statSync(here.path).dev,
-  );
-});
+test(
+  "findTmpdir() with sameDeviceAs returns a directory on the same device as the path, through a link or as a URL too",
+  {
+    skip: noElsewhere,
+  },
+  async () => {
+    using here = scratch();
+    using there = scratch(elsewhere);
+    const options = { tmp: here.path, temp: there.path };
+    assert.equal(await found({ sameDeviceAs: elsewhere }, options), there.path);
+    assert.equal(await found({ sameDeviceAs: here.path }, { tmp: there.path, temp: here.path }), here.path);
+    symlinkSync(elsewhere, join(here.path, "link"));
+    assert.equal(await found({ sameDeviceAs: join(here.path, "link") }, options), there.path);
+    assert.equal(
+      statSync(await findTmpdir({ sameDeviceAs: pathToFileURL(here.path) })).dev,
+      statSync(here.path).dev,
+    );
+  },
+);
 
-test("findTmpdir() with a sameDeviceAs that is not there says that, and not that no directory fits", async () => {
+test("findTmpdir() with a missing sameDeviceAs fails with ENOENT and that path, not with ERR_NO_TMPDIR", async () => {
   using place = scratch();
   const missing = join(place.path, "missing");
   for (
@@ -195,7 +207,7 @@ test("findTmpdir() with a sameDeviceAs that is not there says that, and not that
   }
 });
 
-test("C51 findTmpdir() lists each directory with its reason, and never falls back to the current one", async () => {
+test("C51 findTmpdir() lists each directory with its reason, and never falls back to the current directory", async () => {
   using place = scratch();
   const file = join(place.path, "file"), locked = join(place.path, "locked");
   writeFileSync(file, "x");
@@ -217,7 +229,7 @@ test("C51 findTmpdir() lists each directory with its reason, and never falls bac
   chmodSync(locked, 0o700);
 });
 
-test("findTmpdir() checks what it is given, by a rejection", async () => {
+test("findTmpdir() rejects on invalid requirements, and findTmpdirSync() throws", async () => {
   const wrong: [string, unknown][] = [
     ["TypeError", null],
     ["TypeError", "exec"],
@@ -240,7 +252,7 @@ test("findTmpdir() checks what it is given, by a rejection", async () => {
   }
 });
 
-test("findTmpdir() with exec elsewhere than on Linux takes what it cannot ask about", () => {
+test("findTmpdir() with exec accepts any directory on systems other than Linux, where it cannot query mount options", () => {
   for (const platform of ["darwin", "other"] as const) {
     using watched = substitute({ runtime: { platform } });
     assert.equal(sourceFindSync({ exec: true }), tmpdir());
@@ -249,7 +261,7 @@ test("findTmpdir() with exec elsewhere than on Linux takes what it cannot ask ab
 });
 
 test(
-  "findTmpdir() with exec takes what it cannot ask about where /proc is not mounted, or shut by a sandbox",
+  "findTmpdir() with exec accepts any directory if /proc is not mounted or is forbidden by a sandbox",
   { skip: noLinux },
   () => {
     for (const code of ["ENOENT", "EACCES", "EPERM"]) {
@@ -266,7 +278,7 @@ test(
   },
 );
 
-test("findTmpdirSync() without the permission to ask for the room says so of the first directory, and blames none", () => {
+test("findTmpdirSync() without permission to query disk space fails with that error at the first directory", () => {
   using _ = substitute({
     primitives: {
       fileSystem() {

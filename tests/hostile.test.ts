@@ -21,10 +21,10 @@ import { type Input, inputs } from "./support/surface.ts";
 // deno-lint-ignore no-explicit-any -- every function is called by its name
 type Any = any;
 
-/** What takes no values of a caller's. */
-const NOT_FOR_CALLERS = ["new TempfileError"];
+/** Exports that callers pass no values to. */
+const INTERNAL = ["new TempfileError"];
 
-/** What a method is called on; a fresh one each time. */
+/** Creates the handle that a method is called on. */
 const RECEIVERS: { readonly [name: string]: (dir: string) => Any } = {
   TemporaryFile: (dir) => filled(m.temporaryFileSync({ dir })),
   NamedTemporaryFile: (dir) => filled(m.namedTemporaryFileSync({ dir })),
@@ -40,22 +40,22 @@ function filled<F extends m.TemporaryFile>(file: F): F {
 let counter = 0;
 const fresh = (dir: string): string => join(dir, `new-${counter++}`);
 
-/** What is there before a call; apart from what it might make. */
-const GIVEN = "given";
+/** The directory for what exists before a call, apart from what the call may create. */
+const EXISTING = "given";
 
 function existingFile(dir: string): string {
-  const path = fresh(join(dir, GIVEN));
+  const path = fresh(join(dir, EXISTING));
   writeFileSync(path, "contents");
   return path;
 }
 
 function existingDirectory(dir: string): string {
-  const path = fresh(join(dir, GIVEN));
+  const path = fresh(join(dir, EXISTING));
   mkdirSync(path);
   return path;
 }
 
-/** Arguments that are right, where a call needs some. */
+/** Valid arguments, for calls that need any. */
 const ARGUMENTS: { readonly [of: string]: (dir: string) => unknown[] } = {
   "TemporaryFile.write": () => ["x"],
   "TemporaryFile.writeSync": () => ["x"],
@@ -78,20 +78,20 @@ const ARGUMENTS: { readonly [of: string]: (dir: string) => unknown[] } = {
   "sweep": (dir) => [{ olderThan: 1e13, prefix: "no-such-prefix-", dir }],
 };
 
-/** What a function asks of a value beyond what others do. */
-const STRICTER: { readonly [input: string]: Right } = {
-  // Everything would begin with it.
+/** Further requirements of some functions. */
+const EXTRA_CHECKS: { readonly [input: string]: Right } = {
+  // Every name begins with the empty string.
   "sweep prefix": (value) => value !== "",
   // At least one floor must be given.
   "watchSpace options": (_, title) => SELF_WILLED.includes(title),
 };
 
 function isRight(input: Input, { make, title }: Hostile): boolean {
-  const right = rightFor(input), more = STRICTER[`${input.of} ${input.name}`] ?? (() => true);
+  const right = rightFor(input), more = EXTRA_CHECKS[`${input.of} ${input.name}`] ?? (() => true);
   return right !== undefined && right(make(), title) && more(make(), title);
 }
 
-/** The arguments, right but for one. */
+/** Returns valid arguments, with one replaced. */
 function argumentsWith({ of, name, index, isOption }: Input, { make }: Hostile, dir: string): unknown[] {
   const args: unknown[] = ARGUMENTS[of]?.(dir) ?? [];
   args[index] = isOption ? { ...args[index] as object, [name]: make() } : make();
@@ -103,7 +103,7 @@ function invoke(of: string, receiver: Any, args: unknown[]): unknown {
   return method === undefined ? (m as Any)[owner](...args) : receiver[method](...args);
 }
 
-/** The error of a call; undefined if there was none. What answers with a promise must not throw. */
+/** Returns the error of a call; undefined if there was none. An asynchronous function must reject, not throw. */
 async function errorOf({ of, isAsync }: Input, receiver: Any, args: unknown[]): Promise<Any> {
   let answer: unknown;
   try {
@@ -113,15 +113,15 @@ async function errorOf({ of, isAsync }: Input, receiver: Any, args: unknown[]): 
     return error;
   }
   try {
-    await letGo(await answer);
+    await closeResult(await answer);
     return undefined;
   } catch (error) {
     return error;
   }
 }
 
-/** Closes what a call has opened; what lies on disk goes with the scratch directory. */
-async function letGo(made: Any): Promise<void> {
+/** Closes what a call has opened. What is on disk is removed with the scratch directory. */
+async function closeResult(made: Any): Promise<void> {
   if (typeof made !== "object" || made === null) return;
   if (Symbol.asyncDispose in made) return await made[Symbol.asyncDispose]();
   if (Symbol.dispose in made) return made[Symbol.dispose]();
@@ -132,7 +132,7 @@ async function letGo(made: Any): Promise<void> {
 
 const receiverFor = ({ of }: Input, dir: string): Any => RECEIVERS[of.split(".")[0]]?.(dir);
 
-/** Refusals must say what was refused, and come before anything is done. */
+/** Asserts that a call is refused before any system call, with an error that names the option. */
 async function refuse(
   input: Input,
   hostile: Hostile,
@@ -142,7 +142,7 @@ async function refuse(
 ): Promise<void> {
   const args = argumentsWith(input, hostile, dir);
   const before = readdirSync(dir);
-  // Forgets the directory for temporary files: to look for it would take system calls.
+  // Sets the temporary directory: searching for one would take system calls.
   m.configure({ tmpdir: dir });
   watched.calls.length = 0;
   const error = await errorOf(input, receiver, args);
@@ -155,22 +155,22 @@ async function refuse(
   assert.ok(error.message.startsWith(`Option "${input.name}" must be `), error.message);
 }
 
-/** What is right succeeds, or fails for a reason that lies outside. */
+/** Asserts that a call with a valid value succeeds, or fails for another reason than the value. */
 async function accept(input: Input, hostile: Hostile, dir: string): Promise<void> {
   await using receiver = receiverFor(input, dir);
   const error = await errorOf(input, receiver, argumentsWith(input, hostile, dir));
   if (error === undefined || SELF_WILLED.includes(hostile.title) || error.name === "AbortError") return;
-  // A Map has a method `delete`, which is no flag.
+  // The method `delete` of a Map is taken for the option of that name.
   if (input.name === "options" && /^Option "(at|delete)" must be .+ got a function$/.test(error.message)) {
     return;
   }
   assert.ok(error instanceof m.TempfileError, error.stack);
 }
 
-/** Gives an input every value; returns what is wrong. */
-async function attack(input: Input, dir: string, watched: Substitute): Promise<string[]> {
+/** Tries every value for an argument or option; returns what is wrong. */
+async function tryAllValues(input: Input, dir: string, watched: Substitute): Promise<string[]> {
   const problems: string[] = [];
-  // What reclaims in the background makes system calls of its own.
+  // Reclaiming in the background would make system calls of its own.
   m.configure({ tmpdir: dir, reclaim: false });
   await using receiver = receiverFor(input, dir);
   for (const hostile of valuesFor(input)) {
@@ -197,25 +197,25 @@ const DEFAULTS = {
   inline: undefined,
 };
 
-const all = oncePerKind ? [] : inputs().filter(({ of }) => !NOT_FOR_CALLERS.includes(of));
+const INPUTS = oncePerKind ? [] : inputs().filter(({ of }) => !INTERNAL.includes(of));
 const isConstructor = ({ of }: Input): boolean => of.startsWith("new ");
 
 test(
-  "every argument and option of the exported types is known to the table of hostile values (once on Node, Deno and Bun)",
+  "every argument and option of the exported types is in the table of hostile values (once on Node, Deno and Bun)",
   {
     skip: oncePerKind,
   },
   () => {
-    assert.ok(all.length > 300, `${all.length} inputs`);
-    const unknown = all.filter((input) => !isConstructor(input) && rightFor(input) === undefined);
+    assert.ok(INPUTS.length > 300, `${INPUTS.length} inputs`);
+    const unknown = INPUTS.filter((input) => !isConstructor(input) && rightFor(input) === undefined);
     assert.deepEqual(unknown.map(({ of, name, type }) => `${of} ${name}: ${type}`), []);
   },
 );
 
-test("the classes of handles cannot be made by callers, whatever they give (once on Node, Deno and Bun)", {
+test("the constructors of handle classes throw, whatever the arguments (once on Node, Deno and Bun)", {
   skip: oncePerKind,
 }, () => {
-  const classes = new Set(all.filter(isConstructor).map(({ of }) => of.slice("new ".length)));
+  const classes = new Set(INPUTS.filter(isConstructor).map(({ of }) => of.slice("new ".length)));
   assert.ok(classes.size >= 5);
   for (const name of classes) {
     for (const { title, make } of VALUES.filter(({ title }) => !/bomb|revoked/.test(title))) {
@@ -229,7 +229,7 @@ test("the classes of handles cannot be made by callers, whatever they give (once
 });
 
 test(
-  "C22 every input refuses hostile values by name before any system call, and takes the right ones (once on Node, Deno and Bun)",
+  "C22 every argument and option refuses hostile values before any system call with an error that names it, and accepts valid ones (once on Node, Deno and Bun)",
   {
     skip: oncePerKind,
   },
@@ -237,16 +237,16 @@ test(
     using place = scratch(memory);
     using watched = substitute();
     const problems: string[] = [];
-    for (const [index, input] of all.filter((input) => !isConstructor(input)).entries()) {
+    for (const [index, input] of INPUTS.filter((input) => !isConstructor(input)).entries()) {
       const dir = join(place.path, String(index));
-      mkdirSync(join(dir, GIVEN), { recursive: true });
-      problems.push(...await attack(input, dir, watched));
+      mkdirSync(join(dir, EXISTING), { recursive: true });
+      problems.push(...await tryAllValues(input, dir, watched));
     }
     assert.deepEqual(problems, []);
   },
 );
 
-/** Options that a type lacks, and that are read to be refused: who gives one means something else. */
+/** Options that a type lacks, but that are read in order to refuse them. */
 const REFUSED: { readonly [of: string]: string } = {
   "TemporaryDirectory.namedTemporaryFile": "dir",
   "TemporaryDirectory.namedTemporaryFileSync": "dir",
@@ -254,7 +254,7 @@ const REFUSED: { readonly [of: string]: string } = {
   "TemporaryDirectory.temporaryDirectorySync": "dir",
 };
 
-/** The arguments, with a count of how often each option is read. */
+/** Returns valid arguments, and counts how often each option is read. */
 function counted(of: string, index: number, dir: string): { args: unknown[]; reads: Map<string, number> } {
   const args = ARGUMENTS[of]?.(dir) ?? [];
   const reads = new Map<string, number>();
@@ -269,15 +269,15 @@ function counted(of: string, index: number, dir: string): { args: unknown[]; rea
 }
 
 test(
-  "C23 every function reads each option that its type has, once, and no others: a getter cannot change its answer (once on Node, Deno and Bun)",
+  "C23 every function reads each option of its type exactly once, and no others, so that a getter cannot change its value (once on Node, Deno and Bun)",
   {
     skip: oncePerKind,
   },
   async () => {
     using place = scratch(memory);
-    mkdirSync(join(place.path, GIVEN));
+    mkdirSync(join(place.path, EXISTING));
     m.configure({ tmpdir: place.path });
-    const options = all.filter((input) => input.isOption && !isConstructor(input));
+    const options = INPUTS.filter((input) => input.isOption && !isConstructor(input));
     for (const call of new Set(options.map(({ of, index }) => `${of} ${index}`))) {
       const own = options.filter(({ of, index }) => `${of} ${index}` === call);
       await using receiver = receiverFor(own[0], place.path);

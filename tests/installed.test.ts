@@ -1,5 +1,5 @@
 /**
- * The package as its users have it: packed, and installed into a project of their own.
+ * The package as users have it: packed, and installed into a project.
  *
  * @module
  */
@@ -15,7 +15,7 @@ const root = process.env.MAYFLY_TEST_ROOT ?? process.cwd();
 const isDeno = "Deno" in globalThis, isBun = process.versions.bun !== undefined;
 const tool = (...path: string[]): string => join(root, "node_modules", ...path);
 
-/** A program that uses what most programs use, and prints "fine". */
+/** A program that calls the common functions, and prints "fine". */
 const PROGRAM = `
 const file = await m.namedTemporaryFile({ suffix: ".txt" });
 await file.write("hello");
@@ -37,7 +37,7 @@ console.log("fine");
 const AS_MODULE = `import * as m from "mayfly";\n${PROGRAM}`;
 const AS_COMMONJS = `const m = require("mayfly");\n(async () => {${PROGRAM}})();`;
 
-/** Nothing is left in the project's directory for temporary files but the library's own folder. */
+/** Asserts that only the lease directory is left in the project's temporary directory. */
 function assertNothingLeft({ path }: Project): void {
   const left = readdirSync(join(path, "tmp")).filter((name) =>
     !/^\.mayfly-(\d+|user)$|^node-compile-cache$/.test(name)
@@ -46,7 +46,7 @@ function assertNothingLeft({ path }: Project): void {
 }
 
 test(
-  "the packed package has the built modules, their types and the documents, and works in an empty project from modules and from require() (once a runtime)",
+  "the packed package contains modules, types and documents, and works in an empty project by import and require() (once a runtime)",
   {
     skip: oncePerRuntime || noNpm,
   },
@@ -89,14 +89,14 @@ export async function main(): Promise<string> {
 }
 `;
 
-/** What README tells those to give to TypeScript whose runtime does not read `using`. */
+/** Returns the compiler options that README gives for runtimes without `using`. */
 function optionsOfReadme(): object {
   const [, json] = /^```json\n([^]*?)^```$/m.exec(readFileSync(join(root, "README.md"), "utf8"))!;
   return JSON.parse(json).compilerOptions;
 }
 
 test(
-  "C302 using and await using compile against the packed types, strictly and without any @types, as bundlers and as Node resolve, and with the options that README gives (once)",
+  "C302 using compiles against the packed types, strictly and without @types, with bundler and Node resolution and README's options (once)",
   {
     skip: onceInAll || noNpm,
   },
@@ -123,7 +123,7 @@ test(
   },
 );
 
-test("bundles made by esbuild and by Vite work away from the package (once a runtime)", {
+test("bundles made by esbuild and Vite run without the package (once a runtime)", {
   skip: oncePerRuntime || noNpm,
 }, () => {
   using user = project();
@@ -154,7 +154,7 @@ test("bundles made by esbuild and by Vite work away from the package (once a run
   assertNothingLeft(user);
 });
 
-test("bun build --compile makes a program that works alone (once, on Bun)", {
+test("a program made by bun build --compile runs without the package (once, on Bun)", {
   skip: oncePerRuntime || (!isBun && "needs Bun") || noNpm,
 }, () => {
   using user = project();
@@ -165,14 +165,18 @@ test("bun build --compile makes a program that works alone (once, on Bun)", {
   assertNothingLeft(user);
 });
 
-test("deno compile makes a program that works alone (once, on Deno, where DENORT_BIN names its runtime)", {
-  skip: oncePerRuntime || noNpm || (!isDeno && "needs Deno") ||
-    (process.env.DENORT_BIN === undefined && "npm's Deno comes without the runtime that is compiled in"),
-}, () => {
-  using user = project();
-  user.write("main.mjs", AS_MODULE);
-  must(user.exec(process.execPath, "compile", "-A", "--output", "main", "main.mjs"));
-  rmSync(join(user.path, "node_modules"), { recursive: true });
-  assert.equal(must(user.exec(join(user.path, "main"))).stdout, "fine\n");
-  assertNothingLeft(user);
-});
+test(
+  "a program made by deno compile runs without the package (once, on Deno, where DENORT_BIN names its runtime)",
+  {
+    skip: oncePerRuntime || noNpm || (!isDeno && "needs Deno") ||
+      (process.env.DENORT_BIN === undefined && "npm's Deno comes without the runtime that is compiled in"),
+  },
+  () => {
+    using user = project();
+    user.write("main.mjs", AS_MODULE);
+    must(user.exec(process.execPath, "compile", "-A", "--output", "main", "main.mjs"));
+    rmSync(join(user.path, "node_modules"), { recursive: true });
+    assert.equal(must(user.exec(join(user.path, "main"))).stdout, "fine\n");
+    assertNothingLeft(user);
+  },
+);

@@ -1,5 +1,5 @@
 /**
- * What is published.
+ * The published packages, and the workflows that test them.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import * as m from "#mod";
 import { packageFilesLater, packageFilesOf } from "./support/package_files.ts";
 
 const root = process.env.MAYFLY_TEST_ROOT ?? process.cwd();
-// deno-lint-ignore no-explicit-any -- whatever stands in it
+// deno-lint-ignore no-explicit-any -- a configuration file of any shape
 const read = (name: string): any => JSON.parse(readFileSync(join(root, name), "utf8"));
 const npm = read("package.json"), jsr = read("deno.json");
 
@@ -54,7 +54,7 @@ test("C32 the exports are exactly the documented ones", () => {
   ]);
 });
 
-test("classes and functions are called by the names that they are exported by: consoles and stacks show them", () => {
+test("the name property of each exported class and function is its export name", () => {
   for (const [name, value] of Object.entries(m)) assert.equal(value.name, name);
 });
 
@@ -68,17 +68,17 @@ test("C301 the package has no dependency, no install script and no native code",
   assert.equal(existsSync(join(root, "binding.gyp")), false);
 });
 
-test("both packages have one version, and types come first in every export", () => {
+test("both packages have the same version, and the types condition comes first in every export of package.json", () => {
   assert.equal(jsr.version, npm.version);
   for (const entry of Object.values(npm.exports)) assert.equal(Object.keys(entry as object)[0], "types");
 });
 
-test("what does not read exports, as Parcel and TypeScript's node10 do not, finds the same files by main and types", () => {
+test("main and types in package.json name the same files as exports, for tools that do not read exports", () => {
   const { types, default: main } = npm.exports["."];
   assert.deepEqual({ main: npm.main, types: npm.types }, { main, types });
 });
 
-test("both packages run the same files, and those say where JSR finds their types: in the source, which goes with them", () => {
+test("both packages export the same files, whose @ts-self-types comment names a source file that is published to JSR", () => {
   assert.deepEqual(Object.keys(jsr.exports), Object.keys(npm.exports));
   for (const [name, entry] of Object.entries<string>(jsr.exports)) {
     assert.equal(entry, npm.exports[name].default);
@@ -88,7 +88,7 @@ test("both packages run the same files, and those say where JSR finds their type
   }
 });
 
-test("C303 the library needs neither AsyncDisposableStack nor SuppressedError, which Node 20 and 22 lack", () => {
+test("C303 the package uses neither AsyncDisposableStack, SuppressedError nor using, which Node 20 and 22 lack", () => {
   const library = packageFilesOf("mod.js");
   const built = [
     ...library.values(),
@@ -99,7 +99,7 @@ test("C303 the library needs neither AsyncDisposableStack nor SuppressedError, w
   assert.equal(found?.[0], undefined);
 });
 
-test("workflows have no permission that a job does not name, and run actions by the commit, not by a name that can move", () => {
+test("workflows grant no permissions by default, and use actions only by commit hash", () => {
   for (const name of readdirSync(join(root, ".github/workflows"))) {
     const text = readFileSync(join(root, ".github/workflows", name), "utf8");
     assert.match(text, /^permissions: \{\}$/m, name);
@@ -109,7 +109,7 @@ test("workflows have no permission that a job does not name, and run actions by 
   }
 });
 
-test("a job on Windows has the files as they are in the repository, and says npm what the others do: Git does not end lines anew, and the shell is no PowerShell, which keeps -- for itself", () => {
+test("jobs on Windows check files out without line-ending conversion, and run their steps in bash", () => {
   assert.match(readFileSync(join(root, ".gitattributes"), "utf8"), /^\* -text$/m);
   const jobs = readFileSync(join(root, ".github/workflows/test.yml"), "utf8").split(/^ {2}(?=\w+:$)/m);
   const onWindows = jobs.filter((job) => job.includes("windows-"));

@@ -1,5 +1,5 @@
 /**
- * What runtimes permit, and what becomes of everything public where they permit one directory only.
+ * The public functions under the permission systems of Deno and Node, which permit only one directory.
  *
  * @module
  */
@@ -17,12 +17,12 @@ import { type Scratch, scratch } from "./support/scratch.ts";
 const isDeno = process.versions.deno !== undefined;
 const isBun = process.versions.bun !== undefined;
 const noPython = !hasPython && "needs Python for a terminal";
-const notDeno = !isDeno && "Deno alone asks";
+const notDeno = !isDeno && "only Deno prompts";
 const notNode = (isDeno || isBun) && "Node's permission model";
 
 const root = process.env.MAYFLY_TEST_ROOT ?? process.cwd();
 
-/** Runs a program on a terminal, where Deno asks for what it may not do. Whoever asks gets no answer but SIGKILL. */
+/** Runs a program on a terminal, where Deno prompts for missing permissions. A prompt is answered by SIGKILL. */
 const TERMINAL = `
 import os, pty, signal, sys
 pid, fd = pty.fork()
@@ -39,8 +39,8 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) & 255)
 `;
 const onTerminal = ["python3", "-c", TERMINAL];
 
-/** The calls of everything public that touches a disk, beside the creators. */
-const CALLS = `
+/** Defines calls of all public functions that access a disk, besides the creators. */
+const DEFINE_OTHERS = `
 const { mkdirSync, writeFileSync } = fs;
 const adoptable = (make) => { const path = dir + "/adoptable" + calls++; make(path); return path; };
 let calls = 0;
@@ -69,11 +69,11 @@ const OTHERS = {
   watchSpace: () => m.watchSpace({ dir, minFree: 1 }, () => {})[Symbol.dispose](),
 };`;
 
-/** Says of each public function that it works, or how it refuses. */
-const TRY = `
+/** Reports for each public function whether it works, or how it fails. */
+const TRY_ALL = `
 import { creatorsOf } from ${JSON.stringify(import.meta.resolve("./support/creators.ts"))};
 const [dir] = args;
-${CALLS}
+${DEFINE_OTHERS}
 const outcome = async (call) => {
   try { await call(); return "works"; }
   catch ({ name, code, message }) { return { name, code, message }; }
@@ -96,7 +96,7 @@ async function tryAll(
   under: string[] = [],
   first = "",
 ): Promise<{ result: ChildResult; found: { [name: string]: Outcome } }> {
-  const result = await runChild(first + TRY, {
+  const result = await runChild(first + TRY_ALL, {
     args: [place.path],
     flags,
     under,
@@ -106,8 +106,8 @@ async function tryAll(
   return { result, found: result.said[0] };
 }
 
-/** Everything works, but for what says in one error what is not permitted. */
-function judge(found: { [name: string]: Outcome }, reason: RegExp, mayRefuse: string[]): void {
+/** Asserts that everything works, except those functions that may fail with an error about a missing permission. */
+function assertPermitted(found: { [name: string]: Outcome }, reason: RegExp, mayRefuse: string[]): void {
   assert.ok(Object.keys(found).length >= 2 * Object.keys(creators).length + 10);
   const refused = Object.entries(found).filter(([, outcome]) => outcome !== "works");
   const surprises = refused.filter(([name]) => !mayRefuse.includes(name));
@@ -120,23 +120,23 @@ function judge(found: { [name: string]: Outcome }, reason: RegExp, mayRefuse: st
 }
 
 test(
-  "C299 Deno with one directory to read and write: everything works in it, or says which permission is missing, and asks nothing",
+  "C299 everything works on Deno with one directory to read and write, or reports the missing permission, without a prompt",
   {
     skip: notDeno || noPython,
   },
   async () => {
     using place = scratch();
     const flags = [`--allow-read=${place.path}`, `--allow-write=${place.path}`];
-    // Which directory that is, Deno does not let the library read from the environment.
+    // Configured, since Deno does not let the library read the environment.
     const { result, found } = await tryAll(place, flags, onTerminal, "m.configure({ tmpdir: args[0] });");
     assert.doesNotMatch(result.stdout, /Deno requests/);
-    judge(found, /--allow-(sys|read|write)/, ["diskSpace", "diskSpaceSync", "watchSpace", "sweep"]);
+    assertPermitted(found, /--allow-(sys|read|write)/, ["diskSpace", "diskSpaceSync", "watchSpace", "sweep"]);
     assert.deepEqual(place.names(), []);
   },
 );
 
 test(
-  "C299 sweep() on Deno that may not ask who runs it names the permission, and does not say that nothing is left (not on Windows, where nobody asks)",
+  "C299 sweep() on Deno without --allow-sys=uid fails with an error that names it (not on Windows, where it is not needed)",
   {
     skip: notDeno || noUsers,
   },
@@ -159,7 +159,7 @@ test(
 );
 
 test(
-  "C299 Deno with a directory that nobody has named: in it everything works, elsewhere one error lists what is not permitted, and nothing is asked",
+  "C299 on Deno without a configured tmpdir, creators work in a permitted dir, else fail with ERR_NO_TMPDIR, without a prompt",
   {
     skip: notDeno || noPython,
   },
@@ -184,7 +184,7 @@ test(
 );
 
 test(
-  "C299 Deno that is denied one thing of all, and with it /proc, which no permission tells: everything works, and nothing is asked",
+  "C299 everything works, without a prompt, on Deno with all permissions but one, for which Deno also denies /proc",
   {
     skip: notDeno || noPython,
   },
@@ -193,7 +193,7 @@ test(
     for (const denied of ["--deny-env=MAYFLY_NONE", "--deny-import=example.com"]) {
       const { result, found } = await tryAll(place, ["-A", denied], onTerminal);
       assert.doesNotMatch(result.stdout, /Deno requests/);
-      judge(found, /--allow-all/, []);
+      assertPermitted(found, /--allow-all/, []);
       const full =
         'const d = m.temporaryDirectorySync(); fs.writeFileSync(d.join("x"), ""); d.removeSync(); say(fs.existsSync(d.path));';
       const { said, stderr } = await runChild(full, { flags: ["-A", denied], env: { TMPDIR: place.path } });
@@ -204,7 +204,7 @@ test(
 );
 
 test(
-  "C299 sweep() on Deno with one directory and the user's id asks for nothing below /proc, and for no directory that another process has named",
+  "C299 sweep() on Deno with one directory and --allow-sys=uid prompts neither for /proc nor for directories of other leases",
   {
     skip: notDeno || noPython || noUsers,
   },
@@ -234,7 +234,7 @@ test(
   },
 );
 
-test("C299 control: on that terminal Deno does ask", { skip: notDeno || noPython }, async () => {
+test("C299 control: Deno does prompt on that terminal", { skip: notDeno || noPython }, async () => {
   using place = scratch();
   const { stdout } = await runChild(`try { Deno.readTextFileSync("/etc/hostname"); } catch {}`, {
     flags: [`--allow-read=${place.path}`],
@@ -255,18 +255,18 @@ function nodeFlags(place: Scratch): string[] {
   ];
 }
 
-test("C300 Node with one directory to write: everything works in it, or says which permission is missing", {
+test("C300 everything works on Node with one directory to write, or reports the missing permission", {
   skip: notNode,
 }, async () => {
   using place = scratch();
   const { found } = await tryAll(place, nodeFlags(place));
-  // Node forbids to wait for the disk to everybody who has not all permissions.
-  judge(found, /fsync API is disabled/, ["writeFileAtomic", "writeFileAtomicSync"]);
+  // Node forbids fsync() unless all permissions are granted.
+  assertPermitted(found, /fsync API is disabled/, ["writeFileAtomic", "writeFileAtomicSync"]);
   assert.deepEqual(place.names(), []);
 });
 
 test(
-  "C300 Node that may read everything, /proc too, and write in one directory: what is in a directory goes with it",
+  "C300 a directory on Node with permission to read everything and write one directory is removed with its contents",
   {
     skip: notNode,
   },
@@ -291,7 +291,7 @@ test(
 );
 
 test(
-  "C299 C300 where the directory may not be written, every creator refuses with one error that names it, and nothing is made",
+  "C299 C300 every creator fails with one error that names the directory if it is not writable, and creates nothing",
   {
     skip: isBun && "Bun has no permissions",
   },
@@ -325,7 +325,7 @@ test(
 );
 
 test(
-  "Deno with nothing but a directory to read and write makes a directory of just the mode that is asked for",
+  "temporaryDirectorySync() on Deno with only read and write permission gives the directory exactly the given mode",
   {
     skip: notDeno || noModes,
   },
@@ -344,13 +344,13 @@ test(
 );
 
 test(
-  "C299 C300 where no directory for temporary files is permitted, the error lists them and names the flags that permit one",
+  "C299 C300 if no temporary directory is permitted, the error lists those tried and names the flags that permit one",
   {
     skip: isBun && "Bun has no permissions",
   },
   async () => {
     using place = scratch();
-    // Without a flag a Deno that Deno's layer for Node starts has all permissions.
+    // Without a flag, a Deno process started through Deno's Node layer has all permissions.
     const flags = isDeno
       ? ["--no-prompt", `--allow-read=${root}`, `--allow-write=${root}`]
       : nodeFlags(place).filter((flag) => !flag.startsWith("--allow-fs-write"));

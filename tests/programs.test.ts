@@ -9,13 +9,13 @@ import { Model, programs, Real } from "./support/program.ts";
 import { namesLinger } from "./support/platform.ts";
 import { memory, scratch } from "./support/scratch.ts";
 
-/** The same programs each time; others, and as many as wanted, to look for what nobody thought of: `MAYFLY_PROGRAMS=50000`. */
+/** The same programs in each run. `MAYFLY_PROGRAMS=50000` runs so many random ones, to search for new failures. */
 const { MAYFLY_PROGRAMS: wanted } = process.env;
 const PARAMETERS = wanted === undefined ? { numRuns: 300, seed: 20_251_125 } : { numRuns: Number(wanted) };
 const LENGTH = 25;
 
 test(
-  "random programs over the whole interface leave on disk and on the books what a model says, after each step",
+  "random sequences of public calls leave on disk and in the registry what a model predicts, after each step",
   { skip: namesLinger, onOneNode: true },
   async () => {
     using place = scratch(memory);
@@ -29,7 +29,7 @@ test(
       } finally {
         for (const handle of real.handles.slice(1)) await handle[Symbol.asyncDispose]();
       }
-      assert.deepEqual([m.usageSync().files, m.usageSync().directories], [[], []], "the books are empty");
+      assert.deepEqual([m.usageSync().files, m.usageSync().directories], [[], []], "the registry is empty");
     });
     await fc.assert(property, PARAMETERS);
   },

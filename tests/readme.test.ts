@@ -11,7 +11,7 @@ import { scratch } from "./support/scratch.ts";
 const root = process.env.MAYFLY_TEST_ROOT ?? fileURLToPath(new URL("..", import.meta.url));
 const readme = readFileSync(join(root, "README.md"), "utf8");
 const runtime = "Deno" in globalThis ? "Deno" : process.versions.bun ? "Bun" : "Node";
-/** Of Node; the others read everything. */
+/** Node 20 and 22 do not run TypeScript with every syntax that the examples use. */
 const readsTypeScript = runtime !== "Node" || parseInt(process.versions.node) >= 24;
 
 interface Example {
@@ -20,7 +20,7 @@ interface Example {
   heading: string;
 }
 
-/** The code blocks in TypeScript, in order. */
+/** Returns the TypeScript code blocks, in order. */
 function examples(): Example[] {
   const found: Example[] = [];
   let heading = "";
@@ -31,7 +31,7 @@ function examples(): Example[] {
   return found;
 }
 
-/** Runs an example as a program of its own, and checks that it ends well and leaves nothing; returns what it printed. */
+/** Runs an example as a program of its own, asserts that it succeeds and leaves nothing, and returns its output. */
 async function execute({ code }: Example): Promise<string> {
   using place = scratch();
   const temporary = join(place.path, "tmp");
@@ -44,7 +44,7 @@ async function execute({ code }: Example): Promise<string> {
   const { status, stdout, stderr } = spawnSync(command, args, { cwd: place.path, env, encoding: "utf8" });
   assert.equal(stderr, "", code);
   assert.equal(status, 0, code);
-  // The library's own folder may stay, as in every test.
+  // The lease directory may stay, as in every test.
   assert.deepEqual(readdirSync(temporary).filter((name) => !/^\.mayfly-(\d+|user)$/.test(name)), [], code);
   return stdout;
 }
@@ -55,7 +55,7 @@ async function lowered(code: string): Promise<string> {
 }
 
 test(
-  "README's first example for the runtime under test runs and leaves nothing",
+  "the first README example for the runtime under test runs and leaves nothing",
   { skip: noPrograms },
   async () => {
     const first = examples().find(({ heading }) => heading === runtime);
@@ -64,20 +64,20 @@ test(
   },
 );
 
-test("README's examples for all runtimes run and leave nothing", async () => {
+test("the README examples for all runtimes run and leave nothing", async () => {
   const common = examples().filter(({ heading }) => !["Node", "Bun", "Deno"].includes(heading));
   assert.ok(common.length > 0);
   for (const example of common) await execute(example);
 });
 
-test("README's example without the using syntax runs on every runtime and leaves nothing", async () => {
+test("the README example without the using syntax runs on every runtime and leaves nothing", async () => {
   const plain = examples().find(({ code }) => code.includes("finally"));
   assert.ok(plain);
   assert.doesNotMatch(plain.code, /using/);
   assert.equal(await execute(plain), "hello\n");
 });
 
-test("README's failure prints the code and the path that are said beside it", async () => {
+test("the README example of a failure prints the code and path that its comment states", async () => {
   const failing = examples().find(({ code }) => code.includes("error.path"));
   const said = /error\.path\); \/\/ "(.+)", "(.+)"$/m.exec(failing!.code);
   const [code, path] = (await execute(failing!)).trim().split(" ");
@@ -85,7 +85,7 @@ test("README's failure prints the code and the path that are said beside it", as
   assert.match(path.replaceAll("\\", "/"), new RegExp(`^${said?.[2].replace("/…", ".+")}$`));
 });
 
-test("README names the commands that set up a fresh machine, and the package on each registry", () => {
+test("README lists the commands that set up a fresh machine, and those that install the package from each registry", () => {
   const { name } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
   const deno = JSON.parse(readFileSync(join(root, "deno.json"), "utf8"));
   const lines = readme.split("\n");

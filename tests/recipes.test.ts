@@ -19,13 +19,13 @@ import { type Scratch, scratch } from "./support/scratch.ts";
 import { canMount } from "./support/small_disk.ts";
 
 const isDeno = "Deno" in globalThis;
-const lacks = (...programs: string[]): string | false =>
+const missing = (...programs: string[]): string | false =>
   programs.every((name) => spawnSync("sh", ["-c", `command -v ${name}`]).status === 0)
     ? false
     : `needs ${programs.join(", ")}`;
 
-/** An empty directory for temporary files, and the environment that leads there. */
-function ownTemporary(place: Scratch): { path: string; env: { TMPDIR: string }; left(): string[] } {
+/** Creates an empty directory for temporary files; returns it with the environment that selects it. */
+function ownTmpdir(place: Scratch): { path: string; env: { TMPDIR: string }; left(): string[] } {
   const path = join(place.path, "tmp");
   mkdirSync(path);
   return {
@@ -35,34 +35,37 @@ function ownTemporary(place: Scratch): { path: string; env: { TMPDIR: string }; 
   };
 }
 
-const ALL = isDeno ? ["--allow-env", "--allow-run", "--allow-sys"] : [];
+const PERMISSIONS = isDeno ? ["--allow-env", "--allow-run", "--allow-sys"] : [];
 
 test(
-  "job pipeline: two processes hand files to each other, the words are counted, and nothing is left (once a runtime)",
+  "job pipeline: two processes hand files over to each other, and the result is right with nothing left (once a runtime)",
   { skip: oncePerRuntime },
   async () => {
     using place = scratch();
-    const temporary = ownTemporary(place);
+    const temporary = ownTmpdir(place);
     const input = join(place.path, "in"), result = join(place.path, "result");
     writeFileSync(input, "one two three\n\nfour\n".repeat(1500));
     const { env } = temporary;
-    const { status, stderr } = await run(example("job_pipeline"), [input, result], { permissions: ALL, env });
+    const { status, stderr } = await run(example("job_pipeline"), [input, result], {
+      permissions: PERMISSIONS,
+      env,
+    });
     assert.deepEqual([status, stderr, readFileSync(result, "utf8"), temporary.left()], [0, "", "6000\n", []]);
   },
 );
 
 test(
-  "job pipeline: when the second process cannot start its work, the first removes what it did not take (once a runtime)",
+  "job pipeline: the first process removes the files if the second fails before taking them over (once a runtime)",
   { skip: oncePerRuntime },
   async () => {
     using place = scratch();
-    const temporary = ownTemporary(place);
+    const temporary = ownTmpdir(place);
     const input = join(place.path, "in");
     writeFileSync(input, "one\n");
     const nowhere = join(place.path, "missing", "result");
     const { env } = temporary;
     const { status, stderr } = await run(example("job_pipeline"), [input, nowhere], {
-      permissions: ALL,
+      permissions: PERMISSIONS,
       env,
     });
     assert.equal(status, 1);
@@ -74,7 +77,7 @@ test(
 const PNG = new Uint8Array([...[0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a], ...pattern(300_000)]);
 
 test(
-  "secure upload: a good file appears whole, private, under its hash; others leave nothing (once a runtime)",
+  "secure upload: a PNG file is stored privately under its hash; other data is refused and leaves nothing (once a runtime)",
   { skip: oncePerRuntime },
   async () => {
     using place = scratch();
@@ -98,7 +101,7 @@ test(
 );
 
 test(
-  "secure upload: a body without end is refused at the limit, and one that breaks off leaves nothing (once a runtime)",
+  "secure upload: an endless body is refused at the limit, and an interrupted one leaves nothing (once a runtime)",
   { skip: oncePerRuntime },
   async () => {
     using place = scratch();
@@ -121,13 +124,13 @@ test(
 );
 
 test(
-  "other programs: git, sqlite3 and tar work on our paths and descriptors, and the archive is whole (once a runtime)",
+  "other programs: git, sqlite3 and tar work on paths and descriptors of temporary files, and the archive is whole (once a runtime)",
   {
-    skip: lacks("git", "sqlite3", "tar", "gzip") || oncePerRuntime,
+    skip: missing("git", "sqlite3", "tar", "gzip") || oncePerRuntime,
   },
   async () => {
     using place = scratch();
-    const temporary = ownTemporary(place);
+    const temporary = ownTmpdir(place);
     const repository = join(place.path, "repository"), destination = join(place.path, "out.tar.gz");
     mkdirSync(repository);
     writeFileSync(join(repository, "a file.txt"), "contents\n");
@@ -136,7 +139,10 @@ test(
       assert.equal(spawnSync("git", ["-C", repository, ...args]).status, 0);
     }
     const { env } = temporary;
-    const ended = await run(example("other_programs"), [repository, destination], { permissions: ALL, env });
+    const ended = await run(example("other_programs"), [repository, destination], {
+      permissions: PERMISSIONS,
+      env,
+    });
     assert.deepEqual([ended.status, ended.stderr, ended.stdout], [0, "", `${destination}\n`]);
     const unpacked = join(place.path, "unpacked");
     mkdirSync(unpacked);
@@ -148,23 +154,26 @@ test(
     assert.equal(query.stdout, "a file.txt|9\n");
     assert.deepEqual(temporary.left(), []);
 
-    const failed = await run(example("other_programs"), [place.path, destination], { permissions: ALL, env });
+    const failed = await run(example("other_programs"), [place.path, destination], {
+      permissions: PERMISSIONS,
+      env,
+    });
     assert.equal(failed.status, 1);
     assert.deepEqual(place.list(), ["out.tar.gz", "repository", "tmp", "unpacked"]);
   },
 );
 
 test(
-  "single instance: a second one ends with 75 while the first runs, and flock(1) is kept out too (once a runtime)",
+  "single instance: a second one exits with 75 while the first runs, and flock(1) does not get the lock either (once a runtime)",
   {
-    skip: lacks("flock") || oncePerRuntime,
+    skip: missing("flock") || oncePerRuntime,
   },
   async () => {
     using place = scratch();
     const lock = join(place.path, "lock");
-    const permissions = ALL;
+    const permissions = PERMISSIONS;
     const first = start(example("single_instance"), [lock, "cat"], { permissions });
-    // It holds the lock when its command echoes.
+    // It holds the lock once its command echoes.
     first.stdin!.write("running\n");
     await firstOutput(first);
     const second = await run(example("single_instance"), [lock, "echo", "never"], { permissions });
@@ -177,15 +186,16 @@ test(
   },
 );
 
-test("periodic purge: what is old and has the prefix goes, the rest stays (once a runtime)", {
+test("periodic purge: only files that are old and have the prefix are removed (once a runtime)", {
   skip: oncePerRuntime,
 }, async () => {
   using place = scratch();
-  const { env, left, path } = ownTemporary(place);
+  const { env, left, path } = ownTmpdir(place);
   const longAgo = new Date(Date.now() - 10 * 24 * 60 * 60 * 1000);
   for (const name of ["build-old", "other-old", "build-new"]) writeFileSync(join(path, name), "12345");
   for (const name of ["build-old", "other-old"]) utimesSync(join(path, name), longAgo, longAgo);
-  const purge = (...args: string[]) => run(example("periodic_purge"), args, { permissions: ALL, env });
+  const purge = (...args: string[]) =>
+    run(example("periodic_purge"), args, { permissions: PERMISSIONS, env });
   const nothing = await purge();
   assert.deepEqual([nothing.status, nothing.stdout, nothing.stderr], [0, "", ""]);
   const { status, stdout, stderr } = await purge("build-", "7");
@@ -199,18 +209,21 @@ test("watching space: a recording is put in place when its source ends (once a r
 }, async () => {
   using place = scratch();
   const destination = join(place.path, "recording");
-  const ended = await run(example("watch_space"), [destination, "1"], { permissions: ALL, input: "said" });
+  const ended = await run(example("watch_space"), [destination, "1"], {
+    permissions: PERMISSIONS,
+    input: "said",
+  });
   assert.deepEqual([ended.status, ended.stderr], [0, ""]);
   assert.match(ended.stdout, /^complete; \d+ MiB are available\n$/);
   assert.equal(readFileSync(destination, "utf8"), "said");
 });
 
-test("watching space: a recording ends, whole, while there is room left for others (once a runtime)", {
+test("watching space: a recording ends, whole, before the disk is full (once a runtime)", {
   skip: !canMount && "needs the right to mount" || oncePerRuntime,
 }, async () => {
   const mount = `mount -t tmpfs -o size=8m,mode=1777 none /mnt && "$@" && stat -c "%s bytes" /mnt/recording`;
   const under = ["unshare", "-m", "sh", "-c", mount, "sh"];
-  const child = start(example("watch_space"), ["/mnt/recording", "4"], { permissions: ALL, under });
+  const child = start(example("watch_space"), ["/mnt/recording", "4"], { permissions: PERMISSIONS, under });
   child.stdin!.on("error", () => {});
   let sent = 0;
   const timer = setInterval(() => {
@@ -225,7 +238,7 @@ test("watching space: a recording ends, whole, while there is room left for othe
   assert.ok(Number(available) < 4 && Number(bytes) > 4 * 1024 ** 2 - 1 && Number(bytes) <= sent, stdout);
 });
 
-test("watching space: nothing is recorded where there is too little room from the start (once a runtime)", {
+test("watching space: nothing is recorded if too little space is available from the start (once a runtime)", {
   skip: oncePerRuntime,
 }, async () => {
   using place = scratch();

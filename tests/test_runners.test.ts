@@ -1,5 +1,5 @@
 /**
- * Inside the tools that people run their tests with.
+ * The library inside common test runners.
  *
  * @module
  */
@@ -16,7 +16,7 @@ import { must, noNpm, type Project, project } from "./support/project.ts";
 const root = process.env.MAYFLY_TEST_ROOT ?? process.cwd();
 const isDeno = "Deno" in globalThis, isBun = process.versions.bun !== undefined;
 
-/** What each test file does with the library: a fixture of the whole file, one of the test, and one left to the end. */
+/** What each test does with the library. One file is left to process exit. */
 const BODY = `
   const file = await namedTemporaryFile();
   await file.write("hello");
@@ -29,7 +29,7 @@ const BODY = `
 `;
 const IMPORTS = `import { namedTemporaryFile, temporaryDirectory } from "mayfly";`;
 
-/** Some files, since runners load modules anew for each. */
+/** Writes several test files, since runners load modules anew for each. */
 function writeTests(user: Project, name: (number: number) => string, head: string): void {
   for (let number = 1; number <= 15; number++) {
     user.write(name(number), `${IMPORTS}\n${head}\ntest("uses the library", async () => {${BODY}});\n`);
@@ -41,12 +41,13 @@ const left = ({ path }: Project): string[] => {
   return readdirSync(join(path, "tmp")).filter((name) => !known.test(name));
 };
 
-/** More listeners than Node thinks are meant bring a warning. */
-const assertNoPileUp = (output: string): void => assert.doesNotMatch(output, /MaxListenersExceeded|leak/i);
+/** Asserts that Node does not warn of too many listeners. */
+const assertNoListenerLeak = (output: string): void =>
+  assert.doesNotMatch(output, /MaxListenersExceeded|leak/i);
 
 /**
- * What the tests themselves left, the next process with the library removes: Vitest ends its workers, and Jest gives tests
- * a `process` whose end is never announced.
+ * Asserts that the next process removes what the tests left: Vitest kills its workers, and Jest gives tests a `process`
+ * without exit events.
  */
 function assertReclaimed(user: Project): void {
   user.write("next.mjs", `${IMPORTS} await (await temporaryDirectory()).remove();`);
@@ -55,7 +56,7 @@ function assertReclaimed(user: Project): void {
 }
 
 test(
-  "Vitest, in forks and in threads: every file's tests pass, and the next process removes what they left",
+  "Vitest, in forks and in threads, passes all tests, and the next process removes what they left",
   {
     skip: noNpm,
     inAll: true,
@@ -69,14 +70,14 @@ test(
         user.exec(process.execPath, vitest, "run", "--no-isolate", "--pool", pool),
       );
       assert.match(stdout, /15 passed/);
-      assertNoPileUp(stdout + stderr);
+      assertNoListenerLeak(stdout + stderr);
       assertReclaimed(user);
     }
   },
 );
 
 test(
-  "Jest: the module is loaded anew for each file, listeners do not pile up, and the next process removes what tests left",
+  "Jest loads the module anew for each file without leaking listeners, and the next process removes what the tests left",
   {
     skip: noNpm,
     inAll: true,
@@ -88,7 +89,7 @@ test(
       "jest.config.json",
       '{ "testMatch": ["**/*.test.mjs"], "transform": {}, "globalTeardown": "./teardown.cjs" }',
     );
-    // Here alone runs code with the process of all files, after them, and after the timers that they left.
+    // Only the global teardown has the real process, and runs after all files and their timers.
     user.write(
       "teardown.cjs",
       `module.exports = async () => {
@@ -103,13 +104,13 @@ test(
     assert.match(stderr, /15 passed/);
     const listeners = Number(/listeners: (\d+)/.exec(stderr)?.[1]);
     assert.ok(listeners < 10, `${listeners} listeners`);
-    assertNoPileUp(stderr);
+    assertNoListenerLeak(stderr);
     assertReclaimed(user);
   },
 );
 
 test(
-  "the runtime's own runner: every file's tests pass, and nothing is left, on Bun after the next process",
+  "the runtime's own test runner passes all tests and leaves nothing, on Bun after the next process",
   {
     skip: noNpm,
   },
@@ -124,14 +125,14 @@ test(
     const args = isDeno ? ["test", "-A", "--no-check"] : isBun ? ["test"] : ["--test"];
     const { stdout, stderr } = must(user.exec(process.execPath, ...args));
     assert.match(stdout + stderr, /15 pass|pass 15/);
-    assertNoPileUp(stdout + stderr);
-    // Bun announces the end of its tests to those that use Node's interface only.
+    assertNoListenerLeak(stdout + stderr);
+    // Bun's test runner emits exit events only for tests that use the node:test interface.
     if (isBun) assertReclaimed(user);
     assert.deepEqual(left(user), []);
   },
 );
 
-test("what all copies of the module share cannot be taken apart, as Jest does with globals while our timers still run", async () => {
+test("properties of the registry shared by all copies of the module are not configurable, so that Jest cannot delete them", async () => {
   await using _file = await namedTemporaryFile();
   const shared = (globalThis as { [key: symbol]: object | undefined })[Symbol.for("mayfly.registry")];
   assert.ok(shared);
@@ -140,14 +141,14 @@ test("what all copies of the module share cannot be taken apart, as Jest does wi
   }
 });
 
-/** A clock that stands still, as test runners put in place of the timers. */
-const STANDING = `const standStill = () => {
+/** Replaces the timers by ones that never fire, like the fake timers of test runners. */
+const STOP_TIMERS = `const standStill = () => {
   for (const name of ["setTimeout", "setInterval", "setImmediate"]) globalThis[name] = () => ({});
 };`;
 
-test("a clock that stands still, as test runners put in place of the timers, holds up no call", async () => {
+test("timers that never fire, as with fake timers of test runners, block no call", async () => {
   const { said, stderr } = await runChild(
-    `${STANDING}
+    `${STOP_TIMERS}
     const use = async (count) => {
       for (let i = 0; i < count; i++) {
         const file = await m.namedTemporaryFile();
@@ -155,7 +156,7 @@ test("a clock that stands still, as test runners put in place of the timers, hol
         await file.close();
       }
     };
-    // More than there is time for in one turn of the event loop.
+    // More than can be done in one turn of the event loop.
     await use(300);
     standStill();
     await use(300);
@@ -166,20 +167,20 @@ test("a clock that stands still, as test runners put in place of the timers, hol
 });
 
 test(
-  "a clock that stands still before the library is first used keeps no lock from being waited for, nor its time from passing",
+  "timers that never fire from before the first use block neither waiting for a lock nor its timeout",
   {
     skip: noFlock,
   },
   async () => {
     const { said, stderr } = await runChild(
-      `${STANDING}
+      `${STOP_TIMERS}
     standStill();
     const file = await m.namedTemporaryFile();
     const again = await file.reopen();
     const lock = await file.lock();
     await again.lock({ timeout: 20 }).catch(({ code }) => say(code));
     const waiting = again.lock();
-    // Not before it has been tried for in vain.
+    // The lock is released only after the first attempt to acquire it has failed.
     for (let turn = 0; turn < 100; turn++) await m.diskSpace();
     lock.release();
     say((await waiting).shared);

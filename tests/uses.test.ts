@@ -1,5 +1,5 @@
 /**
- * What people have temporary files for, with the real thing at the other end.
+ * Typical uses of temporary files, with real databases, servers and downloads.
  *
  * @module
  */
@@ -23,14 +23,14 @@ interface Database {
 
 /** The runtime's own SQLite; undefined if it has none (Node 20). */
 async function openDatabase(path: string): Promise<Database | undefined> {
-  // Computed, so that nobody resolves what is not there.
+  // Computed, so that the type checker does not resolve modules of other runtimes.
   const from = (name: string) => import(name);
   if (process.versions.bun !== undefined) return new (await from("bun:sqlite")).Database(path);
   const sqlite = await from("node:sqlite").catch(() => undefined);
   return sqlite === undefined ? undefined : new sqlite.DatabaseSync(path);
 }
 
-test("a database in a temporary directory, with its journal, works and goes with the directory", async () => {
+test("an SQLite database in a temporary directory works, and is removed with its journal and the directory", async () => {
   using place = scratch();
   {
     await using directory = await temporaryDirectory({ dir: place.path });
@@ -45,21 +45,21 @@ test("a database in a temporary directory, with its journal, works and goes with
           { sum: 6 },
         ],
       );
-      assert.ok(readdirSync(directory.path).length >= 2, "the journal is beside the data");
+      assert.ok(readdirSync(directory.path).length >= 2, "the journal is in the directory too");
       database.close();
     }
   }
   assert.deepEqual(place.list(), []);
 });
 
-/** A server of the runtime's own kind on a free port, until the end of the scope. */
+/** The runtime's own HTTP server on a free port, until the end of the scope. */
 interface Server extends AsyncDisposable {
   url: string;
 }
 
 type Handler = (request: Request) => Promise<Response>;
 
-/** The part of the other runtimes' servers in use. */
+/** The parts of Deno's and Bun's servers that are used here. */
 interface Serving {
   Deno?: {
     serve(options: object, handler: Handler): { addr: { port: number }; shutdown(): Promise<void> };
@@ -106,7 +106,7 @@ function requestOf(incoming: IncomingMessage): Request {
 
 const LARGE = new Uint8Array(3_000_000).map((_, index) => index * 7 + (index >> 8));
 
-test("a multipart upload to a real server is spooled: small parts stay in memory, large ones go to disk, and all come back whole", async () => {
+test("spooledTemporaryFile() takes the parts of a multipart upload whole: small ones stay in memory, large ones go to disk", async () => {
   using place = scratch();
   const seen: unknown[] = [];
   await using server = await serve(async (request) => {
@@ -132,7 +132,7 @@ test("a multipart upload to a real server is spooled: small parts stay in memory
   assert.deepEqual(place.list(), []);
 });
 
-test("a download from a real server is written as it arrives, and a file is served from its stream", async () => {
+test("a response body can be written to a file, and a file's readable stream can be served as a response", async () => {
   await using source = await namedTemporaryFile();
   await source.write(LARGE);
   await using server = await serve(() => Promise.resolve(new Response(source.readable)));
@@ -142,8 +142,8 @@ test("a download from a real server is written as it arrives, and a file is serv
   assert.deepEqual(new Uint8Array(await new Response(file.readable).arrayBuffer()), LARGE);
 });
 
-test("a download that breaks off rejects, and leaves the file open with what came before", async () => {
-  // Promises more than it sends.
+test("write() of a download that breaks off rejects, and leaves the file open with what was received", async () => {
+  // The declared length exceeds what is sent.
   const server = createConnection((socket) => {
     socket.write("HTTP/1.1 200 OK\r\ncontent-length: 500000\r\n\r\n");
     socket.write(LARGE.subarray(0, 200_000), () => setTimeout(() => socket.destroy(), 50));
@@ -159,8 +159,8 @@ test("a download that breaks off rejects, and leaves the file open with what cam
   assert.deepEqual(await file.bytes(), LARGE.subarray(0, size));
 });
 
-/** What zone.js and its like do: the engine still makes promises of its own class, which is not the global one then. */
-const OTHER_PROMISE = `
+/** Replaces the global Promise, as zone.js does. The engine still creates promises of its own class. */
+const REPLACE_PROMISE = `
   const Own = Promise;
   globalThis.Promise = class Other {
     #own;
@@ -172,9 +172,9 @@ const OTHER_PROMISE = `
     static reject(reason) { return Own.reject(reason); }
   };`;
 
-test("with another class in place of Promise, everything works through the thread pool and inline", async () => {
+test("everything works through the thread pool and inline if the global Promise is replaced by another class", async () => {
   using place = scratch();
-  const code = `${OTHER_PROMISE}
+  const code = `${REPLACE_PROMISE}
     for (const inline of [false, undefined]) {
       m.configure({ inline });
       const directory = await m.temporaryDirectory({ dir: args[0] });
