@@ -171,8 +171,8 @@ export function filters(fault: Fault | undefined): string[] {
 
 const optional = (names: string[]): string => names.map((name) => `?${name}`).join(",");
 
-/** Returns the call that the fault met: a run is conclusive only if that is the intended one. */
-export function meeting({ call: { name, index, number } }: Fault, calls: readonly Call[]): number {
+/** Returns the call that the fault hit: a run is conclusive only if that is the intended one. */
+export function hitIndex({ call: { name, index, number } }: Fault, calls: readonly Call[]): number {
   const at = calls.findIndex((call) => call.name === name && call.index === index);
   return at >= 0 && calls[at].number === number ? at : -1;
 }

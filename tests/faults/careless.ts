@@ -1,11 +1,11 @@
 /**
- * Programs that each forget one thing, and take every failure for a success: the positive control of the scenarios.
+ * Programs that each have one defect, and ignore every failure: the positive control of the scenarios.
  *
  * @module
  */
 import type { Scenario, World } from "./scenarios.ts";
 
-/** A scenario, and what shows that it is careless. */
+/** A scenario, and the message that exposes its defect. */
 export interface Careless extends Scenario {
   shows: RegExp;
 }
@@ -36,7 +36,7 @@ function write({ system }: World, file: ReturnType<World["system"]["createFile"]
 
 export const CARELESS: { readonly [name: string]: Careless } = {
   "leaves the file": {
-    shows: /left untold|reclaimed/,
+    shows: /left unreported|reclaimed/,
     run: (_m, { at, system }) =>
       silently(() => {
         const path = at("/tmp/careless");

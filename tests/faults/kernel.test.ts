@@ -1,6 +1,6 @@
 /**
- * Every system call that the library makes fails, and kills the process in turn; for every public function, on a real
- * disk, by the kernel itself. All of them with `npm run faults`; otherwise a random selection.
+ * Makes the kernel fail each system call of every public function on a real disk, and kill the process in each: all of
+ * them with `npm run faults`, otherwise a random selection.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import { packageTest as test } from "../support/once.ts";
 import { noStrace } from "../support/strace.ts";
 import { type Call, codesFor, distinct, type Fault, textOf } from "./calls.ts";
 import { CARELESS } from "./careless.ts";
-import { publicNames } from "./facing.ts";
+import { publicNames } from "./variants.ts";
 import { type Scenario, SCENARIOS } from "./scenarios.ts";
 import { type Run, Tracer, type Way } from "./tracing.ts";
 import { verdictOn } from "./verdict.ts";
@@ -23,7 +23,7 @@ const seed = Number(process.env.MAYFLY_SEED ?? Math.floor(Math.random() * 1e6));
 const isHere = isCampaign || ["node24", "bun"].includes(process.env.MAYFLY_TEST_RUNTIME ?? "node24");
 
 const skip = noStrace ||
-  (!isHere && "two runtimes are enough: the kernel's answers are the same to all");
+  (!isHere && "two runtimes are enough: the kernel gives all the same answers");
 
 /** Generates numbers below a limit, the same for the same seed. */
 function* numbers(state: number): Generator<number, never, number> {
@@ -39,34 +39,34 @@ chance.next();
 /** Returns a random number below a limit. */
 const below = (limit: number): number => chance.next(limit).value;
 
-/** The outcome. */
+/** The results of all scenarios. */
 interface Result {
   failed: number;
   killed: number;
-  /** Faults that never met their call. */
+  /** Faults that never hit their call. */
   missed: string[];
   wrong: string[];
   called: Set<string>;
 }
 
 /**
- * Attempts to meet a call: occasionally an engine makes one of its own, and reading the kernel's table of locks takes one
+ * Attempts to hit a call: occasionally an engine makes one of its own, and reading the kernel's table of locks takes one
  * more while any process holds one.
  */
-const TRIES = 5;
+const MAX_TRIES = 5;
 
-/** Runs a scenario with a fault; undefined if the fault never met its call. */
-async function meet(
+/** Runs a scenario with a fault; undefined if the fault never hit its call. */
+async function runWithFault(
   tracer: Tracer,
   [name, scenario]: Case,
   way: Way,
   fault: Fault,
 ): Promise<Run | undefined> {
   let { call } = fault;
-  for (let tries = 0; tries < TRIES; tries++) {
+  for (let tries = 0; tries < MAX_TRIES; tries++) {
     const run = await tracer.run(name, scenario, way, { ...fault, call });
     // If another call was refused, the run is inconclusive, unless the library hangs on it.
-    if (run.met >= 0 || run.ending === "hung") return run;
+    if (run.hit >= 0 || run.ending === "hung") return run;
     call = run.calls.find(({ name, index }) => name === call.name && index === call.index) ?? call;
   }
   return undefined;
@@ -82,9 +82,9 @@ function faultsFor(call: Call, number: number, both: boolean): Fault[] {
   return [(number + seed) % (codes.length + 1) === 0 ? death : error];
 }
 
-/** Returns one of the faults, or all. */
+/** Returns the faults to try: all in a campaign, otherwise a random one. */
 function chosen(calls: readonly Call[], way: Way): Fault[] {
-  // The end of a process is the same for both faces.
+  // The end of the process does not depend on the variant: in a campaign, its calls are tried once.
   const own = distinct(calls.filter(({ atEnd }) => way === "sync" || !atEnd));
   if (isCampaign) return own.flatMap((call, number) => faultsFor(call, number, way === "sync"));
   const number = below(own.length);
@@ -95,7 +95,7 @@ function chosen(calls: readonly Call[], way: Way): Fault[] {
 async function tryCase(tracer: Tracer, one: Case, way: Way, result: Result): Promise<void> {
   const miss = (call: Call): void => {
     result.missed.push(`${one[0]}, ${way}: ${textOf(call)}`);
-    if (isCampaign) console.log(`not met: ${result.missed.at(-1)}`);
+    if (isCampaign) console.log(`not hit: ${result.missed.at(-1)}`);
   };
   const judge = async (run: Run, what?: string): Promise<void> => {
     const found = await verdictOn(run, what);
@@ -107,7 +107,7 @@ async function tryCase(tracer: Tracer, one: Case, way: Way, result: Result): Pro
   await judge(plain);
   for (const name of plain.report?.called ?? []) result.called.add(name);
   for (const fault of chosen(plain.calls, way)) {
-    const run = await meet(tracer, one, way, fault);
+    const run = await runWithFault(tracer, one, way, fault);
     if (run === undefined) miss(fault.call);
     else await judge(run, fault.what);
     if (run !== undefined) result[fault.what === "KILL" ? "killed" : "failed"]++;
@@ -118,7 +118,7 @@ async function tryCase(tracer: Tracer, one: Case, way: Way, result: Result): Pro
 const isReal = ({ machine = {} }: Scenario): boolean =>
   machine.platform === undefined && machine.unnamed === undefined;
 
-/** Returns the scenarios that a real machine can have, each with the faces to try it on. */
+/** Returns the scenarios that are possible on a real machine, with the variants of the functions to try. */
 function cases(): [Case, Way][] {
   const real = Object.entries(SCENARIOS).filter(([, scenario]) => isReal(scenario));
   return real.flatMap(([name, scenario]): [Case, Way][] => {
@@ -142,27 +142,27 @@ async function tryAll(): Promise<Result> {
 }
 
 test(
-  "at every system call that the kernel refuses or the process is killed in, every function says so or succeeds, leaves nothing open or behind, and no half of a file (once on Node 24 and Bun; all calls with npm run faults)",
+  "every function succeeds or reports the error, leaks nothing and leaves no partial file if a system call fails or the process is killed in it (once on Node 24 and Bun; all calls with npm run faults)",
   { skip },
   async () => {
     const { failed, killed, missed, wrong, called } = await tryAll();
     const points = failed + killed;
     console.log(
-      `${failed} calls refused, ${killed} killed in, ${missed.length} not met; MAYFLY_SEED=${seed}`,
+      `${failed} calls refused, ${killed} killed in, ${missed.length} not hit; MAYFLY_SEED=${seed}`,
     );
     assert.deepEqual(wrong, [], `${wrong.length} of ${points} points; MAYFLY_SEED=${seed}`);
-    assert.ok(points > 25 && missed.length <= points / 10, `not met: ${missed.join("\n")}`);
+    assert.ok(points > 25 && missed.length <= points / 10, `not hit: ${missed.join("\n")}`);
     if (isCampaign) assert.deepEqual(publicNames(m).filter((name) => !called.has(name)), []);
   },
 );
 
-/** Whether a fault exposes what is wrong with a program that works as long as all is well. */
-async function isConvicted(tracer: Tracer, one: Case, shows: RegExp): Promise<boolean> {
+/** Whether some fault exposes a careless program, which works as long as no call fails. */
+async function isDetected(tracer: Tracer, one: Case, shows: RegExp): Promise<boolean> {
   const plain = await tracer.run(...one, "sync");
   assert.deepEqual(await verdictOn(plain, undefined), []);
   const own = plain.calls.filter(({ atEnd }) => !atEnd);
   for (const fault of own.flatMap((call, number) => faultsFor(call, number, true)).reverse()) {
-    const run = await meet(tracer, one, "sync", fault);
+    const run = await runWithFault(tracer, one, "sync", fault);
     const wrong = run === undefined ? [] : await verdictOn(run, fault.what);
     if (wrong.some((text) => shows.test(text))) return true;
   }
@@ -170,12 +170,12 @@ async function isConvicted(tracer: Tracer, one: Case, shows: RegExp): Promise<bo
 }
 
 test(
-  "what is refused and killed by the kernel shows a file that is left, one that stays open, and half a file: programs that do so do not pass (once on Node 24 and Bun)",
+  "control: the faults of the kernel detect programs that leave a file, leak a descriptor or write a partial file (once on Node 24 and Bun)",
   { skip },
   async () => {
     using tracer = new Tracer();
     for (const [name, careless] of Object.entries(CARELESS)) {
-      assert.ok(await isConvicted(tracer, [name, careless], careless.shows), name);
+      assert.ok(await isDetected(tracer, [name, careless], careless.shows), name);
     }
   },
 );

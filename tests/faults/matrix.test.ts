@@ -1,6 +1,6 @@
 /**
- * Every call that the library makes to the system fails, and kills the process in turn; for every public function, on
- * both faces, on a disk in memory.
+ * Makes each primitive call of every public function fail, and the process die in each: of the synchronous and the
+ * asynchronous functions, on a disk in memory.
  *
  * @module
  */
@@ -11,10 +11,10 @@ import { FakeMachine, type FakeProcess } from "../support/faulty_runtime.ts";
 import { type Library, loadLibrary } from "../support/library.ts";
 import { packageTest as test } from "../support/once.ts";
 import { CARELESS } from "./careless.ts";
-import { Face, publicNames } from "./facing.ts";
+import { publicNames, Variant } from "./variants.ts";
 import { placeOn, textAt, worldOf } from "./memory.ts";
 import { type Scenario, SCENARIOS } from "./scenarios.ts";
-import { assertTells } from "./tells.ts";
+import { assertInformative } from "./errors.ts";
 
 /** What the fake counts besides the primitives. */
 type Other = "next" | "tryAcquire" | "linkDescriptor";
@@ -113,10 +113,10 @@ function leaked({ process, machine }: Run): Caller["descriptors"] {
 /** Names of everything that any scenario called. */
 const called = new Set<string>();
 
-async function disposeAll(handles: Disposable[], face: Face): Promise<void> {
+async function disposeAll(handles: Disposable[], variant: Variant): Promise<void> {
   for (const handle of handles.reverse()) {
     if (handle === null) continue;
-    const one = face.of(handle);
+    const one = variant.of(handle);
     await (Symbol.asyncDispose in handle ? one[Symbol.asyncDispose]() : one[Symbol.dispose]());
   }
 }
@@ -168,7 +168,7 @@ async function perform(
   const first = process.calls.length;
   setFault(process, first + number, fault);
   if (way === "slow") process.delayAt(first + 1, 60);
-  const face = new Face(library, way === "sync", called);
+  const variant = new Variant(library, way === "sync", called);
   const world = worldOf(process, handles, mine);
   let error: Run["error"];
   const label = () =>
@@ -176,11 +176,11 @@ async function perform(
       JSON.stringify(fault)
     }: ${error}`;
   try {
-    await within(scenario.run(face.of(library), world), label());
+    await within(scenario.run(variant.of(library), world), label());
   } catch (thrown) {
     error = thrown as Error;
   }
-  await within(disposeAll(handles, face).catch((thrown) => error ??= thrown), label());
+  await within(disposeAll(handles, variant).catch((thrown) => error ??= thrown), label());
   const calls = process.calls.slice(first);
   return { label: label(), scenario, machine, process, library, calls, before, mine, inherited, error };
 }
@@ -220,7 +220,7 @@ async function checkFailure(run: Run, code: string): Promise<void> {
   const { process, label, error, library } = run;
   if (error !== undefined) {
     assert.ok(error instanceof library.TempfileError, `${label}\n${error.stack}`);
-    assertTells(error, code, label);
+    assertInformative(error, code, label);
   }
   process.elapse(100);
   assert.deepEqual([...leaked(run).keys()], [], `no descriptor is lost: ${label}`);
@@ -229,7 +229,7 @@ async function checkFailure(run: Run, code: string): Promise<void> {
   assertWhole(run, error === undefined);
   const left = leftoversOf(run).filter((path) => !run.inherited.has(path));
   if (left.length > 0) {
-    assert.ok(error !== undefined || process.warnings.length > 0, `left untold is ${left}: ${label}`);
+    assert.ok(error !== undefined || process.warnings.length > 0, `left unreported is ${left}: ${label}`);
   }
   await reclaimed(run);
   assert.deepEqual([staying(run), leasesOn(run.machine)], [[], []], label);
@@ -309,7 +309,7 @@ async function tryAll(way: Way, thorough: boolean): Promise<number> {
 }
 
 test(
-  "whichever call fails or is the last of the process, blocking functions say so, leave nothing open or behind, and no half of a file",
+  "synchronous functions report the error, leak nothing and leave no partial file if any call fails or the process dies in it",
   {
     inAll: true,
   },
@@ -319,7 +319,7 @@ test(
 );
 
 test(
-  "whichever call fails or is the last of the process, asynchronous functions do as the blocking ones, on a disk so slow that each call is one of the pool",
+  "asynchronous functions report the error, leak nothing and leave no partial file if any call of the thread pool fails or the process dies in it",
   {
     inAll: true,
   },
@@ -328,7 +328,7 @@ test(
   },
 );
 
-test("every function, method and property that is exported is part of what is tried", {
+test("the scenarios use every exported function, method and property", {
   inAll: true,
 }, async () => {
   for (const [name, scenario] of Object.entries(SCENARIOS)) {
@@ -341,7 +341,7 @@ test("every function, method and property that is exported is part of what is tr
 });
 
 test(
-  "what is tried shows a file that is left, one that stays open, and half a file: programs that do so do not pass",
+  "control: the faults in memory detect programs that leave a file, leak a descriptor or write a partial file",
   {
     inAll: true,
   },

@@ -1,6 +1,6 @@
 /**
  * Uses of the public functions, each once with typical options: written as asynchronous code, and also run on the
- * blocking face; on a disk in memory, and on a real one.
+ * synchronous functions; on a disk in memory, and on a real one.
  *
  * @module
  */
@@ -8,8 +8,8 @@ import type { Primitives } from "../../lib/runtime/mod.ts";
 import type { MachineOptions } from "../support/faulty_runtime.ts";
 import type { Library } from "../support/library.ts";
 
-// deno-lint-ignore no-explicit-any -- every name leads to the one of its face
-export type Facing = any;
+// deno-lint-ignore no-explicit-any -- every name resolves to the function of the chosen variant
+export type AnyVariant = any;
 
 /** What is on a disk besides the library's files. Every function with a path takes the real one, except `at`. */
 export interface Place {
@@ -52,7 +52,7 @@ type System = Pick<
 export interface Scenario {
   /** The properties of the machine, if it is one that exists only in memory. */
   machine?: MachineOptions;
-  /** Set if the blocking face has no such call. */
+  /** Set if there are no such synchronous functions. */
   asyncOnly?: true;
   /** Whether the process is new: it then looks for its temporary directory and creates its lease. */
   cold?: true;
@@ -62,7 +62,7 @@ export interface Scenario {
   prepare?(place: Place): void;
   /** What another process did that has died since. */
   dead?(m: Library, place: Place): void;
-  run(m: Facing, world: World): Promise<unknown>;
+  run(m: AnyVariant, world: World): Promise<unknown>;
   /** What must be at a path whatever happens: one of these texts, or nothing for undefined; the last if all is well. */
   either?: { [path: string]: readonly (string | undefined)[] };
 }
@@ -81,7 +81,7 @@ const replaced = { prepare: withTarget, either: { [TARGET]: [OLD, NEW] } };
 const created = { either: { [TARGET]: [undefined, NEW] } };
 
 /** Fills a directory: with files, links, and a directory that forbids reading. */
-async function fill(m: Facing, path: string, place: Place, locked = 0): Promise<void> {
+async function fill(m: AnyVariant, path: string, place: Place, locked = 0): Promise<void> {
   // More than a listing returns at once.
   for (const name of ["one", "two", "three", "four"]) place.plant(`${path}/${name}`, "text");
   place.plantDirectory(`${path}/inner`);
@@ -106,7 +106,7 @@ async function* chunks(): AsyncGenerator<string> {
 }
 
 /** A handle closes only what it took over. */
-function takeOver(m: Facing, descriptor: number, close: World["close"]): Facing {
+function takeOver(m: AnyVariant, descriptor: number, close: World["close"]): AnyVariant {
   try {
     return m.fromDescriptor(descriptor);
   } catch (error) {

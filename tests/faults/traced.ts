@@ -1,6 +1,6 @@
 /**
  * The traced process: runs one scenario on a real disk, between calls that mark which part is the library's. Bundled, and
- * started anew for each fault. Its arguments are the scenario, the face, the directory that stands for `/`, the one that
+ * started anew for each fault. Its arguments are the scenario, the variant, the directory that stands for `/`, the one that
  * stands for `/other`, and its role.
  *
  * @module
@@ -9,7 +9,7 @@ import fs from "node:fs";
 import process from "node:process";
 import * as m from "#mod";
 import { CARELESS } from "./careless.ts";
-import { Face } from "./facing.ts";
+import { Variant } from "./variants.ts";
 import { pathsBelow } from "./paths.ts";
 import { type Place, type Scenario, SCENARIOS, type World } from "./scenarios.ts";
 
@@ -40,7 +40,7 @@ let clock = 1000;
 Object.assign(process, { hrtime: () => [Math.floor(clock / 1000), (clock % 1000) * 1e6] });
 performance.now = () => clock;
 
-// Calls are met by their number, which must not depend on other processes that come and go.
+// Calls are selected by their number, which must not depend on other processes that come and go.
 const { opendirSync } = fs, { readdir } = fs.promises;
 const isOther = ({ name }: fs.Dirent): boolean => /^\d+$/.test(name) && name !== String(process.pid);
 Object.assign(fs, {
@@ -183,10 +183,10 @@ function wait(): void {
   }
 }
 
-async function disposeAll(face: Face): Promise<void> {
+async function disposeAll(variant: Variant): Promise<void> {
   for (const handle of handles.reverse()) {
     if (handle === null) continue;
-    const one = face.of(handle);
+    const one = variant.of(handle);
     await (Symbol.asyncDispose in handle ? one[Symbol.asyncDispose]() : one[Symbol.dispose]());
   }
 }
@@ -201,15 +201,15 @@ function describe(thrown: unknown): object {
 
 /** Runs the scenario; reports how it ended, and what is open then. */
 async function perform(): Promise<void> {
-  const face = new Face(m, way === "sync", called);
+  const variant = new Variant(m, way === "sync", called);
   let thrown: unknown;
   mark("on");
   try {
-    await scenario.run(face.of(m), world);
+    await scenario.run(variant.of(m), world);
   } catch (error) {
     thrown = error;
   }
-  await disposeAll(face).catch((error) => thrown ??= error);
+  await disposeAll(variant).catch((error) => thrown ??= error);
   mark("off");
   await turns();
   const error = thrown === undefined ? undefined : describe(thrown);

@@ -17,9 +17,9 @@ import {
   callsIn,
   type Fault,
   filters,
+  hitIndex,
   isEngines,
   keptBy,
-  meeting,
   refusedIn,
   textOf,
 } from "./calls.ts";
@@ -48,8 +48,8 @@ export interface Run {
   root: string;
   other: string;
   calls: Call[];
-  /** The call that the fault met; -1 if none. */
-  met: number;
+  /** The call that the fault hit; -1 if none. */
+  hit: number;
   /** The descriptor that a refused close left open. */
   kept: number | undefined;
   before: Set<string>;
@@ -189,14 +189,14 @@ export class Tracer implements Disposable {
     // strace refuses a close() without making it. If that is libuv's end of a pipe, as when flock(1) is started, the
     // engine waits for ever for it to be closed.
     const ending = traced.hung && !(refused && isEngines(refused)) ? "hung" : ended;
-    const met = fault === undefined ? -1 : meeting(fault, calls);
+    const hit = fault === undefined ? -1 : hitIndex(fault, calls);
     const report: Report | undefined = said.find((one) => "end" in one)?.end;
     const outcome = report === undefined ? "" : report.error?.message ?? "success";
     return {
       label: [
         `${name}, ${way}`,
         fault?.what,
-        textOf(refused ?? calls[met] ?? fault?.call),
+        textOf(refused ?? calls[hit] ?? fault?.call),
         ending,
         outcome,
         traced.stderr,
@@ -205,8 +205,8 @@ export class Tracer implements Disposable {
       root,
       other,
       calls,
-      met,
-      kept: keptBy(fault, calls[met]),
+      hit,
+      kept: keptBy(fault, calls[hit]),
       before: new Set(said.find((one) => "before" in one)?.before),
       mine: new Set(said.flatMap(({ mine }) => mine ?? [])),
       inherited: new Set(inherited),

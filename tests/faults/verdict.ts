@@ -9,7 +9,7 @@ import process from "node:process";
 import { configure, sweep } from "#mod";
 import type { Call } from "./calls.ts";
 import { pathsBelow } from "./paths.ts";
-import { assertTells } from "./tells.ts";
+import { assertInformative } from "./errors.ts";
 import type { Scenario } from "./scenarios.ts";
 import type { Run } from "./tracing.ts";
 
@@ -34,18 +34,18 @@ async function checkDeath(run: Run): Promise<void> {
 }
 
 async function checkFailure(run: Run, code: string | undefined): Promise<void> {
-  const { report, label, met, calls, inherited } = run;
+  const { report, label, hit, calls, inherited } = run;
   assert.ok(report !== undefined && run.ending === "0", label);
   if (report.error !== undefined) {
     assert.ok(code !== undefined && report.error.isOurs, `${label}\n${report.error.stack}`);
-    assertTells(report.error, codeAfter(calls[met], code), label);
+    assertInformative(report.error, codeAfter(calls[hit], code), label);
   }
   const open = report.open.filter(([descriptor]) => descriptor !== run.kept);
   assert.deepEqual(open, [], `no descriptor is lost: ${label}`);
   const left = leftoversOf(run).filter((path) => !inherited.has(path));
   // At the end of the process there is nobody to report to.
-  const isTold = report.error !== undefined || report.warnings.length > 0 || calls[met]?.atEnd;
-  if (!isTold) assert.deepEqual(left, [], `left untold: ${label}`);
+  const isReported = report.error !== undefined || report.warnings.length > 0 || calls[hit]?.atEnd;
+  if (!isReported) assert.deepEqual(left, [], `left unreported: ${label}`);
   await reclaim(run);
   assert.deepEqual([...leftoversOf(run), ...leasesOf(run)], [], `reclaimed: ${label}`);
 }

@@ -1,10 +1,10 @@
 /**
- * One program for both faces: on the blocking one, each name leads to its "…Sync" twin.
+ * One program for both variants of the functions: in the synchronous one, each name resolves to its "…Sync" twin.
  *
  * @module
  */
 import type { Library } from "../support/library.ts";
-import type { Facing } from "./scenarios.ts";
+import type { AnyVariant } from "./scenarios.ts";
 
 /** A class of handles, known by its prototype. */
 interface Handles {
@@ -27,8 +27,8 @@ export function publicNames(library: Library): string[] {
   });
 }
 
-/** Gives a library, or a handle of it, one face, and records what is called. */
-export class Face {
+/** Wraps the library or a handle, so that all calls use one variant of the functions, and records what is called. */
+export class Variant {
   readonly #blocking: boolean;
   readonly #called: Set<string>;
   readonly #classes: [name: string, of: Handles][];
@@ -40,7 +40,7 @@ export class Face {
     this.#classes = entries.flatMap(([name, value]) => isClass(value) ? [[name, value]] : []);
   }
 
-  of(target: object): Facing {
+  of(target: object): AnyVariant {
     return new Proxy(target, {
       get: (_, key) => {
         const name = this.#twin(target, key);

@@ -6,7 +6,7 @@
 import assert from "node:assert/strict";
 
 /** Asserts that an error of the library reports what went wrong, by the code of the call that failed, and where. */
-export function assertTells(
+export function assertInformative(
   error: { code?: string; path?: string; message: string },
   code: string,
   label: string,
