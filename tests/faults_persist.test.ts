@@ -171,7 +171,7 @@ async function attempt(
   mkdirSync(results);
   // Warms up what is done once per directory and process, which is not part of the attempt.
   writeFileAtomicSync(target, OLD);
-  if (!replaces) writeFileSync(join(results, "other"), ""), removeFile(target);
+  if (!replaces) writeFileSync(join(results, "other"), ""), unlinkSync(target);
   const file = await open?.(dir);
   await file?.write(contents);
   using _ = faults.substitute(stubs);
@@ -191,7 +191,7 @@ async function attempt(
     assert.ok(found !== undefined && sameBytes(found, contents), `the new file is there: ${label}`);
   } else assert.equal(found?.toString(), replaces ? OLD : undefined, `the old state is there: ${label}`);
   if (first === last && failed !== "unlink") {
-    const beside = namesIn(results).filter((name) => !["target", "other"].includes(name));
+    const beside = readdirSync(results).filter((name) => !["target", "other"].includes(name));
     assert.deepEqual(beside, [], `nothing beside the target: ${label}`);
   }
   if (error !== undefined) assert.equal(error.code, code, label);
@@ -214,13 +214,9 @@ async function assertUsable(
   assert.ok(sameBytes(readFileSync(target), contents), `it can still be persisted: ${label}`);
 }
 
-const namesIn = (path: string): string[] => readdirSync(path);
-
 function readIfThere(path: string): ReturnType<typeof readFileSync> & Uint8Array | undefined {
   return existsSync(path) ? readFileSync(path) as never : undefined;
 }
-
-const removeFile = (path: string): void => unlinkSync(path);
 
 /** Makes each call of each scenario fail in turn; returns the number of attempts, and the names of the failed calls. */
 async function failEveryCall(

@@ -160,7 +160,7 @@ async function accept(input: Input, hostile: Hostile, dir: string): Promise<void
   await using receiver = receiverFor(input, dir);
   const error = await errorOf(input, receiver, argumentsWith(input, hostile, dir));
   if (error === undefined || SELF_WILLED.includes(hostile.title) || error.name === "AbortError") return;
-  // The method `delete` of a Map is taken for the option of that name.
+  // A method of the value, such as `delete` of a Map, is taken for the option of that name.
   if (input.name === "options" && /^Option "(at|delete)" must be .+ got a function$/.test(error.message)) {
     return;
   }

@@ -120,7 +120,7 @@ function assertPermitted(found: { [name: string]: Outcome }, reason: RegExp, may
 }
 
 test(
-  "C299 everything works on Deno with one directory to read and write, or reports the missing permission, without a prompt",
+  "C299 public functions on Deno with one permitted directory work in it or report the missing permission, without a prompt",
   {
     skip: notDeno || noPython,
   },
@@ -184,7 +184,7 @@ test(
 );
 
 test(
-  "C299 everything works, without a prompt, on Deno with all permissions but one, for which Deno also denies /proc",
+  "C299 public functions on Deno with all permissions but one, which also denies /proc, work without a prompt",
   {
     skip: notDeno || noPython,
   },
@@ -255,15 +255,19 @@ function nodeFlags(place: Scratch): string[] {
   ];
 }
 
-test("C300 everything works on Node with one directory to write, or reports the missing permission", {
-  skip: notNode,
-}, async () => {
-  using place = scratch();
-  const { found } = await tryAll(place, nodeFlags(place));
-  // Node forbids fsync() unless all permissions are granted.
-  assertPermitted(found, /fsync API is disabled/, ["writeFileAtomic", "writeFileAtomicSync"]);
-  assert.deepEqual(place.names(), []);
-});
+test(
+  "C300 public functions on Node with one writable directory work in it or report the missing permission",
+  {
+    skip: notNode,
+  },
+  async () => {
+    using place = scratch();
+    const { found } = await tryAll(place, nodeFlags(place));
+    // Node forbids fsync() unless all permissions are granted.
+    assertPermitted(found, /fsync API is disabled/, ["writeFileAtomic", "writeFileAtomicSync"]);
+    assert.deepEqual(place.names(), []);
+  },
+);
 
 test(
   "C300 a directory on Node with permission to read everything and write one directory is removed with its contents",

@@ -46,7 +46,7 @@ const assertNoListenerLeak = (output: string): void =>
   assert.doesNotMatch(output, /MaxListenersExceeded|leak/i);
 
 /**
- * Asserts that the next process removes what the tests left: Vitest kills its workers, and Jest gives tests a `process`
+ * Asserts that the next process removes what the tests left: Vitest terminates its workers, and Jest gives tests a `process`
  * without exit events.
  */
 function assertReclaimed(user: Project): void {
@@ -126,7 +126,7 @@ test(
     const { stdout, stderr } = must(user.exec(process.execPath, ...args));
     assert.match(stdout + stderr, /15 pass|pass 15/);
     assertNoListenerLeak(stdout + stderr);
-    // Bun's test runner emits exit events only for tests that use the node:test interface.
+    // `bun test` does not run exit handlers for tests that use bun:test.
     if (isBun) assertReclaimed(user);
     assert.deepEqual(left(user), []);
   },

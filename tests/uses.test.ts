@@ -106,7 +106,7 @@ function requestOf(incoming: IncomingMessage): Request {
 
 const LARGE = new Uint8Array(3_000_000).map((_, index) => index * 7 + (index >> 8));
 
-test("spooledTemporaryFile() takes the parts of a multipart upload whole: small ones stay in memory, large ones go to disk", async () => {
+test("spooledTemporaryFile() stores the parts of a multipart upload unchanged: small ones in memory, large ones on disk", async () => {
   using place = scratch();
   const seen: unknown[] = [];
   await using server = await serve(async (request) => {
@@ -172,7 +172,7 @@ const REPLACE_PROMISE = `
     static reject(reason) { return Own.reject(reason); }
   };`;
 
-test("everything works through the thread pool and inline if the global Promise is replaced by another class", async () => {
+test("files and directories work through the thread pool and inline if another class replaces the global Promise", async () => {
   using place = scratch();
   const code = `${REPLACE_PROMISE}
     for (const inline of [false, undefined]) {
