@@ -113,15 +113,14 @@ export class Walk {
     return Array.from(this.#leftovers, ([path, code]) => ({ path, code }));
   }
 
-  /** Removes the next name of a level, or leaves the level if there is none. */
+  /** Removes the listed names of a level until it enters another, or leaves the level if none is left. */
   *#step(level: Level): Op<void> {
     try {
       if (level.batch.length === 0 && !level.listed) yield* this.#list(level);
     } catch (error) {
       return yield* this.#onListError(level, error);
     }
-    const entry = level.batch.pop();
-    if (entry !== undefined) return yield* this.#removeEntry(level, entry);
+    if (level.batch.length > 0) return yield* this.#removeListed(level);
     if (level === this.#top && this.#moved.length > 0) {
       level.batch = this.#moved;
       this.#moved = [];
@@ -177,18 +176,28 @@ export class Walk {
     this.#recordLeft(above, level.dir.shown, code);
   }
 
-  *#removeEntry(level: Level, { name, directory }: DirectoryEntry): Op<void> {
-    const undecodable = typeof name === "string" && name.includes("\uFFFD");
-    level.undecodable ||= undecodable;
-    try {
-      if (directory && ((yield* this.#removeLeaf(level, name)) || (yield* this.#enter(level, name)))) return;
-      if (yield* this.#unlink(level, name)) return;
-      yield* this.#enter(level, name);
-    } catch (error) {
-      const code = codeOf(error);
-      // The replacement character is longer than the byte it stands for.
-      if (code === "ENOENT" || (undecodable && code === "ENAMETOOLONG")) return;
-      this.#recordLeft(level, shownWithin(level.dir, name), code);
+  /** Removes the listed names, until one is a directory that it enters. */
+  *#removeListed(level: Level): Op<void> {
+    for (let entry; this.#level === level && (entry = level.batch.pop()) !== undefined;) {
+      const { name, directory } = entry;
+      const undecodable = typeof name === "string" && name.includes("\uFFFD");
+      level.undecodable ||= undecodable;
+      try {
+        if (directory && ((yield* this.#removeLeaf(level, name)) || (yield* this.#enter(level, name)))) {
+          continue;
+        }
+        const path = within(level.dir, name);
+        try {
+          yield this.#io.unlink(path);
+        } catch (error) {
+          if (!(yield* this.#unlinkAgain(level, path, error))) yield* this.#enter(level, name);
+        }
+      } catch (error) {
+        const code = codeOf(error);
+        // The replacement character is longer than the byte it stands for.
+        if (code === "ENOENT" || (undecodable && code === "ENAMETOOLONG")) continue;
+        this.#recordLeft(level, shownWithin(level.dir, name), code);
+      }
     }
   }
 
@@ -212,20 +221,19 @@ export class Walk {
     }
   }
 
-  /** Removes a name that is not a directory. Returns `false` if it is one after all. */
-  *#unlink(level: Level, name: Path): Op<boolean> {
-    const path = within(level.dir, name);
+  /** After a name could not be removed, grants access and tries again. Returns `false` if it is a directory. */
+  *#unlinkAgain(level: Level, path: Path, failed: unknown): Op<boolean> {
+    const code = codeOf(failed);
+    if (code === "EISDIR" || code === "ENOTEMPTY") return false;
+    // Some systems report this for unlinking a directory, but also for other reasons.
+    if (code === "EPERM" && (yield this.#io.status(path)).kind === "directory") return false;
+    if (!(yield* this.#grant(level, failed))) throw failed;
     try {
       yield this.#io.unlink(path);
+      return true;
     } catch (error) {
-      const code = codeOf(error);
-      if (code === "EISDIR" || code === "ENOTEMPTY") return false;
-      // Some systems report this for unlinking a directory, but also for other reasons.
-      if (code === "EPERM" && (yield this.#io.status(path)).kind === "directory") return false;
-      if (!(yield* this.#grant(level, error))) throw error;
-      return yield* this.#unlink(level, name);
+      return yield* this.#unlinkAgain(level, path, error);
     }
-    return true;
   }
 
   /** Enters a directory, or moves it to the top if this level is too deep. Returns `false` if it is not a directory. */
