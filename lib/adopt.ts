@@ -143,6 +143,7 @@ function* takeDirectory(
   recordAdopted(path);
   const tree = new OwnedTree(true);
   tree.path = path;
+  tree.guard = guardOf(path);
   tree.released = () => recordReleased(path);
   tree.identity = identity;
   tree.pathSeen = true;

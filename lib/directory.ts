@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { guardOf } from "./devices.ts";
 import { warnOfDisposal } from "./disposal.ts";
 import { invalid, type Leftover, TempfileError } from "./errors.ts";
 import { createNamed, type NamedTemporaryFile } from "./file/named.ts";
@@ -142,7 +143,7 @@ export class TemporaryDirectory implements AsyncDisposable, Disposable {
    *   taken its place, `ERR_CLOSED` after `remove()`.
    */
   usage(): Promise<DirectoryUsage> {
-    return runAsync(this.#usage(asyncIo().at(this.#tree.path!)));
+    return runAsync(this.#usage(asyncIo(this.#tree.guard)));
   }
 
   /** Synchronous version of {@linkcode TemporaryDirectory.usage}. */
@@ -299,6 +300,7 @@ function checkInside(of: "named" | "directory", given: object | undefined): Chec
 
 function* create(io: Io, directory: string, options: Checked): Op<TemporaryDirectory> {
   const tree = new OwnedTree(options.delete);
+  tree.guard = guardOf(directory);
   try {
     const session = options.delete ? sessionFor(directory, options) : "";
     yield* makeDirectory(io, directory, options, session, tree);

@@ -5,6 +5,7 @@
  */
 import { cannot, closedError, codeOf, failure, isGone, type Leftover, movingError } from "./errors.ts";
 import { type Identity, sameFile } from "./identity.ts";
+import type { Guard } from "./guard.ts";
 import { asyncIo, type Io, syncIo } from "./io.ts";
 import { recordKept } from "./life/lease.ts";
 import { type Fresh, type Leakable, unwatchLeak } from "./life/leaks.ts";
@@ -27,6 +28,8 @@ export class OwnedTree implements Entry, Leakable {
   released: (() => void) | undefined;
   fresh: Fresh | undefined;
   slot: number | undefined;
+  /** The guard of its device, if known. */
+  guard: Guard | undefined;
   #ours: boolean;
   #removing: Promise<Leftover[]> | undefined;
   /** The last pending call that moves the directory. */
@@ -92,7 +95,7 @@ export class OwnedTree implements Entry, Leakable {
   /** Removes the tree; overlapping calls share one removal. */
   removeOnce(): Leftover[] | Promise<Leftover[]> {
     if (this.#removing !== undefined) return this.#removing;
-    const start = (): Leftover[] | Promise<Leftover[]> => run(this.remove(asyncIo().at(this.path!)));
+    const start = (): Leftover[] | Promise<Leftover[]> => run(this.remove(asyncIo(this.guard)));
     const result = this.#moving === undefined ? start() : this.#moving.then(start);
     if (!isPromise(result)) return result;
     return this.#removing = result.finally(() => this.#removing = undefined);
