@@ -465,12 +465,8 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
   }
 
   /** Closes and removes the file. A failure becomes a warning, so that it does not mask an error from the scope. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    try {
-      await this.#file.async((io) => this.#file.close(io, true));
-    } catch (error) {
-      warnOfDisposal(error);
-    }
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#file.async((io) => this.#file.close(io, true)).catch(warnOfDisposal);
   }
 
   /**
