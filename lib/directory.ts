@@ -13,7 +13,7 @@ import { watchLeak } from "./life/leaks.ts";
 import { protect } from "./life/keep_alive.ts";
 import { recordKeptDirectory, sessionFor } from "./life/lease.ts";
 import { type Op, runAsync, runSync } from "./op.ts";
-import { type Checked, checkOptions } from "./options/checked.ts";
+import { checkOptions } from "./options/checked.ts";
 import { checkPath } from "./options/paths.ts";
 import type { DirectoryOptions, NamedFileOptions } from "./options/types.ts";
 import { OwnedTree } from "./owned_tree.ts";
@@ -21,7 +21,7 @@ import { checkReplacing, type PersistDirectoryOptions } from "./persist/options.
 import { persistTree } from "./persist/persist_tree.ts";
 import { makeDirectory } from "./make_directory.ts";
 import { componentsInside, isAbsolute, joinPath } from "./path.ts";
-import { place, placeInside, usualPlace } from "./place.ts";
+import { place, usualPlace } from "./place.ts";
 import { type DirectoryUsage, usageOf } from "./tree/usage.ts";
 
 /** Options for creating inside a directory, where `dir` is already determined. */
@@ -103,17 +103,12 @@ export class TemporaryDirectory implements AsyncDisposable, Disposable {
    *   has taken its place, `ERR_CLOSED` after `remove()`.
    */
   namedTemporaryFile(options?: Inside<NamedFileOptions>): Promise<NamedTemporaryFile> {
-    return runAsync(this.#createFile(asyncIo(), options));
+    return runAsync(createNamed(asyncIo(), options, this.#tree));
   }
 
   /** Synchronous version of {@linkcode TemporaryDirectory.namedTemporaryFile}. */
   namedTemporaryFileSync(options?: Inside<NamedFileOptions>): NamedTemporaryFile {
-    return runSync(this.#createFile(syncIo(), options));
-  }
-
-  *#createFile(io: Io, given: Inside<NamedFileOptions> | undefined): Op<NamedTemporaryFile> {
-    const options = checkInside("named", given);
-    return yield* createNamed(io, yield* placeInside(io, options, this.#tree), options);
+    return runSync(createNamed(syncIo(), options, this.#tree));
   }
 
   /**
@@ -123,17 +118,12 @@ export class TemporaryDirectory implements AsyncDisposable, Disposable {
    *   has taken its place, `ERR_CLOSED` after `remove()`.
    */
   temporaryDirectory(options?: Inside<DirectoryOptions>): Promise<TemporaryDirectory> {
-    return runAsync(this.#createDirectory(asyncIo(), options));
+    return runAsync(create(asyncIo(), options, this.#tree));
   }
 
   /** Synchronous version of {@linkcode TemporaryDirectory.temporaryDirectory}. */
   temporaryDirectorySync(options?: Inside<DirectoryOptions>): TemporaryDirectory {
-    return runSync(this.#createDirectory(syncIo(), options));
-  }
-
-  *#createDirectory(io: Io, given: Inside<DirectoryOptions> | undefined): Op<TemporaryDirectory> {
-    const options = checkInside("directory", given);
-    return yield* create(io, yield* placeInside(io, options, this.#tree), options);
+    return runSync(create(syncIo(), options, this.#tree));
   }
 
   /**
@@ -279,26 +269,22 @@ function leftoverError(path: string, leftovers: readonly Leftover[]): TempfileEr
  * ```
  */
 export function temporaryDirectory(options?: DirectoryOptions): Promise<TemporaryDirectory> {
-  return runAsync(createSomewhere(asyncIo(), options));
+  return runAsync(create(asyncIo(), options));
 }
 
 /** Synchronous version of {@linkcode temporaryDirectory}. */
 export function temporaryDirectorySync(options?: DirectoryOptions): TemporaryDirectory {
-  return runSync(createSomewhere(syncIo(), options));
+  return runSync(create(syncIo(), options));
 }
 
-function* createSomewhere(io: Io, given: DirectoryOptions | undefined): Op<TemporaryDirectory> {
+/** @param inside The directory of ours in which it is created, if any. */
+function* create(
+  io: Io,
+  given: DirectoryOptions | undefined,
+  inside?: OwnedTree,
+): Op<TemporaryDirectory> {
   const options = checkOptions("directory", given);
-  return yield* create(io, usualPlace(options) ?? (yield* place(io, options)), options);
-}
-
-function checkInside(of: "named" | "directory", given: object | undefined): Checked {
-  const options = checkOptions(of, given);
-  if (options.dir === undefined) return options;
-  throw invalid("dir", "omitted inside a temporary directory", options.dir);
-}
-
-function* create(io: Io, directory: string, options: Checked): Op<TemporaryDirectory> {
+  const directory = usualPlace(options, inside) ?? (yield* place(io, options, inside));
   const tree = new OwnedTree(options.delete);
   tree.guard = guardOf(directory);
   try {

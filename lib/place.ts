@@ -4,7 +4,7 @@
  * @module
  */
 import { isKnown, setDevice } from "./devices.ts";
-import { cannot, failure } from "./errors.ts";
+import { cannot, failure, invalid } from "./errors.ts";
 import type { Io } from "./io.ts";
 import type { Op } from "./op.ts";
 import type { Checked } from "./options/checked.ts";
@@ -17,26 +17,28 @@ import { tmpdir } from "./tmpdir.ts";
  * The directory if the caller requested nothing in particular: known without a system call, and so without an
  * operation, which would cost a fiftieth of a file. Undefined if there is more to do.
  */
-export const usualPlace = ({ dir, minFree, signal }: Checked): string | undefined =>
-  dir === undefined && minFree === 0 && signal === undefined ? tmpdir() : undefined;
+export const usualPlace = ({ dir, minFree, signal }: Checked, inside?: OwnedTree): string | undefined =>
+  inside === undefined && dir === undefined && minFree === 0 && signal === undefined ? tmpdir() : undefined;
 
-/** The canonical path of the requested directory. */
-export function* place(io: Io, { dir, minFree, signal }: Checked): Op<string> {
+/**
+ * The canonical path of the requested directory.
+ *
+ * @param inside A directory of ours, which must still exist, to be used in place of the option.
+ */
+export function* place(face: Io, { dir, minFree, signal }: Checked, inside?: OwnedTree): Op<string> {
+  if (inside !== undefined && dir !== undefined) {
+    throw invalid("dir", "omitted inside a temporary directory", dir);
+  }
   signal?.throwIfAborted();
-  const directory: string = dir === undefined ? tmpdir() : yield* canonical(io, dir);
+  const directory: string = inside?.path ?? (dir === undefined ? tmpdir() : yield* canonical(face, dir));
+  const io = face.at(directory);
+  if (inside !== undefined) {
+    // What is created in it leads there: the handle of the directory may be garbage-collected before the other.
+    inside.pathSeen = true;
+    yield* inside.require(io, "create in");
+  }
   if (minFree > 0) yield* requireFree(io, directory, minFree);
   return directory;
-}
-
-/** As `place`, for a directory of ours, which must still exist. */
-export function* placeInside(given: Io, { minFree, signal }: Checked, tree: OwnedTree): Op<string> {
-  signal?.throwIfAborted();
-  const path = tree.path!, io = given.at(path);
-  // What is created in it leads there: the handle of the directory may be garbage-collected before the other.
-  tree.pathSeen = true;
-  yield* tree.require(io, "create in");
-  if (minFree > 0) yield* requireFree(io, path, minFree);
-  return path;
 }
 
 function* canonical(given: Io, dir: string): Op<string> {

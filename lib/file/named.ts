@@ -11,8 +11,9 @@ import { printAs } from "../inspect.ts";
 import { protect } from "../life/keep_alive.ts";
 import { recordKept, sessionFor } from "../life/lease.ts";
 import { type Op, runAsync, runSync } from "../op.ts";
-import { type Checked, checkOptions } from "../options/checked.ts";
+import { checkOptions } from "../options/checked.ts";
 import type { NamedFileOptions } from "../options/types.ts";
+import type { OwnedTree } from "../owned_tree.ts";
 import { place, usualPlace } from "../place.ts";
 import type { Handle } from "../runtime/mod.ts";
 import { TemporaryFile } from "./file.ts";
@@ -108,22 +109,27 @@ const describe = (file: NamedTemporaryFile): string =>
  * ```
  */
 export function namedTemporaryFile(options?: NamedFileOptions): Promise<NamedTemporaryFile> {
-  return runAsync(create(asyncIo(), options));
+  return runAsync(createNamed(asyncIo(), options));
 }
 
 /** Synchronous version of {@linkcode namedTemporaryFile}. */
 export function namedTemporaryFileSync(options?: NamedFileOptions): NamedTemporaryFile {
-  return runSync(create(syncIo(), options));
+  return runSync(createNamed(syncIo(), options));
 }
 
-function* create(io: Io, given: NamedFileOptions | undefined): Op<NamedTemporaryFile> {
+/**
+ * Creates a named file.
+ *
+ * @param inside The directory of ours in which it is created, if any.
+ */
+export function* createNamed(
+  face: Io,
+  given: NamedFileOptions | undefined,
+  inside?: OwnedTree,
+): Op<NamedTemporaryFile> {
   const options = checkOptions("named", given);
-  return yield* createNamed(io, usualPlace(options) ?? (yield* place(io, options)), options);
-}
-
-/** Creates a named file in a directory whose path is already canonical. */
-export function* createNamed(given: Io, directory: string, options: Checked): Op<NamedTemporaryFile> {
-  const io = given.at(directory);
+  const directory = usualPlace(options, inside) ?? (yield* place(face, options, inside));
+  const io = face.at(directory);
   const owned = options.delete ? new OwnedName() : undefined;
   let handle: Handle | undefined;
   let path!: string;
