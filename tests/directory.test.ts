@@ -22,7 +22,7 @@ import { renewSession } from "../lib/name.ts";
 import { runtime } from "../lib/runtime/mod.ts";
 import { runChild } from "./support/child.ts";
 import { gcFlags } from "./support/gc.ts";
-import { isWindows, noModes } from "./support/platform.ts";
+import { isWindows, noModes, underWine } from "./support/platform.ts";
 import { scratch } from "./support/scratch.ts";
 import { substitute, systemError } from "./support/substitute.ts";
 import { warningsOf } from "./support/warnings.ts";
@@ -160,7 +160,9 @@ test("C213 delete: false keeps the directory after remove(), disposal and proces
   assert.equal(place.list().length, 2);
 });
 
-test("C214 a tree of three levels with two directories and two files each is removed", async () => {
+test("C214 a tree of three levels with two directories and two files each is removed", {
+  skip: "Bun" in globalThis && underWine("Bun's recursive readdirSync() stops at the second level"),
+}, async () => {
   const one = await m.temporaryDirectory(), two = m.temporaryDirectorySync();
   for (const { path } of [one, two]) {
     fill(path, 3);

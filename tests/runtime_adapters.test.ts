@@ -18,6 +18,7 @@ import { nodePrimitives } from "../lib/runtime/node_fs.ts";
 import type { NodeProcess } from "../lib/runtime/node_like.ts";
 import type { Listing, Runtime } from "../lib/runtime/types.ts";
 import { fail, fakeDeno, fakeProcess, fsWith } from "./support/fake_runtimes.ts";
+import { noLinks } from "./support/platform.ts";
 import { scratch } from "./support/scratch.ts";
 
 const isLinux = process.platform === "linux";
@@ -523,28 +524,32 @@ test(
   },
 );
 
-test("Node and Bun: realPath() resolves links itself if Windows fails with EISDIR (RAM disk) or UNKNOWN (WinFsp)", async () => {
-  using place = scratch();
-  fs.symlinkSync(place.path, join(place.path, "link"), "dir");
-  const path = join(place.path, "link", "link");
-  for (const make of NODE_LIKE) {
-    const failing = (code: string): Runtime => {
-      const later = (_path: string, done: (error: unknown) => void) => done(error(code));
-      const own = fsWith({
-        realpathSync: Object.assign((path: string) => fs.realpathSync(path), { native: fail(code) }),
-        realpath: Object.assign(() => {}, { native: later }),
-      });
-      return make(fakeProcess({ platform: "win32" }, { "node:fs": own }).process);
-    };
-    for (const code of ["EISDIR", "UNKNOWN"]) {
-      const { sync, pooled } = failing(code);
-      assert.equal(sync.realPath(path), place.path);
-      assert.equal(await pooled.realPath(path), place.path);
-      assert.throws(() => sync.realPath(join(path, "missing")), error("ENOENT"));
-      await assert.rejects(pooled.realPath(join(path, "missing")), error("ENOENT"));
+test(
+  "Node and Bun: realPath() resolves links itself if Windows fails with EISDIR (RAM disk) or UNKNOWN (WinFsp)",
+  { skip: noLinks },
+  async () => {
+    using place = scratch();
+    fs.symlinkSync(place.path, join(place.path, "link"), "dir");
+    const path = join(place.path, "link", "link");
+    for (const make of NODE_LIKE) {
+      const failing = (code: string): Runtime => {
+        const later = (_path: string, done: (error: unknown) => void) => done(error(code));
+        const own = fsWith({
+          realpathSync: Object.assign((path: string) => fs.realpathSync(path), { native: fail(code) }),
+          realpath: Object.assign(() => {}, { native: later }),
+        });
+        return make(fakeProcess({ platform: "win32" }, { "node:fs": own }).process);
+      };
+      for (const code of ["EISDIR", "UNKNOWN"]) {
+        const { sync, pooled } = failing(code);
+        assert.equal(sync.realPath(path), place.path);
+        assert.equal(await pooled.realPath(path), place.path);
+        assert.throws(() => sync.realPath(join(path, "missing")), error("ENOENT"));
+        await assert.rejects(pooled.realPath(join(path, "missing")), error("ENOENT"));
+      }
+      const { sync, pooled } = failing("EACCES");
+      assert.throws(() => sync.realPath(path), error("EACCES"));
+      await assert.rejects(pooled.realPath(path), error("EACCES"));
     }
-    const { sync, pooled } = failing("EACCES");
-    assert.throws(() => sync.realPath(path), error("EACCES"));
-    await assert.rejects(pooled.realPath(path), error("EACCES"));
-  }
-});
+  },
+);

@@ -230,14 +230,14 @@ test("C287 usage() of a directory omits entries that vanish or cannot be listed,
   }
   using _adopted = sourceAdopt(place.path);
   let failing = { list: "EACCES", status: "ENOENT" };
-  const unless = (code: string, ends: string) => (real: (path: string) => unknown, path: string): unknown => {
-    if (path.endsWith(ends)) throw code === "" ? new Error("no code") : systemError(code);
+  const unless = (code: string, name: string) => (real: (path: string) => unknown, path: string): unknown => {
+    if (path === join(place.path, name)) throw code === "" ? new Error("no code") : systemError(code);
     return real(path);
   };
   using _ = substitute({
     primitives: {
-      list: (real, path: string) => unless(failing.list, "/two")(real, path),
-      status: (real, path: string) => unless(failing.status, "/one/file")(real, path),
+      list: (real, path: string) => unless(failing.list, "two")(real, path),
+      status: (real, path: string) => unless(failing.status, "one/file")(real, path),
     },
   });
   const held = { path: place.path, files: 0, directories: 2, bytes: 0 };

@@ -93,6 +93,17 @@ function nameLingers(): boolean {
   }
 }
 
+/**
+ * The reason to skip a test of what Wine lacks; false elsewhere, so that nothing is skipped on Windows itself. Set by
+ * `tools/testing/wine.mjs`.
+ */
+export const underWine = (reason: string): string | false =>
+  process.env.MAYFLY_TEST_WINE === "1" && `under Wine ${reason}`;
+
+/** For tests whose programs pass relative paths to `fs`. */
+export const noRelativePaths: string | false = "Bun" in globalThis &&
+  underWine("Bun's writeFileSync() and readdirSync() find nothing by a relative path");
+
 /** For tests with symbolic links, which Windows lets few users create. */
 export const noLinks: string | false = isWindows && !canLink() && "needs symbolic links";
 

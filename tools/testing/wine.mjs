@@ -90,7 +90,7 @@ function copyProject() {
     ".lowered",
     "node_modules",
   ];
-  const files = ["package.json", "deno.json", "README.md", "tsconfig.json"];
+  const files = ["package.json", "deno.json", "README.md", "tsconfig.json", ".gitattributes"];
   for (const name of [...wanted, ...files]) {
     if (existsSync(inRoot(name))) spawnSync("cp", ["-rL", inRoot(name), join(disk, "project")]);
   }
@@ -180,6 +180,7 @@ async function runFile(runtime, file) {
   const own = {
     MAYFLY_TEST_RUNTIME: runtime.name,
     MAYFLY_TEST_MODE: "dist",
+    MAYFLY_TEST_WINE: "1",
     MAYFLY_TEST_ROOT: "C:\\project",
     ESBUILD_BINARY_PATH: `C:\\runtimes\\esbuild-${esbuild}.exe`,
   };
