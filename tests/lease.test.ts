@@ -23,7 +23,7 @@ import { leasesIn, readLeases, withoutLease } from "./support/leases.ts";
 import { naiveLease, naiveSweep } from "./support/naive_sweep.ts";
 import { packageTest as test } from "./support/once.ts";
 import { noMounts, withTmpfs } from "./support/places.ts";
-import { endedBy, isWindows, noLinks, noPrograms } from "./support/platform.ts";
+import { endedBy, isWindows, noLinks, noPrograms, underWine } from "./support/platform.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
 import { noStrace } from "./support/strace.ts";
 import { substitute, systemError } from "./support/substitute.ts";
@@ -460,33 +460,39 @@ test("C285 on a full disk, keep() fails with ENOSPC, and its file or directory c
   assert.deepEqual(said, [[full, full, true], []], stderr);
 });
 
-test("a lease that has grown large is followed by another, and is removed when none of its entries are left", async () => {
-  await withoutLease();
-  using place = scratch();
-  // A path so long that each record takes kilobytes.
-  const dir = join(place.path, ...Array.from({ length: 14 }, () => "d".repeat(250)));
-  mkdirSync(dir, { recursive: true });
-  configure({ tmpdir: place.path });
-  try {
-    using first = namedTemporaryFileSync();
-    const [old] = Object.keys(readLeases(place.path));
-    let seen = new Set<string>();
-    for (let n = 0; seen.size < 3; n++) {
-      assert.ok(n < 2000, "no lease follows");
-      namedTemporaryFileSync({ dir, prefix: `${n}-` }).closeSync();
-      if (n % 50 === 0) seen = new Set([...seen, ...Object.keys(readLeases(place.path))]);
+test(
+  "a lease that has grown large is followed by another, and is removed when none of its entries are left",
+  {
+    skip: "Deno" in globalThis && underWine("paths of more than 260 characters cannot be resolved"),
+  },
+  async () => {
+    await withoutLease();
+    using place = scratch();
+    // A path so long that each record takes kilobytes.
+    const dir = join(place.path, ...Array.from({ length: 14 }, () => "d".repeat(250)));
+    mkdirSync(dir, { recursive: true });
+    configure({ tmpdir: place.path });
+    try {
+      using first = namedTemporaryFileSync();
+      const [old] = Object.keys(readLeases(place.path));
+      let seen = new Set<string>();
+      for (let n = 0; seen.size < 3; n++) {
+        assert.ok(n < 2000, "no lease follows");
+        namedTemporaryFileSync({ dir, prefix: `${n}-` }).closeSync();
+        if (n % 50 === 0) seen = new Set([...seen, ...Object.keys(readLeases(place.path))]);
+      }
+      const leases = readLeases(place.path);
+      // The lease between them had no entries left.
+      assert.deepEqual([Object.keys(leases).length, old in leases], [2, true]);
+      for (const text of Object.values(leases)) assert.ok(text.length < 1.5 * 1024 * 1024);
+      // Keeping is recorded in the lease that has the entry.
+      first.keep();
+      assert.ok(readLeases(place.path)[old].endsWith(`\nkept ${basename(first.path)}\n`));
+    } finally {
+      configure({ tmpdir: undefined });
     }
-    const leases = readLeases(place.path);
-    // The lease between them had no entries left.
-    assert.deepEqual([Object.keys(leases).length, old in leases], [2, true]);
-    for (const text of Object.values(leases)) assert.ok(text.length < 1.5 * 1024 * 1024);
-    // Keeping is recorded in the lease that has the entry.
-    first.keep();
-    assert.ok(readLeases(place.path)[old].endsWith(`\nkept ${basename(first.path)}\n`));
-  } finally {
-    configure({ tmpdir: undefined });
-  }
-});
+  },
+);
 
 /** Returns the system calls for the first and for the second named file, without those of the engine. */
 async function callsOfFirst(place: Scratch): Promise<[first: string[], second: string[]]> {
