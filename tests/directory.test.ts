@@ -483,7 +483,7 @@ test("keep() fails with ERR_CLOSED during and after remove(), but works after a 
   assert.deepEqual(place.names(), [basename(directory.path)]);
 });
 
-test("C245 adoptDirectorySync() refuses an empty path, a root, the home, current and temporary directories, and parents of these", async () => {
+test("C245 adoptDirectorySync() refuses an empty path, the root, the home, current and temporary directories, and the parent of the current one", async () => {
   using place = scratch();
   const code = `
     const tried = { empty: "", root: "/", home: process.env.HOME, cwd: process.cwd(), above: path.dirname(process.cwd()), temporary: m.tmpdir() };
