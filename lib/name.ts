@@ -11,7 +11,7 @@ import { type Runtime, runtime } from "./runtime/mod.ts";
  */
 const ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789";
 
-const CODES = Uint8Array.from(ALPHABET, (character) => character.charCodeAt(0));
+const CODES = new TextEncoder().encode(ALPHABET);
 
 /** The length of the random part of a name: 65 bits. */
 export const RANDOM_LENGTH = 13;

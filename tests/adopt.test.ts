@@ -537,8 +537,8 @@ test(
       using place = scratch();
       using other = scratch();
       const env = { TMPDIR: place.path }, adopters = isElsewhere ? { TMPDIR: other.path } : env;
-      const maker = startOwner(CREATES, env);
-      const paths: string[] = await maker.nextLine();
+      const creator = startOwner(CREATES, env);
+      const paths: string[] = await creator.nextLine();
       const thereAfterSweep = async (): Promise<boolean[]> => {
         await runChild("await m.sweep();", { env });
         return paths.map((path) => existsSync(path));
@@ -546,7 +546,7 @@ test(
       const second = startOwner(ADOPTS, adopters, paths);
       await second.nextLine();
       // It is killed without having called keep().
-      await maker.kill();
+      await creator.kill();
       assert.deepEqual(await thereAfterSweep(), [true, true]);
       const third = startOwner(ADOPTS, adopters, paths);
       await third.nextLine();
@@ -624,16 +624,16 @@ test(
       using place = scratch();
       using other = scratch();
       const env = { TMPDIR: place.path }, adopters = isElsewhere ? { TMPDIR: other.path } : env;
-      const maker = startOwner(CREATES_MORE, env);
-      const paths: string[] = await maker.nextLine();
+      const creator = startOwner(CREATES_MORE, env);
+      const paths: string[] = await creator.nextLine();
       const second = startOwner(ADOPTS, adopters, paths);
       await second.nextLine();
       await second.kill();
-      if (!isLate) await maker.kill();
+      if (!isLate) await creator.kill();
       const third = startOwner(ADOPTS, adopters, paths);
       await third.nextLine();
       await third.keepAll();
-      if (isLate) await maker.keepAll().then(maker.kill);
+      if (isLate) await creator.keepAll().then(creator.kill);
       await third.kill();
       const { said } = await runChild("say((await m.sweep()).removed.length);", { env });
       assert.deepEqual([said, ...paths.map((path) => existsSync(path))], [[isLate ? 2 : 0], true, true]);
@@ -643,20 +643,20 @@ test(
 );
 
 test(
-  "C259 C265 an entry that an adopter persisted under its old name is not reclaimed, though its maker creates others there",
+  "C259 C265 an entry that an adopter persisted under its old name is not reclaimed, though its creator creates others there",
   { skip: noLinux },
   async () => {
     for (const isLate of [false, true]) {
       using place = scratch();
       mkdirSync(join(place.path, "done"));
       const env = { TMPDIR: place.path };
-      const maker = startOwner(
+      const creator = startOwner(
         `const dir = path.join(m.tmpdir(), "done");
         const more = () => globalThis.more = [m.namedTemporaryFileSync({ dir }), m.temporaryDirectorySync({ dir })];
         ${isLate ? "" : "more();"} ${CREATES} mine[0].keep = more; mine[1].keep = () => {};`,
         env,
       );
-      const paths: string[] = await maker.nextLine();
+      const paths: string[] = await creator.nextLine();
       const done = paths.map((path) => join(place.path, "done", basename(path)));
       const adopter = startOwner(
         `${ADOPTS} for (const one of mine) one.persistSync(path.join(m.tmpdir(), "done", path.basename(one.path)));`,
@@ -664,8 +664,8 @@ test(
         paths,
       );
       await adopter.nextLine();
-      if (isLate) await maker.keepAll();
-      for (const owner of [maker, adopter]) {
+      if (isLate) await creator.keepAll();
+      for (const owner of [creator, adopter]) {
         await owner.kill();
         await runChild("await m.sweep();", { env });
       }
@@ -695,20 +695,20 @@ test(
   },
 );
 
-test("C259 an adoption is recorded beside the maker's lease if that is in a directory above, else in the process's own lease", async () => {
+test("C259 an adoption is recorded beside the creator's lease if that is in a directory above, else in the process's own lease", async () => {
   await withoutLease();
   using own = scratch();
   using place = scratch();
   const deep = join(place.path, "deep");
   mkdirSync(deep);
-  const maker = plant(place.path, { lines: [place.path, deep].map((made) => `made ${made}/tmp*`) });
-  /** The records, without the header, of the lease in a directory that is not the maker's. */
+  const creator = plant(place.path, { lines: [place.path, deep].map((made) => `made ${made}/tmp*`) });
+  /** The records, without the header, of the lease in a directory that is not the creator's. */
   const recordsIn = (directory: string): string[] => {
-    const { [basename(maker.path)]: _, ...leases } = readLeases(directory);
+    const { [basename(creator.path)]: _, ...leases } = readLeases(directory);
     assert.equal(Object.keys(leases).length, 1);
     return Object.values(leases)[0].split("\n").slice(4, -1);
   };
-  const paths = [join(place.path, maker.name()), join(deep, maker.name())];
+  const paths = [join(place.path, creator.name()), join(deep, creator.name())];
   const stranger = join(place.path, plant(own.path).name());
   for (const path of [...paths, stranger]) writeFileSync(path, "");
   configure({ tmpdir: own.path });
@@ -718,7 +718,7 @@ test("C259 an adoption is recorded beside the maker's lease if that is in a dire
     files[0].closeSync();
     files[1].keep();
     assert.deepEqual(recordsIn(place.path).slice(2), paths.map((path) => `kept ${basename(path)}`));
-    assert.ok(readFileSync(maker.path, "utf8").endsWith(`\nkept /${basename(paths[1])}\n`));
+    assert.ok(readFileSync(creator.path, "utf8").endsWith(`\nkept /${basename(paths[1])}\n`));
     files[1].closeSync();
     adoptFileFromSource(stranger).closeSync();
     const leases = Object.values(readLeases(own.path));

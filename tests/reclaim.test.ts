@@ -100,10 +100,10 @@ test(
   },
   () => {
     using place = scratch();
-    const maker = plant(place.path),
-      file = join(place.path, maker.name()),
-      tree = join(place.path, maker.name());
-    const free = join(place.path, maker.name()), inside = join(tree, maker.name());
+    const creator = plant(place.path),
+      file = join(place.path, creator.name()),
+      tree = join(place.path, creator.name());
+    const free = join(place.path, creator.name()), inside = join(tree, creator.name());
     for (const path of [file, free]) writeFileSync(path, "");
     mkdirSync(tree);
     writeFileSync(inside, "");
@@ -126,19 +126,19 @@ test(
 );
 
 test(
-  "C265 reclaim() never removes what an adopter kept, and what a dead adopter held only when the maker is dead too",
+  "C265 reclaim() never removes what an adopter kept, and what a dead adopter held only when the creator is dead too",
   { skip: noLinux },
   () => {
     using place = scratch();
-    const maker = plant(place.path, { pid: process.pid });
-    const [kept, died, again] = [1, 2, 3].map(() => join(place.path, maker.name()));
+    const creator = plant(place.path, { pid: process.pid });
+    const [kept, died, again] = [1, 2, 3].map(() => join(place.path, creator.name()));
     for (const path of [kept, died, again]) {
       writeFileSync(path, "");
-      appendFileSync(maker.path, `kept /${basename(path)}\n`);
+      appendFileSync(creator.path, `kept /${basename(path)}\n`);
     }
-    appendFileSync(maker.path, `adopted ${again}\n`);
+    appendFileSync(creator.path, `adopted ${again}\n`);
     plant(place.path, { lines: [`adopted ${died}`] });
-    const fd = openSync(maker.path, "r");
+    const fd = openSync(creator.path, "r");
     assert.deepEqual(reclaimIn(place.path).removed, []);
     closeSync(fd);
     const removed = reclaimIn(place.path).removed.map(({ path }) => path);
@@ -148,29 +148,34 @@ test(
 );
 
 test(
-  "C259 C265 reclaim() removes what a dead process had adopted, unless it kept it or the live maker still holds it",
+  "C259 C265 reclaim() removes what a dead process had adopted, unless it kept it or the live creator still holds it",
   {
     skip: noLinux,
   },
   () => {
     using place = scratch();
-    const maker = plant(place.path, { pid: process.pid });
-    const names = ["gone", "kept", "its maker's", "theirs again"].map(() => maker.name());
-    const [gone, kept, makers, again] = names.map((name) => join(place.path, name));
-    const strangers = ["notes.txt", `${maker.session}-1.txt`].map((name) => join(place.path, name));
-    for (const path of [gone, kept, makers, again, ...strangers]) writeFileSync(path, "");
-    appendFileSync(maker.path, [gone, kept, again].map((path) => `kept ${basename(path)}\n`).join(""));
-    const lines = [gone, kept, makers, again, ...strangers].map((path) => `adopted ${path}`);
+    const creator = plant(place.path, { pid: process.pid });
+    const names = ["gone", "kept", "its creator's", "theirs again"].map(() => creator.name());
+    const [gone, kept, creators, again] = names.map((name) => join(place.path, name));
+    const strangers = ["notes.txt", `${creator.session}-1.txt`].map((name) => join(place.path, name));
+    for (const path of [gone, kept, creators, again, ...strangers]) writeFileSync(path, "");
+    appendFileSync(creator.path, [gone, kept, again].map((path) => `kept ${basename(path)}\n`).join(""));
+    const lines = [gone, kept, creators, again, ...strangers].map((path) => `adopted ${path}`);
     const adopter = plant(place.path, {
       lines: [...lines, `kept ${basename(kept)}`, `kept ${basename(again)}`, `adopted ${again}`],
     });
-    const fd = openSync(maker.path, "r");
+    const fd = openSync(creator.path, "r");
     assert.deepEqual(reclaimIn(place.path).removed.map(({ path }) => path).sort(), [gone, again].sort());
-    assert.deepEqual([kept, makers, ...strangers].map((path) => existsSync(path)), [true, true, true, true]);
-    assert.ok(existsSync(adopter.path), "its lease leads to the entry that the maker holds");
+    assert.deepEqual([kept, creators, ...strangers].map((path) => existsSync(path)), [
+      true,
+      true,
+      true,
+      true,
+    ]);
+    assert.ok(existsSync(adopter.path), "its lease leads to the entry that the creator holds");
     closeSync(fd);
-    // Now the maker is dead as well.
-    assert.deepEqual(reclaimIn(place.path).removed.map(({ path }) => path), [makers]);
+    // Now the creator is dead as well.
+    assert.deepEqual(reclaimIn(place.path).removed.map(({ path }) => path), [creators]);
     assert.deepEqual([kept, ...strangers].map((path) => existsSync(path)), [true, true, true]);
     assert.deepEqual(readLeases(place.path), {});
   },

@@ -20,7 +20,7 @@ import { attempt, runtime } from "../runtime/mod.ts";
 import { statusIfThere } from "../status.ts";
 import { startReclaiming } from "./background.ts";
 import { leaseDirectory, refusalOf } from "./lease_directory.ts";
-import { makersDirectory } from "./makers_directory.ts";
+import { creatorDirectory } from "./creator_directory.ts";
 import { Lease, type Naming } from "./open_lease.ts";
 import { markKept } from "./reclaim.ts";
 import { held, heldLeases } from "./registry.ts";
@@ -55,11 +55,11 @@ export function recordAdopted(path: string): void {
 }
 
 /**
- * Returns the lease to record an adoption in: one in the directory of the maker's lease, where a sweep for its
+ * Returns the lease to record an adoption in: one in the directory of the creator's lease, where a sweep for its
  * leftovers looks.
  */
 function leaseFor(path: string): Lease | undefined {
-  const directory = runSync(makersDirectory(syncIo(), path));
+  const directory = runSync(creatorDirectory(syncIo(), path));
   if (directory === undefined) return usable();
   const isThere = (lease: Lease): boolean => parentOf(lease.path) === directory && !lease.isFull;
   return [...leases].find(isThere) ?? open(directory);

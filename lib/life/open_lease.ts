@@ -34,7 +34,7 @@ export class Lease implements Entry {
   /** The recorded forms, each joined to its directory. */
   readonly #made = new Set<string>();
   /**
-   * The names of entries adopted from other sessions. Not their paths: the maker's lease may speak for them elsewhere
+   * The names of entries adopted from other sessions. Not their paths: the creator's lease may speak for them elsewhere
    * too.
    */
   readonly #adopted = new Set<string>();

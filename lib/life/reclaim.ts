@@ -172,7 +172,7 @@ function* removeUnused(io: Io, entry: Candidate, work: Work): Op<void> {
 
 /**
  * Whether a lease speaks for a path, or has adopted something inside it. An adopted entry counts even when it is kept:
- * its maker's lease says so too, but may not have done so when it was read.
+ * its creator's lease says so too, but may not have done so when it was read.
  */
 const speaksForAny = (lease: LeaseFile, path: string): boolean =>
   lease.adopted.has(path) || speaksFor(lease, parentOf(path), baseName(path)) ||
@@ -187,7 +187,7 @@ export function* markKept(io: Io, directory: string, path: string): Op<void> {
   for (const lease of yield* otherLeases(io, directory)) {
     const mustRecord = lease.adopted.has(path)
       ? (yield* livenessOf(io, lease)) === "dead"
-      // The maker may still record that it makes such names there.
+      // The creator may still record that it makes such names there.
       : name.includes(lease.session);
     if (mustRecord) {
       yield* tryOr(lease.path, write(io, lease.path, `kept ${keptByOther(name)}\n`), undefined);

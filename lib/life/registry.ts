@@ -92,10 +92,10 @@ function registry(): Registry {
 
 /** Registers something, before it is created. */
 export function register(entry: Entry): void {
-  const books = shared ?? registry();
-  books.entries.add(entry);
-  books.active = true;
-  books.unwatch ??= watchEnds(discardAll);
+  const state = shared ?? registry();
+  state.entries.add(entry);
+  state.active = true;
+  state.unwatch ??= watchEnds(discardAll);
 }
 
 /** The leases of this process, which are discarded after everything else. */
@@ -103,10 +103,10 @@ export const heldLeases = (): Bag<Entry> => registry().leases;
 
 /** Unregisters something. */
 export function unregister(entry: Entry): void {
-  const books = registry();
-  books.entries.delete(entry);
+  const state = registry();
+  state.entries.delete(entry);
   entry.released?.();
-  if (books.entries.size === 0 && !books.idle) scheduleUnwatch(books);
+  if (state.entries.size === 0 && !state.idle) scheduleUnwatch(state);
 }
 
 /** Registers an open file without a name. */
@@ -121,9 +121,9 @@ export function letGo(content: Content): void {
 
 /** Returns everything that this process holds. */
 export function held(): { entries: readonly Entry[]; contents: readonly Content[] } {
-  const books = shared ?? scope[KEY];
-  if (books === undefined || books.pid !== runtime.pid()) return { entries: [], contents: [] };
-  return { entries: [...books.entries], contents: [...books.contents] };
+  const state = shared ?? scope[KEY];
+  if (state === undefined || state.pid !== runtime.pid()) return { entries: [], contents: [] };
+  return { entries: [...state.entries], contents: [...state.contents] };
 }
 
 /**
@@ -138,50 +138,50 @@ const IDLE = 250;
  * makes one file after the other. And one turn of the event loop after the timer: a signal that arrived before the
  * timer is delivered after it, and without a listener would be lost instead of ending the process.
  */
-function scheduleUnwatch(books: Registry): void {
-  books.idle = true;
-  books.active = false;
+function scheduleUnwatch(state: Registry): void {
+  state.idle = true;
+  state.active = false;
   runtime.later(IDLE, async () => {
     await runtime.nextTurn();
-    books.idle = false;
-    if (books.entries.size > 0) return;
-    if (books.active) return scheduleUnwatch(books);
-    stopWatching(books);
-    discardLeases(books);
+    state.idle = false;
+    if (state.entries.size > 0) return;
+    if (state.active) return scheduleUnwatch(state);
+    stopWatching(state);
+    discardLeases(state);
   });
 }
 
-function stopWatching(books: Registry): void {
-  books.unwatch?.();
-  books.unwatch = undefined;
+function stopWatching(state: Registry): void {
+  state.unwatch?.();
+  state.unwatch = undefined;
 }
 
 /** Listens again, since a setting decides what to listen to. */
 onSettings(() => {
-  const books = shared ?? scope[KEY];
-  if (books?.unwatch === undefined) return;
-  stopWatching(books);
-  books.unwatch = watchEnds(discardAll);
+  const state = shared ?? scope[KEY];
+  if (state?.unwatch === undefined) return;
+  stopWatching(state);
+  state.unwatch = watchEnds(discardAll);
 });
 
 /** Removes everything registered. Failing to remove one entry does not keep the others from being removed. */
 function discardAll(between?: () => void): void {
-  const books = registry();
-  if (books.pid !== runtime.pid()) return;
+  const state = registry();
+  if (state.pid !== runtime.pid()) return;
   let left = false;
-  for (const entry of books.entries) {
+  for (const entry of state.entries) {
     between?.();
-    books.entries.delete(entry);
+    state.entries.delete(entry);
     if (entry.discard(between) === false) left = true;
   }
   // If something is left, the leases stay: they lead the next process to it.
-  if (!left) discardLeases(books);
+  if (!left) discardLeases(state);
   for (const call of atEnd) call();
 }
 
-function discardLeases(books: Registry): void {
-  for (const lease of books.leases) {
-    books.leases.delete(lease);
+function discardLeases(state: Registry): void {
+  for (const lease of state.leases) {
+    state.leases.delete(lease);
     lease.discard();
   }
 }

@@ -85,8 +85,8 @@ export async function withoutLease(): Promise<void> {
 
 /** Returns how many leases this process has open, whichever copy of the library opened them. */
 function openLeases(): number {
-  const books = (globalThis as { [key: symbol]: { leases: Set<unknown> } | undefined })[
+  const registry = (globalThis as { [key: symbol]: { leases: Set<unknown> } | undefined })[
     Symbol.for("mayfly.registry")
   ];
-  return books?.leases.size ?? 0;
+  return registry?.leases.size ?? 0;
 }

@@ -1,5 +1,5 @@
 /**
- * What programs over the whole interface should leave on disk and in the books, and the steps they consist of.
+ * What programs over the whole interface should leave on disk and in the registry, and the steps they consist of.
  *
  * @module
  */
@@ -27,7 +27,7 @@ interface Thing {
   /** Where it was created or put; undefined if it has no name. */
   path: string | undefined;
   node: Node;
-  /** Whether it is in the books. */
+  /** Whether it is registered. */
   owned: boolean;
   deleteOnClose: boolean;
   closed: boolean;
@@ -124,10 +124,10 @@ export class Real {
   /** Compares the actual state with the expected one. */
   agree(model: Model): void {
     assert.deepEqual(this.listing(), [...model.disk.keys()].filter((name) => name !== "").sort(), "on disk");
-    assert.deepEqual(this.#books(), booksOf(model), "on the books");
+    assert.deepEqual(this.#registered(), registeredIn(model), "in the registry");
   }
 
-  #books(): unknown {
+  #registered(): unknown {
     const { files, directories }: Usage = this.m.usageSync();
     const named = files.filter(({ path }) => path?.startsWith(this.dir));
     return {
@@ -144,7 +144,7 @@ export class Real {
   }
 }
 
-function booksOf(model: Model): unknown {
+function registeredIn(model: Model): unknown {
   const nodes = (path: string): Node[] => model.below(path).map((name) => model.disk.get(name)!);
   const held = model.things.filter((thing) => thing.owned && thing.kind !== "root");
   const there = held.filter(({ path }) => path !== undefined && model.disk.has(path));

@@ -15,7 +15,7 @@ import { isUsable, leasesIn } from "./reclaim.ts";
  * Returns the directory with the lease that speaks for a path, if it is not this process's own. Looks in the
  * directories above the path, since most files are in the directory for temporary files.
  */
-export function* makersDirectory(io: Io, path: string): Op<string | undefined> {
+export function* creatorDirectory(io: Io, path: string): Op<string | undefined> {
   const own = leaseDirectory();
   for (let at = parentOf(path);; at = parentOf(at)) {
     const directory = leaseDirectory(at);
