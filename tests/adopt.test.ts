@@ -830,7 +830,7 @@ test("adoptFile() keeps the lease that records the adoption while it waits for t
     // The lease of this file is discarded when nothing has been registered for a quarter of a second.
     (await namedFromSource()).closeSync();
     const file = await adoptFromSourceLater(path);
-    assert.match(Object.values(readLeases(place.path)).join(""), new RegExp(`^adopted ${path}$`, "m"));
+    assert.ok(Object.values(readLeases(place.path)).join("").split("\n").includes(`adopted ${path}`));
     await file.close();
   } finally {
     configure({ tmpdir: undefined, inline: undefined });
