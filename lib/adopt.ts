@@ -227,7 +227,7 @@ function* refusePrecious(io: Io, path: string, status: Status): Op<void> {
   if (!isWindows() && (status.mode & PUBLIC) !== 0) {
     throw invalid("path", "a directory that others cannot write to", path);
   }
-  const precious = { current: ".", home: home(), temporary: tmpdirIfAny() };
+  const precious = { working: ".", home: home(), temporary: tmpdirIfAny() };
   for (const [name, place] of Object.entries(precious)) {
     const known = place === undefined ? undefined : yield* ifPermitted(place, () => io.realPath(place));
     if (known !== undefined && (contains(path, known) || (yield* isAbove(io, status, known)))) {

@@ -42,8 +42,9 @@ export interface SweepOptions {
  * Removes what dead processes left behind: everything covered by the lease of a process that is certainly dead and, on
  * request, by age. In case of doubt, it is kept.
  *
- * Removal by age is limited to entries that belong to this user, are not symbolic links, are on the same device as the
- * directory, are not locked, and are not open in any process that this one may inspect.
+ * Removal by age is limited to files and directories that belong to this user, are on the same device as the directory,
+ * are not mount points, are not locked, and are not open in any process that this one may inspect. Symbolic links,
+ * devices, pipes and sockets are kept.
  *
  * @throws {TypeError} `ERR_INVALID_OPTION` for an invalid option.
  * @throws {TempfileError} `ENOENT`, … for a `dir` that cannot be listed; `ERR_ACCESS_DENIED` on Deno without

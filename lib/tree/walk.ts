@@ -1,8 +1,9 @@
 /**
  * The walk that empties a tree.
  *
- * It never follows a link and never leaves the device or the mount. It needs a fixed number of descriptors and a fixed
- * stack depth, however deep the tree: directories below a certain level are first moved to the top. Contents go before
+ * It never follows a link and never leaves the device or the mount. It needs a fixed stack depth, however deep the tree,
+ * and a fixed number of descriptors: directories below a certain level are first moved to the top. One that cannot be
+ * moved, as from a lower layer of an overlay, is entered where it is, and takes two more descriptors. Contents go before
  * their directories, so that a crash leaves a smaller tree. What cannot be removed is listed, and the walk continues
  * with the rest.
  *
