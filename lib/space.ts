@@ -123,7 +123,7 @@ export function watchSpace(options: WatchSpaceOptions, onLow: (space: DiskSpace)
       if (low && !before && !stopped) await onLow(space);
       warned = undefined;
     } catch (error) {
-      const message = (error as Partial<Error> | undefined)?.message ?? show(error);
+      const message = String((error as Partial<Error> | undefined)?.message ?? show(error));
       if (message !== warned && !stopped) runtime.warn(message, codeOf(error));
       warned = message;
     }

@@ -239,7 +239,7 @@ test("watchSpace() warns about any value that its callback rejects with, and che
   const texts = new Map<unknown, string>([[undefined, "undefined"], [null, "null"], ["text", '"text"'], [
     {},
     "an object",
-  ]]);
+  ], [{ message: 5 }, "5"]]);
   for (const [reason, expected] of texts) {
     using disk = littleRoom();
     const { warnings, looks } = disk;

@@ -57,9 +57,10 @@ export class Memory {
 
   /** The pages with their offsets, except those never written. */
   *pages(): Generator<{ data: Uint8Array; at: number }> {
-    for (const [index, page] of this.#pages.entries()) {
+    // By key: the entries of the list include every page that a gap has skipped.
+    for (const index of Object.keys(this.#pages).map(Number)) {
       const at = index * PAGE;
-      if (page !== undefined) yield { data: page.subarray(0, Math.max(0, this.size - at)), at };
+      yield { data: this.#pages[index]!.subarray(0, Math.max(0, this.size - at)), at };
     }
   }
 
