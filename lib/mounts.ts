@@ -8,11 +8,12 @@ import type { Io } from "./io.ts";
 import type { Op } from "./op.ts";
 import { contains } from "./path.ts";
 import { runtime } from "./runtime/mod.ts";
+import { utf8 } from "./utf8.ts";
 
 const TABLE = "/proc/self/mountinfo";
 
 /** The forms in which text of the table may be read: some runtimes decode each byte to one character. */
-const spellings = (text: string): string[] => [text, String.fromCharCode(...new TextEncoder().encode(text))];
+const spellings = (text: string): string[] => [text, String.fromCharCode(...utf8.encode(text))];
 
 /** Escapes a path as the table does. */
 const escaped = (path: string): string =>

@@ -4,6 +4,7 @@
  * @module
  */
 import { type Runtime, runtime } from "./runtime/mod.ts";
+import { utf8 } from "./utf8.ts";
 
 /**
  * 32 characters, so that five random bits select one without bias; one case, for case-insensitive disks; no
@@ -11,7 +12,7 @@ import { type Runtime, runtime } from "./runtime/mod.ts";
  */
 const ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789";
 
-const CODES = new TextEncoder().encode(ALPHABET);
+const CODES = utf8.encode(ALPHABET);
 
 /** The length of the random part of a name: 65 bits. */
 export const RANDOM_LENGTH = 13;

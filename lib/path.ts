@@ -5,6 +5,7 @@
  * @module
  */
 import { isWindows, type Path, runtime } from "./runtime/mod.ts";
+import { utf8 } from "./utf8.ts";
 
 /** Joins a directory and a name. */
 export function joinPath(directory: string, name: string): string;
@@ -24,7 +25,7 @@ function joinBytes(directory: Path, name: Path): Uint8Array {
   return Uint8Array.of(...start, ...slash, ...bytesOf(name));
 }
 
-const bytesOf = (path: Path): Uint8Array => typeof path === "string" ? new TextEncoder().encode(path) : path;
+const bytesOf = (path: Path): Uint8Array => typeof path === "string" ? utf8.encode(path) : path;
 
 /** A path for messages. */
 export const shownPath = (path: Path): string =>

@@ -6,8 +6,7 @@
 import { cannot, TempfileError } from "../errors.ts";
 import type { Checked } from "../options/checked.ts";
 import type { Encoding } from "../options/types.ts";
-
-const utf8 = new TextEncoder();
+import { utf8 } from "../utf8.ts";
 
 /** The most UTF-8 bytes that one UTF-16 code unit takes. */
 export const UTF8_MAX = 3;

@@ -16,8 +16,7 @@ import { formOf, formsOf } from "./form.ts";
 import { HEADER, RESYNC } from "./lease_file.ts";
 import { startReaper } from "./reaper.ts";
 import type { Entry } from "./registry.ts";
-
-const encoder = new TextEncoder();
+import { utf8 } from "../utf8.ts";
 
 /** Bytes after which the next lease is begun, so that the lease of a process that runs for months stays small. */
 const FULL = 1024 * 1024;
@@ -162,7 +161,7 @@ export class Lease implements Entry {
  * @returns The size of the lease afterwards.
  */
 export function append(handle: Handle, lines: string): number {
-  const bytes = encoder.encode(RESYNC + lines);
+  const bytes = utf8.encode(RESYNC + lines);
   const start = runtime.sync.statusOf(handle).size;
   runSync(writeAll(syncIo(), handle, bytes, start));
   return start + bytes.byteLength;

@@ -5,6 +5,7 @@
  */
 import { invalid, TempfileError } from "../errors.ts";
 import { RANDOM_LENGTH, SESSION_LENGTH } from "../name.ts";
+import { utf8 } from "../utf8.ts";
 
 /** Text that is valid, unless it is a device name. */
 const SAFE = /^[\w+=@,~-][\w.+=@,~-]*[\w+=@,~-]$/;
@@ -42,7 +43,7 @@ const OWN_LENGTH = SESSION_LENGTH + RANDOM_LENGTH;
 export function checkNameLength(prefix: string, suffix: string): void {
   // A UTF-16 code unit takes at most three bytes.
   if ((prefix.length + suffix.length) * 3 + OWN_LENGTH <= NAME_MAX) return;
-  const length = new TextEncoder().encode(prefix + suffix).byteLength;
+  const length = utf8.encode(prefix + suffix).byteLength;
   const room = NAME_MAX - OWN_LENGTH;
   if (length <= room) return;
   const message = `Options "prefix" and "suffix" have ${length} bytes: a name has room for ${room}`;
