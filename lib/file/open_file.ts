@@ -224,11 +224,11 @@ export class OpenFile implements Leakable, Content {
 
   /** The number of bytes from an offset to the end. */
   #left(io: Io, start: number): Op<number> {
-    return this.#flushed(io, "read from", () => this.storage.left(io, start));
+    return this.during("read from", this.storage.left(io, start), io);
   }
 
   size(io: Io): Op<number> {
-    return this.#flushed(io, "get the size of", () => this.storage.size(io));
+    return this.during("get the size of", this.storage.size(io), io);
   }
 
   /**
@@ -248,24 +248,14 @@ export class OpenFile implements Leakable, Content {
 
   /** Writes the buffer to the storage. On failure all of it stays in the buffer, so that it can be retried. */
   flush(io: Io): Op<void> {
-    return this.#flushed(io, "flush", () => nothing);
+    return this.during("flush", nothing, io);
   }
 
-  /** Runs an operation that needs the buffer flushed first. */
-  *#flushed<T>(io: Io, action: string, op: () => Op<T>): Op<T> {
+  /** Runs an operation that needs the file open and, for `flushed`, the buffer written to the storage first. */
+  *during<T>(action: string, op: Op<T>, flushed?: Io): Op<T> {
     this.require(action);
     try {
-      yield* this.#flush(io);
-      return yield* op();
-    } catch (error) {
-      throw this.#failure(action, error);
-    }
-  }
-
-  /** Runs an operation that needs the file open. */
-  *during<T>(action: string, op: Op<T>): Op<T> {
-    this.require(action);
-    try {
+      if (flushed !== undefined) yield* this.#flush(flushed);
       return yield* op;
     } catch (error) {
       throw this.#failure(action, error);
@@ -281,7 +271,7 @@ export class OpenFile implements Leakable, Content {
 
   /** A descriptor that a child process can inherit, with everything written so far behind it. */
   descriptor(io: Io): Op<number> {
-    return this.#flushed(io, "get the descriptor of", () => this.storage.descriptor(io));
+    return this.during("get the descriptor of", this.storage.descriptor(io), io);
   }
 
   /** The status of the file on disk. */
@@ -291,7 +281,7 @@ export class OpenFile implements Leakable, Content {
 
   /** Waits until the contents are on disk. */
   synchronize(io: Io): Op<void> {
-    return this.#flushed(io, "sync", () => this.storage.synchronize(io));
+    return this.during("sync", this.storage.synchronize(io), io);
   }
 
   /**
