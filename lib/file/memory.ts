@@ -5,13 +5,13 @@
  */
 
 /** The size of a page in bytes. */
-const PAGE = 64 * 1024;
+const PAGE = 65_536;
 
 /** The initial size of the first page, which grows to a whole one: most spools stay small. */
 const FIRST = 1024;
 
 /** The most bytes the list can hold. */
-export const MEMORY_MAX: number = PAGE * 2 ** 31;
+export const MEMORY_MAX = 0x8000_0000_0000;
 
 /** A growable sequence of bytes. Bytes never written are zero. */
 export class Memory {

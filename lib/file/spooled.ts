@@ -17,7 +17,7 @@ import { DiskStorage, type Storage } from "./storage.ts";
 import { createUnnamed, type Unnamed } from "./unnamed.ts";
 
 /** Size of the write buffer, once the file is on disk. */
-const BUFFER_SIZE = 64 * 1024;
+const BUFFER_SIZE = 65_536;
 
 /**
  * A temporary file kept in memory until it grows too large. Read and written like any other; on disk it has no name.

@@ -21,7 +21,7 @@ import { discardFile, OwnedName } from "./owned.ts";
 import { DiskStorage } from "./storage.ts";
 
 /** Size of the write buffer. No other program can read the file, so none waits for the bytes. */
-const BUFFER_SIZE = 64 * 1024;
+const BUFFER_SIZE = 65_536;
 
 /**
  * Creates an unnamed file: no other program can open it, and nothing of it remains however the process ends.

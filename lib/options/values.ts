@@ -20,7 +20,7 @@ export function checkBoolean(value: unknown, option: string): boolean {
 }
 
 /** The longest delay of a timer; longer ones fire after a millisecond. */
-export const MAX_TIMER: number = 2 ** 31 - 1;
+export const MAX_TIMER = 0x7fff_ffff;
 
 /** Checks a number of bytes. */
 export function checkSize(value: unknown, option: string): number {
