@@ -26,6 +26,7 @@ import type { ContentOptions, DirectoryOptions, NamedFileOptions } from "./optio
 import { fixZero } from "./options/values.ts";
 import { OwnedTree } from "./owned_tree.ts";
 import { baseName, contains, isNameless, joinPath, parentOf, withoutTrailingSeparators } from "./path.ts";
+import { requireReadable } from "./permission.ts";
 import { type Handle, isWindows, runtime, type Status } from "./runtime/mod.ts";
 import { tmpdir } from "./tmpdir.ts";
 import { lasting } from "./tree/overlay.ts";
@@ -255,9 +256,8 @@ function tmpdirIfAny(): string | undefined {
 }
 
 function* ifPermitted<T>(path: string, look: () => T | Promise<T>): Op<T | undefined> {
-  // Checked first, because looking would make Deno prompt the user.
-  if (!runtime.mayRead(path)) return undefined;
   try {
+    requireReadable(path);
     return yield look();
   } catch {
     // Missing or not permitted: nothing in it can be lost either.

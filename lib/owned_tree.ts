@@ -49,7 +49,12 @@ export class OwnedTree implements Entry, Leakable {
   *require(io: Io, action: string): Op<void> {
     const path = this.path!;
     if (this.removed) throw closedError(action, path);
-    const found = yield* statusIfThere(io, path, action);
+    let found: Status | undefined;
+    try {
+      found = yield io.status(path);
+    } catch (error) {
+      if (!isGone(error)) throw failure(`${action} the temporary directory "${path}"`, error, path);
+    }
     if (found !== undefined && sameFile(found, this.identity!)) return;
     const [code, why] = found === undefined
       ? ["ENOENT", "it was removed by somebody else"]
@@ -176,14 +181,5 @@ export class OwnedTree implements Entry, Leakable {
       this.release();
       return true;
     }
-  }
-}
-
-function* statusIfThere(io: Io, path: string, action: string): Op<Status | undefined> {
-  try {
-    return yield io.status(path);
-  } catch (error) {
-    if (isGone(error)) return undefined;
-    throw failure(`${action} the temporary directory "${path}"`, error, path);
   }
 }

@@ -9,8 +9,9 @@ import { syncIo } from "./io.ts";
 import { randomName } from "./name.ts";
 import { runSync } from "./op.ts";
 import { joinPath, parentOf } from "./path.ts";
+import { DENIED, requireReadable, requireWritable } from "./permission.ts";
 import { withRetries } from "./retry.ts";
-import { coded, type Handle, isWindows, runtime } from "./runtime/mod.ts";
+import { type Handle, isWindows, runtime } from "./runtime/mod.ts";
 import { onSettings, settings } from "./settings.ts";
 
 /** A directory that cannot be used, and the reason. */
@@ -65,9 +66,9 @@ const STICKY = 0o1000;
 export function probe(path: string): string | Rejected {
   const { sync } = runtime;
   try {
-    requirePermission(path);
+    requireWritable(path);
     const canonical = sync.realPath(path);
-    requirePermission(canonical);
+    requireWritable(canonical);
     const { kind, device } = sync.status(canonical);
     if (kind !== "directory") return { path, reason: "not a directory" };
     tryToWrite(canonical);
@@ -81,15 +82,6 @@ export function probe(path: string): string | Rejected {
   }
 }
 
-/** The code for what the runtime itself does not permit. */
-const DENIED = "ERR_ACCESS_DENIED";
-
-/** Checked first, because trying would make Deno prompt the user. */
-function requirePermission(path: string): void {
-  if (runtime.mayRead(path) && runtime.mayWrite(path)) return;
-  throw coded(DENIED, "not permitted");
-}
-
 /** Returns the directory, or the ancestor of it, in which any user can replace the next component. */
 function findUnsafe(path: string): string | undefined {
   if (isWindows()) return undefined;
@@ -101,8 +93,8 @@ function findUnsafe(path: string): string | undefined {
 
 /** Directories that may not be read are skipped, so that a permission for the directory alone is enough. */
 function isUnsafe(path: string): boolean {
-  if (!runtime.mayRead(path)) return false;
   try {
+    requireReadable(path);
     const { mode } = runtime.sync.status(path);
     return (mode & WORLD_WRITABLE) !== 0 && (mode & STICKY) === 0;
   } catch {

@@ -461,7 +461,7 @@ test("permissions() lists each permission with the flag that grants it, and none
   const deno = hostWith({}, { permissions: { querySync } }).permissions("/tmp");
   assert.deepEqual(deno.filter(({ granted }) => !granted).map(({ flag }) => flag), [
     "--allow-env=TMPDIR,TEMP,TMP",
-    "--allow-run",
+    "--allow-run --allow-env",
     "--allow-all",
   ]);
   const denied = {
@@ -521,6 +521,19 @@ test("isForeground() compares the process group with the terminal's, and without
   for (const [text, isTTY, expected] of cases) {
     assert.equal(host(text, isTTY).isForeground(), expected, String(text));
   }
+});
+
+test("C299 the CLI host on Deno makes no call that would prompt if a permission is missing", async () => {
+  const querySync = (): object => ({ state: "prompt" });
+  const unexpected = (): never => assert.fail("this would prompt");
+  const host = hostWith({
+    stdin: { isTTY: true },
+    env: new Proxy({}, { ownKeys: unexpected }),
+    getBuiltinModule: () => ({ readFileSync: unexpected, spawn: unexpected }),
+  }, { permissions: { querySync } });
+  assert.equal(host.isForeground(), true);
+  const refusal = { code: "ERR_ACCESS_DENIED", message: "it needs --allow-env" };
+  await assert.rejects(host.start("program", [], {}).ended, refusal);
 });
 
 test("mayfly run on Windows does not forward SIGINT and SIGBREAK, which the command receives from the console itself", async () => {

@@ -4,11 +4,20 @@
  * @module
  */
 import assert from "node:assert/strict";
-import { mkdirSync, realpathSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, realpathSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type ChildResult, firstOutput, runChild, startChild } from "./support/child.ts";
+import {
+  type ChildOptions,
+  type ChildResult,
+  firstOutput,
+  runChild,
+  runtimeCommand,
+  startChild,
+} from "./support/child.ts";
+import { entry, startProgram } from "./support/cli.ts";
 import { creators } from "./support/creators.ts";
+import { leasesIn, plant } from "./support/leases.ts";
 import { packageTest as test } from "./support/once.ts";
 import { noModes, noUsers } from "./support/platform.ts";
 import { hasPython } from "./support/python.ts";
@@ -67,7 +76,35 @@ const OTHERS = {
   sweep: async () => void await m.sweep(),
   sweepSync: () => void m.sweepSync?.(),
   watchSpace: () => m.watchSpace({ dir, minFree: 1 }, () => {})[Symbol.dispose](),
-};`;
+};
+// On Node some of what they do needs more permissions.
+const ON_DENO = {
+  "namedTemporaryFile, with a lock, a blob and a second handle": async () => {
+    const file = await m.namedTemporaryFile({ dir, mode: 0o640 });
+    (await file.lock()).release();
+    (await file.tryLock()).release();
+    await (await file.blob()).text();
+    await (await file.reopen()).close();
+    await file.persist(dir + "/target", { overwrite: false });
+    fs.unlinkSync(dir + "/target");
+  },
+  "temporaryFile, put in its place": async () => {
+    const file = await m.temporaryFile({ dir });
+    await file.write(new Uint8Array(5 * 1024 * 1024));
+    await file.persist(dir + "/target", { mode: "umask" });
+    fs.unlinkSync(dir + "/target");
+  },
+  "temporaryDirectory, full, and put in its place": async () => {
+    const made = await m.temporaryDirectory({ dir });
+    await (await made.namedTemporaryFile()).write("x");
+    await made.temporaryDirectory();
+    await made.usage();
+    await made.persist(dir + "/target");
+    const again = await m.adoptDirectory(dir + "/target");
+    await again.remove();
+  },
+};
+if ("Deno" in globalThis) Object.assign(OTHERS, ON_DENO);`;
 
 /** Reports for each public function whether it works, or how it fails. */
 const TRY_ALL = `
@@ -231,6 +268,139 @@ test(
     assert.doesNotMatch(stdout, /Deno requests/);
     assert.match(stdout, /swept 1/);
     assert.deepEqual([place.names(), other.names()], [[], []]);
+  },
+);
+
+test(
+  "C299 Deno with various subsets of the permissions never prompts",
+  { skip: notDeno || noPython },
+  async () => {
+    using place = scratch();
+    const here = [`--allow-read=${place.path}`, `--allow-write=${place.path}`];
+    const parts = [
+      [...here, "--allow-sys", "--allow-env"],
+      [...here, "--allow-sys", "--allow-run"],
+      [...here, "--allow-sys", "--allow-run", "--allow-env"],
+      ["--allow-read", `--allow-write=${place.path}`, "--allow-sys"],
+      ["--allow-read", "--allow-write", "--allow-run"],
+      ["--allow-read", "--allow-write", "--allow-run", "--allow-env", "--allow-sys", "--allow-net"],
+    ];
+    const first = "m.configure({ tmpdir: args[0], reaper: true, signals: true, keepAlive: true });";
+    for (const flags of parts) {
+      const { result } = await tryAll(place, flags, onTerminal, first);
+      assert.doesNotMatch(result.stdout, /Deno requests/);
+    }
+    assert.deepEqual(place.names(), []);
+  },
+);
+
+/** The flags for one directory, and the user's ID. */
+const forDirectory = (path: string): string[] => [
+  `--allow-read=${path}`,
+  `--allow-write=${path}`,
+  "--allow-sys=uid",
+];
+
+/** Runs code on a terminal, and asserts that it runs to its end, unprompted. */
+async function runUnprompted(code: string, options: ChildOptions): Promise<ChildResult> {
+  const result = await runChild(`${code}; console.log("the end");`, { ...options, under: onTerminal });
+  assert.doesNotMatch(result.stdout, /Deno requests/);
+  assert.match(result.stdout, /the end/, result.stdout + result.stderr);
+  return result;
+}
+
+test(
+  "C299 background reclaim on Deno does not prompt for /proc/PID/fd of the process of an old empty lease",
+  { skip: notDeno || noPython || noUsers },
+  async () => {
+    using place = scratch();
+    const { path } = plant(place.path, { pid: process.pid, text: "" });
+    utimesSync(path, 0, 0);
+    const code = `m.configure({ tmpdir: args[0] });
+  const file = m.namedTemporaryFileSync();
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  file.closeSync()`;
+    await runUnprompted(code, { args: [place.path], flags: forDirectory(place.path) });
+    assert.equal(existsSync(path), true);
+  },
+);
+
+test(
+  "C299 mayfly usage and doctor on Deno prompt neither for directories in the leases of others nor for /proc",
+  { skip: notDeno || noPython || noUsers },
+  async () => {
+    using place = scratch();
+    using other = scratch();
+    const { name } = plant(place.path, { pid: process.pid, lines: [`made ${other.path}/tmp*`] });
+    writeFileSync(join(other.path, name()), "x");
+    utimesSync(plant(place.path, { pid: process.pid, text: "" }).path, 0, 0);
+    const flags = [...forDirectory(place.path), "--allow-env=TMPDIR,TEMP,TMP", "--allow-read=/run"];
+    for (const command of ["usage", "doctor"]) {
+      const line = [...onTerminal, ...runtimeCommand(entry, flags), command];
+      using program = startProgram(line, { env: { TMPDIR: place.path } });
+      const { status, stdout } = await program.result;
+      assert.doesNotMatch(stdout, /Deno requests/);
+      assert.equal(status, 0, stdout);
+    }
+  },
+);
+
+test(
+  "C299 Deno with --allow-run but without --allow-env does not prompt for the reaper or to link a large unnamed file",
+  { skip: notDeno || noPython || noUsers },
+  async () => {
+    using place = scratch();
+    const code = `m.configure({ tmpdir: args[0], reaper: true });
+  m.namedTemporaryFileSync().closeSync();
+  const large = m.temporaryFileSync();
+  large.writeSync(new Uint8Array(5 * 1024 * 1024));
+  large.persistSync(args[0] + "/large");
+  await new Promise((resolve) => setTimeout(resolve, 50))`;
+    const { stdout } = await runUnprompted(code, {
+      args: [place.path],
+      flags: [...forDirectory(place.path), "--allow-run"],
+    });
+    assert.match(stdout, /The reaper cannot be started: it needs --allow-env/);
+    assert.equal(existsSync(join(place.path, "large")), true);
+  },
+);
+
+test(
+  "C299 Deno does not prompt for /proc/self/fd if the umask made a new file unreadable",
+  { skip: notDeno || noPython || noModes },
+  async () => {
+    using place = scratch();
+    const code = `m.configure({ tmpdir: args[0] });
+  try { m.namedTemporaryFileSync(); } catch ({ code }) { console.log(code); }`;
+    const { stdout } = await runUnprompted(code, {
+      args: [place.path],
+      flags: [`--allow-read=${place.path}`, `--allow-write=${place.path}`],
+      unprivileged: true,
+      umask: "0400",
+    });
+    assert.match(stdout, /EACCES/);
+    assert.deepEqual(place.names(), []);
+  },
+);
+
+test(
+  "C299 adoptFile() on Deno does not prompt to write beside its creator's lease, and uses this process's lease instead",
+  { skip: notDeno || noPython || noUsers },
+  async () => {
+    using place = scratch();
+    const own = join(place.path, "own"), job = join(place.path, "job");
+    for (const path of [own, job]) mkdirSync(path);
+    const { name } = plant(place.path, { pid: process.pid, lines: [`made ${job}/tmp*`] });
+    const path = join(job, name());
+    writeFileSync(path, "x", { mode: 0o600 });
+    const code = `m.configure({ tmpdir: args[0] });
+  const file = m.adoptFileSync(args[1]);
+  console.log(fs.readdirSync(args[2]).length);
+  file.closeSync()`;
+    const flags = [`--allow-read=${place.path}`, `--allow-write=${own},${job}`, "--allow-sys=uid"];
+    const { stdout } = await runUnprompted(code, { args: [own, path, leasesIn(own)], flags });
+    assert.match(stdout, /^1\r?$/m);
+    assert.deepEqual([readdirSync(job), readdirSync(leasesIn(place.path)).length], [[], 1]);
   },
 );
 

@@ -492,6 +492,25 @@ test("control: the same swap makes a naive sweep remove files outside", { skip: 
   assert.ok(lost.length > 0);
 });
 
+test("C299 reclaim() leaves entries in directories that may not be read or written, and keeps the lease", {
+  skip: noLinux,
+}, () => {
+  using place = scratch();
+  using other = scratch();
+  const { path: lease, name } = plant(place.path, { lines: [`made ${other.path}/tmp*`] });
+  const path = join(other.path, name());
+  writeFileSync(path, "x");
+  const isAllowed = (one: string): boolean => !one.startsWith(other.path);
+  const code = "ERR_ACCESS_DENIED";
+  for (const [denied, left] of [["mayRead", other.path], ["mayWrite", path]] as const) {
+    using _ = substitute({ runtime: { [denied]: isAllowed } });
+    const report = reclaimIn(place.path);
+    assert.deepEqual([report.removed, report.left], [[], [{ path: left, code }]], denied);
+    assert.deepEqual([existsSync(path), existsSync(lease)], [true, true]);
+  }
+  assert.deepEqual(reclaimIn(place.path).removed, [{ path, bytes: 1 }]);
+});
+
 test("C270 two interleaved reclaim() runs, whatever their offset, remove everything without error and count each file once", () => {
   for (let shift = 0; shift < 60; shift += 3) {
     using place = scratch();

@@ -53,11 +53,33 @@ test("Deno: calls that need a permission are made only if it is granted, so that
   ];
   assert.deepEqual(answers, [undefined, undefined, undefined, undefined, undefined]);
   assert.equal(withoutPermissions.mayRead("/x"), false);
-  assert.equal(withoutPermissions.linkDescriptor, undefined);
+  assert.throws(() => withoutPermissions.linkDescriptor!.sync(3, "/x"), { message: "it needs --allow-run" });
   const reasons: string[] = [];
   withoutPermissions.startWatcher("true", [], ({ message }) => reasons.push(message))();
   assert.deepEqual(reasons, ["it needs --allow-run"]);
   assert.deepEqual(none.done, []);
+});
+
+test("C299 Deno: programs are started only if reading the environment is permitted too", () => {
+  for (const [name, missing] of [["run", "env"], ["env", "run"]]) {
+    const { deno, scope, done } = fakeDeno("linux", permitting(name));
+    const reasons: string[] = [];
+    denoRuntime(deno, scope).startWatcher("true", [], ({ message }) => reasons.push(message))();
+    assert.deepEqual([reasons, done], [[`it needs --allow-${missing}`], []]);
+  }
+});
+
+test("C299 Deno: symbolicLink() is refused unless reading and writing are permitted everywhere, for which Deno would prompt", async () => {
+  using place = scratch();
+  const path = join(place.path, "link");
+  for (const [name, detail] of [["read", "write"], ["write", "read"]]) {
+    const { deno, scope } = fakeDeno("linux", (one, { path }) => one === name || path !== undefined);
+    const { sync, pooled } = denoRuntime(deno, scope);
+    const refusal = { code: "ERR_ACCESS_DENIED", message: `it needs --allow-${detail}` };
+    assert.throws(() => sync.symbolicLink("x", path, "file"), refusal);
+    await assert.rejects(pooled.symbolicLink("x", path, "file"), refusal);
+  }
+  assert.deepEqual(place.names(), []);
 });
 
 test("Deno: env() reads only the variables that are permitted", () => {

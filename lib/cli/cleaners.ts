@@ -7,7 +7,7 @@ import { codeOf } from "../errors.ts";
 import type { Io } from "../io.ts";
 import type { Op } from "../op.ts";
 import { contains, joinPath } from "../path.ts";
-import { coded, runtime } from "../runtime/mod.ts";
+import { DENIED, requireReadable } from "../permission.ts";
 import { namesIn } from "../tree/list.ts";
 
 /** A daemon that removes old files. */
@@ -52,13 +52,12 @@ export function* cleanersOf(io: Io, directory: string): Op<Cleaner[]> {
 }
 
 function* exists(io: Io, path: string): Op<boolean> {
-  // Checked first: looking would make Deno prompt.
-  if (!runtime.mayRead(path)) throw coded("ERR_ACCESS_DENIED", "not permitted");
+  requireReadable(path);
   try {
     yield io.statusOfTarget(path);
     return true;
   } catch (error) {
-    if (codeOf(error) === "ERR_ACCESS_DENIED") throw error;
+    if (codeOf(error) === DENIED) throw error;
     return false;
   }
 }
@@ -91,6 +90,7 @@ function* configurations(io: Io): Op<string[]> {
 
 function* configFilesIn(io: Io, directory: string): Op<string[]> {
   try {
+    requireReadable(directory);
     return yield* namesIn(io, directory, (name) => name.endsWith(".conf"));
   } catch {
     return [];

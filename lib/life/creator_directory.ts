@@ -6,7 +6,6 @@
 import type { Io } from "../io.ts";
 import type { Op } from "../op.ts";
 import { baseName, parentOf } from "../path.ts";
-import { runtime } from "../runtime/mod.ts";
 import { leaseDirectory } from "./lease_directory.ts";
 import { parseName } from "./lease_file.ts";
 import { isUsable, leasesIn } from "./reclaim.ts";
@@ -27,8 +26,7 @@ export function* creatorDirectory(io: Io, path: string): Op<string | undefined> 
 }
 
 function* hasLeaseFor(io: Io, directory: string, path: string): Op<boolean> {
-  // Checked first, since looking would make Deno prompt the user.
-  if (!runtime.mayRead(directory) || !(yield* isUsable(io, directory))) return false;
+  if (!(yield* isUsable(io, directory))) return false;
   const name = baseName(path);
   return (yield* leasesIn(io, directory)).some((lease) => name.includes(parseName(lease)!.session));
 }

@@ -10,6 +10,7 @@ import { codeOf } from "../errors.ts";
 import { type Identity, sameFile } from "../identity.ts";
 import type { Io } from "../io.ts";
 import type { Op } from "../op.ts";
+import { requireReadable } from "../permission.ts";
 import { runtime, type Status } from "../runtime/mod.ts";
 import { namesIn } from "../tree/list.ts";
 import type { LeaseFile } from "./lease_file.ts";
@@ -73,6 +74,7 @@ function* procIsOurs(io: Io): Op<boolean> {
 }
 
 function* hasOpen(io: Io, pid: number, file: Identity): Op<boolean> {
+  requireReadable("/proc");
   const directory = `/proc/${pid}/fd`;
   for (const name of yield* namesIn(io, directory)) {
     if (yield* refersTo(io, `${directory}/${name}`, file)) return true;

@@ -7,15 +7,17 @@ import { failure } from "../errors.ts";
 import type { Io } from "../io.ts";
 import { isHidden } from "../mounts.ts";
 import type { Op } from "../op.ts";
+import { requireReadable } from "../permission.ts";
 import { namesIn } from "../tree/list.ts";
 
 /**
- * Returns what a look finds; `nothing` if the path has vanished or belongs to another user.
+ * Returns what a look finds; `nothing` if the path has vanished, belongs to another user or may not be read.
  *
  * @throws {TempfileError} For any other failure: something may be there.
  */
 export function* tryOr<T>(path: string, look: Op<T>, nothing: T): Op<T> {
   try {
+    requireReadable(path);
     return yield* look;
   } catch (error) {
     if (isHidden(error)) return nothing;

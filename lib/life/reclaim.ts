@@ -11,6 +11,7 @@ import { codeOf, failure, type Leftover } from "../errors.ts";
 import type { Io } from "../io.ts";
 import type { Op } from "../op.ts";
 import { baseName, contains, joinPath, parentOf } from "../path.ts";
+import { DENIED, requireWritable } from "../permission.ts";
 import { withRetries } from "../retry.ts";
 import { type Handle, type Path, runtime, type Status } from "../runtime/mod.ts";
 import { lasting } from "../tree/overlay.ts";
@@ -98,9 +99,10 @@ export function* leasesIn(io: Io, directory: string): Op<string[]> {
  */
 const endsWithUs = (pid: number): boolean => pid === runtime.pid() && runtime.isMainThread();
 
-/** Whether a directory of leases exists and is ours alone. */
+/** Whether a directory of leases exists, is ours alone, and may be read and written to. */
 export function* isUsable(io: Io, directory: string): Op<boolean> {
   try {
+    requireWritable(directory);
     return refusalOf(directory, yield io.status(directory)) === undefined;
   } catch {
     return false;
@@ -163,6 +165,8 @@ function* removeUnused(io: Io, entry: Candidate, work: Work): Op<void> {
   // Read only now: a process that has adopted the entry meanwhile has recorded that.
   const others = yield* otherLeases(io, work.directory, work.dead, work.others);
   const isTaken = others.some((lease) => speaksForAny(lease, path));
+  // Checked first, because removing it would make Deno prompt the user.
+  if (!runtime.mayWrite(path)) return void work.report.left.push({ path, code: DENIED });
   if (isTaken || (!work.ending && (yield* work.locks.has(io, entry.status, path)))) {
     work.report.kept.push({ path, reason: isTaken ? TAKEN : LOCKED });
   } else {

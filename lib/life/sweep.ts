@@ -7,7 +7,7 @@
 import { cannot, codeOf, failure, type Leftover } from "../errors.ts";
 import type { Io } from "../io.ts";
 import type { Op } from "../op.ts";
-import { joinPath, parentOf } from "../path.ts";
+import { joinPath } from "../path.ts";
 import { runtime, type Status, USER_FLAG } from "../runtime/mod.ts";
 import { tmpdir } from "../tmpdir.ts";
 import { contentsOf, namesIn } from "../tree/list.ts";
@@ -54,16 +54,6 @@ const REASONS = {
   unknown: "it is unknown whether its process is running",
 };
 
-/** A lease without what is in directories that may not be read: looking would make Deno prompt the user. */
-function readable(lease: LeaseFile): LeaseFile {
-  const made = new Map([...lease.made].filter(([directory]) => runtime.mayRead(directory)));
-  return {
-    ...lease,
-    made,
-    adopted: new Set([...lease.adopted].filter((path) => runtime.mayRead(parentOf(path)))),
-  };
-}
-
 /** Reports the entries of a process that is not dead. */
 export function* reportKept(
   io: Io,
@@ -71,7 +61,7 @@ export function* reportKept(
   liveness: keyof typeof REASONS,
   { checkpoint, report }: Work,
 ): Op<void> {
-  yield* visitEntries(io, readable(lease), function* ({ path }) {
+  yield* visitEntries(io, lease, function* ({ path }) {
     checkpoint();
     report.kept.push({ path, reason: REASONS[liveness] });
   });
@@ -81,14 +71,7 @@ export function* reportKept(
 interface InUse {
   /** The keys of what is open. */
   open: Set<string>;
-  /** Undefined if it cannot be known. */
-  locks: LockTable | undefined;
-}
-
-function* whatIsInUse(io: Io): Op<InUse> {
-  // Checked first, because looking would make Deno prompt the user.
-  if (!runtime.mayRead("/proc")) return { open: new Set(), locks: undefined };
-  return { open: yield* openFiles(io), locks: new LockTable() };
+  locks: LockTable;
 }
 
 function* sweepAged(
@@ -104,7 +87,7 @@ function* sweepAged(
     how.checkpoint();
     const path = joinPath(directory, name);
     if (known.has(path)) continue;
-    inUse ??= yield* whatIsInUse(io);
+    inUse ??= { open: yield* openFiles(io), locks: new LockTable() };
     const status = yield* statusIfOld(io, path, parent, aged.olderThan, inUse, report);
     if (status !== undefined) yield* removeEntry(io, { path, place: path, status }, { ...how, report });
   }
@@ -170,10 +153,7 @@ function* reasonToKeep(
   const age = Date.now() - Math.floor(Math.max(...all.map(({ modified }) => modified)));
   if (age < olderThan) return `it changed ${Math.round(age / 1000)} seconds ago`;
   if (all.some((one) => inUse.open.has(keyOf(one)))) return "a process has it open";
-  const { locks } = inUse;
-  if (locks !== undefined) {
-    for (const one of all) if (yield* locks.has(io, one, path)) return LOCKED;
-  }
+  for (const one of all) if (yield* inUse.locks.has(io, one, path)) return LOCKED;
   return (yield* isLocked(path)) ? LOCKED : undefined;
 }
 

@@ -5,6 +5,7 @@
  * @module
  */
 import { attempt } from "./attempt.ts";
+import { granted, requireGranted } from "./deno_permissions.ts";
 import { detect, type Globals } from "./detect.ts";
 
 /** One argument, as Node's `parseArgs` reports it. */
@@ -118,8 +119,13 @@ interface Modules {
 
 /** Creates the host from the global scope. */
 export function cliHost(scope: object): Host {
-  const { process, Deno: deno } = scope as { process: CliProcess; Deno?: DenoPermissions };
+  const { process, Deno: given } = scope as { process: CliProcess; Deno?: DenoPermissions };
   const name = detect(scope as Globals);
+  const deno = name === "deno" ? given : undefined;
+  /** Refuses what Deno would prompt for. */
+  const need = (permission: string, detail?: { [key: string]: string }): void => {
+    if (deno !== undefined) requireGranted(deno, permission, detail);
+  };
   const load = <N extends keyof Modules>(module: N): Modules[N] =>
     process.getBuiltinModule(module) as Modules[N];
   const statusOf = (signal: string): number => 128 + (load("node:os").constants.signals[signal] ?? 0);
@@ -142,18 +148,23 @@ export function cliHost(scope: object): Host {
       process.exitCode = status;
     },
     start: (command, args, env) =>
-      start(process, () => {
-        const options = { stdio: "inherit", env: { ...process.env, ...env } };
-        return load("node:child_process").spawn(command, args, options);
-      }, statusOf),
+      start(
+        () => {
+          need("env");
+          const options = { stdio: "inherit", env: { ...process.env, ...env } };
+          return load("node:child_process").spawn(command, args, options);
+        },
+        (pid, signal) => (need("run"), process.kill(pid, signal)),
+        statusOf,
+      ),
     onSignals: (names, listener) => onSignals(process, names, listener),
     isForeground: () =>
-      attempt(() => ownsTerminal(load("node:fs").readFileSync("/proc/self/stat", "latin1"))) ??
-        (process.platform === "win32" || process.stdin.isTTY === true),
+      attempt(() => {
+        need("read", { path: STAT });
+        return ownsTerminal(load("node:fs").readFileSync(STAT, "latin1"));
+      }) ?? (process.platform === "win32" || process.stdin.isTTY === true),
     permissions: (directory) =>
-      deno === undefined || name !== "deno"
-        ? nodePermissions(process, directory)
-        : denoPermissions(deno, directory),
+      deno === undefined ? nodePermissions(process, directory) : denoPermissions(deno, directory),
   };
 }
 
@@ -170,7 +181,11 @@ function writeTo(stream: Stream, text: string): Promise<void> {
 }
 
 /** If a program cannot be started, some runtimes emit an event, others throw. */
-function start(process: CliProcess, spawn: () => NodeChild, statusOf: (signal: string) => number): Child {
+function start(
+  spawn: () => NodeChild,
+  send: (pid: number, signal: string) => unknown,
+  statusOf: (signal: string) => number,
+): Child {
   let child: NodeChild;
   try {
     child = spawn();
@@ -186,7 +201,7 @@ function start(process: CliProcess, spawn: () => NodeChild, statusOf: (signal: s
     });
   });
   // On Deno, the child's own method sends no second signal.
-  const kill = (signal: string): unknown => running && attempt(() => process.kill(child.pid!, signal));
+  const kill = (signal: string): unknown => running && attempt(() => send(child.pid!, signal));
   return { kill, ended };
 }
 
@@ -209,7 +224,10 @@ function onSignals(
   };
 }
 
-/** Indices of fields in `/proc/self/stat`, counted from the one after the name of the program. */
+/** The kernel's description of this process. */
+const STAT = "/proc/self/stat";
+
+/** Indices of its fields, counted from the one after the name of the program. */
 const GROUP = 2;
 const TERMINAL = 4;
 const FOREGROUND_GROUP = 5;
@@ -221,21 +239,21 @@ function ownsTerminal(stat: string): boolean {
 }
 
 function denoPermissions({ permissions }: DenoPermissions, path: string): Permission[] {
-  const granted = (name: string, descriptor?: object): boolean =>
-    permissions.querySync({ name, ...descriptor }).state === "granted";
+  const may = (name: string, detail?: { [key: string]: string }): boolean =>
+    granted({ permissions }, name, detail);
   const sys = (kind: string, purpose: string): Permission => ({
-    granted: granted("sys", { kind }),
+    granted: may("sys", { kind }),
     flag: `--allow-sys=${kind}`,
     purpose,
   });
   const all = ["read", "write", "env", "sys", "run", "ffi", "net"].every((name) =>
-    granted(name) && permissions.querySync({ name }).partial !== true
+    may(name) && permissions.querySync({ name }).partial !== true
   );
   return [
-    { granted: granted("read", { path }), flag: `--allow-read=${path}`, purpose: "read files" },
-    { granted: granted("write", { path }), flag: `--allow-write=${path}`, purpose: "create files" },
+    { granted: may("read", { path }), flag: `--allow-read=${path}`, purpose: "read files" },
+    { granted: may("write", { path }), flag: `--allow-write=${path}`, purpose: "create files" },
     {
-      granted: ["TMPDIR", "TEMP", "TMP"].every((variable) => granted("env", { variable })),
+      granted: ["TMPDIR", "TEMP", "TMP"].every((variable) => may("env", { variable })),
       flag: "--allow-env=TMPDIR,TEMP,TMP",
       purpose: "use these variables",
     },
@@ -243,8 +261,8 @@ function denoPermissions({ permissions }: DenoPermissions, path: string): Permis
     sys("hostname", "check whether the process of a lease still runs"),
     sys("statfs", "query free space"),
     {
-      granted: granted("run"),
-      flag: "--allow-run",
+      granted: may("run") && may("env"),
+      flag: "--allow-run --allow-env",
       purpose:
         "start the reaper, put large unnamed files in place without a copy, and, except on Linux, check whether other processes still run",
     },

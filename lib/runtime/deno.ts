@@ -7,7 +7,7 @@ import { attempt, once } from "./attempt.ts";
 import { gcEvery } from "./collector.ts";
 import { denoPrimitives, handleOfDescriptor, tryLock } from "./deno_fs.ts";
 import type { DenoNamespace, DenoScope, EndEvent } from "./deno_namespace.ts";
-import { granted } from "./deno_permissions.ts";
+import { granted, requireGranted } from "./deno_permissions.ts";
 import { linkByHelper } from "./link_descriptor.ts";
 import type { NodeChildProcess } from "./helper.ts";
 import { type NodeFs, nodePrimitives } from "./node_fs.ts";
@@ -37,8 +37,8 @@ function signalsOf(deno: DenoNamespace, windows: boolean): Signals {
 const SIGNAL_DELAY = 100;
 
 /**
- * Raises a signal. Without `--allow-run` a process may not signal even itself; it then exits with the status that a shell
- * would report.
+ * Raises a signal. Without `--allow-run` Deno 2.8 does not let a process signal even itself; it then exits with the status
+ * that a shell would report.
  *
  * Deno ends the process from another thread. Until then this thread sleeps, so as not to create files that nobody
  * removes.
@@ -145,7 +145,11 @@ export function denoRuntime(deno: DenoNamespace, scope: DenoScope): Runtime {
   const node = once(() => nodePrimitives(scope.process.getBuiltinModule("node:fs") as NodeFs));
   const platform = platformOf(deno.build.os === "windows" ? "win32" : deno.build.os);
   const windows = platform === "windows";
-  const childProcess = () => scope.process.getBuiltinModule("node:child_process") as NodeChildProcess;
+  const childProcess = (): NodeChildProcess => {
+    // Checked first: trying would make Deno prompt, also for the environment, which is copied.
+    for (const name of ["run", "env"]) requireGranted(deno, name);
+    return scope.process.getBuiltinModule("node:child_process") as NodeChildProcess;
+  };
   const may = (name: string, detail?: { [key: string]: string }): boolean => granted(deno, name, detail);
   /** Asks for something below `/proc`. Deno refuses that if anything is denied, which no permission query reports. */
   const inProc = <T>(ask: () => T): T | undefined =>
@@ -156,9 +160,7 @@ export function denoRuntime(deno: DenoNamespace, scope: DenoScope): Runtime {
     ...denoPrimitives(deno, node),
     // Only Node's layer can create one.
     lightUnnamed: false,
-    get linkDescriptor() {
-      return platform === "linux" && may("run") ? linkByHelper(childProcess) : undefined;
-    },
+    linkDescriptor: platform === "linux" ? linkByHelper(childProcess) : undefined,
     signals: signalsOf(deno, windows),
     // Locks on Windows are mandatory, so they would also block the file's own handle.
     locks: windows
@@ -190,12 +192,7 @@ export function denoRuntime(deno: DenoNamespace, scope: DenoScope): Runtime {
     descriptor: (handle) => typeof handle === "number" ? handle : undefined,
     fromDescriptor: (descriptor) => handleOfDescriptor(deno, node().sync, descriptor),
     onEnd: (listener) => onEnd(scope, listener),
-    startWatcher(command, args, onFailure) {
-      // Checked first: trying would make Deno prompt.
-      if (may("run")) return startWatcher(childProcess(), command, args, onFailure);
-      onFailure(new Error("it needs --allow-run"));
-      return () => {};
-    },
+    startWatcher: (command, args, onFailure) => startWatcher(childProcess, command, args, onFailure),
     warn: (message, code, detail) =>
       scope.process.emitWarning(message, { type: "TempfileWarning", code, detail }),
     // Deno walks by descriptors (`openat` with `O_NOFOLLOW`).

@@ -138,6 +138,7 @@ function changeMode(deno: DenoNamespace, node: Primitives, handle: Handle, mode:
 
 /** Returns the kernel's path for the descriptor behind a file of Deno's, on Linux and with all permissions. */
 function anchorOf(deno: DenoNamespace, { file }: DenoFile): string | undefined {
+  requireGranted(deno, "read", { path: "/proc/self/fd" });
   const { dev, ino } = file.statSync();
   const anchors = Array.from(deno.readDirSync("/proc/self/fd"), ({ name }) => `/proc/self/fd/${name}`);
   return anchors.find((anchor) => {
@@ -189,7 +190,11 @@ function fromCalls(
     removeDirectory: (path: string) => calls.removeSync(asDirectory(deno, path)),
     rename: (from: string, to: string) => calls.renameSync(from, to),
     link: (from, to) => calls.linkSync(from, to),
-    symbolicLink: (target: string, path: string, to) => calls.symlinkSync(target, path, { type: to }),
+    symbolicLink(target: string, path: string, to) {
+      // Links could lead out of the paths that are permitted.
+      for (const name of ["read", "write"]) requireGranted(deno, name);
+      return calls.symlinkSync(target, path, { type: to });
+    },
     realPath: (path) => calls.realPathSync(path),
     status: (path: string) => andThen(calls.lstatSync(path), toStatus),
     statusOfTarget: (path) => andThen(calls.statSync(path), toStatus),
@@ -263,6 +268,7 @@ export function denoPrimitives(deno: DenoNamespace, node: () => AllPrimitives): 
       await directory.sync().finally(() => directory.close());
     },
     list: (path) => listingAsync(deno, path as string),
+    symbolicLink: async (target, path, to) => await calls.symbolicLink(target, path, to),
     readSystemFile: async (path) => await calls.readSystemFile(path),
     fileSystem: async (path) => await calls.fileSystem(path),
   };

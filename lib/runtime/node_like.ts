@@ -191,7 +191,7 @@ export function nodeLike(
     descriptor: (handle) => handle as number,
     fromDescriptor: (descriptor) => descriptor,
     onEnd,
-    startWatcher: (command, args, onFailure) => startWatcher(childProcess(), command, args, onFailure),
+    startWatcher: (command, args, onFailure) => startWatcher(childProcess, command, args, onFailure),
     warn: (message, code, detail) => process.emitWarning(message, { type: "TempfileWarning", code, detail }),
   };
 }

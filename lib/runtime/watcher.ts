@@ -18,7 +18,7 @@ const pipes = new Set<Watcher>();
 
 /** Starts a program in a session of its own, so that a signal from the terminal does not end it. */
 export function startWatcher(
-  { spawn }: NodeChildProcess,
+  childProcess: () => NodeChildProcess,
   command: string,
   args: string[],
   onFailure: (reason: Error) => void,
@@ -26,7 +26,7 @@ export function startWatcher(
   let watcher: Watcher;
   try {
     const options = { stdio: ["pipe", "ignore", "ignore"], detached: true };
-    watcher = spawn(command, args, options) as unknown as Watcher;
+    watcher = childProcess().spawn(command, args, options) as unknown as Watcher;
   } catch (error) {
     onFailure(error as Error);
     return () => {};

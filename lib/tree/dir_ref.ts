@@ -12,6 +12,7 @@ import { type Identity, sameFile } from "../identity.ts";
 import type { Io } from "../io.ts";
 import type { Op } from "../op.ts";
 import { joinPath, shownPath } from "../path.ts";
+import { requireReadable } from "../permission.ts";
 import { coded, type Path, runtime, type Status } from "../runtime/mod.ts";
 
 /** A directory, by its descriptor or its path. */
@@ -52,6 +53,8 @@ export function* leave(io: Io, dir: DirRef): Op<void> {
 
 /** Locates a directory by its path, without opening it for listing. The directories on the way are not checked. */
 export function* locate(io: Io, path: string): Op<DirRef> {
+  // A lease may name any directory.
+  requireReadable(path);
   if (!hasAnchors()) return { base: path, shown: path, descriptor: undefined, status: yield io.status(path) };
   return yield* dirOf(io, yield io.locateDirectory(path), path);
 }
