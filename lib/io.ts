@@ -1,5 +1,5 @@
 /**
- * The synchronous and the asynchronous face of the primitives.
+ * The synchronous and the asynchronous variant of the primitives.
  *
  * @module
  */
@@ -24,7 +24,7 @@ export type Io =
     readonly noRetry?: boolean;
     /** The runtime's own removal of a tree with few entries, which may run inline. See {@linkcode Runtime.removeTree}. */
     readonly removeSmallTree: ((path: string) => void | Promise<void>) | undefined;
-    /** The same face for calls in a directory, whose device's speed decides how they are made. */
+    /** The same variant for calls in a directory, whose device's speed decides how they are made. */
     at(directory: string): Io;
   };
 
@@ -81,17 +81,17 @@ function sleep(milliseconds: number): Promise<void> {
   return new Promise((resolve) => void runtime.after(milliseconds, resolve));
 }
 
-interface Faces {
+interface Variants {
   of: Primitives;
   sync: Io;
   /** One per device. */
   async: Map<Guard, Io>;
 }
 
-let current: Faces | undefined;
+let current: Variants | undefined;
 
 /** Built on first use, and rebuilt when a test has replaced the runtime. */
-function faces(): Faces {
+function variants(): Variants {
   if (current?.of !== runtime.sync) {
     const sync: Io = {
       ...runtime.sync,
@@ -105,12 +105,12 @@ function faces(): Faces {
   return current;
 }
 
-/** The face whose calls block. */
-export const syncIo = (): Io => faces().sync;
+/** The variant whose calls block. */
+export const syncIo = (): Io => variants().sync;
 
-/** The face whose calls do not hold up the event loop for long, for the device of a guard. */
+/** The variant whose calls do not hold up the event loop for long, for the device of a guard. */
 export function asyncIo(guard: Guard = fallback): Io {
-  const { async } = faces();
+  const { async } = variants();
   let io = async.get(guard);
   if (io === undefined) async.set(guard, io = build(runtime, guard));
   return io;

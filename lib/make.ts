@@ -47,10 +47,10 @@ export function mkstempSync(options?: MakeOptions): MadeFile {
   return runSync(makeFile(syncIo(), options));
 }
 
-function* makeFile(face: Io, given: MakeOptions | undefined): Op<MadeFile> {
+function* makeFile(base: Io, given: MakeOptions | undefined): Op<MadeFile> {
   const options = checkOptions("make", given);
-  const directory = yield* place(face, options);
-  const io = face.at(directory);
+  const directory = yield* place(base, options);
+  const io = base.at(directory);
   let path!: string;
   const fd: number = yield* createExclusively("file", directory, options, "", (candidate) => {
     path = candidate;

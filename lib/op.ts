@@ -2,9 +2,9 @@
  * One definition for a function and its `…Sync` twin.
  *
  * An operation is a generator that yields the results of primitives: `const handle: Handle = yield io.open(…)`. With
- * the synchronous face of the primitives, a result is a value, and a failure is thrown by the call itself inside the
- * generator. With the asynchronous face, a result may be a promise, which the driver awaits. The operation cannot tell
- * the difference.
+ * the synchronous variant of the primitives, a result is a value, and a failure is thrown by the call itself inside the
+ * generator. With the asynchronous variant, a result may be a promise, which the driver awaits. The operation cannot
+ * tell the difference.
  *
  * @module
  */
@@ -24,7 +24,7 @@ export function isPromise<T>(value: T | Promise<T>): value is Promise<T> {
   return typeof value === "object" && value !== null && typeof (value as Promise<T>).then === "function";
 }
 
-/** Runs an operation over the synchronous face, calling `between` between its steps. */
+/** Runs an operation over the synchronous variant, calling `between` between its steps. */
 export function runSync<T>(op: Op<T>, between?: () => void): T {
   try {
     let step = op.next();
@@ -52,7 +52,7 @@ export function run<T>(op: Op<T>): T | Promise<T> {
   }
 }
 
-/** Runs an operation over the asynchronous face. */
+/** Runs an operation over the asynchronous variant. */
 export async function runAsync<T>(op: Op<T>): Promise<T> {
   const result = run(op);
   // Awaited rather than returned, so that engines include the caller in the stacks of later failures.

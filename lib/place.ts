@@ -25,13 +25,13 @@ export const usualPlace = ({ dir, minFree, signal }: Checked, inside?: OwnedTree
  *
  * @param inside A directory of ours, which must still exist, to be used in place of the option.
  */
-export function* place(face: Io, { dir, minFree, signal }: Checked, inside?: OwnedTree): Op<string> {
+export function* place(base: Io, { dir, minFree, signal }: Checked, inside?: OwnedTree): Op<string> {
   if (inside !== undefined && dir !== undefined) {
     throw invalid("dir", "omitted inside a temporary directory", dir);
   }
   signal?.throwIfAborted();
-  const directory: string = inside?.path ?? (dir === undefined ? tmpdir() : yield* canonical(face, dir));
-  const io = face.at(directory);
+  const directory: string = inside?.path ?? (dir === undefined ? tmpdir() : yield* canonical(base, dir));
+  const io = base.at(directory);
   if (inside !== undefined) {
     // What is created in it leads there: the handle of the directory may be garbage-collected before the other.
     inside.pathSeen = true;

@@ -48,9 +48,9 @@ function observed(...devices: ReturnType<typeof device>[]) {
     if (result !== undefined && typeof result !== "string") handles.set(result, device);
     return result;
   };
-  const wrap = <F extends object>(way: "inline" | "pool", face: F): F =>
+  const wrap = <F extends object>(way: "inline" | "pool", variant: F): F =>
     Object.fromEntries(
-      Object.entries(face).map(([name, call]) => [name, (...args: unknown[]) => {
+      Object.entries(variant).map(([name, call]) => [name, (...args: unknown[]) => {
         ways.push(`${way} ${name as keyof Primitives}`);
         const device = handles.get(args[0]) ?? deviceOf(args[0]);
         if (way === "inline") clock.now += device?.cost ?? 0;

@@ -1,6 +1,6 @@
 /**
- * The contract of `Primitives`, written once and checked on both faces of the adapter in use, of the adapter for Deno with
- * a fake namespace, and of the fake runtime.
+ * The contract of `Primitives`, written once and checked on both variants of the adapter in use, of the adapter for Deno
+ * with a fake namespace, and of the fake runtime.
  *
  * @module
  */
@@ -19,7 +19,7 @@ import { noDirectorySync, noLinks, noLinux, shownMode } from "./support/platform
 import { scratch } from "./support/scratch.ts";
 
 /** The primitives, each returning a promise. */
-type Face = {
+type Variant = {
   [K in keyof Primitives]: Primitives[K] extends (...args: infer A) => infer R ? (...args: A) => Promise<R>
     : never;
 };
@@ -128,26 +128,26 @@ const worlds: readonly (() => World)[] = [
   () => fakeWorld(false),
 ];
 
-/** The blocking face with promises, so that one contract serves both faces. */
-const asPromises = (sync: Primitives): Face =>
+/** The blocking variant with promises, so that one contract serves both variants. */
+const asPromises = (sync: Primitives): Variant =>
   new Proxy(sync, {
     // deno-lint-ignore no-explicit-any -- any primitive
-    get: (face: any, name) => async (...args: unknown[]) => await face[name](...args),
-  }) as unknown as Face;
+    get: (variant: any, name) => async (...args: unknown[]) => await variant[name](...args),
+  }) as unknown as Variant;
 
-const faces: readonly ((runtime: Runtime) => Face)[] = [
+const variants: readonly ((runtime: Runtime) => Variant)[] = [
   ({ sync }) => asPromises(sync),
-  ({ pooled }) => pooled as unknown as Face,
+  ({ pooled }) => pooled as unknown as Variant,
 ];
 
-/** Runs a part of the contract on each face of each runtime, in a directory of its own. */
+/** Runs a part of the contract on each variant of each runtime, in a directory of its own. */
 async function onEachFace(
-  part: (io: Face, at: (name: string) => string, world: World) => Promise<void>,
+  part: (io: Variant, at: (name: string) => string, world: World) => Promise<void>,
 ) {
   for (const make of worlds) {
-    for (const faceOf of faces) {
+    for (const variantOf of variants) {
       using world = make();
-      await part(faceOf(world.runtime), world.at, world);
+      await part(variantOf(world.runtime), world.at, world);
     }
   }
 }

@@ -123,13 +123,13 @@ export function namedTemporaryFileSync(options?: NamedFileOptions): NamedTempora
  * @param inside The directory of ours in which it is created, if any.
  */
 export function* createNamed(
-  face: Io,
+  base: Io,
   given: NamedFileOptions | undefined,
   inside?: OwnedTree,
 ): Op<NamedTemporaryFile> {
   const options = checkOptions("named", given);
-  const directory = usualPlace(options, inside) ?? (yield* place(face, options, inside));
-  const io = face.at(directory);
+  const directory = usualPlace(options, inside) ?? (yield* place(base, options, inside));
+  const io = base.at(directory);
   const owned = options.delete ? new OwnedName() : undefined;
   let handle: Handle | undefined;
   let path!: string;

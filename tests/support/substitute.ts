@@ -40,7 +40,7 @@ export interface Substitute extends Disposable {
 /** Installs a runtime that records its calls. */
 export function substitute({ primitives = {}, runtime: other = {} }: Changes = {}): Substitute {
   const calls: Call[] = [];
-  const face = <F extends object>(real: F, wrap: (call: () => unknown) => unknown): F =>
+  const variant = <F extends object>(real: F, wrap: (call: () => unknown) => unknown): F =>
     Object.fromEntries(
       Object.entries(real).map(([name, call]) => [name, (...args: unknown[]) => {
         calls.push({ name: name as keyof Primitives, args });
@@ -51,8 +51,8 @@ export function substitute({ primitives = {}, runtime: other = {} }: Changes = {
   const undo = substituteRuntime({
     ...runtime,
     ...other,
-    sync: face(runtime.sync, (call) => call()),
-    pooled: face(runtime.pooled, (call) => new Promise((resolve) => resolve(call()))),
+    sync: variant(runtime.sync, (call) => call()),
+    pooled: variant(runtime.pooled, (call) => new Promise((resolve) => resolve(call()))),
   });
   return {
     calls,
