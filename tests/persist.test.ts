@@ -31,7 +31,7 @@ import { temporaryFile as sourceUnnamed } from "../lib/file/unnamed.ts";
 import { runChild } from "./support/child.ts";
 import { failureOf, kinds, pattern, sameBytes } from "./support/kinds.ts";
 import { packageTest as test } from "./support/once.ts";
-import { noDirectorySync, noPosixPaths, noSignals, shownMode } from "./support/platform.ts";
+import { modeOf, noDirectorySync, noPosixPaths, noSignals, shownMode } from "./support/platform.ts";
 import { elsewhere, noElsewhere, variants, workspace } from "./support/places.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
 import { noStrace } from "./support/strace.ts";
@@ -39,8 +39,6 @@ import { asWindows, type Stub, type Substitute, substitute, systemError } from "
 
 /** Large enough for an unnamed file to be linked rather than copied. */
 const BIG = 5 * 1024 ** 2;
-
-const modeOf = (path: string): number => statSync(path).mode & 0o777;
 
 /** Returns the files that were created in a directory. A lease may be created elsewhere at any time. */
 function createdIn({ path }: Scratch, watched: Substitute): string[] {

@@ -29,12 +29,19 @@ import { othersMayEnter, runChild } from "./support/child.ts";
 import { readLeases } from "./support/leases.ts";
 import { failureOf, kinds } from "./support/kinds.ts";
 import { packageTest as test } from "./support/once.ts";
-import { isWindows, noFifos, noLinks, noLinux, noModes, noReplacing, shownMode } from "./support/platform.ts";
+import {
+  isWindows,
+  modeOf,
+  noFifos,
+  noLinks,
+  noLinux,
+  noModes,
+  noReplacing,
+  shownMode,
+} from "./support/platform.ts";
 import { notRoot, variants, workspace } from "./support/places.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
 import { asWindows, substitute, systemError } from "./support/substitute.ts";
-
-const modeOf = (path: string): number => statSync(path).mode & 0o777;
 
 test("C155 persist() keeps the mode that the temporary file was created with, also when it copies", {
   skip: noModes,

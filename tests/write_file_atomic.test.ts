@@ -26,14 +26,20 @@ import {
 import { firstOutput, runChild, runTogether, startChild } from "./support/child.ts";
 import { failureOf, pattern, sameBytes } from "./support/kinds.ts";
 import { packageTest as test } from "./support/once.ts";
-import { isWindows, noDirectorySync, noFifos, noLinks, noModes, noReplacing } from "./support/platform.ts";
+import {
+  isWindows,
+  modeOf,
+  noDirectorySync,
+  noFifos,
+  noLinks,
+  noModes,
+  noReplacing,
+} from "./support/platform.ts";
 import { elsewhere, noElsewhere, notRoot } from "./support/places.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
 import { asWindows, changed, type Stub, substitute, systemError } from "./support/substitute.ts";
 
 const isDeno = "Deno" in globalThis;
-
-const modeOf = (path: string): number => statSync(path).mode & 0o777;
 
 type Write = (
   path: string | URL,

@@ -42,6 +42,9 @@ export const noLocks: string | false = isWindows && "Windows has no flock";
 /** For tests of ownership. */
 export const noUsers: string | false = isWindows && "Windows does not number its users";
 
+/** The permission bits of what is at a path. */
+export const modeOf = (path: string): number => statSync(path).mode & 0o777;
+
 /** The mode that a file reports after it was given these permission bits: on Windows only whether it is writable. */
 export const shownMode = (mode: number): number => isWindows ? ((mode & 0o200) !== 0 ? 0o666 : 0o444) : mode;
 
