@@ -37,8 +37,8 @@ function signalsOf(deno: DenoNamespace, windows: boolean): Signals {
 const SIGNAL_DELAY = 100;
 
 /**
- * Raises a signal. Without `--allow-run` Deno 2.8 does not let a process signal even itself; it then exits with the status
- * that a shell would report.
+ * Raises a signal. Without `--allow-run` Deno 2.8.0 and 2.8.1 do not let a process signal even itself; it then exits with
+ * the status that a shell would report.
  *
  * Deno ends the process from another thread. Until then this thread sleeps, so as not to create files that nobody
  * removes.
