@@ -37,7 +37,7 @@ export {
   temporaryDirectorySync,
 } from "./lib/directory.ts";
 export type { DirectoryUsage } from "./lib/tree/usage.ts";
-export { type MadeFile, mkdtemp, mkdtempSync, mkstemp, mkstempSync } from "./lib/make.ts";
+export { type MadeFile, mkdtemp, mkdtempSync, mkstemp, mkstempSync } from "./lib/create/mkstemp.ts";
 export { writeFileAtomic, writeFileAtomicSync } from "./lib/persist/write_file_atomic.ts";
 export type {
   ModePolicy,
@@ -45,10 +45,16 @@ export type {
   PersistOptions,
   WriteFileAtomicOptions,
 } from "./lib/persist/options.ts";
-export { tmpdir } from "./lib/tmpdir.ts";
-export { type DiskSpace, diskSpace, diskSpaceSync, watchSpace, type WatchSpaceOptions } from "./lib/space.ts";
+export { tmpdir } from "./lib/location/tmpdir.ts";
+export {
+  type DiskSpace,
+  diskSpace,
+  diskSpaceSync,
+  watchSpace,
+  type WatchSpaceOptions,
+} from "./lib/location/space.ts";
 export { type HeldDirectory, type HeldFile, type Usage, usage, usageSync } from "./lib/usage.ts";
-export { findTmpdir, findTmpdirSync, type TmpdirRequirements } from "./lib/find_tmpdir.ts";
+export { findTmpdir, findTmpdirSync, type TmpdirRequirements } from "./lib/location/find_tmpdir.ts";
 export { sweep, type SweepOptions } from "./lib/sweep.ts";
 export type { SweepReport } from "./lib/life/sweep.ts";
 export { configure, type Settings } from "./lib/settings.ts";

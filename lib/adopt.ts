@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { guardOf } from "./devices.ts";
+import { OwnedTree } from "./create/owned_tree.ts";
 import { TemporaryDirectory } from "./directory.ts";
 import { cannot, failure, invalid, nameOf, outOfRange, type TempfileError } from "./errors.ts";
 import { TemporaryFile } from "./file/file.ts";
@@ -12,23 +12,23 @@ import { OpenFile } from "./file/open_file.ts";
 import { openSame } from "./file/open_same.ts";
 import { OwnedName } from "./file/owned.ts";
 import { DiskStorage } from "./file/storage.ts";
-import { home } from "./home.ts";
 import { sameFile } from "./identity.ts";
-import { asyncIo, type Io, syncIo } from "./io.ts";
 import { protect } from "./life/keep_alive.ts";
 import { recordAdopted, recordReleased } from "./life/lease.ts";
 import { hold } from "./life/registry.ts";
-import { isMountPoint } from "./mounts.ts";
-import { type Op, runAsync, runSync } from "./op.ts";
+import { home } from "./location/home.ts";
+import { isMountPoint } from "./location/mounts.ts";
+import { tmpdir } from "./location/tmpdir.ts";
+import { guardOf } from "./operation/devices.ts";
+import { asyncIo, type Io, syncIo } from "./operation/io.ts";
+import { type Op, runAsync, runSync } from "./operation/op.ts";
 import { checkOptions } from "./options/checked.ts";
 import { checkPath } from "./options/paths.ts";
 import type { ContentOptions, DirectoryOptions, NamedFileOptions } from "./options/types.ts";
 import { fixZero } from "./options/values.ts";
-import { OwnedTree } from "./owned_tree.ts";
 import { baseName, contains, isNameless, joinPath, parentOf, withoutTrailingSeparators } from "./path.ts";
 import { requireReadable } from "./permission.ts";
 import { type Handle, isWindows, runtime, type Status } from "./runtime/mod.ts";
-import { tmpdir } from "./tmpdir.ts";
 import { lasting } from "./tree/overlay.ts";
 
 /** Options of {@linkcode adoptFile}. */

@@ -3,25 +3,25 @@
  *
  * @module
  */
-import { guardOf } from "./devices.ts";
+import { makeDirectory } from "./create/make_directory.ts";
+import { OwnedTree } from "./create/owned_tree.ts";
+import { place, usualPlace } from "./create/place.ts";
 import { warnOfDisposal } from "./disposal.ts";
 import { invalid, type Leftover, TempfileError } from "./errors.ts";
 import { createNamed, type NamedTemporaryFile } from "./file/named.ts";
 import { printAs } from "./inspect.ts";
-import { asyncIo, type Io, syncIo } from "./io.ts";
-import { watchLeak } from "./life/leaks.ts";
 import { protect } from "./life/keep_alive.ts";
+import { watchLeak } from "./life/leaks.ts";
 import { recordKeptDirectory, sessionFor } from "./life/lease.ts";
-import { type Op, runAsync, runSync } from "./op.ts";
+import { guardOf } from "./operation/devices.ts";
+import { asyncIo, type Io, syncIo } from "./operation/io.ts";
+import { type Op, runAsync, runSync } from "./operation/op.ts";
 import { checkOptions } from "./options/checked.ts";
 import { checkPath } from "./options/paths.ts";
 import type { DirectoryOptions, NamedFileOptions } from "./options/types.ts";
-import { OwnedTree } from "./owned_tree.ts";
+import { componentsInside, isAbsolute, joinPath } from "./path.ts";
 import { checkReplacing, type PersistDirectoryOptions } from "./persist/options.ts";
 import { persistTree } from "./persist/persist_tree.ts";
-import { makeDirectory } from "./make_directory.ts";
-import { componentsInside, isAbsolute, joinPath } from "./path.ts";
-import { place, usualPlace } from "./place.ts";
 import { type DirectoryUsage, usageOf } from "./tree/usage.ts";
 
 /** Options for creating inside a directory, where `dir` is already determined. */

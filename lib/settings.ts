@@ -5,8 +5,7 @@
  */
 import type { Checks } from "./options/checked.ts";
 import { checkPath } from "./options/paths.ts";
-import { checkBoolean, checkObject, MAX_TIMER } from "./options/values.ts";
-import { invalid, outOfRange } from "./errors.ts";
+import { checkBoolean, checkInterval, checkObject } from "./options/values.ts";
 
 /** The settings of {@linkcode configure}. Those left out stay unchanged; `undefined` restores the default. */
 export interface Settings {
@@ -115,9 +114,7 @@ export function configure(options: Settings): void {
   for (const listener of listeners) listener(next);
 }
 
-function checkKeepAlive(value: unknown): boolean | number {
+function checkKeepAlive(value: unknown, option: string): boolean | number {
   if (typeof value === "boolean") return value;
-  if (typeof value !== "number") throw invalid("keepAlive", "a boolean or a number of milliseconds", value);
-  if (value >= 1 && value <= MAX_TIMER) return value;
-  throw outOfRange("keepAlive", `1 to ${MAX_TIMER} milliseconds`, value);
+  return checkInterval(value, option, 1, "a boolean or a number of milliseconds");
 }

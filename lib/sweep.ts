@@ -4,9 +4,9 @@
  * @module
  */
 import { invalid, notLoaded, outOfRange } from "./errors.ts";
-import { asyncIo } from "./io.ts";
 import type { Sweeping, SweepReport } from "./life/sweep.ts";
-import { runAsync } from "./op.ts";
+import { asyncIo } from "./operation/io.ts";
+import { runAsync } from "./operation/op.ts";
 import { checkNamePart } from "./options/names.ts";
 import { checkPath } from "./options/paths.ts";
 import { checkBoolean, checkObject, checkSignal } from "./options/values.ts";

@@ -4,9 +4,9 @@
  * @module
  */
 import { codeOf } from "./errors.ts";
-import { asyncIo, type Io, syncIo } from "./io.ts";
 import { type Content, type Entry, held } from "./life/registry.ts";
-import { type Op, runAsync, runSync } from "./op.ts";
+import { asyncIo, type Io, syncIo } from "./operation/io.ts";
+import { type Op, runAsync, runSync } from "./operation/op.ts";
 import { parentOf } from "./path.ts";
 import type { Status } from "./runtime/mod.ts";
 import { type DirectoryUsage, usageOf } from "./tree/usage.ts";

@@ -35,8 +35,8 @@ import {
   adoptFileSync as adoptFileFromSource,
 } from "../lib/adopt.ts";
 import { namedTemporaryFile as namedFromSource } from "../lib/file/named.ts";
-import { home } from "../lib/home.ts";
 import { held, heldLeases } from "../lib/life/registry.ts";
+import { home } from "../lib/location/home.ts";
 import type { Runtime } from "../lib/runtime/mod.ts";
 import { configure } from "../lib/settings.ts";
 import { runChild, startChild } from "./support/child.ts";

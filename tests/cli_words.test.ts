@@ -5,13 +5,13 @@ import { test } from "node:test";
 import { parseArgs } from "node:util";
 import { parseDuration, parseMode, suggestion } from "../lib/cli/arguments.ts";
 import { bar, cutStart, oneLine, sanitize, showBytes, twoColumns, wrap } from "../lib/cli/text.ts";
-import { delays } from "../lib/retry.ts";
+import { delays } from "../lib/operation/retry.ts";
 import { cliHost, type Host } from "../lib/runtime/cli_host.ts";
 import { runtime } from "../lib/runtime/mod.ts";
 import { configure } from "../lib/settings.ts";
+import { place, runInProcess } from "./support/in_process.ts";
 import { deadPid, plant, plantLease } from "./support/leases.ts";
 import { isWindows, noLinks } from "./support/platform.ts";
-import { place, runInProcess } from "./support/in_process.ts";
 import { scratch } from "./support/scratch.ts";
 import { substitute, systemError } from "./support/substitute.ts";
 

@@ -3,12 +3,12 @@ import { chmodSync, mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { findTmpdir, findTmpdirSync, tmpdir, type TmpdirRequirements } from "#mod";
-import { findTmpdirSync as sourceFindSync } from "../lib/find_tmpdir.ts";
+import { findTmpdirSync as sourceFindSync } from "../lib/location/find_tmpdir.ts";
 import { runChild } from "./support/child.ts";
 import { failureOf } from "./support/kinds.ts";
 import { packageTest as test } from "./support/once.ts";
-import { noLinux, noModes } from "./support/platform.ts";
 import { elsewhere, noElsewhere, noMounts, withTmpfs } from "./support/places.ts";
+import { noLinux, noModes } from "./support/platform.ts";
 import { scratch } from "./support/scratch.ts";
 import { substitute, systemError } from "./support/substitute.ts";
 

@@ -2,16 +2,16 @@ import assert from "node:assert/strict";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { Guard } from "../lib/guard.ts";
-import { asyncIo, INLINE_MAX } from "../lib/io.ts";
-import { writeFileAtomic } from "../lib/persist/write_file_atomic.ts";
+import { temporaryDirectory } from "../lib/directory.ts";
 import { namedTemporaryFile } from "../lib/file/named.ts";
 import { temporaryFile } from "../lib/file/unnamed.ts";
-import { temporaryDirectory } from "../lib/directory.ts";
+import { Guard } from "../lib/operation/guard.ts";
+import { asyncIo, INLINE_MAX } from "../lib/operation/io.ts";
+import { writeFileAtomic } from "../lib/persist/write_file_atomic.ts";
 import { type Handle, type Primitives, runtime, type Status, substituteRuntime } from "../lib/runtime/mod.ts";
 import { configure } from "../lib/settings.ts";
-import { heldLease } from "./support/substitute.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
+import { heldLease } from "./support/substitute.ts";
 
 /** A primitive, and where it was called. */
 type Way = `${"inline" | "pool"} ${keyof Primitives}`;

@@ -13,10 +13,10 @@ import {
 } from "node:fs";
 import { basename, join } from "node:path";
 import { test } from "node:test";
-import { syncIo } from "../lib/io.ts";
 import { readLease } from "../lib/life/lease_file.ts";
 import { type Liveness, livenessOf } from "../lib/life/liveness.ts";
-import { runSync } from "../lib/op.ts";
+import { syncIo } from "../lib/operation/io.ts";
+import { runSync } from "../lib/operation/op.ts";
 import { firstOutput, startChild } from "./support/child.ts";
 import { deadPid, home, leasesIn, plant, type Planted } from "./support/leases.ts";
 import { noLinks } from "./support/platform.ts";

@@ -10,9 +10,9 @@ import {
 } from "node:fs";
 import { basename, dirname, isAbsolute, join } from "node:path";
 import * as m from "#mod";
-import * as source from "../mod.ts";
-import { candidates } from "../lib/tmpdir.ts";
+import { candidates } from "../lib/location/tmpdir.ts";
 import { type Runtime, runtime, type Status } from "../lib/runtime/mod.ts";
+import * as source from "../mod.ts";
 import { type ChildOptions, runChild, startChild } from "./support/child.ts";
 import { packageTest as test } from "./support/once.ts";
 import { isWindows, noLinux, noPrograms } from "./support/platform.ts";

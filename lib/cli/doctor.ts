@@ -3,18 +3,18 @@
  *
  * @module
  */
+import { mkstempSync } from "../create/mkstemp.ts";
 import { codeOf } from "../errors.ts";
-import { type Io, syncIo } from "../io.ts";
-import { isInMemory } from "../find_tmpdir.ts";
 import { leaseDirectory, refusalOf } from "../life/lease_directory.ts";
-import { survey } from "../life/survey.ts";
-import { mkstempSync } from "../make.ts";
-import { mountOptions } from "../mounts.ts";
-import { type Op, runSync } from "../op.ts";
+import { listLeases } from "../life/list_leases.ts";
+import { isInMemory } from "../location/find_tmpdir.ts";
+import { mountOptions } from "../location/mounts.ts";
+import { spaceOf } from "../location/space.ts";
+import { candidates, probe } from "../location/tmpdir.ts";
+import { type Io, syncIo } from "../operation/io.ts";
+import { type Op, runSync } from "../operation/op.ts";
 import type { Host } from "../runtime/cli_host.ts";
 import { type FileSystemStatus, runtime } from "../runtime/mod.ts";
-import { spaceOf } from "../space.ts";
-import { candidates, probe } from "../tmpdir.ts";
 import { hasAnchors } from "../tree/dir_ref.ts";
 import { cleanersOf } from "./cleaners.ts";
 import { type Command, JSON_OPTION, print, STATUS } from "./command.ts";
@@ -256,7 +256,7 @@ function* leases(io: Io): Op<Finding> {
     if (codeOf(error) === "ENOENT") return ok("None yet");
     throw error;
   }
-  const found = yield* survey(io);
+  const found = yield* listLeases(io);
   const live = found.filter(({ liveness }) => liveness === "alive").length;
   const dead = found.filter(({ liveness }) => liveness === "dead").length;
   const says = `${live} of running processes, ${dead} of dead ones`;

@@ -3,8 +3,8 @@
  *
  * @module
  */
+import { mkdtempSync, mkstempSync } from "../create/mkstemp.ts";
 import { codeOf } from "../errors.ts";
-import { mkdtempSync, mkstempSync } from "../make.ts";
 import type { MakeOptions } from "../options/types.ts";
 import type { Host } from "../runtime/cli_host.ts";
 import { runtime } from "../runtime/mod.ts";

@@ -5,8 +5,8 @@
  */
 import { type TemporaryDirectory, temporaryDirectorySync } from "../directory.ts";
 import { codeOf, type TempfileError } from "../errors.ts";
-import { asyncIo } from "../io.ts";
-import { isTransient } from "../retry.ts";
+import { asyncIo } from "../operation/io.ts";
+import { isTransient } from "../operation/retry.ts";
 import type { Child, Host } from "../runtime/cli_host.ts";
 import { type Command, UsageError } from "./command.ts";
 import { sanitize } from "./text.ts";

@@ -3,17 +3,17 @@
  *
  * @module
  */
-import { asyncIo, type Io } from "../io.ts";
 import { leaseDirectory } from "../life/lease_directory.ts";
-import { survey } from "../life/survey.ts";
-import { type Op, runAsync } from "../op.ts";
+import { listLeases } from "../life/list_leases.ts";
+import { type DiskSpace, diskSpace } from "../location/space.ts";
+import { tmpdir } from "../location/tmpdir.ts";
+import { asyncIo, type Io } from "../operation/io.ts";
+import { type Op, runAsync } from "../operation/op.ts";
 import { baseName, contains, joinPath } from "../path.ts";
 import type { Host } from "../runtime/cli_host.ts";
 import type { Status } from "../runtime/mod.ts";
-import { type DiskSpace, diskSpace } from "../space.ts";
-import { tmpdir } from "../tmpdir.ts";
-import { usageOf } from "../tree/usage.ts";
 import { namesIn } from "../tree/list.ts";
+import { usageOf } from "../tree/usage.ts";
 import { type Command, JSON_OPTION, print, STATUS } from "./command.ts";
 import { type Show, withProgress } from "./progress.ts";
 import { bar, COLUMNS, count, cutStart, oneLine, showBytes } from "./text.ts";
@@ -84,7 +84,7 @@ const OWNER_OF = { alive: "live", dead: "orphaned", unknown: "unknown" } as cons
 
 function* collect(io: Io, directory: string, show: Show): Op<Entry[]> {
   const known = new Map<string, { owner: Owner; pid?: number }>();
-  for (const { pid, liveness, entries } of yield* survey(io)) {
+  for (const { pid, liveness, entries } of yield* listLeases(io)) {
     for (const { path } of entries) {
       // What a process took over from a dead one is on both leases.
       if (known.get(path)?.owner !== "live") known.set(path, { owner: OWNER_OF[liveness], pid });

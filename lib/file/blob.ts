@@ -3,8 +3,8 @@
  *
  * @module
  */
-import type { Io } from "../io.ts";
-import type { Op } from "../op.ts";
+import type { Io } from "../operation/io.ts";
+import type { Op } from "../operation/op.ts";
 import { runtime } from "../runtime/mod.ts";
 import type { OpenFile } from "./open_file.ts";
 import { readableFrom, type ReadAt } from "./streams.ts";

@@ -3,8 +3,8 @@
  *
  * @module
  */
-import type { Io } from "../io.ts";
-import type { Op } from "../op.ts";
+import type { Io } from "../operation/io.ts";
+import type { Op } from "../operation/op.ts";
 import { type OpenFile, SMALL } from "./open_file.ts";
 import { decode, measure } from "./text.ts";
 

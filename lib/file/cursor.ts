@@ -4,8 +4,8 @@
  * @module
  */
 import { invalid, outOfRange } from "../errors.ts";
-import type { Io } from "../io.ts";
-import type { Op } from "../op.ts";
+import type { Io } from "../operation/io.ts";
+import type { Op } from "../operation/op.ts";
 import { checkObject, checkSize } from "../options/values.ts";
 import type { OpenFile } from "./open_file.ts";
 

@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { closeReadSync } from "../close.ts";
 import { printAs } from "../inspect.ts";
+import { closeReadSync } from "../operation/close.ts";
 import type { Handle } from "../runtime/mod.ts";
 import type { OpenFile } from "./open_file.ts";
 

@@ -3,18 +3,18 @@
  *
  * @module
  */
-import { cleanUp, createExclusively, ensureMode, FILE_MODE } from "../create.ts";
-import { guardOf } from "../devices.ts";
+import { cleanUp, createExclusively, ensureMode, FILE_MODE } from "../create/exclusively.ts";
+import type { OwnedTree } from "../create/owned_tree.ts";
+import { place, usualPlace } from "../create/place.ts";
 import { closedError, movingError } from "../errors.ts";
-import { asyncIo, type Io, syncIo } from "../io.ts";
 import { printAs } from "../inspect.ts";
 import { protect } from "../life/keep_alive.ts";
 import { recordKept, sessionFor } from "../life/lease.ts";
-import { type Op, runAsync, runSync } from "../op.ts";
+import { guardOf } from "../operation/devices.ts";
+import { asyncIo, type Io, syncIo } from "../operation/io.ts";
+import { type Op, runAsync, runSync } from "../operation/op.ts";
 import { checkOptions } from "../options/checked.ts";
 import type { NamedFileOptions } from "../options/types.ts";
-import type { OwnedTree } from "../owned_tree.ts";
-import { place, usualPlace } from "../place.ts";
 import type { Handle } from "../runtime/mod.ts";
 import { TemporaryFile } from "./file.ts";
 import { OpenFile } from "./open_file.ts";

@@ -4,17 +4,17 @@
  * @module
  */
 import { cannot, closedError, failure, label } from "../errors.ts";
-import type { Guard } from "../guard.ts";
-import { asyncIo, type Io, syncIo } from "../io.ts";
 import { type Fresh, type Leakable, unwatchLeak } from "../life/leaks.ts";
 import { type Content, letGo } from "../life/registry.ts";
-import { isPromise, nothing, type Op, run, runSync } from "../op.ts";
+import type { Guard } from "../operation/guard.ts";
+import { asyncIo, type Io, syncIo } from "../operation/io.ts";
+import { isPromise, nothing, type Op, run, runSync } from "../operation/op.ts";
 import type { Checked } from "../options/checked.ts";
 import type { Status } from "../runtime/mod.ts";
 import { requireLength } from "./data.ts";
 import type { OwnedName } from "./owned.ts";
-import { isPlain, UTF8_MAX } from "./text.ts";
 import type { Storage } from "./storage.ts";
+import { isPlain, UTF8_MAX } from "./text.ts";
 import { WriteBuffer } from "./write_buffer.ts";
 
 const ignore = (): void => {};

@@ -3,11 +3,11 @@
  *
  * @module
  */
-import { closeRead } from "../close.ts";
 import { failure, TempfileError } from "../errors.ts";
 import { sameFile } from "../identity.ts";
-import type { Io } from "../io.ts";
-import type { Op } from "../op.ts";
+import { closeRead } from "../operation/close.ts";
+import type { Io } from "../operation/io.ts";
+import type { Op } from "../operation/op.ts";
 import type { Handle, Status } from "../runtime/mod.ts";
 
 /** Opens the file that `status` describes, and not one that has taken its place since. */

@@ -3,15 +3,15 @@
  *
  * @module
  */
-import { cleanUp } from "../create.ts";
+import { cleanUp } from "../create/exclusively.ts";
 import { failure, isGone } from "../errors.ts";
-import type { Io } from "../io.ts";
 import { setRemoving, unprotect } from "../life/keep_alive.ts";
 import { type Entry, register, unregister } from "../life/registry.ts";
-import type { Op } from "../op.ts";
-import { retry } from "../retry.ts";
+import type { Io } from "../operation/io.ts";
+import type { Op } from "../operation/op.ts";
+import { removeAtExit } from "../operation/pending.ts";
+import { retry } from "../operation/retry.ts";
 import { type Handle, runtime } from "../runtime/mod.ts";
-import { removeAtExit } from "../pending.ts";
 
 /** A file name in the registry. */
 export class OwnedName implements Entry {

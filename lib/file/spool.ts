@@ -3,8 +3,8 @@
  *
  * @module
  */
-import type { Io } from "../io.ts";
-import type { Op } from "../op.ts";
+import type { Io } from "../operation/io.ts";
+import type { Op } from "../operation/op.ts";
 import type { Status } from "../runtime/mod.ts";
 import { Memory, MEMORY_MAX } from "./memory.ts";
 import type { Storage } from "./storage.ts";

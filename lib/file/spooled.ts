@@ -4,9 +4,9 @@
  * @module
  */
 import { printAs } from "../inspect.ts";
-import type { Io } from "../io.ts";
 import { hold } from "../life/registry.ts";
-import type { Op } from "../op.ts";
+import type { Io } from "../operation/io.ts";
+import type { Op } from "../operation/op.ts";
 import { checkOptions } from "../options/checked.ts";
 import type { SpooledOptions } from "../options/types.ts";
 import { TemporaryFile } from "./file.ts";

@@ -3,12 +3,12 @@
  *
  * @module
  */
-import { closeRead } from "../close.ts";
 import { sameFile } from "../identity.ts";
-import type { Io } from "../io.ts";
-import { type Op, run } from "../op.ts";
+import { closeRead } from "../operation/close.ts";
+import type { Io } from "../operation/io.ts";
+import { type Op, run } from "../operation/op.ts";
+import { readAll, writeAll } from "../operation/transfer.ts";
 import { type Handle, runtime, type Status } from "../runtime/mod.ts";
-import { readAll, writeAll } from "../transfer.ts";
 import { replaced } from "./open_same.ts";
 
 /** Bytes by offset. An operation completes in full or throws. */

@@ -3,17 +3,17 @@
  *
  * @module
  */
-import { cleanUp, createExclusively, ensureMode, FILE_MODE } from "../create.ts";
-import { guardOf, MAX_DIRS } from "../devices.ts";
+import { cleanUp, createExclusively, ensureMode, FILE_MODE } from "../create/exclusively.ts";
 import { failure, refusesUnnamed } from "../errors.ts";
-import { asyncIo, type Io, syncIo } from "../io.ts";
-import type { Guard } from "../guard.ts";
 import { sessionFor } from "../life/lease.ts";
 import { hold } from "../life/registry.ts";
-import { type Op, runAsync, runSync } from "../op.ts";
+import { guardOf, MAX_DIRS } from "../operation/devices.ts";
+import type { Guard } from "../operation/guard.ts";
+import { asyncIo, type Io, syncIo } from "../operation/io.ts";
+import { type Op, runAsync, runSync } from "../operation/op.ts";
 import { type Checked, checkOptions } from "../options/checked.ts";
 import type { FileOptions } from "../options/types.ts";
-import { place, usualPlace } from "../place.ts";
+import { place, usualPlace } from "../create/place.ts";
 import { type Handle, isWindows, runtime } from "../runtime/mod.ts";
 import { TemporaryFile } from "./file.ts";
 import { OpenFile } from "./open_file.ts";

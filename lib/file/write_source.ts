@@ -4,8 +4,8 @@
  * @module
  */
 import { closedError } from "../errors.ts";
-import type { Io } from "../io.ts";
-import type { Op } from "../op.ts";
+import type { Io } from "../operation/io.ts";
+import type { Op } from "../operation/op.ts";
 import { requireBytes } from "./data.ts";
 import type { OpenFile } from "./open_file.ts";
 import type { Chunks } from "./source.ts";

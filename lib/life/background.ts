@@ -8,8 +8,8 @@
  *
  * @module
  */
-import { type Io, syncIo } from "../io.ts";
-import type { Op } from "../op.ts";
+import { type Io, syncIo } from "../operation/io.ts";
+import type { Op } from "../operation/op.ts";
 import { coded, type Listing, runtime } from "../runtime/mod.ts";
 import { settings } from "../settings.ts";
 import { isAlone } from "./lease_directory.ts";

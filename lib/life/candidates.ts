@@ -7,9 +7,9 @@
  * @module
  */
 import { codeOf, type Leftover } from "../errors.ts";
-import type { Io } from "../io.ts";
-import { isMountPoint } from "../mounts.ts";
-import type { Op } from "../op.ts";
+import { isMountPoint } from "../location/mounts.ts";
+import type { Io } from "../operation/io.ts";
+import type { Op } from "../operation/op.ts";
 import { joinPath, parentOf } from "../path.ts";
 import type { Path, Status } from "../runtime/mod.ts";
 import { type DirRef, leave, locate, within } from "../tree/dir_ref.ts";

@@ -3,8 +3,8 @@
  *
  * @module
  */
-import type { Io } from "../io.ts";
-import type { Op } from "../op.ts";
+import type { Io } from "../operation/io.ts";
+import type { Op } from "../operation/op.ts";
 import { baseName, parentOf } from "../path.ts";
 import { leaseDirectory } from "./lease_directory.ts";
 import { parseName } from "./lease_file.ts";

@@ -9,10 +9,10 @@
  */
 import { codeOf } from "../errors.ts";
 import { type Identity, sameFile } from "../identity.ts";
+import { movingFrom } from "../operation/pending.ts";
 import { contains } from "../path.ts";
 import { attempt, type Handle, runtime } from "../runtime/mod.ts";
 import { onSettings, settings } from "../settings.ts";
-import { movingFrom } from "../pending.ts";
 import { type Entry, heldLeases } from "./registry.ts";
 
 /** Milliseconds between touches unless the application sets it: daemons count in days, careless ones in hours. */

@@ -12,15 +12,15 @@
  * @module
  */
 import { codeOf, failure } from "../errors.ts";
-import { syncIo } from "../io.ts";
 import { isMade, renewSession, sessionId } from "../name.ts";
-import { runSync } from "../op.ts";
+import { syncIo } from "../operation/io.ts";
+import { runSync } from "../operation/op.ts";
+import { statusIfThere } from "../operation/status.ts";
 import { baseName, contains, joinPath, parentOf } from "../path.ts";
 import { attempt, runtime } from "../runtime/mod.ts";
-import { statusIfThere } from "../status.ts";
 import { startReclaiming } from "./background.ts";
-import { leaseDirectory, refusalOf } from "./lease_directory.ts";
 import { creatorDirectory } from "./creator_directory.ts";
+import { leaseDirectory, refusalOf } from "./lease_directory.ts";
 import { Lease, type Naming } from "./open_lease.ts";
 import { markKept } from "./reclaim.ts";
 import { held, heldLeases } from "./registry.ts";

@@ -4,9 +4,9 @@
  *
  * @module
  */
+import { tmpdir } from "../location/tmpdir.ts";
 import { joinPath } from "../path.ts";
 import { type DirectoryEntry, isWindows, runtime, type Status } from "../runtime/mod.ts";
-import { tmpdir } from "../tmpdir.ts";
 
 /**
  * Returns the path of the directory of leases; undefined if the user id, which keeps users apart, cannot be had.

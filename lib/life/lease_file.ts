@@ -8,14 +8,14 @@
  *
  * @module
  */
-import { closeRead } from "../close.ts";
-import type { Io } from "../io.ts";
 import { isMade, isSessionId, SESSION_LENGTH } from "../name.ts";
-import type { Op } from "../op.ts";
+import { closeRead } from "../operation/close.ts";
+import type { Io } from "../operation/io.ts";
+import type { Op } from "../operation/op.ts";
+import { readAll } from "../operation/transfer.ts";
 import { baseName, isAbsolute, joinPath, parentOf } from "../path.ts";
 import { type Handle, isWindows, runtime, type Status } from "../runtime/mod.ts";
-import { readAll } from "../transfer.ts";
-import { formsOf, isForm } from "./form.ts";
+import { formsOf, isForm } from "./name_form.ts";
 
 /** The header, which gives the version of the format. A lease without it says nothing. */
 export const HEADER = "mayfly 1";

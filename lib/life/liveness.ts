@@ -8,8 +8,8 @@
  */
 import { codeOf } from "../errors.ts";
 import { type Identity, sameFile } from "../identity.ts";
-import type { Io } from "../io.ts";
-import type { Op } from "../op.ts";
+import type { Io } from "../operation/io.ts";
+import type { Op } from "../operation/op.ts";
 import { requireReadable } from "../permission.ts";
 import { runtime, type Status } from "../runtime/mod.ts";
 import { namesIn } from "../tree/list.ts";

@@ -4,9 +4,9 @@
  * @module
  */
 import type { Identity } from "../identity.ts";
-import type { Io } from "../io.ts";
-import { deviceNumber, mountDevice } from "../mounts.ts";
-import type { Op } from "../op.ts";
+import { deviceNumber, mountDevice } from "../location/mounts.ts";
+import type { Io } from "../operation/io.ts";
+import type { Op } from "../operation/op.ts";
 import { runtime } from "../runtime/mod.ts";
 import { pathsIn, processes, tryOr } from "./processes.ts";
 

@@ -4,8 +4,8 @@
  * @module
  */
 import type { Identity } from "../identity.ts";
-import type { Io } from "../io.ts";
-import type { Op } from "../op.ts";
+import type { Io } from "../operation/io.ts";
+import type { Op } from "../operation/op.ts";
 import { runtime, type Status } from "../runtime/mod.ts";
 import { pathsIn, processes } from "./processes.ts";
 

@@ -4,19 +4,19 @@
  *
  * @module
  */
-import { syncIo } from "../io.ts";
 import { sessionId } from "../name.ts";
-import { runSync } from "../op.ts";
+import { syncIo } from "../operation/io.ts";
+import { runSync } from "../operation/op.ts";
+import { writeAll } from "../operation/transfer.ts";
 import type { NameOptions } from "../options/types.ts";
 import { baseName, joinPath, parentOf } from "../path.ts";
 import { attempt, type Handle, runtime } from "../runtime/mod.ts";
 import { settings } from "../settings.ts";
-import { writeAll } from "../transfer.ts";
-import { formOf, formsOf } from "./form.ts";
+import { utf8 } from "../utf8.ts";
 import { HEADER, RESYNC } from "./lease_file.ts";
+import { formOf, formsOf } from "./name_form.ts";
 import { startReaper } from "./reaper.ts";
 import type { Entry } from "./registry.ts";
-import { utf8 } from "../utf8.ts";
 
 /** Bytes after which the next lease is begun, so that the lease of a process that runs for months stays small. */
 const FULL = 1024 * 1024;

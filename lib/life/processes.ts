@@ -4,9 +4,9 @@
  * @module
  */
 import { failure } from "../errors.ts";
-import type { Io } from "../io.ts";
-import { isHidden } from "../mounts.ts";
-import type { Op } from "../op.ts";
+import { isHidden } from "../location/mounts.ts";
+import type { Io } from "../operation/io.ts";
+import type { Op } from "../operation/op.ts";
 import { requireReadable } from "../permission.ts";
 import { namesIn } from "../tree/list.ts";
 

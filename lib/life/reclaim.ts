@@ -8,22 +8,22 @@
  * @module
  */
 import { codeOf, failure, type Leftover } from "../errors.ts";
-import type { Io } from "../io.ts";
-import type { Op } from "../op.ts";
+import type { Io } from "../operation/io.ts";
+import type { Op } from "../operation/op.ts";
+import { withRetries } from "../operation/retry.ts";
 import { baseName, contains, joinPath, parentOf } from "../path.ts";
 import { DENIED, requireWritable } from "../permission.ts";
-import { withRetries } from "../retry.ts";
 import { type Handle, type Path, runtime, type Status } from "../runtime/mod.ts";
+import { namesIn } from "../tree/list.ts";
 import { lasting } from "../tree/overlay.ts";
 import { removeDirectory } from "../tree/remove.ts";
 import { usageOf } from "../tree/usage.ts";
-import { namesIn } from "../tree/list.ts";
 import { type Candidate, visitEntries } from "./candidates.ts";
 import { leaseDirectory, refusalOf } from "./lease_directory.ts";
 import { keptByOther, type LeaseFile, parseName, readLease, speaksFor } from "./lease_file.ts";
+import { isComparable, type Liveness, livenessOf } from "./liveness.ts";
 import { LockTable } from "./lock_table.ts";
 import { append } from "./open_lease.ts";
-import { isComparable, type Liveness, livenessOf } from "./liveness.ts";
 import { tryOr } from "./processes.ts";
 
 /** The result of a look for leftovers. */

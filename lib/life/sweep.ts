@@ -5,17 +5,17 @@
  * @module
  */
 import { cannot, codeOf, failure, type Leftover } from "../errors.ts";
-import type { Io } from "../io.ts";
-import type { Op } from "../op.ts";
+import { tmpdir } from "../location/tmpdir.ts";
+import type { Io } from "../operation/io.ts";
+import type { Op } from "../operation/op.ts";
 import { joinPath } from "../path.ts";
 import { runtime, type Status, USER_FLAG } from "../runtime/mod.ts";
-import { tmpdir } from "../tmpdir.ts";
 import { contentsOf, namesIn } from "../tree/list.ts";
 import { isMounted, isOffDevice, visitEntries } from "./candidates.ts";
 import { isLeaseDirectory, leaseDirectory } from "./lease_directory.ts";
 import { isOurs, type LeaseFile } from "./lease_file.ts";
-import { keyOf, openFiles } from "./open_files.ts";
 import { LockTable } from "./lock_table.ts";
+import { keyOf, openFiles } from "./open_files.ts";
 import { LOCKED, reclaim, type Reclaimed, removeEntry, type Removing, type Work } from "./reclaim.ts";
 
 /** The result of a sweep. */

@@ -22,6 +22,18 @@ export function checkBoolean(value: unknown, option: string): boolean {
 /** The longest delay of a timer; longer ones fire after a millisecond. */
 export const MAX_TIMER = 0x7fff_ffff;
 
+/** Checks a number of milliseconds that a timer can have. */
+export function checkInterval(
+  value: unknown,
+  option: string,
+  least: number,
+  wanted = "a number of milliseconds",
+): number {
+  if (typeof value !== "number") throw invalid(option, wanted, value);
+  if (value >= least && value <= MAX_TIMER) return value;
+  throw outOfRange(option, `${least} to ${MAX_TIMER} milliseconds`, value);
+}
+
 /** Checks a number of bytes. */
 export function checkSize(value: unknown, option: string): number {
   if (typeof value !== "number") throw invalid(option, "a number of bytes", value);

@@ -4,9 +4,9 @@
  * @module
  */
 import { codeOf, UNSUPPORTED } from "../errors.ts";
-import type { Io } from "../io.ts";
 import { recordGiven } from "../life/lease.ts";
-import type { Op } from "../op.ts";
+import type { Io } from "../operation/io.ts";
+import type { Op } from "../operation/op.ts";
 import { type Handle, isWindows, type Status } from "../runtime/mod.ts";
 import type { Replacing } from "./options.ts";
 import type { Target } from "./target.ts";

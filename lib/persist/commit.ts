@@ -6,10 +6,10 @@
  */
 import { codeOf, TempfileError, UNSUPPORTED } from "../errors.ts";
 import type { OwnedName } from "../file/owned.ts";
-import type { Io } from "../io.ts";
 import { recordKept } from "../life/lease.ts";
-import type { Op } from "../op.ts";
-import { withRetries } from "../retry.ts";
+import type { Io } from "../operation/io.ts";
+import type { Op } from "../operation/op.ts";
+import { withRetries } from "../operation/retry.ts";
 import { isWindows, type Path } from "../runtime/mod.ts";
 import type { Replacing } from "./options.ts";
 import type { Target } from "./target.ts";

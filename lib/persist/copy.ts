@@ -4,8 +4,8 @@
  * @module
  */
 import type { Storage } from "../file/storage.ts";
-import type { Io } from "../io.ts";
-import type { Op } from "../op.ts";
+import type { Io } from "../operation/io.ts";
+import type { Op } from "../operation/op.ts";
 import type { Replacing } from "./options.ts";
 
 /** Bytes copied at a time. */

@@ -7,19 +7,19 @@
  *
  * @module
  */
-import { FILE_MODE } from "../create.ts";
+import { FILE_MODE } from "../create/exclusively.ts";
 import { codeOf } from "../errors.ts";
 import type { OpenFile } from "../file/open_file.ts";
 import { replaced } from "../file/open_same.ts";
 import { OwnedName } from "../file/owned.ts";
 import type { DiskStorage, Storage } from "../file/storage.ts";
 import { sameFile } from "../identity.ts";
-import type { Io } from "../io.ts";
-import type { Op } from "../op.ts";
+import type { Io } from "../operation/io.ts";
+import type { Op } from "../operation/op.ts";
+import { creatingAt, track } from "../operation/pending.ts";
+import { statusIfThere } from "../operation/status.ts";
 import { parentOf } from "../path.ts";
 import { type Handle, runtime, type Status } from "../runtime/mod.ts";
-import { statusIfThere } from "../status.ts";
-import { creatingAt, track } from "../pending.ts";
 import { apply, attributesFor, restore } from "./attributes.ts";
 import { commit, inPlaceError, synchronizeName } from "./commit.ts";
 import { copyContents } from "./copy.ts";

@@ -7,8 +7,9 @@
  *
  * @module
  */
-import { closeRead } from "../close.ts";
-import { cleanUp } from "../create.ts";
+import { cleanUp } from "../create/exclusively.ts";
+import { makeDirectory } from "../create/make_directory.ts";
+import { OwnedTree } from "../create/owned_tree.ts";
 import {
   cannot,
   codeOf,
@@ -20,14 +21,13 @@ import {
 } from "../errors.ts";
 import { DiskStorage } from "../file/storage.ts";
 import { sameFile } from "../identity.ts";
-import type { Io } from "../io.ts";
 import { recordKept, sessionFor } from "../life/lease.ts";
-import { makeDirectory } from "../make_directory.ts";
-import type { Op } from "../op.ts";
-import { OwnedTree } from "../owned_tree.ts";
+import { closeRead } from "../operation/close.ts";
+import type { Io } from "../operation/io.ts";
+import type { Op } from "../operation/op.ts";
+import { statusIfThere } from "../operation/status.ts";
 import { contains, isNameless, joinPath, shownPath } from "../path.ts";
 import { type Handle, isWindows, type Path, type Status } from "../runtime/mod.ts";
-import { statusIfThere } from "../status.ts";
 import { contentsOf, type TreeEntry } from "../tree/list.ts";
 import { inPlaceError, rename, synchronizeDirectory, synchronizeName } from "./commit.ts";
 import { copyContents } from "./copy.ts";

@@ -4,8 +4,8 @@
  * @module
  */
 import { DiskStorage } from "../file/storage.ts";
-import type { Io } from "../io.ts";
-import type { Op } from "../op.ts";
+import type { Io } from "../operation/io.ts";
+import type { Op } from "../operation/op.ts";
 import type { Status } from "../runtime/mod.ts";
 import { apply, attributesFor, creationMode } from "./attributes.ts";
 import { commit } from "./commit.ts";

@@ -3,8 +3,8 @@
  *
  * @module
  */
-import type { Io } from "../io.ts";
-import { isPromise, type Op, run } from "../op.ts";
+import type { Io } from "../operation/io.ts";
+import { isPromise, type Op, run } from "../operation/op.ts";
 import { baseName, parentOf } from "../path.ts";
 import type { Status } from "../runtime/mod.ts";
 import { abortable } from "./abort.ts";

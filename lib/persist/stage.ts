@@ -3,11 +3,11 @@
  *
  * @module
  */
-import { cleanUp, createExclusively } from "../create.ts";
+import { cleanUp, createExclusively } from "../create/exclusively.ts";
 import { OwnedName } from "../file/owned.ts";
-import type { Io } from "../io.ts";
 import { sessionFor } from "../life/lease.ts";
-import type { Op } from "../op.ts";
+import type { Io } from "../operation/io.ts";
+import type { Op } from "../operation/op.ts";
 import { type Checked, DEFAULTS } from "../options/checked.ts";
 import type { Handle, Status } from "../runtime/mod.ts";
 import { PUBLIC } from "./attributes.ts";

@@ -3,14 +3,14 @@
  *
  * @module
  */
-import { isKnown, setDevice } from "../devices.ts";
 import { cannot, failure, type TempfileError } from "../errors.ts";
 import type { Identity } from "../identity.ts";
-import type { Io } from "../io.ts";
-import type { Op } from "../op.ts";
+import { isKnown, setDevice } from "../operation/devices.ts";
+import type { Io } from "../operation/io.ts";
+import type { Op } from "../operation/op.ts";
+import { statusIfThere } from "../operation/status.ts";
 import { baseName, isAbsolute, isNameless, joinPath, parentOf, withoutTrailingSeparators } from "../path.ts";
 import { coded, type Kind, type Path, type Status } from "../runtime/mod.ts";
-import { statusIfThere } from "../status.ts";
 import type { Replacing } from "./options.ts";
 
 /** The path that the result gets, and what is there now. */

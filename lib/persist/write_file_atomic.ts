@@ -6,8 +6,8 @@
 import { type Data, requireBytes, requireLength, toBytes } from "../file/data.ts";
 import { type Chunks, chunksOf, type Source } from "../file/source.ts";
 import type { DiskStorage } from "../file/storage.ts";
-import { asyncIo, type Io, syncIo } from "../io.ts";
-import { type Op, runAsync, runSync } from "../op.ts";
+import { asyncIo, type Io, syncIo } from "../operation/io.ts";
+import { type Op, runAsync, runSync } from "../operation/op.ts";
 import { checkPath } from "../options/paths.ts";
 import { parentOf } from "../path.ts";
 import { abortable } from "./abort.ts";

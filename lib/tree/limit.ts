@@ -3,8 +3,8 @@
  *
  * @module
  */
-import type { Io } from "../io.ts";
-import type { Op } from "../op.ts";
+import type { Io } from "../operation/io.ts";
+import type { Op } from "../operation/op.ts";
 
 /** Trees walked at once, each with up to twenty file descriptors: for more there may be none left. */
 const MAX_WALKS = 8;

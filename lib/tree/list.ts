@@ -4,8 +4,8 @@
  * @module
  */
 import { isGone } from "../errors.ts";
-import type { Io } from "../io.ts";
-import type { Op } from "../op.ts";
+import type { Io } from "../operation/io.ts";
+import type { Op } from "../operation/op.ts";
 import { joinPath } from "../path.ts";
 import type { DirectoryEntry, Listing, Path, Status } from "../runtime/mod.ts";
 

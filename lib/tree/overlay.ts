@@ -6,9 +6,9 @@
  *
  * @module
  */
-import type { Io } from "../io.ts";
-import { mountType } from "../mounts.ts";
-import type { Op } from "../op.ts";
+import { mountType } from "../location/mounts.ts";
+import type { Io } from "../operation/io.ts";
+import type { Op } from "../operation/op.ts";
 import type { Status } from "../runtime/mod.ts";
 import { setMode } from "./dir_ref.ts";
 

@@ -9,13 +9,13 @@
  */
 import { codeOf, isGone, type Leftover } from "../errors.ts";
 import { type Identity, sameFile } from "../identity.ts";
-import type { Io } from "../io.ts";
-import type { Op } from "../op.ts";
+import type { Io } from "../operation/io.ts";
+import type { Op } from "../operation/op.ts";
+import { delays, isTransient } from "../operation/retry.ts";
 import { baseName, parentOf } from "../path.ts";
-import { delays, isTransient } from "../retry.ts";
 import type { Status } from "../runtime/mod.ts";
-import { withLimit } from "./limit.ts";
 import { type DirRef, enter, hasAnchors, leave, locate, nativeRemoval, verify } from "./dir_ref.ts";
+import { withLimit } from "./limit.ts";
 import { leavesDevice } from "./list.ts";
 import { Walk } from "./walk.ts";
 

@@ -4,8 +4,8 @@
  * @module
  */
 import { codeOf } from "../errors.ts";
-import type { Io } from "../io.ts";
-import type { Op } from "../op.ts";
+import type { Io } from "../operation/io.ts";
+import type { Op } from "../operation/op.ts";
 import { joinPath } from "../path.ts";
 import type { Path, Status } from "../runtime/mod.ts";
 import { entriesIn } from "./list.ts";

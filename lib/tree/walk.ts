@@ -10,10 +10,10 @@
  * @module
  */
 import { codeOf, type Leftover, outOfDescriptors } from "../errors.ts";
-import type { Io } from "../io.ts";
-import { hasMounts, mountIdOf } from "../mounts.ts";
+import { hasMounts, mountIdOf } from "../location/mounts.ts";
 import { randomName } from "../name.ts";
-import type { Op } from "../op.ts";
+import type { Io } from "../operation/io.ts";
+import type { Op } from "../operation/op.ts";
 import {
   coded,
   type DirectoryEntry,

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Op } from "../../lib/op.ts";
+import type { Op } from "../../lib/operation/op.ts";
 import { isWindows } from "./platform.ts";
 
 /** Accepts a number, or a file of Deno's own. */

@@ -105,8 +105,8 @@ function copyProject() {
 function projectIsWhole() {
   const some = [
     "package.json",
-    "lib/op.ts",
-    ".lowered/lib/op.js",
+    "lib/operation/op.ts",
+    ".lowered/lib/operation/op.js",
     "dist/mod.js",
     "node_modules/typescript/package.json",
   ];

@@ -3,12 +3,12 @@
  *
  * @module
  */
-import { cleanUp, createExclusively, ensureMode, FILE_MODE } from "./create.ts";
-import { asyncIo, type Io, syncIo } from "./io.ts";
+import { asyncIo, type Io, syncIo } from "../operation/io.ts";
+import { type Op, runAsync, runSync } from "../operation/op.ts";
+import { checkOptions } from "../options/checked.ts";
+import type { MakeOptions } from "../options/types.ts";
+import { cleanUp, createExclusively, ensureMode, FILE_MODE } from "./exclusively.ts";
 import { makeDirectory } from "./make_directory.ts";
-import { type Op, runAsync, runSync } from "./op.ts";
-import { checkOptions } from "./options/checked.ts";
-import type { MakeOptions } from "./options/types.ts";
 import { OwnedTree } from "./owned_tree.ts";
 import { place } from "./place.ts";
 

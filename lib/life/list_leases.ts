@@ -3,8 +3,8 @@
  *
  * @module
  */
-import type { Io } from "../io.ts";
-import type { Op } from "../op.ts";
+import type { Io } from "../operation/io.ts";
+import type { Op } from "../operation/op.ts";
 import { type Candidate, visitEntries } from "./candidates.ts";
 import { leaseDirectory } from "./lease_directory.ts";
 import { readLease } from "./lease_file.ts";
@@ -12,15 +12,15 @@ import { type Liveness, livenessOf } from "./liveness.ts";
 import { isUsable, leasesIn } from "./reclaim.ts";
 
 /** A lease with the entries it speaks for. */
-export interface Surveyed {
+export interface ListedLease {
   pid: number;
   liveness: Liveness;
   entries: Candidate[];
 }
 
 /** Returns all leases of this user. */
-export function* survey(io: Io): Op<Surveyed[]> {
-  const found: Surveyed[] = [];
+export function* listLeases(io: Io): Op<ListedLease[]> {
+  const found: ListedLease[] = [];
   const directory = leaseDirectory();
   if (directory === undefined || !(yield* isUsable(io, directory))) return found;
   for (const name of yield* leasesIn(io, directory)) {
@@ -30,7 +30,7 @@ export function* survey(io: Io): Op<Surveyed[]> {
   return found;
 }
 
-function* lookAt(io: Io, directory: string, name: string): Op<Surveyed | undefined> {
+function* lookAt(io: Io, directory: string, name: string): Op<ListedLease | undefined> {
   try {
     const lease = yield* readLease(io, directory, name);
     if (lease === undefined) return undefined;

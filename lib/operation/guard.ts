@@ -17,8 +17,8 @@
  *
  * @module
  */
-import { runtime } from "./runtime/mod.ts";
-import { settings } from "./settings.ts";
+import { runtime } from "../runtime/mod.ts";
+import { settings } from "../settings.ts";
 
 /** Milliseconds per turn of the event loop available to inline calls. */
 const BUDGET = 1;

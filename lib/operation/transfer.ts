@@ -3,9 +3,9 @@
  *
  * @module
  */
+import { coded, type Handle } from "../runtime/mod.ts";
 import { INLINE_MAX, type Io } from "./io.ts";
 import type { Op } from "./op.ts";
-import { coded, type Handle } from "./runtime/mod.ts";
 
 /** The most bytes of one blocking call: some runtimes take no more than 2 GiB at once. */
 const LONGEST = 1024 ** 3;

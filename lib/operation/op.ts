@@ -8,7 +8,7 @@
  *
  * @module
  */
-import { fromCaller } from "./errors.ts";
+import { fromCaller } from "../errors.ts";
 
 /** An operation that returns a `T`. The result of `yield` cannot be typed: annotate the variable that receives it. */
 // deno-lint-ignore no-explicit-any

@@ -3,13 +3,13 @@
  *
  * @module
  */
-import { codeOf, failure, TempfileError } from "./errors.ts";
-import { asyncIo, type Io, syncIo } from "./io.ts";
+import { codeOf, failure, TempfileError } from "../errors.ts";
+import { asyncIo, type Io, syncIo } from "../operation/io.ts";
+import { type Op, runAsync, runSync } from "../operation/op.ts";
+import { checkPath } from "../options/paths.ts";
+import { checkBoolean, checkObject, checkSize } from "../options/values.ts";
+import type { FileSystemStatus, Status } from "../runtime/mod.ts";
 import { mountOptions } from "./mounts.ts";
-import { type Op, runAsync, runSync } from "./op.ts";
-import { checkPath } from "./options/paths.ts";
-import { checkBoolean, checkObject, checkSize } from "./options/values.ts";
-import type { FileSystemStatus, Status } from "./runtime/mod.ts";
 import { candidates, lastResort, probe, type Rejected } from "./tmpdir.ts";
 
 /** The requirements of {@linkcode findTmpdir}. */

@@ -3,9 +3,9 @@
  *
  * @module
  */
+import { type Handle, type Path, type Primitives, type Runtime, runtime } from "../runtime/mod.ts";
 import { fallback, guardOf } from "./devices.ts";
 import { type Guard, inline } from "./guard.ts";
-import { type Handle, type Path, type Primitives, type Runtime, runtime } from "./runtime/mod.ts";
 import { creatingAt, movingFrom, track } from "./pending.ts";
 
 /** The primitives, each returning its value or a promise of it. */

@@ -3,15 +3,15 @@
  *
  * @module
  */
-import { isKnown, setDevice } from "./devices.ts";
-import { cannot, failure, invalid } from "./errors.ts";
-import type { Io } from "./io.ts";
-import type { Op } from "./op.ts";
-import type { Checked } from "./options/checked.ts";
+import { cannot, failure, invalid } from "../errors.ts";
+import { spaceOf } from "../location/space.ts";
+import { tmpdir } from "../location/tmpdir.ts";
+import { isKnown, setDevice } from "../operation/devices.ts";
+import type { Io } from "../operation/io.ts";
+import type { Op } from "../operation/op.ts";
+import type { Checked } from "../options/checked.ts";
+import type { Status } from "../runtime/mod.ts";
 import type { OwnedTree } from "./owned_tree.ts";
-import type { Status } from "./runtime/mod.ts";
-import { spaceOf } from "./space.ts";
-import { tmpdir } from "./tmpdir.ts";
 
 /**
  * The directory if the caller requested nothing in particular: known without a system call, and so without an

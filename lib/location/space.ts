@@ -3,12 +3,12 @@
  *
  * @module
  */
-import { codeOf, failure, invalid, outOfRange, show } from "./errors.ts";
-import { asyncIo, type Io, syncIo } from "./io.ts";
-import { type Op, runAsync, runSync } from "./op.ts";
-import { checkPath } from "./options/paths.ts";
-import { checkObject, checkSize, MAX_TIMER } from "./options/values.ts";
-import { type FileSystemStatus, runtime } from "./runtime/mod.ts";
+import { codeOf, failure, invalid, show } from "../errors.ts";
+import { asyncIo, type Io, syncIo } from "../operation/io.ts";
+import { type Op, runAsync, runSync } from "../operation/op.ts";
+import { checkPath } from "../options/paths.ts";
+import { checkInterval, checkObject, checkSize } from "../options/values.ts";
+import { type FileSystemStatus, runtime } from "../runtime/mod.ts";
 import { tmpdir } from "./tmpdir.ts";
 
 /** The space on a file system. */
@@ -148,10 +148,7 @@ function checkWatch(
   }
   const bytes = minFree === undefined ? 0 : checkSize(minFree, "minFree");
   const inodes = minInodes === undefined ? 0 : checkSize(minInodes, "minInodes");
-  if (typeof interval !== "number") throw invalid("interval", "a number of milliseconds", interval);
-  if (!(interval >= SHORTEST && interval <= MAX_TIMER)) {
-    throw outOfRange("interval", `${SHORTEST} to ${MAX_TIMER} milliseconds`, interval);
-  }
+  checkInterval(interval, "interval", SHORTEST);
   return {
     dir: dir === undefined ? undefined : checkPath(dir, "dir"),
     isLow: (space) => space.available < bytes || (space.inodes?.free ?? Infinity) < inodes,

@@ -3,14 +3,14 @@
  *
  * @module
  */
-import { cleanUp, createExclusively, hasMode } from "./create.ts";
-import { failure } from "./errors.ts";
-import type { Io } from "./io.ts";
-import type { Op } from "./op.ts";
-import type { Checked } from "./options/checked.ts";
+import { failure } from "../errors.ts";
+import type { Io } from "../operation/io.ts";
+import type { Op } from "../operation/op.ts";
+import type { Checked } from "../options/checked.ts";
+import { isWindows, type Status } from "../runtime/mod.ts";
+import { setMode } from "../tree/dir_ref.ts";
+import { cleanUp, createExclusively, hasMode } from "./exclusively.ts";
 import type { OwnedTree } from "./owned_tree.ts";
-import { isWindows, type Status } from "./runtime/mod.ts";
-import { setMode } from "./tree/dir_ref.ts";
 
 const MODE = 0o700;
 

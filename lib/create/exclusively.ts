@@ -3,13 +3,13 @@
  *
  * @module
  */
-import { cannot, codeOf, failure } from "./errors.ts";
-import type { Io } from "./io.ts";
-import { randomName, refreshNames } from "./name.ts";
-import { nothing, type Op } from "./op.ts";
-import type { Checked } from "./options/checked.ts";
-import { joinPath } from "./path.ts";
-import { type Handle, isWindows, type Status } from "./runtime/mod.ts";
+import { cannot, codeOf, failure } from "../errors.ts";
+import { randomName, refreshNames } from "../name.ts";
+import type { Io } from "../operation/io.ts";
+import { nothing, type Op } from "../operation/op.ts";
+import type { Checked } from "../options/checked.ts";
+import { joinPath } from "../path.ts";
+import { type Handle, isWindows, type Status } from "../runtime/mod.ts";
 
 /** Names tried before giving up. One is enough unless someone plants names. */
 const TRIES = 20;

@@ -6,8 +6,8 @@
  *
  * @module
  */
-import { isGone } from "./errors.ts";
-import { type Path, runtime } from "./runtime/mod.ts";
+import { isGone } from "../errors.ts";
+import { type Path, runtime } from "../runtime/mod.ts";
 
 /** Paths where something may appear. */
 export const creatingAt: Set<Path> = new Set();

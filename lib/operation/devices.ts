@@ -6,8 +6,8 @@
  *
  * @module
  */
+import { parentOf } from "../path.ts";
 import { Guard } from "./guard.ts";
-import { parentOf } from "./path.ts";
 
 /** The most directories remembered: enough for any program, and no leak for one that creates a directory per file. */
 export const MAX_DIRS = 1000;

@@ -3,16 +3,16 @@
  *
  * @module
  */
-import { setDevice } from "./devices.ts";
-import { codeOf, isGone, refusesUnnamed, TempfileError } from "./errors.ts";
-import { syncIo } from "./io.ts";
-import { randomName } from "./name.ts";
-import { runSync } from "./op.ts";
-import { joinPath, parentOf } from "./path.ts";
-import { DENIED, requireReadable, requireWritable } from "./permission.ts";
-import { withRetries } from "./retry.ts";
-import { type Handle, isWindows, runtime } from "./runtime/mod.ts";
-import { onSettings, settings } from "./settings.ts";
+import { codeOf, isGone, refusesUnnamed, TempfileError } from "../errors.ts";
+import { randomName } from "../name.ts";
+import { setDevice } from "../operation/devices.ts";
+import { syncIo } from "../operation/io.ts";
+import { runSync } from "../operation/op.ts";
+import { withRetries } from "../operation/retry.ts";
+import { joinPath, parentOf } from "../path.ts";
+import { DENIED, requireReadable, requireWritable } from "../permission.ts";
+import { type Handle, isWindows, runtime } from "../runtime/mod.ts";
+import { onSettings, settings } from "../settings.ts";
 
 /** A directory that cannot be used, and the reason. */
 export interface Rejected {

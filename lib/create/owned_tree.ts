@@ -3,18 +3,18 @@
  *
  * @module
  */
-import { cannot, closedError, codeOf, failure, isGone, type Leftover, movingError } from "./errors.ts";
-import { type Identity, sameFile } from "./identity.ts";
-import type { Guard } from "./guard.ts";
-import { asyncIo, type Io, syncIo } from "./io.ts";
-import { recordKept } from "./life/lease.ts";
-import { type Fresh, type Leakable, unwatchLeak } from "./life/leaks.ts";
-import { setRemoving, unprotect, unprotectInside } from "./life/keep_alive.ts";
-import { type Entry, register, unregister } from "./life/registry.ts";
-import { isPromise, type Op, run, runAsync, runSync } from "./op.ts";
-import { attempt, runtime, type Status } from "./runtime/mod.ts";
-import { removeDirectory } from "./tree/remove.ts";
-import { movedAtExit, movingFrom, removeAtExit } from "./pending.ts";
+import { cannot, closedError, codeOf, failure, isGone, type Leftover, movingError } from "../errors.ts";
+import { type Identity, sameFile } from "../identity.ts";
+import { setRemoving, unprotect, unprotectInside } from "../life/keep_alive.ts";
+import { type Fresh, type Leakable, unwatchLeak } from "../life/leaks.ts";
+import { recordKept } from "../life/lease.ts";
+import { type Entry, register, unregister } from "../life/registry.ts";
+import type { Guard } from "../operation/guard.ts";
+import { asyncIo, type Io, syncIo } from "../operation/io.ts";
+import { isPromise, type Op, run, runAsync, runSync } from "../operation/op.ts";
+import { movedAtExit, movingFrom, removeAtExit } from "../operation/pending.ts";
+import { attempt, runtime, type Status } from "../runtime/mod.ts";
+import { removeDirectory } from "../tree/remove.ts";
 
 /** A directory in the registry. */
 export class OwnedTree implements Entry, Leakable {

@@ -3,9 +3,9 @@
  *
  * @module
  */
+import type { Handle } from "../runtime/mod.ts";
 import { type Io, syncIo } from "./io.ts";
 import { type Op, runSync } from "./op.ts";
-import type { Handle } from "./runtime/mod.ts";
 
 /**
  * Closes a handle that was only read, listed or inspected. Whatever error the system reports, it has released the

@@ -3,12 +3,12 @@
  *
  * @module
  */
-import { codeOf } from "./errors.ts";
-import type { Io } from "./io.ts";
-import type { Op } from "./op.ts";
-import { contains } from "./path.ts";
-import { runtime } from "./runtime/mod.ts";
-import { utf8 } from "./utf8.ts";
+import { codeOf } from "../errors.ts";
+import type { Io } from "../operation/io.ts";
+import type { Op } from "../operation/op.ts";
+import { contains } from "../path.ts";
+import { runtime } from "../runtime/mod.ts";
+import { utf8 } from "../utf8.ts";
 
 const TABLE = "/proc/self/mountinfo";
 

@@ -3,10 +3,10 @@
  *
  * @module
  */
-import { codeOf } from "./errors.ts";
+import { codeOf } from "../errors.ts";
+import { isWindows } from "../runtime/mod.ts";
 import type { Io } from "./io.ts";
 import type { Op } from "./op.ts";
-import { isWindows } from "./runtime/mod.ts";
 
 /**
  * Failures of a removal that may be transient: a virus scanner or indexer has the file open (Windows), a process is

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { isWindows, runtime } from "./runtime/mod.ts";
+import { isWindows, runtime } from "../runtime/mod.ts";
 
 /** Read from the environment; undefined if unknown. On Windows `HOME` serves ported programs, if it is set at all. */
 export function home(): string | undefined {

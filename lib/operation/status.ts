@@ -3,10 +3,10 @@
  *
  * @module
  */
-import { codeOf } from "./errors.ts";
+import { codeOf } from "../errors.ts";
+import type { Status } from "../runtime/mod.ts";
 import type { Io } from "./io.ts";
 import type { Op } from "./op.ts";
-import type { Status } from "./runtime/mod.ts";
 
 /** The status of a path, with a link there not followed; undefined if nothing exists. */
 export function* statusIfThere(io: Io, path: string): Op<Status | undefined> {
