@@ -212,6 +212,7 @@ test("C12 C13 if the random source is constant, a second creation fails with EEX
     using watched = substitute({ runtime: { random: constantBytes(4) } });
     const first = await creator.make(source, { dir: here.dir });
     const { ino, mtimeMs } = lstatSync(first.path!);
+    const began = performance.now();
     await assert.rejects(async () => await creator.make(source, { dir: here.dir }), {
       name: "TempfileError",
       code: "EEXIST",
@@ -219,6 +220,7 @@ test("C12 C13 if the random source is constant, a second creation fails with EEX
       message:
         `Cannot create a temporary ${creator.kind} in "${here.dir}": 20 random names are all taken (EEXIST)`,
     }, of);
+    assert.ok(performance.now() - began < 1000, `${of} waits between attempts`);
     assert.equal(attempts(watched.calls), 21, of);
     assert.deepEqual([lstatSync(first.path!).ino, lstatSync(first.path!).mtimeMs], [ino, mtimeMs], of);
     assert.equal(readdirSync(here.dir).length, 1, of);

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import * as m from "#mod";
@@ -11,7 +11,7 @@ import { oncePerRuntime } from "./support/once.ts";
 import { isWindows, noModes } from "./support/platform.ts";
 import { scratch } from "./support/scratch.ts";
 import { noStrace } from "./support/strace.ts";
-import { substitute, systemError } from "./support/substitute.ts";
+import { heldLease, substitute, systemError } from "./support/substitute.ts";
 
 const notRoot = (process.platform !== "linux" || process.getuid?.() !== 0) && "needs root on Linux";
 
@@ -39,6 +39,21 @@ test("C49 C52 a missing directory fails with ENOENT and the directory as path", 
   await allFail(missing, { code: "ENOENT", path: missing });
   await allFail(join(missing, "deeper"), { code: "ENOENT", path: join(missing, "deeper") });
   assert.deepEqual(place.list(), []);
+});
+
+test("C49 C50 if dir is missing or a file, every creator fails without a second attempt", async () => {
+  using place = scratch();
+  using _lease = heldLease();
+  const file = join(place.path, "file");
+  writeFileSync(file, "content");
+  for (const dir of [join(place.path, "missing"), file]) {
+    for (const [of, { make }] of creatorsOf(source)) {
+      using watched = substitute();
+      await assert.rejects(async () => await make(source, { dir }), { name: "TempfileError" }, of);
+      const tries = watched.calls.filter(({ name }) => /^(create|makeDirectory)/.test(name));
+      assert.ok(tries.length <= 1, `${of}: ${JSON.stringify(tries)}`);
+    }
+  }
 });
 
 test("C50 C52 a file given as directory fails with ENOTDIR, on Windows ENOENT, and nothing is created", async () => {
@@ -94,6 +109,7 @@ test("C51 C52 a directory without write permission fails with EACCES, and nothin
   const dir = join(place.path, "locked");
   mkdirSync(dir, { mode: 0o500 });
   await childFails(dir, "EACCES", { unprivileged: true });
+  assert.deepEqual(readdirSync(dir), []);
   assert.deepEqual(place.list(), ["locked", "present"]);
   // Control: the same calls succeed for root, so the error came from the permissions.
   if (process.getuid?.() === 0) {

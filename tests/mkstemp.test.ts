@@ -275,9 +275,9 @@ test("C72 creating a file without free descriptors fails with EMFILE, and nothin
 
 const CREATING = ["createFile", "createDescriptor", "createUnnamed", "makeDirectory"] as const;
 
-test("C72 C73 EMFILE, ENFILE, EINTR or EAGAIN of the creating call is passed on without a second attempt", async () => {
+test("C51 C72 C73 EACCES, EMFILE, ENFILE, EINTR or EAGAIN of the creating call is passed on without a second attempt", async () => {
   using _lease = heldLease();
-  for (const code of ["EMFILE", "ENFILE", "EINTR", "EAGAIN", "EIO", "EDQUOT"]) {
+  for (const code of ["EACCES", "EMFILE", "ENFILE", "EINTR", "EAGAIN", "EIO", "EDQUOT"]) {
     const fail = (): never => {
       throw systemError(code);
     };

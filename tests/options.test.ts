@@ -185,7 +185,7 @@ const shown = (value: unknown): string => {
   }
 };
 
-test("T2 T3 C18 C20 C21 C22 every creator refuses hostile values of each of its options, before any system call", async () => {
+test("T2 T3 C18 C20 C21 C22 C27 every creator refuses hostile values of each of its options, before any system call", async () => {
   for (const [of, creator] of all) {
     const options = [...(await optionsRead(creator)).keys()];
     assert.ok(options.length >= 6, of);

@@ -14,6 +14,7 @@ import { candidates } from "../lib/location/tmpdir.ts";
 import { type Runtime, runtime, type Status } from "../lib/runtime/mod.ts";
 import * as source from "../mod.ts";
 import { type ChildOptions, runChild, startChild } from "./support/child.ts";
+import { creatorsOf } from "./support/creators.ts";
 import { packageTest as test } from "./support/once.ts";
 import { isWindows, noLinux, noPrograms } from "./support/platform.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
@@ -145,7 +146,7 @@ test("T9 a Windows service that runs as SYSTEM prefers its own directory to the 
   assert.ok(candidates().every((path) => !path.includes("SystemTemp")));
 });
 
-test("C34 tmpdir() returns the first usable one of TMPDIR, TEMP and TMP, and leaves nothing in it", async () => {
+test("C34 C40 tmpdir() returns the first usable one of TMPDIR, TEMP and TMP, and leaves nothing in it", async () => {
   using place = scratch();
   const [a, b, c] = directories(place, "a", "b", "c");
   const envs = [{ TMPDIR: a, TEMP: b, TMP: c }, { TEMP: b, TMP: c }, { TMP: c }, { TMPDIR: a, TMP: c }];
@@ -537,24 +538,28 @@ test("C45 a relative TMPDIR is resolved once, and does not change with the curre
 
 test("C53 a relative dir option gives absolute paths", async () => {
   using place = scratch();
+  const [a] = directories(place, "a");
   const { said, stderr } = await runChild(
-    `for (const dir of [".", "./", "a/..", "a"]) {
-       const made = m.mkdtempSync({ dir });
-       say(made);
-       fs.rmdirSync(made);
-     }
-     const { path: file, fd } = m.mkstempSync({ dir: "." });
-     fs.closeSync(fd);
-     fs.unlinkSync(file);
-     say(file);`,
-    { cwd: (directories(place, "a"), place.path) },
+    `const { creatorsOf } = await import(args[0]);
+     for (const dir of [".", "./", "a/..", "a"]) {
+       for (const [of, { make, unnamed }] of creatorsOf(m)) {
+         const made = await make(m, { dir });
+         if (!unnamed) say([of, dir, made.path, fs.existsSync(made.path)]);
+         await made.remove();
+       }
+     }`,
+    { cwd: place.path, args: [import.meta.resolve("./support/creators.ts")] },
   );
-  assert.deepEqual(
-    said.map(dirname),
-    [place.path, place.path, place.path, join(place.path, "a"), place.path],
-    stderr,
-  );
-  assert.ok(said.every((path) => isAbsolute(path)));
+  const creators = creatorsOf(m).filter(([, { unnamed }]) => !unnamed);
+  assert.equal(said.length, 4 * creators.length, stderr);
+  for (const [of, dir, path, exists] of said) {
+    assert.deepEqual(
+      [isAbsolute(path), dirname(path), exists],
+      [true, dir === "a" ? a : place.path, true],
+      of,
+    );
+  }
+  assert.deepEqual([place.names(), readdirSync(a)], [["a"], []]);
 });
 
 test(
