@@ -26,8 +26,10 @@ import {
   mkstempSync,
   NamedTemporaryFile,
   namedTemporaryFile,
+  namedTemporaryFileSync,
   TemporaryDirectory,
   temporaryDirectory,
+  temporaryDirectorySync,
 } from "#mod";
 import {
   adoptDirectorySync as adoptFromSource,
@@ -171,21 +173,24 @@ test("C132 adopting an empty path, or what is not a path, throws a TypeError", a
 });
 
 test("C132 an adopted relative path is made absolute at once, so that a later chdir() does not change it", async () => {
-  using place = filledScratch();
-  mkdirSync(place.at("elsewhere"));
-  writeFileSync(place.at("elsewhere", "one"), "another");
-  const { said, stderr } = await runChild(
-    `process.chdir(args[0]);
-     const file = m.adoptFileSync("one"), directory = await m.adoptDirectory("./two.d");
-     say(file.path); say(directory.path);
-     process.chdir("elsewhere");
-     file.closeSync(); await directory.remove();`,
-    { args: [place.path] },
-  );
-  assert.equal(stderr, "");
-  assert.deepEqual(said, [place.at("one"), place.at("two.d")]);
-  assert.deepEqual(place.list(), ["elsewhere", "one.d", "two"]);
-  assert.ok(existsSync(place.at("elsewhere", "one")));
+  for (const sync of ["", "Sync"]) {
+    using place = filledScratch();
+    for (const name of ["one", "two"]) mkdirSync(place.at("elsewhere", `${name}.d`), { recursive: true });
+    writeFileSync(place.at("elsewhere", "one"), "another");
+    const { said, stderr } = await runChild(
+      `process.chdir(args[0]);
+       const file = await m.adoptFile${sync}("one"), directory = await m.adoptDirectory${sync}("./two.d");
+       say([file.path, directory.path]);
+       process.chdir("elsewhere");
+       await file.close();
+       await directory.remove();`,
+      { args: [place.path] },
+    );
+    assert.equal(stderr, "");
+    assert.deepEqual(said, [[place.at("one"), place.at("two.d")]], sync);
+    assert.deepEqual(place.list(), ["elsewhere", "one.d", "two"]);
+    assert.deepEqual(readdirSync(place.at("elsewhere")).sort(), ["one", "one.d", "two.d"]);
+  }
 });
 
 test(
@@ -771,16 +776,18 @@ test("C141 a file or directory is removed unless delete is false or keep() was c
   for (const kept of [false, true]) {
     for (const remove of [false, true]) {
       const options = { dir: place.path, delete: remove };
-      const file = await namedTemporaryFile(options), directory = await temporaryDirectory(options);
-      if (kept) assert.deepEqual([file.keep(), directory.keep()], [file.path, directory.path]);
-      await file[Symbol.asyncDispose]();
-      await directory[Symbol.asyncDispose]();
-      const stays = kept || !remove;
-      assert.deepEqual(
-        [existsSync(file.path), existsSync(directory.path)],
-        [stays, stays],
-        `${kept} ${remove}`,
-      );
+      const made = [
+        await namedTemporaryFile(options),
+        namedTemporaryFileSync(options),
+        await temporaryDirectory(options),
+        temporaryDirectorySync(options),
+      ];
+      for (const [index, handle] of made.entries()) {
+        if (kept) assert.equal(handle.keep(), handle.path);
+        if (index % 2 === 0) await handle[Symbol.asyncDispose]();
+        else handle[Symbol.dispose]();
+        assert.equal(existsSync(handle.path), kept || !remove, `${index} ${kept} ${remove}`);
+      }
     }
   }
 });

@@ -6,6 +6,7 @@ import {
   namedTemporaryFile,
   namedTemporaryFileSync,
   spooledTemporaryFile,
+  type TempfileError,
   temporaryFile,
   temporaryFileSync,
 } from "#mod";
@@ -57,7 +58,7 @@ async function* openAll() {
   for (const [kind, open] of Object.entries(kinds)) yield [kind, await open()] as const;
 }
 
-test("C112 C127 every call on a closed file fails with ERR_CLOSED and recreates nothing, and disposing it is silent", async () => {
+test("C112 C127 every call on a closed file fails with ERR_CLOSED and its path, recreates nothing, and disposing it is silent", async () => {
   for await (const [kind, file] of openAll()) {
     const blob = await file.blob();
     const path = file instanceof NamedTemporaryFile ? file.path : undefined;
@@ -83,7 +84,13 @@ test("C112 C127 every call on a closed file fails with ERR_CLOSED and recreates 
         earlierWritable: () => writable.getWriter().write("x"),
       };
       for (const [name, call] of Object.entries(calls)) {
-        assert.equal(await failureOf(call), "ERR_CLOSED", `${kind}: ${name}`);
+        await assert.rejects(async () => await call(), (error: TempfileError) => {
+          const { name, code, message } = error;
+          const expected = { name: "TempfileError", code: "ERR_CLOSED", path };
+          assert.deepEqual({ name, code, path: error.path }, expected, `${kind}: ${message}`);
+          assert.match(message, /^Cannot .+: it is closed$/);
+          return true;
+        }, `${kind}: ${name}`);
       }
       if (path !== undefined) assert.equal(existsSync(path), false, kind);
     }

@@ -7,6 +7,7 @@ import * as m from "#mod";
 import * as source from "../mod.ts";
 import { runChild } from "./support/child.ts";
 import { creatorsOf } from "./support/creators.ts";
+import { runWithGc } from "./support/gc.ts";
 import { noModes, underWine } from "./support/platform.ts";
 import { scratch } from "./support/scratch.ts";
 import { heldLease, substitute } from "./support/substitute.ts";
@@ -102,21 +103,16 @@ test("C80 T8 the access list of a new directory on Windows contains no other use
 
 test("C84 a failed creation reports its error once, and nothing later", async () => {
   using place = scratch();
-  const { said, status, stderr } = await runChild(
-    `process.on("warning", (warning) => say(String(warning)));
-     for (const [of, call] of [["async", () => m.temporaryDirectory({ dir: args[0] })], ["sync", async () => m.temporaryDirectorySync({ dir: args[0] })]]) {
-       try { await call(); } catch (error) { say([of, error.code, error.path]); }
-     }
-     for (let round = 0; round < 3; round++) { globalThis.gc?.(); await new Promise((resolve) => setTimeout(resolve, 20)); }`,
-    {
-      args: [join(place.path, "missing")],
-      ...process.env.MAYFLY_TEST_RUNTIME?.startsWith("node") ? { flags: ["--expose-gc"] } : {},
-    },
-  );
   const missing = join(place.path, "missing");
-  assert.deepEqual(said, [["async", "ENOENT", missing], ["sync", "ENOENT", missing]]);
-  assert.equal(stderr, "");
-  assert.equal(status, 0);
+  const { said, status, stderr } = await runWithGc(`
+    const dir = ${JSON.stringify(missing)};
+    for (const make of [m.temporaryDirectory, m.temporaryDirectorySync, m.namedTemporaryFile, m.namedTemporaryFileSync]) {
+      try { await make({ dir }); } catch (error) { say([error.code, error.path]); }
+    }
+    await collect();
+    say(warnings);`);
+  assert.deepEqual(said, [...Array(4).fill(["ENOENT", missing]), []]);
+  assert.deepEqual({ status, stderr }, { status: 0, stderr: "" });
 });
 
 test("C85 creation fails with ENOENT at once if the parent directory is removed between two attempts", async () => {

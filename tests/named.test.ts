@@ -101,7 +101,7 @@ test("C111 C122 a scope with using removes the file at its end, also when it is 
   assert.ok(!existsSync(path));
 });
 
-test("C112 C127 every call on a closed named file fails with ERR_CLOSED and recreates nothing; the path stays readable", async () => {
+test("C112 C127 every call on a closed named file fails with ERR_CLOSED and its path, and recreates nothing; the path stays readable", async () => {
   const file = await namedTemporaryFile();
   const { path } = file;
   await file.close();
@@ -120,7 +120,7 @@ test("C112 C127 every call on a closed named file fails with ERR_CLOSED and recr
   assert.deepEqual(uncertain.sort(), Object.keys(uses).sort());
   uses.asyncIterator = () => file[Symbol.asyncIterator]().next();
   for (const [name, use] of Object.entries(uses)) {
-    await assert.rejects(async () => await use(), { name: "TempfileError", code: "ERR_CLOSED" }, name);
+    await assert.rejects(async () => await use(), { name: "TempfileError", code: "ERR_CLOSED", path }, name);
   }
   assert.equal(file.path, path);
   assert.ok(!existsSync(path));

@@ -78,7 +78,8 @@ test("C139 reopen() of a replaced file fails with ERR_REPLACED, and leaves the r
 test("C139 reopen() of a file whose path was removed fails with ENOENT", { skip: namesLinger }, async () => {
   await using file = await namedTemporaryFile();
   rmSync(file.path);
-  await assert.rejects(file.reopen(), { code: "ENOENT", path: file.path });
+  await assert.rejects(file.reopen(), { name: "TempfileError", code: "ENOENT", path: file.path });
+  assert.throws(() => file.reopenSync(), { name: "TempfileError", code: "ENOENT", path: file.path });
 });
 
 test("C139 reopen() of a closed file fails with ERR_CLOSED", async () => {

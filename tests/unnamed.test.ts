@@ -8,9 +8,9 @@ import {
   openSync,
   readdirSync,
   readFileSync,
-  readSync,
   rmdirSync,
   writeFileSync,
+  writeSync,
 } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
@@ -158,6 +158,7 @@ test(
     skip: namesStay,
   },
   async () => {
+    using _lease = heldLease();
     for (const code of ["EOPNOTSUPP", "ENOTSUP", "EISDIR", "ENOENT", "EINVAL", "EPERM", "ENOSYS"]) {
       using one = scratch();
       using other = scratch();
@@ -180,9 +181,12 @@ test(
       }
       assert.equal(calls.of("createUnnamed").length, 1, "the refusal is remembered");
       assert.equal(calls.of("createDescriptor").length, 3);
-      using file = sourceFileSync({ dir: other.path });
-      assert.ok(file);
-      assert.equal(calls.of("createUnnamed").length, 2);
+      for (const create of [sourceFile, sourceFileSync]) {
+        using file = await create({ dir: other.path });
+        await file.write("y");
+        assert.equal(await file.text(), "y");
+      }
+      assert.deepEqual(calls.of("createUnnamed").slice(1).map(([dir]) => dir), [other.path, other.path]);
       assert.equal(calls.of("createDescriptor").length, 3);
     }
   },
@@ -208,13 +212,51 @@ test("C99 other errors of O_TMPFILE are not retried with a name, and carry the d
   }
 });
 
-test("C99 temporaryFile() in a missing directory fails with ENOENT", async () => {
+test("C99 temporaryFile() in a missing directory fails with ENOENT, and uses O_TMPFILE there once the directory exists", async () => {
   using place = scratch();
   const dir = join(place.path, "missing");
-  await assert.rejects(() => temporaryFile({ dir }), { name: "TempfileError", code: "ENOENT" });
-  assert.throws(() => temporaryFileSync({ dir }), { name: "TempfileError", code: "ENOENT" });
+  const wanted = { name: "TempfileError", code: "ENOENT", path: dir };
+  await assert.rejects(() => sourceFile({ dir }), wanted);
+  assert.throws(() => sourceFileSync({ dir }), wanted);
   assert.deepEqual(place.names(), []);
+  mkdirSync(dir);
+  using calls = substitute();
+  (await sourceFile({ dir })).closeSync();
+  sourceFileSync({ dir }).closeSync();
+  assert.equal(calls.of("createUnnamed").length, isLinux ? 2 : 0);
 });
+
+test(
+  "C99 temporaryFile() in a directory that is removed during the call fails with ENOENT, and O_TMPFILE is used when it is back",
+  { skip: isWindows },
+  async () => {
+    using place = scratch();
+    const dir = join(place.path, "dir");
+    for (const create of [sourceFile, sourceFileSync]) {
+      mkdirSync(dir);
+      let isThere = true;
+      using calls = substitute({
+        primitives: {
+          createUnnamed: (real, ...args: unknown[]) => {
+            if (isThere) rmdirSync(dir);
+            isThere = false;
+            return real(...args);
+          },
+        },
+        runtime: { platform: "linux" },
+      });
+      await assert.rejects(async () => await create({ dir }), {
+        name: "TempfileError",
+        code: "ENOENT",
+        path: dir,
+      });
+      mkdirSync(dir);
+      (await create({ dir })).closeSync();
+      assert.equal(calls.of("createUnnamed").length, 2);
+      rmdirSync(dir);
+    }
+  },
+);
 
 test(
   "C99 C100 unnamed files have no name and keep their data where the kernel refuses O_TMPFILE (skipped without strace)",
@@ -365,17 +407,21 @@ test(
 
 test("C104 an unnamed file opened through /proc/self/fd is the same file (skipped where there is no /proc)", {
   skip: noLinux,
-}, () => {
-  using file = temporaryFileSync();
-  file.writeSync("same");
-  const again = openSync(`/proc/self/fd/${file.fd}`, "r");
-  try {
-    assert.equal(fstatSync(again).ino, fstatSync(file.fd).ino);
-    const bytes = new Uint8Array(4);
-    assert.equal(readSync(again, bytes, 0, 4, 0), 4);
-    assert.equal(new TextDecoder().decode(bytes), "same");
-  } finally {
-    closeSync(again);
+}, async () => {
+  for (const create of [temporaryFile, temporaryFileSync]) {
+    using file = await create();
+    await file.write("same");
+    await file.flush();
+    const again = openSync(`/proc/self/fd/${file.fd}`, "r+");
+    try {
+      const [one, other] = [fstatSync(again), fstatSync(file.fd)];
+      assert.deepEqual([one.dev, one.ino], [other.dev, other.ino]);
+      assert.equal(readFileSync(again, "utf8"), "same");
+      writeSync(again, Buffer.from("S"), 0, 1, 0);
+      assert.equal(await file.text(), "Same");
+    } finally {
+      closeSync(again);
+    }
   }
 });
 
