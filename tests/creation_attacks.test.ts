@@ -293,6 +293,7 @@ for (const [of, { make }] of creatorsOf(m)) {
 m.configure({ tmpdir: inside });
 say(m.tmpdir());`;
 
+/** What each creator answers inside and outside of the directory, and with options that lead outside. */
 const DENIED = [
   "made",
   "ERR_ACCESS_DENIED",
@@ -302,7 +303,17 @@ const DENIED = [
   noLinks ? "ENOENT" : "ERR_ACCESS_DENIED",
 ];
 
-async function underPermissions(flags: (inside: string) => string[]): Promise<void> {
+/** Without permissions, only the prefix and the suffix are refused. */
+const PERMITTED = [
+  "made",
+  "made",
+  "ERR_INVALID_OPTION",
+  "ERR_INVALID_OPTION",
+  "made",
+  noLinks ? "ENOENT" : "made",
+];
+
+async function underPermissions(flags: (inside: string) => string[], wanted: string[]): Promise<void> {
   using place = scratch();
   const [inside, outside] = ["inside", "outside"].map((name) => join(place.path, name));
   mkdirSync(inside);
@@ -312,7 +323,7 @@ async function underPermissions(flags: (inside: string) => string[]): Promise<vo
     args: [inside, outside],
     flags: flags(inside),
   });
-  assert.deepEqual(said, [...creatorsOf(m).map(([of]) => [of, ...DENIED]), inside], stderr);
+  assert.deepEqual(said, [...creatorsOf(m).map(([of]) => [of, ...wanted]), inside], stderr);
   assert.deepEqual([readdirSync(inside), readdirSync(outside)], [noLinks ? [] : ["link"], []]);
 }
 
@@ -322,9 +333,16 @@ test(
     skip: notDeno,
   },
   async () => {
-    await underPermissions((inside) => [`--allow-read=${inside}`, `--allow-write=${inside}`, "--no-prompt"]);
+    await underPermissions(
+      (inside) => [`--allow-read=${inside}`, `--allow-write=${inside}`, "--no-prompt"],
+      DENIED,
+    );
   },
 );
+
+test("T2 T5 control: without restricted permissions the same creators create outside the directory", async () => {
+  await underPermissions(() => runtimeName === "deno" ? ["-A"] : [], PERMITTED);
+});
 
 test(
   "T5 Node's permissions for one directory suffice inside it; outside, creation fails with ERR_ACCESS_DENIED",
@@ -333,6 +351,9 @@ test(
     const permission = Number(process.versions.node.split(".")[0]) < 23
       ? "--experimental-permission"
       : "--permission";
-    await underPermissions((inside) => [permission, "--allow-fs-read=*", `--allow-fs-write=${inside}/*`]);
+    await underPermissions(
+      (inside) => [permission, "--allow-fs-read=*", `--allow-fs-write=${inside}/*`],
+      DENIED,
+    );
   },
 );

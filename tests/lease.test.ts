@@ -209,7 +209,7 @@ test("T11 C269 a directory of leases that is not exclusively ours is not used or
 });
 
 test(
-  "control: a naive lease is written through a symbolic link and into a directory that others can access",
+  "T11 C269 control: a naive lease is written through a symbolic link and into a directory that others can access",
   {
     skip: noLinks,
   },

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdirSync, readdirSync, statSync, symlinkSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, statSync, symlinkSync } from "node:fs";
 import { basename, dirname, join, sep } from "node:path";
 import { test } from "node:test";
 import { pathToFileURL } from "node:url";
@@ -7,6 +7,7 @@ import * as m from "#mod";
 import * as source from "../mod.ts";
 import { runChild } from "./support/child.ts";
 import { type Creator, creatorsOf } from "./support/creators.ts";
+import { naiveName } from "./support/naive_create.ts";
 import { isWindows, noLinks, noModes } from "./support/platform.ts";
 import { scratch } from "./support/scratch.ts";
 import { substitute } from "./support/substitute.ts";
@@ -222,6 +223,17 @@ test("T2 C19 the public creators refuse path traversal, and a backslash on every
   assert.deepEqual(readdirSync(place.path, { recursive: true }), ["inner"]);
 });
 
+test('T2 T3 T4 control: naive creations are led out of their directory by "../", also in an array, and into a sibling', () => {
+  using place = scratch();
+  const directory = join(place.path, "tmp");
+  for (const path of [directory, `${directory}-evil`]) mkdirSync(path);
+  mkdtempSync(`${directory}${sep}../outside-`);
+  assert.match(place.list()[0], /^outside-/);
+  assert.throws(() => naiveName(directory, "../tmp-evil/x"), { name: "TypeError" });
+  naiveName(directory, ["../tmp-evil/x"] as unknown as string);
+  assert.deepEqual(readdirSync(`${directory}-evil`), ["xname"]);
+});
+
 test("T3 showing a refused value in an error message does not run its code", () => {
   const trap = (): never => {
     throw new Error("ran");
@@ -387,20 +399,32 @@ test("T3 options that are not an object are refused before any system call", asy
   }
 });
 
-test("T3 the methods of a directory refuse the same options, and fail with ERR_CLOSED after its removal", () => {
+/** The methods of a directory that create something in it. */
+const METHODS = [
+  "namedTemporaryFile",
+  "namedTemporaryFileSync",
+  "temporaryDirectory",
+  "temporaryDirectorySync",
+] as const;
+
+test("T3 the methods of a directory refuse the same options, and fail with ERR_CLOSED after its removal", async () => {
   using directory = m.temporaryDirectorySync();
-  for (const create of ["namedTemporaryFileSync", "temporaryDirectorySync"] as const) {
+  for (const method of METHODS) {
+    const create = async (options?: object): Promise<unknown> => await directory[method](options);
     for (const options of [null, "x", 5, [], () => {}]) {
-      assert.throws(() => directory[create](options as object), rejection("options"));
+      await assert.rejects(create(options as object), rejection("options"), method);
     }
-    for (const value of TRAVERSALS) {
-      assert.throws(() => directory[create]({ prefix: value }), rejection("prefix"));
-      assert.throws(() => directory[create]({ suffix: value }), rejection("suffix"));
+    for (const option of ["prefix", "suffix"]) {
+      for (const value of [...TRAVERSALS, ...NOT_STRINGS()]) {
+        await assert.rejects(create({ [option]: value }), rejection(option), `${method} ${shown(value)}`);
+      }
     }
   }
   assert.deepEqual(readdirSync(directory.path), []);
   directory.removeSync();
-  assert.throws(() => directory.namedTemporaryFileSync(), { code: "ERR_CLOSED" });
+  for (const method of METHODS) {
+    await assert.rejects(async () => await directory[method](), { code: "ERR_CLOSED" }, method);
+  }
 });
 
 test(
@@ -433,15 +457,16 @@ test(
       ]
     ) {
       for (const options of [{ dir }, { dir, prefix: "x" }] as object[]) {
-        assert.throws(() => directory.namedTemporaryFileSync(options), rejection("dir"));
-        assert.throws(() => directory.temporaryDirectorySync(options), rejection("dir"));
-        await assert.rejects(directory.namedTemporaryFile(options), rejection("dir"));
-        await assert.rejects(directory.temporaryDirectory(options), rejection("dir"));
+        for (const method of METHODS) {
+          await assert.rejects(async () => await directory[method](options), rejection("dir"), method);
+        }
       }
     }
-    for (const prefix of ["evil/", "evil/x", "../outside/x", "./evil/x"]) {
-      assert.throws(() => directory.namedTemporaryFileSync({ prefix }), rejection("prefix"));
-      assert.throws(() => directory.temporaryDirectorySync({ prefix }), rejection("prefix"));
+    for (const text of ["evil/", "evil/x", "../outside/x", "./evil/x"]) {
+      for (const method of METHODS) {
+        await assert.rejects(async () => await directory[method]({ prefix: text }), rejection("prefix"));
+        await assert.rejects(async () => await directory[method]({ suffix: text }), rejection("suffix"));
+      }
     }
     assert.deepEqual(readdirSync(outside), []);
     assert.deepEqual(readdirSync(root), ["evil"]);

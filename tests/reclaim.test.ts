@@ -269,7 +269,7 @@ test("C278 reclaim() with forged records in a lease removes only the entries tha
 });
 
 test(
-  "control: a naive sweep that trusts leases removes files outside through forged ones and through symbolic links",
+  "C278 control: a naive sweep that trusts leases removes files outside through forged ones and through symbolic links",
   {
     skip: noLinks,
   },
@@ -451,6 +451,7 @@ test(
   { skip: noLinks || noLinux },
   () => {
     using place = scratch();
+    using watched = substitute();
     let k = 1;
     for (;; k++) {
       const scene = arrange(place, k);
@@ -463,10 +464,13 @@ test(
       if (!reached) break;
     }
     assert.ok(k > 20, `${k} calls`);
+    // A rename that asks whether something is a mount point could be redirected as well.
+    assert.deepEqual([...watched.of("rename"), ...watched.of("link")], []);
+    assert.ok(watched.of("unlink").length > 20);
   },
 );
 
-test("control: the same swap makes a naive sweep remove files outside", { skip: noLinks }, () => {
+test("T19 control: the same swap makes a naive sweep remove files outside", { skip: noLinks }, () => {
   using place = scratch();
   const lost: number[] = [];
   for (let k = 1, reached = true; reached; k++) {

@@ -5,6 +5,7 @@ import { test } from "node:test";
 import * as m from "#mod";
 import { type Creator, creatorsOf, functionsOf, notCreators, replacers } from "./support/creators.ts";
 import { oncePerRuntime } from "./support/once.ts";
+import { elsewhere, noElsewhere } from "./support/places.ts";
 import { scratch } from "./support/scratch.ts";
 import { creates, noStrace, type SystemCall, tracedChild } from "./support/strace.ts";
 
@@ -136,6 +137,48 @@ test(
   },
 );
 
+/** Moves files and a tree to another file system; reports the names that others may then use, with their permission bits. */
+const MOVE = `
+const [dir, results] = args, at = (name) => path.join(results, name);
+const named = m.namedTemporaryFileSync({ dir }), unnamed = m.temporaryFileSync({ dir });
+for (const file of [named, unnamed]) file.writeSync("contents");
+await named.persist(at("named"), { mode: "private" });
+unnamed.persistSync(at("unnamed"), { mode: 0o640 });
+const fill = (directory) => {
+  fs.mkdirSync(directory.join("secret"), 0o700);
+  for (const [name, mode] of [["secret/file", 0o600], ["shared", 0o640]]) fs.closeSync(fs.openSync(directory.join(name), "w", mode));
+  return directory;
+};
+await fill(await m.temporaryDirectory({ dir })).persist(at("tree"));
+fill(m.temporaryDirectorySync({ dir })).persistSync(at("tree, sync"));
+for (const name of fs.readdirSync(results, { recursive: true }).sort()) {
+  const { mode } = fs.lstatSync(at(name));
+  if (!name.startsWith(".mayfly-") && (mode & 0o077) !== 0) say([name, (mode & 0o077).toString(8)]);
+}`;
+
+test(
+  "T7 what persist() creates on another file system is private until it is complete, and no chmod by path follows (once a runtime)",
+  { skip: noStrace || noElsewhere || oncePerRuntime },
+  async () => {
+    using from = scratch(elsewhere);
+    using results = scratch();
+    const { calls, said, stderr } = await tracedChild(MOVE, {
+      args: [from.path, results.path],
+      umask: "000",
+      env: { TMPDIR: from.path },
+    });
+    assert.deepEqual(said, [["tree, sync/shared", "40"], ["tree/shared", "40"], ["unnamed", "40"]], stderr);
+    const there = below(calls, results.path), created = there.filter(creates);
+    // Two files, and two trees with four entries each.
+    assert.ok(created.length >= 2 + 2 * 4, String(created.length));
+    for (const { name, mode, text } of created) {
+      assert.match(mode!, name.startsWith("mkdir") ? /^0700$/ : /^06[04]0$/, text);
+    }
+    assert.equal(created.filter(({ mode }) => mode === "0640").length, 1, "of the file with that mode");
+    assert.deepEqual(there.filter(({ name }) => /^(chmod|fchmodat)/.test(name)), []);
+  },
+);
+
 test(
   "C63 each creating open() has O_CREAT, O_EXCL, O_CLOEXEC and O_RDWR, in mkstemp() also O_NOFOLLOW (once a runtime)",
   {
@@ -158,6 +201,9 @@ test(
   },
 );
 
+/** The name of the first system call with a path. */
+const firstAt = (calls: SystemCall[], path: string): string => calls.find((call) => call.path === path)!.name;
+
 test(
   "C81 T10 the first call at the path of a directory is mkdir(), and no other call creates it (once a runtime)",
   { skip: noStrace || oncePerRuntime },
@@ -165,7 +211,7 @@ test(
     const { each } = await trace("022");
     for (const { of, path, calls } of each.filter(({ creator }) => creator.kind === "directory")) {
       const atName = calls.filter((call) => call.path === path);
-      assert.match(atName[0].name, /^mkdir(at)?$/, of);
+      assert.match(firstAt(calls, path!), /^mkdir(at)?$/, of);
       assert.equal(atName[0].answer, "0", of);
       assert.equal(calls.filter(creates).length, 1, of);
       assert.equal(
@@ -241,7 +287,7 @@ test(
 );
 
 test(
-  "T7 control: the trace shows a mode that is changed after creation, and one that is too wide (once a runtime)",
+  "T7 T10 control: the trace shows a mode changed after creation or too wide, and a name used before mkdir() (once a runtime)",
   {
     skip: noStrace || oncePerRuntime,
   },
@@ -251,6 +297,9 @@ test(
       `fs.writeFileSync(args[0] + "/naive", "");
      fs.chmodSync(args[0] + "/naive", 0o600);
      fs.mkdirSync(args[0] + "/directory");
+     fs.writeFileSync(args[0] + "/reserved", "");
+     fs.unlinkSync(args[0] + "/reserved");
+     fs.mkdirSync(args[0] + "/reserved");
      m.mkdtempSync({ dir: args[0] });`,
       { args: [place.path], umask: "000" },
     );
@@ -258,6 +307,7 @@ test(
     assert.ok(here.filter(creates).some(({ mode }) => mode === "0666"));
     assert.ok(here.filter(creates).some(({ name, mode }) => name.startsWith("mkdir") && mode === "0777"));
     assert.ok(here.some(changesMode));
+    assert.match(firstAt(here, join(place.path, "reserved")), /^open/);
     assert.ok(here.filter(creates).some(({ name, mode }) => name.startsWith("mkdir") && mode === "0700"));
   },
 );

@@ -16,7 +16,7 @@ import * as source from "../mod.ts";
 import { type ChildOptions, runChild, startChild } from "./support/child.ts";
 import { creatorsOf } from "./support/creators.ts";
 import { packageTest as test } from "./support/once.ts";
-import { isWindows, noLinux, noPrograms } from "./support/platform.ts";
+import { isWindows, modeOf, noLinux, noPrograms } from "./support/platform.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
 import {
   asWindows,
@@ -490,6 +490,8 @@ test(
       { TMPDIR: join(open, "link"), TEMP: place.path },
     ];
     assert.deepEqual(await tmpdirsFor(envs), [good, good, good]);
+    // The control: by itself, each directory could be used.
+    for (const { TMPDIR } of envs) assert.equal(modeOf(TMPDIR) & 0o022, 0);
     chmodSync(open, 0o1777);
     assert.deepEqual(await tmpdirsFor(envs.slice(0, 2)), [join(open, "a/b"), join(open, "a/b")]);
     using watched = withEnvironment({ TMPDIR: join(open, "a/b") });
