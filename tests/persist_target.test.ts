@@ -8,24 +8,34 @@ import { spawnSync } from "node:child_process";
 import {
   chmodSync,
   chownSync,
+  closeSync,
   existsSync,
   linkSync,
   lstatSync,
   mkdirSync,
+  openSync,
   readFileSync,
   readlinkSync,
   statSync,
   symlinkSync,
   writeFileSync,
+  writeSync,
 } from "node:fs";
 import { createServer } from "node:net";
 import { join, relative } from "node:path";
 import { pathToFileURL } from "node:url";
-import { namedTemporaryFile, TempfileError } from "#mod";
+import {
+  namedTemporaryFile,
+  spooledTemporaryFile,
+  TempfileError,
+  temporaryFile,
+  writeFileAtomic,
+  writeFileAtomicSync,
+} from "#mod";
 import { namedTemporaryFile as sourceNamed } from "../lib/file/named.ts";
 import { temporaryFile as sourceUnnamed } from "../lib/file/unnamed.ts";
 import { writeFileAtomicSync as sourceWriteSync } from "../lib/persist/write_file_atomic.ts";
-import { othersMayEnter, runChild } from "./support/child.ts";
+import { firstOutput, othersMayEnter, runChild, startChild } from "./support/child.ts";
 import { readLeases } from "./support/leases.ts";
 import { failureOf, kinds } from "./support/kinds.ts";
 import { packageTest as test } from "./support/once.ts";
@@ -40,6 +50,7 @@ import {
   shownMode,
 } from "./support/platform.ts";
 import { notRoot, variants, workspace } from "./support/places.ts";
+import { python } from "./support/python.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
 import { asWindows, substitute, systemError } from "./support/substitute.ts";
 
@@ -212,19 +223,21 @@ test(
   "C150 persist() never creates the target of a dangling link, and with links: follow fails with ELOOP on a link to itself",
   { skip: noLinks },
   async () => {
-    using place = workspace();
-    const dangling = join(place.results.path, "dangling"), loop = join(place.results.path, "loop");
-    symlinkSync("planted", dangling);
-    symlinkSync("loop", loop);
-    const file = await namedTemporaryFile({ dir: place.temporary.path });
-    assert.equal(await failureOf(() => file.persist(dangling, { links: "follow" })), "ENOENT");
-    assert.equal(await failureOf(() => file.persist(loop, { links: "follow" })), "ELOOP");
-    assert.equal(await failureOf(() => file.persist(dangling, { overwrite: false })), "EEXIST");
-    assert.deepEqual(place.results.list(), ["dangling", "loop"]);
-    assert.ok(lstatSync(dangling).isSymbolicLink());
-    await file.persist(dangling);
-    assert.ok(lstatSync(dangling).isFile());
-    assert.deepEqual(place.results.list(), ["dangling", "loop"]);
+    for (const persist of Object.values(variants)) {
+      using place = workspace();
+      const dangling = join(place.results.path, "dangling"), loop = join(place.results.path, "loop");
+      symlinkSync("planted", dangling);
+      symlinkSync("loop", loop);
+      const file = await namedTemporaryFile({ dir: place.temporary.path });
+      assert.equal(await failureOf(() => persist(file, dangling, { links: "follow" })), "ENOENT");
+      assert.equal(await failureOf(() => persist(file, loop, { links: "follow" })), "ELOOP");
+      assert.equal(await failureOf(() => persist(file, dangling, { overwrite: false })), "EEXIST");
+      assert.deepEqual(place.results.list(), ["dangling", "loop"]);
+      assert.ok(lstatSync(dangling).isSymbolicLink());
+      await persist(file, dangling);
+      assert.ok(lstatSync(dangling).isFile());
+      assert.deepEqual(place.results.list(), ["dangling", "loop"]);
+    }
   },
 );
 
@@ -249,18 +262,97 @@ test(
   },
 );
 
+/** Reads a file in a loop, and reports how often it differed from a whole replacement. */
+const READER = `
+const [target] = args;
+let reads = 0, partial = 0;
+const seen = new Set();
+say("ready");
+for (;;) {
+  const text = fs.readFileSync(target, "latin1");
+  reads++;
+  const line = text.slice(0, text.indexOf("\\n") + 1);
+  if (line === "end\\n") break;
+  // A whole file is one line of ten characters, 2,000 times.
+  if (line.length === 10 && text.length === 20000 && text === line.repeat(2000)) seen.add(line);
+  else partial++;
+}
+say({ reads, partial, seen: seen.size });`;
+
+const generation = (number: number): string => `${String(number).padStart(9, "0")}\n`.repeat(2000);
+
+/** Returns what a concurrent reader sees during 2,000 replacements. */
+async function readDuring(
+  place: Scratch,
+  replace: (path: string, text: string) => void | Promise<void>,
+): Promise<{ reads: number; partial: number; seen: number }> {
+  const target = join(place.path, "target");
+  writeFileSync(target, generation(0));
+  const { child, result } = startChild(READER, { args: [target], bare: true });
+  await firstOutput(child);
+  for (let number = 1; number <= 2000; number++) await replace(target, generation(number));
+  writeFileAtomicSync(target, "end\n");
+  const { said, stderr } = await result;
+  assert.equal(said.length, 2, stderr);
+  return said[1];
+}
+
+/** Writes a file the naive way: truncates it, and writes it in pieces. */
+function writeInPlace(path: string, text: string): void {
+  const fd = openSync(path, "w");
+  for (let at = 0; at < text.length; at += 4000) writeSync(fd, text.slice(at, at + 4000));
+  closeSync(fd);
+}
+
+test(
+  "C143 a concurrent reader sees only whole files during 2,000 calls of persist() and writeFileAtomic(), and partial ones during plain writes",
+  { skip: noReplacing },
+  async () => {
+    using place = scratch();
+    const dir = place.path;
+    type Options = { durable: boolean };
+    const ways: ((path: string, text: string, options: Options) => void | Promise<void>)[] = [
+      writeFileAtomic,
+      writeFileAtomicSync,
+      ...[namedTemporaryFile, temporaryFile, spooledTemporaryFile].flatMap((open) =>
+        Object.values(variants).map((persist) => async (path: string, text: string, options: Options) => {
+          const file = await open({ dir });
+          await file.write(text);
+          await persist(file, path, options);
+        })
+      ),
+    ];
+    let turn = 0;
+    const found = await readDuring(place, (path, text) => {
+      const durable = turn % 100 < 3;
+      return ways[turn++ % ways.length](path, text, { durable });
+    });
+    assert.equal(found.partial, 0);
+    assert.ok(found.seen > 5 && found.reads > 20, JSON.stringify(found));
+    assert.deepEqual(place.list(), ["target"]);
+    // The control: the same reader detects plain writes, though on a busy machine not always at the first attempt.
+    let partial = 0;
+    for (let tries = 0; partial === 0 && tries < 10; tries++) {
+      ({ partial } = await readDuring(place, writeInPlace));
+    }
+    assert.ok(partial > 0);
+  },
+);
+
 /** Persists a file of each kind with each mode, under the umask of the child, and reports the resulting modes. */
 const PERSIST_WITH_MODES = `
 const [dir, results, ...modes] = args;
 for (const given of modes) {
   const mode = given === "default" ? undefined : /^[0-7]+$/.test(given) ? parseInt(given, 8) : given;
   for (const kind of ["namedTemporaryFile", "temporaryFile", "spooledTemporaryFile"]) {
-    const file = await m[kind]({ dir });
-    await file.write("written");
-    const target = path.join(results, kind + given);
-    await file.persist(target, { mode });
-    const { mode: found, size } = fs.statSync(target);
-    say([given, (found & 0o777).toString(8), size]);
+    for (const persist of ["persist", "persistSync"]) {
+      const file = await m[kind]({ dir });
+      await file.write("written");
+      const target = path.join(results, kind + given + persist);
+      await file[persist](target, { mode });
+      const { mode: found, size } = fs.statSync(target);
+      say([given, (found & 0o777).toString(8), size]);
+    }
   }
 }`;
 
@@ -271,10 +363,10 @@ async function modesUnder(umask: string, modes: string[]): Promise<{ [given: str
     umask,
     unprivileged: true,
   });
-  assert.equal(said.length, modes.length * 3, stderr);
+  assert.equal(said.length, modes.length * 6, stderr);
   assert.ok(said.every(([, , size]) => size === 7));
   const found = new Set(said.map(([given, mode]) => `${given}=${mode}`));
-  assert.equal(found.size, modes.length, "the same for each kind");
+  assert.equal(found.size, modes.length, "the same for each kind and variant");
   return Object.fromEntries(said.map(([given, mode]) => [given, mode]));
 }
 
@@ -286,8 +378,9 @@ test(
   "C155 persist() with a numeric mode gives exactly that mode, whatever the umask",
   { skip: noModes },
   async () => {
-    assert.deepEqual(await modesUnder("0022", ["654"]), { 654: "654" });
-    assert.deepEqual(await modesUnder("0077", ["654"]), { 654: "654" });
+    for (const umask of ["0000", "0022", "0077", "0777"]) {
+      assert.deepEqual(await modesUnder(umask, ["654"]), { 654: "654" }, umask);
+    }
   },
 );
 
@@ -306,20 +399,22 @@ test(
   { skip: noModes },
   async () => {
     for (const open of Object.values(kinds)) {
-      using place = workspace();
-      const existing = join(place.results.path, "existing"), absent = join(place.results.path, "absent");
-      writeFileSync(existing, "old");
-      chmodSync(existing, 0o754);
-      for (
-        const [path, mode, expected] of [[existing, "existing", 0o754], [absent, "existing", 0o600], [
-          join(place.results.path, "static"),
-          0o612,
-          0o612,
-        ]] as const
-      ) {
-        const file = await open({ dir: place.temporary.path });
-        await file.persist(path, { mode });
-        assert.equal(modeOf(path), expected);
+      for (const persist of Object.values(variants)) {
+        using place = workspace();
+        const existing = join(place.results.path, "existing"), absent = join(place.results.path, "absent");
+        writeFileSync(existing, "old");
+        chmodSync(existing, 0o754);
+        for (
+          const [path, mode, expected] of [[existing, "existing", 0o754], [absent, "existing", 0o600], [
+            join(place.results.path, "static"),
+            0o612,
+            0o612,
+          ]] as const
+        ) {
+          const file = await open({ dir: place.temporary.path });
+          await persist(file, path, { mode });
+          assert.equal(modeOf(path), expected);
+        }
       }
     }
   },
@@ -332,10 +427,12 @@ test(
     assert.deepEqual(await modesUnder("0077", ["644", "632"]), { 644: "644", 632: "632" });
     using place = workspace();
     const existing = join(place.results.path, "existing");
-    writeFileSync(existing, "old");
-    chmodSync(existing, 0o765);
-    await (await namedTemporaryFile({ dir: place.temporary.path })).persist(existing, { mode: 0o632 });
-    assert.equal(modeOf(existing), 0o632);
+    for (const persist of Object.values(variants)) {
+      writeFileSync(existing, "old");
+      chmodSync(existing, 0o765);
+      await persist(await namedTemporaryFile({ dir: place.temporary.path }), existing, { mode: 0o632 });
+      assert.equal(modeOf(existing), 0o632);
+    }
   },
 );
 
@@ -444,7 +541,55 @@ test(
   },
 );
 
-test("C162 persist() keeps neither hard links to the replaced file nor its inode, and so, as documented, no extended attributes", async () => {
+/** Gives files an extended attribute, and an access control list that lets another user read and write. */
+const SET_ATTRIBUTES = `
+import os, struct, sys
+entries = (1, 6, -1), (2, 6, 1234), (4, 0, -1), (16, 6, -1), (32, 0, -1)
+acl = struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *entry) for entry in entries)
+for path in sys.argv[1:]:
+    os.setxattr(path, "user.mayfly", b"x")
+    os.setxattr(path, "system.posix_acl_access", acl)
+    print(*sorted(os.listxattr(path)))`;
+
+const LIST_ATTRIBUTES = "import os, sys; print(*(len(os.listxattr(path)) for path in sys.argv[1:]))";
+
+function noAttributes(): string | false {
+  using place = scratch();
+  const path = join(place.path, "file");
+  writeFileSync(path, "");
+  const { status } = spawnSync("python3", ["-c", SET_ATTRIBUTES, path]);
+  return status === 0 ? false : "needs extended attributes, and Python to set them";
+}
+
+test(
+  "C162 persist() and writeFileAtomic() keep neither extended attributes nor the access control list, whose mask becomes the group bits",
+  { skip: noLinux || noAttributes() },
+  async () => {
+    using place = workspace();
+    const dir = place.temporary.path;
+    const replacing: ((path: string) => unknown)[] = [
+      (path) => writeFileAtomic(path, "new"),
+      (path) => writeFileAtomicSync(path, "new"),
+      ...Object.values(kinds).flatMap((open) =>
+        Object.values(variants).map((persist) => async (path: string) => {
+          const file = await open({ dir });
+          await file.write("new");
+          await persist(file, path);
+        })
+      ),
+    ];
+    const targets = replacing.map((_, index) => join(place.results.path, String(index)));
+    for (const path of targets) writeFileSync(path, "old", { mode: 0o600 });
+    const set = python(SET_ATTRIBUTES, ...targets);
+    assert.equal(set, "system.posix_acl_access user.mayfly\n".repeat(targets.length));
+    assert.ok(targets.every((path) => modeOf(path) === 0o660));
+    for (const [index, replace] of replacing.entries()) await replace(targets[index]);
+    assert.equal(python(LIST_ATTRIBUTES, ...targets).trim(), targets.map(() => "0").join(" "));
+    for (const path of targets) assert.deepEqual([readFileSync(path, "utf8"), modeOf(path)], ["new", 0o660]);
+  },
+);
+
+test("C162 persist() keeps neither hard links to the replaced file nor its inode, and gets a new one", async () => {
   using place = workspace();
   const target = join(place.results.path, "target"), other = join(place.results.path, "other");
   writeFileSync(target, "old");
@@ -453,7 +598,6 @@ test("C162 persist() keeps neither hard links to the replaced file nor its inode
   await file.write("new");
   await file.persist(target);
   assert.equal(readFileSync(other, "utf8"), "old");
-  // A new inode: the attributes of the old one stay with the old one.
   assert.notEqual(statSync(target).ino, statSync(other).ino);
 });
 
