@@ -96,35 +96,32 @@ test("C61 files and directories get their mode through the descriptor if the uma
   skip: noModes,
 }, async () => {
   using place = scratch();
+  chmodSync(place.path, 0o777);
   const { said, stderr } = await runChild(
-    `for (const mkstemp of [m.mkstemp, m.mkstempSync]) {
-       const { fd, path } = await mkstemp({ dir: args[0] });
-       say(fs.lstatSync(path).mode & 0o777);
-       fs.closeSync(fd);
-       fs.closeSync(fs.openSync(path, "r+"));
-       fs.unlinkSync(path);
-     }
-     // Elsewhere a directory that cannot be read is not opened, and its mode not corrected.
-     for (const mkdtemp of process.platform === "linux" ? [m.mkdtemp, m.mkdtempSync] : []) {
-       const made = await mkdtemp({ dir: args[0] });
-       say(fs.lstatSync(made).mode & 0o777);
-       fs.rmdirSync(made);
-     }
-     for (const make of [m.namedTemporaryFile, m.namedTemporaryFileSync]) {
-       const file = await make({ dir: args[0] });
-       say(fs.lstatSync(file.path).mode & 0o777);
-       await file.close();
+    `const { creatorsOf } = await import(args[1]);
+     for (const [of, { make, kind }] of creatorsOf(m)) {
+       const made = await make(m, { dir: args[0] });
+       const status = made.path !== undefined ? fs.lstatSync(made.path) : made.fd !== undefined ? fs.fstatSync(made.fd) : undefined;
+       if (status !== undefined) say([of, status.mode & 0o777]);
+       if (kind === "file" && made.path !== undefined) fs.closeSync(fs.openSync(made.path, "r+"));
+       await made.remove();
      }
      const target = path.join(args[0], "target");
      for (const write of [m.writeFileAtomic, m.writeFileAtomicSync]) {
        await write(target, "x", { mode: 0o640 });
-       say(fs.lstatSync(target).mode & 0o777);
+       say(["writeFileAtomic", fs.lstatSync(target).mode & 0o777]);
        fs.unlinkSync(target);
      }`,
-    { umask: "0777", unprivileged: true, args: [(chmodSync(place.path, 0o777), place.path)] },
+    { umask: "0777", unprivileged: true, args: [place.path, CREATORS] },
   );
-  const directories = process.platform === "linux" ? [0o700, 0o700] : [];
-  assert.deepEqual(said, [0o600, 0o600, ...directories, 0o600, 0o600, 0o640, 0o640], stderr);
+  const wanted = creatorsOf(m).flatMap(([of, { kind }]) =>
+    of.startsWith("spooled")
+      ? []
+      // Elsewhere a directory that cannot be read is not opened, and its mode not corrected.
+      : [[of, kind === "file" ? 0o600 : process.platform === "linux" ? 0o700 : 0]]
+  );
+  const written = ["writeFileAtomic", 0o640];
+  assert.deepEqual(said, [...wanted, written, written], stderr);
   assert.deepEqual(place.list(), []);
 });
 

@@ -5,6 +5,7 @@ import { basename, dirname, join } from "node:path";
 import { test } from "node:test";
 import {
   adoptFile,
+  adoptFileSync,
   configure,
   NamedTemporaryFile,
   namedTemporaryFile,
@@ -64,15 +65,20 @@ test("C107 C108 a named file exists at its path while it is open, and closing it
 test("C109 a named file with delete: false still exists after close, disposal and process exit", async () => {
   using place = scratch();
   const { said, status } = await runChild(
-    `const file = m.namedTemporaryFileSync({ delete: false });
-     file.writeSync("kept");
-     file.closeSync();
-     file[Symbol.dispose]();
-     say(file.path);`,
+    `const files = [m.namedTemporaryFileSync({ delete: false }), await m.namedTemporaryFile({ delete: false })];
+     for (const file of files) file.writeSync("kept");
+     files[0].closeSync();
+     await files[1].close();
+     for (const file of files) {
+       file[Symbol.dispose]();
+       await file[Symbol.asyncDispose]();
+       say(file.path);
+     }
+     say(m.namedTemporaryFileSync({ delete: false }).path);`,
     { env: { TMPDIR: place.path } },
   );
   assert.equal(status, 0);
-  assert.equal(readFileSync(said[0], "utf8"), "kept");
+  assert.deepEqual(said.map((path) => readFileSync(path, "utf8")), ["kept", "kept", ""]);
 });
 
 test("C110 closing a named file that is already closed does nothing", async () => {
@@ -135,16 +141,18 @@ function readElsewhere(path: string): string {
 
 test("C113 with deleteOnClose: false a closed file is readable by another process until the end of its scope", async () => {
   let path = "";
-  for (const close of closers) {
-    {
-      await using file = await namedTemporaryFile({ deleteOnClose: false });
-      await file.write("for another");
-      await close(file);
-      path = file.path;
-      assert.ok(file.closed);
-      assert.equal(readElsewhere(path), "for another");
+  for (const create of creators) {
+    for (const close of closers) {
+      {
+        await using file = await create({ deleteOnClose: false });
+        await file.write("for another");
+        await close(file);
+        path = file.path;
+        assert.ok(file.closed);
+        assert.equal(readElsewhere(path), "for another");
+      }
+      assert.ok(!existsSync(path));
     }
-    assert.ok(!existsSync(path));
   }
 });
 
@@ -174,11 +182,13 @@ test("C114 closing or disposing a named file that the user has deleted neither t
 
 test("C115 delete: false takes precedence over deleteOnClose", async () => {
   using place = scratch();
-  for (const deleteOnClose of [true, false]) {
-    await using file = await namedTemporaryFile({ dir: place.path, delete: false, deleteOnClose });
-    await file.close();
+  for (const create of creators) {
+    for (const deleteOnClose of [true, false]) {
+      await using file = await create({ dir: place.path, delete: false, deleteOnClose });
+      await file.close();
+    }
   }
-  assert.equal(place.names().length, 2);
+  assert.equal(place.names().length, 4);
 });
 
 test("C120 C121 an invalid mode, encoding or delete option of a named file throws an error that names it, and creates nothing", async () => {
@@ -282,17 +292,19 @@ test("C124 C129 a named file whose path was removed still reads and writes throu
 });
 
 test("C125 a file released by keep() and adopted again is the same file, owned by the new handle only", async () => {
-  const first = await namedTemporaryFile();
-  await first.write("passed on");
-  const path = first.keep();
-  const { ino } = statSync(path);
-  const second = await adoptFile(path);
-  await first.close();
-  assert.ok(existsSync(path), "the first handle leaves the file alone");
-  assert.equal(statSync(second.path).ino, ino);
-  assert.equal(await second.text(), "passed on");
-  await second.close();
-  assert.ok(!existsSync(path));
+  for (const adopt of [adoptFile, adoptFileSync]) {
+    const first = await namedTemporaryFile();
+    await first.write("passed on");
+    const path = first.keep();
+    const { ino } = statSync(path);
+    const second = await adopt(path);
+    await first.close();
+    assert.ok(existsSync(path), "the first handle leaves the file alone");
+    assert.equal(statSync(second.path).ino, ino);
+    assert.equal(await second.text(), "passed on");
+    await second.close();
+    assert.ok(!existsSync(path));
+  }
 });
 
 /** Every way to close a file and remove it. */
