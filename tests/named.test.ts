@@ -412,22 +412,24 @@ test("C130 a file or directory created in a relative dir is the one removed afte
   skip: noRelativePaths,
 }, async () => {
   using place = scratch();
-  const { said } = await runChild(
+  const { said, stderr } = await runChild(
     `fs.mkdirSync("one/in", { recursive: true });
      fs.mkdirSync("two/in", { recursive: true });
      process.chdir("one");
-     const file = m.namedTemporaryFileSync({ dir: "in" });
-     const directory = await m.temporaryDirectory({ dir: "./in" });
-     say([path.isAbsolute(file.path), path.isAbsolute(directory.path)]);
+     const files = [await m.namedTemporaryFile({ dir: "in" }), m.namedTemporaryFileSync({ dir: "./in" })];
+     const directories = [await m.temporaryDirectory({ dir: "./in" }), m.temporaryDirectorySync({ dir: "in" })];
+     say([...files, ...directories].map((each) => path.isAbsolute(each.path)));
      process.chdir("../two");
-     fs.writeFileSync(path.join("in", path.basename(file.path)), "not mine");
-     fs.mkdirSync(path.join("in", path.basename(directory.path)));
-     file.closeSync();
-     await directory.remove();
+     for (const file of files) fs.writeFileSync(path.join("in", path.basename(file.path)), "not mine");
+     for (const directory of directories) fs.mkdirSync(path.join("in", path.basename(directory.path)));
+     await files[0].close();
+     files[1].closeSync();
+     await directories[0].remove();
+     directories[1].removeSync();
      say([fs.readdirSync("../one/in").length, fs.readdirSync("in").length]);`,
     { cwd: place.path },
   );
-  assert.deepEqual(said, [[true, true], [0, 2]]);
+  assert.deepEqual(said, [[true, true, true, true], [0, 4]], stderr);
 });
 
 test(

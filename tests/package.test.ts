@@ -8,6 +8,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import * as m from "#mod";
+import { functionsOf } from "./support/creators.ts";
 import { packageFilesLater, packageFilesOf } from "./support/package_files.ts";
 
 const root = process.env.MAYFLY_TEST_ROOT ?? process.cwd();
@@ -15,7 +16,10 @@ const root = process.env.MAYFLY_TEST_ROOT ?? process.cwd();
 const read = (name: string): any => JSON.parse(readFileSync(join(root, name), "utf8"));
 const npm = read("package.json"), jsr = read("deno.json");
 
-test("C32 the exports are exactly the documented ones", () => {
+test("C32 the exports are exactly the documented ones, and README names each function, or the one it is the twin of", () => {
+  const readme = readFileSync(join(root, "README.md"), "utf8");
+  const unnamed = functionsOf(m).filter((name) => !readme.includes(name.replace(/Sync$/, "")));
+  assert.deepEqual(unnamed, []);
   assert.deepEqual(Object.keys(m).sort(), [
     "FileLock",
     "NamedTemporaryFile",

@@ -19,6 +19,7 @@ import {
   adoptFile,
   namedTemporaryFile,
   namedTemporaryFileSync,
+  type SpooledOptions,
   spooledTemporaryFile,
   temporaryFile,
 } from "#mod";
@@ -39,6 +40,8 @@ import { asWindows, type Stub, type Substitute, substitute, systemError } from "
 
 /** Large enough for an unnamed file to be linked rather than copied. */
 const BIG = 5 * 1024 ** 2;
+
+const inMemory = (options: SpooledOptions) => sourceSpooled({ maxMemory: 2 * BIG, ...options });
 
 /** Returns the files that were created in a directory. A lease may be created elsewhere at any time. */
 function createdIn({ path }: Scratch, watched: Substitute): string[] {
@@ -184,7 +187,7 @@ test(
     skip: noElsewhere,
   },
   async () => {
-    for (const open of [sourceNamed, sourceUnnamed]) {
+    for (const open of [sourceNamed, sourceUnnamed, inMemory]) {
       for (const [variant, persist] of Object.entries(variants)) {
         using temporary = scratch(elsewhere);
         using results = scratch();
@@ -350,7 +353,7 @@ test("C151 persist() with durable: false syncs neither file nor directory", asyn
 });
 
 test("C152 persist() whose fsync fails does not rename, and leaves the target and the temporary file as they were", async () => {
-  for (const [kind, open] of Object.entries({ named: sourceNamed, unnamed: sourceUnnamed })) {
+  for (const [kind, open] of Object.entries({ named: sourceNamed, unnamed: sourceUnnamed, inMemory })) {
     for (const size of [10, BIG]) {
       using place = workspace();
       const target = join(place.results.path, "target");

@@ -13,6 +13,7 @@ import {
   temporaryFile,
 } from "#mod";
 import { runtime } from "../lib/runtime/mod.ts";
+import { runChild } from "./support/child.ts";
 import { namesLinger, namesStay } from "./support/platform.ts";
 import { scratch } from "./support/scratch.ts";
 
@@ -100,6 +101,22 @@ test("C140 keep() leaves the file at its path, where the handle and others read 
   await file.close();
   await file[Symbol.asyncDispose]();
   assert.equal(readFileSync(file.path, "utf8"), "contents and more");
+});
+
+test("C140 process exit does not remove a file after keep(), open or closed", async () => {
+  using place = scratch();
+  const { said, stderr } = await runChild(
+    `const files = [await m.namedTemporaryFile({ dir: args[0] }), m.namedTemporaryFileSync({ dir: args[0] })];
+     for (const file of files) file.writeSync("kept");
+     say(files.map((file) => file.keep()));
+     files[1].closeSync();
+     m.namedTemporaryFileSync({ dir: args[0] });`,
+    { args: [place.path] },
+  );
+  assert.equal(said[0]?.length, 2, stderr);
+  assert.deepEqual(said[0].map((path: string) => readFileSync(path, "utf8")), ["kept", "kept"]);
+  // The file without keep() is gone.
+  assert.equal(place.names().length, 2);
 });
 
 test("C291 others can open, read and write a named file while its handle is open", async () => {

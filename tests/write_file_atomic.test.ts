@@ -268,12 +268,20 @@ test("C165 a failed call of writeFileAtomic() does not block the next call for i
   assert.deepEqual(place.list(), ["file"]);
 });
 
-test("C165 processes that replace one file concurrently leave a whole file of one of them, and nothing else", async () => {
+test("C165 processes that replace one file concurrently, by persist() and writeFileAtomic(), leave a whole file of one of them, and nothing else", async () => {
   using place = scratch();
   const target = join(place.path, "target");
   const code = `
     const text = (n) => (args[1] + " " + n + "\\n").repeat(1000);
-    for (let n = 0; n < 50; n++) await m.writeFileAtomic(args[0], text(n), { durable: false });
+    const options = { durable: false };
+    for (let n = 0; n < 50; n++) {
+      if (n % 2 === 0) await m.writeFileAtomic(args[0], text(n), options);
+      else {
+        const file = n % 4 === 1 ? await m.namedTemporaryFile() : await m.temporaryFile();
+        await file.write(text(n));
+        await file.persist(args[0], options);
+      }
+    }
     say(text(49));`;
   const results = await Promise.all(["a", "b", "c"].map((name) => runChild(code, { args: [target, name] })));
   const last = results.map(({ said, stderr }) => (assert.equal(said.length, 1, stderr), said[0]));
