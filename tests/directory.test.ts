@@ -64,12 +64,12 @@ test("C209 C224 a directory has a path, exists within its scope, and is removed 
 
 test("C224 inspect() of a directory shows its path and whether it was removed", () => {
   using directory = m.temporaryDirectorySync();
-  assert.ok(inspect(directory).includes(JSON.stringify(directory.path)));
-  const before = inspect(directory);
-  directory.removeSync();
-  assert.ok(inspect(directory).includes(JSON.stringify(directory.path)));
-  assert.notEqual(inspect(directory), before);
-  assert.equal(directory.removed, true);
+  for (const removed of [false, true]) {
+    const shown = `TemporaryDirectory { path: ${JSON.stringify(directory.path)}, removed: ${removed} }`;
+    assert.deepEqual([inspect(directory), directory.removed], [shown, removed]);
+    assert.equal(String(directory), directory.path);
+    directory.removeSync();
+  }
 });
 
 test("C210 remove() called three times removes once and then does nothing", async () => {
@@ -105,15 +105,22 @@ test("C211 disposing of a directory that the user has removed emits no warning",
 
 test("C212 an error thrown in the scope is rethrown unchanged, and the directory is removed", async () => {
   const error = new Error("of the body");
-  let path = "";
+  const paths: string[] = [];
   const body = async (): Promise<void> => {
     await using directory = await m.temporaryDirectory();
-    path = directory.path;
-    fill(path, 1);
+    paths.push(directory.path);
+    fill(directory.path, 1);
+    throw error;
+  };
+  const bodySync = (): void => {
+    using directory = m.temporaryDirectorySync();
+    paths.push(directory.path);
+    fill(directory.path, 1);
     throw error;
   };
   assert.equal(await body().catch((thrown) => thrown), error);
-  assert.ok(!existsSync(path));
+  assert.throws(bodySync, (thrown) => thrown === error);
+  assert.deepEqual(paths.map((path) => existsSync(path)), [false, false]);
 });
 
 test("C212 C219 a disposal that fails after an error in the scope warns with code and path, and the scope's error is thrown", async () => {
@@ -174,19 +181,25 @@ test("C214 a tree of three levels with two directories and two files each is rem
 });
 
 test("C215 a directory returned to another scope lives until the end of that scope", async () => {
-  const make = async (): Promise<m.TemporaryDirectory> => {
-    const directory = await m.temporaryDirectory();
-    fill(directory.path, 0);
-    return directory;
+  const make = async (): Promise<m.TemporaryDirectory[]> => {
+    const made = [await m.temporaryDirectory(), m.temporaryDirectorySync()];
+    for (const { path } of made) fill(path, 0);
+    return made;
   };
-  let path: string;
+  let paths: string[];
+  const there = (): boolean[] => paths.map((path) => existsSync(join(path, "a.txt")));
   {
-    await using owner = await make();
-    path = owner.path;
-    await new Promise((resolve) => setTimeout(resolve, 5));
-    assert.ok(existsSync(join(path, "a.txt")));
+    const [one, two] = await make();
+    paths = [one.path, two.path];
+    await using _owner = one;
+    {
+      using _inner = two;
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      assert.deepEqual(there(), [true, true]);
+    }
+    assert.deepEqual(there(), [true, false]);
   }
-  assert.ok(!existsSync(path));
+  assert.deepEqual(paths.map((path) => existsSync(path)), [false, false]);
 });
 
 /** Defines a function that forces garbage collection. */
@@ -329,14 +342,19 @@ test("C221 ignoreCleanupErrors also covers a failure to repair permissions (Linu
       },
     },
   });
-  const directory = await temporaryDirectory({ ignoreCleanupErrors: true });
-  mkdirSync(join(directory.path, "locked"));
-  writeFileSync(join(directory.path, "other"), "");
-  assert.deepEqual(await directory.remove(), [{ path: join(directory.path, "locked"), code: "EPERM" }]);
-  assert.ok(failing.of("changeModeAt").length > 0);
-  assert.deepEqual(readdirSync(directory.path), ["locked"]);
-  stuck = false;
-  assert.deepEqual(await directory.remove(), []);
+  for (const remove of ["remove", "removeSync"] as const) {
+    stuck = true;
+    const directory = await temporaryDirectory({ ignoreCleanupErrors: true });
+    mkdirSync(join(directory.path, "locked"));
+    writeFileSync(join(directory.path, "other"), "");
+    const repairs = failing.of("changeModeAt").length;
+    assert.deepEqual(await directory[remove](), [{ path: join(directory.path, "locked"), code: "EPERM" }]);
+    assert.ok(failing.of("changeModeAt").length > repairs);
+    assert.deepEqual(readdirSync(directory.path), ["locked"]);
+    stuck = false;
+    assert.deepEqual(await directory[remove](), []);
+    assert.ok(!existsSync(directory.path));
+  }
 });
 
 test("T4 C225 join() resolves paths inside, and refuses those that lead out, also to a sibling with the same name prefix", () => {
@@ -403,8 +421,11 @@ test(
       assert.throws(() => directory.temporaryDirectorySync(options), refusal, dir);
     }
     for (const prefix of ["../x", "evil/x", "/x", ".."]) {
-      assert.throws(() => directory.namedTemporaryFileSync({ prefix }), { code: "ERR_INVALID_OPTION" });
-      assert.throws(() => directory.temporaryDirectorySync({ prefix }), { code: "ERR_INVALID_OPTION" });
+      const refusal = { name: "TypeError", code: "ERR_INVALID_OPTION" };
+      await assert.rejects(directory.namedTemporaryFile({ prefix }), refusal, prefix);
+      await assert.rejects(directory.temporaryDirectory({ prefix }), refusal, prefix);
+      assert.throws(() => directory.namedTemporaryFileSync({ prefix }), refusal, prefix);
+      assert.throws(() => directory.temporaryDirectorySync({ prefix }), refusal, prefix);
     }
     assert.deepEqual(outside.list(), []);
     assert.deepEqual(readdirSync(`${directory.path}-evil`), []);

@@ -18,6 +18,7 @@ import {
   readlinkSync,
   statSync,
   symlinkSync,
+  unlinkSync,
   writeFileSync,
   writeSync,
 } from "node:fs";
@@ -602,16 +603,29 @@ test("C162 persist() keeps neither hard links to the replaced file nor its inode
 });
 
 test("C166 differs: Mayfly creates no symbolic links, but persist() replaces one by a single rename, so that the path always exists", async () => {
-  using place = workspace();
-  const link = join(place.results.path, "link");
-  symlinkSync("nowhere", link);
-  const file = await sourceNamed({ dir: place.temporary.path });
-  using watched = substitute();
-  await file.persist(link);
-  const changing = watched.calls.filter(({ name }) =>
-    /^(unlink|link|rename|symbolicLink|createFile)$/.test(name)
-  );
-  assert.deepEqual(changing.map(({ name, args }) => [name, args[1]]), [["rename", link]]);
+  for (const [variant, persist] of Object.entries(variants)) {
+    using place = workspace();
+    const link = join(place.results.path, "link");
+    for (const target of ["nowhere", "old"]) {
+      writeFileSync(join(place.results.path, "old"), "old");
+      symlinkSync(target, link);
+      const file = await sourceNamed({ dir: place.temporary.path });
+      await file.write("new");
+      using watched = substitute();
+      await persist(file, link);
+      const changing = watched.calls.filter(({ name }) =>
+        /^(unlink|link|rename|symbolicLink|createFile)$/.test(name)
+      );
+      assert.deepEqual(changing.map(({ name, args }) => [name, args[1]]), [["rename", link]], variant);
+      assert.ok(lstatSync(link).isFile());
+      const textOf = (name: string): string => readFileSync(join(place.results.path, name), "utf8");
+      assert.deepEqual([textOf("link"), textOf("old"), place.results.list()], ["new", "old", [
+        "link",
+        "old",
+      ]]);
+      unlinkSync(link);
+    }
+  }
 });
 
 test(

@@ -2,12 +2,18 @@ import assert from "node:assert/strict";
 import { fstatSync, mkdirSync, readSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { type SpooledOptions, SpooledTemporaryFile, spooledTemporaryFile, TemporaryFile } from "#mod";
+import {
+  type SpooledOptions,
+  SpooledTemporaryFile,
+  spooledTemporaryFile,
+  TemporaryFile,
+  temporaryFile,
+} from "#mod";
 import { namedTemporaryFileSync as namedOfSource } from "../lib/file/named.ts";
 import { spooledTemporaryFile as spooledOfSource } from "../lib/file/spooled.ts";
 import { configure } from "../lib/settings.ts";
 import { runWithGc } from "./support/gc.ts";
-import { failureOf, pattern, sameBytes } from "./support/kinds.ts";
+import { failureOf, pattern, sameBytes, usesOf } from "./support/kinds.ts";
 import { isWindows, namesStay, shownMode } from "./support/platform.ts";
 import { scratch } from "./support/scratch.ts";
 import { canMount, runOnSmallDisk } from "./support/small_disk.ts";
@@ -86,6 +92,33 @@ test("C170 a spooled file has the methods of other files, in memory and on disk"
   assert.equal(typeof file.fd, "number");
 });
 
+test("C170 every method of an unnamed file has the same outcome on a spooled one, in memory and on disk", async () => {
+  await using any = await temporaryFile();
+  const uses = Object.keys(usesOf(any));
+  const others = ["constructor", "closed", "position", "persist", "persistSync", "close", "closeSync"];
+  assert.deepEqual(
+    uses.toSorted(),
+    Object.getOwnPropertyNames(TemporaryFile.prototype).filter((name) => !others.includes(name)).sort(),
+  );
+  for (const name of uses) {
+    const outcomes: string[] = [];
+    for (
+      const open of [
+        () => temporaryFile(),
+        () => spooledTemporaryFile(),
+        () => spooledTemporaryFile({ maxMemory: 0 }),
+      ]
+    ) {
+      await using file = await open();
+      await file.write("[1]");
+      await file.seek(0);
+      outcomes.push(await failureOf(usesOf(file)[name]) + ` ${await file.size()} ${file.position}`);
+    }
+    assert.equal(new Set(outcomes).size, 1, `${name}: ${outcomes}`);
+    if (!/lock/i.test(name)) assert.match(outcomes[0], /^nothing /, name);
+  }
+});
+
 test("C171 rewriting the first 20 bytes repeatedly stays in memory with maxMemory 30", async () => {
   await using file = spooledTemporaryFile({ maxMemory: 30 });
   for (let i = 0; i < 5; i++) {
@@ -140,13 +173,17 @@ test("C176 a chunk far larger than maxMemory is written to disk without a copy i
   using place = scratch();
   using runtime = substitute();
   await using file = spooledOfSource({ dir: place.path, maxMemory: 1000 });
+  await using waiting = spooledOfSource({ dir: place.path, maxMemory: 1000 });
   const large = pattern(200_000);
-  file.writeSync(large);
-  const created = runtime.calls.findIndex(isCreation);
-  const writes = runtime.calls.slice(created).filter(({ name }) => name === "write");
-  assert.equal(writes.length, 1);
-  assert.equal((writes[0].args[1] as Uint8Array).buffer, large.buffer);
-  assert.ok(sameBytes(await file.bytes(), large));
+  for (const [of, write] of [[file, "writeSync"], [waiting, "write"]] as const) {
+    runtime.calls.length = 0;
+    await of[write](large);
+    const created = runtime.calls.findIndex(isCreation);
+    const writes = runtime.calls.slice(created).filter(({ name }) => name === "write");
+    assert.equal(writes.length, 1, write);
+    assert.equal((writes[0].args[1] as Uint8Array).buffer, large.buffer, write);
+    assert.ok(sameBytes(await of.bytes(), large), write);
+  }
 });
 
 test("C177 a write from an async iterable moves the file to disk at the chunk that exceeds maxMemory", async () => {
@@ -395,16 +432,35 @@ test("C196 repeated close() succeeds in memory and on disk, and rolled keeps its
 
 test("C197 methods bound before the move to disk work after it", async () => {
   await using file = spooledTemporaryFile({ maxMemory: 10 });
-  const write = file.write.bind(file), read = file.readText.bind(file), seek = file.seek.bind(file);
-  await write("abc");
-  await write("d".repeat(20));
+  const names = Object.getOwnPropertyNames(TemporaryFile.prototype) as (keyof SpooledTemporaryFile)[];
+  const members = names.map((name) => [name, file[name === "fd" ? "position" : name]] as const);
+  const bound = Object.fromEntries(
+    members.filter(([, value]) => typeof value === "function").map(([name, value]) => [
+      name,
+      (value as (...args: unknown[]) => unknown).bind(file),
+    ]),
+  ) as unknown as SpooledTemporaryFile;
+  await bound.write("abc");
+  await bound.write("d".repeat(20));
   assert.equal(file.rolled, true);
-  await write("end");
-  await seek(0);
-  assert.equal(await read(), "abc" + "d".repeat(20) + "end");
+  await bound.write("e");
+  bound.writeSync("nd");
+  const wanted = "abc" + "d".repeat(20) + "end";
+  await bound.seek(0);
+  assert.equal(await bound.readText(3), "abc");
+  bound.seekSync(-3, "end");
+  assert.equal(bound.readTextSync(), "end");
+  assert.deepEqual([await bound.text(), bound.textSync()], [wanted, wanted]);
+  assert.deepEqual([await bound.size(), bound.sizeSync()], [26, 26]);
+  await bound.truncate(2);
+  bound.truncateSync(1);
+  assert.equal(new TextDecoder().decode(await bound.bytes()), "a");
+  assert.equal((await bound.lines().next()).value, "a");
+  for (const name of ["flush", "sync", "close"] as const) await bound[name]();
+  assert.equal(file.closed, true);
 });
 
-test("C199 encoding, newline and mode apply after the move to disk, and the file has no name", async () => {
+test("C199 encoding, newline and mode apply before and after the move to disk, and the file has no name", async () => {
   await using file = spooledTemporaryFile({
     maxMemory: 4,
     encoding: "utf-16le",
@@ -412,7 +468,7 @@ test("C199 encoding, newline and mode apply after the move to disk, and the file
     mode: 0o640,
   });
   await file.write("\n");
-  assert.equal(file.rolled, false);
+  assert.deepEqual([file.rolled, "path" in file, [...await file.bytes()]], [false, false, [13, 0, 10, 0]]);
   await file.write("é");
   assert.equal(file.rolled, true);
   assert.deepEqual([...await file.bytes()], [13, 0, 10, 0, 0xe9, 0]);

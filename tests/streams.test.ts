@@ -488,7 +488,7 @@ test("blob() reads nothing, and its stream does not read the whole file ahead of
   await reader.cancel();
 });
 
-test("C198 streams, iterators, lines and writers opened before the move to disk see what is written after it", async () => {
+test("C198 streams, iterators, lines, blobs and writers opened before the move to disk see what is written after it", async () => {
   using runtime = substitute();
   using place = scratch();
   await using file = spooledOfSource({ dir: place.path, maxMemory: 10 });
@@ -497,6 +497,8 @@ test("C198 streams, iterators, lines and writers opened before the move to disk 
   const started = file.stream().getReader();
   const chunks = file[Symbol.asyncIterator]();
   const lines = file.lines();
+  const readable = file.readable.getReader();
+  const blob = await file.blob(), part = blob.slice(1, 3), ofBlob = blob.stream().getReader();
   const writer = file.writable.getWriter();
   assert.equal(new TextDecoder().decode((await started.read()).value), "one\n");
   assert.equal((await lines.next()).value, "one");
@@ -510,6 +512,11 @@ test("C198 streams, iterators, lines and writers opened before the move to disk 
   assert.deepEqual([(await lines.next()).value, (await lines.next()).value], ["two", "three"]);
   await writer.write("four");
   assert.equal(await file.text(), "one\ntwo\nthree\nfour");
+  // The size of a blob is fixed, its contents are not.
+  await file.write("ONE", { at: 0 });
+  assert.equal(new TextDecoder().decode((await readable.read()).value), "ONE\ntwo\nthree\nfour");
+  assert.deepEqual([blob.size, await blob.text(), await part.text()], [4, "ONE\n", "NE"]);
+  assert.equal(new TextDecoder().decode((await ofBlob.read()).value), "ONE\n");
 });
 
 test("C118 a bound method keeps the file usable after its handle has become unreachable", async () => {
