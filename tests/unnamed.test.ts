@@ -19,6 +19,7 @@ import { temporaryFile as sourceFile, temporaryFileSync as sourceFileSync } from
 import { runChild } from "./support/child.ts";
 import { whileCleaned } from "./support/cleaner.ts";
 import { openIn } from "./support/descriptors.ts";
+import { noFuse, withFuse } from "./support/fuse.ts";
 import { packageTest as test } from "./support/once.ts";
 import { isWindows, namesStay, noLinux, noModes } from "./support/platform.ts";
 import { memory, scratch } from "./support/scratch.ts";
@@ -313,6 +314,46 @@ test("C100 unnamed files work on an overlay file system (skipped where none can 
   const overlay = 0x794c7630;
   assert.deepEqual(said, [[0, "x"], [0, "x"], [], overlay], stderr);
 });
+
+/** Creates, reads and persists unnamed files in `args[0]`, and reports what is there meanwhile. */
+const USE_UNNAMED = `
+const dir = args[0], names = () => fs.readdirSync(dir).map((name) => name.replace(/\\d+/, ""));
+say(fs.statfsSync(dir).type);
+for (const create of [m.temporaryFile, m.temporaryFileSync]) {
+  for (const persist of ["persist", "persistSync"]) {
+    const file = await create({ dir });
+    await file.write("x".repeat(200_000));
+    await file.truncate(2);
+    await file.seek(0, "end");
+    await file.write("y");
+    say([fs.fstatSync(file.fd).nlink, await file.text(), names()]);
+    const target = path.join(dir, "target");
+    await file[persist](target);
+    say([fs.readFileSync(target, "utf8"), names()]);
+    fs.unlinkSync(target);
+  }
+}`;
+
+test(
+  "C100 unnamed files are written, read and persisted on a FUSE file system, also one that hides unlinked files as NFS does",
+  { skip: noFuse },
+  async () => {
+    for (const variant of ["plain", "hides"] as const) {
+      using place = scratch();
+      const { said, stderr } = await runChild(USE_UNNAMED, {
+        args: [place.path],
+        under: withFuse(place.path, variant),
+      });
+      const open = variant === "plain" ? [0, "xxy", []] : [1, "xxy", [".fuse_hidden"]];
+      const fuse = 0x65735546;
+      assert.deepEqual(
+        said,
+        [fuse, ...Array(4).fill([open, ["xxy", ["target"]]]).flat()],
+        `${variant} ${stderr}`,
+      );
+    }
+  },
+);
 
 test(
   "C101 10,000 unnamed files keep their data while another process empties their directory",
