@@ -33,7 +33,7 @@ test("C89 a file of each kind can be written, read back and closed", async () =>
   }
 });
 
-test("C94 C110 C196 closing or disposing a file of any kind that is already closed does nothing", async () => {
+test("C94 C110 C196 C302 closing or disposing a file of any kind that is already closed does nothing", async () => {
   for await (const [kind, file] of openAll()) {
     await file.write("some bytes");
     await file.close();
@@ -353,7 +353,7 @@ test("truncate() shortens or extends with zeros, at the cursor if no size is giv
   }
 });
 
-test("a write or truncate() that would exceed maxSize fails with EFBIG and changes nothing", async () => {
+test("C287 a write or truncate() that would exceed maxSize fails with EFBIG and both sizes, and changes nothing", async () => {
   for await (const [kind, file] of eachKind({ maxSize: 10 })) {
     await file.write("12345678");
     const tooMuch: (() => unknown)[] = [
@@ -366,6 +366,10 @@ test("a write or truncate() that would exceed maxSize fails with EFBIG and chang
       () => file.truncateSync(11),
     ];
     for (const call of tooMuch) assert.equal(await failureOf(call), "EFBIG", `${kind}: ${call}`);
+    const numbers = { name: "TempfileError", message: /: it would have 12 bytes, 10 are allowed \(EFBIG\)$/ };
+    await assert.rejects(file.write("abcd"), numbers, kind);
+    assert.throws(() => file.writeSync("abcd"), numbers, kind);
+    await assert.rejects(file.truncate(12), numbers, kind);
     assert.equal(file.position, 8, kind);
     assert.equal(await file.text(), "12345678", kind);
     await file.write("90");

@@ -81,6 +81,7 @@ const POSIX_WAYS: readonly Way[] = [
   },
   { name: "abort", code: "process.abort();", end: "SIGABRT", mayAct: false },
   { name: "SIGKILL", code: STAY, signal: "SIGKILL", end: "SIGKILL", mayAct: false },
+  { name: "SIGSEGV", code: STAY, signal: "SIGSEGV", end: undefined, mayAct: false },
   { name: "worker.terminate", code: "await worker.terminate();", end: 0, mayAct: true, worker: true },
   { name: "exit, live worker", code: "process.exit(5);", end: 5, mayAct: true, worker: true },
 ];

@@ -72,7 +72,7 @@ test("C224 inspect() of a directory shows its path and whether it was removed", 
   }
 });
 
-test("C210 remove() called three times removes once and then does nothing", async () => {
+test("C210 C302 remove() called three times removes once and then does nothing", async () => {
   const one = await m.temporaryDirectory(), two = m.temporaryDirectorySync();
   for (const directory of [one, two]) fill(directory.path, 1);
   assert.deepEqual(await one.remove(), []);

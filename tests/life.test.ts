@@ -54,6 +54,11 @@ const NAMES = isWindows ? 6 : 4;
 /** Reports that the child is ready for a signal, and waits for it. */
 const WAIT = `say("ready"); setInterval(() => {}, 1000);`;
 
+/** Reports each run of the removal. */
+const COUNT_REMOVALS = `globalThis[Symbol.for("mayfly.registry")]?.entries.add({
+  discard: () => void fs.writeSync(1, '\\u0001"removed"\\n'),
+});`;
+
 /** Calls `act` when a child reports that it is ready. */
 const whenReady = (act: (child: ChildProcess) => void) => (child: ChildProcess): void => {
   child.stdout!.on("data", (text) => String(text).includes('"ready"') && act(child));
@@ -230,10 +235,11 @@ test(
   async () => {
     const code =
       `const listener = () => { console.log("handled"); process.off("SIGTERM", listener); process.kill(process.pid, "SIGTERM"); };
-    process.on("SIGTERM", listener); ${WAIT}`;
-    const { signal, stdout } = await leavesNothing({ code, act: send("SIGTERM"), signals: true });
+    process.on("SIGTERM", listener); ${COUNT_REMOVALS} ${WAIT}`;
+    const { signal, stdout, said } = await leavesNothing({ code, act: send("SIGTERM"), signals: true });
     assert.equal(signal, "SIGTERM");
     assert.equal(stdout.trim(), "handled");
+    assert.deepEqual(said, [NAMES, "ready", "removed"]);
   },
 );
 
@@ -675,7 +681,7 @@ test("C256 entries in the registry of another process, copied into this one, are
   assert.equal(place.names().length, NAMES);
 });
 
-test("C257 a child that uses the library with the same environment leaves its parent's files alone", async () => {
+test("C256 C257 a child, detached or not, that uses the library with the same environment leaves its parent's files alone", async () => {
   using place = scratch();
   const code = `${NAMES_THERE}
     if (args[0] === "child") {
@@ -683,14 +689,17 @@ test("C257 a child that uses the library with the same environment leaves its pa
       process.exit(0);
     }
     const files = [m.namedTemporaryFileSync(), m.temporaryDirectorySync()];
-    const { spawnSync } = await import("node:child_process");
+    const { spawn } = await import("node:child_process");
     const [command, ...rest] = JSON.parse(args[0]).map((arg) => arg === "SCRIPT" ? process.argv[1] : arg);
-    say(spawnSync(command, [...rest, "child"]).status);
+    for (const detached of [false, true]) {
+      const child = spawn(command, [...rest, "child"], { detached, stdio: "ignore" });
+      say(await new Promise((resolve) => child.on("close", resolve)));
+    }
     say(files.map(({ path }) => fs.existsSync(path)));
     say(names(m).length);`;
   const args = [JSON.stringify(runtimeCommand("SCRIPT"))];
   const { said, stderr } = await runChild(code, { args, env: { TMPDIR: place.path } });
-  assert.deepEqual(said, [0, [true, true], 2], stderr);
+  assert.deepEqual(said, [0, 0, [true, true], 2], stderr);
   assert.deepEqual(place.names(), []);
 });
 

@@ -4,7 +4,7 @@
  * @module
  */
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import * as m from "#mod";
@@ -70,6 +70,38 @@ test("C301 the package has no dependency, no install script and no native code",
     assert.equal(npm.scripts[script], undefined);
   }
   assert.equal(existsSync(join(root, "binding.gyp")), false);
+  for (const name of npm.files) {
+    const path = join(root, name);
+    if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) continue;
+    const files = readdirSync(path, { recursive: true }).map(String);
+    assert.deepEqual(files.filter((file) => /\.(node|wasm|so|dll|dylib|gyp)$/.test(file)), [], name);
+  }
+});
+
+/** The code of the package: the library, and what it loads only when needed. */
+function builtCode(): string {
+  const library = packageFilesOf("mod.js");
+  return [
+    ...library.values(),
+    ...packageFilesLater(library).map((name) => packageFilesOf(name).get(name)),
+  ].join("\n").replaceAll("\\\n", "");
+}
+
+test("C301 the package uses no network: neither modules nor functions that connect to anything", () => {
+  const network =
+    /\b(?:node:)?(?:https?2?|net|tls|dgram|dns|inspector)(?:\/promises)?["'`]|\bfetch\(|\bXMLHttpRequest\b|\bnew (?:WebSocket|EventSource)\b|\.(?:connect|connectTls|listenTls|listenDatagram|resolveDns|createHttpClient)\(/;
+  // The control: the pattern finds each way.
+  for (
+    const code of [
+      `from "node:net"`,
+      `require("https")`,
+      "fetch(url)",
+      "Deno.connect(to)",
+      `import("node:dns/promises")`,
+      "new WebSocket(url)",
+    ]
+  ) assert.match(code, network);
+  assert.equal(network.exec(builtCode())?.[0], undefined);
 });
 
 test("both packages have the same version, and the types condition comes first in every export of package.json", () => {
@@ -93,11 +125,7 @@ test("both packages export the same files, whose @ts-self-types comment names a 
 });
 
 test("C303 the package uses neither AsyncDisposableStack, SuppressedError nor using, which Node 20 and 22 lack", () => {
-  const library = packageFilesOf("mod.js");
-  const built = [
-    ...library.values(),
-    ...packageFilesLater(library).map((name) => packageFilesOf(name).get(name)),
-  ].join("\n").replaceAll("\\\n", "");
+  const built = builtCode();
   assert.match(built, /Temporary files are made by/);
   const found = /AsyncDisposableStack|SuppressedError|\busing [a-z]\w* =/.exec(built);
   assert.equal(found?.[0], undefined);

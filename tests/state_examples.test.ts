@@ -122,6 +122,36 @@ test("response cache keeps the old response when its replacement breaks off", as
   assert.equal(place.list().length, 1, "no other file remains");
 });
 
+test("response cache gives a reader the old response or the new one, complete, while it is replaced", {
+  skip: noReplacing,
+}, async () => {
+  using place = scratch();
+  const bodies = [pattern(300_000, 1), pattern(200_000, 2)];
+  let sent = 0;
+  await using server = await serve((response) => response.end(bodies[sent++ % 2]));
+  const cache = new ResponseCache(place.path);
+  await cache.refresh(server.url);
+  let over = false;
+  const seen = [0, 0];
+  const reading = (async () => {
+    while (!over) {
+      const body = await bytesOf(cache.match(server.url)!);
+      const which = bodies.findIndex((one) => sameBytes(one, body));
+      assert.ok(which >= 0, `${body.length} bytes of neither`);
+      seen[which]++;
+    }
+  })();
+  const replacing = async (): Promise<void> => {
+    for (let times = 0; times < 20 || Math.min(...seen) < 3 && times < 500; times++) {
+      await cache.refresh(server.url);
+    }
+    over = true;
+  };
+  await Promise.all([reading, replacing()]);
+  assert.ok(Math.min(...seen) >= 3, `${seen}`);
+  assert.equal(place.list().length, 1);
+});
+
 test("a response of the response cache can be read completely after it was replaced", {
   skip: noReplacing,
 }, async () => {
@@ -257,34 +287,40 @@ function removeStaged(directory: string): void {
 const noFlock = noLocks ||
   (isDeno || spawnSync("flock", ["--version"]).status === 0 ? false : "needs flock(1)");
 
-test("shared state changed by several processes at once loses no change, and every read parses", {
-  skip: noFlock,
-  onOneNode: true,
-}, async () => {
-  using place = scratch();
-  const path = join(place.path, "state.json");
-  let over = false, reads = 0;
-  const reading = (async () => {
-    while (!over) {
-      const state = await readState<{ [name: string]: number }>(path, {});
-      assert.equal(typeof state, "object");
-      reads++;
-      await new Promise((resolve) => setTimeout(resolve, 1));
-    }
-  })();
-  const code = `const { updateState } = await import(${JSON.stringify(STATE.href)});
+test(
+  "shared state changed by several processes at once loses no change, and every read gives a whole, later state",
+  {
+    skip: noFlock,
+    onOneNode: true,
+  },
+  async () => {
+    using place = scratch();
+    const path = join(place.path, "state.json");
+    let over = false, reads = 0, last = 0;
+    const reading = (async () => {
+      while (!over) {
+        const state = await readState<{ [name: string]: number }>(path, {});
+        const { count = 0 } = state;
+        assert.deepEqual([state, count >= last], [count === 0 ? {} : { count }, true]);
+        last = count;
+        reads++;
+        await new Promise((resolve) => setTimeout(resolve, 1));
+      }
+    })();
+    const code = `const { updateState } = await import(${JSON.stringify(STATE.href)});
     for (let i = 0; i < 10; i++) await updateState(args[0], { count: 0 }, ({ count }) => ({ count: count + 1 }));
     say("done");`;
-  const results = await Promise.all(
-    ["a", "b", "c"].map(() => runChild(code, { args: [path], flags: PROJECT_FLAGS })),
-  );
-  over = true;
-  await reading;
-  for (const { said, stderr } of results) assert.deepEqual(said, ["done"], stderr);
-  assert.deepEqual(await readState(path, {}), { count: 30 });
-  assert.ok(reads > 5);
-  assert.deepEqual(place.list(), ["state.json", "state.json.lock"]);
-});
+    const results = await Promise.all(
+      ["a", "b", "c"].map(() => runChild(code, { args: [path], flags: PROJECT_FLAGS })),
+    );
+    over = true;
+    await reading;
+    for (const { said, stderr } of results) assert.deepEqual(said, ["done"], stderr);
+    assert.deepEqual(await readState(path, {}), { count: 30 });
+    assert.ok(reads > 5);
+    assert.deepEqual(place.list(), ["state.json", "state.json.lock"]);
+  },
+);
 
 test(
   "control: shared state without its lock loses changes",
@@ -356,7 +392,7 @@ test(
 const hashOf = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
 
 test(
-  "verified download puts a file with the expected hash in place, with the mode that the umask allows",
+  "verified download puts a file with the expected hash in place, new or not, with the mode that the umask allows",
   async () => {
     using place = scratch();
     await using server = await serve((response) => response.end(BODY));
@@ -366,6 +402,9 @@ test(
       assert.ok(sameBytes(readFileSync(destination), BODY));
       assert.equal(statSync(destination).mode & 0o777, 0o666 & ~process.umask());
       assert.deepEqual(place.list(), ["file"]);
+      // What the next one replaces.
+      writeFileSync(destination, "old");
+      chmodSync(destination, 0o600);
     }
   },
 );
