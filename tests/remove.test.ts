@@ -12,6 +12,7 @@ import {
   readdirSync,
   readFileSync,
   realpathSync,
+  rmdirSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -398,6 +399,30 @@ test("C222 files that appear during a removal are removed by its retries", async
     });
     assert.deepEqual(kind === "async" ? await directory.remove() : directory.removeSync(), []);
     assert.equal(watched.of("removeDirectory").length, 4);
+    assert.ok(!existsSync(path));
+  }
+});
+
+test("C222 a file that takes the place of a listed subdirectory is removed by a retry (POSIX)", {
+  skip: isWindows,
+}, async () => {
+  for (const kind of ["async", "sync"]) {
+    const directory = temporaryDirectorySync();
+    const { path } = directory, inside = join(path, "inside");
+    mkdirSync(inside);
+    using _ = substitute({
+      primitives: {
+        removeDirectory(real, at: string) {
+          if (basename(at) === "inside" && statSync(inside).isDirectory()) {
+            rmdirSync(inside);
+            writeFileSync(inside, "");
+          }
+          return real(at);
+        },
+      },
+      runtime: { removeTree: undefined },
+    });
+    assert.deepEqual(kind === "async" ? await directory.remove() : directory.removeSync(), []);
     assert.ok(!existsSync(path));
   }
 });

@@ -18,12 +18,14 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import * as m from "#mod";
+import { temporaryDirectorySync } from "../lib/directory.ts";
 import { moduleUrl, runChild } from "./support/child.ts";
 import { naiveRemove } from "./support/naive.ts";
 import { packageTest as test } from "./support/once.ts";
 import { isWindows } from "./support/platform.ts";
 import { BOTH_WAYS } from "./support/removal.ts";
 import { scratch } from "./support/scratch.ts";
+import { substitute } from "./support/substitute.ts";
 
 const isLinux = process.platform === "linux";
 
@@ -109,6 +111,36 @@ test("T23 remove() does not change the mode of a locked directory that replaced 
     0,
   ]]);
   assert.deepEqual(place.list(), []);
+});
+
+test("T23 C235 a directory that replaces the original after remove() has checked it is left alone (Linux)", {
+  skip: !isLinux,
+}, async () => {
+  for (const way of ["remove", "removeSync"] as const) {
+    using place = scratch();
+    const directory = temporaryDirectorySync({ dir: place.path });
+    const { path } = directory, aside = `${path}.aside`;
+    writeFileSync(join(path, "ours"), "x");
+    {
+      using _ = substitute({
+        primitives: {
+          removeDirectory(real, at: string) {
+            if (at === path && !existsSync(aside)) {
+              renameSync(path, aside);
+              mkdirSync(path);
+              writeFileSync(join(path, "theirs"), "x");
+            }
+            return real(at);
+          },
+        },
+      });
+      await assert.rejects(async () => await directory[way](), { code: "ERR_REPLACED", path });
+    }
+    assert.deepEqual([readdirSync(path), readdirSync(aside)], [["theirs"], ["ours"]]);
+    rmSync(path, { recursive: true });
+    renameSync(aside, path);
+    directory.removeSync();
+  }
 });
 
 test("T24 a directory created in a relative dir is the one removed after a change of the working directory", async () => {
