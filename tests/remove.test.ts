@@ -24,6 +24,7 @@ import * as m from "#mod";
 import { temporaryDirectory, temporaryDirectorySync } from "../lib/directory.ts";
 import { syncIo } from "../lib/operation/io.ts";
 import { runtime, type Status } from "../lib/runtime/mod.ts";
+import { configure } from "../lib/settings.ts";
 import { removeDirectory } from "../lib/tree/remove.ts";
 import { closeAbandoned } from "./support/abandoned.ts";
 import { firstOutput, runChild } from "./support/child.ts";
@@ -481,6 +482,18 @@ test(
     await ended;
   },
 );
+
+test("C223 concurrent calls of remove() share one removal", async () => {
+  configure({ inline: false });
+  try {
+    const directory = temporaryDirectorySync();
+    using watched = substitute();
+    assert.deepEqual(await Promise.all([directory.remove(), directory.remove()]), [[], []]);
+    assert.equal(watched.of("removeDirectory").length, 1);
+  } finally {
+    configure({ inline: undefined });
+  }
+});
 
 test("C223 concurrent removals and disposals of one directory all succeed", async () => {
   const directory = await m.temporaryDirectory();

@@ -25,7 +25,7 @@ import { packageTest as test } from "./support/once.ts";
 import { isWindows } from "./support/platform.ts";
 import { BOTH_WAYS } from "./support/removal.ts";
 import { scratch } from "./support/scratch.ts";
-import { substitute } from "./support/substitute.ts";
+import { substitute, systemError } from "./support/substitute.ts";
 
 const isLinux = process.platform === "linux";
 
@@ -142,6 +142,68 @@ test("T23 C235 a directory that replaces the original after remove() has checked
     directory.removeSync();
   }
 });
+
+test("a removal that fails records the directory as kept only if something else has taken its place", () => {
+  using place = scratch();
+  const directory = temporaryDirectorySync({ dir: place.path });
+  const { path } = directory;
+  writeFileSync(join(path, "ours"), "x");
+  using watched = substitute({
+    primitives: {
+      removeDirectory() {
+        throw systemError("EIO");
+      },
+    },
+  });
+  const kept = (): number => {
+    const written = watched.of("write").flat().filter((arg) => arg instanceof Uint8Array);
+    return written.filter((bytes) => new TextDecoder().decode(bytes).includes("kept ")).length;
+  };
+  assert.throws(() => directory.removeSync(), { code: "EIO", path });
+  assert.equal(kept(), 0);
+  renameSync(path, `${path}.aside`);
+  mkdirSync(path);
+  assert.throws(() => directory.removeSync(), { code: "ERR_REPLACED", path });
+  assert.equal(kept(), 1);
+  for (const name of [path, `${path}.aside`]) rmSync(name, { recursive: true });
+  assert.deepEqual(directory.removeSync(), []);
+});
+
+test(
+  "T15 C233 without descriptor paths, a link in place of a listed subdirectory leads a removal nowhere (POSIX)",
+  {
+    skip: isWindows,
+  },
+  async () => {
+    for (const way of ["remove", "removeSync"] as const) {
+      using place = scratch();
+      const outside = join(place.path, "outside");
+      mkdirSync(outside);
+      writeFileSync(join(outside, "theirs"), "x");
+      const directory = temporaryDirectorySync({ dir: place.path });
+      const inside = join(directory.path, "inside"), aside = join(place.path, "aside");
+      mkdirSync(inside);
+      {
+        using _ = substitute({
+          primitives: {
+            status(real, at) {
+              if (at === inside && !existsSync(aside)) {
+                renameSync(inside, aside);
+                symlinkSync(outside, inside);
+              }
+              return real(at);
+            },
+          },
+          runtime: { anchor: () => undefined, removeTree: undefined },
+        });
+        assert.deepEqual(await directory[way](), []);
+      }
+      assert.ok(existsSync(aside));
+      assert.deepEqual(readdirSync(outside), ["theirs"]);
+      rmSync(aside, { recursive: true });
+    }
+  },
+);
 
 test("T24 a directory created in a relative dir is the one removed after a change of the working directory", async () => {
   using place = scratch();
