@@ -28,6 +28,7 @@ import { configure } from "../lib/settings.ts";
 import { removeDirectory } from "../lib/tree/remove.ts";
 import { closeAbandoned } from "./support/abandoned.ts";
 import { firstOutput, runChild } from "./support/child.ts";
+import { noFuse, withFuse } from "./support/fuse.ts";
 import { naiveRemove } from "./support/naive.ts";
 import { packageTest as test } from "./support/once.ts";
 import { isWindows, namesLinger, noLinkCounts } from "./support/platform.ts";
@@ -593,6 +594,32 @@ test("C248 a name that stays busy, such as the .nfsXXXX of a file removed on NFS
     assert.deepEqual(await remove(), []);
   }
 });
+
+test(
+  "C248 where removed files that are open keep a hidden name, as on NFS, remove() reports that name, and succeeds after a close",
+  { skip: noFuse },
+  async () => {
+    using place = scratch();
+    const { said, stderr } = await runChild(
+      `for (const way of ["remove", "removeSync"]) {
+         const directory = await m.temporaryDirectory({ dir: args[0] });
+         fs.mkdirSync(directory.join("sub"));
+         fs.writeFileSync(directory.join("other"), "");
+         const fd = fs.openSync(directory.join("sub", "open"), "wx+");
+         try { await directory[way](); }
+         catch ({ name, code, leftovers }) {
+           const left = leftovers.map(({ path: at, code }) => [path.relative(directory.path, at).replace(/\\d+/, ""), code]);
+           say([name, code, left, fs.readdirSync(directory.path)]);
+         }
+         fs.closeSync(fd);
+         say([await directory[way](), fs.readdirSync(args[0])]);
+       }`,
+      { args: [place.path], under: withFuse(place.path, "hides") },
+    );
+    const failure = ["TempfileError", "EBUSY", [["sub/.fuse_hidden", "EBUSY"]], ["sub"]];
+    assert.deepEqual(said, [failure, [[], []], failure, [[], []]], stderr);
+  },
+);
 
 test(
   "C214 C226 without permission for /proc, remove() removes a tree and does not follow links (not on Bun: no permissions)",
