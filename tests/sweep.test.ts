@@ -204,6 +204,14 @@ test("sweep({ olderThan: 0 }) removes a file that was changed in the current mil
   }
 });
 
+test("sweep({ olderThan: 0 }) keeps a file dated in the future, as after the clock was set back, and says so", async () => {
+  using place = scratch();
+  const path = oldFile(place), future = Date.now() / 1000 + 3600;
+  utimesSync(path, future, future);
+  const { removed, kept } = await sweepIn(place, { olderThan: 0, prefix: "old-" });
+  assert.deepEqual([removed, kept], [[], [{ path, reason: "its time of change is in the future" }]]);
+});
+
 test("C299 sweep() rejects, instead of reporting that nothing is left, if the user ID is unknown", {
   skip: isWindows,
 }, async () => {

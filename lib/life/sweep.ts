@@ -151,6 +151,7 @@ function* reasonToKeep(
   ];
   // In whole milliseconds, like the clock: otherwise what has just changed would be younger than now.
   const age = Date.now() - Math.floor(Math.max(...all.map(({ modified }) => modified)));
+  if (age < 0) return "its time of change is in the future";
   if (age < olderThan) return `it changed ${Math.round(age / 1000)} seconds ago`;
   if (all.some((one) => inUse.open.has(keyOf(one)))) return "a process has it open";
   for (const one of all) if (yield* inUse.locks.has(io, one, path)) return LOCKED;
