@@ -22,6 +22,7 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import * as m from "#mod";
 import { temporaryDirectory, temporaryDirectorySync } from "../lib/directory.ts";
+import { namedTemporaryFileSync } from "../lib/file/named.ts";
 import { syncIo } from "../lib/operation/io.ts";
 import { runtime, type Status } from "../lib/runtime/mod.ts";
 import { configure } from "../lib/settings.ts";
@@ -592,6 +593,29 @@ test("C248 a name that stays busy, such as the .nfsXXXX of a file removed on NFS
     // Busy for a moment only: a retry succeeds.
     busy = 2;
     assert.deepEqual(await remove(), []);
+  }
+});
+
+test("a removal that a signal interrupts, as on FUSE, is tried again, of files as of trees", async () => {
+  for (const sync of [true, false]) {
+    using place = scratch();
+    const file = namedTemporaryFileSync({ dir: place.path });
+    const directory = temporaryDirectorySync({ dir: place.path });
+    for (const name of ["one", "other"]) writeFileSync(join(directory.path, name), "");
+    const interrupted = new Set<string>();
+    using _ = substitute({
+      primitives: {
+        unlink(real, path: string) {
+          if (interrupted.has(basename(path))) return real(path);
+          interrupted.add(basename(path));
+          throw systemError("EINTR");
+        },
+      },
+      runtime: { removeTree: undefined },
+    });
+    if (sync) file.closeSync(), directory.removeSync();
+    else await file.close(), await directory.remove();
+    assert.deepEqual([place.names(), interrupted.size], [[], 3]);
   }
 });
 

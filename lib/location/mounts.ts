@@ -23,8 +23,8 @@ const unescaped = (path: string): string =>
   path.replace(/\\(\d{3})/g, (_, digits) => String.fromCharCode(parseInt(digits, 8)));
 
 const HIDDEN: ReadonlySet<string> = new Set([
-  "ENOENT",
   "ESRCH",
+  "ENOENT",
   "EACCES",
   "EPERM",
   "ERR_ACCESS_DENIED",

@@ -10,9 +10,9 @@ import type { Op } from "./op.ts";
 
 /**
  * Failures of a removal that may be transient: a virus scanner or indexer has the file open (Windows), a process is
- * still writing into the directory, descriptors are about to be closed.
+ * still writing into the directory, descriptors are about to be closed, a signal has interrupted the call (FUSE).
  */
-const TRANSIENT: ReadonlySet<string> = new Set(["EBUSY", "EPERM", "ENOTEMPTY", "EMFILE", "ENFILE"]);
+const TRANSIENT: ReadonlySet<string> = new Set(["EMFILE", "ENFILE", "EBUSY", "EINTR", "ENOTEMPTY", "EPERM"]);
 
 /** Whether retrying a removal may help. */
 export const isTransient = (code: string): boolean =>

@@ -84,7 +84,7 @@ export function* apply(
 }
 
 /** Codes that say that this user may not give files away, or not to that user; also used by file systems without owners. */
-const REFUSALS: ReadonlySet<string> = new Set([...UNSUPPORTED, "EPERM", "EACCES", "ERR_ACCESS_DENIED"]);
+const REFUSALS: ReadonlySet<string> = new Set([...UNSUPPORTED, "EACCES", "EPERM", "ERR_ACCESS_DENIED"]);
 
 /**
  * Changes owner and group. Only root may give files away, others only to a group of theirs. Returns whether the group

@@ -213,7 +213,7 @@ export function processExists(process: Pick<NodeProcess, "kill">, pid: number): 
 }
 
 /** Codes for a path that is missing or inaccessible to this process. Any other failure may be transient. */
-const ABSENT: ReadonlySet<unknown> = new Set(["ENOENT", "ENOTDIR", "EACCES", "EPERM", "ERR_ACCESS_DENIED"]);
+const ABSENT: ReadonlySet<unknown> = new Set(["ENOTDIR", "ENOENT", "EACCES", "EPERM", "ERR_ACCESS_DENIED"]);
 
 /** Whether a path may be looked at; undefined if that could not be determined this time. */
 function canStat(fs: NodeFs, path: string): boolean | undefined {
