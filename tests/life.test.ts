@@ -626,6 +626,31 @@ test("C250 C251 with two copies of the module, a signal removes the files of bot
 });
 
 test(
+  "C250 C251 with two copies of the module, signals are handled if only the one that listens second was asked to",
+  {
+    skip: noSignals,
+  },
+  async () => {
+    using copies = twoCopies();
+    using place = scratch();
+    const code = `${COPIES}
+    other.configure({ signals: true });
+    globalThis.made = [one.namedTemporaryFileSync(), other.namedTemporaryFileSync(), one.temporaryDirectorySync()];
+    say(names(one).length);
+    ${WAIT}`;
+    const { child, result } = startChild(code, {
+      bare: true,
+      args: copies.urls,
+      env: { TMPDIR: place.path },
+    });
+    send("SIGTERM")(child);
+    const { signal, said } = await result;
+    assert.deepEqual({ signal, said }, { signal: "SIGTERM", said: [true, 3, "ready"] });
+    assert.deepEqual(place.names(), []);
+  },
+);
+
+test(
   "C250 C251 with two copies and two registries, as in two node:vm contexts, a signal removes the files of both and ends the process",
   {
     skip: noSignals,

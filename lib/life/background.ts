@@ -58,9 +58,8 @@ function checkpoint(): void {
 
 function prepare(ending: boolean): void {
   cancelled = false;
-  const options = { dryRun: false, onRemoved() {}, checkpoint, ending };
   // In the background it must not sleep.
-  work = reclaim(cancellable(!ending), options);
+  work = reclaim(cancellable(!ending), { dryRun: false, onRemoved() {}, checkpoint, ending });
 }
 
 type Call = (...args: unknown[]) => unknown;
@@ -109,32 +108,30 @@ function start(): void {
 }
 
 function runSlice(): void {
-  if (settings.reclaim === false) return cancel();
-  if (advance(SLICE)) return;
-  if (spent < BUDGET) runtime.later(PAUSE, runSlice);
-  else cancel();
+  if (settings.reclaim === false || spent >= BUDGET) return cancel();
+  if (!advance(SLICE)) runtime.later(PAUSE, runSlice);
 }
 
 /** Ends the work. */
 function cancel(): void {
   cancelled = true;
-  while (work !== undefined) step(work);
+  while (work !== undefined) step();
 }
 
 /** Continues for some time. Returns `true` if there is nothing left to do. */
 function advance(milliseconds: number): boolean {
   const began = runtime.now();
   while (work !== undefined) {
-    step(work);
+    step();
     if (runtime.now() - began > milliseconds) break;
   }
   spent += runtime.now() - began;
   return work === undefined;
 }
 
-function step(op: Op<unknown>): void {
+function step(): void {
   try {
-    const { done, value } = op.next(answer);
+    const { done, value } = work!.next(answer);
     if (done) work = undefined;
     answer = value;
   } catch {

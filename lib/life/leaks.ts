@@ -113,13 +113,15 @@ const placeOf = (url: string): string =>
 
 const limited = Error as { stackTraceLimit?: number };
 
+/** Not by assignment, which throws if the intrinsics are frozen. */
+const setFrames = (frames: number | undefined): unknown => Reflect.set(limited, "stackTraceLimit", frames);
+
 function sampleStack(): Error | undefined {
   if (++created > ALWAYS && created % (created < OFTEN ? 100 : 1000) !== 0) return undefined;
   const before = limited.stackTraceLimit;
-  // Not by assignment, which throws if the intrinsics are frozen.
-  Reflect.set(limited, "stackTraceLimit", FRAMES);
+  setFrames(FRAMES);
   const stack = new Error("created");
-  Reflect.set(limited, "stackTraceLimit", before);
+  setFrames(before);
   return stack;
 }
 

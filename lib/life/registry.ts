@@ -11,7 +11,7 @@
  * @module
  */
 import { runtime } from "../runtime/mod.ts";
-import { onSettings } from "../settings.ts";
+import { onSettings, settings } from "../settings.ts";
 import { Bag, type InBag } from "./bag.ts";
 import { watchEnds } from "./process_end.ts";
 
@@ -40,6 +40,9 @@ export interface Content extends InBag {
   readonly owned?: Entry | undefined;
 }
 
+/** `signals`: whether the copy of the module that listens was asked to handle signals. */
+type Unwatch = (() => void) & { signals?: boolean };
+
 /** The registry: one, however many copies of the module are loaded. */
 interface Registry {
   /** The process that owns the entries; a copy of this memory in another process owns nothing. */
@@ -49,7 +52,7 @@ interface Registry {
   /** Discarded last, and when there are no entries any more. */
   readonly leases: Bag<Entry>;
   /** Stops listening for the end of the process; undefined while nobody listens. */
-  unwatch: (() => void) | undefined;
+  unwatch: Unwatch | undefined;
   /** Whether a check for listeners that are no longer needed is pending. */
   idle: boolean;
   /** Whether something was registered since that check was scheduled. */
@@ -95,7 +98,15 @@ export function register(entry: Entry): void {
   const state = shared ?? registry();
   state.entries.add(entry);
   state.active = true;
-  state.unwatch ??= watchEnds(discardAll);
+  // A library with a copy of its own may be the first to listen, with the default settings.
+  if (!(settings.signals ? state.unwatch?.signals : state.unwatch)) watch(state);
+}
+
+/** Listens by the settings of this copy of the module. */
+function watch(state: Registry): void {
+  state.unwatch?.();
+  state.unwatch = watchEnds(discardAll);
+  state.unwatch.signals = settings.signals;
 }
 
 /** The leases of this process, which are discarded after everything else. */
@@ -122,7 +133,7 @@ export function letGo(content: Content): void {
 /** Returns everything that this process holds. */
 export function held(): { entries: readonly Entry[]; contents: readonly Content[] } {
   const state = shared ?? scope[KEY];
-  if (state === undefined || state.pid !== runtime.pid()) return { entries: [], contents: [] };
+  if (state?.pid !== runtime.pid()) return { entries: [], contents: [] };
   return { entries: [...state.entries], contents: [...state.contents] };
 }
 
@@ -146,22 +157,16 @@ function scheduleUnwatch(state: Registry): void {
     state.idle = false;
     if (state.entries.size > 0) return;
     if (state.active) return scheduleUnwatch(state);
-    stopWatching(state);
+    state.unwatch?.();
+    state.unwatch = undefined;
     discardLeases(state);
   });
-}
-
-function stopWatching(state: Registry): void {
-  state.unwatch?.();
-  state.unwatch = undefined;
 }
 
 /** Listens again, since a setting decides what to listen to. */
 onSettings(() => {
   const state = shared ?? scope[KEY];
-  if (state?.unwatch === undefined) return;
-  stopWatching(state);
-  state.unwatch = watchEnds(discardAll);
+  if (state?.unwatch) watch(state);
 });
 
 /** Removes everything registered. Failing to remove one entry does not keep the others from being removed. */
