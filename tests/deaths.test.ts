@@ -162,3 +162,21 @@ test(
     assert.deepEqual(failures, []);
   },
 );
+
+test(
+  "C256 a program that replaces the process removes nothing of it; the next process that uses the library does (skipped without execve(); once a runtime)",
+  { skip: oncePerRuntime || ((isWindows || !("execve" in process)) && "needs process.execve()") },
+  async () => {
+    using place = scratch();
+    const env = { TMPDIR: place.path };
+    const { status, signal, said, stderr } = await runChild(
+      `${MAKE} say("made"); process.execve("/bin/sh", ["sh", "-c", 'exit 4']);`,
+      { env },
+    );
+    assert.deepEqual({ status, signal, said }, { status: 4, signal: null, said: ["made"] }, stderr);
+    const left = { named: 1, directory: 1, unnamed: 0, spooled: 0, kept: 1, persisted: 1 };
+    assert.deepEqual(count(place.path), left);
+    await runChild("m.namedTemporaryFileSync().closeSync();", { env });
+    assert.deepEqual(count(place.path), { ...left, named: 0, directory: 0 });
+  },
+);

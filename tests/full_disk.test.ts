@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
+import * as m from "#mod";
 import { type ChildResult, runChild } from "./support/child.ts";
+import { creatorsOf } from "./support/creators.ts";
 import { packageTest as test } from "./support/once.ts";
 import { noMounts, withTmpfs } from "./support/places.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
@@ -241,9 +243,9 @@ test(
     await check("writeFileAtomic", () => m.writeFileAtomic(target, "small"));
     await check("writeFileAtomicSync", () => m.writeFileAtomicSync(target, "small"));
     await check("persist", () => file.persist(target));
-    await check("namedTemporaryFile", () => m.namedTemporaryFile({ dir: disk }));
-    await check("temporaryFile", () => m.temporaryFile({ dir: disk }));
-    await check("temporaryDirectory", () => m.temporaryDirectory({ dir: disk }));
+    await check("persistSync", () => file.persistSync(target));
+    const { creatorsOf } = await import(${JSON.stringify(import.meta.resolve("./support/creators.ts"))});
+    for (const [name, { make }] of creatorsOf(m)) await check(name, () => make(m, { dir: disk }));
     await check("minFree", () => m.namedTemporaryFile({ dir: disk, minFree: 1 }));
     await file.close();`,
       "size=64k,nr_inodes=2",
@@ -252,9 +254,8 @@ test(
       "writeFileAtomic",
       "writeFileAtomicSync",
       "persist",
-      "namedTemporaryFile",
-      "temporaryFile",
-      "temporaryDirectory",
+      "persistSync",
+      ...creatorsOf(m).map(([name]) => name),
       "minFree",
     ]);
   },
