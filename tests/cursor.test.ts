@@ -15,7 +15,7 @@ import { spooledTemporaryFile as spooledOfSource } from "../lib/file/spooled.ts"
 import { temporaryFile as unnamedOfSource } from "../lib/file/unnamed.ts";
 import { eachKind, failureOf, kinds, pattern, sameBytes, usesOf } from "./support/kinds.ts";
 import { scratch } from "./support/scratch.ts";
-import { substitute, systemError } from "./support/substitute.ts";
+import { changed, substitute, systemError } from "./support/substitute.ts";
 
 /** The alphabet, in which offsets are easy to recognize. */
 const LETTERS = "abcdefghijklmnopqrstuvwxyz";
@@ -416,6 +416,21 @@ test("minFree fails with ENOSPC before anything is created", async () => {
     [],
     "creating calls are recorded",
   );
+});
+
+test("minFree fails with ENOSPC before anything is created if the file system has no free inode", async () => {
+  using place = scratch();
+  for (const [free, expected] of [[0, 1], [1, 0]] as const) {
+    using _ = substitute({
+      primitives: {
+        fileSystem: (real, path: string) =>
+          changed<object>(real(path), (status: object) => ({ ...status, inodes: 9, freeInodes: free })),
+      },
+    });
+    const failure = await namedOfSource({ dir: place.path, minFree: 1 }).then((file) => file.close(), String);
+    assert.equal(Number(/: no free inodes \(ENOSPC\)$/.test(failure ?? "")), expected);
+  }
+  assert.deepEqual(place.list(), []);
 });
 
 test("minFree fails with ENOSPC in every creator", async () => {

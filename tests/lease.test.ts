@@ -72,6 +72,14 @@ fs.mkdirSync(beside);
 stays(beside);
 goes(plain.path, m.namedTemporaryFileSync({ dir: beside }).path);
 
+// Persisted under their own names where there are leftovers of the same form.
+const results = path.join(args[0], "results");
+fs.mkdirSync(results);
+goes(m.namedTemporaryFileSync({ dir: results }).path);
+for (const made of [m.namedTemporaryFileSync(), m.temporaryDirectorySync()]) {
+  stays(made.persistSync(path.join(results, path.basename(made.path))));
+}
+
 const odd = ${JSON.stringify(ODD_NAMES)}.map((name) => path.join(args[0], "dirs", name));
 for (const dir of odd) {
   fs.mkdirSync(dir, { recursive: true });
@@ -110,7 +118,7 @@ async function sweepIn(place: Scratch): Promise<m.SweepReport> {
 
 const there = (paths: readonly string[]): string[] => paths.filter((path) => existsSync(path));
 
-test("C254 C265 C268 after a crash, sweep() removes exactly the leftovers, nothing with a similar name, renamed or kept", async () => {
+test("C254 C265 C268 after a crash, sweep() removes exactly the leftovers, nothing with a similar name, renamed, kept or persisted", async () => {
   using place = scratch();
   const { goes, stays } = await crashIn(place);
   const { removed, left } = await sweepIn(place);

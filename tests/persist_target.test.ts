@@ -403,14 +403,19 @@ test(
       for (const persist of Object.values(variants)) {
         using place = workspace();
         const existing = join(place.results.path, "existing"), absent = join(place.results.path, "absent");
+        const locked = join(place.results.path, "locked"), fixed = join(place.results.path, "static");
         writeFileSync(existing, "old");
         chmodSync(existing, 0o754);
+        writeFileSync(locked, "old", { mode: 0o400 });
         for (
-          const [path, mode, expected] of [[existing, "existing", 0o754], [absent, "existing", 0o600], [
-            join(place.results.path, "static"),
-            0o612,
-            0o612,
-          ]] as const
+          const [path, mode, expected] of [
+            [existing, "existing", 0o754],
+            // Fewer bits than a temporary file has.
+            [locked, "existing", 0o400],
+            [absent, "existing", 0o600],
+            [fixed, 0o612, 0o612],
+            [fixed, 0o400, 0o400],
+          ] as const
         ) {
           const file = await open({ dir: place.temporary.path });
           await persist(file, path, { mode });
@@ -450,6 +455,13 @@ test("C162 persist() by root keeps the owner and group of the replaced file", { 
       await persist(file, target);
       const { uid, gid } = statSync(target);
       assert.deepEqual([uid, gid, modeOf(target)], [1234, 4321, 0o660]);
+      // Neither is taken for that of the temporary file because the other is the same.
+      for (const owner of [[0, 4321], [1234, 0]]) {
+        chownSync(target, owner[0], owner[1]);
+        await persist(await open({ dir: place.temporary.path }), target);
+        const { uid, gid } = statSync(target);
+        assert.deepEqual([uid, gid], owner);
+      }
     }
   }
 });
