@@ -113,12 +113,13 @@ test(
       const gaps = [];
       // On a busy machine others may have the processor, but not every time.
       for (let tries = 0; tries < 6 && !(gaps.at(-1) <= 50); tries++) gaps.push(await longestGap((d) => d.remove()));
-      say(gaps);`;
+      say(Math.min(...gaps));`;
     const { said, status, stderr } = await runChild(code, { args: [HUNDRED_THOUSAND, place.path] });
     assert.deepEqual([status, stderr, said.length], [0, "", 2]);
-    const [blocking, gaps] = said;
+    const [blocking, gap] = said;
     assert.ok(blocking > 50, `the control blocked only for ${blocking} ms`);
-    assert.ok(gaps.at(-1) <= 50, `blocked for ${gaps} ms`);
+    // The control shows how much slower than usual the machine is.
+    assert.ok(gap <= Math.max(50, blocking / 5), `blocked for ${gap} ms, the control for ${blocking}`);
     assert.deepEqual(place.list(), []);
   },
 );
