@@ -53,6 +53,11 @@ function refusing(refusal: Refusal) {
       // The runtime's recursive removal would not call the stub above.
       removeTree: undefined,
       sleep: (milliseconds) => void (seen.waited += milliseconds),
+      after(milliseconds, call) {
+        seen.waited += milliseconds;
+        call();
+        return () => {};
+      },
     },
   }));
   return { refusal, seen, [Symbol.dispose]: () => undo[Symbol.dispose]() };
@@ -64,66 +69,72 @@ function directoryWithFiles(): TemporaryDirectory {
   return directory;
 }
 
-function failureOf(call: () => unknown): TempfileError {
+async function failureOf(call: () => unknown): Promise<TempfileError> {
   try {
-    call();
+    await call();
   } catch (error) {
     return error as TempfileError;
   }
   throw new assert.AssertionError({ message: "it did not fail" });
 }
 
-test("C292 C293 removeSync() reports an open file with EBUSY or EPERM after 2 s of retries, and succeeds once it is closed", () => {
+test("C292 C293 a removal reports an open file with EBUSY or EPERM after 2 s of retries, and succeeds once it is closed", async () => {
   using _lease = heldLease();
-  for (const code of ["EBUSY", "EPERM"]) {
+  const ways = (["remove", "removeSync"] as const).flatMap((way) =>
+    ["EBUSY", "EPERM"].map((code) => [way, code] as const)
+  );
+  for (const [way, code] of ways) {
     using directory = directoryWithFiles();
     using windows = refusing({ primitive: "unlink", name: "open", code, times: Infinity });
-    const { code: found, leftovers } = failureOf(() => directory.removeSync());
+    const { code: found, leftovers } = await failureOf(() => directory[way]());
     const open = join(directory.path, "open").replaceAll("\\", "/");
     assert.deepEqual([found, leftovers.map((left) => [left.path.replaceAll("\\", "/"), left.code])], [code, [[
       open,
       code,
     ]]]);
     assert.deepEqual(readdirSync(directory.path), ["open"]);
-    assert.equal(windows.seen.waited, 2000);
-    assert.equal(windows.seen.tries, 11);
+    assert.deepEqual(windows.seen, { waited: 2000, tries: 11 }, way);
     windows.refusal.times = 0;
-    assert.deepEqual(directory.removeSync(), []);
+    assert.deepEqual(await directory[way](), []);
     assert.equal(existsSync(directory.path), false);
   }
 });
 
-test("C296 a directory that is not empty because a deletion is pending is retried for up to 2 s, then reported", () => {
+test("C296 a directory that is not empty because a deletion is pending is retried for up to 2 s, then reported", async () => {
   using _lease = heldLease();
-  using directory = temporaryDirectorySync();
-  using other = temporaryDirectorySync();
-  const name = directory.path.slice(-13);
-  using windows = refusing({ primitive: "removeDirectory", name, code: "ENOTEMPTY", times: 8 });
-  assert.deepEqual(directory.removeSync(), []);
-  assert.equal(existsSync(directory.path), false);
-  assert.ok(windows.seen.waited > 0 && windows.seen.waited <= 2000, `waited ${windows.seen.waited} ms`);
-  using still = refusing({
-    primitive: "removeDirectory",
-    name: other.path.slice(-13),
-    code: "ENOTEMPTY",
-    times: Infinity,
-  });
-  assert.equal(failureOf(() => other.removeSync()).code, "ENOTEMPTY");
-  assert.equal(still.seen.waited, 2000);
+  for (const way of ["remove", "removeSync"] as const) {
+    using directory = temporaryDirectorySync();
+    using other = temporaryDirectorySync();
+    const name = directory.path.slice(-13);
+    using windows = refusing({ primitive: "removeDirectory", name, code: "ENOTEMPTY", times: 8 });
+    assert.deepEqual(await directory[way](), []);
+    assert.equal(existsSync(directory.path), false);
+    assert.ok(windows.seen.waited > 0 && windows.seen.waited <= 2000, `waited ${windows.seen.waited} ms`);
+    using still = refusing({
+      primitive: "removeDirectory",
+      name: other.path.slice(-13),
+      code: "ENOTEMPTY",
+      times: Infinity,
+    });
+    assert.equal((await failureOf(() => other[way]())).code, "ENOTEMPTY");
+    assert.equal(still.seen.waited, 2000, way);
+  }
 });
 
-test("C297 a file that a terminated child still holds (EACCES) is retried for up to 2 s, then reported", () => {
+test("C297 a file that a terminated child still holds (EACCES) is retried for up to 2 s, then reported", async () => {
   using _lease = heldLease();
-  using directory = directoryWithFiles();
-  using other = directoryWithFiles();
-  using windows = refusing({ primitive: "unlink", name: "open", code: "EACCES", times: 3 });
-  assert.deepEqual(directory.removeSync(), []);
-  assert.equal(windows.seen.tries, 4);
-  using still = refusing({ primitive: "unlink", name: "open", code: "EACCES", times: Infinity });
-  const { code, message } = failureOf(() => other.removeSync());
-  assert.equal(code, "EACCES");
-  assert.match(message, /open" \(EACCES\)/);
-  assert.equal(still.seen.waited, 2000);
+  for (const way of ["remove", "removeSync"] as const) {
+    using directory = directoryWithFiles();
+    using other = directoryWithFiles();
+    using windows = refusing({ primitive: "unlink", name: "open", code: "EACCES", times: 3 });
+    assert.deepEqual(await directory[way](), []);
+    assert.equal(windows.seen.tries, 4, way);
+    using still = refusing({ primitive: "unlink", name: "open", code: "EACCES", times: Infinity });
+    const { code, message } = await failureOf(() => other[way]());
+    assert.equal(code, "EACCES");
+    assert.match(message, /open" \(EACCES\)/);
+    assert.equal(still.seen.waited, 2000, way);
+  }
 });
 
 test("tmpdir() accepts a directory if a virus scanner briefly holds the file that probes it (EBUSY)", () => {
