@@ -79,7 +79,7 @@ function* fixMode(io: Io, handle: Handle, directory: string, wanted: number | un
     const { mode }: Status = yield io.statusOf(handle);
     const settled = hasMode(mode, wanted, FILE_MODE);
     if (wanted === undefined) defaultsAreExact = settled;
-    if (!settled) yield io.changeMode(handle, (mode & 0o7000) | (wanted ?? FILE_MODE));
+    if (!settled) yield io.changeMode(handle, wanted ?? FILE_MODE);
   } catch (error) {
     throw failure(`set the mode of a temporary file in "${directory}"`, error, directory);
   }
