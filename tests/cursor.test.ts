@@ -433,16 +433,18 @@ test("minFree fails with ENOSPC before anything is created if the file system ha
   assert.deepEqual(place.list(), []);
 });
 
-test("minFree fails with ENOSPC in every creator", async () => {
+test("minFree fails with ENOSPC in every creator, in a given directory and in the default one", async () => {
   using place = scratch();
-  const options = { dir: place.path, minFree: Number.MAX_SAFE_INTEGER };
-  assert.equal(await failureOf(() => temporaryFile(options)), "ENOSPC");
-  assert.equal(await failureOf(() => temporaryFileSync(options)), "ENOSPC");
-  assert.equal(await failureOf(() => namedTemporaryFile(options)), "ENOSPC");
-  assert.equal(await failureOf(() => namedTemporaryFileSync(options)), "ENOSPC");
-  using spooled = spooledTemporaryFile(options);
-  assert.equal(await failureOf(() => spooled.rollover()), "ENOSPC");
-  assert.equal(await failureOf(() => spooled.rolloverSync()), "ENOSPC");
+  const minFree = Number.MAX_SAFE_INTEGER;
+  for (const options of [{ dir: place.path, minFree }, { minFree }]) {
+    assert.equal(await failureOf(() => temporaryFile(options)), "ENOSPC");
+    assert.equal(await failureOf(() => temporaryFileSync(options)), "ENOSPC");
+    assert.equal(await failureOf(() => namedTemporaryFile(options)), "ENOSPC");
+    assert.equal(await failureOf(() => namedTemporaryFileSync(options)), "ENOSPC");
+    using spooled = spooledTemporaryFile(options);
+    assert.equal(await failureOf(() => spooled.rollover()), "ENOSPC");
+    assert.equal(await failureOf(() => spooled.rolloverSync()), "ENOSPC");
+  }
   assert.deepEqual(place.list(), []);
 });
 

@@ -125,6 +125,22 @@ test("C61 files and directories get their mode through the descriptor if the uma
   assert.deepEqual(place.list(), []);
 });
 
+test(
+  "C60 the default mode is restored although the umask has left an explicit one of an earlier file intact",
+  {
+    skip: noModes,
+  },
+  async () => {
+    using place = scratch();
+    const { said, stderr } = await runChild(
+      `const modeOf = (fd) => (fs.fstatSync(fd).mode & 0o777).toString(8);
+     say([{ mode: 0o400 }, {}].map((options) => modeOf(m.mkstempSync({ dir: args[0], ...options }).fd)));`,
+      { umask: "277", args: [place.path] },
+    );
+    assert.deepEqual(said, [["400", "600"]], stderr);
+  },
+);
+
 test("C83 an explicit mode is exact, including bits that the umask removes", { skip: noModes }, async () => {
   using place = scratch();
   const { said, stderr } = await runChild(
