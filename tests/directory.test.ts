@@ -532,6 +532,30 @@ test("C245 adoptDirectory() and its synchronous variant refuse an empty path, th
   assert.deepEqual(place.list(), ["home", "tmp", "work"]);
 });
 
+test("temporaryDirectory() that is aborted leaves nothing behind, even if its first removal of the directory fails", async () => {
+  for (const create of [temporaryDirectory, temporaryDirectorySync]) {
+    using place = scratch();
+    const controller = new AbortController();
+    let fails = true;
+    using _ = substitute({
+      primitives: {
+        makeDirectory(real, ...args) {
+          if (String(args[0]).startsWith(join(place.path, "tmp"))) controller.abort();
+          return real(...args);
+        },
+        removeDirectory(real, ...args) {
+          if (!fails) return real(...args);
+          fails = false;
+          throw systemError("EIO");
+        },
+      },
+    });
+    const { signal } = controller;
+    await assert.rejects(async () => await create({ dir: place.path, signal }), { name: "AbortError" });
+    assert.deepEqual([place.list(), fails], [[], false]);
+  }
+});
+
 test("remove() of a replaced directory fails with ERR_REPLACED also if a full disk prevents recording it", async () => {
   using place = scratch();
   const directory = temporaryDirectorySync({ dir: place.path });

@@ -35,7 +35,6 @@ export function* makeDirectory(
     yield* identify(io, parent, options.mode, tree);
     options.signal?.throwIfAborted();
   } catch (error) {
-    tree.identity = undefined;
     yield* cleanUp(() => io.removeDirectory(tree.path!));
     throw error;
   }
