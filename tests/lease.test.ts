@@ -19,7 +19,7 @@ import { temporaryDirectorySync } from "../lib/directory.ts";
 import { runtime } from "../lib/runtime/mod.ts";
 import { configure } from "../lib/settings.ts";
 import { type ChildResult, runChild } from "./support/child.ts";
-import { leasesIn, readLeases, withoutLease } from "./support/leases.ts";
+import { leasesIn, plant, readLeases, withoutLease } from "./support/leases.ts";
 import { naiveLease, naiveSweep } from "./support/naive_sweep.ts";
 import { packageTest as test } from "./support/once.ts";
 import { noMounts, withTmpfs } from "./support/places.ts";
@@ -141,6 +141,23 @@ test("C254 C268 after a crash, the reaper removes exactly the same leftovers, hi
   }
   assert.deepEqual(there(goes), []);
   assert.deepEqual(there(stays), stays);
+});
+
+test("a line break in a path that is created in or adopted starts no line of a lease (POSIX)", {
+  skip: isWindows,
+}, async () => {
+  using place = scratch();
+  const dir = join(place.path, "a\nadopted ", "b"), adopted = join(dir, plant(place.path).name());
+  mkdirSync(adopted, { recursive: true });
+  const { stderr } = await runChild(
+    `m.namedTemporaryFileSync(); m.namedTemporaryFileSync({ dir: path.dirname(args[0]) });
+     m.adoptDirectorySync(args[0]);
+     process.kill(process.pid, "SIGKILL"); setInterval(() => {}, 1000);`,
+    { args: [adopted], env: { TMPDIR: place.path } },
+  );
+  const leases = Object.values(readLeases(place.path));
+  assert.equal(leases.length, 2, stderr);
+  for (const text of leases) assert.doesNotMatch(text, /^adopted/m);
 });
 
 test("control: a naive sweep that removes every name with the session ID removes what is not a leftover", async () => {
