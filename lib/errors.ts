@@ -78,7 +78,7 @@ export const isGone = (error: unknown): boolean => ["ENOENT", "ENOTDIR"].include
 export const outOfDescriptors = (error: unknown): boolean => ["EMFILE", "ENFILE"].includes(codeOf(error));
 
 /** Codes of file systems that lack a call or do not need it. */
-export const UNSUPPORTED: ReadonlySet<string> = new Set(["EINVAL", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"]);
+export const UNSUPPORTED: ReadonlySet<string> = new Set(["ENOTSUP", "ENOSYS", "EINVAL", "EOPNOTSUPP"]);
 
 /**
  * How file systems report that they have no unnamed files (some as if the directory were missing), and how sandboxes

@@ -782,6 +782,42 @@ test(
   },
 );
 
+test("C254 C258 what a worker thread creates while the process exits is removed by the next process, as its lease stays", async () => {
+  using place = scratch();
+  const code = `
+    const { isMainThread, parentPort, Worker, workerData } = await import("node:worker_threads");
+    if (isMainThread) {
+      const cell = new Int32Array(new SharedArrayBuffer(8));
+      globalThis.held = m.namedTemporaryFileSync();
+      const worker = new Worker(new URL(import.meta.url), { workerData: cell });
+      await new Promise((resolve) => worker.once("message", resolve));
+      // Called after the removal: it was added later.
+      const late = () => {
+        Atomics.store(cell, 0, 1);
+        Atomics.notify(cell, 0);
+        Atomics.wait(cell, 1, 0, 10_000);
+        say(fs.readdirSync(m.tmpdir()).filter((name) => !name.startsWith(".")).length);
+      };
+      if ("Deno" in globalThis) addEventListener("unload", late);
+      else process.on("exit", late);
+      process.exit(0);
+    } else {
+      m.namedTemporaryFileSync();
+      parentPort.postMessage("ready");
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      Atomics.wait(workerData, 0, 0);
+      m.namedTemporaryFileSync();
+      Atomics.store(workerData, 1, 1);
+      Atomics.notify(workerData, 1);
+      Atomics.wait(workerData, 0, 1);
+    }`;
+  const { said, status, stderr } = await runChild(code, { env: { TMPDIR: place.path } });
+  assert.deepEqual({ said, status }, { said: [1], status: 0 }, stderr);
+  assert.equal(place.names().length, 1);
+  await runChild("await m.sweep();", { env: { TMPDIR: place.path } });
+  assert.deepEqual(place.names(), []);
+});
+
 test("C258 the files of a terminated worker thread stay until process exit removes them, or at the latest the next process", async () => {
   let alone = false;
   // On a busy machine the process may not have the time, but not every time.

@@ -120,9 +120,11 @@ function sampleStack(): Error | undefined {
   if (++created > ALWAYS && created % (created < OFTEN ? 100 : 1000) !== 0) return undefined;
   const before = limited.stackTraceLimit;
   setFrames(FRAMES);
-  const stack = new Error("created");
-  setFrames(before);
-  return stack;
+  try {
+    return new Error("created");
+  } finally {
+    setFrames(before);
+  }
 }
 
 function creation(stack: string | undefined): string | undefined {

@@ -138,10 +138,12 @@ function* reclaimLease(io: Io, name: string, work: Work): Op<void> {
   // Read again: the process may have kept something between the first look at the lease and its death.
   const lease = yield* readIfThere(io, name, work);
   if (lease === undefined) return;
-  const stays = () => work.report.left.length + work.report.kept.length, before = stays();
-  yield* visitEntries(io, lease, (entry) => removeUnused(io, entry, work), work.report.left);
+  // At the end of the process, a thread that still has it open may yet create more.
+  const stays = work.dryRun || work.ending && (yield* livenessOf(io, lease)) !== "dead";
+  const { left, kept } = work.report, before = left.length + kept.length;
+  yield* visitEntries(io, lease, (entry) => removeUnused(io, entry, work), left);
   // The lease goes last: until then it leads the next process to what is left.
-  if (stays() > before || work.dryRun) return;
+  if (left.length + kept.length > before || stays) return;
   yield* unlink(io, lease.path, lease.path, work.report);
 }
 

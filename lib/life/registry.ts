@@ -181,7 +181,7 @@ function discardAll(between?: () => void): void {
   }
   // If something is left, the leases stay: they lead the next process to it.
   if (!left) discardLeases(state);
-  for (const call of atEnd) call();
+  atEnd?.();
 }
 
 function discardLeases(state: Registry): void {
@@ -191,9 +191,9 @@ function discardLeases(state: Registry): void {
   }
 }
 
-const atEnd = new Set<() => void>();
+let atEnd: (() => void) | undefined;
 
-/** Calls `call` when the process ends, after everything it holds is removed. */
+/** Calls `call`, of which there is one, when the process ends, after everything it holds is removed. */
 export function atProcessEnd(call: () => void): void {
-  atEnd.add(call);
+  atEnd = call;
 }
