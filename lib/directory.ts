@@ -168,6 +168,9 @@ export class TemporaryDirectory implements AsyncDisposable, Disposable {
    * copied beside the destination: files, directories and links, with their modes where the file system has any. If the
    * directory was kept or persisted before, and so no longer belongs to Mayfly, the original stays as well.
    *
+   * The permission bits do not change: others can enter the result only if the directory was created with a `mode` that
+   * lets them, such as `0o755`.
+   *
    * Overlapping calls run in the order they were made, as does `remove()`; synchronous calls meanwhile fail with
    * `EBUSY`.
    *

@@ -223,7 +223,8 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
    * open and unchanged until then. On Node they fail if it has changed. On Bun they fail for an unnamed file on disk,
    * and `new Blob` with several parts drops any file, Bun's own included: pass {@linkcode TemporaryFile.bytes} instead.
    * For a spooled file still in memory they hold a copy. `structuredClone` on Deno finds no contents, nor does any of
-   * them for an unnamed file on Node on macOS.
+   * them for an unnamed file on Node on macOS. `new Response(blob).formData()` fails on Bun 1.4 for any file on disk:
+   * use {@linkcode TemporaryFile.readable}.
    *
    * @param type The media type of the blob; empty if omitted.
    */
