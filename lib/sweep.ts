@@ -46,6 +46,9 @@ export interface SweepOptions {
  * are not mount points, are not locked, and are not open in any process that this one may inspect. Symbolic links,
  * devices, pipes and sockets are kept.
  *
+ * On Deno without `--allow-all` it is unknown which processes are dead: what they left is kept, and only removal by age
+ * removes anything.
+ *
  * @throws {TypeError} `ERR_INVALID_OPTION` for an invalid option.
  * @throws {TempfileError} `ENOENT`, … for a `dir` that cannot be listed; `ERR_ACCESS_DENIED` on Deno without
  *   `--allow-sys=uid`.
