@@ -340,6 +340,30 @@ test("C285 records that this process and another append to a lease at the same m
   }
 });
 
+test("a lease that cannot be opened after its creation leaves nothing behind, and files are created without it", async () => {
+  await withoutLease();
+  using place = scratch();
+  configure({ tmpdir: place.path });
+  // The next attempt is due at once after this test.
+  const now = runtime.now() - 2000;
+  using watched = substitute({
+    primitives: {
+      openFile: () => {
+        throw systemError("EMFILE");
+      },
+    },
+    runtime: { now: () => now },
+  });
+  try {
+    using file = namedTemporaryFileSync();
+    assert.ok(existsSync(file.path));
+    assert.equal(watched.of("openFile").length, 1);
+    assert.deepEqual(readLeases(place.path), {});
+  } finally {
+    configure({ tmpdir: undefined });
+  }
+});
+
 test("C285 a lease that could not be created is tried again after a second, not at every creation", async () => {
   await withoutLease();
   using place = scratch();

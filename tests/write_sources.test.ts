@@ -78,7 +78,7 @@ test("write() accepts text and every kind of buffer, and of a view only its rang
   }
 });
 
-test("write() accepts a Blob, a File, a Response, a stream, an iterable and an async iterable of text and bytes", async () => {
+test("write() accepts a Blob, a File, a Response, a Request, a stream, an iterable and an async iterable of text and bytes", async () => {
   const text = "one, zwölf, 🌍";
   const part = utf8.encode(text);
   const sources: { [name: string]: () => Parameters<Awaited<ReturnType<typeof temporaryFile>>["write"]>[0] } =
@@ -88,6 +88,7 @@ test("write() accepts a Blob, a File, a Response, a stream, an iterable and an a
       file: () => new File([text], "name.txt"),
       response: () => new Response(text),
       bytesResponse: () => new Response(part),
+      request: () => new Request("http://localhost/", { method: "POST", body: text }),
       stream: () => streamOf("one, ", "zwölf, ", "🌍").stream,
       bytesStream: () => new Blob([part]).stream(),
       array: () => ["one, ", "", "zwölf, ", new Uint8Array(0), utf8.encode("🌍")],
@@ -279,7 +280,11 @@ test("a source that fails midway rejects with its own error; its earlier chunks 
 test("an invalid chunk fails the write with a TypeError and cancels the source", async () => {
   for await (const [kind, file] of eachKind()) {
     const { source, seen } = counted(["abc", 5, "never"]);
-    assert.equal(await failureOf(() => file.write(source)), "TypeError ERR_INVALID_OPTION", kind);
+    await assert.rejects(file.write(source), {
+      name: "TypeError",
+      code: "ERR_INVALID_OPTION",
+      message: 'Option "chunk" must be a string, an ArrayBuffer or a view of one: got 5',
+    }, kind);
     assert.deepEqual(seen, { asked: 2, returned: 1 }, kind);
     assert.equal(file.position, 3, kind);
 

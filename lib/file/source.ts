@@ -10,6 +10,7 @@ import type { Data } from "./data.ts";
 export type Source =
   | Blob
   | Response
+  | Request
   | ReadableStream<Data>
   | Iterable<Data>
   | AsyncIterable<Data>;
@@ -29,7 +30,7 @@ export interface Chunks {
 export function chunksOf(source: unknown): Chunks {
   const open = openerOf(source);
   if (open !== undefined) return open();
-  const wanted = "a string, bytes, a Blob, a Response, a ReadableStream or an iterable of such chunks";
+  const wanted = "a string, bytes, a Blob, a Response, a ReadableStream or an iterable of chunks";
   throw invalid("data", wanted, source);
 }
 
@@ -39,7 +40,7 @@ function openerOf(source: unknown): (() => Chunks) | undefined {
   const shape = source as { [name: PropertyKey]: unknown };
   try {
     if (typeof shape.getReader === "function") return () => ofStream(source as ReadableStream<Uint8Array>);
-    if ("bodyUsed" in shape && "body" in shape) return () => ofResponse(source as Response);
+    if ("bodyUsed" in shape && "body" in shape) return () => ofResponse(source as Response | Request);
     if (typeof shape.stream === "function" && typeof shape.size === "number") {
       return () => ofStream((source as Blob).stream());
     }
@@ -55,10 +56,10 @@ function openerOf(source: unknown): (() => Chunks) | undefined {
   return undefined;
 }
 
-function ofResponse(response: Response): Chunks {
-  if (response.bodyUsed) throw invalid("data", "a Response with an unread body", response);
+function ofResponse(response: Response | Request): Chunks {
+  if (response.bodyUsed) throw invalid("data", "a Response or Request with an unread body", response);
   // A `node-fetch` response has a Node stream as its body.
-  return response.body === null ? ofIterator([][Symbol.iterator]()) : chunksOf(response.body);
+  return chunksOf(response.body ?? []);
 }
 
 function ofStream(stream: ReadableStream<Uint8Array>): Chunks {

@@ -109,10 +109,15 @@ function open(directory: string): Lease {
   const path = joinPath(directory, `${sessionId()}-${runtime.pid()}.lease`);
   const { sync } = runtime;
   sync.close(sync.createFile(path, 0o600));
-  const lease = new Lease(path, sync.openFile(path, "append"), forget);
-  leases.add(lease);
-  heldLeases().add(lease);
-  return lease;
+  try {
+    const lease = new Lease(path, sync.openFile(path, "append"), forget);
+    leases.add(lease);
+    heldLeases().add(lease);
+    return lease;
+  } catch (error) {
+    sync.unlink(path);
+    throw error;
+  }
 }
 
 function forget(lease: Lease): void {

@@ -37,6 +37,8 @@ export function* persistFile(io: Io, file: OpenFile, destination: string, option
     yield* file.flush(io);
     yield* move(io, file, target, options);
   } catch (error) {
+    // If it was disposed of meanwhile, that is why.
+    file.require("persist");
     throw placingFailure(target.path, error);
   }
   // From here on it is in place, whatever else fails.
