@@ -283,7 +283,7 @@ test("an invalid chunk fails the write with a TypeError and cancels the source",
     await assert.rejects(file.write(source), {
       name: "TypeError",
       code: "ERR_INVALID_OPTION",
-      message: 'Option "chunk" must be a string, an ArrayBuffer or a view of one: got 5',
+      message: 'Option "data" must be an iterable of text or bytes: got 5',
     }, kind);
     assert.deepEqual(seen, { asked: 2, returned: 1 }, kind);
     assert.equal(file.position, 3, kind);

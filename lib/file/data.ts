@@ -16,10 +16,14 @@ export function toBytes(data: unknown, options: Checked): Uint8Array | undefined
   return isBytes(data) ? unshared(viewOf(data, "data")) : undefined;
 }
 
-/** The bytes of `data`, which must be text or bytes in memory; `name` is what messages call it. */
-export function requireBytes(data: unknown, options: Checked, name = "data"): Uint8Array {
+/** The bytes of `data`, which must be text or bytes in memory; `wanted` is for the message. */
+export function requireBytes(
+  data: unknown,
+  options: Checked,
+  wanted = "a string, an ArrayBuffer or a view of one",
+): Uint8Array {
   const bytes = toBytes(data, options);
-  if (bytes === undefined) throw invalid(name, "a string, an ArrayBuffer or a view of one", data);
+  if (bytes === undefined) throw invalid("data", wanted, data);
   return bytes;
 }
 

@@ -30,7 +30,7 @@ export interface Chunks {
 export function chunksOf(source: unknown): Chunks {
   const open = openerOf(source);
   if (open !== undefined) return open();
-  const wanted = "a string, bytes, a Blob, a Response, a ReadableStream or an iterable of chunks";
+  const wanted = "text, bytes, a Blob, a Response, a ReadableStream or an iterable of text or bytes";
   throw invalid("data", wanted, source);
 }
 

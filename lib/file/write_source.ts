@@ -45,7 +45,7 @@ async function writeChunks(file: OpenFile, chunks: Chunks, at: number | undefine
       // A cancelled source ends as if it were complete.
       file.require("write to");
       if (step.done) return total;
-      const bytes = requireBytes(step.value, file.options, "chunk");
+      const bytes = requireBytes(step.value, file.options, "an iterable of text or bytes");
       const { byteLength } = bytes;
       total += await file.async((io) => write(io, bytes, byteLength));
     }

@@ -115,7 +115,7 @@ function* fill(
   for (;;) {
     const step: IteratorResult<unknown, unknown> = yield abortable(contents.next(), options.signal);
     if (step.done) return size;
-    const chunk = sized(requireBytes(step.value, options.content, "chunk"));
+    const chunk = sized(requireBytes(step.value, options.content, "an iterable of text or bytes"));
     yield* writeAt(io, file, chunk, size, options, target);
     size += chunk.length;
   }
