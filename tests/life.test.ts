@@ -608,74 +608,50 @@ const [one, other] = await Promise.all(args.slice(0, 2).map((url) => import(url)
 say(one.namedTemporaryFileSync !== other.namedTemporaryFileSync);
 `;
 
+/** Runs code that makes `count` entries with two copies, `one` and `other`, and asserts that SIGTERM removes all. */
+async function assertTerminated(code: string, count: number): Promise<void> {
+  using copies = twoCopies();
+  using place = scratch();
+  const { child, result } = startChild(`${COPIES} ${code} say(names(one).length); ${WAIT}`, {
+    bare: true,
+    args: copies.urls,
+    env: { TMPDIR: place.path },
+  });
+  send("SIGTERM")(child);
+  const { signal, said } = await result;
+  assert.deepEqual({ signal, said }, { signal: "SIGTERM", said: [true, count, "ready"] });
+  assert.deepEqual(place.names(), []);
+}
+
 test("C250 C251 with two copies of the module, a signal removes the files of both and ends the process", {
   skip: noSignals,
 }, async () => {
-  using copies = twoCopies();
-  using place = scratch();
-  const code = `${COPIES}
-    one.configure({ signals: true }); other.configure({ signals: true });
-    globalThis.made = [one.namedTemporaryFileSync(), other.namedTemporaryFileSync(), one.temporaryDirectorySync(), other.temporaryDirectorySync()];
-    say(names(one).length);
-    ${WAIT}`;
-  const { child, result } = startChild(code, { bare: true, args: copies.urls, env: { TMPDIR: place.path } });
-  send("SIGTERM")(child);
-  const { signal, said } = await result;
-  assert.deepEqual({ signal, said }, { signal: "SIGTERM", said: [true, 4, "ready"] });
-  assert.deepEqual(place.names(), []);
+  const code = `one.configure({ signals: true }); other.configure({ signals: true });
+    globalThis.made = [one.namedTemporaryFileSync(), other.namedTemporaryFileSync(), one.temporaryDirectorySync(), other.temporaryDirectorySync()];`;
+  await assertTerminated(code, 4);
 });
 
 test(
   "C250 C251 with two copies of the module, signals are handled if only the one that listens second was asked to",
-  {
-    skip: noSignals,
-  },
+  { skip: noSignals },
   async () => {
-    using copies = twoCopies();
-    using place = scratch();
-    const code = `${COPIES}
-    other.configure({ signals: true });
-    globalThis.made = [one.namedTemporaryFileSync(), other.namedTemporaryFileSync(), one.temporaryDirectorySync()];
-    say(names(one).length);
-    ${WAIT}`;
-    const { child, result } = startChild(code, {
-      bare: true,
-      args: copies.urls,
-      env: { TMPDIR: place.path },
-    });
-    send("SIGTERM")(child);
-    const { signal, said } = await result;
-    assert.deepEqual({ signal, said }, { signal: "SIGTERM", said: [true, 3, "ready"] });
-    assert.deepEqual(place.names(), []);
+    const code = `other.configure({ signals: true });
+      globalThis.made = [one.namedTemporaryFileSync(), other.namedTemporaryFileSync(), one.temporaryDirectorySync()];`;
+    await assertTerminated(code, 3);
   },
 );
 
 test(
   "C250 C251 with two copies and two registries, as in two node:vm contexts, a signal removes the files of both and ends the process",
-  {
-    skip: noSignals,
-  },
+  { skip: noSignals },
   async () => {
-    using copies = twoCopies();
-    using place = scratch();
-    const code = `${COPIES}
-    globalThis.made = [one, other].map((copy) => {
-      copy.configure({ signals: true });
-      const made = [copy.namedTemporaryFileSync(), copy.temporaryDirectorySync()];
-      delete globalThis[Symbol.for("mayfly.registry")];
-      return made;
-    });
-    say(names(one).length);
-    ${WAIT}`;
-    const { child, result } = startChild(code, {
-      bare: true,
-      args: copies.urls,
-      env: { TMPDIR: place.path },
-    });
-    send("SIGTERM")(child);
-    const { signal, said } = await result;
-    assert.deepEqual({ signal, said }, { signal: "SIGTERM", said: [true, 4, "ready"] });
-    assert.deepEqual(place.names(), []);
+    const code = `globalThis.made = [one, other].map((copy) => {
+        copy.configure({ signals: true });
+        const made = [copy.namedTemporaryFileSync(), copy.temporaryDirectorySync()];
+        delete globalThis[Symbol.for("mayfly.registry")];
+        return made;
+      });`;
+    await assertTerminated(code, 4);
   },
 );
 
