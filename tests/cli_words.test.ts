@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { test } from "node:test";
 import { parseArgs } from "node:util";
@@ -27,6 +27,12 @@ test("mayfly --help, -h and help list every command in 80 columns", async () => 
   for (const name of COMMANDS) assert.match(stdout, new RegExp(`^  ${name} +[A-Z]`, "m"));
   assert.match(stdout, /^Exit status:$/m);
   fits(stdout);
+});
+
+test("docs/command_line.md names every command", () => {
+  const path = join(process.env.MAYFLY_TEST_ROOT ?? process.cwd(), "docs/command_line.md");
+  const document = readFileSync(path, "utf8");
+  for (const name of COMMANDS) assert.match(document, new RegExp(`\`mayfly ${name}\\b`));
 });
 
 test("mayfly COMMAND --help lists its options, exit statuses and examples in 80 columns", async () => {

@@ -53,8 +53,14 @@ test(
   () => {
     using user = project();
     const names = user.packed.files.map(({ path }) => path).sort();
-    const documents = ["CHANGELOG.md", "LICENSE", "README.md", "docs/limits.md", "package.json"];
-    assert.deepEqual(names.filter((name) => !name.startsWith("dist/")), documents);
+    const others = names.filter((name) => !/^(dist|docs)\//.test(name));
+    assert.deepEqual(others, ["CHANGELOG.md", "LICENSE", "README.md", "package.json"]);
+    const documents = names.filter((name) => name.startsWith("docs/")).map((name) => name.slice(5));
+    const all = readdirSync(join(root, "docs")).sort();
+    // Nothing that is packed links to it.
+    assert.deepEqual(documents, all.filter((name) => name !== "walk.md"));
+    const packed = ["README.md", ...documents.map((name) => `docs/${name}`)];
+    for (const name of packed) assert.doesNotMatch(readFileSync(join(root, name), "utf8"), /walk\.md/, name);
     assert.deepEqual(names.filter((name) => !/\.(js|d\.ts|md|json)$|^LICENSE$/.test(name)), []);
 
     user.write("module.mjs", AS_MODULE);
@@ -89,14 +95,14 @@ export async function main(): Promise<string> {
 }
 `;
 
-/** Returns the compiler options that README gives for runtimes without `using`. */
-function optionsOfReadme(): object {
-  const [, json] = /^```json\n([^]*?)^```$/m.exec(readFileSync(join(root, "README.md"), "utf8"))!;
+/** Returns the documented compiler options for runtimes without `using`. */
+function documentedOptions(): object {
+  const [, json] = /^```json\n([^]*?)^```$/m.exec(readFileSync(join(root, "docs/node.md"), "utf8"))!;
   return JSON.parse(json).compilerOptions;
 }
 
 test(
-  "C302 using compiles against the packed types, strictly and without @types, with bundler and Node resolution and README's options (once)",
+  "C302 using compiles against the packed types, strictly and without @types, with bundler and Node resolution and the documented options (once)",
   {
     skip: onceInAll || noNpm,
   },
@@ -112,7 +118,7 @@ test(
     const kinds = [
       { ...common, moduleResolution: "nodenext", module: "nodenext" },
       { ...common, moduleResolution: "bundler", module: "esnext" },
-      optionsOfReadme(),
+      documentedOptions(),
     ];
     for (const options of kinds) {
       const compilerOptions = { ...options, noEmit: true };

@@ -6,7 +6,7 @@ import { makeWorkplace, removeAllWorkplaces } from "./testing/workplace.mjs";
 stopChildrenOnSignals(removeAllWorkplaces);
 const [{ bin: deno } = { bin: "deno" }] = await runtimes(["deno"]);
 const entries = ["mod.ts", "cli.ts"];
-const documented = [...entries, "lib", "README.md"];
+const documented = [...entries, "lib", "README.md", "docs"];
 
 /** Each step is `[name, command, arguments]`. `build` makes `dist/`, which some of the others read. */
 const build = ["build", ...tool("tsup", "dist/cli-default.js")];
