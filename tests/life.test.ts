@@ -6,7 +6,7 @@ import { pathToFileURL } from "node:url";
 import { temporaryDirectorySync } from "#mod";
 import { watchEnds } from "../lib/life/process_end.ts";
 import type { Entry } from "../lib/life/registry.ts";
-import type { Runtime } from "../lib/runtime/mod.ts";
+import { type Runtime, runtime } from "../lib/runtime/mod.ts";
 import {
   type ChildOptions,
   type ChildResult,
@@ -14,6 +14,7 @@ import {
   runtimeCommand,
   startChild,
 } from "./support/child.ts";
+import { loadLibrary } from "./support/library.ts";
 import { LISTENERS } from "./support/listeners.ts";
 import { packageTest as test } from "./support/once.ts";
 import { isWindows, namesLinger, noModes, noSignals, wholeTrees } from "./support/platform.ts";
@@ -840,6 +841,45 @@ test("C261 listeners exist only while named files or directories do, not after i
   // On Windows unnamed files have a name until they are closed.
   assert.deepEqual([imported, unnamed], [0, isWindows ? some : 0], stderr);
   assert.deepEqual(rest, [some, some, some, 0, some, 0]);
+});
+
+test("C261 the process is listened to while files follow one another or one is held, and until a moment after", async () => {
+  using place = scratch();
+  let clock = 0, listening = 0;
+  const timers = new Set<{ due: number; call: () => void }>();
+  const library = loadLibrary({
+    ...runtime,
+    later(milliseconds, call) {
+      const timer = { due: clock + milliseconds, call };
+      timers.add(timer);
+      return () => void timers.delete(timer);
+    },
+    onEnd() {
+      listening++;
+      return () => void listening--;
+    },
+  });
+  library.configure({ tmpdir: place.path, signals: false, reclaim: false });
+  const advance = async (milliseconds: number): Promise<number> => {
+    for (const end = clock + milliseconds; clock < end;) {
+      clock += 10;
+      for (const timer of [...timers].filter(({ due }) => due <= clock)) {
+        timers.delete(timer);
+        timer.call();
+        await runtime.nextTurn();
+      }
+    }
+    return listening;
+  };
+  library.namedTemporaryFileSync().closeSync();
+  await advance(200);
+  library.namedTemporaryFileSync().closeSync();
+  assert.deepEqual([await advance(100), await advance(500)], [1, 0]);
+  library.namedTemporaryFileSync().closeSync();
+  const held = library.namedTemporaryFileSync();
+  assert.equal(await advance(2000), 1);
+  held.closeSync();
+  assert.equal(await advance(1000), 0);
 });
 
 test("C261 C251 two copies of the module share one set of listeners for as long as either needs it", async () => {
