@@ -845,7 +845,7 @@ test("C261 listeners exist only while named files or directories do, not after i
 
 test("C261 the process is listened to while files follow one another or one is held, and until a moment after", async () => {
   using place = scratch();
-  let clock = 0, listening = 0;
+  let clock = 0, listening = 0, begun = 0;
   const timers = new Set<{ due: number; call: () => void }>();
   const library = loadLibrary({
     ...runtime,
@@ -854,12 +854,14 @@ test("C261 the process is listened to while files follow one another or one is h
       timers.add(timer);
       return () => void timers.delete(timer);
     },
+    signals: { ...runtime.signals, names: () => [] },
     onEnd() {
       listening++;
+      begun++;
       return () => void listening--;
     },
   });
-  library.configure({ tmpdir: place.path, signals: false, reclaim: false });
+  library.configure({ tmpdir: place.path, signals: true, reclaim: false });
   const advance = async (milliseconds: number): Promise<number> => {
     for (const end = clock + milliseconds; clock < end;) {
       clock += 10;
@@ -879,7 +881,7 @@ test("C261 the process is listened to while files follow one another or one is h
   const held = library.namedTemporaryFileSync();
   assert.equal(await advance(2000), 1);
   held.closeSync();
-  assert.equal(await advance(1000), 0);
+  assert.deepEqual([await advance(1000), begun], [0, 2]);
 });
 
 test("C261 C251 two copies of the module share one set of listeners for as long as either needs it", async () => {
