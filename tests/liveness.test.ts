@@ -92,9 +92,13 @@ test("C265 livenessOf() returns unknown for a lease from another or an unknown h
       `mayfly 1\nhost ${host}\n${made}`,
     ],
     `mayfly 1\n${made}`,
+    `mayfly 1\nnamespace ${namespace}\n`,
+    `mayfly 1\nhost ${host}.elsewhere\n`,
   ];
   for (const text of texts) {
-    assert.equal(livenessOfPlanted(place.path, plant(place.path, { text })), "unknown", text);
+    const lease = plant(place.path, { text });
+    age(lease.path);
+    assert.equal(livenessOfPlanted(place.path, lease), "unknown", text);
   }
   // Control: the same lease from this host and namespace.
   const text = `mayfly 1\nnamespace ${namespace}\nhost ${host}\n${made}`;
@@ -136,7 +140,8 @@ test(
 test("C266 livenessOf() returns dead only if no process has the PID where open files cannot be listed", () => {
   using place = scratch();
   const answers = [[false, "dead"], [true, "unknown"], [undefined, "unknown"]] as const;
-  const lease = runSync(readLease(syncIo(), leasesIn(place.path), basename(plant(place.path).path)))!;
+  const { path } = plant(place.path, { namespace: "-" });
+  const lease = runSync(readLease(syncIo(), leasesIn(place.path), basename(path)))!;
   for (const platform of ["darwin", "windows", "other"] as const) {
     for (const [exists, expected] of answers) {
       using _ = substitute({ runtime: { platform, processExists: () => exists } });

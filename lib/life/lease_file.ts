@@ -15,7 +15,7 @@ import type { Op } from "../operation/op.ts";
 import { readAll } from "../operation/transfer.ts";
 import { baseName, isAbsolute, joinPath, parentOf } from "../path.ts";
 import { type Handle, isWindows, runtime, type Status } from "../runtime/mod.ts";
-import { formsOf, isForm } from "./name_form.ts";
+import { formsOf } from "./name_form.ts";
 
 /** The header, which gives the version of the format. A lease without it says nothing. */
 export const HEADER = "mayfly 1";
@@ -131,9 +131,12 @@ function parse(text: string): Records {
   return records;
 }
 
-/** Directories are recorded by canonical path: any other line was not written by this library. */
+/**
+ * Directories are recorded by canonical path: any other line was not written by this library. What is not a form matches
+ * no name.
+ */
 function addMade(made: LeaseFile["made"], directory: string, form: string): void {
-  if (!isCanonical(directory) || !isForm(form)) return;
+  if (!isCanonical(directory)) return;
   made.set(directory, (made.get(directory) ?? new Set()).add(form));
 }
 

@@ -13,9 +13,6 @@ const STAR = "*";
 /** The form of the names with a prefix and a suffix. */
 export const formOf = (prefix: string, suffix: string): string => prefix + STAR + suffix;
 
-/** Whether untrusted text is a form. */
-export const isForm = (text: string): boolean => text.split(STAR).length === 2;
-
 /** Returns the forms that a name may have: more than one if a prefix or suffix is itself a name with the session. */
 export function formsOf(name: string, session: string): string[] {
   const forms: string[] = [];
