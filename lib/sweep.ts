@@ -75,7 +75,7 @@ function check(options: SweepOptions): Sweeping {
     throw invalid("onProgress", "a function", onProgress);
   }
   return {
-    aged: checkAged(olderThan, prefix, dir),
+    aged: checkAged(olderThan, prefix, dir === undefined ? undefined : checkPath(dir, "dir")),
     how: {
       dryRun: checkBoolean(dryRun, "dryRun"),
       onRemoved: (path) => onProgress?.(path),
@@ -87,7 +87,7 @@ function check(options: SweepOptions): Sweeping {
 function checkAged(
   olderThan: number | undefined,
   prefix: string | undefined,
-  dir: string | URL | undefined,
+  dir: string | undefined,
 ): Sweeping["aged"] {
   if (olderThan === undefined && prefix === undefined) return undefined;
   if (typeof olderThan !== "number") {
@@ -98,9 +98,5 @@ function checkAged(
   if (prefix === undefined || prefix === "") {
     throw invalid("prefix", "a non-empty string, given with olderThan", prefix);
   }
-  return {
-    prefix: checkNamePart(prefix, "prefix"),
-    olderThan,
-    dir: dir === undefined ? undefined : checkPath(dir, "dir"),
-  };
+  return { prefix: checkNamePart(prefix, "prefix"), olderThan, dir };
 }

@@ -484,6 +484,7 @@ test("sweep() rejects invalid options before it removes anything, and a missing 
     [{ olderThan: 1, prefix: "../x" }, "prefix"],
     [{ olderThan: 1, prefix: ["x"] }, "prefix"],
     [{ olderThan: 1, prefix: "x", dir: 7 }, "dir"],
+    [{ dir: 7 }, "dir"],
     [{ dryRun: "yes" }, "dryRun"],
     [{ onProgress: "yes" }, "onProgress"],
     [{ signal: {} }, "signal"],
