@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { codeOf, failure, invalid, show } from "../errors.ts";
+import { failure, invalid, show, TempfileError } from "../errors.ts";
 import { asyncIo, type Io, syncIo } from "../operation/io.ts";
 import { type Op, runAsync, runSync } from "../operation/op.ts";
 import { checkPath } from "../options/paths.ts";
@@ -124,7 +124,10 @@ export function watchSpace(options: WatchSpaceOptions, onLow: (space: DiskSpace)
       warned = undefined;
     } catch (error) {
       const message = String((error as Partial<Error> | undefined)?.message ?? show(error));
-      if (message !== warned && !stopped) runtime.warn(message, codeOf(error));
+      if (message !== warned && !stopped) {
+        if (error instanceof TempfileError) runtime.warn(message, error.code);
+        else runtime.warn(`The callback of watchSpace() for "${path}" failed: ${message}`, "MAYFLY_CALLBACK");
+      }
       warned = message;
     }
     if (!stopped) cancel = runtime.later(interval, check);
