@@ -305,11 +305,16 @@ test("C146 a directory's persist() into a missing directory fails with ENOENT, a
     const { path } = directory;
     fill(path);
     const missing = join(place.path, "missing");
-    assert.equal(await failureOf(() => persist(directory, join(missing, "result"))), "ENOENT");
+    const target = join(missing, "result");
+    await assert.rejects(async () => await persist(directory, target), {
+      code: "ENOENT",
+      path: target,
+      message: `Cannot put a directory at "${target}": no such file or directory (ENOENT)`,
+    });
     assertFilled(path);
     mkdirSync(missing);
-    await persist(directory, join(missing, "result"));
-    assertFilled(join(missing, "result"));
+    await persist(directory, target);
+    assertFilled(target);
     assert.deepEqual(place.list(), ["missing"]);
   }
 });
