@@ -74,12 +74,10 @@ export class Guard {
     this.#until = now + this.#pause;
   }
 
-  /** Copies the state of the guard that has measured the device so far. */
+  /** Copies what the guard that has measured the device so far says of the next call. */
   copyFrom(other: Guard): void {
     this.#owed = other.#owed;
     this.#until = other.#until;
-    this.#pause = other.#pause;
-    this.#resumed = other.#resumed;
   }
 }
 
