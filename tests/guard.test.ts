@@ -5,6 +5,7 @@ import { test } from "node:test";
 import { temporaryDirectory } from "../lib/directory.ts";
 import { namedTemporaryFile } from "../lib/file/named.ts";
 import { temporaryFile } from "../lib/file/unnamed.ts";
+import { fallback, guardOf, setDevice } from "../lib/operation/devices.ts";
 import { Guard } from "../lib/operation/guard.ts";
 import { asyncIo, INLINE_MAX } from "../lib/operation/io.ts";
 import { writeFileAtomic } from "../lib/persist/write_file_atomic.ts";
@@ -214,6 +215,16 @@ test("calls beyond the time budget of a turn wait for the next turn of the event
   assert.equal(await file.text(), "01234567890123456789");
 });
 
+test("calls beyond the time budget of a turn fail with the error of the system", async () => {
+  using quick = device();
+  using seen = observed(quick);
+  quick.cost = 0.6;
+  const dir = join(quick.path, "missing");
+  const ends = await Promise.allSettled(Array.from({ length: 20 }, () => namedTemporaryFile({ dir })));
+  assert.deepEqual(seen.ways.filter((way) => !isInline(way)), []);
+  assert.deepEqual(ends.map((end) => end.status === "rejected" && end.reason.code), Array(20).fill("ENOENT"));
+});
+
 test("concurrent inline calls take no more than the 1 ms budget of each turn, and are served in order", async () => {
   using quick = device();
   using _seen = observed(quick);
@@ -316,4 +327,28 @@ test("reads and writes of more than 1 MiB are made in the thread pool, others in
     assert.deepEqual(seen.taken(), [`${way} write`, `${way} read`]);
   }
   await io.close(handle);
+});
+
+test("a device inherits what calls on unknown devices have shown before: the first slow one, and the pause after the second", () => {
+  using _ = observed();
+  const directories = ["/first", "/second", "/third"];
+  const slow = (guard: Guard): void => guard.note(clock.now, clock.now += 5);
+  const closed = (directory: string): boolean => {
+    setDevice(directory, ++numbers);
+    return guardOf(directory).isClosed;
+  };
+  for (let call = 0; call < 20; call++) fallback.note(clock.now, clock.now);
+  // Control: one slow call is no evidence.
+  const states = [closed(directories[0])];
+  slow(guardOf(directories[0]));
+  states.push(guardOf(directories[0]).isClosed);
+  slow(fallback);
+  states.push(closed(directories[1]));
+  slow(guardOf(directories[1]));
+  states.push(guardOf(directories[1]).isClosed);
+  slow(fallback);
+  states.push(closed(directories[2]));
+  assert.deepEqual(states, [false, false, false, true, true]);
+  clock.now += 60_000;
+  for (let call = 0; call < 20; call++) fallback.note(clock.now, clock.now);
 });

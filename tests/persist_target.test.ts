@@ -658,6 +658,23 @@ test(
   },
 );
 
+test("C142 persist() moves a file that has another hard link to a new path or over another file, and leaves that link", async () => {
+  for (const persist of Object.values(variants)) {
+    using place = workspace();
+    const target = join(place.results.path, "target"), other = join(place.results.path, "other");
+    for (const old of [undefined, "old"]) {
+      if (old !== undefined) writeFileSync(target, old);
+      const file = await namedTemporaryFile({ dir: place.temporary.path });
+      await file.write("new");
+      linkSync(file.path, other);
+      await persist(file, target);
+      assert.deepEqual([readFileSync(target, "utf8"), readFileSync(other, "utf8")], ["new", "new"]);
+      assert.deepEqual(place.temporary.list(), []);
+      for (const path of [target, other]) unlinkSync(path);
+    }
+  }
+});
+
 /** Persists to `given`, and checks that the file is at the canonical path. */
 async function persistAndCheck(place: Scratch, given: string | URL, canonical: string): Promise<void> {
   const file = await namedTemporaryFile({ dir: place.path });
