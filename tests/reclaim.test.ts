@@ -17,11 +17,18 @@ import {
 } from "node:fs";
 import * as real from "node:fs";
 import { basename, join } from "node:path";
+import { listLeases } from "../lib/life/list_leases.ts";
 import { reclaim, type Reclaimed, type ReclaimOptions } from "../lib/life/reclaim.ts";
-import { reportKept } from "../lib/life/sweep.ts";
+import { sweepAll, type SweepReport } from "../lib/life/sweep.ts";
 import { syncIo } from "../lib/operation/io.ts";
 import { type Op, runSync } from "../lib/operation/op.ts";
-import { type Listing, type Primitives, runtime, substituteRuntime } from "../lib/runtime/mod.ts";
+import {
+  type DirectoryEntry,
+  type Listing,
+  type Primitives,
+  runtime,
+  substituteRuntime,
+} from "../lib/runtime/mod.ts";
 import { configure } from "../lib/settings.ts";
 import { closeAbandoned } from "./support/abandoned.ts";
 import { noFlock } from "./support/ager.ts";
@@ -33,13 +40,12 @@ import { noMounts } from "./support/places.ts";
 import { isWindows, noFifos, noLinks, noLinux } from "./support/platform.ts";
 import { hasPython } from "./support/python.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
-import { substitute, systemError } from "./support/substitute.ts";
+import { type Stub, substitute, systemError } from "./support/substitute.ts";
 
 const OPTIONS: ReclaimOptions = {
   dryRun: false,
   onRemoved: () => {},
   checkpoint: () => {},
-  reportKept,
   ending: false,
 };
 
@@ -56,8 +62,15 @@ function within<T>(directory: string, action: () => T): T {
 /** A listing of `/proc` without processes: in a container, the locks of each visible process are read. */
 const NO_PROCESS: Listing = { next: () => [], close: () => {} };
 
-/** Runs `reclaim()` on the leases in a directory. */
-function reclaimIn(directory: string, options: Partial<ReclaimOptions> = {}): Reclaimed {
+/** Runs `reclaim()` on the leases in a directory, and reports what is kept for processes that are not dead. */
+function reclaimIn(directory: string): Omit<SweepReport, "bytes"> {
+  const sweeping = { aged: undefined, how: OPTIONS };
+  const { removed, kept, left } = within(directory, () => runSync(sweepAll(syncIo(), sweeping)));
+  return { removed, kept, left };
+}
+
+/** Runs `reclaim()` alone. */
+function onlyReclaim(directory: string, options: Partial<ReclaimOptions> = {}): Reclaimed {
   return within(directory, () => runSync(reclaim(syncIo(), { ...OPTIONS, ...options })));
 }
 
@@ -109,7 +122,7 @@ test(
     writeFileSync(inside, "");
     const adopter = plant(place.path, { pid: process.pid, lines: [`adopted ${file}`, `adopted ${inside}`] });
     const fd = openSync(adopter.path, "r");
-    const { removed, kept } = reclaimIn(place.path, { reportKept: undefined });
+    const { removed, kept } = onlyReclaim(place.path);
     assert.deepEqual(removed.map(({ path }) => path), [free]);
     assert.deepEqual(
       kept.map(({ path, reason }) => `${path} ${reason}`).sort(),
@@ -349,6 +362,109 @@ test("C278 reclaim() lists each directory only once for a lease of 30,000 lines"
   // The directory of leases, the process's descriptors, the directory of entries.
   assert.ok(lists <= 4, String(lists));
 });
+
+/** Lists as the runtime does, but counts the names in one directory, and sorts those of another. */
+function watchedList(counted: string, sorted: string, order: readonly string[]) {
+  const seen = { names: 0, lists: 0, afterList: (): void => {} };
+  const rank = ({ name }: DirectoryEntry): number => order.indexOf(name as string);
+  const list: Stub = (real, path: string) => {
+    const listing = real(path) as Listing, batches: DirectoryEntry[][] = [];
+    const place = path.startsWith("/proc/") && !path.endsWith("/.") ? path : realpathSync(path);
+    if (place !== counted && place !== sorted) return listing;
+    for (let batch = listing.next() as DirectoryEntry[]; batch.length > 0;) {
+      batches.push(batch);
+      batch = listing.next() as DirectoryEntry[];
+    }
+    const entries = batches.flat();
+    if (place === sorted) entries.sort((one, other) => rank(one) - rank(other));
+    if (place === counted) {
+      seen.lists++;
+      seen.names += entries.length;
+      seen.afterList();
+    }
+    return { next: () => entries.splice(0), close: () => listing.close() };
+  };
+  return { seen, list };
+}
+
+test("C265 reclaim(), sweep() and listLeases() read the names in a directory once for all leases", {
+  skip: noLinux,
+}, () => {
+  using place = scratch();
+  const open: number[] = [];
+  for (let n = 0; n < 100; n++) {
+    const isAlive = n % 2 === 0;
+    const lease = plant(place.path, isAlive ? { pid: process.pid } : {});
+    if (isAlive) open.push(openSync(lease.path, "r"));
+    for (let i = 0; i < 3; i++) writeFileSync(join(place.path, lease.name()), "");
+  }
+  for (let n = 0; n < 2000; n++) writeFileSync(join(place.path, `other${n}`), "");
+  const { seen, list } = watchedList(place.path, leasesIn(place.path), []);
+  using _ = substitute({ primitives: { list } });
+  const namesReadBy = (look: () => unknown): number => {
+    seen.names = 0;
+    look();
+    return seen.names;
+  };
+  // With the directory of leases.
+  const [all, alive] = [2301, 2151];
+  assert.equal(namesReadBy(() => within(place.path, () => runSync(listLeases(syncIo())))), all);
+  assert.equal(namesReadBy(() => onlyReclaim(place.path)), all);
+  assert.equal(namesReadBy(() => assert.equal(reclaimIn(place.path).kept.length, 150)), alive);
+  for (const fd of open) closeSync(fd);
+  assert.equal(namesReadBy(() => assert.equal(reclaimIn(place.path).removed.length, 150)), alive);
+  assert.deepEqual(readLeases(place.path), {});
+});
+
+test("C265 reclaim() removes what each process creates just before it is found to be dead", {
+  skip: noLinux,
+}, () => {
+  using place = scratch();
+  const alive = plant(place.path, { pid: process.pid });
+  const fd = openSync(alive.path, "r");
+  writeFileSync(join(place.path, alive.name()), "");
+  const dead = Array.from({ length: 4 }, () => {
+    const { pid } = spawnSync(process.execPath, ["--version"]);
+    return { ...plant(place.path, { pid }), proc: `/proc/${pid}/fd` };
+  });
+  for (const { name } of dead) writeFileSync(join(place.path, name()), "");
+  const order = [alive, ...dead].map(({ path }) => basename(path));
+  const { seen, list: watched } = watchedList(place.path, leasesIn(place.path), order);
+  const list: Stub = (real, path: string) => {
+    const dying = dead.find(({ proc }) => proc === path);
+    if (dying !== undefined) writeFileSync(join(place.path, dying.name()), "");
+    return watched(real, path as never);
+  };
+  using _ = substitute({ primitives: { list } });
+  const { removed, kept, left } = reclaimIn(place.path);
+  assert.deepEqual([removed.length, kept.length, left.length, seen.lists], [8, 1, 0, 2]);
+  assert.deepEqual(Object.keys(readLeases(place.path)), [basename(alive.path)]);
+  closeSync(fd);
+});
+
+test(
+  "C258 C265 reclaim() at process exit leaves the lease of a thread that creates a file after the listing and then ends",
+  { skip: noLinux },
+  () => {
+    using place = scratch();
+    const [ended, running] = [1, 2].map(() => plant(place.path, { pid: process.pid }));
+    const fd = openSync(running.path, "r");
+    for (const { name } of [ended, running]) writeFileSync(join(place.path, name()), "");
+    const late = join(place.path, running.name());
+    const order = [ended, running].map(({ path }) => basename(path));
+    const { seen, list } = watchedList(place.path, leasesIn(place.path), order);
+    seen.afterList = () => {
+      if (seen.lists > 1) return;
+      writeFileSync(late, "");
+      closeSync(fd);
+    };
+    using _ = substitute({ primitives: { list } });
+    assert.equal(onlyReclaim(place.path, { ending: true }).removed.length, 2);
+    assert.deepEqual(Object.keys(readLeases(place.path)), [basename(running.path)]);
+    assert.deepEqual(reclaimIn(place.path).removed.map(({ path }) => path), [late]);
+    assert.deepEqual([place.names(), readLeases(place.path)], [[], {}]);
+  },
+);
 
 test("reclaim() ignores files, directories and leases of other users (skipped: needs root)", {
   skip: process.getuid?.() !== 0,

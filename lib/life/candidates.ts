@@ -10,7 +10,8 @@ import { codeOf, type Leftover } from "../errors.ts";
 import { isMountPoint } from "../location/mounts.ts";
 import type { Io } from "../operation/io.ts";
 import type { Op } from "../operation/op.ts";
-import { joinPath, parentOf } from "../path.ts";
+import { SESSION_LENGTH } from "../name.ts";
+import { baseName, joinPath, parentOf } from "../path.ts";
 import type { Path, Status } from "../runtime/mod.ts";
 import { type DirRef, leave, locate, within } from "../tree/dir_ref.ts";
 import { namesIn } from "../tree/list.ts";
@@ -26,6 +27,30 @@ export interface Candidate {
 }
 
 /**
+ * A look at several leases. Most name the same directory, so it is listed once for all of them. A process that is still
+ * alive then may create more: its lease must stay.
+ */
+export interface Look {
+  /** The names of the leases. */
+  leases: { keys(): Iterable<string> };
+  /** The names found, by directory. Only those with a session of the leases: there may be a hundred thousand others. */
+  listed: Map<string, string[]>;
+}
+
+/** Returns the names in a directory that have a session of the leases. */
+function* namesWithSession(io: Io, dir: DirRef, { leases, listed }: Look): Op<string[]> {
+  let names = listed.get(dir.shown);
+  if (names === undefined) {
+    const sessions = [...leases.keys()].map((lease) => lease.slice(0, SESSION_LENGTH));
+    const isWanted = (name: string): boolean => sessions.some((session) => name.includes(session));
+    // The dot makes the anchor of a descriptor an intermediate component, not a link at the end.
+    names = yield* namesIn(io, within(dir, "."), isWanted);
+    listed.set(dir.shown, names);
+  }
+  return names;
+}
+
+/**
  * Visits the entries that a lease may speak for: those whose names have exactly a recorded form, or were recorded one
  * by one; that belong to this user, or are files that were given to another; that are no links and no mount points; and
  * that were not kept.
@@ -35,20 +60,26 @@ export interface Candidate {
 export function* visitEntries(
   io: Io,
   lease: LeaseFile,
+  look: Look,
   visit: (entry: Candidate) => Op<void>,
   unseen: Leftover[] = [],
 ): Op<void> {
-  for (const directory of new Set([...lease.made.keys(), ...[...lease.adopted].map(parentOf)])) {
+  const { made, adopted, kept } = lease;
+  const places: [directory: string, adopted?: string][] = [...made.keys()].map((directory) => [directory]);
+  for (const path of adopted) if (!kept.has(baseName(path))) places.push([parentOf(path), path]);
+  for (const [directory, one] of places) {
     // A directory, never through a link.
-    const dir = yield* ifThere(directory, unseen, locate(io, directory));
+    const dir = yield* ifThere(one ?? directory, unseen, locate(io, directory));
     if (dir === undefined || dir.status.kind !== "directory") continue;
     try {
-      const isWanted = (name: string): boolean =>
-        speaksFor(lease, directory, name) && !lease.kept.has(keptByOther(name));
-      // The dot makes the anchor of a descriptor an intermediate component, not a link at the end.
-      const names = yield* ifThere(directory, unseen, namesIn(io, within(dir, "."), isWanted));
+      const names = one === undefined
+        ? yield* ifThere(directory, unseen, namesWithSession(io, dir, look))
+        : [baseName(one)];
       for (const name of names ?? []) {
         const path = joinPath(directory, name);
+        if (!speaksFor(lease, directory, name) || kept.has(keptByOther(name))) continue;
+        // An adopted entry is visited once, for its own record.
+        if ((one === undefined) === adopted.has(path)) continue;
         const entry = yield* ifThere(path, unseen, candidate(io, dir, name, path, lease));
         if (entry !== undefined) yield* visit(entry);
       }
@@ -62,7 +93,7 @@ export function* visitEntries(
 const GONE: ReadonlySet<string> = new Set(["ENOENT", "ENOTDIR", "ELOOP", "ENAMETOOLONG"]);
 
 /** Returns what a look finds; undefined if nothing is there, or if it fails, which `unseen` then records. */
-function* ifThere<T>(path: string, unseen: Leftover[], look: Op<T>): Op<T | undefined> {
+export function* ifThere<T>(path: string, unseen: Leftover[], look: Op<T>): Op<T | undefined> {
   try {
     return yield* look;
   } catch (error) {

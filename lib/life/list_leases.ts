@@ -5,7 +5,7 @@
  */
 import type { Io } from "../operation/io.ts";
 import type { Op } from "../operation/op.ts";
-import { type Candidate, visitEntries } from "./candidates.ts";
+import { type Candidate, type Look, visitEntries } from "./candidates.ts";
 import { leaseDirectory } from "./lease_directory.ts";
 import { readLease } from "./lease_file.ts";
 import { type Liveness, livenessOf } from "./liveness.ts";
@@ -23,19 +23,20 @@ export function* listLeases(io: Io): Op<ListedLease[]> {
   const found: ListedLease[] = [];
   const directory = leaseDirectory();
   if (directory === undefined || !(yield* isUsable(io, directory))) return found;
-  for (const name of yield* leasesIn(io, directory)) {
-    const one = yield* lookAt(io, directory, name);
+  const leases = yield* leasesIn(io, directory), look: Look = { leases: new Set(leases), listed: new Map() };
+  for (const name of leases) {
+    const one = yield* lookAt(io, directory, name, look);
     if (one !== undefined) found.push(one);
   }
   return found;
 }
 
-function* lookAt(io: Io, directory: string, name: string): Op<ListedLease | undefined> {
+function* lookAt(io: Io, directory: string, name: string, look: Look): Op<ListedLease | undefined> {
   try {
     const lease = yield* readLease(io, directory, name);
     if (lease === undefined) return undefined;
     const entries: Candidate[] = [];
-    yield* visitEntries(io, lease, function* (entry) {
+    yield* visitEntries(io, lease, look, function* (entry) {
       entries.push(entry);
     });
     return { pid: lease.pid, liveness: yield* livenessOf(io, lease), entries };

@@ -1,13 +1,14 @@
 /**
  * Reclaiming: removing what dead processes left.
  *
- * First the process of each lease is checked, then the leases of dead processes are worked through. Before each removal
- * the other leases are read again: an entry that another process has adopted is kept, and so is one that is locked. A
- * lease is removed after its last entry: until then it leads the next process to what is left.
+ * First the process of each lease is checked, then the leases of dead processes are worked through. Directories are
+ * listed only then, so that nothing is missed that a process created before it died. Before each removal the other
+ * leases are read again: an entry that another process has adopted is kept, and so is one that is locked. A lease is
+ * removed after its last entry: until then it leads the next process to what is left.
  *
  * @module
  */
-import { codeOf, failure, type Leftover } from "../errors.ts";
+import { failure, type Leftover } from "../errors.ts";
 import type { Io } from "../operation/io.ts";
 import type { Op } from "../operation/op.ts";
 import { withRetries } from "../operation/retry.ts";
@@ -17,8 +18,7 @@ import { type Handle, type Path, runtime, type Status } from "../runtime/mod.ts"
 import { namesIn } from "../tree/list.ts";
 import { lasting } from "../tree/overlay.ts";
 import { removeDirectory } from "../tree/remove.ts";
-import { usageOf } from "../tree/usage.ts";
-import { type Candidate, visitEntries } from "./candidates.ts";
+import { type Candidate, ifThere, type Look, visitEntries } from "./candidates.ts";
 import { leaseDirectory, refusalOf } from "./lease_directory.ts";
 import { keptByOther, type LeaseFile, parseName, readLease, speaksFor } from "./lease_file.ts";
 import { isComparable, type Liveness, livenessOf } from "./liveness.ts";
@@ -33,6 +33,8 @@ export interface Reclaimed {
   kept: { path: string; reason: string }[];
   /** What could not be removed. */
   left: Leftover[];
+  /** The names of the leases that were left alone, since their processes are alive, or may be. */
+  running: Map<string, Liveness>;
 }
 
 /** How to remove. */
@@ -43,43 +45,53 @@ export interface Removing {
   onRemoved: (path: string) => unknown;
   /** Called before each lease and each entry. What it throws ends the work. */
   checkpoint: () => void;
+  /** Returns the size of an entry for the report; undefined if nobody asks. */
+  bytesOf?: (io: Io, entry: Candidate) => Op<number>;
 }
 
 /** How to look. */
 export interface ReclaimOptions extends Removing {
-  /** Reports what is kept for a process that is not dead, which has to be looked for; undefined if nobody asks. */
-  reportKept?: (io: Io, lease: LeaseFile, liveness: Exclude<Liveness, "dead">, work: Work) => Op<void>;
   /** Whether this process is ending: its own leases, those of all its threads, then count as leases of the dead. */
   ending: boolean;
 }
 
 /** A look under way. */
-export interface Work extends ReclaimOptions {
+interface Work extends ReclaimOptions, Reclaimed, Look {
   /** The directory of leases. */
   directory: string;
   locks: LockTable;
-  /** The names of the leases of the dead. */
-  dead: Set<string>;
+  /** The names of the leases of the dead, and of those that end with this process. */
+  leases: Map<string, Liveness>;
   /** The other leases by name, as last read. */
   others: Map<string, LeaseFile>;
-  report: Reclaimed;
 }
 
 /** Looks at all leases, and removes what those of the dead speak for. */
 export function* reclaim(io: Io, options: ReclaimOptions): Op<Reclaimed> {
-  const report: Reclaimed = { removed: [], kept: [], left: [] };
+  const report: Reclaimed = { removed: [], kept: [], left: [], running: new Map() };
   const directory = leaseDirectory();
   if (directory === undefined || !(yield* isUsable(io, directory))) return report;
-  const dead = new Set<string>();
-  const work: Work = { ...options, directory, locks: new LockTable(), dead, others: new Map(), report };
+  const work: Work = {
+    ...options,
+    ...report,
+    directory,
+    locks: new LockTable(),
+    leases: new Map(),
+    listed: new Map(),
+    others: new Map(),
+  };
   for (const name of yield* leasesIn(io, directory)) {
     options.checkpoint();
     if (options.ending && !endsWithUs(parseName(name)!.pid)) continue;
-    if (yield* isDead(io, name, work)) dead.add(name);
+    const lease = yield* ifThere(joinPath(directory, name), report.left, readLease(io, directory, name));
+    if (lease === undefined) continue;
+    const liveness = yield* livenessOf(io, lease);
+    const isToGo = liveness === "dead" || options.ending && isComparable(lease);
+    (isToGo ? work.leases : report.running).set(name, liveness);
   }
-  for (const name of dead) {
+  for (const [name, liveness] of work.leases) {
     options.checkpoint();
-    yield* reclaimLease(io, name, work);
+    yield* reclaimLease(io, name, liveness, work);
   }
   return report;
 }
@@ -113,7 +125,7 @@ export function* isUsable(io: Io, directory: string): Op<boolean> {
 function* otherLeases(
   io: Io,
   directory: string,
-  dead: ReadonlySet<string> = new Set(),
+  dead: ReadonlyMap<string, unknown> = new Map(),
   known: Map<string, LeaseFile> = new Map(),
 ): Op<LeaseFile[]> {
   for (const name of yield* leasesIn(io, directory)) {
@@ -125,37 +137,16 @@ function* otherLeases(
   return [...known.values()];
 }
 
-function* isDead(io: Io, name: string, work: Work): Op<boolean> {
-  const lease = yield* readIfThere(io, name, work);
-  if (lease === undefined) return false;
-  const liveness: Liveness = work.ending && isComparable(lease) ? "dead" : yield* livenessOf(io, lease);
-  if (liveness === "dead") return true;
-  if (work.reportKept !== undefined) yield* work.reportKept(io, lease, liveness, work);
-  return false;
-}
-
-function* reclaimLease(io: Io, name: string, work: Work): Op<void> {
+function* reclaimLease(io: Io, name: string, liveness: Liveness, work: Work): Op<void> {
+  const { directory, left, kept } = work, before = left.length + kept.length;
   // Read again: the process may have kept something between the first look at the lease and its death.
-  const lease = yield* readIfThere(io, name, work);
+  const lease = yield* ifThere(joinPath(directory, name), left, readLease(io, directory, name));
   if (lease === undefined) return;
-  // At the end of the process, a thread that still has it open may yet create more.
-  const stays = work.dryRun || work.ending && (yield* livenessOf(io, lease)) !== "dead";
-  const { left, kept } = work.report, before = left.length + kept.length;
-  yield* visitEntries(io, lease, (entry) => removeUnused(io, entry, work), left);
-  // The lease goes last: until then it leads the next process to what is left.
-  if (left.length + kept.length > before || stays) return;
-  yield* unlink(io, lease.path, lease.path, work.report);
-}
-
-/** Returns `undefined` if there is nothing to read: another process may be doing the same, and what is gone is done. */
-function* readIfThere(io: Io, name: string, { directory, report }: Work): Op<LeaseFile | undefined> {
-  try {
-    return yield* readLease(io, directory, name);
-  } catch (error) {
-    const code = codeOf(error);
-    if (code !== "ENOENT") report.left.push({ path: joinPath(directory, name), code });
-    return undefined;
-  }
+  yield* visitEntries(io, lease, work, (entry) => removeUnused(io, entry, work), left);
+  // The lease goes last: until then it leads the next process to what is left. When this process ends, a thread that
+  // had it open may yet create more.
+  if (left.length + kept.length > before || work.dryRun || liveness !== "dead") return;
+  yield* ifThere(lease.path, left, unlink(io, lease.path));
 }
 
 /**
@@ -165,12 +156,12 @@ function* readIfThere(io: Io, name: string, { directory, report }: Work): Op<Lea
 function* removeUnused(io: Io, entry: Candidate, work: Work): Op<void> {
   const { path } = entry;
   // Read only now: a process that has adopted the entry meanwhile has recorded that.
-  const others = yield* otherLeases(io, work.directory, work.dead, work.others);
+  const others = yield* otherLeases(io, work.directory, work.leases, work.others);
   const isTaken = others.some((lease) => speaksForAny(lease, path));
   // Checked first, because removing it would make Deno prompt the user.
-  if (!runtime.mayWrite(path)) return void work.report.left.push({ path, code: DENIED });
+  if (!runtime.mayWrite(path)) return void work.left.push({ path, code: DENIED });
   if (isTaken || (!work.ending && (yield* work.locks.has(io, entry.status, path)))) {
-    work.report.kept.push({ path, reason: isTaken ? TAKEN : LOCKED });
+    work.kept.push({ path, reason: isTaken ? TAKEN : LOCKED });
   } else {
     yield* removeEntry(io, entry, work);
   }
@@ -219,34 +210,30 @@ export const LOCKED = "it is locked";
 /** Removes a file or a tree, and reports it. */
 export function* removeEntry(
   io: Io,
-  { path, place, status }: Candidate,
-  { dryRun, onRemoved, checkpoint, report }: Removing & { report: Reclaimed },
+  entry: Candidate,
+  { dryRun, onRemoved, checkpoint, bytesOf, removed, left }: Removing & Pick<Reclaimed, "removed" | "left">,
 ): Op<void> {
   checkpoint();
-  const isTree = status.kind === "directory";
-  const bytes = isTree ? (yield* usageOf(io, path)).bytes : status.size;
+  const { path, place, status } = entry;
+  const bytes = bytesOf === undefined ? 0 : yield* bytesOf(io, entry);
   const gone = dryRun ||
-    (isTree ? yield* removeTree(io, path, status, report) : yield* unlink(io, place, path, report));
+    (status.kind === "directory"
+      ? yield* removeTree(io, path, status, left)
+      // Another process may be faster.
+      : yield* ifThere(path, left, unlink(io, place)));
   if (!gone) return;
-  report.removed.push({ path, bytes });
+  removed.push({ path, bytes });
   yield onRemoved(path);
 }
 
 /** Returns whether that removed it. */
-function* removeTree(io: Io, path: string, status: Status, { left }: Reclaimed): Op<boolean> {
+function* removeTree(io: Io, path: string, status: Status, left: Leftover[]): Op<boolean> {
   const leftovers = yield* removeDirectory(io, path, yield* lasting(io, path, status));
   left.push(...leftovers);
   return leftovers.length === 0;
 }
 
-/** Returns whether that removed it: another process may have been faster. */
-function* unlink(io: Io, place: Path, path: string, { left }: Reclaimed): Op<boolean> {
-  try {
-    yield* withRetries(io, () => io.unlink(place));
-    return true;
-  } catch (error) {
-    const code = codeOf(error);
-    if (code !== "ENOENT") left.push({ path, code });
-    return false;
-  }
+function* unlink(io: Io, place: Path): Op<true> {
+  yield* withRetries(io, () => io.unlink(place));
+  return true;
 }

@@ -11,12 +11,13 @@ import type { Op } from "../operation/op.ts";
 import { joinPath } from "../path.ts";
 import { runtime, type Status, USER_FLAG } from "../runtime/mod.ts";
 import { contentsOf, namesIn } from "../tree/list.ts";
-import { isMounted, isOffDevice, visitEntries } from "./candidates.ts";
+import { usageOf } from "../tree/usage.ts";
+import { type Candidate, ifThere, isMounted, isOffDevice, visitEntries } from "./candidates.ts";
 import { isLeaseDirectory, leaseDirectory } from "./lease_directory.ts";
-import { isOurs, type LeaseFile } from "./lease_file.ts";
+import { isOurs, readLease } from "./lease_file.ts";
 import { LockTable } from "./lock_table.ts";
 import { keyOf, openFiles } from "./open_files.ts";
-import { LOCKED, reclaim, type Reclaimed, removeEntry, type Removing, type Work } from "./reclaim.ts";
+import { LOCKED, reclaim, type Reclaimed, removeEntry, type Removing } from "./reclaim.ts";
 
 /** The result of a sweep. */
 export interface SweepReport {
@@ -37,34 +38,45 @@ export interface Sweeping {
 }
 
 /** Removes what dead processes left, and what is old enough. */
-export function* sweepAll(io: Io, { aged, how }: Sweeping): Op<SweepReport> {
+export function* sweepAll(io: Io, { aged, how: asked }: Sweeping): Op<SweepReport> {
+  const how = { ...asked, bytesOf }, leases = leaseDirectory();
   how.checkpoint();
-  if (leaseDirectory() === undefined) {
+  if (leases === undefined) {
     // Without a user id nothing is known to be this user's, and no report would be true.
     throw cannot("sweep", `it needs ${USER_FLAG}`, "ERR_ACCESS_DENIED");
   }
-  const report = yield* reclaim(io, { ...how, reportKept, ending: false });
+  const report = yield* reclaim(io, { ...how, ending: false });
+  yield* reportRunning(io, leases, how, report);
   if (aged !== undefined) yield* sweepAged(io, aged, how, report);
-  return { ...report, bytes: report.removed.reduce((sum, { bytes }) => sum + bytes, 0) };
+  const { removed, kept, left } = report;
+  return { removed, kept, left, bytes: removed.reduce((sum, { bytes }) => sum + bytes, 0) };
 }
 
-/** Why the entries of a process are kept. */
-const REASONS = {
-  alive: "its process is running",
-  unknown: "it is unknown whether its process is running",
-};
+/** Returns the size of an entry: of a directory, that of the files in it. */
+function* bytesOf(io: Io, { path, status }: Candidate): Op<number> {
+  return status.kind === "directory" ? (yield* usageOf(io, path)).bytes : status.size;
+}
 
-/** Reports the entries of a process that is not dead. */
-export function* reportKept(
+/** Reports the entries of processes that are not known to be dead. */
+function* reportRunning(
   io: Io,
-  lease: LeaseFile,
-  liveness: keyof typeof REASONS,
-  { checkpoint, report }: Work,
+  directory: string,
+  { checkpoint }: Removing,
+  report: Reclaimed,
 ): Op<void> {
-  yield* visitEntries(io, lease, function* ({ path }) {
+  const look = { leases: report.running, listed: new Map() };
+  for (const [name, liveness] of report.running) {
     checkpoint();
-    report.kept.push({ path, reason: REASONS[liveness] });
-  });
+    const lease = yield* ifThere(joinPath(directory, name), report.left, readLease(io, directory, name));
+    if (lease === undefined) continue;
+    const reason = liveness === "alive"
+      ? "its process is running"
+      : "it is unknown whether its process is running";
+    yield* visitEntries(io, lease, look, function* ({ path }) {
+      checkpoint();
+      report.kept.push({ path, reason });
+    });
+  }
 }
 
 /** What processes are using. */
@@ -89,7 +101,7 @@ function* sweepAged(
     if (known.has(path)) continue;
     inUse ??= { open: yield* openFiles(io), locks: new LockTable() };
     const status = yield* statusIfOld(io, path, parent, aged.olderThan, inUse, report);
-    if (status !== undefined) yield* removeEntry(io, { path, place: path, status }, { ...how, report });
+    if (status !== undefined) yield* removeEntry(io, { path, place: path, status }, { ...how, ...report });
   }
 }
 
