@@ -736,6 +736,25 @@ test(
   },
 );
 
+test("remove() reports the code of a name that the system calls too long, not that of its directory", async () => {
+  for (const remove of ["remove", "removeSync"] as const) {
+    const directory = temporaryDirectorySync();
+    writeFileSync(directory.join("file"), "");
+    {
+      using _ = substitute({
+        primitives: {
+          unlink() {
+            throw systemError("ENAMETOOLONG");
+          },
+        },
+      });
+      const leftovers = [{ path: directory.join("file"), code: "ENAMETOOLONG" }];
+      await assert.rejects(async () => await directory[remove](), { code: "ENAMETOOLONG", leftovers });
+    }
+    directory.removeSync();
+  }
+});
+
 test(
   "C238 without descriptor paths, a directory named in invalid UTF-8 is removed with its contents (POSIX, not on Deno)",
   {

@@ -143,6 +143,69 @@ test("T23 C235 a directory that replaces the original after remove() has checked
   }
 });
 
+test(
+  "T23 C235 an empty directory that takes the place of the original while that is emptied is left alone (Linux)",
+  {
+    skip: !isLinux,
+  },
+  async () => {
+    for (const way of ["remove", "removeSync"] as const) {
+      using place = scratch();
+      const directory = temporaryDirectorySync({ dir: place.path });
+      const { path } = directory, aside = `${path}.aside`;
+      writeFileSync(join(path, "ours"), "x");
+      {
+        using _ = substitute({
+          primitives: {
+            unlink(real, at) {
+              if (!existsSync(aside)) {
+                renameSync(path, aside);
+                mkdirSync(path);
+              }
+              return real(at);
+            },
+          },
+        });
+        await assert.rejects(async () => await directory[way](), { code: "ERR_REPLACED", path });
+      }
+      assert.deepEqual([existsSync(path), readdirSync(aside)], [true, []]);
+      rmSync(path, { recursive: true });
+      renameSync(aside, path);
+      directory.removeSync();
+    }
+  },
+);
+
+test(
+  "T23 C235 a directory that replaces one that somebody else removes during remove() is left and reported (Linux)",
+  {
+    skip: !isLinux,
+  },
+  async () => {
+    for (const way of ["remove", "removeSync"] as const) {
+      using place = scratch();
+      const directory = temporaryDirectorySync({ dir: place.path });
+      const { path } = directory;
+      writeFileSync(join(path, "ours"), "x");
+      using watched = substitute({
+        primitives: {
+          list(real, at) {
+            if (watched.of("list").length === 1) {
+              // Made first, so that it does not get the same inode.
+              mkdirSync(`${path}.new`);
+              rmSync(path, { recursive: true });
+              renameSync(`${path}.new`, path);
+            }
+            return real(at);
+          },
+        },
+      });
+      await assert.rejects(async () => await directory[way](), { code: "ERR_REPLACED", path });
+      assert.ok(existsSync(path));
+    }
+  },
+);
+
 test("a removal that fails records the directory as kept only if something else has taken its place", () => {
   using place = scratch();
   const directory = temporaryDirectorySync({ dir: place.path });

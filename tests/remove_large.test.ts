@@ -4,7 +4,7 @@
  * @module
  */
 import assert from "node:assert/strict";
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type * as m from "#mod";
 import { temporaryDirectorySync } from "../lib/directory.ts";
@@ -14,7 +14,7 @@ import { DEEP_CHAIN, deepChain, hasPython } from "./support/python.ts";
 import { naiveRemove } from "./support/naive.ts";
 import { isWindows } from "./support/platform.ts";
 import { memory, scratch } from "./support/scratch.ts";
-import { substitute } from "./support/substitute.ts";
+import { substitute, systemError } from "./support/substitute.ts";
 import { assertBothRemoved, BOTH_WAYS, bothWays } from "./support/removal.ts";
 
 const isLinux = process.platform === "linux";
@@ -124,6 +124,26 @@ test(
   },
 );
 
+test("C242 remove() leaves it to the thread pool to see that a directory of 5,000 names is empty, which removeSync() does itself", async () => {
+  using place = scratch(memory);
+  for (const [remove, pooled] of [["remove", true], ["removeSync", false]] as const) {
+    const directory = temporaryDirectorySync({ dir: place.path });
+    for (let name = 0; name < 5000; name++) writeFileSync(directory.join(`${name}`), "");
+    const answers: boolean[] = [];
+    using _ = substitute({
+      primitives: {
+        removeDirectory(real, path) {
+          const answer = real(path);
+          answers.push(answer instanceof Promise);
+          return answer;
+        },
+      },
+    });
+    await directory[remove]();
+    assert.deepEqual(answers, [pooled]);
+  }
+});
+
 test(
   "T21 C240 C243 control: a naive walk by paths fails on 3,000 levels and leaves at least 1,000 of them (POSIX)",
   { skip: isWindows || !hasPython, onOneNode: true },
@@ -228,6 +248,30 @@ test(
     }
   },
 );
+
+test("C241 remove() gives up with EMFILE on a directory that can be entered but not listed, at any level", () => {
+  for (const below of [".", "a", join("a", "b"), join("a", "b", "c")]) {
+    const directory = temporaryDirectorySync();
+    mkdirSync(join(directory.path, below, "empty"), { recursive: true });
+    let lists = 0;
+    {
+      using _ = substitute({
+        primitives: {
+          list(real, path) {
+            // Another error ends what would go on for ever.
+            if (++lists > 100) throw systemError("EIO");
+            if (readdirSync(path).includes("empty")) throw systemError("EMFILE");
+            return real(path);
+          },
+        },
+        runtime: { removeTree: undefined },
+      });
+      assert.throws(() => directory.removeSync(), { code: "EMFILE" }, below);
+    }
+    directory.removeSync();
+    assert.ok(!existsSync(directory.path));
+  }
+});
 
 test(
   "C243 remove() removes paths longer than the system's limit (POSIX)",
