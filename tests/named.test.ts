@@ -513,3 +513,40 @@ test("a file disposed during a pending write, whose unlink fails at first, is un
   }
   assert.deepEqual([place.names(), tries], [[], 2]);
 });
+
+test("closing a named file tries a removal again that fails for a moment, and reports at once what will not pass", async () => {
+  const ends = [
+    ...["EMFILE", "ENFILE", "EBUSY", "EINTR", "ENOTEMPTY", "EPERM"].map((
+      code,
+    ) => [[code, code], 3, undefined]),
+    [["EIO"], 1, "EIO"],
+    [["EBUSY", "EIO"], 2, "EIO"],
+  ] as [string[], number, string | undefined][];
+  for (const [codes, tries, reported] of ends) {
+    for (const close of ["close", "closeSync"] as const) {
+      using place = scratch();
+      const file = sourceFileSync({ dir: place.path });
+      let calls = 0;
+      {
+        using _ = substitute({
+          primitives: {
+            unlink(real, path) {
+              const code = codes[calls++];
+              if (code !== undefined) throw systemError(code);
+              return real(path);
+            },
+          },
+        });
+        const closing = async () => await file[close]();
+        if (reported === undefined) await closing();
+        else await assert.rejects(closing, { code: reported });
+      }
+      assert.deepEqual(
+        [calls, place.list().length],
+        [tries, reported === undefined ? 0 : 1],
+        `${codes} ${close}`,
+      );
+      await file.close();
+    }
+  }
+});
