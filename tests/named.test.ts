@@ -1,6 +1,14 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { existsSync, readdirSync, readFileSync, statSync, unlinkSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  fstatSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  unlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { test } from "node:test";
 import {
@@ -550,3 +558,20 @@ test("closing a named file tries a removal again that fails for a moment, and re
     }
   }
 });
+
+test(
+  "fd of a named file that was replaced is the file's own, or ERR_REPLACED where it must be opened by name (Deno)",
+  {
+    skip: isWindows,
+  },
+  () => {
+    using place = scratch();
+    using file = namedTemporaryFileSync({ dir: place.path });
+    file.writeSync("ours");
+    unlinkSync(file.path);
+    writeFileSync(file.path, "theirs");
+    if ("Deno" in globalThis) assert.throws(() => file.fd, { code: "ERR_REPLACED", path: file.path });
+    else assert.equal(fstatSync(file.fd).size, 4);
+    assert.ok(!openIn(place.path).includes(file.path));
+  },
+);
