@@ -67,6 +67,10 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
    * The file descriptor, for the `stdio` of a child process. Buffered data is written first. The handle still owns the
    * descriptor and closes it with the file.
    *
+   * The offset of the descriptor itself is not the cursor: it is at the start, however much was written here, and only
+   * children that use the descriptor move it. The first one reads from the start, and overwrites what is there if it
+   * writes.
+   *
    * @throws {TempfileError} `ERR_CLOSED`, or the system's error if the buffer cannot be written.
    */
   get fd(): number {
