@@ -41,11 +41,17 @@ export interface AdoptDirectoryOptions extends Pick<DirectoryOptions, "ignoreCle
 /**
  * Takes over a file created by someone else, to read, write and then remove it.
  *
+ * To take over what another process owns, first adopt it and then let its creator call `keep()`. Until the creator has
+ * done so, it may remove the file when it ends, even if this process has kept it. A creator that calls `keep()` earlier
+ * leaves the file for good if either process is interrupted before the adoption. The creator must also live until the
+ * file is adopted: what a dead process left may be removed at any moment.
+ *
  * If this process is killed, the next one removes the file, provided that a function of Mayfly created it. Until then,
  * and after it is kept, it does not count as a leftover of its creator, provided that the creator has the same
- * directory for temporary files, or one that contains the file. The creator must call `keep()` before handing it over:
- * what a process still owns may be removed when it ends, even if another keeps it. It must also live until the file is
- * adopted: what a dead process left may be removed at any moment.
+ * directory for temporary files, or one that contains the file.
+ *
+ * Adopt only what is temporary: the file is removed in the end, whoever created it and wherever it is. For root this
+ * includes the files of the system.
  *
  * @param path A regular file that belongs to this user and has no other hard link; not a symbolic link.
  * @returns The open file, which is removed as if {@linkcode namedTemporaryFile} had created it.
