@@ -274,17 +274,18 @@ test(
 
 /** Prints "ready", and then the first signal that it receives. */
 const LISTENER = `
-for name in INT TERM HUP QUIT; do trap "echo got $name; exit 9" $name; done
+for name in INT TERM HUP QUIT USR1 USR2; do trap "echo got $name; exit 9" $name; done
 echo x > "$TMPDIR/x"; echo ready; while :; do sleep 0.02; done`;
 
 test(
-  "mayfly run forwards SIGINT, SIGTERM, SIGHUP and SIGQUIT, exits with the command and removes its directory",
+  "mayfly run forwards SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1 and SIGUSR2, exits with the command and removes its directory",
   {
     skip: noSignals,
   },
   async () => {
     using here = place();
-    await Promise.all((["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"] as const).map(async (name) => {
+    const names = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"] as const;
+    await Promise.all(names.map(async (name) => {
       using program = startProgram(cliCommand("run", "sh", "-c", LISTENER), here.options);
       const { child, result } = program;
       await printed(child, "ready");

@@ -16,8 +16,8 @@ const FAILED = 125;
 const NOT_STARTED = 126;
 const NOT_FOUND = 127;
 
-/** The signals that would end this process before it has removed anything. */
-const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGBREAK"];
+/** The signals that would end this process before it has removed anything; SIGUSR1 starts Node's debugger instead. */
+const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGBREAK"];
 
 /** Those that the keys of a terminal also send to the command. */
 const KEYBOARD_SIGNALS: ReadonlySet<string> = new Set(["SIGINT", "SIGQUIT", "SIGBREAK"]);
@@ -29,7 +29,7 @@ export const run: Command = {
   summary: "Run a command with a temporary directory of its own",
   description: [
     "Runs a command with TMPDIR, TEMP and TMP set to a new directory that only you can enter. When the command exits, or a signal ends it, the directory is removed with everything in it.",
-    "SIGINT, SIGTERM, SIGHUP and SIGQUIT are passed on to the command; those that a terminal sends, as for Ctrl-C, reach it directly. If mayfly itself is killed by SIGKILL, the next sweep removes the directory.",
+    "SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1 and SIGUSR2 are passed on to the command; those that a terminal sends, as for Ctrl-C, reach it directly. If mayfly itself is killed by SIGKILL, the next sweep removes the directory.",
     'On Windows, run batch files such as npm through cmd: "mayfly run cmd /c npm test".',
   ],
   options: {
