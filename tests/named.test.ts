@@ -575,3 +575,14 @@ test(
     assert.ok(!openIn(place.path).includes(file.path));
   },
 );
+
+test("closing a named file whose fd was read leaves no descriptor open", async () => {
+  using place = scratch();
+  for (const close of ["close", "closeSync"] as const) {
+    const file = namedTemporaryFileSync({ dir: place.path });
+    file.writeSync("ours");
+    assert.equal(fstatSync(file.fd).size, 4);
+    await file[close]();
+    assert.deepEqual(openIn(place.path), []);
+  }
+});
