@@ -10,7 +10,7 @@ import { checkBoolean, checkInterval, checkObject } from "./options/values.ts";
 /** The settings of {@linkcode configure}. Those left out stay unchanged; `undefined` restores the default. */
 export interface Settings {
   /** The directory for temporary files, overriding the environment. With `undefined`, the environment is read again. */
-  tmpdir?: string | URL;
+  tmpdir?: string | URL | undefined;
   /**
    * Whether to remove everything when SIGINT, SIGTERM, SIGHUP or, on Windows, Ctrl-Break ends the process and no one
    * else listens for the signal. On Deno also if someone does; their listener is then called a second time. Not for
@@ -18,7 +18,7 @@ export interface Settings {
    *
    * @default {true on Node and Bun; false on Deno, where others' listeners cannot be counted}
    */
-  signals?: boolean;
+  signals?: boolean | undefined;
   /**
    * Whether to look in the background for leftovers of dead processes when something is created after a time with
    * nothing held: at most once a minute, for two seconds in total, in slices of 1 ms with pauses ten times as long. A
@@ -28,14 +28,14 @@ export interface Settings {
    *
    * @default {true}
    */
-  reclaim?: boolean;
+  reclaim?: boolean | undefined;
   /**
    * Whether a helper process (`/bin/sh`) waits for this process to end and then removes what is left within a second,
    * even after SIGKILL. Not on Windows. Takes effect when something is next created while nothing is held.
    *
    * @default {false}
    */
-  reaper?: boolean;
+  reaper?: boolean | undefined;
   /**
    * Whether to keep daemons that remove old files away from ours: directories are locked in the way systemd-tmpfiles
    * respects, and every directory and named file, and the lease that records the owner, is touched every half hour, or
@@ -45,14 +45,14 @@ export interface Settings {
    *
    * @default {false}
    */
-  keepAlive?: boolean | number;
+  keepAlive?: boolean | number | undefined;
   /**
    * Whether asynchronous functions may make short system calls on the calling thread, where that takes less time than
    * the thread pool. They do so only while the device is fast, for up to a millisecond per turn of the event loop.
    *
    * @default {true}
    */
-  inline?: boolean;
+  inline?: boolean | undefined;
 }
 
 /** The current settings; undefined where not set. */

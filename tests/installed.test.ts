@@ -76,7 +76,7 @@ test(
 );
 
 const TYPED = `
-import { namedTemporaryFile, temporaryDirectory, temporaryFileSync, TempfileError } from "mayfly";
+import { configure, namedTemporaryFile, temporaryDirectory, temporaryFileSync, TempfileError } from "mayfly";
 
 export async function main(): Promise<string> {
   await using file = await namedTemporaryFile({ suffix: ".txt" });
@@ -84,6 +84,7 @@ export async function main(): Promise<string> {
   using scratch = temporaryFileSync();
   scratch.writeSync("x");
   await using directory = await temporaryDirectory();
+  configure({ tmpdir: undefined, keepAlive: undefined }); // as documented
   // @ts-expect-error -- control: the types are read, and say no.
   directory.temporaryFileSync({ mode: "rw" });
   try {
@@ -111,6 +112,7 @@ test(
     user.write("user.ts", TYPED);
     const common = {
       strict: true,
+      exactOptionalPropertyTypes: true,
       target: "es2022",
       lib: ["es2023", "esnext.disposable", "dom", "dom.iterable"],
       types: [],
