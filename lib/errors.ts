@@ -91,6 +91,7 @@ export const refusesUnnamed = (error: unknown): boolean => NO_UNNAMED.has(codeOf
 
 const PHRASES: { readonly [code: string]: string | undefined } = {
   EACCES: "permission denied",
+  EBADF: "bad file descriptor",
   EBUSY: "in use",
   EDQUOT: "disk quota exceeded",
   EEXIST: "already exists",
