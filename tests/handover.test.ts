@@ -178,6 +178,19 @@ test("a child can pass an inherited file on to its own child", { skip: windows }
   }
 });
 
+test("fromDescriptor(0) takes over the standard input, if that is a file", { skip: windows }, () => {
+  using place = scratch();
+  const input = join(place.path, "input");
+  writeFileSync(input, "standard input");
+  const code = `console.log(JSON.stringify([0, -0].map((fd) => m.fromDescriptor(fd).textSync())));`;
+  for (const name of partners) {
+    const { file, args } = partnerCommand(name, place, code);
+    const shell = ["-c", 'exec "$@" <>"$0"', input, file, ...args];
+    const { stdout, stderr } = spawnSync("sh", shell, { encoding: "utf8" });
+    assert.equal(stdout, '["standard input","standard input"]\n', `${name}: ${stderr}`);
+  }
+});
+
 test("fromDescriptor() takes over a descriptor of the same process, starts at position 0, and closes it", () => {
   using place = scratch();
   const path = join(place.path, "file");
