@@ -288,7 +288,7 @@ export function handleOfDescriptor(deno: DenoNamespace, node: Primitives, descri
     if ((unknown as { code?: unknown }).code !== "EBADF") throw unknown;
     const path = `/proc/self/fd/${descriptor}`;
     if (isFile(deno, path, unknown)) return node.openDescriptor(path, "write");
-    throw coded("EINVAL", "it is no regular file");
+    throw coded("EINVAL", "it is not a regular file");
   }
 }
 
