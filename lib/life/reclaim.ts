@@ -29,8 +29,8 @@ import { tryOr } from "./processes.ts";
 /** The result of a look for leftovers. */
 export interface Reclaimed {
   removed: { path: string; bytes: number }[];
-  /** What was not removed, and why. */
-  kept: { path: string; reason: string }[];
+  /** What was not removed, since another process has taken it, or has locked it. */
+  kept: { path: string; isTaken: boolean }[];
   /** What could not be removed. */
   left: Leftover[];
   /** The names of the leases that were left alone, since their processes are alive, or may be. */
@@ -83,7 +83,7 @@ export function* reclaim(io: Io, options: ReclaimOptions): Op<Reclaimed> {
   for (const name of yield* leasesIn(io, directory)) {
     options.checkpoint();
     if (options.ending && !endsWithUs(parseName(name)!.pid)) continue;
-    const lease = yield* ifThere(joinPath(directory, name), report.left, readLease(io, directory, name));
+    const lease = yield* leaseIfThere(io, work, name);
     if (lease === undefined) continue;
     const liveness = yield* livenessOf(io, lease);
     const isToGo = liveness === "dead" || options.ending && isComparable(lease);
@@ -138,30 +138,49 @@ function* otherLeases(
 }
 
 function* reclaimLease(io: Io, name: string, liveness: Liveness, work: Work): Op<void> {
-  const { directory, left, kept } = work, before = left.length + kept.length;
+  const { left, kept } = work, before = left.length + kept.length;
   // Read again: the process may have kept something between the first look at the lease and its death.
-  const lease = yield* ifThere(joinPath(directory, name), left, readLease(io, directory, name));
+  const lease = yield* leaseIfThere(io, work, name);
   if (lease === undefined) return;
-  yield* visitEntries(io, lease, work, (entry) => removeUnused(io, entry, work), left);
+  yield* visitEntries(io, lease, work, (entry) => removeUnused(io, entry, name, lease, work), left);
   // The lease goes last: until then it leads the next process to what is left. When this process ends, a thread that
   // had it open may yet create more.
   if (left.length + kept.length > before || work.dryRun || liveness !== "dead") return;
   yield* ifThere(lease.path, left, unlink(io, lease.path));
 }
 
+/** Reads a lease, unless it has not grown since it was `known`. */
+function leaseIfThere(
+  io: Io,
+  { directory, left }: Work,
+  name: string,
+  known?: LeaseFile,
+): Op<LeaseFile | undefined> {
+  return ifThere(joinPath(directory, name), left, readLease(io, directory, name, known));
+}
+
 /**
  * Removes an entry unless it is in use: a program that the dead process started, for example, may have it locked. When
  * this process ends, locks of its own threads do not count, although the kernel still lists them.
  */
-function* removeUnused(io: Io, entry: Candidate, work: Work): Op<void> {
+function* removeUnused(
+  io: Io,
+  entry: Candidate,
+  name: string,
+  known: LeaseFile,
+  work: Work,
+): Op<void> {
   const { path } = entry;
-  // Read only now: a process that has adopted the entry meanwhile has recorded that.
+  // Read only now: a process that has adopted the entry meanwhile has recorded that. One that already keeps it has
+  // recorded that in its creator's lease before its own was discarded, so that one is read last.
   const others = yield* otherLeases(io, work.directory, work.leases, work.others);
+  const latest = yield* leaseIfThere(io, work, name, known);
+  if (latest === undefined || latest.kept.has(keptByOther(baseName(path)))) return;
   const isTaken = others.some((lease) => speaksForAny(lease, path));
   // Checked first, because removing it would make Deno prompt the user.
   if (!runtime.mayWrite(path)) return void work.left.push({ path, code: DENIED });
   if (isTaken || (!work.ending && (yield* work.locks.has(io, entry.status, path)))) {
-    work.kept.push({ path, reason: isTaken ? TAKEN : LOCKED });
+    work.kept.push({ path, isTaken });
   } else {
     yield* removeEntry(io, entry, work);
   }
@@ -200,12 +219,6 @@ function* write(io: Io, path: string, lines: string): Op<void> {
     yield io.close(handle);
   }
 }
-
-/** Why an entry that another process has adopted is kept. */
-const TAKEN = "another process has it";
-
-/** Why an entry that is locked is kept. */
-export const LOCKED = "it is locked";
 
 /** Removes a file or a tree, and reports it. */
 export function* removeEntry(

@@ -17,7 +17,7 @@ import { isLeaseDirectory, leaseDirectory } from "./lease_directory.ts";
 import { isOurs, readLease } from "./lease_file.ts";
 import { LockTable } from "./lock_table.ts";
 import { keyOf, openFiles } from "./open_files.ts";
-import { LOCKED, reclaim, type Reclaimed, removeEntry, type Removing } from "./reclaim.ts";
+import { reclaim, type Reclaimed, removeEntry, type Removing } from "./reclaim.ts";
 
 /** The result of a sweep. */
 export interface SweepReport {
@@ -30,6 +30,11 @@ export interface SweepReport {
   /** The entries that could not be removed, or only in part, and why. */
   left: Leftover[];
 }
+
+/** Why an entry is kept. */
+const TAKEN = "another process has it", LOCKED = "it is locked";
+
+type Report = Omit<SweepReport, "bytes">;
 
 /** Checked options. */
 export interface Sweeping {
@@ -45,10 +50,12 @@ export function* sweepAll(io: Io, { aged, how: asked }: Sweeping): Op<SweepRepor
     // Without a user id nothing is known to be this user's, and no report would be true.
     throw cannot("sweep", `it needs ${USER_FLAG}`, "ERR_ACCESS_DENIED");
   }
-  const report = yield* reclaim(io, { ...how, ending: false });
-  yield* reportRunning(io, leases, how, report);
+  const found = yield* reclaim(io, { ...how, ending: false });
+  const kept = found.kept.map(({ path, isTaken }) => ({ path, reason: isTaken ? TAKEN : LOCKED }));
+  const report = { ...found, kept };
+  yield* reportRunning(io, leases, found.running, how, report);
   if (aged !== undefined) yield* sweepAged(io, aged, how, report);
-  const { removed, kept, left } = report;
+  const { removed, left } = report;
   return { removed, kept, left, bytes: removed.reduce((sum, { bytes }) => sum + bytes, 0) };
 }
 
@@ -61,11 +68,12 @@ function* bytesOf(io: Io, { path, status }: Candidate): Op<number> {
 function* reportRunning(
   io: Io,
   directory: string,
+  running: Reclaimed["running"],
   { checkpoint }: Removing,
-  report: Reclaimed,
+  report: Report,
 ): Op<void> {
-  const look = { leases: report.running, listed: new Map() };
-  for (const [name, liveness] of report.running) {
+  const look = { leases: running, listed: new Map() };
+  for (const [name, liveness] of running) {
     checkpoint();
     const lease = yield* ifThere(joinPath(directory, name), report.left, readLease(io, directory, name));
     if (lease === undefined) continue;
@@ -90,7 +98,7 @@ function* sweepAged(
   io: Io,
   aged: NonNullable<Sweeping["aged"]>,
   how: Removing,
-  report: Reclaimed,
+  report: Report,
 ): Op<void> {
   const { directory, parent, names } = yield* listDirectory(io, aged.dir ?? tmpdir(), aged.prefix);
   const known = new Set([...report.kept, ...report.removed, ...report.left].map(({ path }) => path));
@@ -112,7 +120,7 @@ function* statusIfOld(
   parent: Status,
   olderThan: number,
   inUse: InUse,
-  report: Reclaimed,
+  report: Report,
 ): Op<Status | undefined> {
   try {
     const status: Status = yield io.status(path);
