@@ -29,10 +29,12 @@ unsigned __cpu_model[4];
 char __libc_single_threaded;
 C
 
-shopt -s failglob
+shopt -s nullglob
 failed=0
 for text in "${@:-smoke}"; do
-  for file in tests/*"$text"*.test.ts; do
+  files=(tests/*"$text"*.test.ts tests/*/*"$text"*.test.ts)
+  ((${#files[@]})) || failed=1
+  for file in "${files[@]}"; do
     echo "$file"
     LD_LIBRARY_PATH=$work MAYFLY_TEST_ROOT=$PWD MAYFLY_TEST_RUNTIME=bun \
       "$work/package/bin/bun" test --timeout=120000 "./$file" >"$work/log" 2>&1 || { failed=1; cat "$work/log"; }

@@ -1,0 +1,182 @@
+/**
+ * What is left when a process ends, by the way it ends and by what it held; printed as a table.
+ *
+ * @module
+ */
+import assert from "node:assert/strict";
+import { readdirSync } from "node:fs";
+import { test } from "node:test";
+import { moduleUrl, runChild, startChild } from "../support/child.ts";
+import { oncePerRuntime } from "../support/once.ts";
+import { isWindows } from "../support/platform.ts";
+import { scratch } from "../support/scratch.ts";
+
+const onDeno = process.versions.deno !== undefined;
+
+/** What a process held. The last two must never be removed. */
+const KINDS = ["named", "directory", "unnamed", "spooled", "kept", "persisted"] as const;
+
+type Kind = (typeof KINDS)[number];
+
+/** Creates one of each, in the thread that runs it. */
+const MAKE = `
+  if (${onDeno}) m.configure({ signals: true });
+  const named = m.namedTemporaryFileSync({ prefix: "named-" });
+  const directory = m.temporaryDirectorySync({ prefix: "directory-" });
+  fs.writeFileSync(directory.join("inside"), "x");
+  const unnamed = m.temporaryFileSync({ prefix: "unnamed-" });
+  const spooled = m.spooledTemporaryFile({ prefix: "spooled-", maxMemory: 0 });
+  for (const file of [named, unnamed, spooled]) file.writeSync("contents"), file.flushSync();
+  const kept = m.namedTemporaryFileSync({ prefix: "kept-" });
+  kept.keep();
+  m.namedTemporaryFileSync().persistSync(path.join(process.env.TMPDIR, "persisted-" + Math.random()));
+  globalThis.held = [named, directory, unnamed, spooled, kept];
+`;
+
+const WORKER = `
+  import { Worker } from "node:worker_threads";
+  const script = path.join(process.env.MAYFLY_TEST_SCRIPTS, "worker.mjs");
+  const code = "import process from 'node:process'; import fs from 'node:fs'; import path from 'node:path';" +
+    "import { parentPort } from 'node:worker_threads'; const m = await import(" + JSON.stringify(args[0]) + ");" +
+    ${JSON.stringify(MAKE)} + "; parentPort.postMessage('made'); setInterval(() => {}, 1000);";
+  fs.writeFileSync(script, code);
+  const worker = new Worker(script);
+  await new Promise((resolve, reject) => { worker.on("message", resolve); worker.on("error", reject); });
+`;
+
+/** A way in which a process ends. */
+interface Way {
+  name: string;
+  /** The code that the child runs when it has created everything. */
+  code: string;
+  /** The signal it is sent. */
+  signal?: NodeJS.Signals;
+  /** The status or signal it must end with; undefined where that depends on the runtime. */
+  end: number | NodeJS.Signals | undefined;
+  /** Whether the library's code can run at this end. */
+  mayAct: boolean;
+  /** Whether a worker thread creates one of each as well. */
+  worker?: boolean;
+}
+
+const STAY = "setInterval(() => {}, 1000);";
+
+const POSIX_WAYS: readonly Way[] = [
+  { name: "return", code: "", end: 0, mayAct: true },
+  { name: "throw", code: "setTimeout(() => { throw new Error('thrown'); }, 1);", end: 1, mayAct: true },
+  { name: "rejection", code: "Promise.reject(new Error('rejected'));", end: 1, mayAct: true },
+  { name: "process.exit", code: "process.exit(7);", end: 7, mayAct: true },
+  { name: "Deno.exit", code: "(globalThis.Deno ?? process).exit(8);", end: 8, mayAct: true },
+  { name: "SIGINT", code: STAY, signal: "SIGINT", end: "SIGINT", mayAct: true },
+  { name: "SIGTERM", code: STAY, signal: "SIGTERM", end: "SIGTERM", mayAct: true },
+  { name: "SIGHUP", code: STAY, signal: "SIGHUP", end: "SIGHUP", mayAct: true },
+  {
+    name: "own handler",
+    // Deno cannot count handlers: an application with its own must turn ours off.
+    code: `m.configure({ signals: ${onDeno ? "false" : "undefined"} });
+      process.on("SIGTERM", () => { setTimeout(() => process.exit(9), 20); });${STAY}`,
+    signal: "SIGTERM",
+    end: 9,
+    mayAct: true,
+  },
+  { name: "abort", code: "process.abort();", end: "SIGABRT", mayAct: false },
+  { name: "SIGKILL", code: STAY, signal: "SIGKILL", end: "SIGKILL", mayAct: false },
+  { name: "SIGSEGV", code: STAY, signal: "SIGSEGV", end: undefined, mayAct: false },
+  { name: "worker.terminate", code: "await worker.terminate();", end: 0, mayAct: true, worker: true },
+  { name: "exit, live worker", code: "process.exit(5);", end: 5, mayAct: true, worker: true },
+];
+
+/** On Windows a signal from another process ends this one before any code runs, and shows only as a status. */
+const WINDOWS_WAYS: readonly Way[] = [
+  ...POSIX_WAYS.filter(({ signal, name }) => signal === undefined && name !== "abort"),
+  { name: "abort", code: "process.abort();", end: undefined, mayAct: false },
+  { name: "SIGKILL", code: STAY, signal: "SIGKILL", end: 1, mayAct: false },
+];
+
+const WAYS = isWindows ? WINDOWS_WAYS : POSIX_WAYS;
+
+/** Returns how many entries of each kind a directory has. */
+function count(directory: string): { [K in Kind]: number } {
+  const names = readdirSync(directory);
+  return Object.fromEntries(
+    KINDS.map((kind) => [kind, names.filter((name) => name.startsWith(`${kind}-`)).length]),
+  ) as { [K in Kind]: number };
+}
+
+interface Outcome {
+  end: number | string | null;
+  atOnce: { [K in Kind]: number };
+  afterNext: { [K in Kind]: number };
+}
+
+async function die(way: Way): Promise<Outcome> {
+  using place = scratch();
+  using scripts = scratch();
+  const said = 'say("made");';
+  const end = way.signal === undefined ? said + way.code : way.code + said;
+  const code = MAKE + (way.worker ? WORKER : "") + end;
+  const env = { TMPDIR: place.path, MAYFLY_TEST_SCRIPTS: scripts.path };
+  const { child, result } = startChild(code, { env, args: [moduleUrl] });
+  // Not with `child.kill`, after which Deno reports that signal however the child ended.
+  if (way.signal !== undefined) child.stdout!.once("data", () => process.kill(child.pid!, way.signal));
+  const { status, signal, stderr, said: output } = await result;
+  assert.deepEqual(output, ["made"], stderr);
+  const atOnce = count(place.path);
+  const next = await runChild("m.namedTemporaryFileSync().closeSync();", { env });
+  assert.equal(next.status, 0, next.stderr);
+  return { end: signal ?? status, atOnce, afterNext: count(place.path) };
+}
+
+function row(way: Way, { end, atOnce, afterNext }: Outcome): string {
+  const cells = KINDS.map((kind) => `${atOnce[kind]}→${afterNext[kind]}`.padStart(10));
+  return `${way.name.padEnd(18)}${String(end).padStart(8)}${cells.join("")}`;
+}
+
+test(
+  "C249 C250 C251 C254 C255 C258 leftovers go at process exit if code can run, else with the next run; kept ones stay (once a runtime)",
+  { skip: oncePerRuntime },
+  async () => {
+    const rows = [
+      `${"left at once→after the next run".padEnd(26)}${KINDS.map((kind) => kind.padStart(10)).join("")}`,
+    ];
+    const failures: string[] = [];
+    for (const way of WAYS) {
+      const outcome = await die(way);
+      rows.push(row(way, outcome));
+      const makers = way.worker ? 2 : 1;
+      const left = { named: 0, directory: 0, unnamed: 0, spooled: 0, kept: makers, persisted: makers };
+      // On Windows unnamed files have a name until they are closed.
+      const nameless = isWindows ? 1 : 0;
+      const atOnce = way.mayAct
+        ? left
+        : { ...left, named: 1, directory: 1, unnamed: nameless, spooled: nameless };
+      try {
+        if (way.end !== undefined) assert.equal(outcome.end, way.end);
+        assert.deepEqual(outcome.atOnce, atOnce);
+        assert.deepEqual(outcome.afterNext, left);
+      } catch (error) {
+        failures.push(`${way.name}: ${(error as Error).message}`);
+      }
+    }
+    console.log(rows.join("\n"));
+    assert.deepEqual(failures, []);
+  },
+);
+
+test(
+  "C256 a program that replaces the process removes nothing of it; the next process that uses the library does (skipped without execve(); once a runtime)",
+  { skip: oncePerRuntime || ((isWindows || !("execve" in process)) && "needs process.execve()") },
+  async () => {
+    using place = scratch();
+    const env = { TMPDIR: place.path };
+    const { status, signal, said, stderr } = await runChild(
+      `${MAKE} say("made"); process.execve("/bin/sh", ["sh", "-c", 'exit 4']);`,
+      { env },
+    );
+    assert.deepEqual({ status, signal, said }, { status: 4, signal: null, said: ["made"] }, stderr);
+    const left = { named: 1, directory: 1, unnamed: 0, spooled: 0, kept: 1, persisted: 1 };
+    assert.deepEqual(count(place.path), left);
+    await runChild("m.namedTemporaryFileSync().closeSync();", { env });
+    assert.deepEqual(count(place.path), { ...left, named: 0, directory: 0 });
+  },
+);

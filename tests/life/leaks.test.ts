@@ -1,0 +1,414 @@
+import assert from "node:assert/strict";
+import { unlinkSync } from "node:fs";
+import { buildSync } from "esbuild";
+import { join } from "node:path";
+import { makeDirectory } from "../../lib/create/make_directory.ts";
+import { OwnedTree } from "../../lib/create/owned_tree.ts";
+import { OpenFile } from "../../lib/file/open_file.ts";
+import { DiskStorage } from "../../lib/file/storage.ts";
+import { framesOfCaller, type Leakable, unwatchLeak, watchLeak } from "../../lib/life/leaks.ts";
+import { syncIo } from "../../lib/operation/io.ts";
+import { runSync } from "../../lib/operation/op.ts";
+import { DEFAULTS } from "../../lib/options/checked.ts";
+import { checkReplacing } from "../../lib/persist/options.ts";
+import { persistTree } from "../../lib/persist/persist_tree.ts";
+import { runtime } from "../../lib/runtime/mod.ts";
+import { type ChildResult, runChild } from "../support/child.ts";
+import { gcFlags } from "../support/gc.ts";
+import { root } from "../support/modules.ts";
+import { packageTest as test } from "../support/once.ts";
+import { isWindows, noLinux } from "../support/platform.ts";
+import { scratch } from "../support/scratch.ts";
+import { type Changes, substitute, systemError } from "../support/substitute.ts";
+
+/** `collect(done)` collects garbage until `done()` is true; `collect()` long enough to be sure that nothing more is collected. */
+const TOOLS = `
+const warnings = [];
+process.on("warning", ({ name, code, message, detail }) => warnings.push({ name, code, message, detail: detail ?? "" }));
+const there = () => fs.readdirSync(m.tmpdir()).filter((name) => !name.startsWith("."));
+const names = () => there().length;
+const target = (fd) => { try { return fs.readlinkSync("/proc/self/fd/" + fd); } catch { return ""; } };
+const isOurs = (fd) => target(fd).startsWith(m.tmpdir() + "/") && !target(fd).includes("/.mayfly-");
+const descriptors = () => ${noLinux === false} ? fs.readdirSync("/proc/self/fd").filter(isOurs).length : null;
+const registered = () => globalThis[Symbol.for("mayfly.registry")]?.entries.size ?? 0;
+const collect = async (done) => {
+  for (let end = Date.now() + 20_000, i = 0; done ? !done() && Date.now() < end : i < 20; i++) {
+    globalThis.Bun ? Bun.gc(true) : gc();
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+};
+`;
+
+/** The expected number of open descriptors; null where the system does not list them. */
+const shown = (count: number): number | null => noLinux ? null : count;
+
+/** Runs a child whose garbage is collected on demand, in a directory of its own. */
+async function collected(code: string): Promise<ChildResult & { left: string[] }> {
+  using place = scratch();
+  const result = await runChild(TOOLS + code, { flags: gcFlags, env: { TMPDIR: place.path } });
+  return { ...result, left: place.names() };
+}
+
+test("C116 C219 a named file whose path was never read is removed when collected; a warning names it and where it was created", async () => {
+  const { said: [before, after, warnings], status } = await collected(`
+    const state = () => ({ names: names(), descriptors: descriptors(), registered: registered() });
+    const start = state();
+    function careless() { m.namedTemporaryFileSync({ prefix: "dropped-" }).writeSync("x"); }
+    careless();
+    await collect(() => warnings.length > 0);
+    say(start); say(state()); say(warnings);`);
+  assert.equal(status, 0);
+  assert.deepEqual(after, before);
+  assert.equal(warnings.length, 1);
+  const [{ name, code, message, detail }] = warnings;
+  assert.deepEqual({ name, code }, { name: "TempfileWarning", code: "MAYFLY_NOT_CLOSED" });
+  assert.match(message, /[\\/]dropped-\w+" was never closed/);
+  assert.match(detail, /careless.*child\.mjs/);
+  assert.match(detail, /^Created:\n *at careless/);
+});
+
+test(
+  "C116 collecting a named file in a CommonJS bundle, without import.meta.url, warns and does not break the program",
+  async () => {
+    using place = scratch();
+    const path = join(place.path, "bundle.cjs");
+    const stdin = { contents: 'export * from "./mod.ts";', resolveDir: root };
+    buildSync({ stdin, bundle: true, platform: "node", format: "cjs", outfile: path, logLevel: "error" });
+    const code = `import { createRequire } from "node:module";
+    const m = createRequire(import.meta.url)(args[0]);
+    ${TOOLS}
+    const careless = () => m.namedTemporaryFileSync({ prefix: "dropped-" }).writeSync("x");
+    careless();
+    await collect(() => warnings.length > 0);
+    say(warnings.map(({ code, detail }) => [code, /^Created:\\n[^]*careless/.test(detail)]));`;
+    const { status, said, stderr } = await runChild(code, { bare: true, flags: gcFlags, args: [path] });
+    assert.deepEqual({ status, said }, { status: 0, said: [[["MAYFLY_NOT_CLOSED", true]]] }, stderr);
+  },
+);
+
+test("C116 a named file whose path was read is closed when collected, with a warning, but not removed until process exit", async () => {
+  const { said: [open, during, warnings], left } = await collected(`
+    function careless() { return m.namedTemporaryFileSync().path; }
+    const file = careless();
+    say(descriptors());
+    await collect(() => warnings.length > 0);
+    say({ exists: fs.existsSync(file), registered: registered(), descriptors: descriptors() });
+    say(warnings.map(({ code, message }) => [code, message.includes(file)]));`);
+  assert.equal(open, shown(1));
+  assert.deepEqual(during, { exists: true, registered: 1, descriptors: shown(0) });
+  assert.deepEqual(warnings, [["MAYFLY_NOT_CLOSED", true]]);
+  assert.deepEqual(left, []);
+});
+
+test("C116 C219 C216 a directory whose path was never read is removed with its contents when collected, with a warning", async () => {
+  const { said: [after, warnings] } = await collected(`
+    function careless() { m.temporaryDirectorySync({ prefix: "dropped-" }); }
+    careless();
+    fs.writeFileSync(path.join(m.tmpdir(), there()[0], "inside"), "x");
+    await collect(() => warnings.length > 0);
+    say({ names: names(), registered: registered() }); say(warnings);`);
+  assert.deepEqual(after, { names: 0, registered: 0 });
+  assert.equal(warnings.length, 1);
+  assert.equal(warnings[0].code, "MAYFLY_NOT_CLOSED");
+  assert.match(warnings[0].message, /directory ".*[\\/]dropped-\w+"/);
+  assert.match(warnings[0].detail, /careless.*child\.mjs/);
+});
+
+test("C116 C216 a directory whose path was read is not removed until process exit when collected, but causes a warning", async () => {
+  const { said: [during, warnings], left } = await collected(`
+    function careless() { return m.temporaryDirectorySync().join("file"); }
+    const file = careless();
+    fs.writeFileSync(file, "x");
+    await collect(() => warnings.length > 0);
+    say({ exists: fs.existsSync(file), registered: registered() }); say(warnings.map(({ code }) => code));`);
+  assert.deepEqual(during, { exists: true, registered: 1 });
+  assert.deepEqual(warnings, ["MAYFLY_NOT_CLOSED"]);
+  assert.deepEqual(left, []);
+});
+
+test("C116 an unnamed file is closed when collected, with a warning", async () => {
+  const { said: [open, closed, warnings] } = await collected(`
+    function careless() { m.temporaryFileSync().writeSync("x"); }
+    careless();
+    say(descriptors());
+    await collect(() => warnings.length > 0);
+    say(descriptors()); say(warnings.map(({ code, message }) => [code, message]));`);
+  assert.deepEqual([open, closed], [shown(1), shown(0)]);
+  assert.equal(warnings.length, 1);
+  assert.equal(warnings[0][0], "MAYFLY_NOT_CLOSED");
+});
+
+test("C206 a spooled file in memory is collected without a warning; one on disk is closed with a warning", async () => {
+  const { said: [memory, open, disk] } = await collected(`
+    function inMemory() { m.spooledTemporaryFile().writeSync("x"); }
+    inMemory();
+    await collect();
+    say(warnings.length);
+    function onDisk() { m.spooledTemporaryFile({ maxMemory: 0 }).writeSync("x"); }
+    onDisk();
+    say(descriptors());
+    await collect(() => warnings.length > 0);
+    say([descriptors(), warnings.map(({ code }) => code)]);`);
+  assert.deepEqual([memory, open], [0, shown(1)]);
+  assert.deepEqual(disk, [shown(0), ["MAYFLY_NOT_CLOSED"]]);
+});
+
+test("C117 collecting a directory that the user has removed causes no warning, a file only that it was never closed", async () => {
+  const { said: [directory, file], status, left } = await collected(`
+    const remove = () => there().forEach((name) => fs.rmSync(path.join(m.tmpdir(), name), { recursive: true }));
+    function directory() { m.temporaryDirectorySync(); }
+    directory();
+    remove();
+    await collect(() => registered() === 0);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    say([registered(), warnings.length]);
+    function file() { m.namedTemporaryFileSync(); }
+    file();
+    remove();
+    await collect(() => warnings.length > 0);
+    say([registered(), warnings.map(({ code }) => code)]);`);
+  assert.deepEqual(directory, [0, 0]);
+  assert.deepEqual(file, [0, ["MAYFLY_NOT_CLOSED"]]);
+  assert.deepEqual({ status, left }, { status: 0, left: [] });
+});
+
+test("C118 a bound method keeps the file usable after the last other reference to the handle is dropped", async () => {
+  const { said: [size, text, exists, warnings] } = await collected(`
+    function methods() {
+      const file = m.namedTemporaryFileSync();
+      return { write: file.writeSync.bind(file), text: file.textSync.bind(file) };
+    }
+    const kept = methods();
+    await collect();
+    say(kept.write("still here")); say(kept.text()); say(names()); say(warnings.length);
+    globalThis.kept = kept;`);
+  assert.deepEqual({ size, text, exists, warnings }, {
+    size: 10,
+    text: "still here",
+    exists: 1,
+    warnings: 0,
+  });
+});
+
+test("C119 an iterator or stream still yields everything after the last other reference to the handle is dropped", async () => {
+  const { said: [lines, chunks, warnings] } = await collected(`
+    const count = 20_000;
+    function sources() {
+      const [one, other] = [m.temporaryFileSync(), m.namedTemporaryFileSync()];
+      for (const file of [one, other]) for (let i = 0; i < count; i++) file.writeSync("line " + i + "\\n");
+      return [one.lines({ at: 0 }), other.stream({ at: 0 }).getReader()];
+    }
+    const [lines, reader] = sources();
+    let read = (await lines.next()).done ? 0 : 1;
+    let bytes = (await reader.read()).value.byteLength;
+    await collect();
+    const early = warnings.length;
+    for await (const line of lines) if (line === "line " + read) read++;
+    for (let step; !(step = await reader.read()).done;) bytes += step.value.byteLength;
+    say(read === count); say(bytes === fs.statSync(path.join(m.tmpdir(), there()[0])).size);
+    say(early);`);
+  assert.deepEqual({ lines, chunks, warnings }, { lines: true, chunks: true, warnings: 0 });
+});
+
+test("C116 handles that were closed, removed or kept before they are collected cause no warning, and kept paths stay", async () => {
+  const { said: [kept, warnings], left, stderr } = await collected(`
+    async function careful() {
+      m.namedTemporaryFileSync().closeSync();
+      m.temporaryFileSync()[Symbol.dispose]();
+      await (await m.temporaryFile()).close();
+      await (await m.temporaryDirectory()).remove();
+      m.temporaryDirectorySync({ prefix: "kept-" }).keep();
+      m.temporaryDirectorySync({ prefix: "kept-", delete: false }).keep();
+    }
+    await careful();
+    await collect();
+    say(names()); say(warnings);`);
+  assert.deepEqual({ kept, warnings, stderr }, { kept: 2, warnings: [], stderr: "" });
+  assert.equal(left.length, 2);
+});
+
+test("C116 C264 files and directories whose handles are never collected are removed at process exit, without a warning", async () => {
+  const { status, stdout, stderr, left, said: [made] } = await collected(`
+    globalThis.kept = [];
+    for (let i = 0; i < 20; i++) kept.push(m.namedTemporaryFileSync(), m.temporaryDirectorySync(), m.temporaryFileSync());
+    say(names());`);
+  assert.deepEqual({ status, stdout, stderr, left, made }, {
+    status: 0,
+    stdout: "",
+    stderr: "",
+    left: [],
+    // On Windows unnamed files have a name until they are closed.
+    made: isWindows ? 60 : 40,
+  });
+});
+
+test("C116 of handles closed in any order, exactly those that were dropped unclosed are reported", async () => {
+  const { said: [messages, open] } = await collected(`
+    const kept = [];
+    function careless() {
+      const files = Array.from({ length: 7 }, (_, i) => m.namedTemporaryFileSync({ prefix: "number-" + i + "-" }));
+      for (const i of [3, 6, 0, 5]) files[i].closeSync();
+      kept.push(files[2]);
+    }
+    careless();
+    await collect(() => warnings.length >= 2);
+    await collect();
+    say(warnings.map(({ message }) => message.match(/number-(\\d)/)[1]).sort()); say(kept.map(({ closed }) => closed));`);
+  assert.deepEqual(messages, ["1", "4"]);
+  assert.deepEqual(open, [false]);
+});
+
+test("C116 of 1500 handles created at once, every unclosed one is reported and no closed one", async () => {
+  const { said: [dropped] } = await collected(`
+    function careless() {
+      const files = Array.from({ length: 1500 }, () => m.spooledTemporaryFile({ maxMemory: 1 }));
+      files.forEach((file, i) => i % 3 === 0 ? file.writeSync("on disk") : file.closeSync());
+    }
+    careless();
+    await collect(() => warnings.length >= 500);
+    await collect();
+    say(warnings.length);`);
+  assert.equal(dropped, 500);
+});
+
+test("C219 the creation stack is recorded for the first handles and for a sample of those that follow", async () => {
+  const { said: [messages, noted] } = await collected(`
+    function careless() { for (let i = 0; i < 250; i++) m.temporaryFileSync(); }
+    careless();
+    await collect(() => warnings.length >= 250);
+    say(warnings.length); say(warnings.filter(({ detail }) => detail.includes("careless")).length);`);
+  assert.equal(messages, 250);
+  assert.equal(noted, 52);
+});
+
+test("C219 framesOfCaller() omits the library's frames, whether a stack shows URLs or paths, on Windows too", () => {
+  const places: [own: string, address: string, path: string][] = [
+    ["file:///home/me/lib/life/leaks.ts", "file:///home/me/lib/", "/home/me/lib/"],
+    ["file:///C:/Users/me/dist/mod.js", "file:///C:/Users/me/dist/", "C:\\Users\\me\\dist\\"],
+  ];
+  const theirs = "    at main (C:\\Users\\me\\main.js:3:4)";
+  for (const [own, ...shown] of places) {
+    for (const place of shown) {
+      const ours = `    at create (${place}chunk.js:1:2)`;
+      assert.deepEqual(framesOfCaller(`Error: created\n${ours}\n${theirs}`, own), [theirs], place);
+      assert.deepEqual(framesOfCaller(`Error: created\n${ours}`, own), [ours], "only the library's frames");
+    }
+  }
+});
+
+test("C116 collecting a handle does not throw if closing its file fails, at once or after a pending call", async () => {
+  using place = scratch();
+  for (const busy of [false, true]) {
+    const path = join(place.path, "file");
+    const handle = runtime.sync.createFile(path, 0o600);
+    const file = new OpenFile(new DiskStorage(handle), DEFAULTS, 0);
+    file.path = path;
+    const failing: Changes = {
+      primitives: {
+        close(real, ...args) {
+          real(...args as never[]);
+          throw systemError("EIO");
+        },
+      },
+    };
+    using changed = substitute(failing);
+    let end = (): void => {};
+    const call = busy
+      ? file.async(function* () {
+        yield new Promise<void>((resolve) => end = resolve);
+      })
+      : undefined;
+    assert.equal(file.reclaim(), `The temporary file "${path}"`);
+    assert.equal(changed.of("close").length, busy ? 0 : 1);
+    end();
+    await call;
+    for (let waits = 0; changed.of("close").length === 0 && waits < 1000; waits++) {
+      await new Promise((resolve) => setTimeout(resolve));
+    }
+    assert.deepEqual(changed.of("close").map(([closed]) => closed), [handle]);
+    unlinkSync(path);
+  }
+});
+
+test(
+  "C116 a persisted directory is no longer watched for leaks, even if synchronizing its parent has failed",
+  {
+    skip: isWindows,
+  },
+  () => {
+    using place = scratch();
+    const tree = new OwnedTree(true), handle = {};
+    runSync(makeDirectory(syncIo(), place.path, DEFAULTS, "", tree));
+    watchLeak(handle, tree);
+    using _ = substitute({
+      primitives: {
+        synchronizeDirectory(real, path) {
+          if (path === place.path) throw systemError("EIO");
+          real(path);
+        },
+      },
+    });
+    const persist = persistTree(
+      syncIo(),
+      tree,
+      join(place.path, "there"),
+      checkReplacing("directorySync", undefined),
+    );
+    assert.throws(() => runSync(persist), { code: "EIO", message: /is in place, but/ });
+    assert.deepEqual([place.names(), tree.fresh], [["there"], undefined]);
+  },
+);
+
+test("files and directories can be created, used and removed when Error is frozen", async () => {
+  using place = scratch();
+  const { said, stderr } = await runChild(
+    `Object.freeze(Error);
+     const file = await m.namedTemporaryFile({ dir: args[0] });
+     await file.write("hello");
+     const directory = await m.temporaryDirectory({ dir: args[0] });
+     await m.writeFileAtomic(directory.join("file"), await file.text());
+     await directory.remove();
+     await file.close();
+     try {
+       await m.temporaryFile({ dir: directory.path });
+     } catch (error) {
+       say(error.code);
+     }`,
+    { args: [place.path] },
+  );
+  assert.deepEqual({ said, stderr, left: place.names() }, { said: ["ENOENT"], stderr: "", left: [] });
+});
+
+test("files and directories can be created, used and removed when the prototypes of the handles are frozen", async () => {
+  using place = scratch();
+  const { said, stderr } = await runChild(
+    `const types = [m.TemporaryFile, m.NamedTemporaryFile, m.SpooledTemporaryFile, m.TemporaryDirectory, m.FileLock];
+     for (const { prototype } of types) Object.freeze(prototype);
+     const options = { dir: args[0] };
+     const files = [m.temporaryFileSync(options), m.namedTemporaryFileSync(options), m.spooledTemporaryFile(options)];
+     for (const file of files) { await file.write("hello"); say(await file.text()); await file.close(); }
+     const directory = m.temporaryDirectorySync(options);
+     say(fs.existsSync(directory.path));
+     directory.removeSync();`,
+    { args: [place.path] },
+  );
+  assert.deepEqual({ said, stderr, left: place.names() }, {
+    said: ["hello", "hello", "hello", true],
+    stderr: "",
+    left: [],
+  });
+});
+
+test("of handles created in one turn, the first thousand are watched later, and those that follow at once", async () => {
+  // The handles of earlier tests are no longer new.
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  const handles: Leakable[] = Array.from(
+    { length: 1002 },
+    () => ({ fresh: undefined, reclaim: () => undefined }),
+  );
+  for (const handle of handles) watchLeak({ handle }, handle);
+  const later = handles.filter(({ fresh }) => fresh !== undefined).length;
+  handles.forEach(unwatchLeak);
+  assert.equal(later, 1000);
+  assert.ok(handles.every(({ fresh }) => fresh === undefined));
+});

@@ -1,0 +1,190 @@
+/**
+ * The package as users have it: packed, and installed into a project.
+ *
+ * @module
+ */
+import assert from "node:assert/strict";
+import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { test } from "node:test";
+import { onceInAll, oncePerRuntime } from "../support/once.ts";
+import { must, noNpm, type Project, project } from "../support/project.ts";
+
+const root = process.env.MAYFLY_TEST_ROOT ?? process.cwd();
+const isDeno = "Deno" in globalThis, isBun = process.versions.bun !== undefined;
+const tool = (...path: string[]): string => join(root, "node_modules", ...path);
+
+/** A program that calls the common functions, and prints "fine". */
+const PROGRAM = `
+const file = await m.namedTemporaryFile({ suffix: ".txt" });
+await file.write("hello");
+const directory = m.temporaryDirectorySync();
+await m.writeFileAtomic(directory.join("a"), await file.text());
+const spool = m.spooledTemporaryFile({ maxMemory: 2 });
+spool.writeSync("on disk");
+await spool.persist(directory.join("b"));
+const lock = process.platform === "win32" ? undefined : await file.tryLock();
+lock?.release();
+const { files } = await directory.usage();
+if (files !== 2) throw new Error(files + " files");
+for await (const line of file.lines()) if (line !== "hello") throw new Error(line);
+await file.close();
+directory.removeSync();
+console.log("fine");
+`;
+
+const AS_MODULE = `import * as m from "mayfly";\n${PROGRAM}`;
+const AS_COMMONJS = `const m = require("mayfly");\n(async () => {${PROGRAM}})();`;
+
+/** Asserts that only the lease directory is left in the project's temporary directory. */
+function assertNothingLeft({ path }: Project): void {
+  const left = readdirSync(join(path, "tmp")).filter((name) =>
+    !/^\.mayfly-(\d+|user)$|^node-compile-cache$/.test(name)
+  );
+  assert.deepEqual(left, []);
+}
+
+test(
+  "the packed package contains modules, types and documents, and works in an empty project by import and require() (once a runtime)",
+  {
+    skip: oncePerRuntime || noNpm,
+  },
+  () => {
+    using user = project();
+    const names = user.packed.files.map(({ path }) => path).sort();
+    const others = names.filter((name) => !/^(dist|docs)\//.test(name));
+    assert.deepEqual(others, ["CHANGELOG.md", "LICENSE", "README.md", "package.json"]);
+    const documents = names.filter((name) => name.startsWith("docs/")).map((name) => name.slice(5));
+    const all = readdirSync(join(root, "docs")).sort();
+    // Nothing that is packed links to it.
+    assert.deepEqual(documents, all.filter((name) => name !== "walk.md"));
+    const packed = ["README.md", ...documents.map((name) => `docs/${name}`)];
+    for (const name of packed) assert.doesNotMatch(readFileSync(join(root, name), "utf8"), /walk\.md/, name);
+    assert.deepEqual(names.filter((name) => !/\.(js|d\.ts|md|json)$|^LICENSE$/.test(name)), []);
+
+    user.write("module.mjs", AS_MODULE);
+    assert.equal(must(user.run("module.mjs")).stdout, "fine\n");
+    user.write("common.cjs", AS_COMMONJS);
+    assert.equal(must(user.run("common.cjs")).stdout, "fine\n");
+
+    const help = must(user.run(join("node_modules", "mayfly", "dist", "cli.js"), "--help"));
+    assert.match(help.stdout, /mayfly run/);
+    assert.ok(existsSync(join(user.path, "node_modules", ".bin", "mayfly")));
+    assertNothingLeft(user);
+  },
+);
+
+const TYPED = `
+import { configure, namedTemporaryFile, temporaryDirectory, temporaryFileSync, TempfileError } from "mayfly";
+
+export async function main(): Promise<string> {
+  await using file = await namedTemporaryFile({ suffix: ".txt" });
+  await file.write(new Uint8Array([1, 2, 3]));
+  using scratch = temporaryFileSync();
+  scratch.writeSync("x");
+  await using directory = await temporaryDirectory();
+  configure({ tmpdir: undefined, keepAlive: undefined }); // as documented
+  // @ts-expect-error -- control: the types are read, and say no.
+  directory.temporaryFileSync({ mode: "rw" });
+  try {
+    return directory.join("a") + (await file.text());
+  } catch (error) {
+    if (error instanceof TempfileError) return error.code;
+    throw error;
+  }
+}
+`;
+
+/** Returns the documented compiler options for runtimes without `using`. */
+function documentedOptions(): object {
+  const [, json] = /^```json\n([^]*?)^```$/m.exec(readFileSync(join(root, "docs/node.md"), "utf8"))!;
+  return JSON.parse(json).compilerOptions;
+}
+
+test(
+  "C302 using compiles against the packed types, strictly and without @types, with bundler and Node resolution and the documented options (once)",
+  {
+    skip: onceInAll || noNpm,
+  },
+  () => {
+    using user = project();
+    user.write("user.ts", TYPED);
+    const common = {
+      strict: true,
+      exactOptionalPropertyTypes: true,
+      target: "es2022",
+      lib: ["es2023", "esnext.disposable", "dom", "dom.iterable"],
+      types: [],
+    };
+    const kinds = [
+      { ...common, moduleResolution: "nodenext", module: "nodenext" },
+      { ...common, moduleResolution: "bundler", module: "esnext" },
+      documentedOptions(),
+    ];
+    for (const options of kinds) {
+      const compilerOptions = { ...options, noEmit: true };
+      user.write("tsconfig.json", JSON.stringify({ compilerOptions, files: ["user.ts"] }));
+      const { status, stdout } = user.exec(tool(".bin", "tsc"), "-p", ".");
+      assert.deepEqual([status, stdout], [0, ""]);
+    }
+  },
+);
+
+test("bundles made by esbuild and Vite run without the package (once a runtime)", {
+  skip: oncePerRuntime || noNpm,
+}, () => {
+  using user = project();
+  user.write("main.mjs", AS_MODULE);
+  must(user.exec(
+    tool(".bin", "esbuild"),
+    ...[
+      "main.mjs",
+      "--bundle",
+      "--format=esm",
+      "--splitting",
+      "--minify",
+      "--platform=node",
+      "--outdir=esbuild",
+    ],
+  ));
+  user.write(
+    "vite.config.mjs",
+    `export default { logLevel: "error", build: { ssr: "main.mjs", outDir: "vite", target: "node20" },
+    ssr: { noExternal: true, external: [] } };`,
+  );
+  must(user.exec(tool(".bin", "vite"), "build"));
+  rmSync(join(user.path, "node_modules"), { recursive: true });
+  for (const folder of ["esbuild", "vite"]) {
+    const main = readdirSync(join(user.path, folder)).find((name) => name.startsWith("main."));
+    assert.equal(must(user.run(join(folder, main!))).stdout, "fine\n", folder);
+  }
+  assertNothingLeft(user);
+});
+
+test("a program made by bun build --compile runs without the package (once, on Bun)", {
+  skip: oncePerRuntime || (!isBun && "needs Bun") || noNpm,
+}, () => {
+  using user = project();
+  user.write("main.mjs", AS_MODULE);
+  must(user.exec(process.execPath, "build", "--compile", "main.mjs", "--outfile", "main"));
+  rmSync(join(user.path, "node_modules"), { recursive: true });
+  assert.equal(must(user.exec(join(user.path, "main"))).stdout, "fine\n");
+  assertNothingLeft(user);
+});
+
+test(
+  "a program made by deno compile runs without the package (once, on Deno, where DENORT_BIN names its runtime)",
+  {
+    skip: oncePerRuntime || noNpm || (!isDeno && "needs Deno") ||
+      (process.env.DENORT_BIN === undefined && "npm's Deno comes without the runtime that is compiled in"),
+  },
+  () => {
+    using user = project();
+    user.write("main.mjs", AS_MODULE);
+    must(user.exec(process.execPath, "compile", "-A", "--output", "main", "main.mjs"));
+    rmSync(join(user.path, "node_modules"), { recursive: true });
+    assert.equal(must(user.exec(join(user.path, "main"))).stdout, "fine\n");
+    assertNothingLeft(user);
+  },
+);
