@@ -167,3 +167,13 @@ test(
     assert.deepEqual(unnamed, []);
   },
 );
+
+test("docs/reference.md lists the codes of all warnings, and no others (once)", { skip: onceInAll }, () => {
+  const codes = (text: string): string[] => [...new Set(text.match(/\bMAYFLY_[A-Z_]+\b/g))].sort();
+  const files = readdirSync(join(root, "lib"), { recursive: true }).map(String).filter((name) =>
+    name.endsWith(".ts")
+  );
+  const library = files.map((name) => readFileSync(join(root, "lib", name), "utf8")).join("\n");
+  assert.ok(codes(library).length > 5);
+  assert.deepEqual(codes(documents.get("docs/reference.md")!), codes(library));
+});
