@@ -126,6 +126,19 @@ test("C116 C216 a directory whose path was read is not removed until process exi
   assert.deepEqual(left, []);
 });
 
+test("C116 an adopted file or directory, whose path is known, is not removed until process exit when collected, with a warning", async () => {
+  const { said: [there, warned], left } = await collected(`
+    const [file, directory] = ["file", "directory"].map((name) => path.join(m.tmpdir(), name));
+    fs.writeFileSync(file, ""), fs.mkdirSync(directory, 0o700);
+    function careless() { m.adoptFileSync(file), m.adoptDirectorySync(directory); }
+    careless();
+    await collect(() => warnings.length > 1);
+    say([fs.existsSync(file), fs.existsSync(directory)]); say(warnings.map(({ code }) => code));`);
+  assert.deepEqual(there, [true, true]);
+  assert.deepEqual(warned, ["MAYFLY_NOT_CLOSED", "MAYFLY_NOT_CLOSED"]);
+  assert.deepEqual(left, []);
+});
+
 test("C116 an unnamed file is closed when collected, with a warning", async () => {
   const { said: [open, closed, warnings] } = await collected(`
     function careless() { m.temporaryFileSync().writeSync("x"); }
