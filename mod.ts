@@ -27,8 +27,8 @@ export {
   adoptFile,
   type AdoptFileOptions,
   adoptFileSync,
-  fromDescriptor,
 } from "./lib/adopt.ts";
+export { fromDescriptor } from "./lib/file/from_descriptor.ts";
 export { NamedTemporaryFile, namedTemporaryFile, namedTemporaryFileSync } from "./lib/file/named.ts";
 export {
   type Inside,

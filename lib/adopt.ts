@@ -5,30 +5,23 @@
  */
 import { OwnedTree } from "./create/owned_tree.ts";
 import { TemporaryDirectory } from "./directory.ts";
-import { cannot, failure, invalid, nameOf, outOfRange, type TempfileError } from "./errors.ts";
-import { TemporaryFile } from "./file/file.ts";
+import { cannot, failure, nameOf, type TempfileError } from "./errors.ts";
 import { NamedTemporaryFile } from "./file/named.ts";
 import { OpenFile } from "./file/open_file.ts";
 import { openSame } from "./file/open_same.ts";
 import { OwnedName } from "./file/owned.ts";
 import { DiskStorage } from "./file/storage.ts";
-import { sameFile } from "./identity.ts";
 import { protect } from "./life/keep_alive.ts";
 import { recordAdopted, recordReleased } from "./life/lease.ts";
-import { hold } from "./life/registry.ts";
-import { home } from "./location/home.ts";
-import { isMountPoint } from "./location/mounts.ts";
-import { tmpdir } from "./location/tmpdir.ts";
 import { guardOf } from "./operation/devices.ts";
 import { asyncIo, type Io, syncIo } from "./operation/io.ts";
 import { type Op, runAsync, runSync } from "./operation/op.ts";
 import { checkOptions } from "./options/checked.ts";
 import { checkPath } from "./options/paths.ts";
 import type { ContentOptions, DirectoryOptions, NamedFileOptions } from "./options/types.ts";
-import { fixZero } from "./options/values.ts";
-import { baseName, contains, isNameless, joinPath, parentOf, withoutTrailingSeparators } from "./path.ts";
-import { requireReadable } from "./permission.ts";
-import { type Handle, isWindows, runtime, type Status } from "./runtime/mod.ts";
+import { baseName, isNameless, joinPath, parentOf, withoutTrailingSeparators } from "./path.ts";
+import { refusePrecious } from "./precious.ts";
+import { type Handle, runtime, type Status } from "./runtime/mod.ts";
 import { lasting } from "./tree/overlay.ts";
 
 /** Options of {@linkcode adoptFile}. */
@@ -215,98 +208,4 @@ function refusal(path: string, code: string, why: string): TempfileError {
 function* canonical(io: Io, path: string): Op<string> {
   if (isNameless(path)) return yield io.realPath(path);
   return joinPath(yield io.realPath(parentOf(path)), baseName(path));
-}
-
-/** World-writable: the contents may belong to other users. */
-const PUBLIC = 0o002;
-
-/**
- * Refuses what no one means to remove. A program running as root owns `/tmp` and `/usr`, so ownership is no criterion
- * there.
- */
-function* refusePrecious(io: Io, path: string, status: Status): Op<void> {
-  const above = parentOf(path);
-  const parent: Status = yield io.status(above);
-  if (parentOf(above) === above || parent.device !== status.device || sameFile(parent, status)) {
-    throw invalid("path", "neither a file system root nor a directory in one", path);
-  }
-  if (yield* isMountPoint(io, path)) throw invalid("path", "a directory that is not a mount point", path);
-  if (!isWindows() && (status.mode & PUBLIC) !== 0) {
-    throw invalid("path", "a directory that others cannot write to", path);
-  }
-  const precious = { working: ".", home: home(), temporary: tmpdirIfAny() };
-  for (const [name, place] of Object.entries(precious)) {
-    const known = place === undefined ? undefined : yield* ifPermitted(place, () => io.realPath(place));
-    if (known !== undefined && (contains(path, known) || (yield* isAbove(io, status, known)))) {
-      throw invalid("path", `a directory without the ${name} directory in it`, path);
-    }
-  }
-}
-
-/** Whether a directory is `place` or an ancestor of it under any name: on file systems that ignore case it has many. */
-function* isAbove(io: Io, directory: Status, place: string): Op<boolean> {
-  for (let at = place;; at = parentOf(at)) {
-    const status = yield* ifPermitted(at, () => io.status(at));
-    if (status !== undefined && sameFile(status, directory)) return true;
-    if (at === parentOf(at)) return false;
-  }
-}
-
-function tmpdirIfAny(): string | undefined {
-  try {
-    return tmpdir();
-  } catch {
-    // Nothing is kept there if nothing can be created.
-    return undefined;
-  }
-}
-
-function* ifPermitted<T>(path: string, look: () => T | Promise<T>): Op<T | undefined> {
-  try {
-    requireReadable(path);
-    return yield look();
-  } catch {
-    // Missing or not permitted: nothing in it can be lost either.
-    return undefined;
-  }
-}
-
-/**
- * Takes over an open descriptor passed on by another process, such as that of a {@linkcode temporaryFile} in the
- * `stdio` of a child. The handle has its own cursor, at the start; closing it closes the descriptor.
- *
- * Deno knows descriptors inherited from a parent that runs Deno, and needs `--allow-all` for those of any other. The
- * number itself stays open there until the process ends.
- *
- * @param fd The descriptor of a regular file, open for reading and writing.
- * @throws {TempfileError} `EBADF` if nothing is open there, `EINVAL` for a pipe, a terminal or a directory.
- *
- * @example In the child process
- * ```ts ignore
- * import { fromDescriptor } from "mayfly";
- *
- * using file = fromDescriptor(3);
- * console.log(file.textSync());
- * ```
- */
-export function fromDescriptor(fd: number, options?: ContentOptions): TemporaryFile {
-  if (typeof fd !== "number") throw invalid("fd", "a descriptor number", fd);
-  if (!Number.isInteger(fd) || fd < 0 || fd > 0x7fffffff) throw outOfRange("fd", "a descriptor number", fd);
-  const checked = checkOptions("descriptor", options);
-  const file = new OpenFile(new DiskStorage(handleOf(fixZero(fd))), checked, 0);
-  hold(file);
-  return new TemporaryFile(file);
-}
-
-function handleOf(fd: number): Handle {
-  let kind: Status["kind"];
-  let handle: Handle;
-  try {
-    handle = runtime.fromDescriptor(fd);
-    kind = runtime.sync.statusOf(handle).kind;
-  } catch (error) {
-    throw failure(`use descriptor ${fd}`, error);
-  }
-  if (kind === "file") return handle;
-  throw cannot(`use descriptor ${fd}`, "it is not a regular file", "EINVAL");
 }
