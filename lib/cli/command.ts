@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { failure } from "../errors.ts";
 import type { Host, OptionType } from "../runtime/cli_host.ts";
 
 /** An option, for parsing and for the help. */
@@ -55,6 +56,15 @@ export class UsageError extends Error {}
 /** The option of commands that print a report. */
 export const JSON_OPTION: Option = { type: "boolean", help: "Print a JSON document" };
 
+/** Writes to standard output. Throws an error that says so if that fails. */
+export async function write(host: Host, text: string): Promise<void> {
+  try {
+    await host.write(text);
+  } catch (error) {
+    throw failure("write to standard output", error);
+  }
+}
+
 /** Prints a report as text or as JSON, as requested. */
 export async function print(
   host: Host,
@@ -62,5 +72,5 @@ export async function print(
   report: object,
   asText: () => string,
 ): Promise<void> {
-  await host.write(given.has("json") ? `${JSON.stringify(report, undefined, 2)}\n` : asText());
+  await write(host, given.has("json") ? `${JSON.stringify(report, undefined, 2)}\n` : asText());
 }

@@ -6,7 +6,7 @@
 import { codeOf } from "../errors.ts";
 import type { Host } from "../runtime/cli_host.ts";
 import { parseArguments, suggestion } from "./arguments.ts";
-import { type Command, STATUS, UsageError } from "./command.ts";
+import { type Command, STATUS, UsageError, write } from "./command.ts";
 import { doctor } from "./doctor.ts";
 import { helpOf, overview } from "./help.ts";
 import { dir, file } from "./make.ts";
@@ -34,7 +34,7 @@ export async function main(host: Host): Promise<void> {
 async function runCommand(host: Host, command: Command, args: readonly string[]): Promise<number> {
   const given = parseArguments(host, command, args);
   if (!given.has("help")) return await command.run(host, given);
-  await host.write(helpOf(command));
+  await write(host, helpOf(command));
   return STATUS.ok;
 }
 
@@ -44,8 +44,8 @@ async function withoutCommand(
   word: string | undefined,
   [about]: readonly string[],
 ): Promise<number> {
-  if (word === "--version") await host.write(`${VERSION}\n`);
-  else if (word === "--help" || word === "-h" || word === "help") await host.write(helpAbout(about));
+  if (word === "--version") await write(host, `${VERSION}\n`);
+  else if (word === "--help" || word === "-h" || word === "help") await write(host, helpAbout(about));
   else if (word === undefined) return await showUsage(host);
   else if (word.startsWith("-")) throw new UsageError(`Unknown option ${word}`);
   else throw unknownCommand(word);

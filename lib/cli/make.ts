@@ -4,12 +4,11 @@
  * @module
  */
 import { mkdtempSync, mkstempSync } from "../create/mkstemp.ts";
-import { codeOf } from "../errors.ts";
 import type { MakeOptions } from "../options/types.ts";
 import type { Host } from "../runtime/cli_host.ts";
 import { runtime } from "../runtime/mod.ts";
 import { parseMode } from "./arguments.ts";
-import { type Command, JSON_OPTION, type ParsedArguments, STATUS } from "./command.ts";
+import { type Command, JSON_OPTION, type ParsedArguments, STATUS, write } from "./command.ts";
 
 interface Kind {
   name: "file" | "dir";
@@ -82,13 +81,11 @@ async function makeAndPrint(host: Host, given: ParsedArguments, { make, remove }
     mode: mode === undefined ? undefined : parseMode(mode, "--mode"),
   });
   try {
-    await host.write(given.has("json") ? `${JSON.stringify({ path })}\n` : `${path}\n`);
+    await write(host, given.has("json") ? `${JSON.stringify({ path })}\n` : `${path}\n`);
   } catch (error) {
     // Nobody knows its path, so nobody would remove it.
     remove(path);
-    throw Object.assign(new Error("Cannot print the path: nothing is left behind", { cause: error }), {
-      code: codeOf(error),
-    });
+    throw error;
   }
   return STATUS.ok;
 }

@@ -129,16 +129,18 @@ test(
 );
 
 test(
-  "mayfly file and dir exit with 1 and leave nothing if the path cannot be printed",
+  "mayfly exits with 1 and names standard output and the reason if the device is full; file and dir leave nothing",
   { skip: noFullDevice },
   async () => {
     using here = place();
-    await Promise.all(["file", "dir"].map(async (name) => {
+    const commands = [["file"], ["dir", "--json"], ["usage"], ["sweep", "--help"], ["--version"]];
+    await Promise.all(commands.map(async ([name, ...args]) => {
       const full = openSync("/dev/full", "w");
-      const { status, stderr } = await mayfly([name], { ...here.options, stdout: full });
+      const { status, stderr } = await mayfly([name, ...args], { ...here.options, stdout: full });
       closeSync(full);
-      assert.equal(status, 1);
-      assert.match(stderr, /^mayfly \w+: Cannot print the path/);
+      const who = name === "--version" ? "mayfly" : `mayfly ${name}`;
+      const says = `${who}: Cannot write to standard output: no space left on device (ENOSPC)\n`;
+      assert.deepEqual({ status, stderr }, { status: 1, stderr: says });
     }));
     assert.deepEqual(here.names(), []);
   },
