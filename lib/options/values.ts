@@ -34,11 +34,11 @@ export function checkInterval(
   throw outOfRange(option, `${least} to ${MAX_TIMER} milliseconds`, value);
 }
 
-/** Checks a number of bytes. */
+/** Checks a number of bytes, characters or inodes. */
 export function checkSize(value: unknown, option: string): number {
-  if (typeof value !== "number") throw invalid(option, "a number of bytes", value);
+  if (typeof value !== "number") throw invalid(option, "a number", value);
   if (value !== Infinity && !Number.isSafeInteger(value) || value < 0) {
-    throw outOfRange(option, "a whole number of bytes, 0 or more", value);
+    throw outOfRange(option, "a whole number, 0 or more", value);
   }
   return fixZero(value);
 }

@@ -258,6 +258,21 @@ test("T3 showing a refused value in an error message does not run its code", () 
   }
 });
 
+test("a length in characters and a number of inodes are not refused as numbers of bytes", () => {
+  using file = source.temporaryFileSync();
+  const counts: [string, (count: never) => unknown][] = [
+    ["length", (count) => file.readTextSync(count)],
+    ["minInodes", (minInodes) => source.watchSpace({ minInodes }, () => {})],
+  ];
+  for (const [option, call] of counts) {
+    const refused = (wanted: string, got: string): object => ({
+      message: `Option "${option}" must be ${wanted}: got ${got}`,
+    });
+    assert.throws(() => call(-1 as never), refused("a whole number, 0 or more", "-1"));
+    assert.throws(() => call("1" as never), refused("a number", '"1"'));
+  }
+});
+
 test("C23 T3 each option is read once, so that a getter cannot return another value after the check", async () => {
   for (const [of, creator] of all) {
     using place = scratch();
