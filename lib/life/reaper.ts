@@ -12,9 +12,9 @@ import { isWindows, runtime } from "../runtime/mod.ts";
  *
  * `$1` is the lease, `$2` the session, `$3` the pid of the process, which must no longer have the lease open. A line
  * `made /tmp/before*after` stands for the names with the session and random characters in place of the star. Links,
- * entries of other users and those that another process has adopted are left alone. If anything is mounted inside an
- * entry, all is left to the next process, whose removal does not cross mounts. What this process had adopted or given
- * to another user, and what could not be removed, is left to it as well, so the lease stays.
+ * entries of other users and those that a process has kept or adopted, or has adopted something in, are left alone. If
+ * anything is mounted inside an entry, all is left to the next process, whose removal does not cross mounts. What could
+ * not be removed, or a process has adopted or given to another user, is left to it as well, so the lease stays.
  *
  * The shell itself makes every decision: a program that is missing must not look like an answer. On macOS, `mount` is
  * in no directory of the path that cron gives its jobs.
@@ -29,28 +29,20 @@ for descriptor in "/proc/$3/fd"/*; do
 done
 case $(cat /proc/self/mounts 2>/dev/null || /sbin/mount || echo "$2") in *"$2"*) exit 0 ;; esac
 random='${"[a-z2-9]".repeat(RANDOM_LENGTH)}'
-newline='
-'
-kept=$newline
+kept=
 left=
-while IFS= read -r line; do
-  case $line in
-    "kept "*) line=\${line#kept }; kept=$kept\${line#/}$newline ;;
-    "adopted "* | "given "*) left=yes ;;
-  esac
-done < "$1"
-for other in "\${1%/*}"/*.lease; do
-  [ "$other" = "$1" ] && continue
+for lease in "\${1%/*}"/*.lease; do
   while IFS= read -r line; do
-    case $line in "adopted "*) kept=$kept\${line##*/}$newline ;; esac
-  done < "$other"
+    case $line in "kept "* | "adopted "*) kept=$kept/\${line#* }/ ;; esac
+    case $line in "adopted "* | "given "*) left=yes ;; esac
+  done < "$lease"
 done
 while IFS= read -r line; do
   case $line in "made "*) made=\${line#made } ;; *) continue ;; esac
   form=\${made##*/}
   for entry in "\${made%/*}/\${form%%\\**}$2"$random"\${form#*\\*}"; do
     [ ! -L "$entry" ] && [ -O "$entry" ] || continue
-    case $kept in *"$newline\${entry##*/}$newline"*) continue ;; esac
+    case $kept in *"/\${entry##*/}/"*) continue ;; esac
     rm -rf -- "$entry"
     [ -e "$entry" ] && left=yes
   done

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import * as source from "../../mod.ts";
 import { startReaper } from "../../lib/life/reaper.ts";
 import { runtime } from "../../lib/runtime/mod.ts";
@@ -254,6 +254,37 @@ test("C254 a reaper that cannot be started causes one warning with the reason, a
   assert.deepEqual(changed.calls, []);
 });
 
+/** Runs the reaper's script for a lease, after the end of its process. */
+function reap(lease: string, session: string, change = (script: string): string => script): number | null {
+  let started: string[] = [];
+  using _ = substitute({
+    runtime: { startWatcher: (_command, args) => (started = args, () => {}) },
+  });
+  startReaper(lease, session);
+  const [option, script, ...rest] = started;
+  return spawnSync("/bin/sh", [option, change(script), ...rest], { input: "" }).status;
+}
+
+test(
+  "C254 C259 a reaper leaves what another process has adopted, and a directory in which it has adopted something, to the next process",
+  { skip: noReaper },
+  () => {
+    using place = scratch();
+    const session = "abcdefgh", lease = join(place.path, "a.lease");
+    const [file, empty, around, taken] = ["jkmn", "jkmp", "jkmq", "jkmr"].map((end) =>
+      join(place.path, `tmp${session}abcdefghi${end}`)
+    );
+    const inside = join(around, basename(taken));
+    for (const path of [empty, around]) mkdirSync(path);
+    for (const path of [file, taken, inside]) writeFileSync(path, "");
+    writeFileSync(lease, `mayfly 1\nmade ${place.path}/tmp*\n`);
+    writeFileSync(join(place.path, "b.lease"), `mayfly 1\nadopted ${taken}\nadopted ${inside}\n`);
+    assert.equal(reap(lease, session), 0);
+    const there = [file, empty, around, taken, inside, lease].map((path) => existsSync(path));
+    assert.deepEqual(there, [false, false, true, true, true, true]);
+  },
+);
+
 test(
   "C254 a reaper removes nothing unless /proc or mount(8), called by its absolute path, lists the mounts (POSIX)",
   {
@@ -270,14 +301,12 @@ test(
       writeFileSync(join(place.path, "tells"), "#!/bin/sh\necho '/dev/disk3s1s1 on / (apfs, sealed)'\n", {
         mode: 0o700,
       });
-      let started: string[] = [];
-      using _ = substitute({
-        runtime: { startWatcher: (_command, args) => (started = args, () => {}) },
-      });
-      startReaper(lease, session);
-      const script = started[1].replace("/proc/self/mounts", join(place.path, "none"))
-        .replace("/sbin/mount", `'${mount}'`);
-      const { status } = spawnSync("/bin/sh", ["-c", script, ...started.slice(2)], { input: "" });
+      const status = reap(
+        lease,
+        session,
+        (script) =>
+          script.replace("/proc/self/mounts", join(place.path, "none")).replace("/sbin/mount", `'${mount}'`),
+      );
       assert.deepEqual([status, existsSync(file), existsSync(lease)], [0, !removes, !removes], program);
     }
   },
