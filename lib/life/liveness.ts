@@ -56,8 +56,8 @@ export function isComparable({ host, namespace }: LeaseFile): boolean {
 const GRACE = 10 * 60_000;
 
 /** Whether a lease is empty, without even the host of its process, and too old to be still waiting for its first write. */
-function isAbandoned({ made, host, namespace, status }: LeaseFile): boolean {
-  return made.size === 0 && host === undefined && namespace === undefined &&
+function isAbandoned({ made, adopted, host, namespace, status }: LeaseFile): boolean {
+  return made.size + adopted.size === 0 && host === undefined && namespace === undefined &&
     Date.now() - status.modified >= GRACE;
 }
 

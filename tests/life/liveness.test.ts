@@ -179,9 +179,11 @@ test(
     closeSync(fd);
     assert.equal(livenessOfPlanted(place.path, own), "dead");
     // A lease with records is never dead because of its age.
-    const made = plant(place.path, { text: `mayfly 1\nmade ${place.path}/tmp*\n` });
-    age(made.path);
-    assert.equal(livenessOfPlanted(place.path, made), "unknown");
+    for (const record of [`made ${place.path}/tmp*`, `adopted ${join(place.path, own.name())}`]) {
+      const lease = plant(place.path, { text: `mayfly 1\n${record}\n` });
+      age(lease.path);
+      assert.equal(livenessOfPlanted(place.path, lease), "unknown", record);
+    }
   },
 );
 
