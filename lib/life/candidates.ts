@@ -15,7 +15,7 @@ import { baseName, joinPath, parentOf } from "../path.ts";
 import type { Path, Status } from "../runtime/mod.ts";
 import { type DirRef, leave, locate, within } from "../tree/dir_ref.ts";
 import { namesIn } from "../tree/list.ts";
-import { isOurs, keptByOther, type LeaseFile, speaksFor } from "./lease_file.ts";
+import { isLeftover, isOurs, type LeaseFile } from "./lease_file.ts";
 
 /** An entry that a lease may speak for. */
 export interface Candidate {
@@ -77,7 +77,7 @@ export function* visitEntries(
         : [baseName(one)];
       for (const name of names ?? []) {
         const path = joinPath(directory, name);
-        if (!speaksFor(lease, directory, name) || kept.has(keptByOther(name))) continue;
+        if (!isLeftover(lease, directory, name)) continue;
         // An adopted entry is visited once, for its own record.
         if ((one === undefined) === adopted.has(path)) continue;
         const entry = yield* ifThere(path, unseen, candidate(io, dir, name, path, lease));

@@ -100,6 +100,10 @@ export const keptByOther = (name: string): string => `/${name}`;
 export const speaksFor = (lease: LeaseFile, directory: string, name: string): boolean =>
   !lease.kept.has(name) && (lease.adopted.has(joinPath(directory, name)) || hasForm(lease, directory, name));
 
+/** Whether an entry is a leftover if the lease's process is dead: nobody keeps it, nor has adopted it and kept it. */
+export const isLeftover = (lease: LeaseFile, directory: string, name: string): boolean =>
+  speaksFor(lease, directory, name) && !lease.kept.has(keptByOther(name));
+
 function hasForm({ made, session }: LeaseFile, directory: string, name: string): boolean {
   const forms = made.get(directory);
   return forms !== undefined && formsOf(name, session).some((form) => forms.has(form));

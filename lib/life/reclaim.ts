@@ -20,7 +20,7 @@ import { lasting } from "../tree/overlay.ts";
 import { removeDirectory } from "../tree/remove.ts";
 import { type Candidate, ifThere, type Look, visitEntries } from "./candidates.ts";
 import { leaseDirectory, refusalOf } from "./lease_directory.ts";
-import { keptByOther, type LeaseFile, parseName, readLease, speaksFor } from "./lease_file.ts";
+import { isLeftover, keptByOther, type LeaseFile, parseName, readLease, speaksFor } from "./lease_file.ts";
 import { isComparable, type Liveness, livenessOf } from "./liveness.ts";
 import { LockTable } from "./lock_table.ts";
 import { append } from "./open_lease.ts";
@@ -89,10 +89,7 @@ export function* reclaim(io: Io, options: ReclaimOptions): Op<Reclaimed> {
     const isToGo = liveness === "dead" || options.ending && isComparable(lease);
     (isToGo ? work.leases : report.running).set(name, liveness);
   }
-  for (const [name, liveness] of work.leases) {
-    options.checkpoint();
-    yield* reclaimLease(io, name, liveness, work);
-  }
+  for (const [name, liveness] of work.leases) yield* reclaimLease(io, name, liveness, work);
   return report;
 }
 
@@ -172,10 +169,11 @@ function* removeUnused(
 ): Op<void> {
   const { path } = entry;
   // Read only now: a process that has adopted the entry meanwhile has recorded that. One that already keeps it has
-  // recorded that in its creator's lease before its own was discarded, so that one is read last.
+  // recorded that in its creator's lease before its own was discarded, so that one is read last. It is read again at the
+  // end of a process as well, whose threads are still running then.
   const others = yield* otherLeases(io, work.directory, work.leases, work.others);
   const latest = yield* leaseIfThere(io, work, name, known);
-  if (latest === undefined || latest.kept.has(keptByOther(baseName(path)))) return;
+  if (latest === undefined || !isLeftover(latest, parentOf(path), baseName(path))) return;
   const isTaken = others.some((lease) => speaksForAny(lease, path));
   // Checked first, because removing it would make Deno prompt the user.
   if (!runtime.mayWrite(path)) return void work.left.push({ path, code: DENIED });

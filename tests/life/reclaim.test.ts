@@ -490,6 +490,40 @@ test(
   },
 );
 
+test(
+  "C258 C265 reclaim() at process exit leaves an entry that a thread has kept since its lease was read",
+  () => {
+    using place = scratch();
+    const lease = plant(place.path, { pid: process.pid });
+    const [kept, left] = [lease.name(), lease.name()];
+    for (const name of [kept, left]) writeFileSync(join(place.path, name), "");
+    const { seen, list } = watchedList(place.path, leasesIn(place.path), []);
+    seen.afterList = () => {
+      if (seen.lists === 1) appendFileSync(lease.path, `kept ${kept}\n`);
+    };
+    using _ = substitute({ primitives: { list } });
+    assert.deepEqual(onlyReclaim(place.path, { ending: true }).removed.map(({ path }) => basename(path)), [
+      left,
+    ]);
+    assert.deepEqual(place.names(), [kept]);
+  },
+);
+
+test("C258 C265 reclaim() at process exit leaves what a process with the same PID on another host, or in another container, has", () => {
+  using place = scratch();
+  const others = [{ host: "elsewhere" }, ...process.platform === "linux" ? [{ namespace: "pid:[1]" }] : []];
+  for (const other of others) {
+    const { name } = plant(place.path, { pid: process.pid, ...other });
+    writeFileSync(join(place.path, name()), "");
+  }
+  const own = plant(place.path, { pid: process.pid });
+  writeFileSync(join(place.path, own.name()), "");
+  // Control: what this process's own threads left is removed.
+  assert.equal(onlyReclaim(place.path, { ending: true }).removed.length, 1);
+  assert.deepEqual(onlyReclaim(place.path).removed, []);
+  assert.equal(place.names().length, others.length);
+});
+
 test("reclaim() ignores files, directories and leases of other users (skipped: needs root)", {
   skip: process.getuid?.() !== 0,
 }, () => {
