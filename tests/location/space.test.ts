@@ -237,6 +237,30 @@ test("watchSpace() warns once about a failure that lasts, and about an error thr
   assert.deepEqual(warnings, ["ENOENT", "MAYFLY_CALLBACK", "ENOENT"]);
 });
 
+test("watchSpace() warns again about a failure that comes back after a check that succeeded", async () => {
+  const warnings: string[] = [], looks: (() => void)[] = [];
+  let fail = true;
+  using _ = substitute({
+    primitives: {
+      fileSystem() {
+        if (fail) throw systemError("ENOENT");
+        return status(50);
+      },
+    },
+    runtime: {
+      later: (_milliseconds, call) => (looks.push(call), () => {}),
+      warn: (_message, code) => void warnings.push(code),
+    },
+  });
+  using _watch = sourceWatch({ dir: "/missing", minFree: 10 }, () => {});
+  for (fail of [true, false, true]) {
+    const count = looks.length;
+    looks[count - 1]();
+    while (looks.length === count) await new Promise((resolve) => setTimeout(resolve));
+  }
+  assert.deepEqual(warnings, ["ENOENT", "ENOENT"]);
+});
+
 test("watchSpace() warns about any value that its callback rejects with, and checks again", async () => {
   const texts = new Map<unknown, string>([[undefined, "undefined"], [null, "null"], ["text", '"text"'], [
     {},
@@ -249,6 +273,30 @@ test("watchSpace() warns about any value that its callback rejects with, and che
     looks[0]();
     while (looks.length === 1) await new Promise((resolve) => setTimeout(resolve));
     assert.deepEqual(warnings, [ofCallback(expected)]);
+  }
+});
+
+test("watchSpace() that is disposed during a check neither calls back nor warns, and schedules no further check", async () => {
+  for (const fails of [false, true]) {
+    const seen: string[] = [], looks: (() => void)[] = [];
+    using _ = substitute({
+      primitives: {
+        fileSystem() {
+          watch[Symbol.dispose]();
+          seen.push("checked");
+          if (fails) throw systemError("EIO");
+          return status(5);
+        },
+      },
+      runtime: {
+        later: (_milliseconds, call) => (looks.push(call), () => {}),
+        warn: (message) => void seen.push(message),
+      },
+    });
+    const watch = sourceWatch({ dir: "/", minFree: 10 }, () => seen.push("called"));
+    looks[0]();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    assert.deepEqual([seen, looks.length], [["checked"], 1]);
   }
 });
 

@@ -115,6 +115,12 @@ test("C33 C34 the candidates are TMPDIR, TEMP, TMP, or the runtime's own directo
     using _env = withEnvironment({}, { runtime: { temporaryDirectory: () => "/own" } });
     assert.deepEqual(candidates(), ["/own", "/tmp", "/var/tmp", "/usr/tmp"]);
   }
+  {
+    // On Deno, asking for it creates a directory.
+    const temporaryDirectory = (): never => assert.fail("not needed");
+    using _env = withEnvironment({ TMP: "/c" }, { runtime: { temporaryDirectory } });
+    assert.equal(candidates()[0], "/c");
+  }
   const windows = { TMP: "D:\\t", LOCALAPPDATA: "C:\\U\\L", USERPROFILE: "C:\\U", SystemRoot: "C:\\W" };
   using _env = withEnvironment(windows, {}, "windows");
   assert.deepEqual(candidates(), [
@@ -370,6 +376,24 @@ test("C42 tmpdir() without a permitted directory fails with an error that names 
     });
   }
 });
+
+test(
+  "C42 tmpdir() resolves only permitted paths, and tests no directory that a link leads to without permission (POSIX)",
+  {
+    skip: isWindows,
+  },
+  () => {
+    using place = scratch();
+    const [target] = directories(place, "target"), link = join(place.path, "link");
+    symlinkSync(target, link);
+    using watched = withEnvironment({ TMPDIR: link }, { runtime: { mayWrite: (path) => path === link } });
+    assert.throws(() => source.tmpdir(), (error: m.TempfileError) => {
+      assert.ok(error.message.includes(`tried "${link}" (ERR_ACCESS_DENIED), "/tmp" (ERR_ACCESS_DENIED), `));
+      return true;
+    });
+    assert.deepEqual(watched.calls, [{ name: "realPath", args: [link] }]);
+  },
+);
 
 test("C42 C48 tmpdir() without a usable directory lists each with the reason, and never tries the current directory", () => {
   using place = scratch();

@@ -11,10 +11,11 @@ import type * as m from "#mod";
 import { temporaryDirectorySync } from "../../lib/directory.ts";
 import type { Status } from "../../lib/runtime/mod.ts";
 import { runChild } from "../support/child.ts";
+import { openIn } from "../support/descriptors.ts";
 import { packageTest as test } from "../support/once.ts";
 import { noPosixPaths } from "../support/platform.ts";
 import { scratch } from "../support/scratch.ts";
-import { substitute } from "../support/substitute.ts";
+import { substitute, systemError } from "../support/substitute.ts";
 import { BOTH_WAYS, restricted } from "../support/removal.ts";
 
 const isLinux = process.platform === "linux";
@@ -209,6 +210,38 @@ test(
     d.removeSync();`;
     const { said, stderr } = await runChild(code, { under: ["unshare", "-m"] });
     assert.deepEqual(said, [["EXDEV", ["two"], ["precious"]]], stderr);
+  },
+);
+
+test(
+  "remove() and removeSync() that cannot read the mount table report that, leave all in place and leak no descriptor (Linux)",
+  {
+    skip: !isLinux,
+  },
+  async () => {
+    for (const way of ["async", "sync"]) {
+      using place = scratch();
+      const directory = temporaryDirectorySync({ dir: place.path }), { path } = directory;
+      writeFileSync(join(path, "file"), "");
+      {
+        using _ = substitute({
+          primitives: {
+            readSystemFile() {
+              throw systemError("EIO");
+            },
+          },
+        });
+        await assert.rejects(
+          async () => way === "async" ? await directory.remove() : directory.removeSync(),
+          {
+            code: "EIO",
+            leftovers: [{ path, code: "EIO" }],
+          },
+        );
+      }
+      assert.deepEqual([readdirSync(path), openIn(place.path)], [["file"], []]);
+      assert.deepEqual(directory.removeSync(), []);
+    }
   },
 );
 
