@@ -347,13 +347,13 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
    */
   async truncate(size?: number): Promise<void> {
     const wanted = size === undefined ? undefined : checkSize(size, "size");
-    return await this.#file.async((io) => this.#file.truncate(io, wanted ?? this.#file.position));
+    return await this.#file.async((io) => this.#file.truncate(io, wanted));
   }
 
   /** Synchronous version of {@linkcode TemporaryFile.truncate}. */
   truncateSync(size?: number): void {
     const wanted = size === undefined ? undefined : checkSize(size, "size");
-    return this.#file.sync((io) => this.#file.truncate(io, wanted ?? this.#file.position));
+    return this.#file.sync((io) => this.#file.truncate(io, wanted));
   }
 
   /** Writes buffered data to the system, where other programs can read it. */

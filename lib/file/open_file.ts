@@ -195,7 +195,7 @@ export class OpenFile implements Leakable, Content {
     const start = at ?? this.position;
     try {
       yield* this.#flush(io);
-      const count: number = into.byteLength === 0 ? 0 : yield* this.storage.read(io, into, start);
+      const count = yield* this.storage.read(io, into, start);
       if (at === undefined) this.position = start + count;
       return count;
     } catch (error) {
@@ -205,9 +205,9 @@ export class OpenFile implements Leakable, Content {
 
   /** Reads `length` bytes, or to the end, into an array of exactly that size. */
   *readBytes(io: Io, length: number, at?: number): Op<Uint8Array<ArrayBuffer>> {
-    this.require("read from");
-    const start = at ?? this.position;
-    const left = length <= SMALL ? length : yield* this.#left(io, start);
+    const left = length <= SMALL
+      ? length
+      : yield* this.during("read from", this.storage.left(io, at ?? this.position), io);
     const into = this.#newBytes(Math.min(length, left));
     const count = yield* this.read(io, into, at);
     return count === into.byteLength ? into : into.slice(0, count);
@@ -222,11 +222,6 @@ export class OpenFile implements Leakable, Content {
     }
   }
 
-  /** The number of bytes from an offset to the end. */
-  #left(io: Io, start: number): Op<number> {
-    return this.during("read from", this.storage.left(io, start), io);
-  }
-
   size(io: Io): Op<number> {
     return this.during("get the size of", this.storage.size(io), io);
   }
@@ -235,15 +230,11 @@ export class OpenFile implements Leakable, Content {
    * Sets the size; the cursor does not move. The buffer is not flushed first: on a full disk that would fail, and this
    * is the call that makes room.
    */
-  *truncate(io: Io, size: number): Op<void> {
+  *truncate(io: Io, size: number = this.position): Op<void> {
     this.require("truncate");
     this.#requireRoom(size);
-    try {
-      yield* this.storage.truncate(io, size);
-      this.#buffer.cut(size);
-    } catch (error) {
-      throw this.#failure("truncate", error);
-    }
+    yield* this.during("truncate", this.storage.truncate(io, size));
+    this.#buffer.cut(size);
   }
 
   /** Writes the buffer to the storage. On failure all of it stays in the buffer, so that it can be retried. */
