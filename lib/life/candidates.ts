@@ -69,7 +69,7 @@ export function* visitEntries(
   for (const path of adopted) if (!kept.has(baseName(path))) places.push([parentOf(path), path]);
   for (const [directory, one] of places) {
     // A directory, never through a link.
-    const dir = yield* ifThere(one ?? directory, unseen, locate(io, directory));
+    const dir = yield* ifThere(directory, unseen, locate(io, directory));
     if (dir === undefined || dir.status.kind !== "directory") continue;
     try {
       const names = one === undefined

@@ -13,12 +13,13 @@ import {
   realpathSync,
   renameSync,
   symlinkSync,
+  unlinkSync,
   writeFileSync,
 } from "node:fs";
 import * as real from "node:fs";
 import { basename, join } from "node:path";
 import { listLeases } from "../../lib/life/list_leases.ts";
-import { reclaim, type Reclaimed, type ReclaimOptions } from "../../lib/life/reclaim.ts";
+import { markKept, reclaim, type Reclaimed, type ReclaimOptions } from "../../lib/life/reclaim.ts";
 import { sweepAll, type SweepReport } from "../../lib/life/sweep.ts";
 import { syncIo } from "../../lib/operation/io.ts";
 import { type Op, runSync } from "../../lib/operation/op.ts";
@@ -285,6 +286,10 @@ const FORGED: { [what: string]: (outside: string, place: Scratch) => string[] } 
     `made\t${outside}/tmp*`,
   ],
   "a missing directory": () => ["made /no/such/place/tmp*", ...isWindows ? [] : ["made /dev/null/tmp*"]],
+  "a directory that cannot exist": (_outside, { path }) => {
+    if (!noLinks) symlinkSync("loop", join(path, "loop"));
+    return [`made ${path}/loop/x/tmp*`, `made /${"x".repeat(300)}/tmp*`];
+  },
   "bytes": (outside) => ["\0\x01\xff", `made ${outside}\0/tmp*`, "kept", "made", "made "],
 };
 
@@ -522,6 +527,105 @@ test("C258 C265 reclaim() at process exit leaves what a process with the same PI
   assert.equal(onlyReclaim(place.path, { ending: true }).removed.length, 1);
   assert.deepEqual(onlyReclaim(place.path).removed, []);
   assert.equal(place.names().length, others.length);
+});
+
+test(
+  "C259 C265 markKept() writes to the leases of the creator and of dead adopters, and to no others, even if one vanishes",
+  {
+    skip: noLinux,
+  },
+  () => {
+    using place = scratch();
+    const creator = plant(place.path), path = join(place.path, creator.name());
+    const lines = [`adopted ${path}`];
+    const [dead, gone] = [1, 2].map(() => plant(place.path, { lines }));
+    // An adopter whose process may be alive, and somebody who has nothing to do with it.
+    plant(place.path, { lines, host: "elsewhere" });
+    plant(place.path);
+    let opened = 0;
+    using seen = substitute({
+      primitives: {
+        openFile(real, file: string, access: string) {
+          if (access === "append" && file === gone.path) unlinkSync(file);
+          const handle = real(file as never, access as never);
+          opened++;
+          return handle;
+        },
+      },
+    });
+    runSync(markKept(syncIo(), leasesIn(place.path), path));
+    assert.equal(seen.of("close").length, opened);
+    const leases = readLeases(place.path);
+    const told = Object.keys(leases).filter((name) => leases[name].includes(`\nkept /${basename(path)}\n`));
+    assert.deepEqual(told.sort(), [creator, dead].map((lease) => basename(lease.path)).sort());
+    assert.equal(Object.keys(leases).length, 4);
+  },
+);
+
+test("C265 C270 reclaim() continues if another process removes its lease after it was listed", () => {
+  using place = scratch();
+  writeFileSync(join(place.path, plant(place.path).name()), "");
+  const other = plant(place.path, { host: "elsewhere" });
+  const { seen, list } = watchedList(leasesIn(place.path), "", []);
+  // The second listing is for the leases of those that may have adopted something.
+  seen.afterList = () => {
+    if (seen.lists === 2) unlinkSync(other.path);
+  };
+  using _ = substitute({ primitives: { list } });
+  assert.equal(onlyReclaim(place.path).removed.length, 1);
+  assert.deepEqual([place.names(), readLeases(place.path)], [[], {}]);
+});
+
+test("reclaim() removes the leases after one whose entries could not be removed", () => {
+  using place = scratch();
+  const leases = [1, 2].map(() => plant(place.path));
+  const [left, removed] = leases.map(({ name }) => join(place.path, name()));
+  for (const path of [left, removed]) writeFileSync(path, "");
+  const { list } = watchedList("", leasesIn(place.path), leases.map(({ path }) => basename(path)));
+  const unlink: Stub = (real, path: string) => {
+    if (basename(path) === basename(left)) throw systemError("EROFS");
+    return real(path);
+  };
+  using _ = substitute({ primitives: { list, unlink } });
+  assert.deepEqual(reclaimIn(place.path), {
+    removed: [{ path: removed, bytes: 0 }],
+    kept: [],
+    left: [{ path: left, code: "EROFS" }],
+  });
+  assert.deepEqual(Object.keys(readLeases(place.path)), [basename(leases[0].path)]);
+});
+
+test("reclaim() can be aborted between two leases, and names the directory of leases if it cannot be listed", () => {
+  using place = scratch();
+  for (let n = 0; n < 3; n++) plant(place.path, { host: "elsewhere" });
+  let asked = 0;
+  const reason = new Error("enough");
+  const checkpoint = (): void => {
+    if (++asked === 2) throw reason;
+  };
+  assert.throws(() => onlyReclaim(place.path, { checkpoint }), reason);
+  const path = leasesIn(place.path);
+  const list: Stub = () => {
+    throw systemError("EMFILE");
+  };
+  using _ = substitute({ primitives: { list } });
+  assert.throws(() => onlyReclaim(place.path), { code: "EMFILE", path, message: /look for leases in/ });
+});
+
+test("reclaim() does not look for an adopted entry that was kept, whose directory may not be accessible", {
+  skip: noLinux,
+}, () => {
+  using place = scratch();
+  const name = plant(place.path).name(), elsewhere = join(place.path, "elsewhere");
+  mkdirSync(elsewhere);
+  plant(place.path, { lines: [`adopted ${join(elsewhere, name)}`, `kept ${name}`] });
+  const locateDirectory: Stub = (real, path: string) => {
+    if (path === elsewhere) throw systemError("EACCES");
+    return real(path);
+  };
+  using _ = substitute({ primitives: { locateDirectory } });
+  assert.deepEqual(reclaimIn(place.path), { removed: [], kept: [], left: [] });
+  assert.deepEqual(readLeases(place.path), {});
 });
 
 test("reclaim() ignores files, directories and leases of other users (skipped: needs root)", {
