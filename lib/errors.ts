@@ -91,11 +91,9 @@ export const refusesUnnamed = (error: unknown): boolean => NO_UNNAMED.has(codeOf
 
 const PHRASES: { readonly [code: string]: string | undefined } = {
   EACCES: "permission denied",
-  EBADF: "bad file descriptor",
   EBUSY: "in use",
   EDQUOT: "disk quota exceeded",
   EEXIST: "already exists",
-  EFBIG: "file too large",
   EIO: "input/output error",
   EISDIR: "is a directory",
   ELOOP: "is a symbolic link, or too many of them",
@@ -107,7 +105,6 @@ const PHRASES: { readonly [code: string]: string | undefined } = {
   ENOTDIR: "not a directory",
   ENOTEMPTY: "directory not empty",
   EPERM: "operation not permitted",
-  EROFS: "read-only file system",
   ESTALE: "stale file handle",
   EXDEV: "on another device",
 };
@@ -129,9 +126,13 @@ export function failure(action: string, error: unknown, path?: string): unknown 
   return wrapped(action, code, error as Error, path);
 }
 
-/** Words the reason the same on every runtime where the code is known, otherwise as the error does. */
+/**
+ * Words the reason the same on every runtime where the code is known. Otherwise as the error does, less what we add (the
+ * code, the call, the path) and Deno's number.
+ */
 function wrapped(action: string, code: string, error: Error & { syscall?: string }, path?: string) {
-  return cannot(action, PHRASES[code] ?? error.message, code, path, error, error.syscall);
+  const why = PHRASES[code] ?? error.message.replace(/^E\w+: |, .*| \(os.*/g, "").toLowerCase();
+  return cannot(action, why, code, path, error, error.syscall);
 }
 
 /** Creates an error with a reason. The action completes "Cannot …". */

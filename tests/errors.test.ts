@@ -195,12 +195,20 @@ test("codeOf() finds the POSIX code in the errors of every runtime", () => {
 });
 
 test(
-  "C286 errors that Node has no name for, such as EDQUOT, have code, path and action, sync and async (skipped without strace)",
+  "C286 errors that Node has no name for, such as EDQUOT, or that it words, such as EINVAL, have code, path and action, sync and async (skipped without strace)",
   {
     skip: noStrace || oncePerRuntime,
   },
   async () => {
-    for (const [code, phrase] of [["EDQUOT", "disk quota exceeded"], ["ESTALE", "stale file handle"]]) {
+    for (
+      const [code, phrase] of Object.entries({
+        EDQUOT: "disk quota exceeded",
+        ESTALE: "stale file handle",
+        EINVAL: "invalid argument",
+        EROFS: "read-only file system",
+        EBADF: "bad file descriptor",
+      })
+    ) {
       using place = scratch();
       const path = join(place.path, "file");
       writeFileSync(path, "");
@@ -225,6 +233,20 @@ test(
   },
 );
 
+test("failure() words a reason the same from the messages of Node, Bun and Deno, with the code and the path once", () => {
+  for (
+    const [code, message] of [
+      ["EINVAL", "EINVAL: invalid argument, write"],
+      ["EINVAL", "EINVAL: invalid argument, rename '/a, b' -> '/c'"],
+      ["EINVAL", "Invalid argument (os error 22)"],
+      ["EINVAL", "Invalid argument (os error 22): open '/x (os error), y'"],
+    ]
+  ) {
+    const error = failure('write to "/x"', Object.assign(new Error(message), { code }), "/x") as Error;
+    assert.equal(error.message, 'Cannot write to "/x": invalid argument (EINVAL)', message);
+  }
+});
+
 test("failure() wraps system errors and returns all other values unchanged", () => {
   const cause = Object.assign(systemError("EACCES"), { syscall: "open" });
   const error = failure('create a temporary file in "/x"', cause, "/x") as m.TempfileError;
@@ -243,7 +265,7 @@ test("failure() wraps system errors and returns all other values unchanged", () 
   );
   assert.equal(
     (failure("do it", systemError("EODD")) as Error).message,
-    "Cannot do it: EODD: injected (EODD)",
+    "Cannot do it: injected (EODD)",
   );
   // Deno uses this class for EINVAL.
   const odd = Object.assign(new TypeError("Invalid argument (os error 22)"), { code: "EINVAL" });
