@@ -183,6 +183,7 @@ test("codeOf() finds the POSIX code in the errors of every runtime", () => {
       new Error("os error 27"),
       new Error("Odd (os error 4711)"),
       {},
+      { message: Symbol("x") },
       new Error("x"),
       new DOMException("x", "AbortError"),
       { code: "UNKNOWN", errno: -4094 },

@@ -426,7 +426,7 @@ test("Bun: locks call flock() of the C library, which the first lock loads", asy
   sync.close(handle!);
 });
 
-test("linkByHelper() fails if ln(1) is missing or fails, sync and pooled", async () => {
+test("linkByHelper() fails if ln(1) is missing, fails or is killed, sync and pooled", async () => {
   const missing = Object.assign(new Error("no ln"), { code: "ENOENT" });
   const helper = (event: string, argument: unknown) => ({
     on: (name: string, listener: (argument: unknown) => void) => name === event && listener(argument),
@@ -439,11 +439,22 @@ test("linkByHelper() fails if ln(1) is missing or fails, sync and pooled", async
   );
   assert.throws(() => sync(3, "/x"), missing);
   await assert.rejects(pooled(3, "/x"), missing);
-  const failing = linkByHelper(() =>
-    ({ spawn: () => helper("exit", 1), spawnSync: () => ({ status: 1 }) }) as never
-  );
-  assert.throws(() => failing.sync(3, "/x"), error("EIO"));
-  await assert.rejects(failing.pooled(3, "/x"), error("EIO"));
+  // A signal that ends it leaves no status.
+  for (const status of [1, null]) {
+    const failing = linkByHelper(() =>
+      ({ spawn: () => helper("exit", status), spawnSync: () => ({ status }) }) as never
+    );
+    assert.throws(() => failing.sync(3, "/x"), error("EIO"));
+    await assert.rejects(failing.pooled(3, "/x"), error("EIO"));
+  }
+});
+
+test("linkByHelper() gives ln(1) the file, and none of the standard streams, where its messages would appear", () => {
+  const started: unknown[] = [];
+  const spawnSync = (...given: unknown[]): object => (started.push(given), { status: 0 });
+  linkByHelper(() => ({ spawnSync }) as never).sync(7, "/x");
+  const stdio = ["ignore", "ignore", "ignore", 7];
+  assert.deepEqual(started, [["ln", ["-L", "--", "/proc/self/fd/3", "/x"], { stdio }]]);
 });
 
 test("nodePrimitives() omits open flags that the platform lacks; files are created with O_CREAT and O_EXCL", () => {

@@ -23,9 +23,11 @@ import { basename, join } from "node:path";
 import * as m from "#mod";
 import { temporaryDirectory, temporaryDirectorySync } from "../../lib/directory.ts";
 import { namedTemporaryFileSync } from "../../lib/file/named.ts";
-import { syncIo } from "../../lib/operation/io.ts";
+import { asyncIo, syncIo } from "../../lib/operation/io.ts";
+import { type Op, runAsync, runSync } from "../../lib/operation/op.ts";
 import { runtime, type Status } from "../../lib/runtime/mod.ts";
 import { configure } from "../../lib/settings.ts";
+import { withLimit } from "../../lib/tree/limit.ts";
 import { removeDirectory } from "../../lib/tree/remove.ts";
 import { closeAbandoned } from "../support/abandoned.ts";
 import { firstOutput, runChild } from "../support/child.ts";
@@ -508,6 +510,35 @@ test("C223 concurrent removals and disposals of one directory all succeed", asyn
   assert.ok(!existsSync(directory.path));
   assert.deepEqual(await Promise.all(all), [[], [], undefined, []]);
   assert.deepEqual(await directory.remove(), []);
+});
+
+test("eight trees are removed at a time, then the others in the order of the calls; removeSync() does not wait", async () => {
+  const started: string[] = [], ends: (() => void)[] = [];
+  function* removal(name: string): Op<void> {
+    started.push(name);
+    yield new Promise<void>((resolve) => ends.push(resolve));
+    if (name === "1") throw new Error("failed");
+  }
+  function* immediate(): Op<string> {
+    return yield "done";
+  }
+  const turn = (): Promise<void> => new Promise((resolve) => setTimeout(resolve));
+  // The second round shows that each place was given back, also by the removal that failed.
+  for (const _round of [1, 2]) {
+    const all = Array.from("0123456789", (name) => runAsync(withLimit(asyncIo(), removal(name))));
+    const settled = Promise.allSettled(all);
+    await turn();
+    assert.equal(started.join(""), "01234567");
+    assert.equal(runSync(withLimit(syncIo(), immediate())), "done");
+    for (const waiting of ["8", "9"]) {
+      ends.shift()!();
+      await turn();
+      assert.equal(started.pop(), waiting);
+    }
+    for (const end of ends.splice(0)) end();
+    assert.equal((await settled).filter(({ status }) => status === "rejected").length, 1);
+    started.length = 0;
+  }
 });
 
 test("C223 removeSync() succeeds if another process removes the tree, or part of it, before any of its calls", () => {
