@@ -70,7 +70,8 @@ function* configuredAge(io: Io, directory: string): Op<string | undefined> {
       // type, path, mode, user, group, age
       const [type = "", path = "", , , , age = "-"] = line.trim().split(/\s+/);
       if (!/^[dDevqQ]/.test(type) || !contains(path, directory)) continue;
-      if (path.length >= best.path.length) best = { path, age };
+      // Of several lines for one path the first counts.
+      if (path.length > best.path.length) best = { path, age };
     }
   }
   return best.age === "-" ? undefined : best.age.replace(/^[^\d]*/, "");
@@ -84,7 +85,8 @@ function* configurations(io: Io): Op<string[]> {
     }
   }
   const texts: string[] = [];
-  for (const path of files.values()) texts.push(yield* read(io, path));
+  // They are read in the order of their names, whatever their directories.
+  for (const name of [...files.keys()].sort()) texts.push(yield* read(io, files.get(name)!));
   return texts;
 }
 

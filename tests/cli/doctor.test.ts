@@ -391,6 +391,12 @@ test("cleanersOf() finds daemons that remove old files by their configuration, w
   assert.deepEqual(cleaners(hidden, "/tmp"), []);
   const nearer = { ...usual, "/etc/tmpfiles.d/mine.conf": "d /tmp/mine 0700 me me mM:2h" };
   assert.deepEqual(cleaners(nearer, "/tmp/mine"), [{ who: "systemd-tmpfiles", age: "2h" }]);
+  const noConfiguration = { ...usual, "/etc/tmpfiles.d/README": "d /tmp/mine 0700 me me 2h" };
+  assert.deepEqual(cleaners(noConfiguration, "/tmp/mine"), [{ who: "systemd-tmpfiles", age: "10d" }]);
+  for (const type of "dDevqQ") {
+    const file = { ...systemd, "/etc/tmpfiles.d/mine.conf": `${type} /mine 0700 me me 3h` };
+    assert.deepEqual(cleaners(file, "/mine"), [{ who: "systemd-tmpfiles", age: "3h" }], type);
+  }
   const unreadable = { ...usual, "/etc/tmpfiles.d/secret.conf": systemError("EACCES") };
   assert.deepEqual(cleaners(unreadable, "/tmp"), [{ who: "systemd-tmpfiles", age: "10d" }]);
   for (const program of ["/etc/cron.daily/tmpreaper", "/usr/libexec/tmp_cleaner"]) {
@@ -399,6 +405,32 @@ test("cleanersOf() finds daemons that remove old files by their configuration, w
       age: undefined,
     }]);
   }
+});
+
+test("cleanersOf() applies, of several lines for one path, the one in the file whose name comes first, in whatever directory", () => {
+  const line = (age: string): string => `q /tmp 1777 root root ${age}\n`;
+  const systemd = { "/run/systemd/system/x": "", "/usr/lib/tmpfiles.d/tmp.conf": line("10d") };
+  const expected = (age: string): object[] => [{ who: "systemd-tmpfiles", age }];
+  for (const [name, age] of [["a.conf", "5d"], ["z.conf", "10d"], ["tmp.conf", "5d"]]) {
+    assert.deepEqual(
+      cleaners({ ...systemd, [`/etc/tmpfiles.d/${name}`]: line("5d") }, "/tmp"),
+      expected(age),
+    );
+  }
+  const last = { "/run/systemd/system/x": "", "/etc/tmpfiles.d/z.conf": line("5d") };
+  assert.deepEqual(
+    cleaners({ ...last, "/usr/lib/tmpfiles.d/tmp.conf": line("1d") + line("2d") }, "/tmp"),
+    expected("1d"),
+  );
+});
+
+test("C299 cleanersOf() does not list directories that may not be read, for which Deno would prompt", () => {
+  const { primitives, runtime } = machineWith({ "/run/systemd/system/x": "" });
+  using watched = substitute({
+    primitives,
+    runtime: { ...runtime, mayRead: (path) => !path.endsWith("tmpfiles.d") },
+  });
+  assert.deepEqual([runSync(cleanersOf(syncIo(), "/tmp")), watched.of("list")], [[], []]);
 });
 
 test("mayfly doctor lists the daemons that remove old files with their ages, and suggests keepAlive", {
