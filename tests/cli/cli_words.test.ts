@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { test } from "node:test";
 import { parseArgs } from "node:util";
@@ -11,7 +11,7 @@ import { runtime } from "../../lib/runtime/mod.ts";
 import { configure } from "../../lib/settings.ts";
 import { place, runInProcess } from "../support/in_process.ts";
 import { deadPid, plant, plantLease } from "../support/leases.ts";
-import { isWindows, noLinks } from "../support/platform.ts";
+import { isWindows, noLinks, noLinux } from "../support/platform.ts";
 import { scratch } from "../support/scratch.ts";
 import { substitute, systemError } from "../support/substitute.ts";
 
@@ -144,6 +144,16 @@ test("mayfly run exits with 126 and the system's message if the command cannot b
   assert.deepEqual(here.names(), []);
 });
 
+test("mayfly run replaces control characters in the name of a command that it does not find", async () => {
+  using _here = place();
+  const start: Host["start"] = () => ({ kill() {}, ended: Promise.reject(systemError("ENOENT")) });
+  assert.deepEqual(await runInProcess(["run", "\u001b[2J"], { start }), {
+    status: 127,
+    stdout: "",
+    stderr: 'mayfly run: Cannot find the command "?[2J"\n',
+  });
+});
+
 test("mayfly run exits with 1 and stops listening to signals on an unexpected error", async () => {
   using _here = place();
   let listening = false;
@@ -208,6 +218,24 @@ test("mayfly sweep shows no progress on a terminal if it takes no time", async (
   const args = ["sweep", "--older-than", "0s", "--prefix", "build-", "--dry-run"];
   const { status, stderr } = await runInProcess(args, { stderrIsTty: true });
   assert.deepEqual({ status, stderr }, { status: 0, stderr: "" });
+});
+
+test("mayfly usage shows its progress every 100 ms at most", async () => {
+  using here = place();
+  let now = 0;
+  for (let count = 0; count < 4; count++) await here.said("file");
+  // Looking at a file takes 60 ms.
+  using _ = substitute({
+    primitives: {
+      status(real, ...[path]: [string]) {
+        if (basename(path).startsWith("tmp")) now += 60;
+        return real(...[path] as never[]);
+      },
+    },
+    runtime: { now: () => now },
+  });
+  const { stderr } = await runInProcess(["usage"], { stderrIsTty: true });
+  assert.equal(stderr, "\r\x1b[KLooked at 2 of 4…\r\x1b[K");
 });
 
 test("mayfly usage shows its progress if standard error is a terminal, and erases it at the end", async () => {
@@ -304,6 +332,23 @@ test("mayfly usage counts once an entry that one dead process had adopted from a
   plant(here.path, { lines: [`adopted ${orphan}`] });
   const { owners } = JSON.parse((await here.said("usage", "--json")).stdout);
   assert.deepEqual(owners.orphaned, { entries: 1, bytes: 5 });
+});
+
+test("mayfly usage counts an entry as live if a live process has adopted it from a dead one", {
+  skip: noLinux,
+}, async () => {
+  using here = place();
+  const orphan = join(here.path, plant(here.path).name());
+  writeFileSync(orphan, "12345");
+  // Leases are listed in any order, so several of dead processes make it likely that one comes after the live one.
+  const [live] = [process.pid, ...Array<number>(10).fill(deadPid())].map((pid) =>
+    plant(here.path, { pid, lines: [`adopted ${orphan}`] })
+  );
+  // A process is alive as long as it has its lease open.
+  const fd = openSync(live.path, "r");
+  const { owners } = JSON.parse((await here.said("usage", "--json")).stdout);
+  closeSync(fd);
+  assert.deepEqual([owners.live, owners.orphaned.entries], [{ entries: 1, bytes: 5 }, 0]);
 });
 
 test("mayfly usage and doctor ignore what is not a lease or cannot be read", async () => {

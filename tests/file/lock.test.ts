@@ -645,9 +645,13 @@ test("the C library of macOS is loaded by its path, since a bare name would find
     ...library(0, 0),
     dlopen: (name, signatures) => (called.push(name), library(0, 0).dlopen(name, signatures)),
   };
-  const handle = await libraryLocks(sync, "darwin", () => ffi, recording([])).tryAcquire(path, false);
-  sync.close(handle!);
+  const locks = libraryLocks(sync, "darwin", () => ffi, recording([]));
+  // It is loaded once.
+  for (let lock = 0; lock < 2; lock++) sync.close((await locks.tryAcquire(path, false))!);
   assert.deepEqual(called, ["/usr/lib/libSystem.B.dylib"]);
+  // Its number for a lock that is held.
+  const held = libraryLocks(sync, "darwin", () => library(-1, 35), recording([]));
+  assert.equal(await held.tryAcquire(path, false), undefined);
 });
 
 test(
