@@ -49,7 +49,7 @@ export function* persistTree(io: Io, tree: OwnedTree, destination: string, optio
     requireOutside(tree, target);
     // A rename that must fail is not attempted: while one is under way, the end of the process does not touch the tree.
     const sameDevice = yield* isOnDevice(io, tree.identity!, target);
-    if (sameDevice && options.durable) yield* synchronizeTree(io, tree.path!);
+    if (sameDevice && options.durable) yield* synchronizeTree(io, tree.path!, options);
     if (!sameDevice || !(yield* renameTree(io, tree.path!, target, options))) {
       leftovers = yield* moveByCopy(io, tree, target, options);
     }
@@ -96,6 +96,7 @@ function requireOutside({ path }: OwnedTree, target: Target): void {
 function* renameTree(io: Io, from: string, target: Target, options: Replacing): Op<boolean> {
   const undo = yield* prepare(io, from, target, options);
   try {
+    options.signal?.throwIfAborted();
     // Not earlier: until the tree is in place, it must be a leftover if this process is killed, even under the same
     // name.
     recordKept(target.path);
@@ -243,8 +244,9 @@ function* setMode(io: Io, handle: Handle, mode: number): Op<void> {
 }
 
 /** Waits until everything in the tree is on the disk. */
-function* synchronizeTree(io: Io, top: string): Op<void> {
+function* synchronizeTree(io: Io, top: string, { signal }: Replacing): Op<void> {
   for (const { path, status } of yield* contentsOf(io, top)) {
+    signal?.throwIfAborted();
     if (status.kind === "file") yield* synchronizeFile(io, path);
     if (status.kind === "directory") yield* synchronizeDirectory(io, path);
   }

@@ -533,6 +533,33 @@ test("a directory's persist() aborted before or during a copy rejects, and leave
   await directory.remove();
 });
 
+test("a directory's persist() aborted while the tree is synchronized, or just before its rename, rejects and undoes what it did", async () => {
+  for (const overwrite of [true, false]) {
+    for (const step of ["synchronize", "synchronizeDirectory"] as const) {
+      using place = scratch();
+      const directory = await filled(place), { path } = directory;
+      const controller = new AbortController(), reason = new Error("enough");
+      {
+        using calls = substitute({
+          primitives: {
+            [step]: (real: (...args: unknown[]) => unknown, ...args: unknown[]) => {
+              // The directory itself comes last.
+              if (step === "synchronize" || args[0] === path) controller.abort(reason);
+              return real(...args);
+            },
+          },
+        });
+        const options = { overwrite, signal: controller.signal };
+        await assert.rejects(directory.persist(join(place.path, "result"), options), reason);
+        if (step === "synchronize") assert.equal(calls.of(step).length, 1, "the first file was the last");
+      }
+      assertFilled(path);
+      assert.deepEqual(place.names(), [basename(path)]);
+      await directory.remove();
+    }
+  }
+});
+
 test("a directory's persist() moves an adopted directory, and copies one with delete: false to another file system, leaving it", async () => {
   using place = scratch();
   const path = join(place.path, "theirs");
