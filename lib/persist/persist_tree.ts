@@ -42,7 +42,7 @@ import { isOnDevice, kindBehind, type Target, targetAt } from "./target.ts";
 export function* persistTree(io: Io, tree: OwnedTree, destination: string, options: Replacing): Op<string> {
   options.signal?.throwIfAborted();
   yield* tree.require(io, "persist");
-  const target = yield* directoryTarget(io, destination);
+  const target = yield* targetAt(io, destination, placingFailure);
   let leftovers: Leftover[] = [];
   try {
     requireFree(target, options);
@@ -54,7 +54,7 @@ export function* persistTree(io: Io, tree: OwnedTree, destination: string, optio
       leftovers = yield* moveByCopy(io, tree, target, options);
     }
   } catch (error) {
-    throw failure(`put a directory at "${target.path}"`, error, target.path);
+    throw placingFailure(target.path, error);
   }
   // From here on it is in place, whatever else fails.
   tree.forget();
@@ -64,15 +64,6 @@ export function* persistTree(io: Io, tree: OwnedTree, destination: string, optio
     throw inPlaceError(target.path, `"${leftovers[0].path}" cannot be removed`, leftovers[0]);
   }
   return target.path;
-}
-
-/** Finds the target. The cause of a failure is worded anew: what is being put there is not a file. */
-function* directoryTarget(io: Io, destination: string): Op<Target> {
-  try {
-    return yield* targetAt(io, destination);
-  } catch (error) {
-    throw failure(`put a directory at "${destination}"`, (error as Error).cause ?? error, destination);
-  }
 }
 
 /** Refuses a target that is not free. Only an empty directory can be replaced in one step; the system refuses any other. */
@@ -85,6 +76,9 @@ function requireFree({ existing, path }: Target, { overwrite }: Replacing): void
 
 const refusal = (path: string, code: string, why: string): TempfileError =>
   cannot(`put a directory at "${path}"`, why, code, path);
+
+const placingFailure = (path: string, error: unknown): unknown =>
+  failure(`put a directory at "${path}"`, error, path);
 
 function requireOutside({ path }: OwnedTree, target: Target): void {
   if (contains(path!, target.directory)) {

@@ -73,8 +73,12 @@ function* resolve(io: Io, path: string, options: Replacing): Op<Target> {
 export const refusal = (path: string, code: string, why: string): TempfileError =>
   cannot(`put a file at "${path}"`, why, code, path);
 
-/** Returns the target under its canonical parent, itself not followed. */
-export function* targetAt(io: Io, path: string): Op<Target> {
+/**
+ * Returns the target under its canonical parent, itself not followed.
+ *
+ * @param worded Words a failure.
+ */
+export function* targetAt(io: Io, path: string, worded: typeof placingFailure = placingFailure): Op<Target> {
   const plain = withoutTrailingSeparators(path);
   try {
     const parent = parentOf(plain);
@@ -85,7 +89,7 @@ export function* targetAt(io: Io, path: string): Op<Target> {
     if (existing?.kind === "file") setDevice(directory, existing.device);
     return { directory, path: canonical, existing };
   } catch (error) {
-    throw placingFailure(path, error);
+    throw worded(path, error);
   }
 }
 
