@@ -186,8 +186,7 @@ export class TemporaryDirectory implements AsyncDisposable, Disposable {
 
   /** Synchronous version of {@linkcode TemporaryDirectory.persist}. */
   persistSync(destination: string | URL, options?: Omit<PersistDirectoryOptions, "signal">): string {
-    const path = checkPath(destination, "destination");
-    const checked = checkReplacing("directorySync", options);
+    const path = checkPath(destination, "destination"), checked = checkReplacing("directory", options);
     this.#tree.requireUsable("persist");
     return runSync(persistTree(syncIo(), this.#tree, path, checked));
   }

@@ -91,19 +91,9 @@ const CHECKS: Checks<Replacing> = {
   signal: checkSignal,
 };
 
-const DIRECTORY = ["overwrite", "durable"] as const;
-const FILE = [...DIRECTORY, "mode", "links"] as const;
-
-/** What is put in place, and by which kind of call. */
-type OptionSet = "directory" | "directorySync" | "file" | "fileSync";
-
-/** The options of each function. Nothing can abort a blocking call. */
-const FIELDS: { readonly [of in OptionSet]: readonly (keyof Replacing)[] } = {
-  directory: [...DIRECTORY, "signal"],
-  directorySync: DIRECTORY,
-  file: [...FILE, "signal"],
-  fileSync: FILE,
-};
+/** The options for what is put in place. */
+const DIRECTORY = ["overwrite", "durable", "signal"] as const;
+const FIELDS = { directory: DIRECTORY, file: [...DIRECTORY, "mode", "links"] } as const;
 
 const POLICIES: readonly unknown[] = ["private", "existing", "umask"];
 
@@ -121,14 +111,11 @@ function checkLinks(value: unknown): unknown {
 }
 
 /** Checks the options for putting something in place that exists. */
-export function checkReplacing(of: OptionSet, given: PersistOptions | undefined): Replacing {
+export function checkReplacing(of: "directory" | "file", given: PersistOptions | undefined): Replacing {
   return readOptions(FIELDS[of], given, CHECKS, DEFAULTS);
 }
 
 /** Checks the options for putting new contents in place. */
-export function checkWriting(
-  of: "file" | "fileSync",
-  given: WriteFileAtomicOptions | undefined,
-): Writing {
-  return { ...checkReplacing(of, given), content: checkOptions("written", given) };
+export function checkWriting(given: WriteFileAtomicOptions | undefined): Writing {
+  return { ...checkReplacing("file", given), content: checkOptions("written", given) };
 }

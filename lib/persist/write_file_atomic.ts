@@ -48,7 +48,7 @@ export async function writeFileAtomic(
   options?: WriteFileAtomicOptions,
 ): Promise<void> {
   const place = checkPath(path, "path");
-  const checked = checkWriting("file", options);
+  const checked = checkWriting(options);
   const bytes = toBytes(data, checked.content);
   const contents = bytes === undefined ? chunksOf(data) : sized(bytes);
   const { signal } = checked;
@@ -74,7 +74,7 @@ export function writeFileAtomicSync(
   options?: Omit<WriteFileAtomicOptions, "signal">,
 ): void {
   const place = checkPath(path, "path");
-  const checked = checkWriting("fileSync", options);
+  const checked = checkWriting(options);
   runSync(replace(syncIo(), place, sized(requireBytes(data, checked.content)), checked));
 }
 

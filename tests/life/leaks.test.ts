@@ -365,7 +365,7 @@ test(
       syncIo(),
       tree,
       join(place.path, "there"),
-      checkReplacing("directorySync", undefined),
+      checkReplacing("directory", undefined),
     );
     assert.throws(() => runSync(persist), { code: "EIO", message: /is in place, but/ });
     assert.deepEqual([place.names(), tree.fresh], [["there"], undefined]);
