@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { discardFile } from "../file/owned.ts";
 import { DiskStorage } from "../file/storage.ts";
 import type { Io } from "../operation/io.ts";
 import type { Op } from "../operation/op.ts";
@@ -10,7 +11,7 @@ import type { Status } from "../runtime/mod.ts";
 import { apply, attributesFor, creationMode } from "./attributes.ts";
 import { commit } from "./commit.ts";
 import type { Replacing } from "./options.ts";
-import { stage, unstage } from "./stage.ts";
+import { stage } from "./stage.ts";
 import { refusal, type Target } from "./target.ts";
 
 /**
@@ -28,21 +29,21 @@ export function* placeNew(
   fill: (file: DiskStorage) => Op<number>,
 ): Op<void> {
   const attributes = attributesFor(target, options, defaultMode);
-  const staged = yield* stage(io, target, creationMode(attributes));
+  const { handle, name } = yield* stage(io, target, creationMode(attributes));
   let closed = false;
   try {
-    const size = yield* fill(new DiskStorage(staged.handle));
-    const status: Status = yield io.statusOf(staged.handle);
+    const size = yield* fill(new DiskStorage(handle));
+    const status: Status = yield io.statusOf(handle);
     // Some file systems report a full disk late or not at all.
     if (status.size !== size) throw refusal(target.path, "EIO", `${status.size} of ${size} bytes arrived`);
-    yield* apply(io, staged.handle, staged.name.path!, status, attributes);
-    if (options.durable) yield io.synchronize(staged.handle);
+    yield* apply(io, handle, name.path!, status, attributes);
+    if (options.durable) yield io.synchronize(handle);
     options.signal?.throwIfAborted();
     closed = true;
-    yield io.close(staged.handle);
-    yield* commit(io, staged.name.path!, staged.name, target, options);
+    yield io.close(handle);
+    yield* commit(io, name.path!, name, target, options);
   } catch (error) {
-    yield* unstage(io, staged, closed);
+    yield* closed ? name.tryRemove(io) : discardFile(io, handle, name);
     throw error;
   }
 }

@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { cleanUp, createExclusively } from "../create/exclusively.ts";
-import { OwnedName } from "../file/owned.ts";
+import { createExclusively } from "../create/exclusively.ts";
+import { discardFile, OwnedName } from "../file/owned.ts";
 import { sessionFor } from "../life/lease.ts";
 import type { Io } from "../operation/io.ts";
 import type { Op } from "../operation/op.ts";
@@ -54,12 +54,6 @@ export function* umaskMode(io: Io, target: Target): Op<number> {
   try {
     return ((yield io.statusOf(probe.handle)) as Status).mode & 0o777;
   } finally {
-    yield* unstage(io, probe, false);
+    yield* discardFile(io, probe.handle, probe.name);
   }
-}
-
-/** Closes and removes a staged file. Failures are ignored: there is a better error to report. */
-export function* unstage(io: Io, { handle, name }: Staged, closed: boolean): Op<void> {
-  if (!closed) yield* cleanUp(() => io.close(handle));
-  yield* name.tryRemove(io);
 }
