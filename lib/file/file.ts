@@ -403,9 +403,9 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
     const file = this.#file;
     file.moving++;
     try {
+      const start = (): Promise<string> => file.async((io) => persistFile(io, file, path, checked));
       // Includes what is still being written from a source.
-      if (file.writing !== undefined) await abortable(file.writing, checked.signal);
-      return await file.async((io) => persistFile(io, file, path, checked));
+      return await (file.writing === undefined ? start() : abortable(file.writing, checked.signal, start));
     } finally {
       file.moving--;
     }

@@ -752,6 +752,21 @@ test("persist() aborted by its signal while it waits for a write with a stalled 
   assert.deepEqual(place.results.list(), []);
 });
 
+test("calls made while persist() waits for a write from a source do not overtake it, with or without a signal", async () => {
+  for (const options of [{}, { signal: new AbortController().signal }]) {
+    using place = workspace();
+    const target = join(place.results.path, "target");
+    await using file = await temporaryFile({ dir: place.temporary.path });
+    const written = file.write(["a", "b"]);
+    const persisted = file.persist(target, options);
+    const late = assert.rejects(file.write("late"), { code: "ERR_CLOSED" });
+    await written;
+    assert.throws(() => file.writeSync("late"), { code: /EBUSY|ERR_CLOSED/ });
+    await Promise.all([persisted, late]);
+    assert.equal(readFileSync(target, "utf8"), "ab");
+  }
+});
+
 test("persist() with an aborted signal, or aborted between the steps of a copy, rejects and changes nothing", async () => {
   using place = workspace();
   const target = join(place.results.path, "target");
