@@ -775,7 +775,9 @@ test("persist() with an aborted signal, or aborted between the steps of a copy, 
   await file.write(pattern(3 * 1024 ** 2));
   await file.flush();
   const reason = new Error("enough");
-  await assert.rejects(file.persist(target, { signal: AbortSignal.abort(reason) }), reason);
+  const aborted = { signal: AbortSignal.abort(reason) };
+  await assert.rejects(file.persist(target, aborted), reason);
+  assert.throws(() => file.persistSync(target, aborted as object), (error) => error === reason);
   for (const step of ["createFile", "write", "synchronize"] as const) {
     const controller = new AbortController();
     using watched = substitute({
