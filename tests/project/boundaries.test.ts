@@ -7,9 +7,6 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { test } from "node:test";
-import { pathToFileURL } from "node:url";
-import { runChild } from "../support/child.ts";
-import { scratch } from "../support/scratch.ts";
 
 const root = process.env.MAYFLY_TEST_ROOT ?? process.cwd();
 
@@ -50,9 +47,13 @@ test("only lib/runtime mentions Deno, Bun, process, node: modules or Deno's flag
     RUNTIME.test(withoutStrings(code(file))) || /"node:|--allow-/.test(code(file))
   );
   assert.deepEqual(knowing.filter((file) => !file.startsWith("lib/runtime/")), []);
-  // Control: the pattern finds what it should.
-  for (const name of ["deno", "bun", "node_like"]) assert.ok(code(`lib/runtime/${name}.ts`).length > 0);
-  assert.ok(RUNTIME.test(withoutStrings("const x = Deno.cwd();")) && RUNTIME.test("process.exit(1)"));
+  // Control: the patterns find what they should.
+  for (const name of ["deno", "bun", "node_like"]) {
+    assert.ok(knowing.includes(`lib/runtime/${name}.ts`), name);
+  }
+  for (const text of ["Deno.cwd()", "process.exit(1)", "globalThis.Bun", 'require("fs")']) {
+    assert.match(withoutStrings(text), RUNTIME);
+  }
 });
 
 test("lib/runtime is imported only through its mod.ts, except by lib/cli, and imports nothing from outside", () => {
@@ -92,29 +93,4 @@ test("every import is a file of the library, and mod.ts contains only named re-e
     text !== ""
   );
   for (const statement of statements) assert.match(statement, /^export (type )?\{[^}]*\} from "[^"]+"$/);
-});
-
-test("C261 C301 importing the library makes no file system call, adds no listener and leaves no timer", async () => {
-  using place = scratch();
-  const { said, status, stderr, stdout } = await runChild(
-    `const events = ["exit", "SIGINT", "SIGTERM", "SIGHUP", "uncaughtException", "unhandledRejection", "warning"];
-     const count = () => events.map((name) => process.listenerCount(name));
-     const before = count(), symbols = Object.getOwnPropertySymbols(globalThis).length;
-     const calls = [];
-     for (const name of Object.keys(fs)) {
-       if (!name.endsWith("Sync")) continue;
-       const original = fs[name];
-       try { fs[name] = (...rest) => { if (!args.some((root) => String(rest[0]).includes(root))) calls.push([name, String(rest[0])]); return original(...rest); }; } catch {}
-     }
-     const m = await import(moduleUrl + "?again");
-     say([count().join() === before.join(), Object.getOwnPropertySymbols(globalThis).length === symbols, calls]);
-     say(typeof m.namedTemporaryFile);`,
-    { bare: true, env: { TMPDIR: place.path }, args: [root, pathToFileURL(root).href] },
-  );
-  assert.deepEqual([status, stdout, stderr], [0, "", ""]);
-  // The runtime itself reads the modules: files of the checkout by path or URL, then by descriptor.
-  const [[listeners, symbols, calls], type] = said;
-  const others = calls.filter(([, first]: [string, string]) => !/^\d+$/.test(first));
-  assert.deepEqual([listeners, symbols, others, type], [true, true, [], "function"]);
-  assert.deepEqual(place.list(), []);
 });
