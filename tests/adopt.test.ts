@@ -52,11 +52,10 @@ import {
   noLinux,
   noModes,
   noRelativePaths,
+  notRoot,
 } from "./support/platform.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
 import { substitute, systemError } from "./support/substitute.ts";
-
-const notRoot = (process.platform !== "linux" || process.getuid?.() !== 0) && "needs root on Linux";
 
 /** Creates a scratch directory with two files, and two directories with a file each. */
 function filledScratch(): Scratch & { at(...names: string[]): string } {

@@ -19,34 +19,12 @@ import { entry, startProgram } from "./support/cli.ts";
 import { creators } from "./support/creators.ts";
 import { leasesIn, plant } from "./support/leases.ts";
 import { packageTest as test } from "./support/once.ts";
-import { noModes, noUsers } from "./support/platform.ts";
-import { hasPython } from "./support/python.ts";
+import { isBun, isDeno, noModes, noUsers, root } from "./support/platform.ts";
 import { type Scratch, scratch } from "./support/scratch.ts";
+import { noTerminal, onTerminal } from "./support/terminal.ts";
 
-const isDeno = process.versions.deno !== undefined;
-const isBun = process.versions.bun !== undefined;
-const noPython = !hasPython && "needs Python for a terminal";
 const notDeno = !isDeno && "only Deno prompts";
 const notNode = (isDeno || isBun) && "Node's permission model";
-
-const root = process.env.MAYFLY_TEST_ROOT ?? process.cwd();
-
-/** Runs a program on a terminal, where Deno prompts for missing permissions. A prompt is answered by SIGKILL. */
-const TERMINAL = `
-import os, pty, signal, sys
-pid, fd = pty.fork()
-if pid == 0: os.execvp(sys.argv[1], sys.argv[1:])
-seen = b""
-while True:
-    try: data = os.read(fd, 65536)
-    except OSError: break
-    if not data: break
-    os.write(1, data)
-    seen += data
-    if b"Deno requests" in seen: os.kill(pid, signal.SIGKILL)
-sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) & 255)
-`;
-const onTerminal = ["python3", "-c", TERMINAL];
 
 /** Defines calls of all public functions that access a disk, besides the creators. */
 const DEFINE_OTHERS = `
@@ -159,13 +137,13 @@ function assertPermitted(found: { [name: string]: Outcome }, reason: RegExp, may
 test(
   "C299 public functions on Deno with one permitted directory work in it or report the missing permission, without a prompt",
   {
-    skip: notDeno || noPython,
+    skip: notDeno || noTerminal,
   },
   async () => {
     using place = scratch();
     const flags = [`--allow-read=${place.path}`, `--allow-write=${place.path}`];
     // Configured, since Deno does not let the library read the environment.
-    const { result, found } = await tryAll(place, flags, onTerminal, "m.configure({ tmpdir: args[0] });");
+    const { result, found } = await tryAll(place, flags, onTerminal(), "m.configure({ tmpdir: args[0] });");
     assert.doesNotMatch(result.stdout, /Deno requests/);
     assertPermitted(found, /--allow-(sys|read|write)/, ["diskSpace", "diskSpaceSync", "watchSpace", "sweep"]);
     assert.deepEqual(place.names(), []);
@@ -198,12 +176,12 @@ test(
 test(
   "C299 on Deno without a configured tmpdir, creators work in a permitted dir, else fail with ERR_NO_TMPDIR, without a prompt",
   {
-    skip: notDeno || noPython,
+    skip: notDeno || noTerminal,
   },
   async () => {
     using place = scratch();
     const flags = [`--allow-read=${place.path}`, `--allow-write=${place.path}`];
-    const { result, found } = await tryAll(place, flags, onTerminal);
+    const { result, found } = await tryAll(place, flags, onTerminal());
     assert.doesNotMatch(result.stdout, /Deno requests/);
     for (const [name, outcome] of Object.entries(found)) {
       if (name.endsWith(" in dir")) assert.equal(outcome, "works", name);
@@ -223,12 +201,12 @@ test(
 test(
   "C299 public functions on Deno with all permissions but one, which also denies /proc, work without a prompt",
   {
-    skip: notDeno || noPython,
+    skip: notDeno || noTerminal,
   },
   async () => {
     using place = scratch();
     for (const denied of ["--deny-env=MAYFLY_NONE", "--deny-import=example.com"]) {
-      const { result, found } = await tryAll(place, ["-A", denied], onTerminal);
+      const { result, found } = await tryAll(place, ["-A", denied], onTerminal());
       assert.doesNotMatch(result.stdout, /Deno requests/);
       assertPermitted(found, /--allow-all/, []);
       const full =
@@ -243,7 +221,7 @@ test(
 test(
   "C299 sweep() on Deno with one directory and --allow-sys=uid prompts neither for /proc nor for directories of other leases",
   {
-    skip: notDeno || noPython || noUsers,
+    skip: notDeno || noTerminal || noUsers,
   },
   async () => {
     using place = scratch();
@@ -262,7 +240,7 @@ test(
     const code = `m.configure({ tmpdir: args[0] });
   const { removed } = await m.sweep({ olderThan: 0, prefix: "old-" });
   console.log("swept " + removed.length);`;
-    const { stdout } = await runChild(code, { args: [place.path], flags, under: onTerminal });
+    const { stdout } = await runChild(code, { args: [place.path], flags, under: onTerminal() });
     child.stdin!.end();
     await result;
     assert.doesNotMatch(stdout, /Deno requests/);
@@ -273,7 +251,7 @@ test(
 
 test(
   "C299 Deno with various subsets of the permissions never prompts",
-  { skip: notDeno || noPython },
+  { skip: notDeno || noTerminal },
   async () => {
     using place = scratch();
     const here = [`--allow-read=${place.path}`, `--allow-write=${place.path}`];
@@ -287,7 +265,7 @@ test(
     ];
     const first = "m.configure({ tmpdir: args[0], reaper: true, signals: true, keepAlive: true });";
     for (const flags of parts) {
-      const { result } = await tryAll(place, flags, onTerminal, first);
+      const { result } = await tryAll(place, flags, onTerminal(), first);
       assert.doesNotMatch(result.stdout, /Deno requests/);
     }
     assert.deepEqual(place.names(), []);
@@ -303,7 +281,7 @@ const forDirectory = (path: string): string[] => [
 
 /** Runs code on a terminal, and asserts that it runs to its end, unprompted. */
 async function runUnprompted(code: string, options: ChildOptions): Promise<ChildResult> {
-  const result = await runChild(`${code}; console.log("the end");`, { ...options, under: onTerminal });
+  const result = await runChild(`${code}; console.log("the end");`, { ...options, under: onTerminal() });
   assert.doesNotMatch(result.stdout, /Deno requests/);
   assert.match(result.stdout, /the end/, result.stdout + result.stderr);
   return result;
@@ -311,7 +289,7 @@ async function runUnprompted(code: string, options: ChildOptions): Promise<Child
 
 test(
   "C299 background reclaim on Deno does not prompt for /proc/PID/fd of the process of an old empty lease",
-  { skip: notDeno || noPython || noUsers },
+  { skip: notDeno || noTerminal || noUsers },
   async () => {
     using place = scratch();
     const { path } = plant(place.path, { pid: process.pid, text: "" });
@@ -327,7 +305,7 @@ test(
 
 test(
   "C299 mayfly usage and doctor on Deno prompt neither for directories in the leases of others nor for /proc",
-  { skip: notDeno || noPython || noUsers },
+  { skip: notDeno || noTerminal || noUsers },
   async () => {
     using place = scratch();
     using other = scratch();
@@ -336,7 +314,7 @@ test(
     utimesSync(plant(place.path, { pid: process.pid, text: "" }).path, 0, 0);
     const flags = [...forDirectory(place.path), "--allow-env=TMPDIR,TEMP,TMP", "--allow-read=/run"];
     for (const command of ["usage", "doctor"]) {
-      const line = [...onTerminal, ...runtimeCommand(entry, flags), command];
+      const line = [...onTerminal(), ...runtimeCommand(entry, flags), command];
       using program = startProgram(line, { env: { TMPDIR: place.path } });
       const { status, stdout } = await program.result;
       assert.doesNotMatch(stdout, /Deno requests/);
@@ -347,7 +325,7 @@ test(
 
 test(
   "C299 Deno with --allow-run but without --allow-env does not prompt for the reaper or to link a large unnamed file",
-  { skip: notDeno || noPython || noUsers },
+  { skip: notDeno || noTerminal || noUsers },
   async () => {
     using place = scratch();
     const code = `m.configure({ tmpdir: args[0], reaper: true });
@@ -367,7 +345,7 @@ test(
 
 test(
   "C299 Deno does not prompt for /proc/self/fd if the umask made a new file unreadable",
-  { skip: notDeno || noPython || noModes },
+  { skip: notDeno || noTerminal || noModes },
   async () => {
     using place = scratch();
     const code = `m.configure({ tmpdir: args[0] });
@@ -385,7 +363,7 @@ test(
 
 test(
   "C299 adoptFile() on Deno does not prompt to write beside its creator's lease, and uses this process's lease instead",
-  { skip: notDeno || noPython || noUsers },
+  { skip: notDeno || noTerminal || noUsers },
   async () => {
     using place = scratch();
     const own = join(place.path, "own"), job = join(place.path, "job");
@@ -404,11 +382,11 @@ test(
   },
 );
 
-test("C299 control: Deno does prompt on that terminal", { skip: notDeno || noPython }, async () => {
+test("C299 control: Deno does prompt on that terminal", { skip: notDeno || noTerminal }, async () => {
   using place = scratch();
   const { stdout } = await runChild(`try { Deno.readTextFileSync("/etc/hostname"); } catch {}`, {
     flags: [`--allow-read=${place.path}`],
-    under: onTerminal,
+    under: onTerminal(),
   });
   assert.match(stdout, /Deno requests/);
 });

@@ -23,11 +23,9 @@ import { held as registered } from "../lib/life/registry.ts";
 import { usage as sourceUsage, usageSync as sourceUsageSync } from "../lib/usage.ts";
 import { runChild } from "./support/child.ts";
 import { gcFlags } from "./support/gc.ts";
-import { namesLinger } from "./support/platform.ts";
+import { namesLinger, root } from "./support/platform.ts";
 import { scratch } from "./support/scratch.ts";
 import { substitute, systemError } from "./support/substitute.ts";
-
-const root = process.env.MAYFLY_TEST_ROOT ?? process.cwd();
 
 const NOTHING: Usage = { files: [], directories: [], bytes: 0 };
 

@@ -19,7 +19,7 @@ import {
   type CliResult,
   entry,
   mayfly,
-  onTerminal,
+  mayflyOnTerminal,
   printed,
   startProgram,
 } from "../support/cli.ts";
@@ -33,11 +33,10 @@ import {
   noModes,
   noPrograms,
   noSignals,
+  root,
   underWine,
 } from "../support/platform.ts";
 import { memory, type Scratch, scratch } from "../support/scratch.ts";
-
-const root = process.env.MAYFLY_TEST_ROOT ?? process.cwd();
 
 /** Wine claims to have it, and it cannot be opened there. */
 const noFullDevice: string | false = (isWindows || !existsSync("/dev/full")) && "needs /dev/full";
@@ -328,7 +327,7 @@ test("mayfly run on a terminal delivers Ctrl-C to the command once, and removes 
   const counting = `trap 'n=$((n+1))' INT; n=0; echo ready
     i=0; while [ $n = 0 ] && [ $i -lt 3000 ]; do sleep 0.02; i=$((i+1)); done
     sleep 0.3; echo "got $n"; exit 4`;
-  const { status, stdout } = await onTerminal(["run", "sh", "-c", counting], "\x03", here.options);
+  const { status, stdout } = await mayflyOnTerminal(["run", "sh", "-c", counting], "\x03", here.options);
   assert.match(stdout, /got 1\r\n/);
   assert.equal(status, 4);
   assert.deepEqual(here.names(), []);
@@ -582,7 +581,7 @@ test(
   async () => {
     using here = place();
     const { end } = await inhabited(here);
-    const { stdout } = await onTerminal(["usage"], "", here.options);
+    const { stdout } = await mayflyOnTerminal(["usage"], "", here.options);
     await end();
     // Deno itself writes escape sequences if standard error is a terminal.
     // deno-lint-ignore no-control-regex -- terminal escape sequences

@@ -11,7 +11,7 @@ import { runtime } from "../../lib/runtime/mod.ts";
 import { configure } from "../../lib/settings.ts";
 import { place, runInProcess } from "../support/in_process.ts";
 import { deadPid, plant, plantLease } from "../support/leases.ts";
-import { isWindows, noLinks, noLinux } from "../support/platform.ts";
+import { isWindows, noLinks, noLinux, root } from "../support/platform.ts";
 import { scratch } from "../support/scratch.ts";
 import { substitute, systemError } from "../support/substitute.ts";
 
@@ -30,7 +30,7 @@ test("mayfly --help, -h and help list every command in 80 columns", async () => 
 });
 
 test("docs/command_line.md names every command", () => {
-  const path = join(process.env.MAYFLY_TEST_ROOT ?? process.cwd(), "docs/command_line.md");
+  const path = join(root, "docs/command_line.md");
   const document = readFileSync(path, "utf8");
   for (const name of COMMANDS) assert.match(document, new RegExp(`\`mayfly ${name}\\b`));
 });

@@ -21,13 +21,12 @@ import { runChild } from "../support/child.ts";
 import { type Creator, creatorsOf } from "../support/creators.ts";
 import { naiveDirectory, naiveFile } from "../support/naive_create.ts";
 import { packageTest as test } from "../support/once.ts";
-import { noFifos, noLinks } from "../support/platform.ts";
+import { isDeno, isNode, noFifos, noLinks } from "../support/platform.ts";
 import { scratch } from "../support/scratch.ts";
 import { constantBytes, heldLease, type Stub, substitute, systemError } from "../support/substitute.ts";
 
-const runtimeName = process.env.MAYFLY_TEST_RUNTIME ?? "";
-const notNode = !runtimeName.startsWith("node") && "the permission model is Node's";
-const notDeno = runtimeName !== "deno" && "permissions are Deno's";
+const notNode = !isNode && "the permission model is Node's";
+const notDeno = !isDeno && "permissions are Deno's";
 
 const CREATORS = import.meta.resolve("../support/creators.ts");
 
@@ -348,7 +347,7 @@ test(
 );
 
 test("T2 T5 control: without restricted permissions the same creators create outside the directory", async () => {
-  await underPermissions(() => runtimeName === "deno" ? ["-A"] : [], PERMITTED);
+  await underPermissions(() => isDeno ? ["-A"] : [], PERMITTED);
 });
 
 test(

@@ -18,12 +18,10 @@ import * as source from "../../mod.ts";
 import { runChild } from "../support/child.ts";
 import { creatorsOf } from "../support/creators.ts";
 import { packageTest as test } from "../support/once.ts";
-import { noLinux, noModes } from "../support/platform.ts";
+import { isBun, noLinux, noModes } from "../support/platform.ts";
 import { scratch } from "../support/scratch.ts";
 import type { Status } from "../../lib/runtime/mod.ts";
 import { changed, heldLease, type Stub, substitute, systemError } from "../support/substitute.ts";
-
-const isBun = "Bun" in globalThis;
 
 const CREATORS = import.meta.resolve("../support/creators.ts");
 

@@ -8,11 +8,10 @@ import { fileURLToPath } from "node:url";
 import { externalSort, type SortOptions, type SortReport } from "../../examples/external_sort.ts";
 import { type ChildResult, runChild, runtimeCommand } from "../support/child.ts";
 import { oncePerRuntime } from "../support/once.ts";
-import { endedBy, noLinks, noPrograms, noSignals } from "../support/platform.ts";
+import { endedBy, isDeno, noLinks, noPrograms, noSignals } from "../support/platform.ts";
 import { type Scratch, scratch } from "../support/scratch.ts";
 
 const example = new URL("../../examples/external_sort.ts", import.meta.url);
-const isDeno = "Deno" in globalThis;
 
 /** Returns what `LC_ALL=C sort` would, computed in another way than by the example. */
 function sorted(content: Uint8Array): Buffer {

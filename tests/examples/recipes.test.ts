@@ -14,11 +14,10 @@ import { firstOutput } from "../support/child.ts";
 import { example, run, start } from "../support/example.ts";
 import { pattern } from "../support/kinds.ts";
 import { oncePerRuntime } from "../support/once.ts";
-import { shownMode } from "../support/platform.ts";
+import { noMounts } from "../support/places.ts";
+import { isDeno, shownMode } from "../support/platform.ts";
 import { type Scratch, scratch } from "../support/scratch.ts";
-import { canMount } from "../support/small_disk.ts";
 
-const isDeno = "Deno" in globalThis;
 const missing = (...programs: string[]): string | false =>
   programs.every((name) => spawnSync("sh", ["-c", `command -v ${name}`]).status === 0)
     ? false
@@ -219,7 +218,7 @@ test("watching space: a recording is put in place when its source ends (once a r
 });
 
 test("watching space: a recording ends, whole, before the disk is full (once a runtime)", {
-  skip: !canMount && "needs the right to mount" || oncePerRuntime,
+  skip: noMounts || oncePerRuntime,
 }, async () => {
   const mount = `mount -t tmpfs -o size=8m,mode=1777 none /mnt && "$@" && stat -c "%s bytes" /mnt/recording`;
   const under = ["unshare", "-m", "sh", "-c", mount, "sh"];

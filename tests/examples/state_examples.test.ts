@@ -21,11 +21,9 @@ import { runChild, runTogether, startChild } from "../support/child.ts";
 import { example, start } from "../support/example.ts";
 import { pattern, sameBytes } from "../support/kinds.ts";
 import { packageTest as test } from "../support/once.ts";
-import { noLocks, noReplacing, noSignals } from "../support/platform.ts";
+import { isDeno, noLocks, noReplacing, noSignals } from "../support/platform.ts";
 import { scratch } from "../support/scratch.ts";
 import { noStrace } from "../support/strace.ts";
-
-const isDeno = "Deno" in globalThis;
 
 const CACHE = example("response_cache");
 const STATE = example("shared_state");
@@ -77,7 +75,7 @@ async function until(condition: () => boolean): Promise<void> {
 test("response cache sends one request, and then returns the stored status, headers and body", async () => {
   using place = scratch();
   await using server = await serve((response) => {
-    response.writeHead(203, { "content-type": "text/x-test", "x-own": "ä".normalize("NFD").slice(0, 1) });
+    response.writeHead(203, { "content-type": "text/x-test", "x-own": "a" });
     response.end(BODY);
   });
   const cache = new ResponseCache(join(place.path, "made by the cache"));

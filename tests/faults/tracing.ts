@@ -9,8 +9,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { buildSync } from "esbuild";
 import { moduleUrl, runtimeCommand, unprivileged } from "../support/child.ts";
+import { root as project } from "../support/platform.ts";
 import { type Scratch, scratch } from "../support/scratch.ts";
-import { root as project } from "../support/modules.ts";
 import { elsewhere, noElsewhere } from "../support/places.ts";
 import {
   type Call,

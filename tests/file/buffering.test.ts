@@ -7,13 +7,9 @@ import { spooledTemporaryFile as spooledOfSource } from "../../lib/file/spooled.
 import { temporaryFile as unnamedOfSource } from "../../lib/file/unnamed.ts";
 import { runChild } from "../support/child.ts";
 import { failureOf, pattern, sameBytes } from "../support/kinds.ts";
+import { noMounts, runOnSmallDisk } from "../support/places.ts";
 import { namesLinger } from "../support/platform.ts";
-import { canMount, runOnSmallDisk } from "../support/small_disk.ts";
 import { type Changes, substitute, systemError } from "../support/substitute.ts";
-
-function diskTest(name: string, body: () => Promise<void>): void {
-  test(name, { skip: !canMount }, body);
-}
 
 /** A disk that is full while `full.now` is set. */
 function fillable(): { full: { now: boolean }; primitives: Changes["primitives"] } {
@@ -412,8 +408,9 @@ test("synchronous disposal during a pending call flushes the buffer, and warns i
   }
 });
 
-diskTest(
+test(
   "a write to a full disk throws ENOSPC instead of being short, and the handle stays usable [needs a mount of its own]",
+  { skip: noMounts },
   async () => {
     const { said, stderr } = await runOnSmallDisk(`
     const code = async (call) => { try { await call(); return "nothing"; } catch (error) { return error.code; } };

@@ -14,9 +14,9 @@ import { spooledTemporaryFile as spooledOfSource } from "../../lib/file/spooled.
 import { configure } from "../../lib/settings.ts";
 import { runWithGc } from "../support/gc.ts";
 import { failureOf, pattern, sameBytes, usesOf } from "../support/kinds.ts";
+import { noMounts, runOnSmallDisk } from "../support/places.ts";
 import { isWindows, namesStay, shownMode } from "../support/platform.ts";
 import { scratch } from "../support/scratch.ts";
-import { canMount, runOnSmallDisk } from "../support/small_disk.ts";
 import {
   type Call,
   type Changes,
@@ -25,10 +25,6 @@ import {
   substitute,
   systemError,
 } from "../support/substitute.ts";
-
-function diskTest(name: string, body: () => Promise<void>): void {
-  test(name, { skip: !canMount }, body);
-}
 
 const LETTERS = "abcdefghijklmnopqrstuvwxyz";
 
@@ -622,8 +618,9 @@ test("C204 a move to disk that fails at any step keeps the contents in memory, l
   configure({ reclaim: undefined });
 });
 
-diskTest(
+test(
   "C204 C285 a move to a full disk throws ENOSPC, keeps the contents and works once there is room [needs a mount of its own]",
+  { skip: noMounts },
   async () => {
     const { said, stderr } = await runOnSmallDisk(`
     const code = async (call) => { try { await call(); return "nothing"; } catch (error) { return error.code + " " + error.name; } };

@@ -10,12 +10,9 @@ import { held } from "../../lib/life/registry.ts";
 import { runWithGc } from "../support/gc.ts";
 import { eachKind, failureOf, pattern, sameBytes } from "../support/kinds.ts";
 import { packageTest as test } from "../support/once.ts";
-import { isWindows } from "../support/platform.ts";
+import { isBun, isNode, isWindows } from "../support/platform.ts";
 import { scratch } from "../support/scratch.ts";
 import { substitute, systemError } from "../support/substitute.ts";
-
-const isBun = process.versions.bun !== undefined;
-const isNode = !isBun && !("Deno" in globalThis);
 
 /** Kinds of files on disk that have no path. */
 const NAMELESS = isWindows ? [] : ["unnamed", "unnamed, sync", "spooled, on disk", "spooled, between"];

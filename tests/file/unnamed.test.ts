@@ -13,7 +13,6 @@ import {
   writeSync,
 } from "node:fs";
 import { join } from "node:path";
-import process from "node:process";
 import { temporaryFile, temporaryFileSync } from "#mod";
 import { temporaryFile as sourceFile, temporaryFileSync as sourceFileSync } from "../../lib/file/unnamed.ts";
 import { runChild } from "../support/child.ts";
@@ -21,12 +20,10 @@ import { whileCleaned } from "../support/cleaner.ts";
 import { openIn } from "../support/descriptors.ts";
 import { noFuse, withFuse } from "../support/fuse.ts";
 import { packageTest as test } from "../support/once.ts";
-import { isWindows, namesStay, noLinux, noModes } from "../support/platform.ts";
+import { isLinux, isRoot, isWindows, namesStay, noLinux, noModes } from "../support/platform.ts";
 import { memory, scratch } from "../support/scratch.ts";
 import { heldLease, substitute, systemError } from "../support/substitute.ts";
 
-const isLinux = process.platform === "linux";
-const isRoot = process.getuid?.() === 0;
 const hasStrace = isLinux && spawnSync("strace", ["-V"]).status === 0;
 
 test("C89 an unnamed file is written, read back and closed, asynchronously and synchronously", async () => {

@@ -14,29 +14,20 @@ import { checkReplacing } from "../../lib/persist/options.ts";
 import { persistTree } from "../../lib/persist/persist_tree.ts";
 import { runtime } from "../../lib/runtime/mod.ts";
 import { type ChildResult, runChild } from "../support/child.ts";
-import { gcFlags } from "../support/gc.ts";
-import { root } from "../support/modules.ts";
+import { COLLECT, gcFlags } from "../support/gc.ts";
 import { packageTest as test } from "../support/once.ts";
-import { isWindows, noLinux } from "../support/platform.ts";
+import { isWindows, noLinux, root } from "../support/platform.ts";
 import { scratch } from "../support/scratch.ts";
 import { type Changes, substitute, systemError } from "../support/substitute.ts";
 
-/** `collect(done)` collects garbage until `done()` is true; `collect()` long enough to be sure that nothing more is collected. */
-const TOOLS = `
-const warnings = [];
-process.on("warning", ({ name, code, message, detail }) => warnings.push({ name, code, message, detail: detail ?? "" }));
+/** What a child can count. */
+const TOOLS = `${COLLECT}
 const there = () => fs.readdirSync(m.tmpdir()).filter((name) => !name.startsWith("."));
 const names = () => there().length;
 const target = (fd) => { try { return fs.readlinkSync("/proc/self/fd/" + fd); } catch { return ""; } };
 const isOurs = (fd) => target(fd).startsWith(m.tmpdir() + "/") && !target(fd).includes("/.mayfly-");
 const descriptors = () => ${noLinux === false} ? fs.readdirSync("/proc/self/fd").filter(isOurs).length : null;
 const registered = () => globalThis[Symbol.for("mayfly.registry")]?.entries.size ?? 0;
-const collect = async (done) => {
-  for (let end = Date.now() + 20_000, i = 0; done ? !done() && Date.now() < end : i < 20; i++) {
-    globalThis.Bun ? Bun.gc(true) : gc();
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-};
 `;
 
 /** The expected number of open descriptors; null where the system does not list them. */
@@ -289,7 +280,7 @@ test("C219 the creation stack is recorded for the first handles and for a sample
     function careless() { for (let i = 0; i < 250; i++) m.temporaryFileSync(); }
     careless();
     await collect(() => warnings.length >= 250);
-    say(warnings.length); say(warnings.filter(({ detail }) => detail.includes("careless")).length);`);
+    say(warnings.length); say(warnings.filter(({ detail }) => detail?.includes("careless")).length);`);
   assert.equal(messages, 250);
   assert.equal(noted, 52);
 });

@@ -17,17 +17,20 @@ import {
 import { loadLibrary } from "../support/library.ts";
 import { LISTENERS } from "../support/listeners.ts";
 import { packageTest as test } from "../support/once.ts";
-import { isWindows, namesLinger, noModes, noSignals, wholeTrees } from "../support/platform.ts";
+import {
+  isDeno,
+  isNode,
+  isWindows,
+  namesLinger,
+  noModes,
+  noSignals,
+  root,
+  wholeTrees,
+} from "../support/platform.ts";
 import { type Scratch, scratch } from "../support/scratch.ts";
 import { substitute } from "../support/substitute.ts";
 
 /** Deno cannot count the listeners of others, so signals are handled there only on request. */
-const isDeno = "Deno" in globalThis;
-
-const isNode = !isDeno && process.versions.bun === undefined;
-
-/** The root of the project: the lowered tests are run from elsewhere. */
-const root = process.env.MAYFLY_TEST_ROOT ?? process.cwd();
 
 /** `names(m)`: the names in the temporary directory, without the directory of leases. */
 const NAMES_THERE = `

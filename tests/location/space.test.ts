@@ -9,10 +9,9 @@ import type { FileSystemStatus } from "../../lib/runtime/mod.ts";
 import { runChild } from "../support/child.ts";
 import { failureOf } from "../support/kinds.ts";
 import { noMounts, withTmpfs } from "../support/places.ts";
+import { isDeno } from "../support/platform.ts";
 import { scratch } from "../support/scratch.ts";
 import { substitute, systemError } from "../support/substitute.ts";
-
-const isDeno = "Deno" in globalThis;
 
 test("diskSpace() and diskSpaceSync() return the bytes and inodes of the file system, as statfs() does", async () => {
   using place = scratch();

@@ -5,10 +5,10 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { runChild } from "../support/child.ts";
 import { oncePerRuntime } from "../support/once.ts";
+import { isNode } from "../support/platform.ts";
 import { scratch } from "../support/scratch.ts";
 
 /** The other runtimes make system calls of their own at unpredictable times. */
-const isNode = !("Deno" in globalThis) && process.versions.bun === undefined;
 const canTrace = process.platform === "linux" && spawnSync("strace", ["-V"]).status === 0;
 const skip = !isNode || !canTrace;
 

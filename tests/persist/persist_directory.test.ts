@@ -33,6 +33,7 @@ import { failureOf, pattern, sameBytes } from "../support/kinds.ts";
 import { readLeases, withoutLease } from "../support/leases.ts";
 import { packageTest as test } from "../support/once.ts";
 import {
+  isDeno,
   isWindows,
   noDirectorySync,
   noFifos,
@@ -64,8 +65,6 @@ const variants: { readonly [name: string]: Persist } = {
   "sync": (directory, path, options) =>
     new Promise((resolve) => resolve(directory.persistSync(path, options))),
 };
-
-const isDeno = "Deno" in globalThis;
 
 const modeOf = (path: string): number => lstatSync(path).mode & 0o777;
 

@@ -49,9 +49,10 @@ import {
   noLinux,
   noModes,
   noReplacing,
+  notRoot,
   shownMode,
 } from "../support/platform.ts";
-import { notRoot, variants, workspace } from "../support/places.ts";
+import { variants, workspace } from "../support/places.ts";
 import { python } from "../support/python.ts";
 import { type Scratch, scratch } from "../support/scratch.ts";
 import { asWindows, substitute, systemError } from "../support/substitute.ts";

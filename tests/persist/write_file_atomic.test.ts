@@ -23,12 +23,19 @@ import {
 import { runChild, runTogether } from "../support/child.ts";
 import { failureOf, pattern, sameBytes } from "../support/kinds.ts";
 import { packageTest as test } from "../support/once.ts";
-import { isWindows, modeOf, noDirectorySync, noFifos, noLinks, noModes } from "../support/platform.ts";
-import { elsewhere, noElsewhere, notRoot } from "../support/places.ts";
+import {
+  isDeno,
+  isWindows,
+  modeOf,
+  noDirectorySync,
+  noFifos,
+  noLinks,
+  noModes,
+  notRoot,
+} from "../support/platform.ts";
+import { elsewhere, noElsewhere } from "../support/places.ts";
 import { scratch } from "../support/scratch.ts";
 import { asWindows, changed, type Stub, substitute, systemError } from "../support/substitute.ts";
-
-const isDeno = "Deno" in globalThis;
 
 type Write = (
   path: string | URL,

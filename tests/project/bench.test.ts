@@ -10,9 +10,8 @@ import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
 import { onceInAll } from "../support/once.ts";
+import { root } from "../support/platform.ts";
 import { scratch } from "../support/scratch.ts";
-
-const root = process.env.MAYFLY_TEST_ROOT ?? process.cwd();
 
 /** The command starts the runtimes itself, so one run is enough. */
 const skip: string | false = process.platform === "linux"

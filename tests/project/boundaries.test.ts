@@ -7,8 +7,7 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { test } from "node:test";
-
-const root = process.env.MAYFLY_TEST_ROOT ?? process.cwd();
+import { root } from "../support/platform.ts";
 
 /** The files of the library, by their paths from the root. */
 const files = ["mod.ts", ...sources("lib")];

@@ -1,14 +1,11 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import process from "node:process";
 import { test } from "node:test";
-import { fileURLToPath } from "node:url";
 import * as m from "#mod";
 import { runChild } from "../support/child.ts";
+import { root } from "../support/platform.ts";
 import { scratch } from "../support/scratch.ts";
-
-const root = process.env.MAYFLY_TEST_ROOT ?? fileURLToPath(new URL("../..", import.meta.url));
 
 /** Returns the code in the last column of every row, with the heading above it. */
 function documentedCalls(): { library: string; code: string }[] {

@@ -8,14 +8,12 @@ import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, posix } from "node:path";
 import { test } from "node:test";
-import { fileURLToPath } from "node:url";
 import * as m from "#mod";
 import { moduleUrl, runtimeCommand } from "../support/child.ts";
 import { onceInAll } from "../support/once.ts";
-import { isWindows, noPrograms } from "../support/platform.ts";
+import { isWindows, noPrograms, root } from "../support/platform.ts";
 import { scratch } from "../support/scratch.ts";
 
-const root = process.env.MAYFLY_TEST_ROOT ?? fileURLToPath(new URL("../..", import.meta.url));
 /** The text of each document, by its path. */
 const documents = new Map(
   [".", "docs"].flatMap((folder) => readdirSync(join(root, folder)).map((name) => posix.join(folder, name)))

@@ -9,10 +9,9 @@ import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
 import { onceInAll, oncePerRuntime } from "../support/once.ts";
+import { isBun, isDeno, root } from "../support/platform.ts";
 import { must, noNpm, type Project, project } from "../support/project.ts";
 
-const root = process.env.MAYFLY_TEST_ROOT ?? process.cwd();
-const isDeno = "Deno" in globalThis, isBun = process.versions.bun !== undefined;
 const tool = (...path: string[]): string => join(root, "node_modules", ...path);
 
 /** A program that calls the common functions, and prints "fine". */

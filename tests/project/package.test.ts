@@ -10,8 +10,8 @@ import { test } from "node:test";
 import * as m from "#mod";
 import { functionsOf } from "../support/creators.ts";
 import { packageFilesLater, packageFilesOf } from "../support/package_files.ts";
+import { root } from "../support/platform.ts";
 
-const root = process.env.MAYFLY_TEST_ROOT ?? process.cwd();
 // deno-lint-ignore no-explicit-any -- a configuration file of any shape
 const read = (name: string): any => JSON.parse(readFileSync(join(root, name), "utf8"));
 const npm = read("package.json"), jsr = read("deno.json");

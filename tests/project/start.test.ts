@@ -6,13 +6,9 @@ import process from "node:process";
 import { test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { moduleUrl, runChild, runtimeCommand } from "../support/child.ts";
-import { isWindows } from "../support/platform.ts";
+import { isDeno, isNode, isWindows, root } from "../support/platform.ts";
 import { scratch } from "../support/scratch.ts";
 import { noStrace, tracedChild } from "../support/strace.ts";
-
-const isDeno = "Deno" in globalThis;
-const isNode = !isDeno && process.versions.bun === undefined;
-const root = process.env.MAYFLY_TEST_ROOT ?? process.cwd();
 
 test("C261 C301 importing the module makes no file system call, adds no timer, no listener and no global property", async () => {
   const { said, stderr } = await runChild(

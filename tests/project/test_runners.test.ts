@@ -11,10 +11,8 @@ import { namedTemporaryFile } from "#mod";
 import { noFlock } from "../support/ager.ts";
 import { runChild } from "../support/child.ts";
 import { packageTest as test } from "../support/once.ts";
+import { isBun, isDeno, root } from "../support/platform.ts";
 import { must, noNpm, type Project, project } from "../support/project.ts";
-
-const root = process.env.MAYFLY_TEST_ROOT ?? process.cwd();
-const isDeno = "Deno" in globalThis, isBun = process.versions.bun !== undefined;
 
 /** What each test does with the library. One file is left to process exit. */
 const BODY = `

@@ -8,9 +8,10 @@ import { build, type Plugin } from "esbuild";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import ts from "typescript";
-import { loadedLater, loadedWith, modules, nodesOf, root } from "../support/modules.ts";
+import { loadedLater, loadedWith, modules, nodesOf } from "../support/modules.ts";
 import { packageTest as test } from "../support/once.ts";
 import { packageFilesLater, packageFilesOf } from "../support/package_files.ts";
+import { root } from "../support/platform.ts";
 
 test(
   "only blob.ts, lock.ts and sweep.ts are imported dynamically, and nothing imports them statically",

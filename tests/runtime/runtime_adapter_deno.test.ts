@@ -14,14 +14,11 @@ import fs, {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import process from "node:process";
 import { test } from "node:test";
 import { denoRuntime } from "../../lib/runtime/deno.ts";
 import { fail, fakeDeno, fsWith, type Permits } from "../support/fake_runtimes.ts";
-import { noDirectorySync, shownMode } from "../support/platform.ts";
+import { isLinux, noDirectorySync, shownMode } from "../support/platform.ts";
 import { scratch } from "../support/scratch.ts";
-
-const isLinux = process.platform === "linux";
 
 const error = (code: string) => ({ code });
 

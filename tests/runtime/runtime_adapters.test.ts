@@ -7,7 +7,6 @@
 import assert from "node:assert/strict";
 import fs, { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import process from "node:process";
 import { test } from "node:test";
 import { bunRuntime } from "../../lib/runtime/bun.ts";
 import { denoRuntime } from "../../lib/runtime/deno.ts";
@@ -18,10 +17,8 @@ import { nodePrimitives } from "../../lib/runtime/node_fs.ts";
 import type { NodeProcess } from "../../lib/runtime/node_like.ts";
 import type { Listing, Runtime } from "../../lib/runtime/types.ts";
 import { fail, fakeDeno, fakeProcess, fsWith } from "../support/fake_runtimes.ts";
-import { noLinks } from "../support/platform.ts";
+import { isLinux, noLinks } from "../support/platform.ts";
 import { scratch } from "../support/scratch.ts";
-
-const isLinux = process.platform === "linux";
 
 const error = (code: string) => ({ code });
 

@@ -7,7 +7,8 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { moduleUrl, runtimeCommand } from "./child.ts";
-import { isWindows } from "./platform.ts";
+import { isWindows, root } from "./platform.ts";
+import { onTerminal } from "./terminal.ts";
 
 /** How to run it. */
 export interface CliOptions {
@@ -37,7 +38,7 @@ const ENVIRONMENT = {
   NO_COLOR: "1",
   DENO_NO_UPDATE_CHECK: "1",
   // Otherwise each start would strip the types of a hundred modules, which takes Node a quarter of a second.
-  NODE_COMPILE_CACHE: join(process.env.MAYFLY_TEST_ROOT ?? process.cwd(), ".runtimes/compiled"),
+  NODE_COMPILE_CACHE: join(root, ".runtimes/compiled"),
 };
 
 /** A started program. The end of the scope kills it with its children, as a test that fails must leave none running. */
@@ -105,30 +106,7 @@ export function printed(child: ChildProcess, text: string): Promise<string> {
   });
 }
 
-/** Runs a program on a terminal of 80 columns; when it prints "ready", presses keys. Exits as the program does. */
-const TERMINAL = `
-import fcntl, os, pty, struct, sys, termios, time
-keys, command = sys.argv[1].encode(), sys.argv[2:]
-pid, fd = pty.fork()
-if pid == 0:
-    fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-    os.execvp(command[0], command)
-seen = b""
-while True:
-    try: data = os.read(fd, 65536)
-    except OSError: break
-    if not data: break
-    os.write(1, data)
-    seen += data
-    if keys and b"ready" in seen:
-        time.sleep(0.1)
-        os.write(fd, keys)
-        keys = b""
-status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-sys.exit(status if status >= 0 else 128 - status)
-`;
-
-/** Runs `mayfly` on a terminal. `stdout` has what it prints there on both streams. */
-export function onTerminal(args: string[], keys: string, options?: CliOptions): Promise<CliResult> {
-  return startProgram(["python3", "-c", TERMINAL, keys, ...cliCommand(...args)], options).result;
+/** Runs `mayfly` on a terminal of 80 columns. `stdout` has what it prints there on both streams. */
+export function mayflyOnTerminal(args: string[], keys: string, options?: CliOptions): Promise<CliResult> {
+  return startProgram([...onTerminal(80, keys), ...cliCommand(...args)], options).result;
 }

@@ -7,8 +7,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { runtimeCommand } from "./child.ts";
-
-const isDeno = "Deno" in globalThis;
+import { isDeno } from "./platform.ts";
 
 /** The permissions that most examples need on Deno, and no more. */
 const PERMISSIONS = ["--no-prompt", "--allow-read", "--allow-write", "--allow-net=127.0.0.1"];

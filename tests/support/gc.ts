@@ -13,10 +13,10 @@ export const gcFlags: string[] = "Deno" in globalThis
   : ["--expose-gc"];
 
 /**
- * `collect(done)` runs the collector until `done()`, for as long as a busy machine may need; `collect()` for 20 rounds,
+ * For children: `warnings` collects warnings as they arrive; `collect(done)` runs the collector until `done()`, for as long as a busy machine may need; `collect()` for 20 rounds,
  * twice as long as a new handle is kept from being collected.
  */
-const PRELUDE = `
+export const COLLECT = `
 const gc = globalThis.Bun ? () => Bun.gc(true) : globalThis.gc;
 async function collect(done) {
   for (let end = Date.now() + 20_000, i = 0; done ? !done() && Date.now() < end : i < 20; i++) {
@@ -25,10 +25,10 @@ async function collect(done) {
   }
 }
 const warnings = [];
-process.on("warning", (warning) => warnings.push({ name: warning.name, code: warning.code, message: warning.message }));
+process.on("warning", ({ name, code, message, detail }) => warnings.push({ name, code, message, detail }));
 `;
 
-/** Runs a child with \`collect\`, and with \`warnings\`, which collects warnings as they arrive. */
+/** Runs a child with `collect` and `warnings`. */
 export function runWithGc(code: string): Promise<ChildResult> {
-  return runChild(PRELUDE + code, { flags: gcFlags });
+  return runChild(COLLECT + code, { flags: gcFlags });
 }

@@ -10,7 +10,7 @@ import process from "node:process";
 import { pathToFileURL } from "node:url";
 import type * as Mod from "../../mod.ts";
 import type { Runtime } from "../../lib/runtime/mod.ts";
-import { root } from "./modules.ts";
+import { root } from "./platform.ts";
 
 /** The exports of `mod.ts`. */
 export type Library = typeof Mod;

@@ -5,11 +5,8 @@
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import process from "node:process";
 import ts from "typescript";
-
-/** The root of the project: the lowered tests run from another directory. */
-export const root: string = process.env.MAYFLY_TEST_ROOT ?? process.cwd();
+import { root } from "./platform.ts";
 
 /** A module. */
 export interface Module {

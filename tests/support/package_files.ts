@@ -5,7 +5,7 @@
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { root } from "./modules.ts";
+import { root } from "./platform.ts";
 
 /** Returns a file of the package with everything that it loads immediately, by their names in `dist`. */
 export function packageFilesOf(entry: string): Map<string, string> {

@@ -6,7 +6,8 @@
 import { spawnSync } from "node:child_process";
 import { statSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { isWindows } from "./platform.ts";
+import { type ChildResult, runChild } from "./child.ts";
+import { isLinux, isRoot, isWindows } from "./platform.ts";
 import { type Scratch, scratch } from "./scratch.ts";
 import type { PersistOptions, TemporaryFile } from "#mod";
 
@@ -49,16 +50,11 @@ export const noElsewhere: string | false = isElsewhere(elsewhere)
   ? false
   : `needs a second file system at ${MEMORY} or /var/tmp`;
 
-const isRoot = process.getuid?.() === 0;
-
-/** The reason why files of other users cannot be created here; false if they can. */
-export const notRoot: string | false = isRoot ? false : "needs root";
-
 /** The reason why no file system can be mounted; false if one can. */
 export const noMounts: string | false = canMount() ? false : "needs root, and the right to mount";
 
 function canMount(): boolean {
-  return process.platform === "linux" && isRoot &&
+  return isLinux && isRoot &&
     spawnSync("unshare", ["-m", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]).status === 0;
 }
 
@@ -74,4 +70,9 @@ export function withTmpfs(path: string, options: string): string[] {
     options,
     path,
   ];
+}
+
+/** Runs a child in which `disk` is a directory of 64 KiB. Its mount ends with it, and is never visible outside. */
+export function runOnSmallDisk(code: string): Promise<ChildResult> {
+  return runChild(`const disk = "/mnt";\n${code}`, { under: withTmpfs("/mnt", "size=64k,mode=1777") });
 }

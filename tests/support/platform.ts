@@ -1,5 +1,5 @@
 /**
- * Reasons to skip a test on a platform; false where it runs.
+ * What the tests run on, and reasons to skip one there; false where it runs.
  *
  * @module
  */
@@ -17,11 +17,20 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 
+/** The root of the project: the lowered tests run from another directory. */
+export const root: string = process.env.MAYFLY_TEST_ROOT ?? process.cwd();
+
+export const isDeno: boolean = "Deno" in globalThis;
+export const isBun: boolean = "Bun" in globalThis;
+export const isNode: boolean = !isDeno && !isBun;
+export const isLinux: boolean = process.platform === "linux";
+export const isRoot: boolean = process.getuid?.() === 0;
+
 /** Whether this is Windows, or claims to be. */
 export const isWindows: boolean = process.platform === "win32";
 
 /** For tests of `/proc`, or of system calls that only Linux has. */
-export const noLinux: string | false = process.platform !== "linux" && "needs Linux";
+export const noLinux: string | false = !isLinux && "needs Linux";
 
 /** For tests of permission bits and of the umask. */
 export const noModes: string | false = isWindows && "Windows has no permission bits";
@@ -38,6 +47,9 @@ export const noLinkCounts: string | false = statSync(tmpdir()).nlink < 2 &&
 
 /** For tests of locks that other programs respect. */
 export const noLocks: string | false = isWindows && "Windows has no flock";
+
+/** For tests with files of other users. */
+export const notRoot: string | false = !(isLinux && isRoot) && "needs root on Linux";
 
 /** For tests of ownership. */
 export const noUsers: string | false = isWindows && "Windows does not number its users";
@@ -65,7 +77,7 @@ export const noPrograms: string | false = isWindows && "Windows has no POSIX pro
 export const namesStay: string | false = isWindows && "an open file keeps its name on Windows";
 
 /** The reason why a removal of a directory cannot be interrupted or watched there; false if it can. */
-export const wholeTrees: string | false = isWindows && ("Deno" in globalThis || "Bun" in globalThis) &&
+export const wholeTrees: string | false = isWindows && !isNode &&
   "on Windows a directory goes in one call of Deno's and Bun's";
 
 /** For tests in which an open file loses its name to another. */
@@ -104,7 +116,7 @@ export const underWine = (reason: string): string | false =>
   process.env.MAYFLY_TEST_WINE === "1" && `under Wine ${reason}`;
 
 /** For tests whose programs pass relative paths to `fs`. */
-export const noRelativePaths: string | false = "Bun" in globalThis &&
+export const noRelativePaths: string | false = isBun &&
   underWine("Bun's writeFileSync() and readdirSync() find nothing by a relative path");
 
 /** For tests with symbolic links, which Windows lets few users create. */

@@ -7,11 +7,8 @@ import { spawnSync, type SpawnSyncReturns } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import process from "node:process";
-import { isWindows } from "./platform.ts";
+import { isWindows, root } from "./platform.ts";
 import { type Scratch, scratch } from "./scratch.ts";
-
-/** The root of this project: the lowered tests run from another directory. */
-const root = process.env.MAYFLY_TEST_ROOT ?? process.cwd();
 
 const runtime = process.env.MAYFLY_TEST_RUNTIME ?? (process.versions.bun ? "bun" : "node");
 

@@ -8,10 +8,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import * as m from "#mod";
-
-const isDeno = "Deno" in globalThis;
-const isBun = "Bun" in globalThis;
-const root = process.env.MAYFLY_TEST_ROOT ?? process.cwd();
+import { isBun, isDeno, root } from "./platform.ts";
 
 /** Runs a test with `remove()` and with `removeSync()`, each with a directory of its own. */
 export async function bothWays(

@@ -6,11 +6,8 @@
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { isWindows } from "./platform.ts";
+import { isWindows, root } from "./platform.ts";
 import type { Scratch } from "./scratch.ts";
-
-/** The root of the project: the lowered tests run from another directory. */
-const root = process.env.MAYFLY_TEST_ROOT ?? process.cwd();
 
 const library = process.env.MAYFLY_TEST_MODE === "dist" ? "dist/mod.js" : "mod.ts";
 

@@ -5,7 +5,7 @@
  */
 import { join } from "node:path";
 import ts from "typescript";
-import { root } from "./modules.ts";
+import { root } from "./platform.ts";
 
 /** One thing that a caller passes: an argument, or a property of an options object. */
 export interface Input {

@@ -20,10 +20,9 @@ import { attacker, awaitSwap, canAttack, fillAlike } from "../support/attacker.t
 import { runChild } from "../support/child.ts";
 import { naiveFs, naiveRemove } from "../support/naive.ts";
 import { packageTest as test } from "../support/once.ts";
+import { isLinux } from "../support/platform.ts";
 import { memory, scratch } from "../support/scratch.ts";
 import { beforeEachCall, substitute, systemError } from "../support/substitute.ts";
-
-const isLinux = process.platform === "linux";
 
 /** A removal under attack. Everything is in one directory, `base`. */
 interface Attacked {

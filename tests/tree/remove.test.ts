@@ -34,16 +34,11 @@ import { firstOutput, runChild } from "../support/child.ts";
 import { noFuse, withFuse } from "../support/fuse.ts";
 import { naiveRemove } from "../support/naive.ts";
 import { packageTest as test } from "../support/once.ts";
-import { isWindows, namesLinger, noLinkCounts } from "../support/platform.ts";
+import { isBun, isDeno, isLinux, isRoot, isWindows, namesLinger, noLinkCounts } from "../support/platform.ts";
 import { deepChain, hasPython, python } from "../support/python.ts";
 import { assertBothRemoved, BOTH_WAYS, bothWays, restricted } from "../support/removal.ts";
 import { memory, scratch } from "../support/scratch.ts";
 import { beforeEachCall, changed, substitute, systemError } from "../support/substitute.ts";
-
-const isLinux = process.platform === "linux";
-const isRoot = process.getuid?.() === 0;
-const isDeno = "Deno" in globalThis;
-const isBun = "Bun" in globalThis;
 
 /** Whether a command exists and succeeds. */
 const works = (command: string, ...args: string[]): boolean => spawnSync(command, args).status === 0;

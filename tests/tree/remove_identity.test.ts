@@ -22,12 +22,10 @@ import { temporaryDirectorySync } from "../../lib/directory.ts";
 import { moduleUrl, runChild } from "../support/child.ts";
 import { naiveRemove } from "../support/naive.ts";
 import { packageTest as test } from "../support/once.ts";
-import { isWindows } from "../support/platform.ts";
+import { isLinux, isWindows } from "../support/platform.ts";
 import { BOTH_WAYS } from "../support/removal.ts";
 import { scratch } from "../support/scratch.ts";
 import { substitute, systemError } from "../support/substitute.ts";
-
-const isLinux = process.platform === "linux";
 
 test("T23 C235 C244 remove() of a directory that was replaced leaves the replacement alone and reports ERR_REPLACED", async () => {
   const replacements: { [what: string]: (path: string, aside: string) => void } = {

@@ -12,12 +12,10 @@ import { runChild } from "../support/child.ts";
 import { packageTest as test } from "../support/once.ts";
 import { DEEP_CHAIN, deepChain, hasPython } from "../support/python.ts";
 import { naiveRemove } from "../support/naive.ts";
-import { isWindows } from "../support/platform.ts";
+import { isLinux, isWindows } from "../support/platform.ts";
 import { memory, scratch } from "../support/scratch.ts";
 import { substitute, systemError } from "../support/substitute.ts";
 import { assertBothRemoved, BOTH_WAYS, bothWays } from "../support/removal.ts";
-
-const isLinux = process.platform === "linux";
 
 /** Runs a program with a limit of 64 descriptors. */
 const FEW_DESCRIPTORS = ["sh", "-c", `ulimit -n 64 && exec "$@"`, "sh"];

@@ -4,7 +4,6 @@
  * @module
  */
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type * as m from "#mod";
@@ -13,20 +12,11 @@ import type { Status } from "../../lib/runtime/mod.ts";
 import { runChild } from "../support/child.ts";
 import { openIn } from "../support/descriptors.ts";
 import { packageTest as test } from "../support/once.ts";
-import { noPosixPaths } from "../support/platform.ts";
+import { noMounts } from "../support/places.ts";
+import { isBun, isDeno, isLinux, noPosixPaths } from "../support/platform.ts";
 import { scratch } from "../support/scratch.ts";
 import { substitute, systemError } from "../support/substitute.ts";
 import { BOTH_WAYS, restricted } from "../support/removal.ts";
-
-const isLinux = process.platform === "linux";
-const isRoot = process.getuid?.() === 0;
-const isDeno = "Deno" in globalThis;
-const isBun = "Bun" in globalThis;
-
-/** Whether a command exists and succeeds. */
-const works = (command: string, ...args: string[]): boolean => spawnSync(command, args).status === 0;
-
-const canMount = isLinux && isRoot && works("unshare", "-m", "true");
 
 /** Runs a program in a mount namespace of its own, so that its mounts are not visible outside. */
 const IN_MOUNT_NAMESPACE = ["unshare", "-m", "--propagation", "private"];
@@ -46,7 +36,7 @@ const unmountBelow = (top) => {
 
 test(
   "T22 C239 remove() does not enter mount points, even of the same file system, and reports them (root, Linux)",
-  { skip: !canMount },
+  { skip: noMounts },
   async () => {
     using outside = scratch();
     mkdirSync(join(outside.path, "sub"));
@@ -93,7 +83,7 @@ test(
 );
 
 test("T22 C239 control: a naive removal empties a directory mounted inside (root, Linux)", {
-  skip: !canMount,
+  skip: noMounts,
 }, async () => {
   using outside = scratch();
   using place = scratch();
@@ -114,7 +104,7 @@ test("T22 C239 control: a naive removal empties a directory mounted inside (root
 test(
   "T22 C239 remove() leaves alone what is mounted 25 levels deep, or over the directory itself (root, Linux)",
   {
-    skip: !canMount,
+    skip: noMounts,
   },
   async () => {
     using outside = scratch();
@@ -143,7 +133,7 @@ test(
 
 test(
   "T22 C239 remove() does not change the mode of a locked directory mounted inside (root, Linux)",
-  { skip: !canMount },
+  { skip: noMounts },
   async () => {
     using outside = scratch();
     using place = scratch();
@@ -164,7 +154,7 @@ test(
 
 test(
   "T22 C239 without permission for /proc, remove() still leaves a file system mounted inside alone (root, Linux, not on Bun)",
-  { skip: !canMount || isBun },
+  { skip: noMounts || isBun && "Bun has no permissions" },
   async () => {
     using place = scratch();
     for (const way of ["async", "sync"]) mkdirSync(join(place.path, way, "a", "tmpfs"), { recursive: true });
@@ -195,7 +185,7 @@ test(
 test(
   "a mount inside is reported with EXDEV, and not emptied by the runtime's recursive removal (root, Linux)",
   {
-    skip: !canMount,
+    skip: noMounts,
   },
   async () => {
     const code = `

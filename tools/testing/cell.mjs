@@ -90,7 +90,7 @@ function openLog(label) {
 }
 
 /** Returns the path of the log with the whole output of a cell. */
-export const logPath = (label) => join(inRoot(".runtimes/logs"), `${label}.log`);
+const logPath = (label) => join(inRoot(".runtimes/logs"), `${label}.log`);
 
 function tail(log, offset) {
   const bytes = new Uint8Array(fstatSync(log).size - offset);
