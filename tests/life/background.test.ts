@@ -67,15 +67,8 @@ test("configure({ reclaim: false }) removes no leftovers of dead processes, even
   }
 });
 
-/**
- * Waits until the library has loaded the module that reclaims: it imports it in a microtask, and our import, requested
- * after that, is resolved after it.
- */
-async function loading(): Promise<void> {
-  await Promise.resolve();
-  await import("../../lib/life/reclaim.ts");
-  await runtime.nextTurn();
-}
+/** Waits until the look for leftovers has begun: not in the call that asks for it, but right after that. */
+const begun = (): Promise<void> => runtime.nextTurn();
 
 /** A runtime whose clock advances at every reading, with timers and a process exit that the test triggers. */
 class ManualRuntime {
@@ -94,11 +87,11 @@ class ManualRuntime {
     this.step = step;
   }
 
-  /** Runs all timers, also those that they set, at once or after an import. */
+  /** Runs all timers, also those that they set. */
   async runTimers(): Promise<void> {
     while (this.timers.length > 0) {
       for (let timer = this.timers.shift(); timer !== undefined; timer = this.timers.shift()) timer.call();
-      await loading();
+      await begun();
     }
   }
 
@@ -140,7 +133,7 @@ test(
   "background reclaiming runs in slices of a millisecond, for two seconds in all, and again after a minute",
   async () => {
     using place = scratch();
-    // Two leases: without one of this process, the first would be taken for its own, and nothing loaded at once.
+    // Two leases: without one of this process, the first would be taken for its own, and nothing begun at once.
     plantOrphans(place, 1500);
     plantOrphans(place, 1500);
     const manual = new ManualRuntime();
@@ -149,7 +142,7 @@ test(
     try {
       startReclaiming();
       const start = manual.clock;
-      await loading();
+      await begun();
       let slices = 0, longest = 0;
       for (let timer = manual.timers.shift(); timer !== undefined; timer = manual.timers.shift()) {
         assert.equal(timer.milliseconds, slices === 0 ? 0 : 10);
@@ -165,11 +158,11 @@ test(
       assert.ok(left > 0 && left < 3000, `${left} are left`);
 
       startReclaiming();
-      await loading();
+      await begun();
       assert.equal(manual.timers.length, 0, "not so soon");
       manual.clock += 60_000;
       startReclaiming();
-      await loading();
+      await begun();
       assert.equal(manual.timers.length, 1);
       await manual.runTimers();
       assert.ok(place.names().length < left);
@@ -229,7 +222,7 @@ test(
       await using _ = manual.enter(handles.primitives);
       try {
         startReclaiming();
-        await loading();
+        await begun();
         // Reading the clock takes longer than a slice: each makes one call.
         for (let made = 0; made < calls; made++) manual.timers.shift()?.call();
         isDone = manual.timers.length === 0;
@@ -267,7 +260,7 @@ test("background reclaiming does not wait for entries that are in use: it leaves
   }, { removeTree: undefined });
   try {
     startReclaiming();
-    await loading();
+    await begun();
     await manual.runTimers();
     assert.deepEqual([place.names(), readdirSync(join(place.path, tree)), manual.slept], [
       [tree],
@@ -290,7 +283,7 @@ test("process exit is delayed by reclaiming for two tenths of a second at most",
   await using _ = manual.enter();
   try {
     const file = namedTemporaryFileSync(), directory = temporaryDirectorySync();
-    await loading();
+    await begun();
     assert.equal(manual.timers.at(-1)?.milliseconds, 0, "the first slice is still to come");
     const before = manual.clock;
     manual.exit();
