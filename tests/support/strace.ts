@@ -5,7 +5,7 @@
  */
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
-import { basename, join } from "node:path";
+import { join } from "node:path";
 import { type ChildOptions, type ChildResult, runChild } from "./child.ts";
 import { scratch } from "./scratch.ts";
 
@@ -77,6 +77,3 @@ function joined(log: string): string[] {
 export const creates = ({ name, flags }: SystemCall): boolean =>
   /^(creat|mkdir|mkdirat|mknod|mknodat|link|linkat|symlink|symlinkat)$/.test(name) ||
   flags.includes("O_CREAT") || flags.includes("O_TMPFILE");
-
-/** The last component of the call's path. */
-export const nameIn = ({ path }: SystemCall): string => basename(path);
