@@ -288,6 +288,15 @@ test("mayfly usage of an empty directory shows empty bars", async () => {
   assert.doesNotMatch(stdout, /LARGEST|█|NaN/);
 });
 
+test("mayfly usage names the ten largest entries, and none that is empty", async () => {
+  using here = place();
+  for (let size = 0; size < 12; size++) writeFileSync(join(here.path, `size-${size}`), "x".repeat(size));
+  const { stdout } = await here.said("usage");
+  assert.deepEqual(stdout.match(/size-\d+$/gm), Array.from({ length: 10 }, (_, rank) => `size-${11 - rank}`));
+  for (let size = 1; size < 12; size++) rmSync(join(here.path, `size-${size}`));
+  assert.doesNotMatch((await here.said("usage")).stdout, /size-/);
+});
+
 test("mayfly usage omits the free space if reading it is not permitted", async () => {
   using here = place();
   using _ = substitute({
@@ -576,7 +585,11 @@ test("isForeground() compares the process group with the terminal's, and without
 
 test("C299 the CLI host on Deno makes no call that would prompt if a permission is missing", async () => {
   const querySync = (): object => ({ state: "prompt" });
-  const unexpected = (): never => assert.fail("this would prompt");
+  const prompts: string[] = [];
+  const unexpected = (): never => {
+    prompts.push("prompt");
+    throw new Error("this would prompt");
+  };
   const host = hostWith({
     stdin: { isTTY: true },
     env: new Proxy({}, { ownKeys: unexpected }),
@@ -585,6 +598,14 @@ test("C299 the CLI host on Deno makes no call that would prompt if a permission 
   assert.equal(host.isForeground(), true);
   const refusal = { code: "ERR_ACCESS_DENIED", message: "it needs --allow-env" };
   await assert.rejects(host.start("program", [], {}).ended, refusal);
+  // With the permission to read the environment, but not to run programs, which sending a signal needs.
+  const onlyEnv = {
+    querySync: ({ name }: { name: string }) => ({ state: name === "env" ? "granted" : "prompt" }),
+  };
+  const spawn = (): object => ({ pid: 1234, on() {} });
+  const other = hostWith({ kill: unexpected, getBuiltinModule: () => ({ spawn }) }, { permissions: onlyEnv });
+  other.start("program", [], {}).kill("SIGTERM");
+  assert.deepEqual(prompts, []);
 });
 
 test("mayfly run on Windows does not forward SIGINT and SIGBREAK, which the command receives from the console itself", async () => {
@@ -620,6 +641,24 @@ test("start() rejects its promise if spawn() throws", async () => {
   const child = host.start("missing", [], {});
   child.kill("SIGTERM");
   await assert.rejects(child.ended, { code: "ENOENT" });
+});
+
+test("start() sends no signal to a program that has exited, whose PID may have been reused", async () => {
+  const sent: string[] = [];
+  let exit!: (status: number, signal: null) => void;
+  const on = (event: string, listener: typeof exit): void => {
+    if (event === "exit") exit = listener;
+  };
+  const kill = (pid: number, signal: string): void => void sent.push(`${signal} ${pid}`);
+  const child = hostWith({ kill, getBuiltinModule: () => ({ spawn: () => ({ pid: 1234, on }) }) }).start(
+    "x",
+    [],
+    {},
+  );
+  child.kill("SIGHUP");
+  exit(3, null);
+  child.kill("SIGTERM");
+  assert.deepEqual([await child.ended, sent], [3, ["SIGHUP 1234"]]);
 });
 
 test("start() resolves to 128 plus the signal number, or 128 for an unknown signal", async () => {

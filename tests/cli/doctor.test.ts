@@ -323,6 +323,14 @@ test("mayfly doctor without permissions reports what is unknown, and the flags t
   assert.doesNotMatch(stdout, /--allow-other/);
 });
 
+test("mayfly doctor exits with 0 if there is a usable directory, whatever else does not work", async () => {
+  using here = place();
+  using _ = substitute({ runtime: { locks: undefined } });
+  const { status, stdout } = await here.said("doctor");
+  assert.match(stdout, /^no +Locks/m);
+  assert.equal(status, 0);
+});
+
 test("mayfly doctor does not take paths for missing if access to them is denied", async () => {
   using here = place();
   const denied: Changes = {
