@@ -20,7 +20,7 @@ import { lasting } from "../tree/overlay.ts";
 import { removeDirectory } from "../tree/remove.ts";
 import { type Candidate, ifThere, type Look, visitEntries } from "./candidates.ts";
 import { leaseDirectory, refusalOf } from "./lease_directory.ts";
-import { isLeftover, keptByOther, type LeaseFile, parseName, readLease, speaksFor } from "./lease_file.ts";
+import { isLeftover, keptByOther, type LeaseFile, parseName, readLease } from "./lease_file.ts";
 import { isComparable, type Liveness, livenessOf } from "./liveness.ts";
 import { LockTable } from "./lock_table.ts";
 import { append } from "./open_lease.ts";
@@ -186,10 +186,11 @@ function* removeUnused(
 
 /**
  * Whether a lease speaks for a path, or has adopted something inside it. An adopted entry counts even when it is kept:
- * its creator's lease says so too, but may not have done so when it was read.
+ * its creator's lease says so too, but may not have done so when it was read. What was made inside a directory has no
+ * record of its own, so its name is enough: another process may have died while it adopted it.
  */
 const speaksForAny = (lease: LeaseFile, path: string): boolean =>
-  lease.adopted.has(path) || speaksFor(lease, parentOf(path), baseName(path)) ||
+  lease.adopted.has(path) || (!lease.kept.has(baseName(path)) && baseName(path).includes(lease.session)) ||
   [...lease.adopted].some((one) => contains(path, one) && !lease.kept.has(baseName(one)));
 
 /**

@@ -12,7 +12,7 @@ import { type Library, loadLibrary } from "../support/library.ts";
 import { packageTest as test } from "../support/once.ts";
 import { CARELESS } from "./careless.ts";
 import { publicNames, Variant } from "./variants.ts";
-import { placeOn, textAt, worldOf } from "./memory.ts";
+import { LEASES, leasesOn, pathsOn, placeOn, textAt, worldOf } from "./memory.ts";
 import { type Scenario, SCENARIOS } from "./scenarios.ts";
 import { assertInformative } from "./errors.ts";
 
@@ -82,16 +82,6 @@ interface Run {
   error: (Error & { code?: string; path?: string }) | undefined;
 }
 
-const LEASES = "/tmp/.mayfly-1000";
-
-/** Returns all paths on a disk. */
-function pathsOn({ disk }: FakeMachine, at = "/"): string[] {
-  return disk.list(ROOT, at).flatMap(({ name, directory }) => {
-    const path = at === "/" ? `/${name}` : `${at}/${name}`;
-    return directory ? [path, ...pathsOn({ disk } as FakeMachine, path)] : [path];
-  });
-}
-
 /** Returns paths that nobody asked for. */
 function leftoversOf({ machine, before, mine, scenario }: Run): string[] {
   const owned = [...mine, ...Object.keys(scenario.either ?? {})];
@@ -100,9 +90,6 @@ function leftoversOf({ machine, before, mine, scenario }: Run): string[] {
     !before.has(path) && !isOwned(path) && path !== LEASES && !path.startsWith(`${LEASES}/`)
   );
 }
-
-const leasesOn = (machine: FakeMachine): string[] =>
-  pathsOn(machine).filter((path) => path.startsWith(`${LEASES}/`));
 
 /** Returns what a process has open besides its lease. */
 function leaked({ process, machine }: Run): Caller["descriptors"] {

@@ -55,3 +55,18 @@ export function textAt({ disk }: FakeMachine, path: string): string | undefined 
     return undefined;
   }
 }
+
+/** Returns all paths on a disk, or in one of its directories. */
+export function pathsOn({ disk }: FakeMachine, at = "/"): string[] {
+  return disk.list(ROOT, at).flatMap(({ name, directory }) => {
+    const path = at === "/" ? `/${name}` : `${at}/${name}`;
+    return directory ? [path, ...pathsOn({ disk } as FakeMachine, path)] : [path];
+  });
+}
+
+/** The directory of leases. */
+export const LEASES = `/tmp/.mayfly-${UID}`;
+
+/** Returns the paths of all leases. */
+export const leasesOn = (machine: FakeMachine): string[] =>
+  pathsOn(machine).filter((path) => path.startsWith(`${LEASES}/`));

@@ -81,6 +81,8 @@ const asText = (path: Path): string => typeof path === "string" ? path : decoder
 export class FakeDisk {
   readonly root: Inode;
   readonly callers: Map<number, Caller> = new Map();
+  /** Whether what is created is as young as it is; otherwise it is old at once. */
+  young = false;
   #inodes = 1;
   /** Mount points, by device. */
   readonly #mounts = new Map<number, string>([[1, "/"]]);
@@ -254,7 +256,9 @@ export class FakeDisk {
   }
 
   #inode(kind: Kind, device: number, rights: { mode: number; uid: number }): Inode {
-    return new Inode(kind, device, this.#inodes++, rights);
+    const inode = new Inode(kind, device, this.#inodes++, rights);
+    if (this.young) touched(inode);
+    return inode;
   }
 
   // Path resolution

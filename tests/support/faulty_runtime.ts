@@ -84,6 +84,8 @@ export class FakeProcess implements Caller {
   readonly warnings: string[] = [];
   /** What no program may do, such as closing what is not open. */
   readonly defects: string[] = [];
+  /** Called before each call that could fail, so that other processes can act in between, or kill this one. */
+  beforeCall: ((name: string) => void) | undefined;
   dead = false;
   readonly machine: FakeMachine;
   readonly #faults = new Map<number, Fault>();
@@ -175,6 +177,8 @@ export class FakeProcess implements Caller {
     if (this.dead) throw new Killed("the process is dead");
     this.calls.push(name);
     if (this.calls.length > ENDLESS) throw new Error(`endless: ${this.calls.slice(-10)}`);
+    this.beforeCall?.(name);
+    if (this.dead) throw new Killed(name);
     const fault = this.#faults.get(this.calls.length);
     if (fault === undefined) return real(false);
     if ("delay" in fault) this.pass(fault.delay);

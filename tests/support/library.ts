@@ -8,17 +8,24 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { pathToFileURL } from "node:url";
+import type { reclaim } from "../../lib/life/reclaim.ts";
 import type * as Mod from "../../mod.ts";
+import type { syncIo } from "../../lib/operation/io.ts";
 import type { Runtime } from "../../lib/runtime/mod.ts";
 import { root } from "./platform.ts";
 
 /** The exports of `mod.ts`. */
 export type Library = typeof Mod;
 
-type Loaded = Library & { substituteRuntime(runtime: Runtime): () => void };
+/** The exports of `mod.ts`, and what a test needs to run a look for leftovers step by step. */
+export type Internals = Library & { reclaim: typeof reclaim; syncIo: typeof syncIo };
+
+type Loaded = Internals & { substituteRuntime(runtime: Runtime): () => void };
 
 const ENTRY = `
 export * from "./mod.ts";
+export { reclaim } from "./lib/life/reclaim.ts";
+export { syncIo } from "./lib/operation/io.ts";
 export { substituteRuntime } from "./lib/runtime/mod.ts";
 `;
 
@@ -62,11 +69,17 @@ const shortened = (call: () => void, milliseconds: number): unknown =>
   setTimeout(call, milliseconds < LONG ? 0 : milliseconds);
 
 /** Loads the library over a runtime. */
-export function loadLibrary(runtime: Runtime): Library {
+export const loadLibrary = (runtime: Runtime): Library => {
+  const { reclaim: _, syncIo: __, ...library } = loadInternals(runtime);
+  return library;
+};
+
+/** Loads the library with some of its internals over a runtime. */
+export function loadInternals(runtime: Runtime): Internals {
   load ??= loader();
   const { process, Deno, Bun } = globalThis as { process?: unknown; Deno?: unknown; Bun?: unknown };
   // The registry of the process is found in its global scope.
   const { substituteRuntime, ...library } = load({ process, Deno, Bun }, shortened, clearTimeout);
   substituteRuntime(runtime);
-  return library as Library;
+  return library;
 }

@@ -1,0 +1,78 @@
+/**
+ * Processes that create, hand over and keep, while another looks for leftovers: in every order, and with each of them
+ * killed in every call.
+ *
+ * @module
+ */
+import assert from "node:assert/strict";
+import process from "node:process";
+import { packageTest as test } from "../support/once.ts";
+import { PROGRAMS } from "./programs.ts";
+import { hastyLook } from "./hasty.ts";
+import { type Look, ownLook, type Plan, type Program, Stage } from "./stage.ts";
+
+/** The number of plans to try at random for each program. */
+const PLANS = Number(process.env.MAYFLY_PLANS ?? 100);
+
+/** A generator of numbers below a limit, always the same. */
+function numbers(seed: number): (limit: number) => number {
+  return (limit) => {
+    seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
+    return Math.floor(seed / 2 ** 32 * limit);
+  };
+}
+
+/**
+ * Plans for a program: a whole look before each call, a death in each call, then two looks in parts at random, half of
+ * them between two actions.
+ */
+function* plansFor({ calls, starts }: Stage): Generator<Plan> {
+  for (let call = 1; call <= calls.length; call++) {
+    yield { looks: [{ call, steps: Infinity, of: 0 }] };
+    yield { kill: call, looks: [] };
+  }
+  const below = numbers(1);
+  const anyCall = (): number => below(2) ? 1 + below(calls.length) : starts[below(starts.length)];
+  // From a few steps to more than a look has here.
+  const some = (): number => below(1 << below(8));
+  for (let count = 0; count < PLANS; count++) {
+    const [first, between, last] = [anyCall(), anyCall(), anyCall()].sort((one, other) => one - other);
+    const looks = [
+      { call: first, steps: some(), of: 0 },
+      ...count % 2 ? [{ call: between, steps: some(), of: 1 }] : [],
+      { call: last, steps: Infinity, of: 0 },
+    ];
+    yield count % 3 === 0 ? { looks } : { kill: 1 + below(last), looks };
+  }
+}
+
+/** Returns what was wrong, and with which plan. */
+function tryAll(program: Program, look: Look): string[] {
+  const plain = new Stage({ looks: [] }, look);
+  const wrong = plain.perform(program);
+  assert.ok(plain.calls.length > 10);
+  for (const plan of plansFor(plain)) {
+    const found = new Stage(plan, look).perform(program);
+    wrong.push(...found.map((text) => `${JSON.stringify(plan)}: ${text}`));
+  }
+  return wrong;
+}
+
+for (const [name, program] of Object.entries(PROGRAMS)) {
+  test(`C254 C259 C270: ${name}, while others look for leftovers`, { inAll: true }, () => {
+    assert.deepEqual(tryAll(program, ownLook), []);
+  });
+}
+
+test(
+  "control: a look that reads the leases once removes what others hold, and what is kept",
+  { inAll: true },
+  () => {
+    const found = (name: string): string => tryAll(PROGRAMS[name], hastyLook).join("\n");
+    assert.match(
+      found("a file is handed to a process with another temporary directory, and held"),
+      /held: \/tmp/,
+    );
+    assert.match(found("a file is handed over, and kept"), /kept: \/tmp/);
+  },
+);
