@@ -36,7 +36,10 @@ import {
   adoptFile as adoptFromSourceLater,
   adoptFileSync as adoptFileFromSource,
 } from "../lib/adopt.ts";
-import { namedTemporaryFile as namedFromSource } from "../lib/file/named.ts";
+import {
+  namedTemporaryFile as namedFromSource,
+  namedTemporaryFileSync as namedFromSourceSync,
+} from "../lib/file/named.ts";
 import { held, heldLeases } from "../lib/life/registry.ts";
 import { home } from "../lib/location/home.ts";
 import type { Runtime } from "../lib/runtime/mod.ts";
@@ -717,7 +720,11 @@ test("C259 an adoption is recorded beside the creator's lease if that is in a di
   for (const path of [...paths, stranger]) writeFileSync(path, "");
   configure({ tmpdir: own.path });
   try {
-    const files = paths.map((path) => adoptFileFromSource(path));
+    const [before, ...files] = [namedFromSourceSync(), ...paths.map((path) => adoptFileFromSource(path))];
+    // The lease beside the creator's has another session, which no name may have that it does not speak for.
+    using after = namedFromSourceSync();
+    assert.equal(basename(after.path).slice(0, 11), basename(before.path).slice(0, 11));
+    before.closeSync();
     assert.deepEqual(recordsIn(place.path), paths.map((path) => `adopted ${path}`));
     files[0].closeSync();
     files[1].keep();

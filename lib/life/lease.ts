@@ -73,7 +73,7 @@ export function recordReleased(path: string): void {
 /** Records that root is about to give another user a file that is not yet in its final place. */
 export function recordGiven(path: string): void {
   if (runtime.uid() !== 0 || path.includes("\n")) return;
-  for (const lease of leases) if (lease.speaksFor(path)) attempt(() => lease.give(path));
+  for (const lease of leases) attempt(() => lease.give(path));
 }
 
 /** Returns the lease to write to, opening one if necessary. */
@@ -96,8 +96,7 @@ function begin(): void {
 /** Discards full leases that speak for nothing any more. */
 function discardUnused(): void {
   for (const lease of leases) {
-    const speaks = ({ path = "" }): boolean => path.includes(lease.session) || lease.speaksFor(path);
-    if (!lease.isFull || held().entries.some(speaks)) continue;
+    if (!lease.isFull || held().entries.some(({ path = "" }) => lease.speaksFor(path))) continue;
     heldLeases().delete(lease);
     lease.discard();
   }

@@ -16,6 +16,9 @@ import { basename, join } from "node:path";
 import * as m from "#mod";
 import { namedTemporaryFileSync } from "../../lib/file/named.ts";
 import { temporaryDirectorySync } from "../../lib/directory.ts";
+import { adoptFileSync } from "../../lib/adopt.ts";
+import { recordGiven } from "../../lib/life/lease.ts";
+import { heldLeases } from "../../lib/life/registry.ts";
 import { runtime } from "../../lib/runtime/mod.ts";
 import { configure } from "../../lib/settings.ts";
 import { type ChildResult, runChild } from "../support/child.ts";
@@ -394,6 +397,87 @@ test("C285 a lease that could not be created is tried again after a second, not 
   }
 });
 
+test("T11 C269 a directory of leases is verified if it appears just before it is created, and tried once if it cannot be", async () => {
+  const answers = { EEXIST: ["MAYFLY_NO_LEASE"], EROFS: [] };
+  for (const [code, expected] of Object.entries(answers)) {
+    await withoutLease();
+    using place = scratch();
+    configure({ tmpdir: place.path });
+    const leases = leasesIn(place.path);
+    let tries = 0;
+    // The next attempt is due at once after this test.
+    const now = runtime.now() - 2000;
+    using _ = substitute({
+      primitives: {
+        makeDirectory(real, path: string, mode: number) {
+          if (path !== leases) return real(path as never, mode as never);
+          tries++;
+          if (code === "EEXIST") writeFileSync(path, "somebody's");
+          throw systemError(code);
+        },
+      },
+      runtime: { now: () => now },
+    });
+    try {
+      const warnings = await warningsOf(() => namedTemporaryFileSync().closeSync());
+      assert.deepEqual([tries, warnings.map((one) => one.code)], [1, expected], code);
+    } finally {
+      configure({ tmpdir: undefined });
+    }
+  }
+});
+
+test("C285 on a full disk, a file can be adopted although that is not recorded, and an adopted one closed", async () => {
+  await withoutLease();
+  using place = scratch();
+  configure({ tmpdir: place.path });
+  let isFull = false;
+  const { name } = plant(place.path), paths = [name(), name()].map((one) => join(place.path, one));
+  for (const path of paths) writeFileSync(path, "");
+  using _ = substitute({
+    primitives: {
+      write(real, ...args: unknown[]) {
+        if (isFull) throw systemError("ENOSPC");
+        return real(...args);
+      },
+    },
+  });
+  try {
+    const [recorded, other] = paths.map((path) => {
+      const file = adoptFileSync(path);
+      isFull = true;
+      return file;
+    });
+    assert.ok(Object.values(readLeases(place.path)).some((text) => text.includes(`\nadopted ${paths[0]}\n`)));
+    recorded.closeSync();
+    other.closeSync();
+    assert.deepEqual(place.names(), []);
+  } finally {
+    configure({ tmpdir: undefined });
+  }
+});
+
+test("a line break in the path of a file given to another user starts no line of a lease (POSIX)", {
+  skip: isWindows,
+}, async () => {
+  await withoutLease();
+  using place = scratch();
+  configure({ tmpdir: place.path });
+  try {
+    using file = namedTemporaryFileSync();
+    const before = readLeases(place.path);
+    let asked = 0;
+    using _ = substitute({ runtime: { uid: () => (asked++, 0) } });
+    recordGiven(join(place.path, "a\nadopted ", "b", basename(file.path)));
+    assert.deepEqual([asked, readLeases(place.path)], [1, before]);
+    // Control: without a line break it is recorded.
+    recordGiven(join(place.path, "b", basename(file.path)));
+    assert.notDeepEqual(readLeases(place.path), before);
+  } finally {
+    configure({ tmpdir: undefined });
+  }
+});
+
 test("C285 keep() that cannot be recorded fails with ENOSPC, leaves no readable partial record, and can be retried", async () => {
   await withoutLease();
   using place = scratch();
@@ -515,30 +599,36 @@ test(
     skip: "Deno" in globalThis && underWine("paths of more than 260 characters cannot be resolved"),
   },
   async () => {
-    await withoutLease();
-    using place = scratch();
-    // A path so long that each record takes kilobytes.
-    const dir = join(place.path, ...Array.from({ length: 14 }, () => "d".repeat(250)));
-    mkdirSync(dir, { recursive: true });
-    configure({ tmpdir: place.path });
-    try {
-      using first = namedTemporaryFileSync();
-      const [old] = Object.keys(readLeases(place.path));
-      let seen = new Set<string>();
-      for (let n = 0; seen.size < 3; n++) {
-        assert.ok(n < 2000, "no lease follows");
-        namedTemporaryFileSync({ dir, prefix: `${n}-` }).closeSync();
-        if (n % 50 === 0) seen = new Set([...seen, ...Object.keys(readLeases(place.path))]);
+    for (const isAdopted of [false, true]) {
+      await withoutLease();
+      using place = scratch();
+      // A path so long that each record takes kilobytes.
+      const dir = join(place.path, ...Array.from({ length: 14 }, () => "d".repeat(250)));
+      mkdirSync(dir, { recursive: true });
+      configure({ tmpdir: place.path });
+      try {
+        // As the library names what it creates: only then is the adoption recorded.
+        const path = join(place.path, "tmpabcdefghijkmnpqrstuvw");
+        writeFileSync(path, "");
+        using first = isAdopted ? adoptFileSync(path) : namedTemporaryFileSync();
+        const [old] = Object.keys(readLeases(place.path));
+        let seen = new Set<string>();
+        for (let n = 0; seen.size < 3; n++) {
+          assert.ok(n < 2000, "no lease follows");
+          namedTemporaryFileSync({ dir, prefix: `${n}-` }).closeSync();
+          if (n % 50 === 0) seen = new Set([...seen, ...Object.keys(readLeases(place.path))]);
+        }
+        const leases = readLeases(place.path);
+        // The lease between them had no entries left.
+        assert.deepEqual([Object.keys(leases).length, old in leases], [2, true]);
+        assert.equal(heldLeases().size, 2);
+        for (const text of Object.values(leases)) assert.ok(text.length < 1.5 * 1024 * 1024);
+        // Keeping is recorded in the lease that has the entry.
+        first.keep();
+        assert.ok(readLeases(place.path)[old].endsWith(`\nkept ${basename(first.path)}\n`));
+      } finally {
+        configure({ tmpdir: undefined });
       }
-      const leases = readLeases(place.path);
-      // The lease between them had no entries left.
-      assert.deepEqual([Object.keys(leases).length, old in leases], [2, true]);
-      for (const text of Object.values(leases)) assert.ok(text.length < 1.5 * 1024 * 1024);
-      // Keeping is recorded in the lease that has the entry.
-      first.keep();
-      assert.ok(readLeases(place.path)[old].endsWith(`\nkept ${basename(first.path)}\n`));
-    } finally {
-      configure({ tmpdir: undefined });
     }
   },
 );

@@ -16,7 +16,8 @@ import {
 import { basename, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import * as m from "#mod";
-import type { Locks } from "../../lib/runtime/mod.ts";
+import { type Locks, runtime } from "../../lib/runtime/mod.ts";
+import { configure } from "../../lib/settings.ts";
 import { sweep as sourceSweep } from "../../lib/sweep.ts";
 import { firstOutput, runChild } from "../support/child.ts";
 import { leasesIn, plant, readLeases } from "../support/leases.ts";
@@ -25,7 +26,7 @@ import { isWindows, noFifos, noLinks, notRoot } from "../support/platform.ts";
 import { noMounts } from "../support/places.ts";
 import { hasPython } from "../support/python.ts";
 import { type Scratch, scratch } from "../support/scratch.ts";
-import { type Substitute, substitute } from "../support/substitute.ts";
+import { type Stub, type Substitute, substitute, systemError } from "../support/substitute.ts";
 
 // Otherwise the background reclaim that one test starts would remove the leftovers that the next one plants.
 m.configure({ reclaim: false });
@@ -531,6 +532,88 @@ test("sweep() and usage() handle all other entries if one has a name that is not
   assert.deepEqual([files, bytes], [2, 8]);
   await directory.remove();
   assert.deepEqual(readdirSync(place.path, "buffer").length, 2);
+});
+
+test("sweep() reports an entry once that is both a leftover and old, whether or not it can be removed", async () => {
+  using place = scratch();
+  const path = oldFile(place, plant(place.path, { lines: [`made ${place.path}/old-*`] }).name("old-"));
+  assert.deepEqual((await sweepIn(place, { ...AGED, dryRun: true })).removed, [{ path, bytes: 5 }]);
+  const unlink: Stub = (real, place: string) => {
+    if (basename(place) === basename(path)) throw systemError("EROFS");
+    return real(place);
+  };
+  using _ = substitute({ primitives: { unlink } });
+  configure({ tmpdir: place.path });
+  try {
+    const { removed, left } = await sourceSweep(AGED);
+    assert.deepEqual([removed, left], [[], [{ path, code: "EROFS" }]]);
+  } finally {
+    configure({ tmpdir: undefined });
+  }
+});
+
+test("sweep() does not report leases and entries that vanish while it looks at them, but those that it may not look at", async () => {
+  using place = scratch();
+  const unknown = plant(place.path, { host: "elsewhere.example" });
+  writeFileSync(join(place.path, unknown.name()), "");
+  const [gone, hidden, old] = ["old-gone", "old-hidden", "old-1"].map((name) => oldFile(place, name));
+  const codes: { [path: string]: string } = { [gone]: "ENOENT", [hidden]: "EACCES" };
+  let looks = 0, mistake: Error | undefined;
+  using _ = substitute({
+    primitives: {
+      status(real, path: string) {
+        if (codes[path]) throw mistake ?? systemError(codes[path]);
+        // First to find out whether its process is alive, then for its entries.
+        if (path === unknown.path && ++looks === 2) throw systemError("ENOENT");
+        return real(path as never);
+      },
+    },
+  });
+  configure({ tmpdir: place.path });
+  try {
+    const { removed, kept, left } = await sourceSweep(AGED);
+    assert.deepEqual(removed, [{ path: old, bytes: 5 }]);
+    assert.deepEqual([kept, left], [[], [{ path: hidden, code: "EACCES" }]]);
+    mistake = new Error("not of the system");
+    await assert.rejects(sourceSweep(AGED), mistake);
+  } finally {
+    configure({ tmpdir: undefined });
+  }
+});
+
+test("C267 sweep() by age locks an entry exclusively before it removes it and unlocks it, and removes it where there are no locks", async () => {
+  using place = scratch();
+  const handles: unknown[] = [];
+  const failure = (code: string): Promise<never> => Promise.reject(Object.assign(new Error(code), { code }));
+  const answers: { [kind: string]: [tryAcquire?: (path: string, shared: boolean) => Promise<unknown>] } = {
+    "a lock": [(path) => {
+      handles.push(runtime.sync.openFile(path, "read"));
+      return Promise.resolve(handles.at(-1));
+    }],
+    "a shared lock": [
+      (path, shared) => Promise.resolve(shared ? runtime.sync.openFile(path, "read") : undefined),
+    ],
+    "no program": [() => failure("ERR_UNSUPPORTED")],
+    "no permission": [() => failure("EACCES")],
+    "no locks": [],
+  };
+  const expected: typeof seen = {
+      "a lock": [1, 0],
+      "a shared lock": [0, 0],
+      "no program": [1, 0],
+      "no permission": [0, 1],
+      "no locks": [1, 0],
+    },
+    seen: { [kind: string]: [removed: number, left: number] } = {};
+  for (const [kind, [tryAcquire]] of Object.entries(answers)) {
+    oldFile(place, "old-file");
+    using watched = substitute({ runtime: { locks: tryAcquire && { tryAcquire } as Locks } });
+    const { removed, left } = await sourceSweep({ ...AGED, dir: place.path });
+    seen[kind] = [removed.length, left.length];
+    const closed = watched.of("close").map(([handle]) => handle);
+    if (kind === "a lock") assert.ok(handles.length === 1 && closed.includes(handles[0]));
+  }
+  assert.deepEqual(seen, expected);
 });
 
 test("sweep() by age keeps a file that it cannot lock, even if /proc/locks does not list a lock", async () => {
