@@ -7,7 +7,7 @@
  * @module
  */
 import { isGone } from "../errors.ts";
-import { type Path, runtime } from "../runtime/mod.ts";
+import { isWindows, type Path, runtime } from "../runtime/mod.ts";
 
 /** Paths where something may appear. */
 export const creatingAt: Set<Path> = new Set();
@@ -39,7 +39,8 @@ function pause(): boolean {
 }
 
 /**
- * Removes what is at a path at the end of the process, blocking, even if it does not exist yet.
+ * Removes what is at a path at the end of the process, blocking, even if it does not exist yet, or the call that creates
+ * it still has it open, which on Windows prevents the removal. So does a virus scanner there.
  *
  * @returns `false` if something is left, or may still appear.
  */
@@ -49,9 +50,11 @@ export function removeAtExit(path: string, remove: (path: string) => void): bool
       remove(path);
       return true;
     } catch (error) {
+      if (!creatingAt.has(path)) {
+        if (isGone(error)) return true;
+        if (!isWindows()) return false;
+      }
       // The rest is left for the next process to sweep.
-      if (!isGone(error)) return false;
-      if (!creatingAt.has(path)) return true;
       if (!pause()) return false;
     }
   }

@@ -13,6 +13,7 @@ import {
 import * as source from "../../mod.ts";
 import { isLocked, noFlock, noTmpfiles, removeOld, runTmpfiles } from "../support/ager.ts";
 import { firstOutput, runChild, startChild } from "../support/child.ts";
+import { leasesIn } from "../support/leases.ts";
 import { packageTest as test } from "../support/once.ts";
 import { namesLinger, wholeTrees } from "../support/platform.ts";
 import { type Scratch, scratch } from "../support/scratch.ts";
@@ -223,8 +224,8 @@ test("C282 keepAlive keeps updating the times of directories, open files and the
     const control = m.namedTemporaryFileSync();
     m.configure({ keepAlive: 40 });
     globalThis.held = [control, m.namedTemporaryFileSync(), await m.temporaryDirectory(), await m.namedTemporaryFile()];
-    const leases = fs.readdirSync(m.tmpdir(), { recursive: true }).filter((name) => name.endsWith(".lease"));
-    const paths = [...held.slice(1).map(({ path }) => path), ...leases.map((name) => m.tmpdir() + "/" + name)];
+    const leases = fs.readdirSync(args[0]);
+    const paths = [...held.slice(1).map(({ path }) => path), ...leases.map((name) => args[0] + "/" + name)];
     say(leases.length);
     old(control.path);
     for (let round = 0; round < 3; round++) {
@@ -232,7 +233,8 @@ test("C282 keepAlive keeps updating the times of directories, open files and the
       say(await until(() => paths.every(isNew)));
     }
     say(isNew(control.path));`;
-  const { said, status, stderr } = await runChild(code, { env: { TMPDIR: place.path } });
+  const options = { env: { TMPDIR: place.path }, args: [leasesIn(place.path)] };
+  const { said, status, stderr } = await runChild(code, options);
   assert.deepEqual({ said, status }, { said: [1, true, true, true, false], status: 0 }, stderr);
 });
 

@@ -1,0 +1,50 @@
+/**
+ * What the end of the process does about calls that are pending on the thread pool, and about what is in use.
+ *
+ * @module
+ */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { creatingAt, removeAtExit, track } from "../../lib/operation/pending.ts";
+import { substitute, systemError } from "../support/substitute.ts";
+
+/** Removes a path with a call that fails a number of times; returns the result, and how often it was called. */
+function removed(path: string, { code, times }: { code: string; times: number }): [boolean, number] {
+  let tries = 0;
+  const isRemoved = removeAtExit(path, () => {
+    if (tries++ < times) throw systemError(code);
+  });
+  return [isRemoved, tries];
+}
+
+/** Imitates a platform whose calls take no time. */
+const on = (platform: "linux" | "windows") => substitute({ runtime: { platform, sleep() {} } });
+
+test("C252 at exit a directory is removed even if the call that creates it still has it open at first (EBUSY)", () => {
+  void track(creatingAt, "/new", new Promise(() => {}));
+  for (const platform of ["linux", "windows"] as const) {
+    using _ = on(platform);
+    assert.deepEqual(removed("/new", { code: "EBUSY", times: 3 }), [true, 4]);
+    assert.deepEqual(removed("/new", { code: "ENOENT", times: 3 }), [true, 4]);
+  }
+});
+
+test("C297 at exit a file that a virus scanner holds (EBUSY, EPERM) is removed once it can be on Windows, and left elsewhere", () => {
+  for (const code of ["EBUSY", "EPERM", "EACCES"]) {
+    {
+      using _ = on("linux");
+      assert.deepEqual(removed("/held", { code, times: 3 }), [false, 1]);
+    }
+    using _ = on("windows");
+    assert.deepEqual(removed("/held", { code, times: 3 }), [true, 4]);
+    assert.deepEqual(removed("/held", { code: "ENOENT", times: 3 }), [true, 1]);
+  }
+});
+
+test("at exit the attempts to remove what stays in use end after 200 pauses in total", () => {
+  using _ = on("windows");
+  const [isRemoved, tries] = removed("/held", { code: "EBUSY", times: Infinity });
+  assert.equal(isRemoved, false);
+  assert.ok(tries > 100 && tries <= 201, `${tries} attempts`);
+  assert.deepEqual(removed("/other", { code: "EBUSY", times: Infinity }), [false, 1]);
+});
