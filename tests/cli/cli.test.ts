@@ -266,10 +266,10 @@ test(
     const command = programIn(
       programs.path,
       `process.stdout.write("out\\0" + fs.readFileSync(0).length + "\\n");
-    process.stderr.write("err");`,
+    process.stderr.write("err\\n");`,
     );
     const { status, stdout, stderr } = await mayfly(["run", ...command]);
-    assert.deepEqual({ status, stdout, stderr }, { status: 0, stdout: "out\x000\n", stderr: "err" });
+    assert.deepEqual({ status, stdout, stderr }, { status: 0, stdout: "out\x000\n", stderr: "err\n" });
   },
 );
 

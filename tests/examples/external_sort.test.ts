@@ -1,17 +1,17 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import { spawnSync } from "node:child_process";
 import { chmodSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { externalSort, type SortOptions, type SortReport } from "../../examples/external_sort.ts";
-import { type ChildResult, runChild, runtimeCommand } from "../support/child.ts";
+import { type ChildResult, runChild } from "../support/child.ts";
+import { example, run } from "../support/example.ts";
 import { oncePerRuntime } from "../support/once.ts";
 import { endedBy, isDeno, noLinks, noPrograms, noSignals } from "../support/platform.ts";
 import { type Scratch, scratch } from "../support/scratch.ts";
 
-const example = new URL("../../examples/external_sort.ts", import.meta.url);
+const SORT = example("external_sort");
 
 /** Returns what `LC_ALL=C sort` would, computed in another way than by the example. */
 function sorted(content: Uint8Array): Buffer {
@@ -164,7 +164,7 @@ test(
 
 /** Runs `code` with the example's functions in a process of its own. */
 function sortInChild(code: string, args: string[], under: string[] = []): Promise<ChildResult> {
-  const functions = `const { command, externalSort } = await import(${JSON.stringify(example.href)});`;
+  const functions = `const { command, externalSort } = await import(${JSON.stringify(SORT.href)});`;
   const config = fileURLToPath(new URL("../../deno.json", import.meta.url));
   const flags = isDeno ? ["-A", "--config", config] : undefined;
   return runChild(`${functions}\n${code}`, { args, flags, under });
@@ -223,21 +223,14 @@ test(
   },
 );
 
-/** Runs the program, on Deno with only read and write permission. */
-function program(args: string[]): { status: number | null; stdout: string; stderr: string } {
-  const permissions = isDeno ? ["--no-prompt", "--allow-read", "--allow-write"] : undefined;
-  const [command, ...first] = runtimeCommand(fileURLToPath(example), permissions);
-  return spawnSync(command, [...first, ...args], { encoding: "utf8" });
-}
-
 test(
   "external sort as a program needs only read and write permission, and prints a summary (once a runtime)",
   { skip: oncePerRuntime },
-  () => {
+  async () => {
     using place = scratch();
     const input = join(place.path, "in"), output = join(place.path, "out");
     writeFileSync(input, randomLines(10_000, 10));
-    const { status, stdout, stderr } = program([input, output, "--memory", "16k"]);
+    const { status, stdout, stderr } = await run(SORT, [input, output, "--memory", "16k"]);
     assert.equal(stderr, "");
     assert.equal(status, 0);
     assert.match(
@@ -251,14 +244,14 @@ test(
 
 test("external sort as a program prints its usage or the error, and exits with 2 or 1 (once a runtime)", {
   skip: oncePerRuntime,
-}, () => {
+}, async () => {
   using place = scratch();
   for (const args of [[], ["in"], ["in", "out", "more"], ["in", "out", "--memory", "much"]]) {
-    const { status, stderr } = program(args);
+    const { status, stderr } = await run(SORT, args);
     assert.equal(status, 2);
     assert.match(stderr, /^Usage: external_sort\.ts INPUT OUTPUT/);
   }
-  const missing = program([join(place.path, "missing"), join(place.path, "out")]);
+  const missing = await run(SORT, [join(place.path, "missing"), join(place.path, "out")]);
   assert.equal(missing.status, 1);
   assert.match(missing.stderr, /^external_sort: .*missing/);
 });

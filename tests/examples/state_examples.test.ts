@@ -28,6 +28,8 @@ import { noStrace } from "../support/strace.ts";
 const CACHE = example("response_cache");
 const STATE = example("shared_state");
 const DOWNLOAD = example("verified_download");
+/** For programs that connect to a server of a test. */
+const permissions = ["--allow-net=127.0.0.1"];
 
 /** Deno's flags for a child process that imports an example. */
 const PROJECT_FLAGS = isDeno
@@ -176,7 +178,7 @@ test(
     const cache = new ResponseCache(join(place.path, "cache"));
     for (part of parts) {
       const directory = join(place.path, String(part)), before = server.requests;
-      const child = start(CACHE, [directory, server.url], { env: { TMPDIR: temporary.path } });
+      const child = start(CACHE, [directory, server.url], { permissions, env: { TMPDIR: temporary.path } });
       await until(() => server.requests > before && (part === 0 || staged(directory) > 0));
       child.kill("SIGKILL");
       assert.equal((await child.end).signal, "SIGKILL");
@@ -238,6 +240,7 @@ test(
         `inject=${calls}`,
       ];
       const child = start(CACHE, [directory, server.url], {
+        permissions,
         under: tracer,
         env: { TMPDIR: temporary.path },
       });
@@ -254,7 +257,7 @@ test(
 test("the response cache program prints the body", async () => {
   using place = scratch();
   await using server = await serve((response) => response.end(BODY));
-  const { stdout, stderr, status } = await start(CACHE, [place.path, server.url]).end;
+  const { stdout, stderr, status } = await start(CACHE, [place.path, server.url], { permissions }).end;
   assert.deepEqual([stderr, status], ["", 0]);
   assert.ok(sameBytes(new Uint8Array([...stdout].map((char) => char.charCodeAt(0))), BODY));
 });
@@ -267,7 +270,7 @@ test(
   async () => {
     using place = scratch();
     await using server = await serve((response) => sendPart(response, 100_000));
-    const child = start(CACHE, [place.path, server.url]);
+    const child = start(CACHE, [place.path, server.url], { permissions });
     await until(() => staged(place.path) > 0);
     child.kill("SIGTERM");
     assert.equal((await child.end).signal, "SIGTERM");
@@ -440,9 +443,11 @@ test("the verified download program works with permission to read, write and use
   using place = scratch();
   const destination = join(place.path, "file");
   await using server = await serve((response) => response.end(BODY));
-  const { status, stdout, stderr } = await start(DOWNLOAD, [server.url, destination, hashOf(BODY)]).end;
+  const { status, stdout, stderr } = await start(DOWNLOAD, [server.url, destination, hashOf(BODY)], {
+    permissions,
+  }).end;
   assert.deepEqual([status, stdout, stderr], [0, `${destination}\n`, ""]);
-  const wrong = await start(DOWNLOAD, [server.url, destination, "00"]).end;
+  const wrong = await start(DOWNLOAD, [server.url, destination, "00"], { permissions }).end;
   assert.equal(wrong.status, 1);
   assert.match(wrong.stderr, /^verified_download: ".*" has the hash /);
 });
@@ -453,7 +458,7 @@ test("the verified download program leaves no file when it is terminated by SIGT
   using place = scratch();
   const destination = join(place.path, "file");
   await using server = await serve((response) => sendPart(response, 100_000));
-  const child = start(DOWNLOAD, [server.url, destination, hashOf(BODY)]);
+  const child = start(DOWNLOAD, [server.url, destination, hashOf(BODY)], { permissions });
   await until(() =>
     place.list().some((name) => name.startsWith(".download-") && statSync(join(place.path, name)).size > 0)
   );

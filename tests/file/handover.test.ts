@@ -3,7 +3,6 @@ import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, fstatSync, openSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import {
   fromDescriptor,
   namedTemporaryFile,
@@ -11,7 +10,8 @@ import {
   type TemporaryFile,
   temporaryFile,
 } from "#mod";
-import { firstOutput, runChild, runtimeCommand } from "../support/child.ts";
+import { firstOutput, runChild } from "../support/child.ts";
+import { example, run } from "../support/example.ts";
 import { packageTest as test } from "../support/once.ts";
 import { isWindows, noLinux } from "../support/platform.ts";
 import { type Command, partnerCommand, partners } from "../support/runtimes.ts";
@@ -259,20 +259,17 @@ test("fromDescriptor() rejects invalid descriptor numbers and options", () => {
   closeSync(fd);
 });
 
-/** The permissions of the parent on Deno. */
-const GRANTS = ["--allow-read", "--allow-write", "--allow-env", "--allow-run"];
-
 test(
   "examples/pass_descriptor.ts: the child reads the same 3 MiB that the parent wrote",
   { skip: notPassedOn },
-  () => {
-    const script = fileURLToPath(new URL("../../examples/pass_descriptor.ts", import.meta.url));
-    const [file, ...args] = runtimeCommand(script, "Deno" in globalThis ? GRANTS : undefined);
-    const { status, stdout, stderr } = spawnSync(file, [...args, "3"], {
-      env: { ...process.env, NO_COLOR: "1" },
+  async () => {
+    const permissions = ["--allow-env", "--allow-run"];
+    const { status, stdout, stderr } = await run(example("pass_descriptor"), ["3"], {
+      permissions,
+      env: { NO_COLOR: "1" },
     });
-    assert.deepEqual([status, String(stderr)], [0, ""]);
-    const [wrote, read, ...rest] = String(stdout).split("\n");
+    assert.deepEqual([status, stderr], [0, ""]);
+    const [wrote, read, ...rest] = stdout.split("\n");
     assert.match(wrote, /^wrote 3 MiB, sha256 [0-9a-f]{64}$/);
     assert.equal(read, wrote.replace("wrote", "read"));
     assert.deepEqual(rest, [""]);

@@ -527,7 +527,7 @@ test("writeFileAtomic() accepts relative paths and file: URLs, and writes a larg
     assert.ok(sameBytes(readFileSync(url), large));
   }
   const { said, stderr } = await runChild(
-    `m.writeFileAtomicSync("bare", "x"); await m.writeFileAtomic("./sub/../bare2", "y"); say(fs.readdirSync("."));`,
+    `m.writeFileAtomicSync("bare", "x"); await m.writeFileAtomic("./sub/../bare2", "y"); say(fs.readdirSync(process.cwd()));`,
     { cwd: (mkdirSync(join(place.path, "cwd", "sub"), { recursive: true }), join(place.path, "cwd")) },
   );
   assert.deepEqual(said[0]?.sort(), ["bare", "bare2", "sub"], stderr);

@@ -11,7 +11,7 @@ import ts from "typescript";
 import { loadedLater, loadedWith, modules, nodesOf } from "../support/modules.ts";
 import { packageTest as test } from "../support/once.ts";
 import { packageFilesLater, packageFilesOf } from "../support/package_files.ts";
-import { root } from "../support/platform.ts";
+import { isWindows, root } from "../support/platform.ts";
 
 test(
   "only blob.ts, lock.ts and sweep.ts are imported dynamically, and nothing imports them statically",
@@ -97,11 +97,21 @@ async function bundled(code: string): Promise<{ text: string; zipped: number }> 
   return { text, zipped: gzipSync(text, { level: 9 }).byteLength };
 }
 
-test("a bundle contains only what its program uses, within the size bound", { inAll: true }, async () => {
-  const from = JSON.stringify(join(root, "dist", "mod.js"));
-  const named = await bundled(`import { namedTemporaryFile } from ${from}; console.log(namedTemporaryFile);`);
-  assert.ok(named.zipped < 32_085, `${named.zipped} bytes for a named file`);
-  const all = await bundled(`import * as all from ${from}; console.log(all);`);
+const PACKAGE = JSON.stringify(join(root, "dist", "mod.js"));
+const bundledNamed = () =>
+  bundled(`import { namedTemporaryFile } from ${PACKAGE}; console.log(namedTemporaryFile);`);
+
+test("a bundle for a named file is within the size bound (not on Windows, where zlib packs differently)", {
+  inAll: true,
+  skip: isWindows,
+}, async () => {
+  const { zipped } = await bundledNamed();
+  assert.ok(zipped < 32_085, `${zipped} bytes`);
+});
+
+test("a bundle contains only what its program uses", { inAll: true }, async () => {
+  const named = await bundledNamed();
+  const all = await bundled(`import * as all from ${PACKAGE}; console.log(all);`);
   for (const [what, mark] of [["directories", "Temporary directories are made by"], ["spools", "rolled: "]]) {
     assert.ok(!named.text.includes(mark), `the bundle of a named file contains ${what}`);
     assert.ok(all.text.includes(mark), `"${mark}" is not in a bundle with ${what}`);

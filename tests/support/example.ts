@@ -9,8 +9,8 @@ import { fileURLToPath } from "node:url";
 import { runtimeCommand } from "./child.ts";
 import { isDeno } from "./platform.ts";
 
-/** The permissions that most examples need on Deno, and no more. */
-const PERMISSIONS = ["--no-prompt", "--allow-read", "--allow-write", "--allow-net=127.0.0.1"];
+/** The permissions that all examples need on Deno. */
+const PERMISSIONS = ["--no-prompt", "--allow-read", "--allow-write"];
 
 /** The result of an example. */
 export interface Ended {
@@ -24,7 +24,7 @@ export interface Ended {
 export interface StartOptions {
   /** A program to run it under. */
   under?: string[];
-  /** Permissions that it needs on Deno beyond files and the local network. */
+  /** Permissions that it needs on Deno beyond those for files. */
   permissions?: string[];
   env?: { [name: string]: string };
 }
