@@ -261,20 +261,20 @@ export class Walk {
     if (!isHere) throw coded("EXDEV", "another file system is mounted there");
   }
 
-  /** Moves a directory up and leaves it. Returns `false` if it cannot be moved, as from a lower layer of an overlay. */
+  /**
+   * Moves a directory up and leaves it. Returns `false` if it cannot be moved, as from a lower layer of an overlay, or on
+   * Windows while a file in it is open.
+   */
   *#moveEntered(level: Level, name: Path, dir: DirRef): Op<boolean> {
-    let moved = true;
     try {
       // Moving a directory changes its entry "..", which requires the permission to write to it.
       if ((dir.status.mode & 0o200) === 0) yield* grant(this.#io, dir);
       yield* this.#moveUp(level, name);
-    } catch (error) {
-      moved = codeOf(error) !== "EXDEV";
-      if (moved) throw error;
-    } finally {
-      if (moved) yield* leave(this.#io, dir);
+    } catch {
+      return false;
     }
-    return moved;
+    yield* leave(this.#io, dir);
+    return true;
   }
 
   /** Moves a directory to the top of the tree, to be removed later: so depth costs neither stack nor descriptors. */

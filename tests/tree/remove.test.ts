@@ -380,6 +380,30 @@ test("C246 remove() fails with EBUSY, EPERM or EACCES if the working directory i
   for (const { left } of said) assert.match(left.code, /^(EBUSY|EPERM|EACCES)$/);
 });
 
+test("directories that are too deep and cannot be moved up, as on Windows while a file in them is open, are removed where they are", async () => {
+  for (const kind of ["async", "sync"]) {
+    const directory = temporaryDirectorySync();
+    let deep = directory.path;
+    for (let depth = 0; depth < 14; depth++) {
+      deep = join(deep, "deep");
+      mkdirSync(deep);
+      writeFileSync(join(deep, "file"), "");
+    }
+    using watched = substitute({
+      primitives: {
+        rename() {
+          throw systemError("EPERM");
+        },
+      },
+      // The runtime's recursive removal moves nothing.
+      runtime: { removeTree: undefined },
+    });
+    assert.deepEqual(kind === "async" ? await directory.remove() : directory.removeSync(), []);
+    assert.ok(watched.of("rename").length > 0);
+    assert.ok(!existsSync(directory.path));
+  }
+});
+
 test("C222 files that appear during a removal are removed by its retries", async () => {
   for (const kind of ["async", "sync"]) {
     const directory = temporaryDirectorySync();
