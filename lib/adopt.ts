@@ -190,6 +190,8 @@ function* inspect(
   try {
     path = yield* canonical(io, asked);
     status = yield io.status(path);
+    // Where case is ignored, or names have a short form, the one given may differ from the one that leases record.
+    if (status.kind === wanted) path = yield io.realPath(path);
   } catch (error) {
     throw failure(`adopt "${asked}"`, error, asked);
   }

@@ -395,7 +395,11 @@ test("C245 the home directory, or one that contains it, cannot be adopted by ano
   mkdirSync(join(cache, "user"), { recursive: true });
   for (const home of [cache, join(cache, "user")]) {
     using _ = substitute({
-      primitives: { status: ignoringCase },
+      primitives: {
+        status: ignoringCase,
+        // Some file systems return the name as it was given.
+        realPath: (real, path: string) => path.endsWith("CACHE") ? path : real(path),
+      },
       runtime: { env: (name) => name === "HOME" ? home : undefined },
     });
     assert.throws(() => adoptFromSource(join(place.path, "CACHE")), {
@@ -403,6 +407,22 @@ test("C245 the home directory, or one that contains it, cannot be adopted by ano
       message: /a directory without the home directory in it/,
     });
   }
+});
+
+test("an adopted entry has the path that leases record, even if its name was given in another case, as on Windows and macOS", () => {
+  using place = scratch();
+  const name = "tmpabcdefghijkmnpqrstuvw";
+  const path = join(place.path, name), given = join(place.path, name.toUpperCase());
+  const ignoring = (real: (...args: unknown[]) => unknown, path: string): unknown =>
+    real(path.replace(name.toUpperCase(), name));
+  for (const create of [(path: string) => writeFileSync(path, ""), mkdirSync]) {
+    create(path);
+    using _ = substitute({ primitives: { status: ignoring, realPath: ignoring } });
+    const isFile = create !== mkdirSync;
+    using adopted = isFile ? adoptFileFromSource(given) : adoptFromSource(given);
+    assert.equal(adopted.path, path);
+  }
+  assert.deepEqual(place.names(), []);
 });
 
 test("C245 a directory that others can write to cannot be adopted", { skip: noModes }, async () => {
