@@ -23,7 +23,9 @@ function pathOfUrl(value: unknown, option: string): string {
   const { protocol, host, pathname } = partsOf(value, option);
   if (protocol !== "file:") throw invalid(option, "a file: URL", protocol);
   if (host !== "") throw invalid(option, "a file: URL without a host", host);
-  if (/%2f/i.test(pathname)) throw invalid(option, "a file: URL without encoded slashes", pathname);
+  if ((isWindows() ? /%2f|%5c/i : /%2f/i).test(pathname)) {
+    throw invalid(option, "a file: URL without encoded slashes", pathname);
+  }
   const path = decode(pathname, option);
   return isWindows() && /^\/[a-z]:/i.test(path) ? path.slice(1) : path;
 }

@@ -5,6 +5,7 @@ import { test } from "node:test";
 import { pathToFileURL } from "node:url";
 import * as m from "#mod";
 import * as source from "../../mod.ts";
+import { checkPath } from "../../lib/options/paths.ts";
 import { runChild } from "../support/child.ts";
 import { type Creator, creatorsOf } from "../support/creators.ts";
 import { naiveName } from "../support/naive_create.ts";
@@ -545,4 +546,18 @@ test("C83 an explicit mode is exact for files and directories, from no bits to 0
       await made.remove();
     }
   }
+});
+
+test("a file: URL with an encoded backslash is refused on Windows, where that separates names", () => {
+  const url = new URL("file:///C:/tmp/a%5C..%5cb");
+  {
+    using _posix = substitute({ runtime: { platform: "linux" } });
+    assert.equal(checkPath(new URL("file:///tmp/a%5Cb"), "dir"), "/tmp/a\\b");
+  }
+  using _windows = substitute({ runtime: { platform: "windows" } });
+  assert.equal(checkPath(new URL("file:///C:/tmp/a"), "dir"), "C:/tmp/a");
+  assert.throws(() => checkPath(url, "dir"), {
+    code: "ERR_INVALID_OPTION",
+    message: /^Option "dir" must be a file: URL without encoded slashes/,
+  });
 });
