@@ -16,7 +16,7 @@ const FORBIDDEN = /[\u0000-\u001f\u007f-\u009f<>:"|?*]/;
  * Windows device names, which stay devices with any extension. The random part follows the prefix, so only a dot ends
  * one.
  */
-const DEVICE = /^(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³]) *\./i;
+export const DEVICE: RegExp = /^(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³]) *\./i;
 
 /** Refuses whatever any platform refuses, so that a name created here can be copied anywhere. */
 export function checkNamePart(value: unknown, option: string): string {

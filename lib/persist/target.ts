@@ -9,8 +9,9 @@ import { isKnown, setDevice } from "../operation/devices.ts";
 import type { Io } from "../operation/io.ts";
 import type { Op } from "../operation/op.ts";
 import { statusIfThere } from "../operation/status.ts";
+import { DEVICE } from "../options/names.ts";
 import { baseName, isAbsolute, isNameless, joinPath, parentOf, withoutTrailingSeparators } from "../path.ts";
-import { coded, type Kind, type Path, type Status } from "../runtime/mod.ts";
+import { coded, isWindows, type Kind, type Path, type Status } from "../runtime/mod.ts";
 import type { Replacing } from "./options.ts";
 
 /** The path that the result gets, and what is there now. */
@@ -40,11 +41,12 @@ export function* targetOf(io: Io, path: string, options: Replacing): Op<Target> 
 
 /**
  * Whether the target is a device, pipe or socket, a link to one, or any link in `/dev`. Renaming a file to `/dev/null`
- * would break the whole system, and so would one to `/dev/stdout`, even while that leads to a file.
+ * would break the whole system, and so would one to `/dev/stdout`, even while that leads to a file. On Windows, Node and
+ * Bun would create a file `NUL`, which most programs can neither open nor remove.
  */
 function* isSpecial(io: Io, { directory, existing, path }: Target): Op<boolean> {
-  if (existing?.kind !== "link") return existing?.kind === "other";
-  return directory === "/dev" || (yield* kindBehind(io, path)) === "other";
+  if (existing?.kind === "link") return directory === "/dev" || (yield* kindBehind(io, path)) === "other";
+  return existing?.kind === "other" || isWindows() && DEVICE.test(baseName(path) + ".");
 }
 
 /** Returns the kind of what a link leads to; undefined if it leads nowhere, or to what may not be inspected. */

@@ -833,6 +833,28 @@ test(
   },
 );
 
+test("persist() and writeFileAtomic() refuse the names of Windows devices on Windows, with any extension, and only there", async () => {
+  using place = scratch();
+  {
+    await using file = await sourceNamed();
+    using _ = substitute(asWindows());
+    for (const name of ["NUL", "con", "aux.txt", "COM1.tar.gz", "prn .x", "lpt9 "]) {
+      const error = {
+        code: "EINVAL",
+        message: /: it is a device, pipe or socket, or a link to one \(EINVAL\)$/,
+      };
+      assert.throws(() => sourceWriteSync(join(place.path, name), "x"), error, name);
+      assert.throws(() => file.persistSync(join(place.path, name)), error, name);
+    }
+    for (const name of ["nul-", "console", "com.1", "xaux"]) sourceWriteSync(join(place.path, name), "x");
+  }
+  if (!isWindows) sourceWriteSync(join(place.path, "nul"), "x");
+  assert.deepEqual(
+    place.list(),
+    ["com.1", "console", "nul", "nul-", "xaux"].filter((name) => name !== "nul" || !isWindows),
+  );
+});
+
 test(
   "persist() into a directory without write permission fails with EACCES and leaves the file unchanged",
   {
