@@ -786,6 +786,30 @@ test(
   },
 );
 
+test("a listing that fails is closed, and its directory is reported with the code", () => {
+  using place = scratch();
+  const directory = temporaryDirectorySync({ dir: place.path }), { path } = directory;
+  writeFileSync(join(path, "file"), "");
+  let open = 0;
+  {
+    using _ = substitute({
+      primitives: {
+        list() {
+          open++;
+          const next = (): never => {
+            throw systemError("EIO");
+          };
+          return { next, close: () => void open-- };
+        },
+      },
+      runtime: { removeTree: undefined },
+    });
+    assert.throws(() => directory.removeSync(), { code: "EIO", leftovers: [{ path, code: "EIO" }] });
+  }
+  assert.equal(open, 0);
+  assert.deepEqual(directory.removeSync(), []);
+});
+
 test("remove() reports the code of a name that the system calls too long, not that of its directory", async () => {
   for (const remove of ["remove", "removeSync"] as const) {
     const directory = temporaryDirectorySync();
