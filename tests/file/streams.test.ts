@@ -12,7 +12,7 @@ import { eachKind, failureOf, pattern, sameBytes } from "../support/kinds.ts";
 import { packageTest as test } from "../support/once.ts";
 import { isBun, isNode, isWindows } from "../support/platform.ts";
 import { scratch } from "../support/scratch.ts";
-import { substitute, systemError } from "../support/substitute.ts";
+import { heldLease, substitute, systemError } from "../support/substitute.ts";
 
 /** Kinds of files on disk that have no path. */
 const NAMELESS = isWindows ? [] : ["unnamed", "unnamed, sync", "spooled, on disk", "spooled, between"];
@@ -573,6 +573,7 @@ test("C119 an iterator, stream, writer or blob keeps the file open after its han
 });
 
 test("a spooled file whose handle is garbage-collected during the move to disk is closed after it", async () => {
+  using _ = heldLease();
   let go!: () => void;
   const gate = new Promise<void>((resolve) => go = resolve);
   using runtime = substitute({
