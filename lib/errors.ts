@@ -91,9 +91,11 @@ export const refusesUnnamed = (error: unknown): boolean => NO_UNNAMED.has(codeOf
 
 const PHRASES: { readonly [code: string]: string | undefined } = {
   EACCES: "permission denied",
+  EBADF: "bad file descriptor",
   EBUSY: "in use",
   EDQUOT: "disk quota exceeded",
   EEXIST: "already exists",
+  EFBIG: "file too large",
   EIO: "input/output error",
   EISDIR: "is a directory",
   ELOOP: "is a symbolic link, or too many of them",
@@ -105,6 +107,7 @@ const PHRASES: { readonly [code: string]: string | undefined } = {
   ENOTDIR: "not a directory",
   ENOTEMPTY: "directory not empty",
   EPERM: "operation not permitted",
+  EROFS: "read-only file system",
   ESTALE: "stale file handle",
   EXDEV: "on another device",
 };
@@ -127,11 +130,12 @@ export function failure(action: string, error: unknown, path?: string): unknown 
 }
 
 /**
- * Words the reason the same on every runtime where the code is known. Otherwise as the error does, less what we add (the
- * code, the call, the path) and Deno's number.
+ * Words the reason the same on every runtime where the code is known. Otherwise as the error does, but of "EINVAL: invalid
+ * argument, write '/x'" and "Invalid argument (os error 22)" only the words.
  */
 function wrapped(action: string, code: string, error: Error & { syscall?: string }, path?: string) {
-  const why = PHRASES[code] ?? error.message.replace(/^E\w+: |, .*| \(os.*/g, "").toLowerCase();
+  const why = PHRASES[code] ??
+    error.message.replace(/^E\w+: (.*?),.*|^(.*?) \(os.*/, (_, a, b) => a ?? b.toLowerCase());
   return cannot(action, why, code, path, error, error.syscall);
 }
 

@@ -240,6 +240,10 @@ test("failure() words a reason the same from the messages of Node, Bun and Deno,
     const error = failure('write to "/x"', Object.assign(new Error(message), { code }), "/x") as Error;
     assert.equal(error.message, 'Cannot write to "/x": invalid argument (EINVAL)', message);
   }
+  const message = 'Requires read access to "/A, b", run again with the --allow-read flag',
+    code = "ERR_ACCESS_DENIED";
+  const denied = failure("do it", Object.assign(new Error(message), { code })) as Error;
+  assert.equal(denied.message, `Cannot do it: ${message} (${code})`);
 });
 
 test("failure() wraps system errors and returns all other values unchanged", () => {
@@ -260,7 +264,7 @@ test("failure() wraps system errors and returns all other values unchanged", () 
   );
   assert.equal(
     (failure("do it", systemError("EODD")) as Error).message,
-    "Cannot do it: injected (EODD)",
+    "Cannot do it: EODD: injected (EODD)",
   );
   // Deno uses this class for EINVAL.
   const odd = Object.assign(new TypeError("Invalid argument (os error 22)"), { code: "EINVAL" });
