@@ -14,6 +14,7 @@ import {
   cannot,
   codeOf,
   failure,
+  isGone,
   type Leftover,
   nameOf,
   type TempfileError,
@@ -241,8 +242,13 @@ function* setMode(io: Io, handle: Handle, mode: number): Op<void> {
 function* synchronizeTree(io: Io, top: string, { signal }: Replacing): Op<void> {
   for (const { path, status } of yield* contentsOf(io, top)) {
     signal?.throwIfAborted();
-    if (status.kind === "file") yield* synchronizeFile(io, path);
-    if (status.kind === "directory") yield* synchronizeDirectory(io, path);
+    try {
+      if (status.kind === "file") yield* synchronizeFile(io, path);
+      if (status.kind === "directory") yield* synchronizeDirectory(io, path);
+    } catch (error) {
+      // What has been removed since it was listed need not be on the disk.
+      if (!isGone(error)) throw error;
+    }
   }
   yield* synchronizeDirectory(io, top);
 }

@@ -9,8 +9,10 @@ import {
   readFileSync,
   readlinkSync,
   renameSync,
+  rmdirSync,
   statSync,
   symlinkSync,
+  unlinkSync,
   writeFileSync,
 } from "node:fs";
 import { basename, dirname, join, relative } from "node:path";
@@ -557,6 +559,31 @@ test("a directory's persist() aborted while the tree is synchronized, or just be
       await directory.remove();
     }
   }
+});
+
+test("a directory's persist() succeeds if something in the tree is removed while it is synchronized", async () => {
+  using place = scratch();
+  const directory = await sourceDirectory({ dir: place.path });
+  for (const name of ["a", "b"]) {
+    writeFileSync(directory.join(name), name);
+    mkdirSync(directory.join(`sub-${name}`));
+  }
+  {
+    using _ = substitute({
+      primitives: {
+        openFile(real, path: string, ...rest) {
+          if (path === directory.join("a")) unlinkSync(path);
+          return real(path, ...rest);
+        },
+        synchronizeDirectory(real, path: string) {
+          if (path === directory.join("sub-a")) rmdirSync(path);
+          return real(path);
+        },
+      },
+    });
+    await directory.persist(join(place.path, "result"));
+  }
+  assert.deepEqual(readdirSync(directory.path).sort(), ["b", "sub-b"]);
 });
 
 test("a directory's persist() moves an adopted directory, and copies one with delete: false to another file system, leaving it", async () => {
