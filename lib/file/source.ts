@@ -73,13 +73,15 @@ function ofStream(stream: ReadableStream<Uint8Array>): Chunks {
 }
 
 function ofIterator(iterator: Iterator<Data> | AsyncIterator<Data>): Chunks {
-  /** Whether the iterator has failed or been cancelled. */
+  /** Whether the iterator has ended, failed or been cancelled. */
   let finished = false;
   /** Ends the wait for a chunk, as if there were no more. */
   let endWait = (): void => {};
   const step = async (): Promise<IteratorResult<unknown, unknown>> => {
     try {
-      return await iterator.next();
+      const result = await iterator.next();
+      if (result.done) finished = true;
+      return result;
     } catch (error) {
       // As in a `for` loop: an iterator that throws has ended.
       finished = true;

@@ -1,9 +1,12 @@
 import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { Readable } from "node:stream";
 import { test } from "node:test";
-import { spooledTemporaryFile, temporaryFile } from "#mod";
+import { spooledTemporaryFile, temporaryFile, writeFileAtomic } from "#mod";
 import { temporaryFile as unnamedOfSource } from "../../lib/file/unnamed.ts";
 import { eachKind, failureOf, pattern, sameBytes } from "../support/kinds.ts";
+import { scratch } from "../support/scratch.ts";
 import { substitute, systemError } from "../support/substitute.ts";
 
 const utf8 = new TextEncoder();
@@ -309,6 +312,13 @@ test("return() is not called on an iterator that failed or ended, as in a for aw
   await file.write(ended.source);
   assert.deepEqual(ended.seen, { asked: 2, returned: 0 });
   assert.equal(await file.text(), "ab");
+  using place = scratch();
+  const target = join(place.path, "target"), late = counted([]);
+  // Appears while the source is read, so that the call fails after its end.
+  const next = late.source[Symbol.asyncIterator]().next;
+  Object.assign(late.source, { next: () => (writeFileSync(target, "theirs"), next()) });
+  await assert.rejects(writeFileAtomic(target, late.source, { overwrite: false }), { code: "EEXIST" });
+  assert.deepEqual(late.seen, { asked: 1, returned: 0 });
 });
 
 test("a source is cancelled before its chunk that would exceed maxSize is written", async () => {
