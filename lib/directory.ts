@@ -185,7 +185,7 @@ export class TemporaryDirectory implements AsyncDisposable, Disposable {
   }
 
   /** Synchronous version of {@linkcode TemporaryDirectory.persist}. */
-  persistSync(destination: string | URL, options?: Omit<PersistDirectoryOptions, "signal">): string {
+  persistSync(destination: string | URL, options?: PersistDirectoryOptions): string {
     const path = checkPath(destination, "destination"), checked = checkReplacing("directory", options);
     this.#tree.requireUsable("persist");
     return runSync(persistTree(syncIo(), this.#tree, path, checked));

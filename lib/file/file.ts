@@ -412,7 +412,7 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
   }
 
   /** Synchronous version of {@linkcode TemporaryFile.persist}. */
-  persistSync(destination: string | URL, options?: Omit<PersistOptions, "signal">): string {
+  persistSync(destination: string | URL, options?: PersistOptions): string {
     const path = checkPath(destination, "destination"), checked = checkReplacing("file", options);
     return this.#file.sync((io) => persistFile(io, this.#file, path, checked));
   }

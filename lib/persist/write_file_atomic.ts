@@ -71,7 +71,7 @@ export async function writeFileAtomic(
 export function writeFileAtomicSync(
   path: string | URL,
   data: Data,
-  options?: Omit<WriteFileAtomicOptions, "signal">,
+  options?: WriteFileAtomicOptions,
 ): void {
   const place = checkPath(path, "path");
   const checked = checkWriting(options);
