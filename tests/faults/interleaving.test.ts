@@ -1,6 +1,6 @@
 /**
- * Processes that create, hand over and keep, while another looks for leftovers: in every order, and with each of them
- * killed in every call.
+ * Processes that create, hand over and keep, while others look for leftovers: in many orders, and with a death in each
+ * call.
  *
  * @module
  */
