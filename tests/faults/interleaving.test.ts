@@ -12,7 +12,10 @@ import { hastyLook } from "./hasty.ts";
 import { type Look, ownLook, type Plan, type Program, Stage } from "./stage.ts";
 
 /** The number of plans to try at random for each program. */
-const PLANS = Number(process.env.MAYFLY_PLANS ?? 100);
+const PLANS = Number(process.env.MAYFLY_PLANS ?? 50);
+
+/** Steps after which a look waits while the program goes on from one action to another: reading a lease takes four. */
+const STEPS = Array.from({ length: 16 }, (_, index) => 1 + 4 * index);
 
 /** A generator of numbers below a limit, always the same. */
 function numbers(seed: number): (limit: number) => number {
@@ -23,13 +26,20 @@ function numbers(seed: number): (limit: number) => number {
 }
 
 /**
- * Plans for a program: a whole look before each call, a death in each call, then two looks in parts at random, half of
- * them between two actions.
+ * Plans for a program: a whole look before each call, a death in each call, a look that waits during some of the actions,
+ * then two looks in parts at random, half of them between two actions.
  */
 function* plansFor({ calls, starts }: Stage): Generator<Plan> {
   for (let call = 1; call <= calls.length; call++) {
     yield { looks: [{ call, steps: Infinity, of: 0 }] };
     yield { kill: call, looks: [] };
+  }
+  for (const first of new Set(starts)) {
+    for (const last of new Set(starts.filter((call) => call > first))) {
+      for (const steps of STEPS) {
+        yield { looks: [{ call: first, steps, of: 0 }, { call: last, steps: Infinity, of: 0 }] };
+      }
+    }
   }
   const below = numbers(1);
   const anyCall = (): number => below(2) ? 1 + below(calls.length) : starts[below(starts.length)];

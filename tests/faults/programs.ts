@@ -42,6 +42,13 @@ class Holder {
     return handle && new Holder(this.stage, actor, handle, this.#entitled && !this.#dead);
   }
 
+  /** Another process adopts it, and then this one lets go of it. */
+  handsTo(actor: Actor, adopt: (m: Library, path: string) => Handle): Holder | undefined {
+    const taken = this.adoptedBy(actor, adopt);
+    if (taken) this.letsGo();
+    return taken;
+  }
+
   /** Lets go of it without removing it: it belongs to those who have adopted it. */
   letsGo(): void {
     this.stage.act(this.actor, () => void this.#handle.keep());
@@ -64,6 +71,10 @@ class Holder {
   removes(): void {
     this.stage.releases(this.actor, this.path);
     this.stage.act(this.actor, () => this.#handle[Symbol.dispose]());
+  }
+
+  dies(): void {
+    this.stage.kills(this.actor);
   }
 
   ends(): void {
@@ -109,19 +120,14 @@ const removed = forBoth((stage, create) => {
 });
 
 const handedOver = forBoth((stage, create, adopt) => {
-  const made = creator(stage, create);
-  const taken = made?.adoptedBy(stage.start(), adopt);
-  if (taken) made!.letsGo();
+  const made = creator(stage, create), taken = made?.handsTo(stage.start(), adopt);
   made?.ends();
   taken?.keeps();
   taken?.ends();
 });
 
 const handedOverAndRemoved = forBoth((stage, create, adopt) => {
-  const made = creator(stage, create);
-  const taken = made?.adoptedBy(stage.start(), adopt);
-  if (taken) made!.letsGo();
-  taken?.removes();
+  creator(stage, create)?.handsTo(stage.start(), adopt)?.removes();
 });
 
 const keptBeforeTheCreatorLetsGo = forBoth((stage, create, adopt) => {
@@ -132,12 +138,17 @@ const keptBeforeTheCreatorLetsGo = forBoth((stage, create, adopt) => {
   if (taken) made!.letsGo();
 });
 
-const handedOn = forBoth((stage, create, adopt) => {
+const keptAfterTheCreatorDied = forBoth((stage, create, adopt) => {
   const made = creator(stage, create);
   const taken = made?.adoptedBy(stage.start(), adopt);
-  if (taken) made!.letsGo();
-  const last = taken?.adoptedBy(stage.start(), adopt);
-  if (last) taken!.letsGo();
+  made?.dies();
+  taken?.keeps();
+  taken?.ends();
+});
+
+const handedOn = forBoth((stage, create, adopt) => {
+  const taken = creator(stage, create)?.handsTo(stage.start(), adopt);
+  const last = taken?.handsTo(stage.start(), adopt);
   taken?.ends();
   last?.keeps();
   last?.ends();
@@ -147,8 +158,7 @@ const handedOn = forBoth((stage, create, adopt) => {
 const handedOverElsewhere = forBoth((stage, create, adopt) => {
   const made = creator(stage, create), other = stage.start();
   stage.act(other, (m) => m.configure({ tmpdir: "/other" }));
-  const taken = made?.adoptedBy(other, adopt);
-  if (taken) made!.letsGo();
+  made?.handsTo(other, adopt);
   made?.ends();
 });
 
@@ -159,14 +169,11 @@ function filledDirectory(stage: Stage): [outer: Holder, inner: Holder] | undefin
   return file && [new Holder(stage, actor, directory!), new Holder(stage, actor, file)];
 }
 
-/** As long as somebody holds the file, the directory around it stays, whoever is dead. */
+/** As long as somebody holds the file, the directory around it stays, even if its creator is dead. */
 function adoptedInside(stage: Stage): void {
   const [outer, inner] = filledDirectory(stage) ?? [];
-  const taken = inner?.adoptedBy(stage.start(), adoptFile);
-  if (taken === undefined) return;
-  inner!.letsGo();
-  taken.removes();
-  outer!.removes();
+  inner?.handsTo(stage.start(), adoptFile);
+  outer?.dies();
 }
 
 function keptAround(stage: Stage): void {
@@ -198,6 +205,8 @@ export const PROGRAMS: { readonly [name: string]: Program } = {
   "a directory is handed over, and removed": handedOverAndRemoved.directory,
   "a file is adopted and kept before its creator lets go": keptBeforeTheCreatorLetsGo.file,
   "a directory is adopted and kept before its creator lets go": keptBeforeTheCreatorLetsGo.directory,
+  "a file is adopted, and kept after its creator died": keptAfterTheCreatorDied.file,
+  "a directory is adopted, and kept after its creator died": keptAfterTheCreatorDied.directory,
   "a file is handed on twice": handedOn.file,
   "a directory is handed on twice": handedOn.directory,
   "a file is handed to a process with another temporary directory, and held": handedOverElsewhere.file,

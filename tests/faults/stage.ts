@@ -145,6 +145,13 @@ export class Stage {
     this.#claims = this.#claims.filter(({ by, path: one }) => by !== process || one !== path);
   }
 
+  /** A process is killed, between two of its calls. */
+  kills({ process }: Actor): void {
+    this.starts.push(this.calls.length + 1);
+    this.#killed = true;
+    process.kill();
+  }
+
   /** A process ends by itself. */
   ends({ process }: Actor): void {
     this.#claims = this.#claims.filter(({ by }) => by !== process);
