@@ -43,6 +43,7 @@ export function* targetOf(io: Io, path: string, options: Replacing): Op<Target> 
  * Whether the target is a device, pipe or socket, a link to one, or any link in `/dev`. Renaming a file to `/dev/null`
  * would break the whole system, and so would one to `/dev/stdout`, even while that leads to a file. On Windows, Node and
  * Bun would create a file `NUL`, which most programs can neither open nor remove.
+ * The pattern expects a dot, but a name without an extension is a device, too.
  */
 function* isSpecial(io: Io, { directory, existing, path }: Target): Op<boolean> {
   if (existing?.kind === "link") return directory === "/dev" || (yield* kindBehind(io, path)) === "other";

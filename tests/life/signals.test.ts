@@ -32,26 +32,14 @@ const COUNT_REMOVALS = `globalThis[Symbol.for("mayfly.registry")]?.entries.add({
   discard: () => void fs.writeSync(1, '\\u0001"removed"\\n'),
 });`;
 
-test("C250 C264 files and directories are removed on SIGINT, and the process ends by that signal", {
-  skip: noSignals,
-}, async () => {
-  const { signal } = await leavesNothing({ code: WAIT, act: send("SIGINT"), signals: true });
-  assert.equal(signal, "SIGINT");
-});
-
-test("C250 C264 files and directories are removed on SIGTERM, and the process ends by that signal", {
-  skip: noSignals,
-}, async () => {
-  const { signal } = await leavesNothing({ code: WAIT, act: send("SIGTERM"), signals: true });
-  assert.equal(signal, "SIGTERM");
-});
-
-test("C250 C264 files and directories are removed on SIGHUP, and the process ends by that signal", {
-  skip: noSignals,
-}, async () => {
-  const { signal } = await leavesNothing({ code: WAIT, act: send("SIGHUP"), signals: true });
-  assert.equal(signal, "SIGHUP");
-});
+for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+  test(`C250 C264 files and directories are removed on ${name}, and the process ends by that signal`, {
+    skip: noSignals,
+  }, async () => {
+    const { signal } = await leavesNothing({ code: WAIT, act: send(name), signals: true });
+    assert.equal(signal, name);
+  });
+}
 
 test("C250 signals are handled by default, except on Deno, where the listeners of others cannot be counted", {
   skip: noSignals,
