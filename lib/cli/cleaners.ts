@@ -69,7 +69,8 @@ function* configuredAge(io: Io, directory: string): Op<string | undefined> {
     for (const line of text.split("\n")) {
       // type, path, mode, user, group, age
       const [type = "", path = "", , , , age = "-"] = line.trim().split(/\s+/);
-      if (!/^[dDevqQ]/.test(type) || !contains(path, directory)) continue;
+      // Lines with an exclamation mark count only while the system starts.
+      if (!/^[dDevqQ][^!]*$/.test(type) || !contains(path, directory)) continue;
       // Of several lines for one path the first counts.
       if (path.length > best.path.length) best = { path, age };
     }

@@ -430,6 +430,14 @@ test("cleanersOf() applies, of several lines for one path, the one in the file w
     cleaners({ ...last, "/usr/lib/tmpfiles.d/tmp.conf": line("1d") + line("2d") }, "/tmp"),
     expected("1d"),
   );
+  for (const type of ["q!", "D-!"]) {
+    const atBoot = { ...systemd, "/etc/tmpfiles.d/a.conf": `${type} /tmp 1777 root root 5d\n` };
+    assert.deepEqual(
+      cleaners(atBoot, "/tmp"),
+      expected("10d"),
+      `${type} counts only while the system starts`,
+    );
+  }
 });
 
 test("C299 cleanersOf() does not list directories that may not be read, for which Deno would prompt", () => {
