@@ -9,9 +9,13 @@ import { creatingAt, removeAtExit, track } from "../../lib/operation/pending.ts"
 import { substitute, systemError } from "../support/substitute.ts";
 
 /** Removes a path with a call that fails a number of times; returns the result, and how often it was called. */
-function removed(path: string, { code, times }: { code: string; times: number }): [boolean, number] {
+function removed(
+  path: string,
+  { code, times }: { code: string; times: number },
+  remove = removeAtExit,
+): [boolean, number] {
   let tries = 0;
-  const isRemoved = removeAtExit(path, () => {
+  const isRemoved = remove(path, () => {
     if (tries++ < times) throw systemError(code);
   });
   return [isRemoved, tries];
@@ -41,10 +45,12 @@ test("C297 at exit a file that a virus scanner holds (EBUSY, EPERM) is removed o
   }
 });
 
-test("at exit the attempts to remove what stays in use end after 200 pauses in total", () => {
+test("at exit the attempts to remove what stays in use end after 200 pauses in total", async () => {
+  // In a copy of the module: no pause is left afterwards.
+  const module = "../../lib/operation/pending.ts";
+  const { removeAtExit } = await import(`${module}?copy`) as typeof import("../../lib/operation/pending.ts");
   using _ = on("windows");
-  const [isRemoved, tries] = removed("/held", { code: "EBUSY", times: Infinity });
-  assert.equal(isRemoved, false);
-  assert.ok(tries > 100 && tries <= 201, `${tries} attempts`);
-  assert.deepEqual(removed("/other", { code: "EBUSY", times: Infinity }), [false, 1]);
+  const held = { code: "EBUSY", times: Infinity };
+  assert.deepEqual(removed("/held", held, removeAtExit), [false, 201]);
+  assert.deepEqual(removed("/other", held, removeAtExit), [false, 1]);
 });
