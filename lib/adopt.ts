@@ -80,6 +80,7 @@ function* takeFile(
   const checked = checkOptions("adoptedFile", options);
   checked.signal?.throwIfAborted();
   const { path, status } = yield* inspectOne(io, given);
+  checked.signal?.throwIfAborted();
   // Before anything is awaited: while nothing is registered, the lease may be discarded.
   const owned = new OwnedName();
   owned.released = () => recordReleased(path);
@@ -140,6 +141,7 @@ function* takeDirectory(
     throw failure(`adopt "${path}"`, error, path);
   }
   const identity = yield* lasting(io, path, status);
+  checked.signal?.throwIfAborted();
   recordAdopted(path);
   const tree = new OwnedTree(true);
   tree.path = path;

@@ -32,6 +32,7 @@ import {
   temporaryDirectorySync,
 } from "#mod";
 import {
+  adoptDirectory as adoptDirectoryFromSource,
   adoptDirectorySync as adoptFromSource,
   adoptFile as adoptFromSourceLater,
   adoptFileSync as adoptFileFromSource,
@@ -510,6 +511,24 @@ test("adopting with an aborted signal rejects with AbortError and adopts nothing
     { args: [place.at("one"), place.at("one.d")] },
   );
   assert.deepEqual(said, ["AbortError", "AbortError"]);
+  assert.deepEqual(place.list(), EVERYTHING);
+});
+
+test("adopting rejects with the reason if it is aborted while the path is looked up, and adopts nothing", async () => {
+  using place = filledScratch();
+  for (const [adopt, name] of [[adoptFromSourceLater, "one"], [adoptDirectoryFromSource, "one.d"]] as const) {
+    const controller = new AbortController(), reason = new Error("enough");
+    using _ = substitute({
+      primitives: {
+        status(real, path) {
+          controller.abort(reason);
+          return real(path);
+        },
+      },
+    });
+    await assert.rejects(adopt(place.at(name), { signal: controller.signal }), reason);
+    assert.equal(held().entries.some(({ path }) => path === place.at(name)), false);
+  }
   assert.deepEqual(place.list(), EVERYTHING);
 });
 
