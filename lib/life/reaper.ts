@@ -16,6 +16,9 @@ import { isWindows, runtime } from "../runtime/mod.ts";
  * anything is mounted inside an entry, all is left to the next process, whose removal does not cross mounts. What could
  * not be removed, or a process has adopted or given to another user, is left to it as well, so the lease stays.
  *
+ * The lease is read again after all others: a process that keeps what it has adopted records that there before its own
+ * lease goes.
+ *
  * The shell itself makes every decision: a program that is missing must not look like an answer. On macOS, `mount` is
  * in no directory of the path that cron gives its jobs.
  */
@@ -31,7 +34,7 @@ case $(cat /proc/self/mounts 2>/dev/null || /sbin/mount || echo "$2") in *"$2"*)
 random='${"[a-z2-9]".repeat(RANDOM_LENGTH)}'
 kept=
 left=
-for lease in "\${1%/*}"/*.lease; do
+for lease in "\${1%/*}"/*.lease "$1"; do
   while IFS= read -r line; do
     case $line in "kept "* | "adopted "*) kept=$kept/\${line#* }/ ;; esac
     case $line in "adopted "* | "given "*) left=yes ;; esac

@@ -289,6 +289,26 @@ test(
 );
 
 test(
+  "C254 C259 a reaper leaves what another process had adopted, and keeps and ends while the leases are read",
+  { skip: noReaper },
+  () => {
+    using place = scratch();
+    const session = "abcdefgh", file = join(place.path, `tmp${session}abcdefghijkmn`);
+    const lease = join(place.path, "a.lease"), adopters = join(place.path, "b.lease");
+    writeFileSync(file, "");
+    writeFileSync(lease, `mayfly 1\nmade ${place.path}/tmp*\n`);
+    writeFileSync(adopters, `mayfly 1\nadopted ${file}\n`);
+    const keeps = `echo "kept /${basename(file)}" >> "$1"; rm -f '${adopters}'`;
+    const read = `done < "$lease"`;
+    const status = reap(lease, session, (script) => {
+      assert.ok(script.includes(read));
+      return script.replace(read, `${read}; ${keeps}`);
+    });
+    assert.deepEqual([status, existsSync(adopters), existsSync(file)], [0, false, true]);
+  },
+);
+
+test(
   "C254 a reaper removes nothing unless /proc or mount(8), called by its absolute path, lists the mounts (POSIX)",
   {
     skip: noReaper,
