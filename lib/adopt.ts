@@ -40,8 +40,8 @@ export interface AdoptDirectoryOptions extends Pick<DirectoryOptions, "ignoreCle
  * file is adopted: what a dead process left may be removed at any moment.
  *
  * If this process is killed, the next one removes the file, provided that a function of Mayfly created it. Until then,
- * and after it is kept, it does not count as a leftover of its creator, provided that the creator has the same
- * directory for temporary files, or one that contains the file.
+ * and after it is kept, it does not count as a leftover of its creator, or of one who adopted it before, provided that
+ * they have the same directory for temporary files, or one that contains the file.
  *
  * Adopt only what is temporary: the file is removed in the end, whoever created it and wherever it is. For root this
  * includes the files of the system.

@@ -27,8 +27,8 @@ trap '' INT TERM HUP
 cd /
 read -r _
 [ -f "$1" ] || exit 0
-for descriptor in "/proc/$3/fd"/*; do
-  [ "$descriptor" -ef "$1" ] && exit 0
+for entry in "/proc/$3/fd"/*; do
+  [ "$entry" -ef "$1" ] && exit 0
 done
 case $(cat /proc/self/mounts 2>/dev/null || /sbin/mount || echo "$2") in *"$2"*) exit 0 ;; esac
 random='${"[a-z2-9]".repeat(RANDOM_LENGTH)}'

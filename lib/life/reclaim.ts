@@ -119,7 +119,7 @@ export function* isUsable(io: Io, directory: string): Op<boolean> {
 }
 
 /** Returns the leases other than those of the dead. Of the `known` ones, those that have grown are read again. */
-function* otherLeases(
+export function* otherLeases(
   io: Io,
   directory: string,
   dead: ReadonlyMap<string, unknown> = new Map(),
@@ -174,6 +174,8 @@ function* removeUnused(
   const others = yield* otherLeases(io, work.directory, work.leases, work.others);
   const latest = yield* leaseIfThere(io, work, name, known);
   if (latest === undefined || !isLeftover(latest, parentOf(path), baseName(path))) return;
+  // If something was handed on meanwhile, none of the others may have said so when it was read.
+  if (latest !== known) return yield* removeUnused(io, entry, name, latest, work);
   const isTaken = others.some((lease) => speaksForAny(lease, path));
   // Checked first, because removing it would make Deno prompt the user.
   if (!runtime.mayWrite(path)) return void work.left.push({ path, code: DENIED });

@@ -154,13 +154,27 @@ const handedOn = forBoth((stage, create, adopt) => {
   last?.ends();
 });
 
+/** Starts a process with another temporary directory. */
+function elsewhere(stage: Stage): Actor {
+  const actor = stage.start();
+  stage.act(actor, (m) => m.configure({ tmpdir: "/other" }));
+  return actor;
+}
+
 /** The adopter records in the directory of the creator's lease, whichever it would use itself. */
 const handedOverElsewhere = forBoth((stage, create, adopt) => {
-  const made = creator(stage, create), other = stage.start();
-  stage.act(other, (m) => m.configure({ tmpdir: "/other" }));
-  made?.handsTo(other, adopt);
+  const made = creator(stage, create);
+  made?.handsTo(elsewhere(stage), adopt);
   made?.ends();
 });
+
+/** The creator has ended, and its lease has gone: the next adopter finds the one that records the adoption before. */
+function handedOnElsewhere(stage: Stage): void {
+  const made = creator(stage, createFile), taken = made?.handsTo(stage.start(), adoptFile);
+  made?.ends();
+  taken?.adoptedBy(elsewhere(stage), adoptFile);
+  taken?.dies();
+}
 
 /** Starts a process that creates a directory with a file in it. Returns undefined if it does not live that long. */
 function filledDirectory(stage: Stage): [outer: Holder, inner: Holder] | undefined {
@@ -174,6 +188,15 @@ function adoptedInside(stage: Stage): void {
   const [outer, inner] = filledDirectory(stage) ?? [];
   inner?.handsTo(stage.start(), adoptFile);
   outer?.dies();
+}
+
+/** The one who hands it on may end while its lease, or the one of the next, is about to be read. */
+function handedOnInside(stage: Stage): void {
+  const [outer, inner] = filledDirectory(stage) ?? [];
+  const taken = inner?.handsTo(stage.start(), adoptFile);
+  outer?.dies();
+  taken?.handsTo(stage.start(), adoptFile);
+  taken?.ends();
 }
 
 function keptAround(stage: Stage): void {
@@ -212,7 +235,9 @@ export const PROGRAMS: { readonly [name: string]: Program } = {
   "a file is handed to a process with another temporary directory, and held": handedOverElsewhere.file,
   "a directory is handed to a process with another temporary directory, and held":
     handedOverElsewhere.directory,
+  "a file is handed on to a process with another temporary directory, and held": handedOnElsewhere,
   "a file in a directory is handed over": adoptedInside,
+  "a file in a dead process's directory is handed on": handedOnInside,
   "a directory is kept with a file in it": keptAround,
   "a file is put in place": persisted.file,
   "a directory is put in place": persisted.directory,
