@@ -8,16 +8,18 @@ import { cannot, codeOf, failure, type Leftover } from "../errors.ts";
 import { tmpdir } from "../location/tmpdir.ts";
 import type { Io } from "../operation/io.ts";
 import type { Op } from "../operation/op.ts";
-import { joinPath } from "../path.ts";
+import { baseName, joinPath, parentOf } from "../path.ts";
 import { runtime, type Status, USER_FLAG } from "../runtime/mod.ts";
 import { contentsOf, namesIn } from "../tree/list.ts";
 import { usageOf } from "../tree/usage.ts";
 import { type Candidate, ifThere, isMounted, isOffDevice, visitEntries } from "./candidates.ts";
+import { leaseDirectoriesAbove } from "./creator_directory.ts";
 import { isLeaseDirectory, leaseDirectory } from "./lease_directory.ts";
-import { isOurs, readLease } from "./lease_file.ts";
+import { isOurs, type LeaseFile, readLease, speaksFor } from "./lease_file.ts";
+import { livenessOf } from "./liveness.ts";
 import { LockTable } from "./lock_table.ts";
 import { keyOf, openFiles } from "./open_files.ts";
-import { reclaim, type Reclaimed, removeEntry, type Removing } from "./reclaim.ts";
+import { isUsable, otherLeases, reclaim, type Reclaimed, removeEntry, type Removing } from "./reclaim.ts";
 
 /** The result of a sweep. */
 export interface SweepReport {
@@ -102,6 +104,7 @@ function* sweepAged(
 ): Op<void> {
   const { directory, parent, names } = yield* listDirectory(io, aged.dir ?? tmpdir(), aged.prefix);
   const known = new Set([...report.kept, ...report.removed, ...report.left].map(({ path }) => path));
+  const leases = new Map<string, LeaseFile>();
   let inUse: InUse | undefined;
   for (const name of names) {
     how.checkpoint();
@@ -109,8 +112,26 @@ function* sweepAged(
     if (known.has(path)) continue;
     inUse ??= { open: yield* openFiles(io), locks: new LockTable() };
     const status = yield* statusIfOld(io, path, parent, aged.olderThan, inUse, report);
-    if (status !== undefined) yield* removeEntry(io, { path, place: path, status }, { ...how, ...report });
+    if (status === undefined) continue;
+    // It may have been handed over since the leases were read, or belong to a process with another temporary directory.
+    if (yield* isHeld(io, path, leases)) report.kept.push({ path, reason: TAKEN });
+    else yield* removeEntry(io, { path, place: path, status }, { ...how, ...report });
   }
+}
+
+/**
+ * Whether a lease of a process that may be alive speaks for an entry, in this process's directory of leases or in one
+ * above the entry. Of the `known` leases, those that have grown are read again.
+ */
+function* isHeld(io: Io, path: string, known: Map<string, LeaseFile>): Op<boolean> {
+  for (const leases of [leaseDirectory()!, ...leaseDirectoriesAbove(path)]) {
+    if (!(yield* isUsable(io, leases))) continue;
+    for (const lease of yield* otherLeases(io, leases, undefined, known)) {
+      if (!speaksFor(lease, parentOf(path), baseName(path))) continue;
+      if ((yield* livenessOf(io, lease)) !== "dead") return true;
+    }
+  }
+  return false;
 }
 
 /** Returns the status of an entry to remove for its age; undefined if it stays, after reporting why. */

@@ -389,6 +389,36 @@ test(
   },
 );
 
+test("C259 sweep() by age keeps what a process adopts while it removes what the dead left", async () => {
+  using place = scratch();
+  const dead = plant(place.path), taken = join(place.path, plant(place.path, { lines: [] }).name());
+  writeFileSync(join(place.path, dead.name()), "");
+  mkdirSync(taken);
+  age(taken);
+  const { kept } = await sweepIn(place, {
+    olderThan: DAY,
+    prefix: "tmp",
+    onProgress: () => void plant(place.path, { host: "another", lines: [`adopted ${taken}`] }),
+  });
+  assert.deepEqual(kept, [{ path: taken, reason: "another process has it" }]);
+  assert.deepEqual([existsSync(taken), existsSync(dead.path)], [true, false]);
+});
+
+test("C265 sweep({ dir }) by age keeps what a process has whose leases are there, unless that process is dead", async () => {
+  using place = scratch();
+  using own = scratch();
+  const options = { dir: place.path, olderThan: DAY, prefix: "tmp" };
+  const unknown = plant(place.path, { host: "another" }), dead = plant(place.path);
+  const [held, left] = [unknown, dead].map(({ name }) => join(place.path, name()));
+  for (const path of [held, left]) {
+    mkdirSync(path);
+    age(path);
+  }
+  const { kept, removed } = await sweepIn(own, options);
+  assert.deepEqual(kept, [{ path: held, reason: "another process has it" }]);
+  assert.deepEqual(removed, [{ path: left, bytes: 0 }]);
+});
+
 test("sweep() by age never removes a directory of leases, this user's or another's", async () => {
   using place = scratch();
   plant(place.path, { host: "elsewhere.example" });
