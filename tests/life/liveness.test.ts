@@ -100,6 +100,16 @@ test("C265 livenessOf() returns unknown for a lease from another or an unknown h
     age(lease.path);
     assert.equal(livenessOfPlanted(place.path, lease), "unknown", text);
   }
+  // That neither the lease nor this process knows its host or namespace does not make them the same.
+  const unknown: [string, Changes["runtime"]][] = [
+    [`mayfly 1\nnamespace ${namespace}\n${made}`, { hostName: () => undefined }],
+    ...skip ? [] : [[`mayfly 1\nhost ${host}\n${made}`, { processNamespace: () => undefined }] as const],
+  ];
+  for (const [text, changes] of unknown) {
+    const lease = plant(place.path, { text });
+    using _ = substitute({ runtime: changes });
+    assert.equal(livenessOfPlanted(place.path, lease), "unknown", text);
+  }
   // Control: the same lease from this host and namespace.
   const text = `mayfly 1\nnamespace ${namespace}\nhost ${host}\n${made}`;
   assert.equal(livenessOfPlanted(place.path, plant(place.path, { text })), "dead");
@@ -129,10 +139,23 @@ test(
       using _ = substitute(hiding(code, own));
       assert.equal(livenessOfPlanted(place.path, lease), "unknown", code);
     }
+    {
+      using _ = substitute({
+        primitives: {
+          statusOfTarget() {
+            throw systemError("EACCES");
+          },
+        },
+      });
+      const own = plant(place.path, { pid: process.pid });
+      assert.equal(livenessOfPlanted(place.path, own), "unknown", "what is open cannot be inspected");
+    }
     // With `hidepid`, /proc does not show processes with privileges that this one lacks, but they can be signalled.
-    for (const [exists, expected] of [[true, "unknown"], [undefined, "unknown"], [false, "dead"]] as const) {
-      using _ = substitute({ ...hiding("ENOENT", false), runtime: { processExists: () => exists } });
-      assert.equal(livenessOfPlanted(place.path, lease), expected);
+    for (const code of ["ENOENT", "ESRCH"]) {
+      for (const [exists, expected] of [[true, "unknown"], [undefined, "unknown"], [false, "dead"]] as const) {
+        using _ = substitute({ ...hiding(code, false), runtime: { processExists: () => exists } });
+        assert.equal(livenessOfPlanted(place.path, lease), expected, code);
+      }
     }
   },
 );
@@ -179,10 +202,11 @@ test(
     closeSync(fd);
     assert.equal(livenessOfPlanted(place.path, own), "dead");
     // A lease with records is never dead because of its age.
-    for (const record of [`made ${place.path}/tmp*`, `adopted ${join(place.path, own.name())}`]) {
-      const lease = plant(place.path, { text: `mayfly 1\n${record}\n` });
+    const records = [`made ${place.path}/tmp*\n`, `adopted ${join(place.path, own.name())}\n`];
+    for (const lines of [...records, records.join("")]) {
+      const lease = plant(place.path, { text: `mayfly 1\n${lines}` });
       age(lease.path);
-      assert.equal(livenessOfPlanted(place.path, lease), "unknown", record);
+      assert.equal(livenessOfPlanted(place.path, lease), "unknown", lines);
     }
   },
 );

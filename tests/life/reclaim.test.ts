@@ -922,7 +922,10 @@ test(
     const removedWith = (mounts: string): number => {
       const path = join(place.path, plant(place.path).name());
       writeFileSync(path, "");
-      const locks = `1: FLOCK  ADVISORY  WRITE 1 00:fe:${lstatSync(path).ino} 0 EOF\n`;
+      const lockedOn = (device: string): string =>
+        `1: FLOCK  ADVISORY  WRITE 1 ${device}:${lstatSync(path).ino} 0 EOF\n`;
+      // The inode number of a locked file on another device can be the same.
+      const locks = lockedOn("00:fe") + lockedOn("00:fb");
       const tables: { [path: string]: string } = { "/proc/locks": locks, "/proc/self/mountinfo": mounts };
       using _ = substitute({
         primitives: {
