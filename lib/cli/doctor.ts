@@ -272,14 +272,11 @@ function* oldFiles(io: Io, directory: string): Op<Finding> {
   return note(`Are removed by ${list}`, "configure({ keepAlive: true }) protects what is in use");
 }
 
-/** Minimum width of the text, even in a narrower terminal: with less there would be one word per line. */
-const MIN_WIDTH = 16;
-
 function asText(checks: readonly Check[], columns: number): string {
   const width = Math.max(...checks.map(({ name }) => name.length)) + 2;
   const lines = checks.flatMap(({ name, state, says, hint }) => {
     const start = `${state.padEnd(6)}${name.padEnd(width)}`;
-    const indent = " ".repeat(start.length), room = Math.max(columns - start.length, MIN_WIDTH);
+    const indent = " ".repeat(start.length), room = columns - start.length;
     return [
       start + wrap(oneLine(says), room, indent).trimStart(),
       ...hint === undefined ? [] : [wrap(oneLine(`→ ${hint}`), room, indent)],

@@ -34,7 +34,7 @@ async function findingOf(name: string, here: Place, changes: Changes = {}): Prom
 }
 
 test("mayfly doctor fits its lines into the terminal, at most 80 columns", async () => {
-  for (const columns of [44, 60, 200]) {
+  for (const columns of [20, 36, 44, 60, 200]) {
     const { stdout } = await runInProcess(["doctor"], { columns });
     for (const line of stdout.trimEnd().split("\n")) {
       // A word that is longer than the column is not broken.

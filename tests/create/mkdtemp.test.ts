@@ -1,16 +1,17 @@
 import assert from "node:assert/strict";
-import { chmodSync, mkdirSync, readdirSync, rmdirSync, statSync } from "node:fs";
+import { chmodSync, mkdirSync, readdirSync, renameSync, rmdirSync, statSync, writeFileSync } from "node:fs";
 import { spawnSync } from "node:child_process";
 import { basename, dirname, isAbsolute, join } from "node:path";
 import { test } from "node:test";
 import * as m from "#mod";
 import * as source from "../../mod.ts";
+import { runtime } from "../../lib/runtime/mod.ts";
 import { runChild } from "../support/child.ts";
 import { creatorsOf } from "../support/creators.ts";
 import { runWithGc } from "../support/gc.ts";
-import { noModes, underWine } from "../support/platform.ts";
+import { noLinux, noModes, underWine } from "../support/platform.ts";
 import { scratch } from "../support/scratch.ts";
-import { heldLease, substitute } from "../support/substitute.ts";
+import { changed, heldLease, substitute } from "../support/substitute.ts";
 
 const notWindows = process.platform !== "win32" && "access lists are Windows'";
 
@@ -88,6 +89,61 @@ test(
     assert.equal(wanted, process.platform === "linux" ? 0o2770 : 0o770);
   },
 );
+
+test(
+  "T23 creating a directory does not change the mode of one that has just taken its place, which a naive creation does (POSIX)",
+  {
+    skip: noModes,
+  },
+  async () => {
+    using _lease = heldLease();
+    const naive = ({ dir, mode }: m.MakeOptions): never => {
+      const path = join(`${dir}`, "tmp");
+      runtime.sync.makeDirectory(path, 0o700);
+      runtime.sync.status(path);
+      chmodSync(path, mode!);
+      throw Object.assign(new Error("not checked"), { code: "ERR_REPLACED" });
+    };
+    const { mkdtemp, mkdtempSync, temporaryDirectory, temporaryDirectorySync } = source;
+    for (const make of [mkdtemp, mkdtempSync, temporaryDirectory, temporaryDirectorySync, naive]) {
+      using place = scratch();
+      let path = "";
+      using _ = substitute({
+        primitives: {
+          status: (real, at: string) =>
+            changed(real(at), (status) => {
+              if (path !== "" || dirname(at) !== place.path) return status;
+              path = at;
+              renameSync(path, join(place.path, "aside"));
+              mkdirSync(path, { mode: 0o700 });
+              writeFileSync(join(path, "theirs"), "");
+              return status;
+            }),
+        },
+      });
+      await assert.rejects(async () => await make({ dir: place.path, mode: 0o777 }), {
+        code: "ERR_REPLACED",
+      });
+      assert.equal(statSync(path).mode & 0o777, make === naive ? 0o777 : 0o700, make.name);
+    }
+  },
+);
+
+test("a directory whose mode denies its owner reading is created with that mode under any umask (Linux)", {
+  skip: noLinux,
+}, async () => {
+  using place = scratch();
+  chmodSync(place.path, 0o777);
+  const code = `const modes = [m.mkdtempSync, m.mkdtemp].map(async (mkdtemp) => {
+      const made = await mkdtemp({ dir: args[0], mode: 0o333 });
+      const { mode } = fs.lstatSync(made);
+      fs.rmdirSync(made);
+      return mode & 0o777;
+    });
+    say(await Promise.all(modes));`;
+  const { said, stderr } = await runChild(code, { umask: "022", args: [place.path], unprivileged: true });
+  assert.deepEqual(said, [[0o333, 0o333]], stderr);
+});
 
 test("C80 T8 the access list of a new directory on Windows contains no other user", {
   skip: notWindows || underWine("icacls prints nothing"),

@@ -101,7 +101,7 @@ test("C265 livenessOf() returns unknown for a lease from another or an unknown h
     assert.equal(livenessOfPlanted(place.path, lease), "unknown", text);
   }
   // That neither the lease nor this process knows its host or namespace does not make them the same.
-  const unknown: [string, Changes["runtime"]][] = [
+  const unknown: (readonly [string, Changes["runtime"]])[] = [
     [`mayfly 1\nnamespace ${namespace}\n${made}`, { hostName: () => undefined }],
     ...skip ? [] : [[`mayfly 1\nhost ${host}\n${made}`, { processNamespace: () => undefined }] as const],
   ];
@@ -152,7 +152,9 @@ test(
     }
     // With `hidepid`, /proc does not show processes with privileges that this one lacks, but they can be signalled.
     for (const code of ["ENOENT", "ESRCH"]) {
-      for (const [exists, expected] of [[true, "unknown"], [undefined, "unknown"], [false, "dead"]] as const) {
+      for (
+        const [exists, expected] of [[true, "unknown"], [undefined, "unknown"], [false, "dead"]] as const
+      ) {
         using _ = substitute({ ...hiding(code, false), runtime: { processExists: () => exists } });
         assert.equal(livenessOfPlanted(place.path, lease), expected, code);
       }

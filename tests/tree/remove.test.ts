@@ -810,6 +810,36 @@ test("a listing that fails is closed, and its directory is reported with the cod
   assert.deepEqual(directory.removeSync(), []);
 });
 
+test(
+  "remove() reports EACCES for names that stay inaccessible after access to their directory was granted (POSIX)",
+  {
+    skip: isWindows,
+  },
+  async () => {
+    for (const remove of ["remove", "removeSync"] as const) {
+      const directory = temporaryDirectorySync();
+      mkdirSync(directory.join("locked"));
+      for (const name of ["file", "locked/file"]) writeFileSync(directory.join(name), "");
+      {
+        let calls = 0;
+        const refused = (real: (...args: unknown[]) => unknown, at: string): unknown => {
+          if (basename(at) !== "file" && basename(at) !== "locked") return real(at);
+          throw systemError(++calls < 50 ? "EACCES" : "EIO");
+        };
+        using _ = substitute({
+          primitives: { unlink: refused, locateDirectory: refused, openDirectory: refused },
+          runtime: { removeTree: undefined },
+        });
+        await assert.rejects(async () => await directory[remove](), ({ leftovers }: m.TempfileError) => {
+          assert.deepEqual(leftovers!.map(({ code }) => code), ["EACCES", "EACCES"]);
+          return true;
+        });
+      }
+      directory.removeSync();
+    }
+  },
+);
+
 test("remove() reports the code of a name that the system calls too long, not that of its directory", async () => {
   for (const remove of ["remove", "removeSync"] as const) {
     const directory = temporaryDirectorySync();
