@@ -10,11 +10,8 @@ export interface Watcher {
   readonly pid: number | undefined;
   unref(): void;
   on(event: "error", listener: (error: Error) => void): void;
-  stdin: { unref?(): void; destroy(): void; on(event: "error", listener: () => void): void };
+  stdin: { destroy(): void; on(event: "error", listener: () => void): void };
 }
-
-/** Kept reachable: if a pipe were garbage-collected, it would close as if this process had ended. */
-const pipes = new Set<Watcher>();
 
 /** Starts a program in a session of its own, so that a signal from the terminal does not end it. */
 export function startWatcher(
@@ -36,10 +33,5 @@ export function startWatcher(
   if (watcher.pid === undefined) return () => {};
   watcher.stdin.on("error", () => {});
   watcher.unref();
-  watcher.stdin.unref?.();
-  pipes.add(watcher);
-  return () => {
-    pipes.delete(watcher);
-    watcher.stdin.destroy();
-  };
+  return () => watcher.stdin.destroy();
 }
