@@ -132,12 +132,14 @@ export class TemporaryDirectory implements AsyncDisposable, Disposable {
    * @throws {TempfileError} `ENOENT` if someone else has removed the directory, `ERR_REPLACED` if something else has
    *   taken its place, `ERR_CLOSED` after `remove()`.
    */
-  usage(): Promise<DirectoryUsage> {
-    return runAsync(this.#usage(asyncIo(this.#tree.guard)));
+  async usage(): Promise<DirectoryUsage> {
+    await this.#tree.moving;
+    return await runAsync(this.#usage(asyncIo(this.#tree.guard)));
   }
 
   /** Synchronous version of {@linkcode TemporaryDirectory.usage}. */
   usageSync(): DirectoryUsage {
+    this.#tree.requireNotMoving("measure");
     return runSync(this.#usage(syncIo()));
   }
 
@@ -171,8 +173,8 @@ export class TemporaryDirectory implements AsyncDisposable, Disposable {
    * The permission bits do not change: others can enter the result only if the directory was created with a `mode` that
    * lets them, such as `0o755`.
    *
-   * Overlapping calls run in the order they were made, as does `remove()`; synchronous calls meanwhile fail with
-   * `EBUSY`.
+   * Overlapping calls run in the order they were made, as do `remove()` and `usage()`; synchronous calls meanwhile
+   * fail with `EBUSY`.
    *
    * @param destination A path or a `file:` URL.
    * @returns The absolute path, with symbolic links resolved.

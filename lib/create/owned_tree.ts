@@ -77,9 +77,9 @@ export class OwnedTree implements Entry, Leakable {
     if (this.moving) throw movingError(action, this.path);
   }
 
-  /** Whether a call is moving it. */
-  get moving(): boolean {
-    return this.#moving !== undefined;
+  /** Settles after the last call that is moving it; undefined if there is none. */
+  get moving(): Promise<void> | undefined {
+    return this.#moving;
   }
 
   /** Runs an operation that moves the tree, after any pending ones. A removal waits for it. */
