@@ -200,7 +200,10 @@ const COPIES: { [kind in Status["kind"]]: Copy } = {
     try {
       const copy: Handle = yield io.createFile(to, 0o600);
       try {
-        yield* copyContents(io, new DiskStorage(from), new DiskStorage(copy), options);
+        // Nobody else writes to the copy: without a call it is known how far it was written.
+        const written = new DiskStorage(copy, undefined, true);
+        const size = yield* copyContents(io, new DiskStorage(from), written, options);
+        requireWhole(path, yield* written.left(io, 0), size);
         if (showsMode(status)) yield* setMode(io, copy, status.mode);
         if (options.durable) yield io.synchronize(copy);
       } finally {
@@ -216,6 +219,13 @@ const COPIES: { [kind in Status["kind"]]: Copy } = {
     throw cannot(`copy "${shown}"`, "it is not a file, directory or link", "EINVAL", shown);
   },
 };
+
+/** Refuses a copy of less than the file had at first: if something truncates it meanwhile, or a read ends early. */
+function requireWhole(path: Path, copied: number, size: number): void {
+  if (copied === size) return;
+  const shown = shownPath(path);
+  throw cannot(`copy "${shown}"`, `${copied} of ${size} bytes arrived`, "EIO", shown);
+}
 
 /**
  * Whether a copy must be a link to a directory, which is a separate kind on Windows. The original is checked, since

@@ -509,6 +509,30 @@ test("a directory's persist() that cannot remove the old tree after a copy fails
   assert.equal(existsSync(path), false);
 });
 
+test("C149 a directory's persist() that copies fails with EIO if a file ends early, and leaves the tree whole", async () => {
+  using place = scratch();
+  const other = join(place.path, "other");
+  mkdirSync(other);
+  const directory = await filled(place), { path } = directory;
+  for (const persist of Object.values(variants)) {
+    let reads = 0;
+    using _ = substitute({
+      primitives: {
+        rename: crossDevice(path),
+        read: (real, ...args: unknown[]) =>
+          (args[1] as Uint8Array).length === 1024 ** 2 && ++reads === 2 ? 0 : real(...args),
+      },
+    });
+    await assert.rejects(persist(directory, join(other, "result")), {
+      code: "EIO",
+      message: /^Cannot copy ".*large": 1048576 of 3145729 bytes arrived \(EIO\)$/,
+    });
+    assert.deepEqual(readdirSync(other), []);
+    assertFilled(path);
+  }
+  await directory.remove();
+});
+
 test("a directory's persist() aborted before or during a copy rejects, and leaves the tree unchanged", async () => {
   using place = scratch();
   const other = join(place.path, "other");
@@ -944,6 +968,22 @@ test("disposal during a directory's persist() leaves the result in place, or rem
     assert.deepEqual(place.list(), fails ? [] : ["result"]);
     if (!fails) assertFilled(join(place.path, "result"));
   }
+});
+
+test("a directory's usage() waits for persist() to finish; meanwhile usageSync() fails with EBUSY", async () => {
+  using place = scratch();
+  const directory = await filled(place), { path } = directory;
+  const before = directory.usageSync();
+  // The directory has been moved, and nobody knows yet.
+  const rename = async (real: (...args: unknown[]) => unknown, ...args: never[]): Promise<void> => {
+    await real(...args);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  };
+  using _ = substitute({ primitives: { rename } });
+  const moved = directory.persist(join(place.path, "result"), { durable: false });
+  const counted = directory.usage();
+  assert.throws(() => directory.usageSync(), { name: "TempfileError", code: "EBUSY", path });
+  assert.deepEqual([await counted, await moved], [before, join(place.path, "result")]);
 });
 
 test("C160 a directory's persist() during remove() fails with ERR_CLOSED, and puts nothing in place", async () => {
