@@ -12,7 +12,7 @@ import type { Io } from "../operation/io.ts";
 import type { Op } from "../operation/op.ts";
 import { SESSION_LENGTH } from "../name.ts";
 import { baseName, joinPath, parentOf } from "../path.ts";
-import type { Path, Status } from "../runtime/mod.ts";
+import { coded, type Path, type Status } from "../runtime/mod.ts";
 import { type DirRef, leave, locate, within } from "../tree/dir_ref.ts";
 import { namesIn } from "../tree/list.ts";
 import { isLeftover, isOurs, type LeaseFile } from "./lease_file.ts";
@@ -55,7 +55,7 @@ function* namesWithSession(io: Io, dir: DirRef, { leases, listed }: Look): Op<st
  * by one; that belong to this user, or are files that were given to another; that are no links and no mount points; and
  * that were not kept.
  *
- * @param unseen Receives what could not be looked at: an entry that the lease speaks for may be there.
+ * @param unseen Receives mount points, and what could not be looked at: the lease may speak for an entry there.
  */
 export function* visitEntries(
   io: Io,
@@ -113,17 +113,20 @@ function* candidate(
   const place = within(dir, name);
   const status: Status = yield io.status(place);
   if (!isOurs(status) && !(status.kind === "file" && given.has(path))) return undefined;
-  if (!isPlain(status) || isOffDevice(status, dir.status)) return undefined;
-  return (yield* isMounted(io, path, status, dir.status)) ? undefined : { path, place, status };
+  if (!isPlain(status)) return undefined;
+  // A leftover all the same, once that is unmounted.
+  if (yield* isMounted(io, path, status, dir.status)) throw coded("EBUSY", "mounted");
+  return { path, place, status };
 }
 
 /** Whether a directory is on another device than its parent. A file may be, and still belong there, on an overlay. */
 export const isOffDevice = ({ kind, device }: Status, parent: Status): boolean =>
   kind === "directory" && device !== parent.device;
 
-/** Whether the mount table lists it: nothing else shows a bind mount from the same device. */
-export function* isMounted(io: Io, path: string, { kind, device }: Status, parent: Status): Op<boolean> {
-  return (kind === "directory" || device !== parent.device) && (yield* isMountPoint(io, path));
+/** Whether something is mounted there. Nothing but the mount table shows a bind mount from the same device. */
+export function* isMounted(io: Io, path: string, status: Status, parent: Status): Op<boolean> {
+  return isOffDevice(status, parent) ||
+    (status.kind === "directory" || status.device !== parent.device) && (yield* isMountPoint(io, path));
 }
 
 const isPlain = ({ kind }: Status): boolean => kind === "file" || kind === "directory";

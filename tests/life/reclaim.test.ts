@@ -672,6 +672,24 @@ test(
   },
 );
 
+test(
+  "C265 sweep() reports a leftover on which something is mounted, and removes it once that is gone (skipped: needs root and mounts)",
+  { skip: noMounts },
+  async () => {
+    using place = scratch();
+    const path = join(place.path, plant(place.path).name());
+    mkdirSync(path);
+    const options = { env: { TMPDIR: place.path } };
+    const code = `const { removed, left } = await m.sweep(); say(removed.map(({ path }) => path)); say(left);`;
+    const mounted = await runChild(code, {
+      ...options,
+      under: ["unshare", "-m", "sh", "-c", `mount -t tmpfs tmpfs "$0" && exec "$@"`, path],
+    });
+    assert.deepEqual(mounted.said, [[], [{ path, code: "EBUSY" }]], mounted.stderr);
+    assert.deepEqual((await runChild(code, options)).said, [[path], []]);
+  },
+);
+
 /** The directories of one attempt. */
 interface Scene {
   /** The temporary directory. */
