@@ -124,7 +124,9 @@ function* sweepAged(
  * above the entry. Of the `known` leases, those that have grown are read again.
  */
 function* isHeld(io: Io, path: string, known: Map<string, LeaseFile>): Op<boolean> {
-  for (const leases of [leaseDirectory()!, ...leaseDirectoriesAbove(path)]) {
+  const directories = [leaseDirectory()!, ...leaseDirectoriesAbove(path)];
+  // Twice: if it is handed over meanwhile, the leases of both processes may not have said so when they were read.
+  for (const leases of [...directories, ...directories]) {
     if (!(yield* isUsable(io, leases))) continue;
     for (const lease of yield* otherLeases(io, leases, undefined, known)) {
       if (!speaksFor(lease, parentOf(path), baseName(path))) continue;
