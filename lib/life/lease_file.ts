@@ -104,10 +104,8 @@ export const speaksFor = (lease: LeaseFile, directory: string, name: string): bo
 export const isLeftover = (lease: LeaseFile, directory: string, name: string): boolean =>
   speaksFor(lease, directory, name) && !lease.kept.has(keptByOther(name));
 
-function hasForm({ made, session }: LeaseFile, directory: string, name: string): boolean {
-  const forms = made.get(directory);
-  return forms !== undefined && formsOf(name, session).some((form) => forms.has(form));
-}
+const hasForm = ({ made, session }: LeaseFile, directory: string, name: string): boolean =>
+  formsOf(name, session).some((form) => made.get(directory)?.has(form));
 
 type Records = Pick<LeaseFile, "namespace" | "host" | "made" | "adopted" | "given" | "kept">;
 

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import {
   appendFileSync,
+  chmodSync,
   chownSync,
   closeSync,
   existsSync,
@@ -38,7 +39,7 @@ import { deadPid, leasesIn, plant, readLeases } from "../support/leases.ts";
 import { naiveSweep, type SweepFs } from "../support/naive_sweep.ts";
 import { packageTest as test } from "../support/once.ts";
 import { noMounts } from "../support/places.ts";
-import { isWindows, noFifos, noLinks, noLinux } from "../support/platform.ts";
+import { isWindows, noFifos, noLinks, noLinux, noModes } from "../support/platform.ts";
 import { hasPython } from "../support/python.ts";
 import { type Scratch, scratch } from "../support/scratch.ts";
 import { type Stub, substitute, systemError } from "../support/substitute.ts";
@@ -414,6 +415,20 @@ function watchedList(counted: string, sorted: string, order: readonly string[]) 
   };
   return { seen, list };
 }
+
+test("C269 reclaim() and listLeases() ignore leases in a directory that others can access (POSIX)", {
+  skip: noModes,
+}, () => {
+  using place = scratch();
+  const lease = plant(place.path);
+  writeFileSync(join(place.path, lease.name()), "");
+  const listed = (): number => within(place.path, () => runSync(listLeases(syncIo()))).length;
+  chmodSync(leasesIn(place.path), 0o755);
+  assert.deepEqual([reclaimIn(place.path).removed.length, listed()], [0, 0]);
+  // Control: the same leases in a directory of this user alone.
+  chmodSync(leasesIn(place.path), 0o700);
+  assert.deepEqual([listed(), reclaimIn(place.path).removed.length], [1, 1]);
+});
 
 test("C265 reclaim(), sweep() and listLeases() read the names in a directory once for all leases", {
   skip: noLinux,
