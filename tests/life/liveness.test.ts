@@ -191,7 +191,16 @@ test(
   { skip },
   () => {
     using place = scratch();
-    for (const text of ["", "may", "mayfly 1\n", "mayfly 1\npid 7\nnames", "\0\xff\n\n\n"]) {
+    for (
+      const text of [
+        "",
+        "may",
+        "mayfly 1\n",
+        "mayfly 1\npid 7\nnames",
+        "mayfly 1\nnamespace -\nhost -\n",
+        "\0\xff\n\n\n",
+      ]
+    ) {
       const lease = plant(place.path, { text });
       assert.equal(livenessOfPlanted(place.path, lease), "unknown", "its process may be about to write it");
       age(lease.path);
@@ -239,4 +248,22 @@ test("C278 readLease() returns undefined for a file that is too large or is not 
   assert.ok(read(basename(lease.path)) !== undefined);
   truncateSync(lease.path, 4 * 1024 * 1024 + 1);
   assert.equal(read(basename(lease.path)), undefined);
+});
+
+test("C278 readLease() skips paths that are not absolute or not canonical, which this library never records", () => {
+  using place = scratch();
+  const recorded = (lines: (name: string) => string[]): unknown => {
+    const lease = plant(place.path);
+    writeFileSync(lease.path, `mayfly 1\n${lines(lease.name()).join("\n")}\n`);
+    const { made, adopted } = runSync(readLease(syncIo(), leasesIn(place.path), basename(lease.path)))!;
+    return [made.size, adopted.size];
+  };
+  for (
+    const directory of ["relative", ".", "..", `${place.path}/..`, `${place.path}/./a`, `${place.path}/../a`]
+  ) {
+    const lines = (name: string): string[] => [`made ${directory}/tmp*`, `adopted ${directory}/${name}`];
+    assert.deepEqual(recorded(lines), [0, 0], directory);
+  }
+  // Control: the same records with the path of a directory.
+  assert.deepEqual(recorded((name) => [`made ${place.path}/tmp*`, `adopted ${place.path}/${name}`]), [1, 1]);
 });

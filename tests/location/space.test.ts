@@ -105,7 +105,7 @@ async function watched(
   states: number[],
   changes: Partial<FileSystemStatus> = {},
 ): Promise<number[]> {
-  const calls: number[] = [];
+  const calls: number[] = [], warnings: string[] = [];
   let next: (() => void) | undefined;
   let state = states[0];
   using _ = substitute({
@@ -115,6 +115,7 @@ async function watched(
         next = call;
         return () => void (next = undefined);
       },
+      warn: (message) => void warnings.push(message),
     },
   });
   using _watch = sourceWatch(
@@ -128,6 +129,7 @@ async function watched(
     // The check is asynchronous, and schedules the next one at its end.
     while (next === undefined) await new Promise((resolve) => setTimeout(resolve));
   }
+  assert.deepEqual(warnings, []);
   return calls;
 }
 
@@ -137,6 +139,18 @@ test("watchSpace() calls back when the space falls below a limit, and again only
   assert.deepEqual(await watched({ minInodes: 10 }, [50, 9, 8, 10, 7]), [9, 7]);
   assert.deepEqual(await watched({ minFree: 20, minInodes: 10 }, [50, 15, 9, 50]), [15]);
   assert.deepEqual(await watched({ minFree: 0 }, [1, 0]), []);
+});
+
+test("watchSpace() without a directory watches the temporary directory", async () => {
+  const asked: string[] = [];
+  using _ = substitute({
+    primitives: { fileSystem: (_real, path: string) => (asked.push(path), status(5)) },
+    runtime: { later: (_milliseconds, call) => (setTimeout(call), () => {}) },
+  });
+  let watch: Disposable | undefined;
+  await new Promise((resolve) => watch = sourceWatch({ minFree: 100 }, resolve));
+  watch![Symbol.dispose]();
+  assert.equal(asked[0], tmpdir());
 });
 
 test("watchSpace() ignores minInodes where the file system has no limit on inodes", async () => {
