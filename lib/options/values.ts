@@ -76,13 +76,12 @@ export function checkSignal(value: unknown, option: string): AbortSignal {
 }
 
 function isSignal(value: unknown): value is AbortSignal {
-  if (typeof value !== "object" || value === null) return false;
   const signal = value as AbortSignal;
   try {
     return typeof signal.aborted === "boolean" && typeof signal.addEventListener === "function" &&
       typeof signal.throwIfAborted === "function";
   } catch {
-    // An object that only inherits from AbortSignal throws when its properties are read.
+    // Null, or an object that only inherits from AbortSignal, which throws when its properties are read.
     return false;
   }
 }

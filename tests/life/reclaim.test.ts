@@ -695,7 +695,8 @@ test(
     const path = join(place.path, plant(place.path).name());
     mkdirSync(path);
     const options = { env: { TMPDIR: place.path } };
-    const code = `const { removed, left } = await m.sweep(); say(removed.map(({ path }) => path)); say(left);`;
+    const code =
+      `const { removed, left } = await m.sweep(); say(removed.map(({ path }) => path)); say(left);`;
     const mounted = await runChild(code, {
       ...options,
       under: ["unshare", "-m", "sh", "-c", `mount -t tmpfs tmpfs "$0" && exec "$@"`, path],

@@ -93,6 +93,7 @@ const REFUSED: { [option: string]: () => unknown[] } = {
     "",
     "\0",
     "/tmp\0/x",
+    "/tmp/\ud800",
     new URL("http://localhost/tmp"),
     new URL("data:,x"),
     new URL("file://elsewhere/tmp"),
