@@ -107,10 +107,6 @@ const OFTEN = 1000;
 /** Frames captured: enough to get past our own to the caller's. */
 const FRAMES = 30;
 
-/** The location of the code that this module is part of, as stacks show it apart from the kind of slash. */
-const placeOf = (url: string): string =>
-  url.replace(/^file:\/\/(\/(?=[a-z]:))?/i, "").replace(/(life\/)?[^/]+$/, "");
-
 const limited = Error as { stackTraceLimit?: number };
 
 /** Not by assignment, which throws if the intrinsics are frozen. */
@@ -128,16 +124,17 @@ function sampleStack(): Error | undefined {
 }
 
 function creation(stack: string | undefined): string | undefined {
-  const frames = stack === undefined ? [] : framesOfCaller(stack, import.meta.url);
+  const frames = stack === undefined ? [] : framesOfCaller(stack);
   return frames.length > 0 ? `Created:\n${frames.join("\n")}` : undefined;
 }
 
 /**
- * Returns the frames that have a location: only the caller's, unless a bundler has put them in one place with ours.
- * Stacks show URLs or paths, on Windows with its own separators. A CommonJS bundle may have no `import.meta.url`.
+ * Returns the frames that have a location: only the caller's, unless a bundler has put them in one place with ours, which
+ * the first frame shows. Not `import.meta.url`: tools that compile to CommonJS, such as Jest's, leave it as it is.
  */
-export function framesOfCaller(stack: string, url = ""): string[] {
-  const frames = stack.split("\n").filter((line) => /:\d/.test(line)), own = placeOf(url);
-  const callers = frames.filter((line) => !line.replaceAll("\\", "/").includes(own));
+export function framesOfCaller(stack: string): string[] {
+  const frames = stack.split("\n").filter((line) => /:\d/.test(line));
+  const own = /\((.*?)(life[/\\])?[^/\\\n]+$/m.exec(stack)?.[1] ?? "";
+  const callers = frames.filter((line) => !line.includes(own));
   return callers.length > 0 ? callers : frames;
 }

@@ -286,16 +286,14 @@ test("C219 the creation stack is recorded for the first handles and for a sample
 });
 
 test("C219 framesOfCaller() omits the library's frames, whether a stack shows URLs or paths, on Windows too", () => {
-  const places: [own: string, address: string, path: string][] = [
-    ["file:///home/me/lib/life/leaks.ts", "file:///home/me/lib/", "/home/me/lib/"],
-    ["file:///C:/Users/me/dist/mod.js", "file:///C:/Users/me/dist/", "C:\\Users\\me\\dist\\"],
-  ];
   const theirs = "    at main (C:\\Users\\me\\main.js:3:4)";
-  for (const [own, ...shown] of places) {
-    for (const place of shown) {
-      const ours = `    at create (${place}chunk.js:1:2)`;
-      assert.deepEqual(framesOfCaller(`Error: created\n${ours}\n${theirs}`, own), [theirs], place);
-      assert.deepEqual(framesOfCaller(`Error: created\n${ours}`, own), [ours], "only the library's frames");
+  for (const place of ["file:///home/me", "/home/me (old)", "file:///C:/Users/me", "C:\\Users\\me"]) {
+    const slash = place.includes("\\") ? "\\" : "/";
+    for (const path of [["lib", "life", "leaks.ts"], ["dist", "chunk.js"]]) {
+      const ours = `    at create (${[place, ...path].join(slash)}:1:2)`;
+      const others = `    at ${[place, path[0], "mod.js"].join(slash)}:5:6`;
+      assert.deepEqual(framesOfCaller(`Error: created\n${ours}\n${others}\n${theirs}`), [theirs], ours);
+      assert.deepEqual(framesOfCaller(`Error: created\n${ours}`), [ours], "only the library's frames");
     }
   }
 });

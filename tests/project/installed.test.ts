@@ -4,7 +4,7 @@
  * @module
  */
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { cpSync, existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
@@ -158,6 +158,29 @@ test("bundles made by esbuild and Vite run without the package (once a runtime)"
     const main = readdirSync(join(user.path, folder)).find((name) => name.startsWith("main."));
     assert.equal(must(user.run(join(folder, main!))).stdout, "fine\n", folder);
   }
+  assertNothingLeft(user);
+});
+
+test("the package runs when TypeScript has compiled it to CommonJS, as transforms of Jest do (once)", {
+  skip: onceInAll || noNpm,
+}, () => {
+  using user = project();
+  cpSync(join(user.path, "node_modules/mayfly/dist"), join(user.path, "source"), { recursive: true });
+  const compilerOptions = {
+    allowJs: true,
+    noCheck: true,
+    module: "commonjs",
+    moduleResolution: "bundler",
+    target: "es2022",
+    types: [],
+    rootDir: "source",
+    outDir: "common",
+  };
+  user.write("tsconfig.json", JSON.stringify({ compilerOptions, files: ["source/mod.js"] }));
+  must(user.exec(tool(".bin", "tsc"), "-p", "."));
+  user.write("common/package.json", '{ "type": "commonjs" }');
+  user.write("common/main.js", AS_COMMONJS.replace('"mayfly"', '"./mod.js"'));
+  assert.equal(must(user.run("common/main.js")).stdout, "fine\n");
   assertNothingLeft(user);
 });
 
