@@ -15,7 +15,9 @@ import { checkBoolean, checkObject, checkSignal } from "./options/values.ts";
 export interface SweepOptions {
   /**
    * Milliseconds since the last change, of a file or of anything in a directory, after which to remove entries that no
-   * lease covers: those of other programs, or of processes that could not have a lease. Requires `prefix`.
+   * lease covers: those of other programs, or of processes that could not have a lease. On Linux also those of processes
+   * in other PID namespaces, whose lease has not changed for that long either: in other containers, or in this one
+   * before it was restarted. Requires `prefix`.
    */
   olderThan?: number;
   /** How the names of such entries begin; not empty. Requires `olderThan`. */

@@ -18,7 +18,7 @@ export const sweep: Command = {
   summary: "Remove what dead processes left behind",
   description: [
     "Removes what processes that used Mayfly left behind when they were killed, in the temporary directory and elsewhere. Only what belongs to processes that are certainly dead is removed. Programs that use Mayfly do the same along the way; this command does it now, and completely.",
-    "With --older-than and --prefix it also removes what other programs left behind: your files and directories whose names start with that prefix, that have not changed for that long, and that no process has locked or, as far as can be determined, open. Links and anything on another device are kept.",
+    "With --older-than and --prefix it also removes what other programs left behind: your files and directories whose names start with that prefix, that have not changed for that long, and that no process has locked or, as far as can be determined, open; and what was left in other containers, or in this one before it was restarted. Links and anything on another device are kept.",
   ],
   options: {
     "dry-run": { type: "boolean", help: "Only list what would be removed" },

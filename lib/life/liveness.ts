@@ -52,6 +52,15 @@ export function isComparable({ host, namespace }: LeaseFile): boolean {
     (namespace !== undefined && namespace === runtime.processNamespace());
 }
 
+/**
+ * Whether a process is, or was, in another pid namespace, as in another container or in this one before it was
+ * restarted: nothing can be found out about it here.
+ */
+export function isElsewhere({ namespace }: LeaseFile): boolean {
+  const here = runtime.processNamespace();
+  return here !== undefined && namespace !== undefined && namespace !== here;
+}
+
 /** Milliseconds that a process has to write to the lease that it has just created. */
 const GRACE = 10 * 60_000;
 

@@ -1,6 +1,6 @@
 /**
  * Removing leftovers on demand: first those that leases of dead processes speak for, then, if asked, old entries that
- * no lease speaks for. Any doubt keeps an entry, and the report says why.
+ * no lease speaks for, or only one of another pid namespace. Any doubt keeps an entry, and the report says why.
  *
  * @module
  */
@@ -16,7 +16,7 @@ import { type Candidate, ifThere, isMounted, isOffDevice, visitEntries } from ".
 import { leaseDirectoriesAbove } from "./creator_directory.ts";
 import { isLeaseDirectory, leaseDirectory } from "./lease_directory.ts";
 import { isOurs, type LeaseFile, readLease, speaksFor } from "./lease_file.ts";
-import { livenessOf } from "./liveness.ts";
+import { isElsewhere, livenessOf } from "./liveness.ts";
 import { LockTable } from "./lock_table.ts";
 import { keyOf, openFiles } from "./open_files.ts";
 import { isUsable, otherLeases, reclaim, type Reclaimed, removeEntry, type Removing } from "./reclaim.ts";
@@ -38,9 +38,15 @@ const TAKEN = "another process has it", LOCKED = "it is locked";
 
 type Report = Omit<SweepReport, "bytes">;
 
+interface Aged {
+  dir: string | undefined;
+  prefix: string;
+  olderThan: number;
+}
+
 /** Checked options. */
 export interface Sweeping {
-  aged: { dir: string | undefined; prefix: string; olderThan: number } | undefined;
+  aged: Aged | undefined;
   how: Removing;
 }
 
@@ -54,9 +60,13 @@ export function* sweepAll(io: Io, { aged, how: asked }: Sweeping): Op<SweepRepor
   }
   const found = yield* reclaim(io, { ...how, ending: false });
   const kept = found.kept.map(({ path, isTaken }) => ({ path, reason: isTaken ? TAKEN : LOCKED }));
-  const report = { ...found, kept };
-  yield* reportRunning(io, leases, found.running, how, report);
-  if (aged !== undefined) yield* sweepAged(io, aged, how, report);
+  const report = { ...found, kept }, inUse = lookOnce(io), undecided: Report["kept"] = [];
+  yield* reportRunning(io, leases, found.running, how, report, function* (lease) {
+    return aged !== undefined && (yield* isForsaken(lease, aged, inUse)) ? undecided : kept;
+  });
+  if (aged !== undefined) yield* sweepAged(io, aged, how, report, inUse);
+  const decided = pathsIn(report);
+  for (const entry of undecided) if (!decided.has(entry.path)) kept.push(entry);
   const { removed, left } = report;
   return { removed, kept, left, bytes: removed.reduce((sum, { bytes }) => sum + bytes, 0) };
 }
@@ -66,13 +76,22 @@ function* bytesOf(io: Io, { path, status }: Candidate): Op<number> {
   return status.kind === "directory" ? (yield* usageOf(io, path)).bytes : status.size;
 }
 
-/** Reports the entries of processes that are not known to be dead. */
+/** Returns the paths of what was dealt with. */
+const pathsIn = ({ kept, removed, left }: Report): Set<string> =>
+  new Set([...kept, ...removed, ...left].map(({ path }) => path));
+
+/**
+ * Reports the entries of processes that are not known to be dead.
+ *
+ * @param listFor Returns where the entries of a lease are reported.
+ */
 function* reportRunning(
   io: Io,
   directory: string,
   running: Reclaimed["running"],
   { checkpoint }: Removing,
   report: Report,
+  listFor: (lease: LeaseFile) => Op<Report["kept"]>,
 ): Op<void> {
   const look = { leases: running, listed: new Map() };
   for (const [name, liveness] of running) {
@@ -82,9 +101,10 @@ function* reportRunning(
     const reason = liveness === "alive"
       ? "its process is running"
       : "it is unknown whether its process is running";
+    const list = yield* listFor(lease);
     yield* visitEntries(io, lease, look, function* ({ path }) {
       checkpoint();
-      report.kept.push({ path, reason });
+      list.push({ path, reason });
     });
   }
 }
@@ -96,25 +116,41 @@ interface InUse {
   locks: LockTable;
 }
 
+/** Returns a look at what is in use that is taken once, and only if something is to be compared with it. */
+function lookOnce(io: Io): () => Op<InUse> {
+  let found: InUse | undefined;
+  return function* () {
+    return found ??= { open: yield* openFiles(io), locks: new LockTable() };
+  };
+}
+
+/**
+ * Whether age decides in spite of a lease: it is old itself, nobody has it open who can be seen, and whether its process
+ * is alive can never be found out here.
+ */
+function* isForsaken(lease: LeaseFile, { olderThan }: Aged, inUse: () => Op<InUse>): Op<boolean> {
+  return isElsewhere(lease) && Date.now() - Math.floor(lease.status.modified) >= olderThan &&
+    !(yield* inUse()).open.has(keyOf(lease.status));
+}
+
 function* sweepAged(
   io: Io,
-  aged: NonNullable<Sweeping["aged"]>,
+  aged: Aged,
   how: Removing,
   report: Report,
+  inUse: () => Op<InUse>,
 ): Op<void> {
   const { directory, parent, names } = yield* listDirectory(io, aged.dir ?? tmpdir(), aged.prefix);
-  const known = new Set([...report.kept, ...report.removed, ...report.left].map(({ path }) => path));
+  const known = pathsIn(report);
   const leases = new Map<string, LeaseFile>();
-  let inUse: InUse | undefined;
   for (const name of names) {
     how.checkpoint();
     const path = joinPath(directory, name);
     if (known.has(path)) continue;
-    inUse ??= { open: yield* openFiles(io), locks: new LockTable() };
-    const status = yield* statusIfOld(io, path, parent, aged.olderThan, inUse, report);
+    const status = yield* statusIfOld(io, path, parent, aged.olderThan, yield* inUse(), report);
     if (status === undefined) continue;
     // It may have been handed over since the leases were read, or belong to a process with another temporary directory.
-    if (yield* isHeld(io, path, leases)) report.kept.push({ path, reason: TAKEN });
+    if (yield* isHeld(io, path, leases, aged, inUse)) report.kept.push({ path, reason: TAKEN });
     else yield* removeEntry(io, { path, place: path, status }, { ...how, ...report });
   }
 }
@@ -123,13 +159,20 @@ function* sweepAged(
  * Whether a lease of a process that may be alive speaks for an entry, in this process's directory of leases or in one
  * above the entry. Of the `known` leases, those that have grown are read again.
  */
-function* isHeld(io: Io, path: string, known: Map<string, LeaseFile>): Op<boolean> {
+function* isHeld(
+  io: Io,
+  path: string,
+  known: Map<string, LeaseFile>,
+  aged: Aged,
+  inUse: () => Op<InUse>,
+): Op<boolean> {
   const directories = [leaseDirectory()!, ...leaseDirectoriesAbove(path)];
   // Twice: if it is handed over meanwhile, the leases of both processes may not have said so when they were read.
   for (const leases of [...directories, ...directories]) {
     if (!(yield* isUsable(io, leases))) continue;
     for (const lease of yield* otherLeases(io, leases, undefined, known)) {
       if (!speaksFor(lease, parentOf(path), baseName(path))) continue;
+      if (yield* isForsaken(lease, aged, inUse)) continue;
       if ((yield* livenessOf(io, lease)) !== "dead") return true;
     }
   }

@@ -20,7 +20,7 @@ import { type Locks, runtime } from "../../lib/runtime/mod.ts";
 import { configure } from "../../lib/settings.ts";
 import { sweep as sourceSweep } from "../../lib/sweep.ts";
 import { firstOutput, runChild } from "../support/child.ts";
-import { leasesIn, plant, readLeases } from "../support/leases.ts";
+import { leasesIn, plant, type Planted, readLeases } from "../support/leases.ts";
 import { packageTest as test } from "../support/once.ts";
 import { isWindows, noFifos, noLinks, notRoot } from "../support/platform.ts";
 import { noMounts } from "../support/places.ts";
@@ -190,6 +190,57 @@ test("sweep({ olderThan, prefix }) removes old entries with the prefix, and no d
     assert.match(reasonsOf(report)[name], /^it changed \d+ seconds ago$/);
   }
 });
+
+test(
+  "sweep({ olderThan, prefix }) also removes old entries of a process in another PID namespace, as before a restart of the container (Linux)",
+  { skip: !onLinux },
+  async () => {
+    using place = scratch();
+    const elsewhere = () => plant(place.path, { namespace: "pid:[1]", lines: [`made ${place.path}/old-*`] });
+    const gone = elsewhere(), visible = elsewhere(), recent = elsewhere();
+    const otherHost = plant(place.path, { host: "elsewhere.example", lines: [`made ${place.path}/old-*`] });
+    const plantIn = ({ name }: Planted, when: (path: string) => void): string => {
+      const path = join(place.path, name("old-"));
+      writeFileSync(path, "12345");
+      when(path);
+      return path;
+    };
+    for (const { path } of [gone, visible, otherHost]) age(path);
+    const old = plantIn(gone, age), young = plantIn(gone, () => {}), open = plantIn(gone, age);
+    const ofVisible = plantIn(visible, age),
+      ofRecent = plantIn(recent, age),
+      ofOther = plantIn(otherHost, age);
+    const kept = [old, young, open, ofVisible, ofRecent, ofOther].map((path) => ({
+      path,
+      reason: UNCERTAIN,
+    }));
+    const byPath = (one: { path: string }, other: { path: string }): number => one.path < other.path ? -1 : 1;
+    const handles = [open, visible.path].map((path) => openSync(path, "r"));
+    try {
+      assert.deepEqual((await sweepIn(place)).kept.sort(byPath), kept.sort(byPath));
+      // Another prefix decides nothing about them.
+      assert.deepEqual(
+        (await sweepIn(place, { olderThan: 0, prefix: "new-" })).kept.sort(byPath),
+        kept.sort(byPath),
+      );
+      const report = await sweepIn(place, AGED);
+      assert.deepEqual([report.removed, report.left], [[{ path: old, bytes: 5 }], []]);
+      assert.deepEqual(
+        Object.fromEntries(report.kept.map(({ path, reason }) => [path, reason.replace(/\d+/, "N")])),
+        {
+          [young]: "it changed N seconds ago",
+          [open]: "a process has it open",
+          [ofVisible]: UNCERTAIN,
+          [ofRecent]: UNCERTAIN,
+          [ofOther]: UNCERTAIN,
+        },
+      );
+      assert.equal(report.kept.length, 5);
+    } finally {
+      handles.forEach((handle) => closeSync(handle));
+    }
+  },
+);
 
 test("sweep({ olderThan: 0 }) removes a file that was changed in the current millisecond", async () => {
   using place = scratch();
