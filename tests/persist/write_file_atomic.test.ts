@@ -1,3 +1,8 @@
+/**
+ * `writeFileAtomic()`: what it writes, where, and with which mode and owner.
+ *
+ * @module
+ */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import {
@@ -14,48 +19,19 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { TempfileError, writeFileAtomic, type WriteFileAtomicOptions, writeFileAtomicSync } from "#mod";
-import { held } from "../../lib/life/registry.ts";
+import { TempfileError, writeFileAtomic } from "#mod";
 import {
   writeFileAtomic as sourceAtomic,
   writeFileAtomicSync as sourceAtomicSync,
 } from "../../lib/persist/write_file_atomic.ts";
+import { sourceVariants, variants } from "../support/atomic_writes.ts";
 import { runChild, runTogether } from "../support/child.ts";
 import { failureOf, pattern, sameBytes } from "../support/kinds.ts";
 import { packageTest as test } from "../support/once.ts";
-import {
-  isDeno,
-  isWindows,
-  modeOf,
-  noDirectorySync,
-  noFifos,
-  noLinks,
-  noModes,
-  notRoot,
-} from "../support/platform.ts";
+import { isDeno, isWindows, modeOf, noFifos, noLinks, noModes, notRoot } from "../support/platform.ts";
 import { elsewhere, noElsewhere } from "../support/places.ts";
 import { scratch } from "../support/scratch.ts";
 import { asWindows, changed, type Stub, substitute, systemError } from "../support/substitute.ts";
-
-type Write = (
-  path: string | URL,
-  data: string | Uint8Array,
-  options?: WriteFileAtomicOptions,
-) => Promise<void>;
-
-const later = (call: () => void): Promise<void> => new Promise((resolve) => resolve(call()));
-
-/** The asynchronous and the synchronous function. */
-const variants: { readonly [name: string]: Write } = {
-  "async": writeFileAtomic,
-  "sync": (path, data, options) => later(() => writeFileAtomicSync(path, data, options)),
-};
-
-/** The same functions from the library's source, where primitives can be substituted. */
-const sourceVariants: { readonly [name: string]: Write } = {
-  "async": sourceAtomic,
-  "sync": (path, data, options) => later(() => sourceAtomicSync(path, data, options)),
-};
 
 async function* chunks(...parts: (string | Uint8Array)[]): AsyncGenerator<string | Uint8Array> {
   for (const part of parts) {
@@ -119,22 +95,6 @@ test("writeFileAtomic() applies encoding and newline to text, and writes an empt
     await writeFileAtomic(join(place.path, "file"), nothing());
     assert.equal(statSync(join(place.path, "file")).size, 0);
   }
-});
-
-test("writeFileAtomic() reads its source chunk by chunk, and asks for the next one only after writing the last", async () => {
-  using place = scratch();
-  const path = join(place.path, "file");
-  let asked = 0, behind = 0;
-  using watched = substitute();
-  await sourceAtomic(path, {
-    async *[Symbol.asyncIterator]() {
-      for (; asked < 20; asked++) {
-        behind = Math.max(behind, asked - watched.of("write").length);
-        yield pattern(200_000);
-      }
-    },
-  });
-  assert.deepEqual([statSync(path).size, behind], [4_000_000, 0]);
 });
 
 test("writeFileAtomic() stages beside the target, syncs the file, renames, and syncs the directory, in this order", async () => {
@@ -207,115 +167,6 @@ test(
     assert.equal(readFileSync(join(place.path, "moved", "target"), "utf8"), "3");
   },
 );
-
-test(
-  "C165 calls of writeFileAtomic() for one file in one process run in the order they were made, also through different paths",
-  { skip: noLinks },
-  async () => {
-    using place = scratch();
-    mkdirSync(join(place.path, "real"));
-    symlinkSync("real", join(place.path, "link"));
-    const path = join(place.path, "real", "file"), alias = join(place.path, "link", "file");
-    const order: number[] = [];
-    const call = async (number: number): Promise<void> => {
-      async function* slow(): AsyncGenerator<string> {
-        await new Promise((resolve) => setTimeout(resolve, 10 - 2 * number));
-        yield String(number);
-      }
-      await writeFileAtomic(number % 2 ? alias : path, slow(), { durable: false });
-      order.push(number);
-      assert.equal(readFileSync(path, "utf8"), String(number));
-    };
-    await Promise.all([0, 1, 2, 3, 4].map(call));
-    assert.deepEqual(order, [0, 1, 2, 3, 4]);
-  },
-);
-
-test("C165 writeFileAtomic() keeps the order of calls for one file, also if the thread pool is slow to resolve the first path", async () => {
-  using place = scratch();
-  const path = join(place.path, "file"), alias = `${place.path}/./file`, order: string[] = [];
-  let answer = (): void => {};
-  let late: Promise<void> | undefined = new Promise((resolve) => answer = resolve);
-  using _runtime = substitute({
-    primitives: {
-      statusOfTarget(real, of: string) {
-        const wait = late;
-        late = undefined;
-        return wait === undefined ? real(of) : wait.then(() => real(of));
-      },
-    },
-  });
-  const call = async (at: string, data: string): Promise<void> => {
-    await sourceAtomic(at, data, { durable: false });
-    order.push(data);
-  };
-  const calls = [call(path, "1"), call(alias, "2"), call(path, "3")];
-  await call(join(place.path, "other"), "another name");
-  answer();
-  await Promise.all(calls);
-  assert.deepEqual(order, ["another name", "1", "2", "3"]);
-  assert.equal(readFileSync(path, "utf8"), "3");
-});
-
-test("C165 a failed call of writeFileAtomic() does not block the next call for its path", async () => {
-  using place = scratch();
-  const path = join(place.path, "file");
-  async function* failing(): AsyncGenerator<string> {
-    yield "part";
-    await Promise.resolve();
-    throw new Error("source failed");
-  }
-  const [first, second] = await Promise.allSettled([
-    writeFileAtomic(path, failing()),
-    writeFileAtomic(path, "good"),
-  ]);
-  assert.equal((first as PromiseRejectedResult).reason.message, "source failed");
-  assert.equal(second.status, "fulfilled");
-  assert.equal(readFileSync(path, "utf8"), "good");
-  assert.deepEqual(place.list(), ["file"]);
-});
-
-test("C165 processes that replace one file concurrently, by persist() and writeFileAtomic(), leave a whole file of one of them, and nothing else", async () => {
-  using place = scratch();
-  const target = join(place.path, "target");
-  const code = `
-    const text = (n) => (args[1] + " " + n + "\\n").repeat(1000);
-    const options = { durable: false };
-    for (let n = 0; n < 50; n++) {
-      if (n % 2 === 0) await m.writeFileAtomic(args[0], text(n), options);
-      else {
-        const file = n % 4 === 1 ? await m.namedTemporaryFile() : await m.temporaryFile();
-        await file.write(text(n));
-        await file.persist(args[0], options);
-      }
-    }
-    say(text(49));`;
-  const results = await Promise.all(["a", "b", "c"].map((name) => runChild(code, { args: [target, name] })));
-  const last = results.map(({ said, stderr }) => (assert.equal(said.length, 1, stderr), said[0]));
-  assert.ok(last.includes(readFileSync(target, "utf8")));
-  assert.deepEqual(place.list(), ["target"]);
-});
-
-test("C165 a queued call of writeFileAtomic() can be aborted at once, and the call after it still waits for the first one", async () => {
-  using place = scratch();
-  const path = join(place.path, "file");
-  let go!: () => void;
-  const gate = new Promise<void>((resolve) => go = resolve);
-  async function* held(): AsyncGenerator<string> {
-    await gate;
-    yield "first";
-  }
-  const first = writeFileAtomic(path, held());
-  const controller = new AbortController();
-  const second = writeFileAtomic(path, "second", { signal: controller.signal });
-  const third = writeFileAtomic(path, "third");
-  controller.abort(new Error("no longer"));
-  await assert.rejects(second, /no longer/);
-  assert.equal(place.list().includes("file"), false);
-  go();
-  await Promise.all([first, third]);
-  assert.equal(readFileSync(path, "utf8"), "third");
-});
 
 test("C106 writeFileAtomic() with overwrite: false creates a file, or fails with EEXIST on a file, a link, or a file that appears", async () => {
   for (const write of Object.values(sourceVariants)) {
@@ -572,189 +423,6 @@ test("writeFileAtomic() validates its arguments before any system call, and writ
   assert.deepEqual(place.list(), []);
 });
 
-test("writeFileAtomic() fails with EFBIG beyond maxSize, leaves the old file, and cancels a stream that exceeds it", async () => {
-  using place = scratch();
-  const path = join(place.path, "file");
-  for (const write of Object.values(variants)) {
-    await write(path, "12345", { maxSize: 5 });
-    assert.equal(await failureOf(() => write(path, "123456", { maxSize: 5 })), "EFBIG");
-  }
-  let cancelled: unknown;
-  const endless = new ReadableStream<Uint8Array>({
-    pull: (controller) => controller.enqueue(pattern(1000)),
-    cancel: (reason) => void (cancelled = reason),
-  });
-  assert.equal(await failureOf(() => writeFileAtomic(path, endless, { maxSize: 100_000 })), "EFBIG");
-  assert.equal((cancelled as { code?: string }).code, "EFBIG");
-  assert.equal(readFileSync(path, "utf8"), "12345");
-  assert.deepEqual(place.list(), ["file"]);
-});
-
-test("writeFileAtomic() whose source fails or yields invalid data leaves the old file; the source of invalid data is closed", async () => {
-  using place = scratch();
-  const path = join(place.path, "file");
-  writeFileSync(path, "old");
-  async function* failing(): AsyncGenerator<string> {
-    yield "part";
-    await Promise.resolve();
-    throw new RangeError("broken source");
-  }
-  await assert.rejects(writeFileAtomic(path, failing()), { name: "RangeError", message: "broken source" });
-  let returned = false;
-  const wrong = {
-    async *[Symbol.asyncIterator]() {
-      try {
-        yield "good";
-        yield 5 as unknown as string;
-      } finally {
-        returned = true;
-      }
-    },
-  };
-  assert.equal(await failureOf(() => writeFileAtomic(path, wrong)), "TypeError ERR_INVALID_OPTION");
-  assert.ok(returned);
-  const errored = new ReadableStream<Uint8Array>({
-    pull: (controller) => controller.error(new Error("torn")),
-  });
-  await assert.rejects(writeFileAtomic(path, errored), /torn/);
-  assert.equal(readFileSync(path, "utf8"), "old");
-  assert.deepEqual(place.list(), ["file"]);
-});
-
-test("writeFileAtomic() cancels its stream if the target is unusable or the signal is already aborted", async () => {
-  using place = scratch();
-  let cancelled = 0;
-  const stream = (): ReadableStream<Uint8Array> => new ReadableStream({ cancel: () => void cancelled++ });
-  assert.equal(
-    await failureOf(() => writeFileAtomic(join(place.path, "missing", "file"), stream())),
-    "ENOENT",
-  );
-  assert.equal(await failureOf(() => writeFileAtomic(place.path, stream())), "EISDIR");
-  const signal = AbortSignal.abort(new Error("never mind"));
-  await assert.rejects(writeFileAtomic(join(place.path, "file"), stream(), { signal }), /never mind/);
-  assert.equal(cancelled, 3);
-});
-
-test("writeFileAtomic() aborted by its signal while the source is stalled leaves the old file, and frees its path", async () => {
-  using place = scratch();
-  const path = join(place.path, "file");
-  writeFileSync(path, "old");
-  const silent: { [name: string]: () => ReadableStream<Uint8Array> | AsyncIterable<string> } = {
-    "stream": () =>
-      new ReadableStream<Uint8Array>({ start: (controller) => controller.enqueue(pattern(10)) }),
-    "generator": async function* () {
-      yield "part";
-      await new Promise(() => {});
-    },
-  };
-  for (const [name, source] of Object.entries(silent)) {
-    const controller = new AbortController();
-    const written = writeFileAtomic(path, source(), { signal: controller.signal });
-    setTimeout(() => controller.abort(new Error(`stop the ${name}`)), 20);
-    await assert.rejects(written, new RegExp(`stop the ${name}`));
-    assert.equal(readFileSync(path, "utf8"), "old");
-    assert.deepEqual(place.list(), ["file"]);
-  }
-  // The aborted call no longer blocks its path.
-  await writeFileAtomic(path, "new");
-  assert.equal(readFileSync(path, "utf8"), "new");
-});
-
-test("C152 C286 writeFileAtomic() that fails in any write, size check, sync, close or rename leaves the old file and nothing beside it", async () => {
-  const failures = [
-    ["write", "ENOSPC"],
-    ["write", "EDQUOT"],
-    ["statusOf", "EIO"],
-    ["synchronize", "EIO"],
-    ["synchronize", "EDQUOT"],
-    ["close", "EDQUOT"],
-    ["rename", "EROFS"],
-    ["createFile", "EDQUOT"],
-  ] as const;
-  for (const [step, code] of failures) {
-    for (const [variant, write] of Object.entries(sourceVariants)) {
-      using place = scratch();
-      const path = join(place.path, "file");
-      await write(path, "old");
-      using _ = substitute({
-        primitives: {
-          [step]: (real: (...args: unknown[]) => unknown, ...args: unknown[]) => {
-            if (step === "close") real(...args);
-            throw systemError(code);
-          },
-        },
-      });
-      const error = await write(path, "new").then(() => undefined, (error) => error);
-      assert.equal(error?.code, code, `${step} ${variant}`);
-      assert.equal(error.name, "TempfileError");
-      assert.equal(readFileSync(path, "utf8"), "old");
-      assert.deepEqual(place.list(), ["file"], `${step} ${variant}`);
-      const names = held().entries.map(({ path }) => path);
-      assert.equal(
-        names.some((name) => name?.startsWith(place.path)),
-        false,
-        `${step} ${variant}: still in the registry`,
-      );
-    }
-  }
-});
-
-test("writeFileAtomic() completes short writes, and fails with EIO if bytes reported as written are missing from the file", async () => {
-  for (const write of Object.values(sourceVariants)) {
-    using place = scratch();
-    const path = join(place.path, "file");
-    const data = pattern(100_000);
-    await write(path, "warm");
-    {
-      using watched = substitute({
-        primitives: {
-          write: (real, handle: unknown, bytes: Uint8Array, at: number) =>
-            real(handle, bytes.subarray(0, 33_333), at),
-        },
-      });
-      await write(path, data);
-      assert.equal(watched.of("write").length, 4);
-      assert.ok(sameBytes(readFileSync(path), data));
-    }
-    for (const lie of [(bytes: Uint8Array) => bytes.byteLength, () => 0]) {
-      using _ = substitute({
-        primitives: { write: (_real, _handle: unknown, bytes: Uint8Array) => lie(bytes) },
-      });
-      assert.equal(await failureOf(() => write(path, "never arrives")), "EIO");
-      assert.ok(sameBytes(readFileSync(path), data));
-      assert.deepEqual(place.list(), ["file"]);
-    }
-  }
-});
-
-test(
-  "writeFileAtomic() that cannot sync the directory fails with an error saying that the file is in place",
-  {
-    skip: noDirectorySync,
-  },
-  async () => {
-    for (const write of Object.values(sourceVariants)) {
-      using place = scratch();
-      const path = join(place.path, "file");
-      using _ = substitute({
-        primitives: {
-          synchronizeDirectory: () => {
-            throw systemError("EIO");
-          },
-        },
-      });
-      await assert.rejects(write(path, "new"), {
-        code: "EIO",
-        message: /is in place, but it may not survive/,
-      });
-      assert.equal(readFileSync(path, "utf8"), "new");
-      await write(path, "newer", { durable: false });
-      assert.equal(readFileSync(path, "utf8"), "newer");
-      assert.deepEqual(place.list(), ["file"]);
-    }
-  },
-);
-
 test("C168 writeFileAtomic() on Windows retries a blocked rename, changes no mode, and does not sync the directory", async () => {
   for (const write of Object.values(sourceVariants)) {
     using place = scratch();
@@ -809,34 +477,3 @@ test(
     assert.deepEqual(other.list(), []);
   },
 );
-
-test("writeFileAtomic() aborted by its own source does not wait for the source's next chunk", async () => {
-  using place = scratch();
-  const path = join(place.path, "file");
-  writeFileSync(path, "old");
-  const controller = new AbortController(), reason = new Error("enough");
-  let asked = 0;
-  const source: AsyncIterable<string> = {
-    [Symbol.asyncIterator]: () => ({
-      next() {
-        if (asked++ === 0) return Promise.resolve({ value: "new", done: false });
-        controller.abort(reason);
-        return new Promise(() => {});
-      },
-    }),
-  };
-  await assert.rejects(writeFileAtomic(path, source, { signal: controller.signal }), reason);
-  assert.deepEqual([asked, readFileSync(path, "utf8"), place.list()], [2, "old", ["file"]]);
-});
-
-test("writeFileAtomic() fails if its buffer is transferred while the call is queued, and the old file stays", async () => {
-  using place = scratch();
-  const path = join(place.path, "file");
-  const first = writeFileAtomic(path, "first"), data = new Uint8Array(100);
-  const second = failureOf(() => writeFileAtomic(path, data));
-  structuredClone(data, { transfer: [data.buffer] });
-  await first;
-  assert.equal(await second, "TypeError ERR_INVALID_OPTION");
-  assert.equal(readFileSync(path, "utf8"), "first");
-  assert.deepEqual(place.names(), ["file"]);
-});
