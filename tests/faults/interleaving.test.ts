@@ -9,7 +9,7 @@ import process from "node:process";
 import { packageTest as test } from "../support/once.ts";
 import { PROGRAMS } from "./programs.ts";
 import { hastyLook } from "./hasty.ts";
-import { type Look, ownLook, type Plan, type Program, Stage } from "./stage.ts";
+import { agedLook, type Look, ownLook, type Plan, type Program, Stage } from "./stage.ts";
 
 /** The number of plans to try at random for each program. */
 const PLANS = Number(process.env.MAYFLY_PLANS ?? 50);
@@ -73,6 +73,11 @@ for (const [name, program] of Object.entries(PROGRAMS)) {
     assert.deepEqual(tryAll(program, ownLook), []);
   });
 }
+
+test("C259 C265: a directory is handed over, and held, while others sweep by age", { inAll: true }, () => {
+  const name = "a directory is handed to a process with another temporary directory, and held";
+  assert.deepEqual(tryAll(PROGRAMS[name], agedLook), []);
+});
 
 test(
   "control: a look that reads the leases once removes what others hold, and what is kept",

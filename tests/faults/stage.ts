@@ -24,9 +24,16 @@ export interface Plan {
 /** A look for leftovers; each step ends with a call. */
 export type Look = (internals: Internals) => Generator<unknown, unknown, unknown>;
 
+const REMOVING = { dryRun: false, onRemoved() {}, checkpoint() {} };
+
 /** The look of the library. */
-export const ownLook: Look = ({ reclaim, syncIo }) =>
-  reclaim(syncIo(), { dryRun: false, ending: false, onRemoved() {}, checkpoint() {} });
+export const ownLook: Look = ({ reclaim, syncIo }) => reclaim(syncIo(), { ...REMOVING, ending: false });
+
+/** A sweep of the library by age, for another temporary directory: it removes what no lease covers, however young. */
+export const agedLook: Look = ({ configure, sweepAll, syncIo }) => {
+  configure({ tmpdir: "/other" });
+  return sweepAll(syncIo(), { aged: { dir: "/tmp", prefix: "tmp", olderThan: 0 }, how: REMOVING });
+};
 
 /** A look that goes on only when told to. */
 class Stepped {
@@ -175,7 +182,8 @@ export class Stage {
   }
 
   #begin(look = this.#look): Stepped {
-    return new Stepped(look(loadInternals(this.machine.start().runtime)));
+    // Locks are taken only asynchronously.
+    return new Stepped(look(loadInternals({ ...this.machine.start().runtime, locks: undefined })));
   }
 
   #check(): void {

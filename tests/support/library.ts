@@ -9,6 +9,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { pathToFileURL } from "node:url";
 import type { reclaim } from "../../lib/life/reclaim.ts";
+import type { sweepAll } from "../../lib/life/sweep.ts";
 import type * as Mod from "../../mod.ts";
 import type { syncIo } from "../../lib/operation/io.ts";
 import type { Runtime } from "../../lib/runtime/mod.ts";
@@ -18,13 +19,18 @@ import { root } from "./platform.ts";
 export type Library = typeof Mod;
 
 /** The exports of `mod.ts`, and what a test needs to run a look for leftovers step by step. */
-export type Internals = Library & { reclaim: typeof reclaim; syncIo: typeof syncIo };
+export type Internals = Library & {
+  reclaim: typeof reclaim;
+  sweepAll: typeof sweepAll;
+  syncIo: typeof syncIo;
+};
 
 type Loaded = Internals & { substituteRuntime(runtime: Runtime): () => void };
 
 const ENTRY = `
 export * from "./mod.ts";
 export { reclaim } from "./lib/life/reclaim.ts";
+export { sweepAll } from "./lib/life/sweep.ts";
 export { syncIo } from "./lib/operation/io.ts";
 export { substituteRuntime } from "./lib/runtime/mod.ts";
 `;
@@ -70,7 +76,7 @@ const shortened = (call: () => void, milliseconds: number): unknown =>
 
 /** Loads the library over a runtime. */
 export const loadLibrary = (runtime: Runtime): Library => {
-  const { reclaim: _, syncIo: __, ...library } = loadInternals(runtime);
+  const { reclaim: _, sweepAll: __, syncIo: ___, ...library } = loadInternals(runtime);
   return library;
 };
 
