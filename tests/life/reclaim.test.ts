@@ -7,7 +7,6 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import {
   appendFileSync,
-  chmodSync,
   chownSync,
   closeSync,
   existsSync,
@@ -28,7 +27,7 @@ import { closeAbandoned } from "../support/abandoned.ts";
 import { runChild } from "../support/child.ts";
 import { leasesIn, plant, readLeases } from "../support/leases.ts";
 import { packageTest as test } from "../support/once.ts";
-import { isWindows, noFifos, noLinks, noLinux, noModes } from "../support/platform.ts";
+import { isWindows, noFifos, noLinks, noLinux } from "../support/platform.ts";
 import {
   arrange,
   NO_PROCESS,
@@ -83,18 +82,33 @@ test("C265 C268 C275 reclaim() removes only what has a name form of a dead lease
   assert.deepEqual(readLeases(place.path), {});
 });
 
-test("C269 reclaim() and listLeases() ignore leases in a directory that others can access (POSIX)", {
-  skip: noModes,
+test("C265 reclaim(), sweep() and listLeases() read the names in a directory once for all leases", {
+  skip: noLinux,
 }, () => {
   using place = scratch();
-  const lease = plant(place.path);
-  writeFileSync(join(place.path, lease.name()), "");
-  const listed = (): number => within(place.path, () => runSync(listLeases(syncIo()))).length;
-  chmodSync(leasesIn(place.path), 0o755);
-  assert.deepEqual([reclaimIn(place.path).removed.length, listed()], [0, 0]);
-  // Control: the same leases in a directory of this user alone.
-  chmodSync(leasesIn(place.path), 0o700);
-  assert.deepEqual([listed(), reclaimIn(place.path).removed.length], [1, 1]);
+  const open: number[] = [];
+  for (let n = 0; n < 100; n++) {
+    const isAlive = n % 2 === 0;
+    const lease = plant(place.path, isAlive ? { pid: process.pid } : {});
+    if (isAlive) open.push(openSync(lease.path, "r"));
+    for (let i = 0; i < 3; i++) writeFileSync(join(place.path, lease.name()), "");
+  }
+  for (let n = 0; n < 2000; n++) writeFileSync(join(place.path, `other${n}`), "");
+  const { seen, list } = watchedList(place.path, leasesIn(place.path), []);
+  using _ = substitute({ primitives: { list } });
+  const namesReadBy = (look: () => unknown): number => {
+    seen.names = 0;
+    look();
+    return seen.names;
+  };
+  // With the directory of leases.
+  const [all, alive] = [2301, 2151];
+  assert.equal(namesReadBy(() => within(place.path, () => runSync(listLeases(syncIo())))), all);
+  assert.equal(namesReadBy(() => onlyReclaim(place.path)), all);
+  assert.equal(namesReadBy(() => assert.equal(reclaimIn(place.path).kept.length, 150)), alive);
+  for (const fd of open) closeSync(fd);
+  assert.equal(namesReadBy(() => assert.equal(reclaimIn(place.path).removed.length, 150)), alive);
+  assert.deepEqual(readLeases(place.path), {});
 });
 
 test("C265 reclaim() removes what each process creates just before it is found to be dead", {
