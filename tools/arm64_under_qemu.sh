@@ -10,24 +10,21 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 work=${MAYFLY_ARM64:-/var/tmp/mayfly-arm64}
 project=$work/project
-libraries=$work/libraries
 format=/proc/sys/fs/binfmt_misc
+mkdir -p "$project"
 
+# The libraries at the paths where the runtimes look for them. A prefix for qemu would do, but it stands for "/" as well,
+# and what `adoptDirectory()` has to refuse would not be what it sees.
 set_up_emulation() {
-  apt-get install -qq -y --no-install-recommends qemu-user-static
   dpkg --add-architecture arm64
   apt-get update -qq
-  (cd "$work" && apt-get download -qq libc6:arm64 libgcc-s1:arm64 libstdc++6:arm64)
-  dpkg --remove-architecture arm64
-  for archive in "$work"/*_arm64.deb; do dpkg -x "$archive" "$libraries"; done
+  apt-get install -qq -y --no-install-recommends qemu-user-static libc6:arm64 libgcc-s1:arm64 libstdc++6:arm64
 }
-mkdir -p "$project"
-[ -e "$libraries" ] || set_up_emulation >"$work/setup.log" 2>&1
+[ -e /lib/ld-linux-aarch64.so.1 ] || set_up_emulation >"$work/setup.log" 2>&1
 
 # Lets the kernel start them: tests start other processes of the same runtime.
 [ -e $format/register ] || mount -t binfmt_misc none $format
 [ -e $format/qemu-aarch64 ] || cat /usr/lib/binfmt.d/qemu-aarch64.conf >$format/register
-export QEMU_LD_PREFIX=$libraries
 
 git archive HEAD | tar -x -C "$project"
 cd "$project"
