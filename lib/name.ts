@@ -31,8 +31,8 @@ let filledBy: Runtime | undefined;
 function refill(): void {
   // If the source fails, the pool is not used: neither zeros nor bytes used before become a name.
   filledBy = undefined;
-  if (pool.byteLength !== LATER_POOL) {
-    pool = new Uint8Array(pool.byteLength === 0 ? FIRST_POOL : LATER_POOL);
+  if (pool.length !== LATER_POOL) {
+    pool = new Uint8Array(pool.length === 0 ? FIRST_POOL : LATER_POOL);
   }
   runtime.random(pool);
   used = 0;
@@ -41,12 +41,12 @@ function refill(): void {
 
 /** Discards the rest of the pool: repeated collisions mean that someone else draws the same bytes. */
 export function refreshNames(): void {
-  used = pool.byteLength;
+  used = pool.length;
 }
 
 /** The random part of a name. Each byte of the pool is used once. */
 export function randomName(): string {
-  if (used + RANDOM_LENGTH > pool.byteLength || filledBy !== runtime) refill();
+  if (used + RANDOM_LENGTH > pool.length || filledBy !== runtime) refill();
   const codes = CODES, bytes = pool, at = used;
   used += RANDOM_LENGTH;
   // A single call builds the string in 0.1 µs; joining characters takes 1 µs.

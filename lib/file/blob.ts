@@ -82,7 +82,7 @@ export class FileBlob extends Blob {
   override async bytes(): Promise<Uint8Array<ArrayBuffer>> {
     const bytes = new Uint8Array(this.#size);
     const count = await this.#read(bytes, this.#start);
-    return count === bytes.byteLength ? bytes : bytes.slice(0, count);
+    return count === bytes.length ? bytes : bytes.slice(0, count);
   }
 
   override async text(): Promise<string> {

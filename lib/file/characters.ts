@@ -16,7 +16,7 @@ export function* readText(io: Io, file: OpenFile, count: number): Op<string> {
     ? yield* file.readBytes(io, Infinity, start)
     : yield* readCharacters(io, file, count, start);
   const text = decode(bytes, file.options);
-  file.position = start + bytes.byteLength;
+  file.position = start + bytes.length;
   return text;
 }
 
@@ -30,9 +30,9 @@ function* readCharacters(io: Io, file: OpenFile, count: number, start: number): 
   let bytes: Uint8Array = new Uint8Array(Math.min(Math.max(count, MIN_STEP), SMALL));
   let filled = 0, length = 0;
   for (let left = count, ended = false; left > 0 && !ended;) {
-    if (filled === bytes.byteLength) bytes = doubled(bytes);
+    if (filled === bytes.length) bytes = doubled(bytes);
     filled += yield* file.read(io, bytes.subarray(filled), start + filled);
-    ended = filled < bytes.byteLength;
+    ended = filled < bytes.length;
     const found = measure(bytes.subarray(length, filled), left, encoding, ended);
     length += found.length;
     left -= found.characters;
@@ -41,7 +41,7 @@ function* readCharacters(io: Io, file: OpenFile, count: number, start: number): 
 }
 
 function doubled(bytes: Uint8Array): Uint8Array {
-  const larger = new Uint8Array(bytes.byteLength * 2);
+  const larger = new Uint8Array(bytes.length * 2);
   larger.set(bytes);
   return larger;
 }

@@ -57,7 +57,7 @@ function unshared(bytes: Uint8Array): Uint8Array {
  * since, what is written is not the data that was given.
  */
 export function requireLength(bytes: Uint8Array, length: number): void {
-  if (bytes.byteLength === length) return;
+  if (bytes.length === length) return;
   throw invalid(
     "data",
     "a buffer that does not change until it is written (it was detached or resized)",

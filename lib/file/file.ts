@@ -113,9 +113,9 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
     // Each chunk would produce another, until the disk is full.
     if (data as unknown === this) throw invalid("data", "something other than the file itself", data);
     if (bytes === undefined) return await writeSource(file, chunksOf(data), at);
-    const { byteLength } = bytes;
+    const { length } = bytes;
     if (file.writing !== undefined) await file.writing;
-    return await file.async((io) => file.write(io, bytes, byteLength, at));
+    return await file.async((io) => file.write(io, bytes, length, at));
   }
 
   /** Synchronous version of {@linkcode TemporaryFile.write}, for text and bytes only. */
@@ -125,7 +125,7 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
     if (count !== undefined) return count;
     const bytes = requireBytes(data, file.options);
     const at = checkAt(options);
-    return file.sync((io) => file.write(io, bytes, bytes.byteLength, at));
+    return file.sync((io) => file.write(io, bytes, bytes.length, at));
   }
 
   /**
@@ -268,9 +268,9 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
   async *#chunks(start: number): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {
     for (let at = start;;) {
       const chunk = await this.#file.async((io) => this.#file.readBytes(io, CHUNK, at));
-      if (chunk.byteLength === 0) return;
-      at += chunk.byteLength;
-      runtime.allocated?.(chunk.byteLength);
+      if (chunk.length === 0) return;
+      at += chunk.length;
+      runtime.allocated?.(chunk.length);
       yield chunk;
     }
   }

@@ -131,7 +131,7 @@ export class OpenFile implements Leakable, Content {
     if (this.closed || this.busy) return undefined;
     const count = typeof data === "string"
       ? this.#bufferedText(data)
-      : ArrayBuffer.isView(data) && data instanceof Uint8Array && data.byteLength > 0
+      : ArrayBuffer.isView(data) && data instanceof Uint8Array && data.length > 0
       ? this.#bufferedBytes(data)
       : undefined;
     if (count !== undefined) this.position += count;
@@ -139,7 +139,7 @@ export class OpenFile implements Leakable, Content {
   }
 
   #bufferedBytes(data: Uint8Array): number | undefined {
-    const count = data.byteLength;
+    const count = data.length;
     return this.position + count <= this.#limit && this.#take(data, this.position) ? count : undefined;
   }
 
@@ -210,7 +210,7 @@ export class OpenFile implements Leakable, Content {
       : yield* this.during("read from", this.storage.left(io, at ?? this.position), io);
     const into = this.#newBytes(Math.min(length, left));
     const count = yield* this.read(io, into, at);
-    return count === into.byteLength ? into : into.slice(0, count);
+    return count === into.length ? into : into.slice(0, count);
   }
 
   #newBytes(length: number): Uint8Array<ArrayBuffer> {

@@ -38,7 +38,7 @@ export class SpoolStorage implements Storage {
 
   take(data: Uint8Array, at: number): boolean {
     const memory = this.#memory;
-    if (memory === undefined || Math.max(memory.size, at + data.byteLength) > this.#limit) return false;
+    if (memory === undefined || Math.max(memory.size, at + data.length) > this.#limit) return false;
     memory.write(data, at);
     return true;
   }

@@ -70,7 +70,7 @@ export class DiskStorage implements Storage {
   write(io: Io, data: Uint8Array, at: number): Op<void> {
     // A write beyond a gap may fail, and the size is then no longer known: the system is asked.
     if (at > this.#known) this.#exact = false;
-    else this.#known = Math.max(this.#known, at + data.byteLength);
+    else this.#known = Math.max(this.#known, at + data.length);
     return writeAll(io, this.handle, data, at);
   }
 

@@ -26,7 +26,7 @@ export function readableFrom(read: ReadAt, start: number): ReadableStream<Uint8A
     const into = view ?? allocate(length);
     const count = await read(into, position);
     position += count;
-    length = count < into.byteLength ? PROBE : Math.min(CHUNK, length * 4);
+    length = count < into.length ? PROBE : Math.min(CHUNK, length * 4);
     if (count === 0) {
       controller.close();
       // Read again: a BYOB reader may have replaced one without buffers, and waits for this response.

@@ -73,9 +73,9 @@ const LONGEST_STRING = 2 ** 29 - 24;
 
 /** Unless `fatal` is set, decoding fails only because there are too many bytes for a string. */
 function undecodable(bytes: Uint8Array, encoding: Encoding, fatal: boolean, cause: unknown): TempfileError {
-  const [code, why] = fatal && bytes.byteLength <= LONGEST_STRING
+  const [code, why] = fatal && bytes.length <= LONGEST_STRING
     ? ["EILSEQ", "malformed text"]
-    : ["EFBIG", `${bytes.byteLength} bytes are too many for a string`];
+    : ["EFBIG", `${bytes.length} bytes are too many for a string`];
   return cannot(`read the file as ${encoding}`, why, code, undefined, cause);
 }
 
@@ -99,10 +99,10 @@ export function measure(
   atEnd: boolean,
 ): { length: number; characters: number } {
   let length = 0, characters = 0;
-  while (characters < count && length < bytes.byteLength) {
+  while (characters < count && length < bytes.length) {
     const width = WIDTHS[encoding](bytes, length);
-    if (length + width > bytes.byteLength && !atEnd) break;
-    length = Math.min(length + width, bytes.byteLength);
+    if (length + width > bytes.length && !atEnd) break;
+    length = Math.min(length + width, bytes.length);
     characters++;
   }
   return { length, characters };
@@ -146,7 +146,7 @@ const SLICE = 8192;
 /** `TextDecoder` decodes "latin1" as windows-1252, which differs in 32 characters. */
 function fromLatin1(bytes: Uint8Array): string {
   let text = "";
-  for (let at = 0; at < bytes.byteLength; at += SLICE) {
+  for (let at = 0; at < bytes.length; at += SLICE) {
     text += String.fromCharCode(...bytes.subarray(at, at + SLICE));
   }
   return text;

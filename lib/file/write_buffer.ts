@@ -38,9 +38,9 @@ export class WriteBuffer {
 
   /** Buffers `data` if it continues the buffered bytes and fits. */
   append(data: Uint8Array, at: number): boolean {
-    if (!this.#makeRoom(data.byteLength, at)) return false;
+    if (!this.#makeRoom(data.length, at)) return false;
     this.#bytes.set(data, this.#length);
-    this.#length += data.byteLength;
+    this.#length += data.length;
     return true;
   }
 
@@ -59,19 +59,19 @@ export class WriteBuffer {
       if (count >= this.#capacity) return false;
       this.start = at;
     } else if (at !== this.start + length || needed > this.#capacity) return false;
-    if (needed > this.#bytes.byteLength) this.#grow(needed);
+    if (needed > this.#bytes.length) this.#grow(needed);
     return true;
   }
 
   #grow(needed: number): void {
-    const length = Math.min(Math.max(needed, this.#bytes.byteLength * 4, FIRST_BUFFER), this.#capacity);
+    const length = Math.min(Math.max(needed, this.#bytes.length * 4, FIRST_BUFFER), this.#capacity);
     const larger = this.#newBytes(length);
     larger.set(this.#bytes.subarray(0, this.#length));
     this.#bytes = larger;
   }
 
   #newBytes(length: number): Uint8Array<ArrayBuffer> {
-    if (length !== spare?.byteLength) return new Uint8Array(length);
+    if (length !== spare?.length) return new Uint8Array(length);
     const bytes = spare;
     spare = undefined;
     return bytes;
@@ -87,7 +87,7 @@ export class WriteBuffer {
   }
 
   release(): void {
-    if (this.#bytes.byteLength === FIRST_BUFFER) spare = this.#bytes.fill(0);
+    if (this.#bytes.length === FIRST_BUFFER) spare = this.#bytes.fill(0);
     this.#length = 0;
     this.#bytes = NO_BYTES;
   }

@@ -46,8 +46,8 @@ async function writeChunks(file: OpenFile, chunks: Chunks, at: number | undefine
       file.require("write to");
       if (step.done) return total;
       const bytes = requireBytes(step.value, file.options, "an iterable of text or bytes");
-      const { byteLength } = bytes;
-      total += await file.async((io) => write(io, bytes, byteLength));
+      const { length } = bytes;
+      total += await file.async((io) => write(io, bytes, length));
     }
   } catch (error) {
     await chunks.cancel(error);

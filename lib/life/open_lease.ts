@@ -164,7 +164,7 @@ export function append(handle: Handle, lines: string): number {
   const bytes = utf8.encode(RESYNC + lines);
   const start = runtime.sync.statusOf(handle).size;
   runSync(writeAll(syncIo(), handle, bytes, start));
-  return start + bytes.byteLength;
+  return start + bytes.length;
 }
 
 /** The lines that say where the process runs: elsewhere its pid means nothing. */

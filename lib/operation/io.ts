@@ -66,7 +66,7 @@ function build({ sync, pooled, removeTree }: Runtime, guard: Guard): Io {
   for (const name of ["read", "write"] as const) {
     const short = io[name] as Io["read"];
     io[name] = (handle: Handle, bytes: Uint8Array, at: number) =>
-      bytes.byteLength > INLINE_MAX ? pooled[name](handle, bytes, at) : short(handle, bytes, at);
+      bytes.length > INLINE_MAX ? pooled[name](handle, bytes, at) : short(handle, bytes, at);
   }
   return io as unknown as Io;
 }

@@ -43,7 +43,7 @@ const OWN_LENGTH = SESSION_LENGTH + RANDOM_LENGTH;
 export function checkNameLength(prefix: string, suffix: string): void {
   // A UTF-16 code unit takes at most three bytes.
   if ((prefix.length + suffix.length) * 3 + OWN_LENGTH <= NAME_MAX) return;
-  const length = utf8.encode(prefix + suffix).byteLength;
+  const length = utf8.encode(prefix + suffix).length;
   const room = NAME_MAX - OWN_LENGTH;
   if (length <= room) return;
   const message = `Options "prefix" and "suffix" have ${length} bytes: a name has room for ${room}`;

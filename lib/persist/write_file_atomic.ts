@@ -84,7 +84,7 @@ interface Sized {
   length: number;
 }
 
-const sized = (bytes: Uint8Array): Sized => ({ bytes, length: bytes.byteLength });
+const sized = (bytes: Uint8Array): Sized => ({ bytes, length: bytes.length });
 
 type Contents = Sized | Chunks;
 

@@ -26,7 +26,7 @@ function readRandomDevice(fs: NodeFs, bytes: Uint8Array): boolean {
     fd = fs.openSync("/dev/urandom", fs.constants.O_RDONLY!);
     const status = fs.fstatSync(fd) as ReturnType<NodeFs["fstatSync"]> & { rdev: number };
     return (status.mode & 0o170000) === 0o020000 && status.rdev === RANDOM_DEVICE &&
-      fs.readSync(fd, bytes, 0, bytes.byteLength, null as unknown as number) === bytes.byteLength;
+      fs.readSync(fd, bytes, 0, bytes.length, null as unknown as number) === bytes.length;
   } catch {
     return false;
   } finally {
