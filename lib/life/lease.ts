@@ -171,3 +171,15 @@ export function recordKept(path: string, inside: readonly string[] = []): void {
     throw failure(`keep "${path}"`, error, path);
   }
 }
+
+/**
+ * Undoes {@linkcode recordKept}, if the path could not be put in place: what we still hold under the same name, wherever
+ * it is, would count as kept as well.
+ */
+export function recordNotKept(path: string): void {
+  for (const lease of leases) {
+    for (const { path: one = "" } of lease.speaksFor(path) ? held().entries : []) {
+      if (baseName(one) === baseName(path)) attempt(() => lease.adopt(one));
+    }
+  }
+}

@@ -6,7 +6,7 @@
  */
 import { codeOf, TempfileError, UNSUPPORTED } from "../errors.ts";
 import type { OwnedName } from "../file/owned.ts";
-import { recordKept } from "../life/lease.ts";
+import { recordKept, recordNotKept } from "../life/lease.ts";
 import type { Io } from "../operation/io.ts";
 import type { Op } from "../operation/op.ts";
 import { withRetries } from "../operation/retry.ts";
@@ -24,14 +24,16 @@ export function* commit(
 ): Op<void> {
   // The file may keep its name, in a directory with leftovers of the same session.
   recordKept(target.path);
-  if (options.overwrite) {
-    yield* rename(io, from, target.path);
-    name?.release();
-  } else {
+  try {
     // A rename would replace whatever has appeared meanwhile; a link fails if the name is taken.
-    yield* withRetries(io, () => io.link(from, target.path));
-    yield* dropOldName(io, from, name);
+    const put = options.overwrite ? io.rename : io.link;
+    yield* withRetries(io, () => put(from, target.path));
+  } catch (error) {
+    recordNotKept(target.path);
+    throw error;
   }
+  if (options.overwrite) name?.release();
+  else yield* dropOldName(io, from, name);
 }
 
 /** Renames. After a failure, tries again only as long as `mayHelp` allows it. */

@@ -22,7 +22,7 @@ import {
 } from "../errors.ts";
 import { DiskStorage } from "../file/storage.ts";
 import { sameFile } from "../identity.ts";
-import { recordKept, sessionFor } from "../life/lease.ts";
+import { recordKept, recordNotKept, sessionFor } from "../life/lease.ts";
 import { closeRead } from "../operation/close.ts";
 import type { Io } from "../operation/io.ts";
 import type { Op } from "../operation/op.ts";
@@ -98,6 +98,7 @@ function* renameTree(io: Io, from: string, target: Target, options: Replacing): 
     yield* rename(io, from, target.path, () => mayReplace(io, target, options));
     return true;
   } catch (error) {
+    recordNotKept(target.path);
     yield* cleanUp(undo);
     if (codeOf(error) === "EXDEV") return false;
     // Where no directory of ours reserved the name (Windows), that of another process may be in the way.

@@ -5,7 +5,7 @@
  */
 import assert from "node:assert/strict";
 import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { temporaryFile } from "#mod";
 import { held } from "../../lib/life/registry.ts";
 import { configure } from "../../lib/settings.ts";
@@ -13,8 +13,9 @@ import { namedTemporaryFile as sourceNamed } from "../../lib/file/named.ts";
 import { temporaryFile as sourceUnnamed } from "../../lib/file/unnamed.ts";
 import { runChild } from "../support/child.ts";
 import { pattern, sameBytes } from "../support/kinds.ts";
+import { leasesIn, readLeases } from "../support/leases.ts";
 import { packageTest as test } from "../support/once.ts";
-import { modeOf, noSignals, shownMode } from "../support/platform.ts";
+import { modeOf, noLinux, noSignals, shownMode } from "../support/platform.ts";
 import { workspace } from "../support/places.ts";
 import { substitute } from "../support/substitute.ts";
 
@@ -144,3 +145,42 @@ test("process exit does not wait for a rename that the thread pool has already d
     configure({ inline: undefined });
   }
 });
+
+/** Fails to put a file, another with `overwrite: false` and a directory under their own names elsewhere, and is killed. */
+const FAILS_AND_DIES = `
+const system = globalThis.Deno ?? fs, { renameSync, linkSync } = system;
+const refuse = () => { throw Object.assign(new Error("refused"), { code: "EIO" }); };
+const put = (made, options) => made.persistSync(path.join(args[0], path.basename(made.path)), options);
+const file = m.namedTemporaryFileSync(), linked = m.namedTemporaryFileSync(), again = m.namedTemporaryFileSync();
+const directory = m.temporaryDirectorySync();
+fs.writeFileSync(directory.join("inside"), "");
+// The results are in a directory that may have leftovers with such names.
+m.namedTemporaryFileSync({ dir: args[0] });
+Object.assign(system, { renameSync: refuse, linkSync: refuse });
+for (const [made, options] of [[file], [linked, { overwrite: false }], [directory], [again]]) {
+  try {
+    put(made, options);
+  } catch ({ code }) {
+    say(code);
+  }
+}
+Object.assign(system, { renameSync, linkSync });
+say(path.basename(put(again)));
+process.kill(process.pid, "SIGKILL");`;
+
+test(
+  "C259 C265 sweep() removes what a killed process had failed to persist under the same name in another directory, but not what it then persisted",
+  { skip: noLinux },
+  async () => {
+    using place = workspace();
+    const env = { TMPDIR: place.temporary.path };
+    const { said, signal, stderr } = await runChild(FAILS_AND_DIES, { args: [place.results.path], env });
+    const result = said.pop();
+    assert.deepEqual([said, signal], [["EIO", "EIO", "EIO", "EIO"], "SIGKILL"], stderr);
+    assert.equal(place.temporary.list().length, 4);
+    const swept = await runChild("say((await m.sweep()).left);", { env });
+    assert.deepEqual(swept.said, [[]], swept.stderr);
+    assert.deepEqual([place.temporary.list(), place.results.list()], [[basename(leasesIn(""))], [result]]);
+    assert.deepEqual(readLeases(place.temporary.path), {});
+  },
+);
