@@ -42,8 +42,8 @@ import { isOnDevice, kindBehind, type Target, targetAt } from "./target.ts";
  */
 export function* persistTree(io: Io, tree: OwnedTree, destination: string, options: Replacing): Op<string> {
   options.signal?.throwIfAborted();
-  yield* tree.require(io, "persist");
   const target = yield* targetAt(io, destination, placingFailure);
+  yield* tree.require(io, "persist");
   let leftovers: Leftover[] = [];
   try {
     requireFree(target, options);

@@ -33,22 +33,20 @@ export function* targetOf(io: Io, path: string, options: Replacing): Op<Target> 
   if (existing !== undefined && !options.overwrite) throw refusal(target.path, "EEXIST", "it exists");
   if (existing?.kind === "directory") throw refusal(target.path, "EISDIR", "it is a directory");
   if (isNameless(path)) throw refusal(path, "ENOTDIR", "the path names a directory");
-  if (yield* isSpecial(io, target)) {
-    throw refusal(target.path, "EINVAL", "it is a device, pipe or socket, or a link to one");
-  }
+  if (yield* isSpecial(io, target)) throw placingFailure(target.path, special());
   return target;
 }
 
 /**
  * Whether the target is a device, pipe or socket, a link to one, or any link in `/dev`. Renaming a file to `/dev/null`
- * would break the whole system, and so would one to `/dev/stdout`, even while that leads to a file. On Windows, Node and
- * Bun would create a file `NUL`, which most programs can neither open nor remove.
- * The pattern expects a dot, but a name without an extension is a device, too.
+ * would break the whole system, and so would one to `/dev/stdout`, even while that leads to a file.
  */
 function* isSpecial(io: Io, { directory, existing, path }: Target): Op<boolean> {
   if (existing?.kind === "link") return directory === "/dev" || (yield* kindBehind(io, path)) === "other";
-  return existing?.kind === "other" || isWindows() && DEVICE.test(baseName(path) + ".");
+  return existing?.kind === "other";
 }
+
+const special = (): Error => coded("EINVAL", "it is a device, pipe or socket, or a link to one");
 
 /** Returns the kind of what a link leads to; undefined if it leads nowhere, or to what may not be inspected. */
 export function* kindBehind(io: Io, link: string): Op<Kind | undefined> {
@@ -84,6 +82,9 @@ export const refusal = (path: string, code: string, why: string): TempfileError 
 export function* targetAt(io: Io, path: string, worded: typeof placingFailure = placingFailure): Op<Target> {
   const plain = withoutTrailingSeparators(path);
   try {
+    // On Windows, Node and Bun would create a file `NUL`, which most programs can neither open nor remove, and Deno cannot
+    // even look at the path. The pattern expects a dot, but a name without an extension is a device, too.
+    if (isWindows() && DEVICE.test(baseName(plain) + ".")) throw special();
     const parent = parentOf(plain);
     // A recorded directory was canonical then. If a link has come into it since, it still leads where the caller says.
     const directory: string = isKnown(parent) ? parent : yield io.realPath(parent);

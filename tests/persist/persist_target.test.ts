@@ -28,7 +28,11 @@ import {
   writeFileAtomic,
   writeFileAtomicSync,
 } from "#mod";
-import { namedTemporaryFile as sourceNamed } from "../../lib/file/named.ts";
+import { temporaryDirectorySync as sourceDirectorySync } from "../../lib/directory.ts";
+import {
+  namedTemporaryFile as sourceNamed,
+  namedTemporaryFileSync as sourceNamedSync,
+} from "../../lib/file/named.ts";
 import { temporaryFile as sourceUnnamed } from "../../lib/file/unnamed.ts";
 import { writeFileAtomicSync as sourceWriteSync } from "../../lib/persist/write_file_atomic.ts";
 import { firstOutput, runChild, startChild } from "../support/child.ts";
@@ -45,7 +49,7 @@ import {
 } from "../support/platform.ts";
 import { variants, workspace } from "../support/places.ts";
 import { type Scratch, scratch } from "../support/scratch.ts";
-import { asWindows, substitute } from "../support/substitute.ts";
+import { asWindows, type Stub, substitute, systemError } from "../support/substitute.ts";
 
 test("C106 C144 persist() with overwrite: false onto a file fails with EEXIST, leaves both intact, and succeeds at another path", async () => {
   for (const [kind, open] of Object.entries(kinds)) {
@@ -367,19 +371,29 @@ test(
   },
 );
 
-test("persist() and writeFileAtomic() refuse the names of Windows devices on Windows, with any extension, and only there", async () => {
+test("persist() and writeFileAtomic() refuse the names of Windows devices on Windows, with any extension, and only there", () => {
   using place = scratch();
   {
-    await using file = await sourceNamed();
-    using _ = substitute(asWindows());
-    for (const name of ["NUL", "con", "aux.txt", "COM1.tar.gz", "prn .x", "lpt9 "]) {
-      const error = {
-        code: "EINVAL",
-        message: /: it is a device, pipe or socket, or a link to one \(EINVAL\)$/,
-      };
-      assert.throws(() => sourceWriteSync(join(place.path, name), "x"), error, name);
-      assert.throws(() => file.persistSync(join(place.path, name)), error, name);
+    using file = sourceNamedSync(), directory = sourceDirectorySync();
+    const names = ["NUL", "con", "aux.txt", "COM1.tar.gz", "prn .x", "lpt9 "];
+    // As Deno does for such a name.
+    const status: Stub = (real, path: string) => {
+      if (names.some((name) => path.endsWith(name))) throw systemError("EBADF");
+      return real(path);
+    };
+    using watched = substitute(asWindows({ primitives: { status } }));
+    for (const name of names) {
+      const path = join(place.path, name);
+      const why = `: it is a device, pipe or socket, or a link to one (EINVAL)`;
+      const error = { code: "EINVAL", path, message: `Cannot put a file at "${path}"${why}` };
+      assert.throws(() => sourceWriteSync(path, "x"), error);
+      assert.throws(() => file.persistSync(path), error);
+      assert.throws(() => directory.persistSync(path), {
+        ...error,
+        message: error.message.replace("file", "directory"),
+      });
     }
+    assert.deepEqual(watched.calls, []);
     for (const name of ["nul-", "console", "com.1", "xaux"]) sourceWriteSync(join(place.path, name), "x");
   }
   if (!isWindows) sourceWriteSync(join(place.path, "nul"), "x");
