@@ -19,25 +19,25 @@ export interface SweepOptions {
    * in other PID namespaces, whose lease has not changed for that long either: in other containers, or in this one
    * before it was restarted. Requires `prefix`.
    */
-  olderThan?: number;
+  olderThan?: number | undefined;
   /** How the names of such entries begin; not empty. Requires `olderThan`. */
-  prefix?: string;
+  prefix?: string | undefined;
   /**
    * Where to look for such entries.
    *
    * @default {tmpdir()}
    */
-  dir?: string | URL;
+  dir?: string | URL | undefined;
   /**
    * Reports what would be removed, and removes nothing.
    *
    * @default {false}
    */
-  dryRun?: boolean;
+  dryRun?: boolean | undefined;
   /** Called with each path removed. A returned promise is awaited. An error or a rejection ends the sweep. */
-  onProgress?: (path: string) => unknown;
+  onProgress?: ((path: string) => unknown) | undefined;
   /** Aborts the sweep. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 /**

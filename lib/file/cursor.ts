@@ -19,7 +19,7 @@ export interface At {
    *
    * @default {the cursor, which then moves}
    */
-  at?: number;
+  at?: number | undefined;
 }
 
 /** Checks an offset given by the caller. */

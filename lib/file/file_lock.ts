@@ -15,11 +15,11 @@ export interface LockOptions {
    *
    * @default {false}
    */
-  shared?: boolean;
+  shared?: boolean | undefined;
   /** Milliseconds to wait before failing with `ETIMEDOUT`, at most 2³¹ − 1 (24 days); without it, waits indefinitely. */
-  timeout?: number;
+  timeout?: number | undefined;
   /** Cancels the wait. Node 20 warns of a leak, wrongly, if more than ten calls wait with one signal. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 /**

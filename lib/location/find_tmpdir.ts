@@ -15,13 +15,13 @@ import { candidates, lastResort, probe, type Rejected } from "./tmpdir.ts";
 /** The requirements of {@linkcode findTmpdir}. */
 export interface TmpdirRequirements {
   /** Programs in it can be executed: not mounted `noexec`. Known on Linux with `/proc` only; elsewhere all pass. */
-  exec?: boolean;
+  exec?: boolean | undefined;
   /** Its files are on a disk, not in memory (`tmpfs`). */
-  disk?: boolean;
+  disk?: boolean | undefined;
   /** The least number of bytes available. */
-  minFree?: number;
+  minFree?: number | undefined;
   /** On the same file system as this path, so that files can be renamed from one to the other. */
-  sameDeviceAs?: string | URL;
+  sameDeviceAs?: string | URL | undefined;
 }
 
 /**

@@ -72,17 +72,17 @@ export function* spaceOf(io: Io, path: string): Op<DiskSpace> {
 /** Options of {@linkcode watchSpace}. */
 export interface WatchSpaceOptions {
   /** A directory on the file system to watch; the directory for temporary files if omitted. */
-  dir?: string | URL;
+  dir?: string | URL | undefined;
   /** The floor for available bytes. */
-  minFree?: number;
+  minFree?: number | undefined;
   /** The floor for free inodes. */
-  minInodes?: number;
+  minInodes?: number | undefined;
   /**
    * Milliseconds between checks.
    *
    * @default {30_000}
    */
-  interval?: number;
+  interval?: number | undefined;
 }
 
 /** The shortest interval in milliseconds: more frequent checks would find the same. */

@@ -11,15 +11,15 @@ export interface PlaceOptions {
    *
    * @default {tmpdir()}
    */
-  dir?: string | URL;
+  dir?: string | URL | undefined;
   /**
    * Bytes that must be available on the file system; with less, creation fails with `ENOSPC`.
    *
    * @default {0}
    */
-  minFree?: number;
+  minFree?: number | undefined;
   /** Aborts an asynchronous call; nothing is left behind. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 /** The name and the permissions. */
@@ -29,19 +29,19 @@ export interface NameOptions {
    *
    * @default {"tmp"}
    */
-  prefix?: string;
+  prefix?: string | undefined;
   /**
    * The end of the name, such as `".txt"`.
    *
    * @default {""}
    */
-  suffix?: string;
+  suffix?: string | undefined;
   /**
    * Permission bits, set by the creating call itself. If given, they are exact: bits removed by the umask are restored.
    *
    * @default {0o600 for files, 0o700 for directories}
    */
-  mode?: number;
+  mode?: number | undefined;
 }
 
 /** Encodings of text in files. */
@@ -54,31 +54,31 @@ export interface ContentOptions {
    *
    * @default {"utf-8"}
    */
-  encoding?: Encoding;
+  encoding?: Encoding | undefined;
   /**
    * Converts line endings in strings as they are written; without it they stay as they are. Each string is converted on
    * its own: if a `\r\n` is split across two, its `\n` counts as a line ending.
    */
-  newline?: "\n" | "\r\n";
+  newline?: "\n" | "\r\n" | undefined;
   /**
    * Bytes to buffer before a system call. Buffered data is lost when the process ends, even if the file stays: call
    * `flush()` or `close()`.
    *
    * @default {64 KiB for files without a name, 0 for files with one}
    */
-  bufferSize?: number;
+  bufferSize?: number | undefined;
   /**
    * The largest size in bytes. A write that would exceed it fails with `EFBIG` and writes nothing.
    *
    * @default {Infinity}
    */
-  maxSize?: number;
+  maxSize?: number | undefined;
   /**
    * Whether reading malformed text throws instead of substituting U+FFFD.
    *
    * @default {false}
    */
-  fatal?: boolean;
+  fatal?: boolean | undefined;
 }
 
 /** Options of {@linkcode temporaryFile}. */
@@ -91,13 +91,13 @@ export interface NamedFileOptions extends FileOptions {
    *
    * @default {true}
    */
-  delete?: boolean;
+  delete?: boolean | undefined;
   /**
    * `false`: `close()` only closes the file; the end of the scope removes it.
    *
    * @default {true}
    */
-  deleteOnClose?: boolean;
+  deleteOnClose?: boolean | undefined;
 }
 
 /** Options of {@linkcode spooledTemporaryFile}. */
@@ -108,7 +108,7 @@ export interface SpooledOptions extends Omit<FileOptions, "signal"> {
    *
    * @default {1 MiB}
    */
-  maxMemory?: number;
+  maxMemory?: number | undefined;
 }
 
 /** Options of {@linkcode temporaryDirectory}. */
@@ -118,13 +118,13 @@ export interface DirectoryOptions extends PlaceOptions, NameOptions {
    *
    * @default {true}
    */
-  delete?: boolean;
+  delete?: boolean | undefined;
   /**
    * `true`: `remove()` returns what it could not remove instead of throwing.
    *
    * @default {false}
    */
-  ignoreCleanupErrors?: boolean;
+  ignoreCleanupErrors?: boolean | undefined;
 }
 
 /** Options of {@linkcode mkstemp} and {@linkcode mkdtemp}. */

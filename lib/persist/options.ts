@@ -23,28 +23,28 @@ export interface PersistOptions {
    *
    * @default {true}
    */
-  overwrite?: boolean;
+  overwrite?: boolean | undefined;
   /**
    * Whether to wait until the contents are on the disk before they get their name, and the name before returning: two
    * waits of some milliseconds on most disks. Without it, a power cut can leave the old file or an empty one.
    *
    * @default {true}
    */
-  durable?: boolean;
+  durable?: boolean | undefined;
   /**
    * The permission bits of the result.
    *
    * @default {"existing", and the temporary file's own where nothing is replaced}
    */
-  mode?: ModePolicy;
+  mode?: ModePolicy | undefined;
   /**
    * Whether to replace a symbolic link at the destination, or the file it leads to. A dangling link is never followed.
    *
    * @default {"replace"}
    */
-  links?: "replace" | "follow";
+  links?: "replace" | "follow" | undefined;
   /** Aborts an asynchronous call; the destination then is unchanged. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 /** Options of a directory's `persist`. */
@@ -58,7 +58,7 @@ export interface WriteFileAtomicOptions
    *
    * @default {"existing", and "umask" where nothing is replaced}
    */
-  mode?: ModePolicy;
+  mode?: ModePolicy | undefined;
 }
 
 /** Checked options. */

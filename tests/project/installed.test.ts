@@ -76,6 +76,15 @@ test(
 
 const TYPED = `
 import { configure, namedTemporaryFile, temporaryDirectory, temporaryFileSync, TempfileError } from "mayfly";
+import type * as m from "mayfly";
+
+type Options = [
+  m.NamedFileOptions, m.SpooledOptions, m.DirectoryOptions, m.MakeOptions, m.AdoptFileOptions, m.AdoptDirectoryOptions,
+  m.At, m.LockOptions, m.PersistOptions, m.PersistDirectoryOptions, m.WriteFileAtomicOptions,
+  m.TmpdirRequirements, m.WatchSpaceOptions, m.SweepOptions, m.Settings,
+];
+type Undefined<Of> = { [I in keyof Of]: { [Option in keyof Of[I]]-?: undefined } };
+export const passOn = (options: Undefined<Options>): Options => options;
 
 export async function main(): Promise<string> {
   await using file = await namedTemporaryFile({ suffix: ".txt" });
@@ -92,6 +101,19 @@ export async function main(): Promise<string> {
     if (error instanceof TempfileError) return error.code;
     throw error;
   }
+}
+`;
+
+const NODE_STREAMS = `
+import { Readable, Writable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { temporaryFile } from "mayfly";
+
+export async function main(): Promise<void> {
+  await using file = await temporaryFile();
+  await pipeline(Readable.fromWeb(file.stream()), Writable.fromWeb(file.writable));
+  await pipeline(file, Writable.fromWeb(file.writable));
+  await file.write(Readable.from(file));
 }
 `;
 
@@ -116,14 +138,17 @@ test(
       lib: ["es2023", "esnext.disposable", "dom", "dom.iterable"],
       types: [],
     };
+    const documented = documentedOptions();
     const kinds = [
       { ...common, moduleResolution: "nodenext", module: "nodenext" },
       { ...common, moduleResolution: "bundler", module: "esnext" },
-      documentedOptions(),
+      documented,
     ];
+    user.write("streams.ts", NODE_STREAMS);
     for (const options of kinds) {
-      const compilerOptions = { ...options, noEmit: true };
-      user.write("tsconfig.json", JSON.stringify({ compilerOptions, files: ["user.ts"] }));
+      const compilerOptions = { typeRoots: [tool("@types")], ...options, noEmit: true };
+      const files = options === documented ? ["user.ts", "streams.ts"] : ["user.ts"];
+      user.write("tsconfig.json", JSON.stringify({ compilerOptions, files }));
       const { status, stdout } = user.exec(tool(".bin", "tsc"), "-p", ".");
       assert.deepEqual([status, stdout], [0, ""]);
     }
