@@ -95,7 +95,7 @@ function registry(): Registry {
 
 /** Registers something, before it is created. */
 export function register(entry: Entry): void {
-  const state = shared ?? registry();
+  const state = registry();
   state.entries.add(entry);
   state.active = true;
   // A library with a copy of its own may be the first to listen, with the default settings.

@@ -133,7 +133,8 @@ test("C261 listeners exist only while named files or directories do, not after i
   assert.deepEqual(rest, [some, some, some, 0, some, 0]);
 });
 
-test("C261 the process is listened to while files follow one another or one is held, and until a moment after", async () => {
+/** Makes files and time pass, and asserts when a process with this setting is listened to. */
+async function assertListening(signals: true | undefined): Promise<void> {
   using place = scratch();
   let clock = 0, listening = 0, begun = 0;
   const timers = new Set<{ due: number; call: () => void }>();
@@ -151,7 +152,7 @@ test("C261 the process is listened to while files follow one another or one is h
       return () => void listening--;
     },
   });
-  library.configure({ tmpdir: place.path, signals: true, reclaim: false });
+  library.configure({ tmpdir: place.path, signals, reclaim: false });
   const advance = async (milliseconds: number): Promise<number> => {
     for (const end = clock + milliseconds; clock < end;) {
       clock += 10;
@@ -168,10 +169,18 @@ test("C261 the process is listened to while files follow one another or one is h
   library.namedTemporaryFileSync().closeSync();
   assert.deepEqual([await advance(100), await advance(500)], [1, 0]);
   library.namedTemporaryFileSync().closeSync();
-  const held = library.namedTemporaryFileSync();
+  const held = library.namedTemporaryFileSync(), other = library.namedTemporaryFileSync();
   assert.equal(await advance(2000), 1);
+  other.closeSync();
+  await advance(200);
   held.closeSync();
+  assert.equal(await advance(100), 1);
   assert.deepEqual([await advance(1000), begun], [0, 2]);
+}
+
+test("C261 the process is listened to while files follow one another or one is held, and until a moment after", async () => {
+  await assertListening(true);
+  await assertListening(undefined);
 });
 
 test("C261 C251 two copies of the module share one set of listeners for as long as either needs it", async () => {
