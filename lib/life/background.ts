@@ -135,8 +135,7 @@ function step(): void {
     if (done) work = undefined;
     answer = value;
   } catch {
-    // This work has no caller, so its errors are dropped; sweep() reports them.
-    work = undefined;
+    // This work has no caller, so its errors are dropped; sweep() reports them. The next step finds that it has ended.
   }
 }
 

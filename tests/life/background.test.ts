@@ -7,7 +7,8 @@ import { startReclaiming } from "../../lib/life/background.ts";
 import { type Listing, runtime } from "../../lib/runtime/mod.ts";
 import { configure } from "../../lib/settings.ts";
 import { runChild } from "../support/child.ts";
-import { plant, readLeases, withoutLease } from "../support/leases.ts";
+import { leasesIn, plant, readLeases, withoutLease } from "../support/leases.ts";
+import { loadLibrary } from "../support/library.ts";
 import { packageTest as test } from "../support/once.ts";
 import { namesLinger } from "../support/platform.ts";
 import { type Scratch, scratch } from "../support/scratch.ts";
@@ -65,6 +66,10 @@ test("configure({ reclaim: false }) removes no leftovers of dead processes, even
     assert.deepEqual([said, stderr], [[5], ""], code);
     assert.equal(place.names().length, 5);
   }
+  // It has begun, and what it does first is still to come.
+  const code = `m.namedTemporaryFileSync().closeSync(); ${off} await undefined; process.exit();`;
+  await runChild(code, { env: { TMPDIR: place.path } });
+  assert.equal(place.names().length, 5);
 });
 
 /** Waits until the look for leftovers has begun: not in the call that asks for it, but right after that. */
@@ -164,6 +169,10 @@ test(
       startReclaiming();
       await begun();
       assert.equal(manual.timers.length, 1);
+      manual.clock += 60_000;
+      startReclaiming();
+      await begun();
+      assert.equal(manual.timers.length, 1, "the one before has not ended");
       await manual.runTimers();
       assert.ok(place.names().length < left);
     } finally {
@@ -232,6 +241,10 @@ test(
         await manual.runTimers();
         assert.deepEqual([...handles.open], [], `after ${calls} calls`);
         assert.equal(handles.removed, removed);
+        manual.clock += 60_000;
+        startReclaiming();
+        await begun();
+        assert.deepEqual(manual.timers, [], "it begins again although it is off");
       } finally {
         configure({ tmpdir: undefined, reclaim: undefined });
       }
@@ -272,15 +285,83 @@ test("background reclaiming does not wait for entries that are in use: it leaves
   }
 });
 
+test("a look for leftovers whose directory of leases is gone by then does not begin, and the program goes on", async () => {
+  const manual = new ManualRuntime();
+  let listed = 0;
+  await using _ = manual.enter({
+    list() {
+      listed++;
+      throw systemError("ENOENT");
+    },
+  });
+  startReclaiming();
+  await begun();
+  assert.deepEqual([listed, manual.timers], [1, []]);
+});
+
+test("C258 at process exit, the removal of what an ended thread left is retried if it is in use", async () => {
+  await withoutLease();
+  using place = scratch();
+  const ended = plant(place.path, { pid: runtime.pid() }), tree = ended.name();
+  mkdirSync(join(place.path, tree));
+  writeFileSync(join(place.path, tree, "held"), "");
+  const manual = new ManualRuntime();
+  configure({ tmpdir: place.path });
+  await using _ = manual.enter({
+    unlink(real, path: string) {
+      if (path.endsWith("held") && manual.slept === 0) throw systemError("EBUSY");
+      return real(path);
+    },
+  }, { removeTree: undefined });
+  try {
+    // With its removal at exit the listening ends, as it would not with that of an open file.
+    temporaryDirectorySync();
+    await begun();
+    await manual.runTimers();
+    // In the background it was not.
+    assert.deepEqual([place.names().includes(tree), manual.slept], [true, 0]);
+    manual.exit();
+    assert.deepEqual(place.names(), []);
+    assert.ok(manual.slept > 0);
+  } finally {
+    configure({ tmpdir: undefined });
+  }
+});
+
+test("a program that ends at once beside no other lease looks at the directory of leases once, and not again at exit", async () => {
+  using place = scratch();
+  const listed: unknown[] = [];
+  let exit = (): void => assert.fail("there is no exit listener");
+  const library = loadLibrary({
+    ...runtime,
+    later: () => () => {},
+    onEnd(listener) {
+      exit = listener;
+      return () => {};
+    },
+    signals: { ...runtime.signals, names: () => [] },
+    sync: {
+      ...runtime.sync,
+      list: (path) => (listed.push(path), runtime.sync.list(path)),
+    },
+  });
+  library.configure({ tmpdir: place.path });
+  const file = library.namedTemporaryFileSync();
+  await begun();
+  exit();
+  assert.ok(!existsSync(file.path));
+  assert.deepEqual(listed, [leasesIn(place.path)]);
+});
+
 test("process exit is delayed by reclaiming for two tenths of a second at most", {
   skip: namesLinger,
 }, async () => {
   await withoutLease();
   using place = scratch();
   plantOrphans(place, 1000);
-  const manual = new ManualRuntime();
+  const manual = new ManualRuntime(), handles = new OpenHandles();
   configure({ tmpdir: place.path });
-  await using _ = manual.enter();
+  await using _ = manual.enter(handles.primitives);
   try {
     const file = namedTemporaryFileSync(), directory = temporaryDirectorySync();
     await begun();
@@ -291,6 +372,7 @@ test("process exit is delayed by reclaiming for two tenths of a second at most",
     const left = place.names().length;
     assert.ok(left > 0 && left < 1000, `${left} are left`);
     assert.ok(manual.clock - before < 250, `it took ${manual.clock - before} ms`);
+    assert.deepEqual([...handles.open], []);
     file.closeSync();
   } finally {
     configure({ tmpdir: undefined });

@@ -142,7 +142,7 @@ test(
 );
 
 test(
-  "C249 with a non-extensible globalThis, usage() and the removal at exit still work (skipped on Deno, which extends it itself)",
+  "C249 with a non-extensible globalThis, usage(), settings and the removal at exit still work (skipped on Deno, which extends it itself)",
   {
     skip: isDeno,
   },
@@ -152,9 +152,12 @@ test(
     const m = await import(moduleUrl);
     const made = [m.namedTemporaryFileSync(), await m.temporaryDirectory()];
     const { files, directories } = await m.usage();
-    say([files.length, directories.length]);`;
+    const listeners = () => process.listenerCount("SIGTERM");
+    const before = listeners();
+    m.configure({ signals: false });
+    say([files.length, directories.length, before - listeners()]);`;
     const { status, said, stderr } = await runChild(code, { bare: true, env: { TMPDIR: place.path } });
-    assert.deepEqual({ status, said }, { status: 0, said: [[1, 1]] }, stderr);
+    assert.deepEqual({ status, said }, { status: 0, said: [[1, 1, 1]] }, stderr);
     assert.deepEqual(place.names(), []);
   },
 );

@@ -78,6 +78,31 @@ test(
   },
 );
 
+test(
+  "C250 with two copies of the module, signals are no longer handled once either is told to leave them alone",
+  {
+    skip: noSignals,
+  },
+  async () => {
+    using copies = twoCopies();
+    using place = scratch();
+    const code = `${COPIES}
+    one.configure({ signals: true });
+    const file = one.namedTemporaryFileSync();
+    other.configure({ signals: false });
+    ${WAIT}`;
+    const { child, result } = startChild(code, {
+      bare: true,
+      args: copies.urls,
+      env: { TMPDIR: place.path },
+    });
+    send("SIGTERM")(child);
+    const { signal, said } = await result;
+    assert.deepEqual({ signal, said }, { signal: "SIGTERM", said: [true, "ready"] });
+    assert.equal(place.names().length, 1);
+  },
+);
+
 test("C249 with two copies of the module, the files of both are removed at exit, even if one copy has none left", async () => {
   using copies = twoCopies();
   using place = scratch();
