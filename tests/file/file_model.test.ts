@@ -16,6 +16,9 @@ const settings = fc.record({
   bufferSize: fc.constantFrom(0, 7, 65_536),
   maxSize: fc.constantFrom(undefined, 60),
   maxMemory: fc.constantFrom(0, 10, 50, 100_000),
+  encoding: fc.constantFrom("utf-8", "utf-8", "utf-16le", "latin1"),
+  newline: fc.constantFrom(undefined, undefined, "\n", "\r\n"),
+  fatal: fc.boolean(),
 });
 
 type Settings = typeof settings extends fc.Arbitrary<infer S> ? S : never;
@@ -32,7 +35,7 @@ async function compareWithModel(
 ): Promise<void> {
   using place = scratch(memory);
   const property = fc.asyncProperty(settings, steps, async (options, calls) => {
-    const model = new Model(options.maxSize ?? Infinity);
+    const model = new Model(options);
     const file = await open(place.path, options);
     const pending: Promise<void>[] = [];
     for (const [call, way] of calls) {

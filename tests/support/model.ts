@@ -3,30 +3,62 @@
  *
  * @module
  */
+import { Buffer } from "node:buffer";
 import fc from "fast-check";
 import type { SpooledTemporaryFile, TemporaryFile } from "#mod";
+
+/** The options of a file that change what its methods do. */
+export interface ModelOptions {
+  maxSize: number | undefined;
+  encoding: "utf-8" | "utf-16le" | "latin1";
+  newline: "\n" | "\r\n" | undefined;
+  fatal: boolean;
+}
+
+type Data = string | Uint8Array;
 
 /** The file as an array: slow, and so simple that it needs no test of its own. */
 export class Model {
   bytes: number[] = [];
   position = 0;
-  readonly maxSize: number;
+  readonly options: ModelOptions;
 
-  constructor(maxSize: number) {
-    this.maxSize = maxSize;
+  constructor(options: ModelOptions) {
+    this.options = options;
   }
 
-  write(data: Uint8Array, at?: number): number {
+  /** Returns what is written for text or bytes. */
+  encode(data: Data): Uint8Array {
+    if (typeof data !== "string") return data;
+    const { encoding, newline } = this.options;
+    const text = newline === undefined ? data : data.split(/\r?\n/).join(newline);
+    if (encoding === "latin1" && /[^\0-\xff]/.test(text)) throw new Expected("EILSEQ");
+    return new Uint8Array(Buffer.from(text, encoding));
+  }
+
+  /** Returns the text of some bytes. */
+  decode(bytes: Uint8Array, fatal: boolean = this.options.fatal): string {
+    const { encoding } = this.options;
+    if (encoding === "latin1") return Buffer.from(bytes).toString(encoding);
+    try {
+      return new TextDecoder(encoding, { ignoreBOM: true, fatal }).decode(bytes);
+    } catch {
+      throw new Expected("EILSEQ");
+    }
+  }
+
+  write(given: Data, at?: number): number {
+    const data = this.encode(given);
     const start = at ?? this.position, end = start + data.length;
     if (data.length === 0) return 0;
-    if (end > this.maxSize) throw new Expected("EFBIG");
+    if (end > (this.options.maxSize ?? Infinity)) throw new Expected("EFBIG");
     while (this.bytes.length < start) this.bytes.push(0);
     this.bytes.splice(start, data.length, ...data);
     if (at === undefined) this.position = end;
     return data.length;
   }
 
-  writeChunks(chunks: Uint8Array[], at?: number): number {
+  writeChunks(chunks: Data[], at?: number): number {
     let total = 0;
     for (const chunk of chunks) total += this.write(chunk, at === undefined ? undefined : at + total);
     return total;
@@ -41,9 +73,21 @@ export class Model {
 
   readText(length = Infinity): string {
     const rest = new Uint8Array(this.bytes.slice(this.position));
-    const end = endOfCharacters(rest, length);
+    const end = this.#endOfCharacters(rest, length);
+    const text = this.decode(rest.subarray(0, end));
     this.position += end;
-    return decode(rest.subarray(0, end));
+    return text;
+  }
+
+  /** Returns where `count` characters end: where a cut yields that many and changes no character on either side. */
+  #endOfCharacters(bytes: Uint8Array, count: number): number {
+    const decode = (part: Uint8Array): string => this.decode(part, false);
+    const whole = decode(bytes);
+    if ([...whole].length <= count) return bytes.length;
+    for (let end = 0;; end++) {
+      const text = decode(bytes.subarray(0, end));
+      if ([...text].length === count && text + decode(bytes.subarray(end)) === whole) return end;
+    }
   }
 
   seek(offset: number, whence: "start" | "current" | "end"): number {
@@ -53,27 +97,15 @@ export class Model {
   }
 
   truncate(size = this.position): void {
-    if (size > this.maxSize) throw new Expected("EFBIG");
+    if (size > (this.options.maxSize ?? Infinity)) throw new Expected("EFBIG");
     this.bytes.length = Math.min(this.bytes.length, size);
     while (this.bytes.length < size) this.bytes.push(0);
   }
 
   lines(at = 0): string[] {
-    const lines = decode(new Uint8Array(this.bytes.slice(at))).split("\n");
+    const lines = this.decode(new Uint8Array(this.bytes.slice(at))).split("\n");
     const last = lines.pop()!;
     return [...lines.map((line) => line.replace(/\r$/, "")), ...last === "" ? [] : [last]];
-  }
-}
-
-const decode = (bytes: Uint8Array): string => new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
-
-/** Returns where `count` characters end: where a cut yields that many and changes no character on either side. */
-function endOfCharacters(bytes: Uint8Array, count: number): number {
-  const whole = decode(bytes);
-  if ([...whole].length <= count) return bytes.length;
-  for (let end = 0;; end++) {
-    const text = decode(bytes.subarray(0, end));
-    if ([...text].length === count && text + decode(bytes.subarray(end)) === whole) return end;
   }
 }
 
@@ -96,8 +128,6 @@ export interface Operation {
   /** Whether later calls may be made before this one has ended. */
   overlaps: boolean;
 }
-
-const utf8 = new TextEncoder();
 
 /** How an error is compared. */
 // deno-lint-ignore no-explicit-any -- whatever was thrown
@@ -122,8 +152,6 @@ const text = fc.oneof(
   fc.constantFrom("", "\n", "a\r\nb", "line\n", "é", "€", "😀😀", "\r", "\uFEFFx", "x".repeat(30)),
 );
 const data = fc.oneof(bytes, text);
-const toBytes = (value: string | Uint8Array): Uint8Array =>
-  typeof value === "string" ? utf8.encode(value) : value;
 const show = (value: unknown): string =>
   value instanceof Uint8Array
     ? `bytes(${value})`
@@ -134,23 +162,22 @@ const options = (at: number | undefined): { at: number } | undefined => at === u
 
 const write = fc.tuple(data, maybeAt).map(([value, at]): Operation => ({
   text: `write(${show(value)}, ${at})`,
-  model: (model) => model.write(toBytes(value), at),
+  model: (model) => model.write(value, at),
   async: (file) => file.write(value, options(at)),
   sync: (file) => file.writeSync(value, options(at)),
   overlaps: true,
 }));
 
-function source(chunks: (string | Uint8Array)[], form: string): Parameters<TemporaryFile["write"]>[0] {
+function source(chunks: Data[], form: string): Parameters<TemporaryFile["write"]>[0] {
   if (form === "iterable") return chunks;
   if (form === "generator") {
     return (async function* () {
       yield* chunks;
     })();
   }
-  const parts = chunks.map((chunk) => toBytes(chunk).slice());
   return new ReadableStream({
     start(controller) {
-      for (const part of parts) if (part.length > 0) controller.enqueue(part);
+      for (const chunk of chunks) controller.enqueue(chunk);
       controller.close();
     },
   });
@@ -162,7 +189,7 @@ const writeSource = fc.tuple(
   maybeAt,
 ).map(([chunks, form, at]): Operation => ({
   text: `write(${form} ${show(chunks)}, ${at})`,
-  model: (model) => model.writeChunks(chunks.map(toBytes), at),
+  model: (model) => model.writeChunks(chunks, at),
   async: (file) => file.write(source(chunks, form), options(at)),
   overlaps: false,
 }));
@@ -243,7 +270,7 @@ const plain: Operation[] = [
   },
   {
     text: "text()",
-    model: (model) => decode(new Uint8Array(model.bytes)),
+    model: (model) => model.decode(new Uint8Array(model.bytes)),
     async: (file) => file.text(),
     sync: (file) => file.textSync(),
     overlaps: true,
