@@ -97,7 +97,8 @@ export class TemporaryDirectory implements AsyncDisposable, Disposable {
   }
 
   /**
-   * Creates a named file inside the directory; see {@linkcode namedTemporaryFile}.
+   * Creates a named file inside the directory; see {@linkcode namedTemporaryFile}. Removing the directory does not close
+   * it.
    *
    * @throws {TempfileError} Also `ENOENT` if someone else has removed the directory, `ERR_REPLACED` if something else
    *   has taken its place, `ERR_CLOSED` after `remove()`.
@@ -267,7 +268,7 @@ function leftoverError(path: string, leftovers: readonly Leftover[]): TempfileEr
  * import { temporaryDirectory } from "mayfly";
  *
  * await using directory = await temporaryDirectory();
- * const file = await directory.namedTemporaryFile({ suffix: ".csv" });
+ * await using file = await directory.namedTemporaryFile({ suffix: ".csv" });
  * await file.write("a,b\n");
  * console.log((await directory.usage()).bytes); // 4
  * ```

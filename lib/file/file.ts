@@ -282,7 +282,7 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
 
   /**
    * Returns a stream of the bytes from an offset. It reads only what is requested, and ends when it reaches the end of
-   * the file.
+   * the file. Keep the file open until it is read.
    *
    * Readers that supply their own buffers (`getReader({ mode: "byob" })`) need no further memory, however much flows
    * through. Otherwise each chunk is a new buffer, and some 50 MiB accumulate before the runtime reclaims them.
