@@ -8,18 +8,18 @@ import { cannot, codeOf, failure, type Leftover } from "../errors.ts";
 import { tmpdir } from "../location/tmpdir.ts";
 import type { Io } from "../operation/io.ts";
 import type { Op } from "../operation/op.ts";
-import { baseName, joinPath, parentOf } from "../path.ts";
+import { joinPath } from "../path.ts";
 import { runtime, type Status, USER_FLAG } from "../runtime/mod.ts";
 import { contentsOf, namesIn } from "../tree/list.ts";
 import { usageOf } from "../tree/usage.ts";
 import { type Candidate, ifThere, isMounted, isOffDevice, visitEntries } from "./candidates.ts";
-import { leaseDirectoriesAbove } from "./creator_directory.ts";
+import { Claims } from "./claims.ts";
 import { isLeaseDirectory, leaseDirectory } from "./lease_directory.ts";
-import { isOurs, type LeaseFile, readLease, speaksFor } from "./lease_file.ts";
-import { isElsewhere, livenessOf } from "./liveness.ts";
+import { isOurs, type LeaseFile, readLease } from "./lease_file.ts";
+import { isElsewhere } from "./liveness.ts";
 import { LockTable } from "./lock_table.ts";
 import { keyOf, openFiles } from "./open_files.ts";
-import { isUsable, otherLeases, reclaim, type Reclaimed, removeEntry, type Removing } from "./reclaim.ts";
+import { reclaim, type Reclaimed, removeEntry, type Removing } from "./reclaim.ts";
 
 /** The result of a sweep. */
 export interface SweepReport {
@@ -142,7 +142,7 @@ function* sweepAged(
 ): Op<void> {
   const { directory, parent, names } = yield* listDirectory(io, aged.dir ?? tmpdir(), aged.prefix);
   const known = pathsIn(report);
-  const leases = new Map<string, LeaseFile>();
+  const claims = new Claims(directory, (lease) => isForsaken(lease, aged, inUse));
   for (const name of names) {
     how.checkpoint();
     const path = joinPath(directory, name);
@@ -150,33 +150,9 @@ function* sweepAged(
     const status = yield* statusIfOld(io, path, parent, aged.olderThan, yield* inUse(), report);
     if (status === undefined) continue;
     // It may have been handed over since the leases were read, or belong to a process with another temporary directory.
-    if (yield* isHeld(io, path, leases, aged, inUse)) report.kept.push({ path, reason: TAKEN });
+    if (yield* claims.cover(io, name)) report.kept.push({ path, reason: TAKEN });
     else yield* removeEntry(io, { path, place: path, status }, { ...how, ...report });
   }
-}
-
-/**
- * Whether a lease of a process that may be alive speaks for an entry, in this process's directory of leases or in one
- * above the entry. Of the `known` leases, those that have grown are read again.
- */
-function* isHeld(
-  io: Io,
-  path: string,
-  known: Map<string, LeaseFile>,
-  aged: Aged,
-  inUse: () => Op<InUse>,
-): Op<boolean> {
-  const directories = [leaseDirectory()!, ...leaseDirectoriesAbove(path)];
-  // Twice: if it is handed over meanwhile, the leases of both processes may not have said so when they were read.
-  for (const leases of [...directories, ...directories]) {
-    if (!(yield* isUsable(io, leases))) continue;
-    for (const lease of yield* otherLeases(io, leases, undefined, known)) {
-      if (!speaksFor(lease, parentOf(path), baseName(path))) continue;
-      if (yield* isForsaken(lease, aged, inUse)) continue;
-      if ((yield* livenessOf(io, lease)) !== "dead") return true;
-    }
-  }
-  return false;
 }
 
 /** Returns the status of an entry to remove for its age; undefined if it stays, after reporting why. */

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import {
+  appendFileSync,
   chownSync,
   closeSync,
   existsSync,
@@ -16,6 +17,9 @@ import {
 import { basename, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import * as m from "#mod";
+import { sweepAll } from "../../lib/life/sweep.ts";
+import { syncIo } from "../../lib/operation/io.ts";
+import { runSync } from "../../lib/operation/op.ts";
 import { type Locks, runtime } from "../../lib/runtime/mod.ts";
 import { configure } from "../../lib/settings.ts";
 import { sweep as sourceSweep } from "../../lib/sweep.ts";
@@ -25,6 +29,7 @@ import { packageTest as test } from "../support/once.ts";
 import { isWindows, noFifos, noLinks, notRoot } from "../support/platform.ts";
 import { noMounts } from "../support/places.ts";
 import { hasPython } from "../support/python.ts";
+import { OPTIONS, watchedList, within } from "../support/reclaiming.ts";
 import { type Scratch, scratch } from "../support/scratch.ts";
 import { type Stub, type Substitute, substitute, systemError } from "../support/substitute.ts";
 
@@ -454,6 +459,58 @@ test("C259 sweep() by age keeps what a process adopts while it removes what the 
   assert.deepEqual(kept, [{ path: taken, reason: "another process has it" }]);
   assert.deepEqual([existsSync(taken), existsSync(dead.path)], [true, false]);
 });
+
+test("sweep() by age looks at few leases for each entry, however many there are, whether nobody or a dead process has it", async () => {
+  using place = scratch();
+  using own = scratch();
+  const count = 100;
+  for (let number = 0; number < count; number++) {
+    plant(place.path, { host: "another" });
+    oldFile(place, plant(place.path, { lines: [`made ${place.path}/old-*`] }).name("old-"));
+    oldFile(place);
+  }
+  using watched = substitute({ runtime: { locks: undefined } });
+  configure({ tmpdir: own.path });
+  try {
+    const { removed } = await sourceSweep({ ...AGED, dir: place.path });
+    assert.equal(removed.length, 2 * count);
+  } finally {
+    configure({ tmpdir: undefined });
+  }
+  const looks = watched.of("status").filter(([path]) => String(path).startsWith(leasesIn(place.path)));
+  assert.ok(
+    looks.length < 50 * 2 * count,
+    `${looks.length} looks at ${2 * count} leases for as many entries`,
+  );
+});
+
+test(
+  "C259 sweep() by age keeps what its process hands over and then ends, while others of many leases are looked at for several entries at once (Linux)",
+  { skip: !onLinux },
+  () => {
+    using place = scratch();
+    using own = scratch();
+    for (let number = 0; number < 64; number++) plant(place.path, { host: "another" });
+    const giver = plant(place.path, { pid: process.pid, lines: [`made ${place.path}/old-*`] });
+    const given = oldFile(place, giver.name("old-")), first = oldFile(place, "old-1");
+    const { list } = watchedList("", place.path, ["old-1", basename(given)]);
+    const fd = openSync(giver.path, "r");
+    const onRemoved = (path: string): void => {
+      if (path !== first) return;
+      plant(place.path, { host: "another", lines: [`adopted ${given}`] });
+      appendFileSync(giver.path, `kept ${basename(given)}\n`);
+      closeSync(fd);
+    };
+    const sweeping = {
+      aged: { olderThan: DAY, prefix: "old-", dir: place.path },
+      how: { ...OPTIONS, onRemoved },
+    };
+    using _ = substitute({ primitives: { list }, runtime: { locks: undefined } });
+    const { removed, kept } = within(own.path, () => runSync(sweepAll(syncIo(), sweeping)));
+    assert.deepEqual(removed.map(({ path }) => path), [first]);
+    assert.deepEqual(kept, [{ path: given, reason: "another process has it" }]);
+  },
+);
 
 test("C265 sweep({ dir }) by age keeps what a process has whose leases are there, unless that process is dead", async () => {
   using place = scratch();
