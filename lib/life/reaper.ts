@@ -17,7 +17,8 @@ import { isWindows, runtime } from "../runtime/mod.ts";
  * not be removed, or a process has adopted or given to another user, is left to it as well, so the lease stays.
  *
  * The lease is read again after all others: a process that keeps what it has adopted records that there before its own
- * lease goes.
+ * lease goes. All are read twice: if something is handed over meanwhile, the leases of both may not have said so when
+ * they were read.
  *
  * The shell itself makes every decision: a program that is missing must not look like an answer. On macOS, `mount` is
  * in no directory of the path that cron gives its jobs.
@@ -34,11 +35,13 @@ case $(cat /proc/self/mounts 2>/dev/null || /sbin/mount || echo "$2") in *"$2"*)
 random='${"[a-z2-9]".repeat(RANDOM_LENGTH)}'
 kept=
 left=
-for lease in "\${1%/*}"/*.lease "$1"; do
-  while IFS= read -r line; do
-    case $line in "kept "* | "adopted "*) kept=$kept/\${line#* }/ ;; esac
-    case $line in "adopted "* | "given "*) left=yes ;; esac
-  done < "$lease"
+for pass in 1 2; do
+  for lease in "\${1%/*}"/*.lease "$1"; do
+    while IFS= read -r line; do
+      case $line in "adopted "* | "given "*) left=yes ;; "kept "*) ;; *) continue ;; esac
+      kept=$kept/\${line#* }/
+    done < "$lease"
+  done
 done
 while IFS= read -r line; do
   case $line in "made "*) made=\${line#made } ;; *) continue ;; esac

@@ -298,13 +298,41 @@ test(
     writeFileSync(file, "");
     writeFileSync(lease, `mayfly 1\nmade ${place.path}/tmp*\n`);
     writeFileSync(adopters, `mayfly 1\nadopted ${file}\n`);
-    const keeps = `echo "kept /${basename(file)}" >> "$1"; rm -f '${adopters}'`;
+    const keeps = `[ -e '${adopters}' ] && echo "kept /${basename(file)}" >> "$1" && rm '${adopters}'`;
     const read = `done < "$lease"`;
     const status = reap(lease, session, (script) => {
       assert.ok(script.includes(read));
       return script.replace(read, `${read}; ${keeps}`);
     });
     assert.deepEqual([status, existsSync(adopters), existsSync(file)], [0, false, true]);
+  },
+);
+
+test(
+  "C254 C259 a reaper leaves a directory in which something was adopted and is handed on while the leases are read",
+  { skip: noReaper },
+  () => {
+    using place = scratch();
+    const session = "abcdefgh",
+      [around, empty] = ["jkmn", "jkmp"].map((end) => join(place.path, `tmp${session}abcdefghi${end}`));
+    const file = join(around, `tmp${session}abcdefghijkmq`);
+    const [lease, next, adopters] = ["a", "b", "c"].map((name) => join(place.path, `${name}.lease`));
+    for (const path of [around, empty]) mkdirSync(path);
+    writeFileSync(file, "");
+    writeFileSync(lease, `mayfly 1\nmade ${place.path}/tmp*\n`);
+    writeFileSync(next, "mayfly 1\n");
+    writeFileSync(adopters, `mayfly 1\nadopted ${file}\n`);
+    const handsOn =
+      `[ "$lease" = '${next}' ] && rm '${adopters}' && echo 'adopted ${file}' >> "$lease" && echo 'kept /${
+        basename(file)
+      }' >> "$1"`;
+    const read = `done < "$lease"`;
+    const status = reap(lease, session, (script) => {
+      assert.ok(script.includes(read));
+      return script.replace(read, `${read}; ${handsOn}`);
+    });
+    assert.deepEqual([status, existsSync(adopters), existsSync(empty)], [0, false, false]);
+    assert.ok(existsSync(file));
   },
 );
 
