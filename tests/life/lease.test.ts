@@ -20,6 +20,7 @@ import { adoptFileSync } from "../../lib/adopt.ts";
 import { recordGiven } from "../../lib/life/lease.ts";
 import { heldLeases } from "../../lib/life/registry.ts";
 import { runtime } from "../../lib/runtime/mod.ts";
+import { tmpdir } from "../../lib/location/tmpdir.ts";
 import { configure } from "../../lib/settings.ts";
 import { type ChildResult, runChild } from "../support/child.ts";
 import { leasesIn, plant, readLeases, withoutLease } from "../support/leases.ts";
@@ -191,6 +192,9 @@ test("a lease records the process, its host and each name form once, and is remo
       assert.match(namespace, /^namespace \S/);
       assert.match(host, /^host \S/);
       assert.deepEqual(made, [`made ${join(place.path, "tmp*")}`, `made ${join(place.path, "a*z")}`, ""]);
+      const size = (): number => lstatSync(join(leasesIn(place.path), name)).size, before = size();
+      namedTemporaryFileSync().closeSync();
+      assert.equal(size(), before, "a form that is not the last one has another line");
       const modeOf = (path: string): number => lstatSync(path).mode & 0o777;
       assert.equal(modeOf(join(leasesIn(place.path), name)), isWindows ? 0o666 : 0o600);
       assert.equal(modeOf(leasesIn(place.path)), isWindows ? 0o666 : 0o700);
@@ -473,6 +477,76 @@ test("a line break in the path of a file given to another user starts no line of
     // Control: without a line break it is recorded.
     recordGiven(join(place.path, "b", basename(file.path)));
     assert.notDeepEqual(readLeases(place.path), before);
+  } finally {
+    configure({ tmpdir: undefined });
+  }
+});
+
+test("a lease of a process that knows neither its host nor its namespace gives none", async () => {
+  await withoutLease();
+  using place = scratch();
+  configure({ tmpdir: place.path });
+  using _ = substitute({ runtime: { hostName: () => undefined, processNamespace: () => undefined } });
+  try {
+    using _file = namedTemporaryFileSync();
+    const [text] = Object.values(readLeases(place.path));
+    assert.deepEqual(text.split("\n").slice(2, 4), ["namespace -", "host -"]);
+  } finally {
+    configure({ tmpdir: undefined });
+  }
+});
+
+test("a directory covers what is made in it until it is kept: the forms made there from then on get lines", async () => {
+  await withoutLease();
+  using place = scratch();
+  configure({ tmpdir: place.path });
+  let isFull = false;
+  using _ = substitute({
+    primitives: {
+      write(real, ...args: unknown[]) {
+        if (isFull) throw systemError("ENOSPC");
+        return real(...args);
+      },
+    },
+  });
+  try {
+    using directory = temporaryDirectorySync();
+    const line = `made ${join(directory.path, "inside-*")}\n`;
+    const made = (): boolean => {
+      namedTemporaryFileSync({ dir: directory.path, prefix: "inside-" }).closeSync();
+      return Object.values(readLeases(place.path))[0].endsWith(line);
+    };
+    assert.equal(made(), false);
+    isFull = true;
+    assert.throws(() => directory.keep(), { code: "ENOSPC" });
+    isFull = false;
+    assert.equal(made(), false);
+    directory.keep();
+    assert.equal(made(), true);
+  } finally {
+    configure({ tmpdir: undefined });
+  }
+});
+
+test("C285 on a disk that was full all the time, keep() succeeds, as no lease speaks for anything", async () => {
+  await withoutLease();
+  using place = scratch();
+  configure({ tmpdir: place.path });
+  // Looks whether the directory can be written to.
+  tmpdir();
+  using full = substitute({
+    primitives: {
+      write() {
+        throw systemError("ENOSPC");
+      },
+    },
+  });
+  try {
+    using file = namedTemporaryFileSync(), directory = temporaryDirectorySync();
+    assert.ok(full.of("write").length > 0);
+    file.keep();
+    directory.keep();
+    assert.deepEqual(Object.values(readLeases(place.path)), [""]);
   } finally {
     configure({ tmpdir: undefined });
   }

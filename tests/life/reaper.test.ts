@@ -255,6 +255,14 @@ test("C254 a reaper that cannot be started causes one warning with the reason, a
     "The reaper cannot be started: there is no shell. If this process is killed, its leftovers wait for the next one",
   ]]);
   assert.deepEqual(changed.calls, []);
+  const { startReaper: startOnWindows } = await import(
+    `${module}?windows`
+  ) as typeof import("../../lib/life/reaper.ts");
+  using _ = substitute({
+    runtime: { platform: "windows", startWatcher: () => assert.fail("it was started") },
+  });
+  const [{ message }] = await warningsOf(() => startOnWindows(join(place.path, "lease"), "abcdefgh")());
+  assert.match(message, /: not on Windows\./);
 });
 
 /** Runs the reaper's script for a lease, after the end of its process. */
