@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type Kind, runtime, systemCode } from "./runtime/mod.ts";
+import { attempt, type Kind, runtime, systemCode } from "./runtime/mod.ts";
 
 /** The properties of a {@linkcode TempfileError} besides its message. */
 export interface TempfileErrorOptions {
@@ -231,14 +231,12 @@ export function fromCaller(error: unknown, driver: unknown, waited = false): unk
     error instanceof Error && codeOf(error) === "ERR_INVALID_OPTION";
   if (capture === undefined || !isOurs || trimmed.has(error)) return error;
   trimmed.add(error);
-  if (!waited) capture(error, driver);
-  // Reading a stack may need a descriptor.
-  else if (!outOfDescriptors(error)) captureIfKnown(error, driver, capture);
+  // Reading a stack may need a descriptor, or fail in the application's Error.prepareStackTrace.
+  if (waited && outOfDescriptors(error)) return error;
+  attempt(() => {
+    const before = waited && error.stack;
+    capture(error, driver);
+    if (before && !/\n\s+at /.test(error.stack ?? "")) error.stack = before;
+  });
   return error;
-}
-
-function captureIfKnown(error: Error, driver: unknown, take: NonNullable<typeof capture>): void {
-  const { stack } = error;
-  take(error, driver);
-  if (!/\n\s+at /.test(error.stack ?? "")) error.stack = stack;
 }

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { runtime } from "../runtime/mod.ts";
+import { attempt, runtime } from "../runtime/mod.ts";
 import { Bag, type InBag } from "./bag.ts";
 
 /** The resource behind a handle. It must not refer to the handle except by `fresh`, or the handle is never collected. */
@@ -82,7 +82,9 @@ function registerLater(): void {
  */
 function registerNow({ handle, what, stack }: Fresh): void {
   finalization ??= new FinalizationRegistry(report);
-  finalization.register(handle, { what, stack: stack?.stack }, what);
+  // An application may have it prepared otherwise than as text, and fail at that.
+  const text = stack && attempt(() => String(stack.stack));
+  finalization.register(handle, { what, stack: text }, what);
 }
 
 function report({ what, stack }: Watched): void {

@@ -77,6 +77,29 @@ test(
   },
 );
 
+test("C116 an Error.prepareStackTrace of the application that throws or returns no text breaks neither creation, nor errors, nor the warning about a collected file", async () => {
+  for (const prepare of ["() => { throw new Error('theirs'); }", "() => 7", "(_, sites) => sites"]) {
+    const { said, status, stderr } = await collected(`
+      Error.prepareStackTrace = ${prepare};
+      function careless() { m.namedTemporaryFileSync({ prefix: "dropped-" }); }
+      careless();
+      // Of more handles, none is kept from being collected for a moment. One of a thousand keeps its stack.
+      const files = Array.from({ length: 999 }, () => m.spooledTemporaryFile());
+      for (let count = 0; count < 1000; count++) m.spooledTemporaryFile().closeSync();
+      for (const file of files) file.closeSync();
+      await collect(() => warnings.length > 0);
+      say([names(), warnings.map(({ code }) => code)]);
+      const dir = m.tmpdir() + "/missing";
+      for (const fail of [
+        async () => m.namedTemporaryFileSync({ dir }),
+        () => m.namedTemporaryFile({ dir }),
+        () => m.writeFileAtomic(dir + "/file", ""),
+      ]) await fail().catch(({ code }) => say(code));`);
+    const codes = ["ENOENT", "ENOENT", "ENOENT"];
+    assert.deepEqual([status, said], [0, [[0, ["MAYFLY_NOT_CLOSED"]], ...codes]], `${prepare} ${stderr}`);
+  }
+});
+
 test("C116 a named file whose path was read is closed when collected, with a warning, but not removed until process exit", async () => {
   const { said: [open, during, warnings], left } = await collected(`
     function careless() { return m.namedTemporaryFileSync().path; }
