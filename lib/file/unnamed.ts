@@ -64,49 +64,52 @@ function* create(io: Io, given: FileOptions | undefined): Op<TemporaryFile> {
   return new TemporaryFile(file);
 }
 
-/** Creates an unnamed file. */
-export function* createUnnamed(given: Io, options: Checked): Op<Unnamed & { guard: Guard }> {
-  const directory = usualPlace(options) ?? (yield* place(given, options));
-  const io = given.at(directory);
-  const made = yield* createHandle(io, directory, options);
-  try {
-    yield* ensureMode(io, made.handle, directory, options.mode);
-    options.signal?.throwIfAborted();
-  } catch (error) {
-    yield* discardFile(io, made.handle, made.owned);
-    throw error;
-  }
-  return { ...made, guard: guardOf(directory) };
-}
-
-/** A handle, and the name that must exist until it is closed (Windows). */
+/** An unnamed file. */
 export interface Unnamed {
   handle: Handle;
   /** Whether it never had a name. */
   nameless: boolean;
-  owned?: OwnedName;
+  /** The name that must exist until it is closed (Windows). */
+  owned: OwnedName | undefined;
+  /** The guard of its device. */
+  guard: Guard;
 }
 
 /** Directories whose file system has no unnamed files; other file systems may. */
 const unsupported = new Set<string>();
 
-function* createHandle(io: Io, directory: string, options: Checked): Op<Unnamed> {
+/** Creates an unnamed file. One operation for the usual case: each below another would cost a fiftieth of a file. */
+export function* createUnnamed(given: Io, options: Checked): Op<Unnamed> {
+  const directory = usualPlace(options) ?? (yield* place(given, options));
+  const io = given.at(directory);
+  let handle: Handle | undefined, owned: OwnedName | undefined;
   if (runtime.platform === "linux" && !unsupported.has(directory)) {
     try {
-      return { handle: yield io.createUnnamed(directory, options.mode ?? FILE_MODE), nameless: true };
+      handle = yield io.createUnnamed(directory, options.mode ?? FILE_MODE);
     } catch (error) {
       if (!refusesUnnamed(error)) {
         throw failure(`create a temporary file in "${directory}"`, error, directory);
       }
     }
   }
-  const made = yield* createWithName(io, directory, options);
-  if (unsupported.size < MAX_DIRS) unsupported.add(directory);
-  return made;
+  const nameless = handle !== undefined;
+  if (handle === undefined) [handle, owned] = yield* createWithName(io, directory, options);
+  try {
+    yield* ensureMode(io, handle, directory, options.mode);
+    options.signal?.throwIfAborted();
+  } catch (error) {
+    yield* discardFile(io, handle, owned);
+    throw error;
+  }
+  return { handle, nameless, owned, guard: guardOf(directory) };
 }
 
 /** Creates a named file and unlinks it. */
-function* createWithName(io: Io, directory: string, options: Checked): Op<Unnamed> {
+function* createWithName(
+  io: Io,
+  directory: string,
+  options: Checked,
+): Op<[handle: Handle, owned: OwnedName | undefined]> {
   const owned = new OwnedName();
   let handle: Handle | undefined;
   try {
@@ -116,12 +119,12 @@ function* createWithName(io: Io, directory: string, options: Checked): Op<Unname
       owned.path = path;
       return io.createDescriptor(path, options.mode ?? FILE_MODE);
     });
-    if (isWindows()) return { handle: handle!, nameless: false, owned };
-    yield* owned.remove(io);
-    return { handle: handle!, nameless: false };
+    if (!isWindows()) yield* owned.remove(io);
   } catch (error) {
     if (handle === undefined) owned.release();
     else yield* cleanUp(() => io.close(handle!));
     throw error;
   }
+  if (unsupported.size < MAX_DIRS) unsupported.add(directory);
+  return [handle!, isWindows() ? owned : undefined];
 }
