@@ -114,9 +114,15 @@ export class OwnedTree implements Entry, Leakable {
     unwatchLeak(this);
     if (!this.#ours || this.removed) return [];
     const { path, identity } = this;
-    const leftovers = path === undefined || identity === undefined
-      ? []
-      : yield* this.#removeFrom(io, path, identity);
+    let leftovers: Leftover[] = [];
+    if (path !== undefined && identity !== undefined) {
+      setRemoving(this, true);
+      try {
+        leftovers = yield* removeDirectory(io, path, identity);
+      } finally {
+        setRemoving(this, false);
+      }
+    }
     if (leftovers.length > 0) {
       // Whatever took its place has its name too, and a clean-up by name must not take it for ours. If the disk is too
       // full to record that, there are bigger problems.
@@ -126,15 +132,6 @@ export class OwnedTree implements Entry, Leakable {
     this.removed = true;
     this.forget();
     return [];
-  }
-
-  *#removeFrom(io: Io, path: string, identity: Identity): Op<Leftover[]> {
-    setRemoving(this, true);
-    try {
-      return yield* removeDirectory(io, path, identity);
-    } finally {
-      setRemoving(this, false);
-    }
   }
 
   /** Takes the tree out of the registry once it is gone from its place, and ends the protection of its contents. */
