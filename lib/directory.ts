@@ -133,19 +133,17 @@ export class TemporaryDirectory implements AsyncDisposable, Disposable {
    * @throws {TempfileError} `ENOENT` if someone else has removed the directory, `ERR_REPLACED` if something else has
    *   taken its place, `ERR_CLOSED` after `remove()`.
    */
-  async usage(): Promise<DirectoryUsage> {
-    await this.#tree.moving;
-    return await runAsync(this.#usage(asyncIo(this.#tree.guard)));
+  usage(): Promise<DirectoryUsage> {
+    return runAsync(this.#usage(asyncIo(this.#tree.guard)));
   }
 
   /** Synchronous version of {@linkcode TemporaryDirectory.usage}. */
   usageSync(): DirectoryUsage {
-    this.#tree.requireNotMoving("measure");
     return runSync(this.#usage(syncIo()));
   }
 
   *#usage(io: Io): Op<DirectoryUsage> {
-    yield* this.#tree.require(io, "measure");
+    yield* this.#tree.requireSettled(io, "measure");
     return yield* usageOf(io, this.#tree.path!);
   }
 
@@ -174,8 +172,8 @@ export class TemporaryDirectory implements AsyncDisposable, Disposable {
    * The permission bits do not change: others can enter the result only if the directory was created with a `mode` that
    * lets them, such as `0o755`.
    *
-   * Overlapping calls run in the order they were made, as do `remove()` and `usage()`; synchronous calls meanwhile
-   * fail with `EBUSY`.
+   * Overlapping calls run in the order they were made. Meanwhile `remove()`, `usage()` and the functions that create in
+   * the directory wait, and their synchronous versions fail with `EBUSY`.
    *
    * @param destination A path or a `file:` URL.
    * @returns The absolute path, with symbolic links resolved.

@@ -45,6 +45,13 @@ export class OwnedTree implements Entry, Leakable {
     return "directory";
   }
 
+  /** Waits for the calls that move it, or refuses to if that would block, and then checks as `require` does. */
+  *requireSettled(io: Io, action: string): Op<void> {
+    if (io.blocking) this.requireNotMoving(action);
+    while (this.#moving !== undefined) yield this.#moving;
+    yield* this.require(io, action);
+  }
+
   /** Checks that the directory still exists and is the one created. The action completes "Cannot …". */
   *require(io: Io, action: string): Op<void> {
     const path = this.path!;

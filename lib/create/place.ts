@@ -30,13 +30,13 @@ export function* place(base: Io, { dir, minFree, signal }: Checked, inside?: Own
     throw invalid("dir", "omitted inside a temporary directory", dir);
   }
   signal?.throwIfAborted();
-  const directory: string = inside?.path ?? (dir === undefined ? tmpdir() : yield* canonical(base, dir));
-  const io = base.at(directory);
   if (inside !== undefined) {
     // What is created in it leads there: the handle of the directory may be garbage-collected before the other.
     inside.pathSeen = true;
-    yield* inside.require(io, "create in");
+    yield* inside.requireSettled(base, "create in");
   }
+  const directory: string = inside?.path ?? (dir === undefined ? tmpdir() : yield* canonical(base, dir));
+  const io = base.at(directory);
   if (minFree > 0) yield* requireFree(io, directory, minFree);
   return directory;
 }

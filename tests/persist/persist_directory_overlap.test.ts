@@ -5,7 +5,7 @@
  */
 import assert from "node:assert/strict";
 import { existsSync, readdirSync, renameSync, writeFileSync } from "node:fs";
-import { basename, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { temporaryDirectory as sourceDirectory } from "../../lib/directory.ts";
 import { held } from "../../lib/life/registry.ts";
 import { configure } from "../../lib/settings.ts";
@@ -96,6 +96,27 @@ test("a directory's usage() waits for persist() to finish; meanwhile usageSync()
   const counted = directory.usage();
   assert.throws(() => directory.usageSync(), { name: "TempfileError", code: "EBUSY", path });
   assert.deepEqual([await counted, await moved], [before, join(place.path, "result")]);
+});
+
+test("creating in a directory waits for all calls of persist() to finish, also by a copy; meanwhile the synchronous functions fail with EBUSY", async () => {
+  for (const copies of [false, true]) {
+    using place = scratch();
+    const directory = await filled(place), { path } = directory;
+    const [first, second] = ["first", "second"].map((name) => join(place.path, name));
+    using _ = substitute({ primitives: copies ? { rename: crossDevice(path) } : {} });
+    const moved = [directory.persist(first), directory.persist(second)];
+    const made = [directory.namedTemporaryFile(), directory.temporaryDirectory()];
+    for (const create of ["namedTemporaryFileSync", "temporaryDirectorySync"] as const) {
+      assert.throws(() => directory[create](), { name: "TempfileError", code: "EBUSY", path });
+    }
+    assert.deepEqual(await Promise.all(moved), [first, second]);
+    for (const one of await Promise.all(made)) {
+      assert.deepEqual([dirname(one.path), existsSync(one.path)], [second, true]);
+      await one[Symbol.asyncDispose]();
+    }
+    assertFilled(second);
+    assert.deepEqual(place.list(), ["second"]);
+  }
 });
 
 test("C160 a directory's persist() during remove() fails with ERR_CLOSED, and puts nothing in place", async () => {
