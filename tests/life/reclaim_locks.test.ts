@@ -7,6 +7,7 @@ import assert from "node:assert/strict";
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { existsSync, lstatSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { deviceNumber } from "../../lib/location/mounts.ts";
 import { noFlock } from "../support/ager.ts";
 import { firstOutput, runChild } from "../support/child.ts";
 import { plant, readLeases } from "../support/leases.ts";
@@ -74,7 +75,8 @@ test(
   },
   () => {
     using place = scratch();
-    const mountedAs = (device: string) => `24 1 ${device} / / rw,relatime shared:1 - btrfs /dev/root rw\n`;
+    const mountedAs = (device: string, point = "/") =>
+      `24 1 ${device} / ${point} rw,relatime shared:1 - btrfs /dev/root rw\n`;
     const removedWith = (mounts: string): number => {
       const path = join(place.path, plant(place.path).name());
       writeFileSync(path, "");
@@ -89,11 +91,29 @@ test(
           list: (real, path: string) => path === "/proc" ? NO_PROCESS : real(path),
         },
       });
-      return reclaimIn(place.path).removed.length;
+      return reclaimIn(place.path).removed.filter((one) => one.path === path).length;
     };
     assert.deepEqual(["", mountedAs("0:253"), mountedAs("0:254")].map(removedWith), [1, 1, 0]);
+    // Of mounts over each other the last one counts, and of one inside another the inner one.
+    assert.equal(removedWith(mountedAs("0:253") + mountedAs("0:254")), 0);
+    assert.equal(removedWith(mountedAs("0:254", place.path) + mountedAs("0:253")), 0);
   },
 );
+
+test("C267 the device number of a lock is composed as by stat(), for small and large major and minor numbers", () => {
+  // By makedev(3).
+  const devices = [
+    [0, 254, 0xfe],
+    [8, 1, 0x801],
+    [259, 300, 0x11032c],
+    [0xfff, 0xfffff, 0xffffffff],
+    [0x1234, 5, 0x100000023405],
+  ];
+  assert.deepEqual(
+    devices.map(([major, minor]) => deviceNumber(major, minor)),
+    devices.map(([, , number]) => number),
+  );
+});
 
 test(
   "C267 in a container, sweep() keeps a file whose lock another process has inherited, as with flock(1) (skipped without namespaces)",
