@@ -7,6 +7,7 @@
 import type { Io } from "../operation/io.ts";
 import type { Op } from "../operation/op.ts";
 import { joinPath } from "../path.ts";
+import { runtime } from "../runtime/mod.ts";
 import { leaseDirectoriesAbove } from "./creator_directory.ts";
 import { leaseDirectory } from "./lease_directory.ts";
 import { type LeaseFile, speaksFor } from "./lease_file.ts";
@@ -14,8 +15,8 @@ import { livenessOf } from "./liveness.ts";
 import { isUsable, otherLeases } from "./reclaim.ts";
 
 /**
- * Leases that are looked at for each entry. If there are more, several entries share a look. They may: what nobody had
- * at one moment may vanish at any later one, even while it is adopted.
+ * Leases that are looked at for each entry. If there are more, several entries share a look, for as long as it took: what
+ * nobody had then may have been adopted since.
  */
 const PER_ENTRY = 16;
 
@@ -31,6 +32,8 @@ export class Claims {
   readonly #dead = new Set<string>();
   /** The number of entries that may still share the last look. */
   #shared = 0;
+  /** Until when they may. */
+  #until = 0;
 
   /** @param isVoid Whether what a lease says does not count. */
   constructor(directory: string, isVoid: (lease: LeaseFile) => Op<boolean>) {
@@ -40,7 +43,7 @@ export class Claims {
 
   /** Whether a lease of a process that may be alive speaks for an entry. */
   *cover(io: Io, name: string): Op<boolean> {
-    if (this.#shared-- <= 0) yield* this.#look(io);
+    if (this.#shared-- <= 0 || runtime.now() > this.#until) yield* this.#look(io);
     for (const lease of this.#found) {
       if (this.#dead.has(lease.path) || !speaksFor(lease, this.#directory, name)) continue;
       if (yield* this.#isVoid(lease)) continue;
@@ -62,11 +65,13 @@ export class Claims {
   /** Twice: if something is handed over meanwhile, the leases of both may not have said so when they were read. */
   *#look(io: Io): Op<void> {
     const directories = [leaseDirectory()!, ...leaseDirectoriesAbove(joinPath(this.#directory, ""))];
+    const start = runtime.now();
     this.#found.clear();
     for (const leases of [...directories, ...directories]) {
       if (!(yield* isUsable(io, leases))) continue;
       for (const lease of yield* otherLeases(io, leases, undefined, this.#known)) this.#found.add(lease);
     }
     this.#shared = Math.floor(this.#found.size / PER_ENTRY);
+    this.#until = 2 * runtime.now() - start;
   }
 }

@@ -512,6 +512,25 @@ test(
   },
 );
 
+test("C259 sweep() by age looks at many leases anew once more time has passed than the last look took", () => {
+  using place = scratch();
+  for (let number = 0; number < 64; number++) plant(place.path, { host: "another" });
+  const first = oldFile(place), second = oldFile(place, plant(place.path, { lines: [] }).name("old-"));
+  const { list } = watchedList("", place.path, [basename(first), basename(second)]);
+  let clock = 0;
+  const onRemoved = (): void => {
+    clock++;
+    plant(place.path, { host: "another", lines: [`adopted ${second}`] });
+  };
+  const sweeping = {
+    aged: { olderThan: DAY, prefix: "old-", dir: place.path },
+    how: { ...OPTIONS, onRemoved },
+  };
+  using _ = substitute({ primitives: { list }, runtime: { locks: undefined, now: () => clock } });
+  const { removed, kept } = within(place.path, () => runSync(sweepAll(syncIo(), sweeping)));
+  assert.deepEqual([removed.map(({ path }) => path), kept.map(({ path }) => path)], [[first], [second]]);
+});
+
 test("C265 sweep({ dir }) by age keeps what a process has whose leases are there, unless that process is dead", async () => {
   using place = scratch();
   using own = scratch();
