@@ -7,12 +7,15 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { temporaryDirectory as sourceDirectory } from "../../lib/directory.ts";
+import { syncIo } from "../../lib/operation/io.ts";
+import { runSync } from "../../lib/operation/op.ts";
+import { contentsOf } from "../../lib/tree/list.ts";
 import { assertFilled, crossDevice, filled, variants } from "../support/filled_directory.ts";
 import { failureOf } from "../support/kinds.ts";
 import { packageTest as test } from "../support/once.ts";
 import { isDeno, noLinux } from "../support/platform.ts";
 import { scratch } from "../support/scratch.ts";
-import { substitute } from "../support/substitute.ts";
+import { substitute, systemError } from "../support/substitute.ts";
 
 /** Fills a directory with directories, files and links whose names or targets are not valid UTF-8. */
 function fillNonUtf8(path: string): void {
@@ -54,6 +57,30 @@ test(
     }
   },
 );
+
+test("C148 listing what is to be copied blames the runtime for a missing entry only if its name may not be text", () => {
+  const cases = [["odd\uFFFD", "ENOENT", "EILSEQ"], ["odd\uFFFD", "EIO", "EIO"], [
+    "plain",
+    "ENOENT",
+    "ENOENT",
+  ]];
+  for (const [name, code, expected] of cases) {
+    const entries = [{ name, directory: false }], cause = systemError(code);
+    const io = {
+      ...syncIo(),
+      list: () => ({ next: () => entries.splice(0), close() {} }),
+      status() {
+        throw cause;
+      },
+    };
+    const blamed = {
+      code: "EILSEQ",
+      message: `this runtime cannot express the name "${join("top", name)}"`,
+      cause,
+    };
+    assert.throws(() => runSync(contentsOf(io, "top")), expected === "EILSEQ" ? blamed : { code: expected });
+  }
+});
 
 test(
   "C148 a directory's persist() that copies fails with EILSEQ on a name or link that is not UTF-8, and changes nothing (Deno on Linux)",
