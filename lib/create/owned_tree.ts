@@ -49,7 +49,7 @@ export class OwnedTree implements Entry, Leakable {
   *requireSettled(io: Io, action: string): Op<void> {
     if (io.blocking) this.requireNotMoving(action);
     while (this.#moving !== undefined) yield this.#moving;
-    yield* this.require(io, action);
+    yield* this.require(io.at(this.path!), action);
   }
 
   /** Checks that the directory still exists and is the one created. The action completes "Cannot …". */
