@@ -257,6 +257,7 @@ test("C28 a name of 255 bytes is accepted, and one more fails with ENAMETOOLONG 
     { prefix: "x".repeat(room) },
     { suffix: "x".repeat(room - 3) },
     { prefix: "é".repeat(room / 2 - 2), suffix: ".txt" },
+    { prefix: "€".repeat(room / 3) },
     { prefix: "🐝".repeat(Math.floor(room / 4)) },
   ];
   for (const options of fits) {
@@ -269,6 +270,7 @@ test("C28 a name of 255 bytes is accepted, and one more fails with ENAMETOOLONG 
     { prefix: "x".repeat(300) },
     { suffix: "x".repeat(room - 2) },
     { prefix: "é".repeat(room / 2), suffix: "x" },
+    { prefix: "€".repeat(room / 3 + 1) },
     { prefix: "🐝".repeat(room / 4 + 1) },
     { prefix: "x".repeat(10_000_000) },
   ];
