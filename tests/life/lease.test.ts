@@ -28,6 +28,7 @@ import { naiveLease, naiveSweep } from "../support/naive_sweep.ts";
 import { packageTest as test } from "../support/once.ts";
 import { noMounts, withTmpfs } from "../support/places.ts";
 import { endedBy, isWindows, noLinks, noPrograms, underWine } from "../support/platform.ts";
+import { within } from "../support/reclaiming.ts";
 import { type Scratch, scratch } from "../support/scratch.ts";
 import { noStrace } from "../support/strace.ts";
 import { substitute, systemError } from "../support/substitute.ts";
@@ -485,21 +486,17 @@ test("a line break in the path of a file given to another user starts no line of
 test("a lease of a process that knows neither its host nor its namespace gives none", async () => {
   await withoutLease();
   using place = scratch();
-  configure({ tmpdir: place.path });
   using _ = substitute({ runtime: { hostName: () => undefined, processNamespace: () => undefined } });
-  try {
+  within(place.path, () => {
     using _file = namedTemporaryFileSync();
     const [text] = Object.values(readLeases(place.path));
     assert.deepEqual(text.split("\n").slice(2, 4), ["namespace -", "host -"]);
-  } finally {
-    configure({ tmpdir: undefined });
-  }
+  });
 });
 
 test("a directory covers what is made in it until it is kept: the forms made there from then on get lines", async () => {
   await withoutLease();
   using place = scratch();
-  configure({ tmpdir: place.path });
   let isFull = false;
   using _ = substitute({
     primitives: {
@@ -509,7 +506,7 @@ test("a directory covers what is made in it until it is kept: the forms made the
       },
     },
   });
-  try {
+  within(place.path, () => {
     using directory = temporaryDirectorySync();
     const line = `made ${join(directory.path, "inside-*")}\n`;
     const made = (): boolean => {
@@ -523,33 +520,28 @@ test("a directory covers what is made in it until it is kept: the forms made the
     assert.equal(made(), false);
     directory.keep();
     assert.equal(made(), true);
-  } finally {
-    configure({ tmpdir: undefined });
-  }
+  });
 });
 
 test("C285 on a disk that was full all the time, keep() succeeds, as no lease speaks for anything", async () => {
   await withoutLease();
   using place = scratch();
-  configure({ tmpdir: place.path });
-  // Looks whether the directory can be written to.
-  tmpdir();
-  using full = substitute({
-    primitives: {
-      write() {
-        throw systemError("ENOSPC");
+  within(place.path, () => {
+    // Looks whether the directory can be written to.
+    tmpdir();
+    using full = substitute({
+      primitives: {
+        write() {
+          throw systemError("ENOSPC");
+        },
       },
-    },
-  });
-  try {
+    });
     using file = namedTemporaryFileSync(), directory = temporaryDirectorySync();
     assert.ok(full.of("write").length > 0);
     file.keep();
     directory.keep();
     assert.deepEqual(Object.values(readLeases(place.path)), [""]);
-  } finally {
-    configure({ tmpdir: undefined });
-  }
+  });
 });
 
 test("C285 keep() that cannot be recorded fails with ENOSPC, leaves no readable partial record, and can be retried", async () => {
