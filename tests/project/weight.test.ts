@@ -57,6 +57,14 @@ test("no line of code in the package is longer than 320 characters: runtimes pri
   }
 });
 
+test("the package is ASCII: V8 keeps a source with any other character in two bytes each", {
+  inAll: true,
+}, () => {
+  for (const [name, text] of [...packageFilesOf("mod.js"), ...packageFilesOf("cli.js")]) {
+    assert.match(text, /^\p{ASCII}*$/u, name);
+  }
+});
+
 test("functions and classes in the package keep the names that they have in the source, for stack traces", {
   inAll: true,
 }, () => {
