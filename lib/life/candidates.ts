@@ -112,8 +112,10 @@ function* candidate(
 ): Op<Candidate | undefined> {
   const place = within(dir, name);
   const status: Status = yield io.status(place);
-  if (!isOurs(status) && !(status.kind === "file" && given.has(path))) return undefined;
-  if (!isPlain(status)) return undefined;
+  const isMine = isOurs(status);
+  if (!(status.kind === "file" ? isMine || given.has(path) : isMine && status.kind === "directory")) {
+    return undefined;
+  }
   // A leftover all the same, once that is unmounted.
   if (yield* isMounted(io, path, status, dir.status)) throw coded("EBUSY", "mounted");
   return { path, place, status };
@@ -128,5 +130,3 @@ export function* isMounted(io: Io, path: string, status: Status, parent: Status)
   return isOffDevice(status, parent) ||
     (status.kind === "directory" || status.device !== parent.device) && (yield* isMountPoint(io, path));
 }
-
-const isPlain = ({ kind }: Status): boolean => kind === "file" || kind === "directory";

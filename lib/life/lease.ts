@@ -14,7 +14,7 @@
 import { codeOf, failure } from "../errors.ts";
 import { isMade, renewSession, sessionId } from "../name.ts";
 import { syncIo } from "../operation/io.ts";
-import { runSync } from "../operation/op.ts";
+import { type Op, runSync } from "../operation/op.ts";
 import { statusIfThere } from "../operation/status.ts";
 import { baseName, contains, joinPath, parentOf } from "../path.ts";
 import { attempt, runtime } from "../runtime/mod.ts";
@@ -173,13 +173,15 @@ export function recordKept(path: string, inside: readonly string[] = []): void {
 }
 
 /**
- * Undoes {@linkcode recordKept}, if the path could not be put in place: what we still hold under the same name, wherever
- * it is, would count as kept as well.
+ * Takes the step that gives something its final path, which counts as kept from before that step on. If it fails, that
+ * is undone: what we still hold under the same name, wherever it is, would count as kept as well.
  */
-export function recordNotKept(path: string): void {
-  for (const lease of leases) {
-    for (const { path: one = "" } of lease.speaksFor(path) ? held().entries : []) {
-      if (baseName(one) === baseName(path)) attempt(() => lease.adopt(one));
-    }
+export function* keeping(path: string, step: Op<void>): Op<void> {
+  recordKept(path);
+  try {
+    yield* step;
+  } catch (error) {
+    for (const lease of leases) if (lease.speaksFor(path)) attempt(() => lease.unkeep(baseName(path)));
+    throw error;
   }
 }

@@ -16,7 +16,7 @@ import { utf8 } from "../utf8.ts";
 import { HEADER, RESYNC } from "./lease_file.ts";
 import { formOf, formsOf } from "./name_form.ts";
 import { startReaper } from "./reaper.ts";
-import type { Entry } from "./registry.ts";
+import { type Entry, held } from "./registry.ts";
 
 /** Bytes after which the next lease is begun, so that the lease of a process that runs for months stays small. */
 const FULL = 1024 * 1024;
@@ -37,8 +37,8 @@ export class Lease implements Entry {
    * too.
    */
   readonly #adopted = new Set<string>();
-  /** The recorded names of what the caller keeps. */
-  readonly #kept = new Set<string>();
+  /** The recorded names of what the caller keeps, with the number of calls of `keep` for each. */
+  readonly #kept = new Map<string, number>();
   readonly #stopReaper: (() => void) | undefined;
   readonly #onDiscard: (lease: Lease) => void;
   #length = 0;
@@ -74,7 +74,7 @@ export class Lease implements Entry {
   /** Whether this name was adopted, and not kept since. */
   hasAdopted(path: string): boolean {
     const name = baseName(path);
-    return this.#adopted.has(name) && !this.#kept.has(name);
+    return this.#adopted.has(name) && !this.#kept.get(name);
   }
 
   /** Records an adoption: from now on the entry is a leftover of this process, and of no other. */
@@ -99,16 +99,25 @@ export class Lease implements Entry {
     if (this.#length === 0) return;
     const name = baseName(path);
     this.#last = undefined;
-    this.#kept.add(name);
+    const before = this.#kept.get(name) || 0;
+    this.#kept.set(name, before + 1);
     try {
       const made = inside.flatMap((one) =>
         this.#missing(parentOf(one), formsOf(baseName(one), this.session))
       );
       this.#write(`kept ${name}\n`, made);
     } catch (error) {
-      this.#kept.delete(name);
+      this.#kept.set(name, before);
       throw error;
     }
+  }
+
+  /** Undoes a call of `keep`, unless there were others for this name: what we hold under it is a leftover again. */
+  unkeep(name: string): void {
+    // Not a number if the lease was still empty then, and recorded nothing.
+    const others = this.#kept.get(name)! - 1;
+    this.#kept.set(name, others);
+    for (const { path = "" } of held().entries) if (others === 0 && baseName(path) === name) this.adopt(path);
   }
 
   /**
@@ -126,7 +135,7 @@ export class Lease implements Entry {
       const name = baseName(at);
       at = parentOf(at);
       const isMade = formsOf(name, this.session).some((form) => this.#made.has(joinPath(at, form)));
-      if (isMade && !this.#kept.has(name)) return true;
+      if (isMade && !this.#kept.get(name)) return true;
     }
     return false;
   }

@@ -4,9 +4,11 @@
  *
  * @module
  */
+import { cleanUp } from "../create/exclusively.ts";
 import { codeOf, TempfileError, UNSUPPORTED } from "../errors.ts";
 import type { OwnedName } from "../file/owned.ts";
-import { recordKept, recordNotKept } from "../life/lease.ts";
+import { keeping } from "../life/lease.ts";
+import { held } from "../life/registry.ts";
 import type { Io } from "../operation/io.ts";
 import type { Op } from "../operation/op.ts";
 import { withRetries } from "../operation/retry.ts";
@@ -19,35 +21,18 @@ export function* commit(
   io: Io,
   from: string,
   name: OwnedName | undefined,
-  target: Target,
-  options: Replacing,
+  { path }: Target,
+  { overwrite }: Replacing,
 ): Op<void> {
-  // The file may keep its name, in a directory with leftovers of the same session.
-  recordKept(target.path);
-  try {
-    // A rename would replace whatever has appeared meanwhile; a link fails if the name is taken.
-    const put = options.overwrite ? io.rename : io.link;
-    yield* withRetries(io, () => put(from, target.path));
-  } catch (error) {
-    recordNotKept(target.path);
-    throw error;
-  }
-  if (options.overwrite) name?.release();
-  else yield* dropOldName(io, from, name);
-}
-
-/** Renames. After a failure, tries again only as long as `mayHelp` allows it. */
-export function rename(io: Io, from: string, to: string, mayHelp?: () => Op<boolean>): Op<void> {
-  return withRetries(io, () => io.rename(from, to), mayHelp);
-}
-
-function* dropOldName(io: Io, from: string, name: OwnedName | undefined): Op<void> {
-  try {
-    if (name === undefined) yield io.unlink(from);
-    else yield* name.remove(io);
-  } catch {
-    // The file is in place; its other name stays registered.
-  }
+  // A rename would replace whatever has appeared meanwhile; a link fails if the name is taken.
+  const step = withRetries(io, () => (overwrite ? io.rename : io.link)(from, path));
+  // The file may keep its name, in a directory with leftovers of the same session. A name that another handle owns is
+  // still removed with that.
+  const isOwned = from !== path && held().entries.some((entry) => entry.path === path);
+  yield* isOwned ? step : keeping(path, step);
+  if (overwrite) name?.release();
+  // The file is in place; a name of ours that cannot be removed stays registered.
+  else yield* name === undefined ? cleanUp(() => io.unlink(from)) : name.tryRemove(io);
 }
 
 /** Waits until the names in a directory are on the disk, where there is such a call. */

@@ -74,22 +74,23 @@ function* renameFile(io: Io, file: OpenFile, target: Target, options: Replacing)
   const path = file.path!, { handle } = file.storage as DiskStorage;
   const status: Status = yield io.statusOf(handle);
   const named = yield* statusIfThere(io, path);
-  // The contents are there even if their name has been removed.
-  if (named === undefined) return false;
+  // The contents are there even if their name has been removed. Whatever has it next is not to be removed, even if that
+  // is the result.
+  if (named === undefined) {
+    file.owned?.release();
+    file.owned = undefined;
+    return false;
+  }
   if (!sameFile(named, status)) throw replaced(path, "persist");
-  if (isHardLink(status, target, path) || !(yield* isRenamable(io, status, path, target))) return false;
+  if (isHardLink(status, target, path)) return false;
+  // On overlays a file may show another device than its directory, which therefore is checked as well, but only if needed.
+  if (
+    !(yield* isOnDevice(io, status, target)) &&
+    !(yield* isOnDevice(io, yield io.status(parentOf(path)), target))
+  ) return false;
   const moved = yield* commitFile(io, handle, path, file.owned, status, target, options);
   if (moved) file.owned = undefined;
   return moved;
-}
-
-/**
- * Whether a rename can reach the target. On overlays a file may show another device than its directory, which therefore
- * is checked as well, but only if needed.
- */
-function* isRenamable(io: Io, status: Status, path: string, target: Target): Op<boolean> {
-  return (yield* isOnDevice(io, status, target)) ||
-    (yield* isOnDevice(io, yield io.status(parentOf(path)), target));
 }
 
 /** Whether the target is another name of the same file: a rename from one to the other does nothing, but succeeds. */

@@ -22,15 +22,16 @@ import {
 } from "../errors.ts";
 import { DiskStorage } from "../file/storage.ts";
 import { sameFile } from "../identity.ts";
-import { recordKept, recordNotKept, sessionFor } from "../life/lease.ts";
+import { keeping, sessionFor } from "../life/lease.ts";
 import { closeRead } from "../operation/close.ts";
 import type { Io } from "../operation/io.ts";
 import type { Op } from "../operation/op.ts";
+import { withRetries } from "../operation/retry.ts";
 import { statusIfThere } from "../operation/status.ts";
 import { contains, isNameless, joinPath, shownPath } from "../path.ts";
 import { type Handle, isWindows, type Path, type Status } from "../runtime/mod.ts";
 import { contentsOf, type TreeEntry } from "../tree/list.ts";
-import { inPlaceError, rename, synchronizeDirectory, synchronizeName } from "./commit.ts";
+import { inPlaceError, synchronizeDirectory, synchronizeName } from "./commit.ts";
 import { copyContents } from "./copy.ts";
 import type { Replacing } from "./options.ts";
 import { NAMING } from "./stage.ts";
@@ -94,11 +95,10 @@ function* renameTree(io: Io, from: string, target: Target, options: Replacing): 
     options.signal?.throwIfAborted();
     // Not earlier: until the tree is in place, it must be a leftover if this process is killed, even under the same
     // name.
-    recordKept(target.path);
-    yield* rename(io, from, target.path, () => mayReplace(io, target, options));
+    const step = withRetries(io, () => io.rename(from, target.path), () => mayReplace(io, target, options));
+    yield* keeping(target.path, step);
     return true;
   } catch (error) {
-    recordNotKept(target.path);
     yield* cleanUp(undo);
     if (codeOf(error) === "EXDEV") return false;
     // Where no directory of ours reserved the name (Windows), that of another process may be in the way.

@@ -17,8 +17,9 @@ import * as m from "#mod";
 import { namedTemporaryFileSync } from "../../lib/file/named.ts";
 import { temporaryDirectorySync } from "../../lib/directory.ts";
 import { adoptFileSync } from "../../lib/adopt.ts";
-import { recordGiven } from "../../lib/life/lease.ts";
+import { keeping, recordGiven } from "../../lib/life/lease.ts";
 import { heldLeases } from "../../lib/life/registry.ts";
+import { type Op, runSync } from "../../lib/operation/op.ts";
 import { runtime } from "../../lib/runtime/mod.ts";
 import { tmpdir } from "../../lib/location/tmpdir.ts";
 import { configure } from "../../lib/settings.ts";
@@ -316,6 +317,38 @@ test("C285 a lease is complete even if each write takes only three bytes", async
       `made ${join(place.path, "tmp*.two")}`,
       "",
     ]);
+  } finally {
+    configure({ tmpdir: undefined });
+  }
+});
+
+function* succeeds(): Op<void> {
+  yield;
+}
+
+function* fails(): Op<void> {
+  yield;
+  throw systemError("EIO");
+}
+
+test("C265 of two overlapping calls that put something in place under one name, the one that fails does not undo the record of the other", async () => {
+  await withoutLease();
+  using place = scratch();
+  configure({ tmpdir: place.path });
+  try {
+    using file = namedTemporaryFileSync();
+    const name = basename(file.path);
+    const recorded = (): string[] => Object.values(readLeases(place.path))[0].split("\n").slice(5, -1);
+    const [first, second] = [keeping(join("/one", name), fails()), keeping(join("/two", name), fails())];
+    first.next();
+    second.next();
+    assert.throws(() => first.next(), { code: "EIO" });
+    assert.deepEqual(recorded(), [`kept ${name}`, `kept ${name}`]);
+    assert.throws(() => second.next(), { code: "EIO" });
+    assert.equal(recorded().pop(), `adopted ${file.path}`);
+    runSync(keeping(join("/one", name), succeeds()));
+    assert.throws(() => runSync(keeping(join("/two", name), fails())), { code: "EIO" });
+    assert.equal(recorded().pop(), `kept ${name}`);
   } finally {
     configure({ tmpdir: undefined });
   }

@@ -262,6 +262,17 @@ test("persist() of a named file whose name was removed copies its contents to th
   }
 });
 
+test("persist() of a named file to its own path, from which it was removed, puts it there to stay", async () => {
+  for (const persist of Object.values(variants)) {
+    using place = workspace();
+    const file = await namedTemporaryFile({ dir: place.temporary.path });
+    await file.write("back again");
+    unlinkSync(file.path);
+    assert.equal(await persist(file, file.path), file.path);
+    assert.equal(readFileSync(file.path, "utf8"), "back again");
+  }
+});
+
 test("persist() of a second handle to a named file copies it, and leaves the original independent of the copy", async () => {
   using place = workspace();
   const file = await namedTemporaryFile({ dir: place.temporary.path });

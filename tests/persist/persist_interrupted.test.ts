@@ -13,10 +13,11 @@ import { namedTemporaryFile as sourceNamed } from "../../lib/file/named.ts";
 import { temporaryFile as sourceUnnamed } from "../../lib/file/unnamed.ts";
 import { runChild } from "../support/child.ts";
 import { pattern, sameBytes } from "../support/kinds.ts";
-import { leasesIn, readLeases } from "../support/leases.ts";
+import { leasesIn, plant, readLeases } from "../support/leases.ts";
 import { packageTest as test } from "../support/once.ts";
 import { modeOf, noLinux, noSignals, shownMode } from "../support/platform.ts";
 import { workspace } from "../support/places.ts";
+import { scratch } from "../support/scratch.ts";
 import { substitute } from "../support/substitute.ts";
 
 test("persist() aborted by its signal while it waits for a write with a stalled source puts nothing in place", async () => {
@@ -182,5 +183,60 @@ test(
     assert.deepEqual(swept.said, [[]], swept.stderr);
     assert.deepEqual([place.temporary.list(), place.results.list()], [[basename(leasesIn(""))], [result]]);
     assert.deepEqual(readLeases(place.temporary.path), {});
+  },
+);
+
+/** The file put in place has the name of one that we hold, in a directory with leftovers of ours. */
+const PUTS_AND_DIES = `
+const system = globalThis.Deno ?? fs, { renameSync } = system;
+const [results, others] = args, forms = m.namedTemporaryFileSync({ dir: results });
+const held = m.namedTemporaryFileSync(), name = path.basename(held.path);
+m.writeFileAtomicSync(path.join(results, name), "published");
+Object.assign(system, { renameSync() { throw Object.assign(new Error("refused"), { code: "EIO" }); } });
+try {
+  m.writeFileAtomicSync(path.join(others, name), "fails");
+} catch (error) {
+  say(error.code);
+}
+Object.assign(system, { renameSync });
+say(name);
+process.kill(process.pid, "SIGKILL");`;
+
+test(
+  "C259 C265 a failed call does not end the protection of what was put in place under the same name before",
+  { skip: noLinux },
+  async () => {
+    using place = workspace();
+    using others = scratch();
+    const env = { TMPDIR: place.temporary.path };
+    const args = [place.results.path, others.path];
+    const { said, signal, stderr } = await runChild(PUTS_AND_DIES, { args, env });
+    assert.deepEqual([said[0], said.length, signal], ["EIO", 2, "SIGKILL"], stderr);
+    const swept = await runChild("say((await m.sweep()).left);", { env });
+    assert.deepEqual(swept.said, [[]], swept.stderr);
+    assert.deepEqual([place.results.list(), others.list()], [[said[1]], []]);
+  },
+);
+
+const REPLACES_AND_DIES = `
+const held = m.namedTemporaryFileSync(), adopted = m.adoptFileSync(args[0]);
+for (const { path } of [held, adopted]) m.writeFileAtomicSync(path, "new");
+m.namedTemporaryFileSync().persistSync(m.namedTemporaryFileSync().path);
+process.kill(process.pid, "SIGKILL");`;
+
+test(
+  "C265 sweep() removes what a killed process has put in place of its own temporary files",
+  { skip: noLinux },
+  async () => {
+    using place = workspace();
+    const env = { TMPDIR: place.temporary.path };
+    const { name } = plant(place.temporary.path), planted = join(place.temporary.path, name());
+    writeFileSync(planted, "");
+    const { signal, stderr } = await runChild(REPLACES_AND_DIES, { args: [planted], env });
+    assert.equal(signal, "SIGKILL", stderr);
+    assert.equal(place.temporary.list().length, 4);
+    const swept = await runChild("say((await m.sweep()).left);", { env });
+    assert.deepEqual(swept.said, [[]], swept.stderr);
+    assert.deepEqual(place.temporary.list(), [basename(leasesIn(""))]);
   },
 );
