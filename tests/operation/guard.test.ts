@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { temporaryDirectory } from "../../lib/directory.ts";
 import { namedTemporaryFile } from "../../lib/file/named.ts";
-import { temporaryFile } from "../../lib/file/unnamed.ts";
+import { temporaryFile, temporaryFileSync } from "../../lib/file/unnamed.ts";
 import { fallback, guardOf, setDevice } from "../../lib/operation/devices.ts";
 import { Guard } from "../../lib/operation/guard.ts";
 import { asyncIo, INLINE_MAX } from "../../lib/operation/io.ts";
@@ -229,6 +229,19 @@ test("calls beyond the time budget of a turn fail with the error of the system",
   const ends = await Promise.allSettled(Array.from({ length: 20 }, () => namedTemporaryFile({ dir })));
   assert.deepEqual(seen.ways.filter((way) => !isInline(way)), []);
   assert.deepEqual(ends.map((end) => end.status === "rejected" && end.reason.code), Array(20).fill("ENOENT"));
+});
+
+test("of calls that each use up the budget of a turn, all that wait are made, also the last", async () => {
+  using quick = device();
+  using seen = observed(quick);
+  const files = Array.from({ length: 3 }, () => temporaryFileSync({ dir: quick.path, bufferSize: 0 }));
+  await files[0].size();
+  seen.taken();
+  quick.cost = 1.2;
+  await Promise.all(files.map((file) => file.write("x")));
+  assert.deepEqual(seen.taken(), Array(3).fill("inline write"));
+  quick.cost = 0;
+  for (const file of files) file.closeSync();
 });
 
 test("concurrent inline calls take no more than the 1 ms budget of each turn, and are served in order", async () => {
