@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { constants } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import * as m from "#mod";
@@ -9,7 +10,7 @@ import { runChild } from "./support/child.ts";
 import { creatorsOf } from "./support/creators.ts";
 import { oncePerRuntime } from "./support/once.ts";
 import { noMounts, withTmpfs } from "./support/places.ts";
-import { isWindows, noModes } from "./support/platform.ts";
+import { isWindows, noLinux, noModes } from "./support/platform.ts";
 import { scratch } from "./support/scratch.ts";
 import { noStrace } from "./support/strace.ts";
 import { heldLease, substitute, systemError } from "./support/substitute.ts";
@@ -186,6 +187,30 @@ test("codeOf() finds the POSIX code in the errors of every runtime", () => {
     ]
   ) {
     assert.equal(codeOf(value), "UNKNOWN");
+  }
+});
+
+test("codeOf() names the error numbers in messages of Deno as the system does", { skip: noLinux }, () => {
+  const named = Object.entries(constants.errno).filter(([name, number]) => {
+    const code = codeOf(new Error(`Failed (os error ${number})`));
+    assert.ok(code === "UNKNOWN" || code === name, `${number} is ${name}, not ${code}`);
+    return code === name;
+  });
+  assert.ok(named.length >= 15, `${named}`);
+});
+
+test("codeOf() gives error numbers up to 34 the same meaning on all POSIX systems, higher ones only on Linux", () => {
+  const codes = [27, 116].map((number) => new Error(`Failed (os error ${number})`));
+  for (
+    const [platform, expected] of [
+      ["linux", ["EFBIG", "ESTALE"]],
+      ["darwin", ["EFBIG", "UNKNOWN"]],
+      ["other", ["EFBIG", "UNKNOWN"]],
+      ["windows", ["UNKNOWN", "UNKNOWN"]],
+    ] as const
+  ) {
+    using _platform = substitute({ runtime: { platform } });
+    assert.deepEqual(codes.map(codeOf), expected, platform);
   }
 });
 
