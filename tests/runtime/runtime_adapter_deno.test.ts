@@ -90,18 +90,22 @@ test("Deno: env() reads only the variables that are permitted", () => {
 });
 
 test("Deno: anchor() returns a path only if Deno can stat /proc/self/fd, and does not try without read permission", () => {
-  const anchorOf = (permits: boolean, statSync: (path: string) => object, platform = "linux"): unknown => {
-    const { deno, scope } = fakeDeno(platform, () => permits);
-    return denoRuntime({ ...deno, statSync } as typeof deno, scope).anchor(3);
+  /** The path for descriptor 3, and what was asked of Deno. */
+  const anchorOf = (permits: Permits, answer = (): object => ({}), platform = "linux"): unknown[] => {
+    const { deno, scope } = fakeDeno(platform, permits);
+    const asked: string[] = [];
+    const statSync = (path: string): object => (asked.push(path), answer());
+    return [denoRuntime({ ...deno, statSync } as typeof deno, scope).anchor(3), ...asked];
   };
-  const unasked = (): never => assert.fail("asked");
   const refused = (): never => {
     throw new Error('Requires all access to "/proc/self/fd", run again with the --allow-all flag');
   };
-  assert.equal(anchorOf(true, () => ({})), "/proc/self/fd/3");
-  assert.equal(anchorOf(true, refused), undefined);
-  assert.equal(anchorOf(false, unasked), undefined);
-  assert.equal(anchorOf(true, unasked, "darwin"), undefined);
+  const all = (): boolean => true;
+  assert.deepEqual(anchorOf(all), ["/proc/self/fd/3", "/proc/self/fd"]);
+  assert.deepEqual(anchorOf(all, refused), [undefined, "/proc/self/fd"]);
+  assert.deepEqual(anchorOf(() => false), [undefined]);
+  assert.deepEqual(anchorOf((_, { path }) => path !== "/proc/self"), [undefined]);
+  assert.deepEqual(anchorOf(all, undefined, "darwin"), [undefined]);
 });
 
 test("Deno: temporaryDirectory() probes with makeTempDirSync() if writing is permitted, but not the environment", () => {
@@ -114,6 +118,9 @@ test("Deno: temporaryDirectory() probes with makeTempDirSync() if writing is per
     const other = fakeDeno("linux", permits);
     assert.equal(denoRuntime(other.deno, other.scope).temporaryDirectory(), undefined);
   }
+  const windows = fakeDeno("windows", permitting("write"));
+  Object.assign(windows.deno, { makeTempDirSync: () => "C:\\Temp\\fake", removeSync() {} });
+  assert.equal(denoRuntime(windows.deno, windows.scope).temporaryDirectory(), "C:\\Temp");
   const failing = fakeDeno("linux", permitting("write"));
   Object.assign(failing.deno, { makeTempDirSync: fail("ENOENT") });
   assert.equal(denoRuntime(failing.deno, failing.scope).temporaryDirectory(), undefined);
@@ -375,6 +382,25 @@ test("Deno: status() has a default for each field that is null, and reports a de
   assert.equal(denoRuntime(deno, scope).uid(), undefined);
 });
 
+test("Deno: status() returns what Deno reports of a file", () => {
+  const { deno, scope } = fakeDeno();
+  const info = { isFile: true, isDirectory: false, isSymlink: false, size: 7, dev: 3, ino: 4, nlink: 2 };
+  const more = { mode: 0o100640, uid: 1000, gid: 100, birthtime: new Date(5), mtime: new Date(6) };
+  Object.assign(deno, { lstatSync: () => ({ ...info, ...more }) });
+  assert.deepEqual(denoRuntime(deno, scope).sync.status("/file"), {
+    kind: "file",
+    size: 7,
+    mode: 0o640,
+    device: 3,
+    inode: 4,
+    links: 2,
+    uid: 1000,
+    gid: 100,
+    birth: 5,
+    modified: 6,
+  });
+});
+
 test("Deno: removeDirectory() appends a slash, so that only a directory can be removed, except on Windows", async () => {
   for (const [platform, ending] of [["linux", "/"], ["windows", ""]] as const) {
     using place = scratch();
@@ -483,9 +509,16 @@ test("Deno: changeMode() uses the open descriptor of a file whose mode denies ev
   const handle = sync.createFile(path, 0o600);
   sync.changeMode(handle, 0o640);
   assert.equal(statSync(path).mode & 0o777, 0o640);
+  // Another file that is open, on the same device.
+  const other = fs.openSync(join(place.path, "other"), "w", 0o600);
+  const { readDirSync } = deno;
+  Object.assign(deno, { readDirSync: () => [{ name: String(other) }, ...readDirSync("/proc/self/fd")] });
+  sync.changeMode(handle, 0o644);
+  assert.deepEqual([statSync(path).mode & 0o777, fs.fstatSync(other).mode & 0o777], [0o644, 0o600]);
+  fs.closeSync(other);
   Object.assign(deno, { readDirSync: fail("ENOENT") });
   assert.throws(() => sync.changeMode(handle, 0o600), error("EACCES"));
-  assert.equal(statSync(path).mode & 0o777, 0o640);
+  assert.equal(statSync(path).mode & 0o777, 0o644);
   sync.close(handle);
 });
 

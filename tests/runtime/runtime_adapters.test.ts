@@ -270,6 +270,8 @@ test("Node: random() reads the kernel's device, and uses node:crypto if that fai
     { openSync: fail("EACCES") },
     { fstatSync: () => ({ mode: 0o100644, rdev: 0 }) },
     { fstatSync: () => ({ mode: 0o020666, rdev: (1 << 8) | 3 }) },
+    // The numbers of the random device are also those of a RAM disk.
+    { fstatSync: () => ({ mode: 0o060660, rdev: (1 << 8) | 9 }) },
     { fstatSync: fail("EIO") },
     { readSync: () => 10 },
   ];

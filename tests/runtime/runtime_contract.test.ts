@@ -11,6 +11,7 @@ import { test } from "node:test";
 import { codeOf } from "../../lib/errors.ts";
 import { denoRuntime } from "../../lib/runtime/deno.ts";
 import { type DirectoryEntry, type Primitives, type Runtime, runtime } from "../../lib/runtime/mod.ts";
+import { openIn } from "../support/descriptors.ts";
 import { contentsOf, ROOT, statusOf } from "../support/fake_disk.ts";
 import { fakeDeno } from "../support/fake_runtimes.ts";
 import { FakeMachine, UID } from "../support/faulty_runtime.ts";
@@ -211,6 +212,8 @@ test("openFile() and openDescriptor() open what exists", () =>
     outside.write(at("f"), "abc");
     for (const name of ["openFile", "openDescriptor"] as const) {
       const handle = await io[name](at("f"), "write");
+      const into = new Uint8Array(3);
+      assert.equal(await io.read(handle, into, 0), 3);
       assert.equal(await io.write(handle, bytes("A"), 0), 1);
       await io.close(handle);
       const reading = await io[name](at("f"), "read");
@@ -376,6 +379,20 @@ test("fileSystem() and readSystemFile() return what they name; synchronizeDirect
     if (!lacks.directorySync) await io.synchronizeDirectory(path);
     assert.equal(await codeFrom(() => io.fileSystem(at("missing"))), "ENOENT");
   }));
+
+test(
+  "list() and synchronizeDirectory() leave no descriptor open (Linux)",
+  { skip: noLinux },
+  () =>
+    onEachFace(async (io, at, { outside, path }) => {
+      outside.mkdir(at("d"));
+      await io.synchronizeDirectory(at("d"));
+      const listing = await io.list(at("d"));
+      assert.deepEqual(await listing.next(), []);
+      listing.close();
+      if (outside === onRealDisk) assert.deepEqual(openIn(path), []);
+    }),
+);
 
 test("random() fills the whole array, differently each time", () => {
   const one = new Uint8Array(64), other = new Uint8Array(64);
