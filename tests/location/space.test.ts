@@ -344,28 +344,29 @@ test("watchSpace() cancels its timer at the end of its scope", () => {
   assert.deepEqual(cancelled, [0]);
 });
 
-test("watchSpace() refuses invalid options", () => {
+test("watchSpace() refuses invalid options, and names them", () => {
   const call = (): void => {};
-  const wrong: [string, unknown, unknown?][] = [
-    ["TypeError", undefined],
-    ["TypeError", null],
-    ["TypeError", {}],
-    ["TypeError", { dir: "/" }],
-    ["TypeError", { minFree: "1" }],
-    ["RangeError", { minFree: -1 }],
-    ["RangeError", { minInodes: 1.5 }],
-    ["TypeError", { minFree: 1, interval: "1" }],
-    ["RangeError", { minFree: 1, interval: 0 }],
-    ["RangeError", { minFree: 1, interval: NaN }],
-    ["RangeError", { minFree: 1, interval: Infinity }],
-    ["TypeError", { minFree: 1, dir: 5 }],
-    ["TypeError", { minFree: 1 }, "call"],
+  const wrong: [string, string, unknown, unknown?][] = [
+    ["TypeError", "options", undefined],
+    ["TypeError", "options", null],
+    ["TypeError", "options", {}],
+    ["TypeError", "options", { dir: "/" }],
+    ["TypeError", "minFree", { minFree: "1" }],
+    ["RangeError", "minFree", { minFree: -1 }],
+    ["RangeError", "minInodes", { minInodes: 1.5 }],
+    ["TypeError", "interval", { minFree: 1, interval: "1" }],
+    ["RangeError", "interval", { minFree: 1, interval: 0 }],
+    ["RangeError", "interval", { minFree: 1, interval: NaN }],
+    ["RangeError", "interval", { minFree: 1, interval: Infinity }],
+    ["TypeError", "dir", { minFree: 1, dir: 5 }],
+    ["TypeError", "onLow", { minFree: 1 }, "call"],
   ];
-  for (const [name, options, onLow = call] of wrong) {
+  for (const [name, option, options, onLow = call] of wrong) {
     assert.throws(
       () => watchSpace(options as WatchSpaceOptions, onLow as () => void),
-      { name, code: "ERR_INVALID_OPTION" },
+      { name, code: "ERR_INVALID_OPTION", message: new RegExp(`^Option "${option}" must be `) },
       JSON.stringify(options),
     );
   }
+  for (const interval of [10, 2 ** 31 - 1]) watchSpace({ minFree: 1, interval }, call)[Symbol.dispose]();
 });

@@ -193,6 +193,17 @@ test("C168 persist() on Windows retries a rename that an open file blocks, for 1
   assert.deepEqual([place.temporary.list(), place.results.list()], [[], ["target"]]);
 });
 
+test("C168 persist() on Windows reports a rename that fails for lack of space (ENOSPC) without a second attempt", async () => {
+  using place = workspace();
+  using file = await sourceNamed({ dir: place.temporary.path });
+  const full = (): never => {
+    throw systemError("ENOSPC");
+  };
+  using watched = substitute(asWindows({ primitives: { rename: full } }));
+  assert.equal(await failureOf(() => file.persistSync(join(place.results.path, "target"))), "ENOSPC");
+  assert.equal(watched.of("rename").length, 1);
+});
+
 test("C168 persist() on Windows succeeds as soon as the rename or link is no longer blocked", async () => {
   for (const persist of Object.values(variants)) {
     for (const [overwrite, step] of [[true, "rename"], [false, "link"]] as const) {

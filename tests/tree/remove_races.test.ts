@@ -297,26 +297,28 @@ test("C248 a name that stays busy, such as the .nfsXXXX of a file removed on NFS
   }
 });
 
-test("a removal that a signal interrupts, as on FUSE, is tried again, of files as of trees", async () => {
-  for (const sync of [true, false]) {
-    using place = scratch();
-    const file = namedTemporaryFileSync({ dir: place.path });
-    const directory = temporaryDirectorySync({ dir: place.path });
-    for (const name of ["one", "other"]) writeFileSync(join(directory.path, name), "");
-    const interrupted = new Set<string>();
-    using _ = substitute({
-      primitives: {
-        unlink(real, path: string) {
-          if (interrupted.has(basename(path))) return real(path);
-          interrupted.add(basename(path));
-          throw systemError("EINTR");
+test("a removal is tried again if a signal interrupts it, as on FUSE, or descriptors run out, of files as of trees", async () => {
+  for (const code of ["EINTR", "EMFILE", "ENFILE"]) {
+    for (const sync of [true, false]) {
+      using place = scratch();
+      const file = namedTemporaryFileSync({ dir: place.path });
+      const directory = temporaryDirectorySync({ dir: place.path });
+      for (const name of ["one", "other"]) writeFileSync(join(directory.path, name), "");
+      const failed = new Set<string>();
+      using _ = substitute({
+        primitives: {
+          unlink(real, path: string) {
+            if (failed.has(basename(path))) return real(path);
+            failed.add(basename(path));
+            throw systemError(code);
+          },
         },
-      },
-      runtime: { removeTree: undefined },
-    });
-    if (sync) file.closeSync(), directory.removeSync();
-    else await file.close(), await directory.remove();
-    assert.deepEqual([place.names(), interrupted.size], [[], 3]);
+        runtime: { removeTree: undefined },
+      });
+      if (sync) file.closeSync(), directory.removeSync();
+      else await file.close(), await directory.remove();
+      assert.deepEqual([place.names(), failed.size], [[], 3], code);
+    }
   }
 });
 
