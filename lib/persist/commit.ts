@@ -9,9 +9,11 @@ import { codeOf, TempfileError, UNSUPPORTED } from "../errors.ts";
 import type { OwnedName } from "../file/owned.ts";
 import { keeping } from "../life/lease.ts";
 import { held } from "../life/registry.ts";
+import { isMade } from "../name.ts";
 import type { Io } from "../operation/io.ts";
 import type { Op } from "../operation/op.ts";
 import { withRetries } from "../operation/retry.ts";
+import { baseName } from "../path.ts";
 import { isWindows, type Path } from "../runtime/mod.ts";
 import type { Replacing } from "./options.ts";
 import type { Target } from "./target.ts";
@@ -27,8 +29,9 @@ export function* commit(
   // A rename would replace whatever has appeared meanwhile; a link fails if the name is taken.
   const step = withRetries(io, () => (overwrite ? io.rename : io.link)(from, path));
   // The file may keep its name, in a directory with leftovers of the same session. A name that another handle owns is
-  // still removed with that.
-  const isOwned = from !== path && held().entries.some((entry) => entry.path === path);
+  // still removed with that: only names that we may have made are looked for, as there may be many.
+  const isOwned = from !== path && isMade(baseName(path)) &&
+    held().entries.some((entry) => entry.path === path);
   yield* isOwned ? step : keeping(path, step);
   if (overwrite) name?.release();
   // The file is in place; a name of ours that cannot be removed stays registered.
