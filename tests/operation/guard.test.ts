@@ -136,6 +136,21 @@ test("a slow device gets one inline trial after 20 times its last call, then aft
   }
 });
 
+test("a device that is slow again only long after its last pause is paused for 20 times the call, as at first", async () => {
+  using slow = device();
+  using seen = observed(slow);
+  await using file = await temporaryFile({ dir: slow.path, bufferSize: 0 });
+  for (let time = 0; time < 2; time++) {
+    slow.cost = 50;
+    assert.equal(await way(file, seen), "inline");
+    assert.equal(await way(file, seen), "pool");
+    clock.now += 1000;
+    slow.cost = 0;
+    assert.equal(await way(file, seen), "inline");
+    clock.now += 60_000;
+  }
+});
+
 test("a device that is fast in a trial gets inline calls again, until one slow call soon after", async () => {
   using slow = device();
   using seen = observed(slow);
@@ -290,6 +305,18 @@ test("a caller goes on within its turn: of 60 files created and closed at once, 
   assert.ok(seen.ways.every(isInline));
   const before = events.slice(0, events.indexOf("made 59"));
   assert.ok(before.filter((event) => event.startsWith("closed")).length >= 10, events.join());
+});
+
+test("what waits for a disk by nature is never called inline: synchronizing, and listing a directory", async () => {
+  using quick = device();
+  using seen = observed(quick);
+  const { path: dir } = quick;
+  await using directory = await temporaryDirectory({ dir });
+  seen.taken();
+  await directory.usage();
+  await writeFileAtomic(join(dir, "target"), "x");
+  const waits = seen.taken().filter((way) => /list|synchronize/.test(way));
+  assert.deepEqual(new Set(waits), new Set(["pool list", "pool synchronize", "pool synchronizeDirectory"]));
 });
 
 test("with inline: false, asynchronous functions call only in the thread pool, synchronous ones still inline", async () => {
