@@ -253,6 +253,15 @@ test(
   },
 );
 
+test("an error that no other one has caused has no cause, which the runtimes would print", () => {
+  const file = m.temporaryFileSync();
+  file.closeSync();
+  assert.throws(() => file.fd, (error: Error) => {
+    assert.equal(Object.hasOwn(error, "cause"), false);
+    return true;
+  });
+});
+
 test("failure() words a reason the same from the messages of Node, Bun and Deno, with the code and the path once", () => {
   for (
     const [code, message] of [

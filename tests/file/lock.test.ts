@@ -572,6 +572,7 @@ test(
     const before = opened(file.path);
     const ends: ["error" | "exit", unknown, string, RegExp][] = [
       ["error", systemError("ENOENT"), "ERR_UNSUPPORTED", /needs the program flock\(1\)/],
+      ["error", systemError("EACCES"), "ERR_UNSUPPORTED", /needs the program flock\(1\)/],
       ["error", systemError("EAGAIN"), "EAGAIN", /EAGAIN/],
       ["exit", 65, "ENOLCK", /flock failed: 65$/],
       ["exit", null, "ENOLCK", /flock failed: killed$/],

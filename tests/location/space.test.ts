@@ -63,7 +63,7 @@ test("diskSpace() rejects, and does not throw, for a missing directory (ENOENT) 
   await assert.rejects(diskSpace(missing), { path: missing, message: /^Cannot get the free space of "/ });
   for (const wrong of ["", 5, null, "a\0b", new URL("http://example.com")]) {
     const promise = diskSpace(wrong as string);
-    await assert.rejects(promise, { code: "ERR_INVALID_OPTION" });
+    await assert.rejects(promise, { code: "ERR_INVALID_OPTION", message: /^Option "dir" must be / });
     assert.equal(await failureOf(() => diskSpaceSync(wrong as string)), "TypeError ERR_INVALID_OPTION");
   }
 });

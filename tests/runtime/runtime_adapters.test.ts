@@ -219,6 +219,9 @@ test("Node and Bun: processExists() is true on EPERM, false on ESRCH and undefin
     assert.equal(answer(fail("ESRCH")), false);
     assert.equal(answer(fail("EPERM")), true);
     assert.equal(answer(fail("EINVAL")), undefined);
+    const { process: asked, done } = fakeProcess();
+    make(asked).processExists(4712);
+    assert.deepEqual(done.filter(([name]) => name === "kill"), [["kill", 4712, 0]], "signal 0 does nothing");
   }
 });
 
@@ -443,8 +446,8 @@ test("linkByHelper() fails if ln(1) is missing, fails or is killed, sync and poo
     const failing = linkByHelper(() =>
       ({ spawn: () => helper("exit", status), spawnSync: () => ({ status }) }) as never
     );
-    assert.throws(() => failing.sync(3, "/x"), error("EIO"));
-    await assert.rejects(failing.pooled(3, "/x"), error("EIO"));
+    assert.throws(() => failing.sync(3, "/x"), { code: "EIO", syscall: "linkat" });
+    await assert.rejects(failing.pooled(3, "/x"), { code: "EIO", syscall: "linkat" });
   }
 });
 
