@@ -34,6 +34,15 @@ const typesOfEntries: NonNullable<Options["plugins"]>[number] = {
   },
 };
 
+/**
+ * Makes `super()` a statement again, which esbuild makes part of an expression: TypeScript, compiling the package for less
+ * than ES2022, then sets private fields before it.
+ */
+const callsOfSuper: NonNullable<Options["plugins"]>[number] = {
+  name: "calls of super",
+  renderChunk: (code) => ({ code: code.replace(/, super\((\w+)\), /g, "; super($1); ") }),
+};
+
 export default defineConfig({
   entry: entries,
   format: "esm",
@@ -45,7 +54,7 @@ export default defineConfig({
   // What only some programs need is loaded when it is called for, and what both entries need is there once.
   splitting: true,
   esbuildPlugins: [oneFile],
-  plugins: [typesOfEntries],
+  plugins: [typesOfEntries, callsOfSuper],
   esbuildOptions(options) {
     // Else esbuild leaves out what `oneFile` imports, since the manifest says that nothing happens on import.
     options.ignoreAnnotations = true;
