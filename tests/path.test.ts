@@ -3,12 +3,14 @@ import path from "node:path";
 import { test } from "node:test";
 import fc from "fast-check";
 import {
+  absolute,
   baseName,
   componentsInside,
   isAbsolute,
   isNameless,
   joinPath,
   parentOf,
+  shownPath,
   withoutTrailingSeparators,
 } from "../lib/path.ts";
 import { substitute } from "./support/substitute.ts";
@@ -33,6 +35,21 @@ test("joinPath() returns bytes if the path or the name is bytes", () => {
   assert.deepEqual(joinPath("/a", Uint8Array.of(odd)), Uint8Array.of(slash, a, slash, odd));
   assert.deepEqual(joinPath(Uint8Array.of(slash, odd), "a"), Uint8Array.of(slash, odd, slash, a));
   assert.deepEqual(joinPath(Uint8Array.of(slash), Uint8Array.of(odd)), Uint8Array.of(slash, odd));
+});
+
+test("shownPath() shows a path in bytes as text, with a replacement character for what is not UTF-8", () => {
+  assert.equal(shownPath("/tmp/a"), "/tmp/a");
+  assert.equal(shownPath(Uint8Array.of(0x2f, 0xc3, 0xa9, 0x2f, 0xff)), "/é/\uFFFD");
+});
+
+test("absolute() resolves a relative path against the working directory, except for another drive's, and if there is none", () => {
+  const from = (platform: "linux" | "windows", cwd?: string) => {
+    using _runtime = substitute({ runtime: { platform, cwd: () => cwd } });
+    return ["a", "/a", "c:a"].map(absolute);
+  };
+  assert.deepEqual(from("linux", "/here"), ["/here/a", "/a", "/here/c:a"]);
+  assert.deepEqual(from("windows", "D:\\here"), ["D:\\here\\a", "/a", "c:a"]);
+  assert.deepEqual(from("linux"), ["a", "/a", "c:a"]);
 });
 
 test("baseName() and parentOf() split paths as the platform does", () => {
