@@ -531,6 +531,44 @@ test("permissions() lists each permission with the flag that grants it, and none
   assert.deepEqual(most.filter(({ granted }) => !granted).map(({ flag }) => flag), ["--allow-all"]);
 });
 
+test("permissions() asks for exactly what each flag grants", () => {
+  const allowed = (permissions: ReturnType<Host["permissions"]>): string[] =>
+    permissions.filter(({ granted }) => granted).map(({ flag }) => flag);
+  const has = (): boolean => true;
+  for (const { flag } of hostWith({ permission: { has } }).permissions("/tmp")) {
+    const [, scope, path] = /^--allow-(fs-read|fs-write|child)(?:-process)?(?:=(.*))?$/.exec(flag)!;
+    const only = {
+      has: (asked: string, reference?: string) => asked === scope.replace("-", ".") && reference === path,
+    };
+    assert.deepEqual(allowed(hostWith({ permission: only }).permissions("/tmp")), [flag]);
+  }
+  const onDeno = (state: (descriptor: object) => boolean) => {
+    const querySync = (descriptor: object) => ({ state: state(descriptor) ? "granted" : "prompt" });
+    return allowed(hostWith({}, { permissions: { querySync } }).permissions("/tmp"));
+  };
+  const all = onDeno(() => true);
+  assert.deepEqual(all, [
+    "--allow-read=/tmp",
+    "--allow-write=/tmp",
+    "--allow-env=TMPDIR,TEMP,TMP",
+    ...["uid", "hostname", "statfs"].map((kind) => `--allow-sys=${kind}`),
+    "--allow-run --allow-env",
+    "--allow-all",
+  ]);
+  for (const flags of all) {
+    if (flags === "--allow-all") continue;
+    const granted = flags.split(" ").flatMap((flag) => {
+      const [name, values = ""] = flag.slice("--allow-".length).split("=");
+      return values.split(",").map((value) => `${name} ${value}`);
+    });
+    assert.deepEqual(onDeno((asked) => granted.includes(textOf(asked))), [flags]);
+  }
+  function textOf(descriptor: object): string {
+    const [name, value = ""] = Object.values(descriptor);
+    return `${name} ${value}`;
+  }
+});
+
 test("writeError() adds only one error listener, however often it is called", async () => {
   let listeners = 0;
   const stderr = { on: () => listeners++, write: (_: string, done: () => void) => done() };

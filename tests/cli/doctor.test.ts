@@ -10,6 +10,7 @@ import { cleanersOf } from "../../lib/cli/cleaners.ts";
 import { syncIo } from "../../lib/operation/io.ts";
 import { runSync } from "../../lib/operation/op.ts";
 import type { Host } from "../../lib/runtime/cli_host.ts";
+import { namedTemporaryFileSync } from "../../lib/file/named.ts";
 import type { FileSystemStatus, Locks, Runtime, Signals } from "../../lib/runtime/mod.ts";
 import { configure } from "../../lib/settings.ts";
 import { type Place, place, runInProcess } from "../support/in_process.ts";
@@ -54,6 +55,19 @@ test("mayfly doctor counts the leases of running and of dead processes, and sugg
     hint: "mayfly sweep",
   });
 });
+
+test(
+  "mayfly doctor counts the lease of this process as that of a running one (Linux)",
+  { skip: noLinux },
+  async () => {
+    using here = place();
+    using _file = namedTemporaryFileSync();
+    assert.deepEqual(await findingOf("Leases", here), {
+      state: "ok",
+      says: "1 of running processes, 0 of dead ones",
+    });
+  },
+);
 
 test(
   "mayfly doctor reports a directory of leases that other users can access",
