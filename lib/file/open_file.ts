@@ -131,16 +131,12 @@ export class OpenFile implements Leakable, Content {
     if (this.closed || this.busy) return undefined;
     const count = typeof data === "string"
       ? this.#bufferedText(data)
-      : ArrayBuffer.isView(data) && data instanceof Uint8Array && data.length > 0
-      ? this.#bufferedBytes(data)
+      : ArrayBuffer.isView(data) && data instanceof Uint8Array && data.length > 0 &&
+          this.position + data.length <= this.#limit && this.#take(data, this.position)
+      ? data.length
       : undefined;
     if (count !== undefined) this.position += count;
     return count;
-  }
-
-  #bufferedBytes(data: Uint8Array): number | undefined {
-    const count = data.length;
-    return this.position + count <= this.#limit && this.#take(data, this.position) ? count : undefined;
   }
 
   /** Encodes text directly into the buffer. */
