@@ -113,7 +113,7 @@ function* candidate(
   const place = within(dir, name);
   const status: Status = yield io.status(place);
   const isMine = isOurs(status);
-  if (!(status.kind === "file" ? isMine || given.has(path) : isMine && status.kind === "directory")) {
+  if (!(status.kind === "file" ? isMine || given.has(path) : status.kind === "directory" && isMine)) {
     return undefined;
   }
   // A leftover all the same, once that is unmounted.

@@ -27,7 +27,10 @@ export type Liveness = "alive" | "dead" | "unknown";
  */
 export function* livenessOf(io: Io, lease: LeaseFile): Op<Liveness> {
   if (!isComparable(lease) && !isAbandoned(lease)) return "unknown";
-  if (runtime.platform !== "linux") return hasEnded(lease) ? "dead" : "unknown";
+  if (runtime.platform !== "linux") {
+    // Asking can take milliseconds, so it is skipped for this process's own.
+    return lease.pid !== runtime.pid() && runtime.processExists(lease.pid) === false ? "dead" : "unknown";
+  }
   try {
     if (yield* hasOpen(io, lease.pid, lease.status)) return "alive";
   } catch (error) {
@@ -40,10 +43,6 @@ export function* livenessOf(io: Io, lease: LeaseFile): Op<Liveness> {
   }
   return (yield* procIsOurs(io)) ? "dead" : "unknown";
 }
-
-/** Whether no process has the pid. Asking can take milliseconds, so it is skipped for this process's own. */
-const hasEnded = ({ pid }: LeaseFile): boolean =>
-  pid !== runtime.pid() && runtime.processExists(pid) === false;
 
 /** Whether the pid means anything here: only on the same host and in the same pid namespace. */
 export function isComparable({ host, namespace }: LeaseFile): boolean {

@@ -3,8 +3,8 @@
  *
  * First the process of each lease is checked, then the leases of dead processes are worked through. Directories are
  * listed only then, so that nothing is missed that a process created before it died. Before each removal the other
- * leases are read again: an entry that another process has adopted is kept, and so is one that is locked. A lease is
- * removed after its last entry: until then it leads the next process to what is left.
+ * leases are read again, if they are many for several: an entry that another process has adopted is kept, and so is one
+ * that is locked. A lease is removed after its last entry: until then it leads the next process to what is left.
  *
  * @module
  */
@@ -64,6 +64,8 @@ interface Work extends ReclaimOptions, Reclaimed, Look {
   leases: Map<string, Liveness>;
   /** The other leases by name, as last read. */
   others: Map<string, LeaseFile>;
+  /** When they are to be read next. */
+  next: number;
 }
 
 /** Looks at all leases, and removes what those of the dead speak for. */
@@ -79,6 +81,7 @@ export function* reclaim(io: Io, options: ReclaimOptions): Op<Reclaimed> {
     leases: new Map(),
     listed: new Map(),
     others: new Map(),
+    next: 0,
   };
   for (const name of yield* leasesIn(io, directory)) {
     options.checkpoint();
@@ -168,15 +171,20 @@ function* removeUnused(
   work: Work,
 ): Op<void> {
   const { path } = entry;
-  // Read only now: a process that has adopted the entry meanwhile has recorded that. One that already keeps it has
-  // recorded that in its creator's lease before its own was discarded, so that one is read last. It is read again at the
-  // end of a process as well, whose threads are still running then.
-  const others = yield* otherLeases(io, work.directory, work.leases, work.others);
+  // Read only now: a process that has adopted the entry meanwhile has recorded that. If there are many, reading them takes
+  // longer than a removal, so what was read is used for as long as that took, less a millisecond: few are always read.
+  // A process that already keeps the entry has recorded that in its creator's lease before its own was discarded, so
+  // that one is read last. It is read again at the end of a process as well, whose threads are still running then.
+  const start = runtime.now();
+  if (start >= work.next) {
+    yield* otherLeases(io, work.directory, work.leases, work.others);
+    work.next = 2 * runtime.now() - 1 - start;
+  }
   const latest = yield* leaseIfThere(io, work, name, known);
   if (latest === undefined || !isLeftover(latest, parentOf(path), baseName(path))) return;
   // If something was handed on meanwhile, none of the others may have said so when it was read.
-  if (latest !== known) return yield* removeUnused(io, entry, name, latest, work);
-  const isTaken = others.some((lease) => speaksForAny(lease, path));
+  if (latest !== known) return yield* removeUnused(io, entry, name, latest, { ...work, next: 0 });
+  const isTaken = [...work.others.values()].some((lease) => speaksForAny(lease, path));
   // Checked first, because removing it would make Deno prompt the user.
   if (!runtime.mayWrite(path)) return void work.left.push({ path, code: DENIED });
   if (isTaken || (!work.ending && (yield* work.locks.has(io, entry.status, path)))) {

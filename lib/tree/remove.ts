@@ -44,15 +44,13 @@ function* removeFull(io: Io, path: string, identity: Identity): Op<Leftover[]> {
   if (!hasAnchors() && (yield* removeNatively(io, path))) return [];
   let leftovers = yield* tryRemove(io, path, identity);
   for (const delay of delays(io)) {
-    if (!leftovers.some(({ code }) => canRetry(code))) break;
+    // `ENOTDIR`: a name was a directory when listed, and something else when it was to be removed.
+    if (!leftovers.some(({ code }) => isTransient(code) || code === "ENOTDIR")) break;
     yield io.sleep(delay);
     leftovers = yield* tryRemove(io, path, identity);
   }
   return leftovers;
 }
-
-/** `ENOTDIR`: a name was a directory when listed, and something else when it was to be removed. */
-const canRetry = (code: string): boolean => isTransient(code) || code === "ENOTDIR";
 
 /**
  * Without anchors the runtime's own walk is safer, where it has one that no rename can mislead. But it would empty what

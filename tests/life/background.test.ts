@@ -156,7 +156,8 @@ test(
         longest = Math.max(longest, manual.clock - before);
         slices++;
       }
-      assert.ok(longest < 3, `a slice took ${longest} ms`);
+      // Each look at the clock takes some time here, and a removal has two.
+      assert.ok(longest < 4, `a slice took ${longest} ms`);
       assert.ok(manual.clock - start < 3000, `all took ${manual.clock - start} ms`);
       assert.ok(slices > 500, `${slices} slices`);
       const left = place.names().length;

@@ -137,6 +137,42 @@ test("C265 reclaim() removes what each process creates just before it is found t
   closeSync(fd);
 });
 
+test("C259 reclaim() looks at many leases again only after as long as a look at them takes, then keeps what was adopted", () => {
+  using place = scratch();
+  for (let n = 0; n < 40; n++) plant(place.path, { host: "elsewhere" });
+  const adopter = plant(place.path, { host: "elsewhere" }), lease = plant(place.path);
+  for (let n = 0; n < 200; n++) writeFileSync(join(place.path, lease.name()), "");
+  const leases = leasesIn(place.path);
+  let clock = 0, looks = 0, last: string | undefined;
+  const removed = (): number => 200 - readdirSync(place.path).length + 1;
+  using _ = substitute({
+    primitives: {
+      // A look at a lease takes a millisecond, other than that of the entry, and nothing else takes any time.
+      status(real, path: string) {
+        if (path.startsWith(leases) && path !== lease.path) clock++;
+        return real(path);
+      },
+      list(real, path: string) {
+        if (path === leases) looks++;
+        return real(path);
+      },
+      unlink(real, path: string) {
+        // Each removal but the first ones takes as long as four looks at a lease.
+        clock += 4;
+        if (removed() === 99) {
+          last = readdirSync(place.path).findLast((name) => name.includes(lease.session));
+          appendFileSync(adopter.path, `adopted ${join(place.path, last!)}\n`);
+        }
+        return real(path);
+      },
+    },
+    runtime: { now: () => clock },
+  });
+  const report = onlyReclaim(place.path);
+  assert.deepEqual([report.kept.map(({ path }) => basename(path)), report.removed.length], [[last], 199]);
+  assert.ok(looks > 10 && looks < 30, `${looks} looks at the leases for 200 entries`);
+});
+
 test("C265 C270 reclaim() continues if another process removes its lease after it was listed", () => {
   using place = scratch();
   writeFileSync(join(place.path, plant(place.path).name()), "");
