@@ -104,7 +104,7 @@ export class TemporaryDirectory implements AsyncDisposable, Disposable {
    *   has taken its place, `ERR_CLOSED` after `remove()`.
    */
   namedTemporaryFile(options?: Inside<NamedFileOptions>): Promise<NamedTemporaryFile> {
-    return runAsync(createNamed(asyncIo(), options, this.#tree));
+    return this.#tree.use(createNamed(asyncIo(), options, this.#tree));
   }
 
   /** Synchronous version of {@linkcode TemporaryDirectory.namedTemporaryFile}. */
@@ -119,7 +119,7 @@ export class TemporaryDirectory implements AsyncDisposable, Disposable {
    *   has taken its place, `ERR_CLOSED` after `remove()`.
    */
   temporaryDirectory(options?: Inside<DirectoryOptions>): Promise<TemporaryDirectory> {
-    return runAsync(create(asyncIo(), options, this.#tree));
+    return this.#tree.use(create(asyncIo(), options, this.#tree));
   }
 
   /** Synchronous version of {@linkcode TemporaryDirectory.temporaryDirectory}. */
@@ -134,7 +134,7 @@ export class TemporaryDirectory implements AsyncDisposable, Disposable {
    *   taken its place, `ERR_CLOSED` after `remove()`.
    */
   usage(): Promise<DirectoryUsage> {
-    return runAsync(this.#usage(asyncIo(this.#tree.guard)));
+    return this.#tree.use(this.#usage(asyncIo(this.#tree.guard)));
   }
 
   /** Synchronous version of {@linkcode TemporaryDirectory.usage}. */
@@ -172,8 +172,8 @@ export class TemporaryDirectory implements AsyncDisposable, Disposable {
    * The permission bits do not change: others can enter the result only if the directory was created with a `mode` that
    * lets them, such as `0o755`.
    *
-   * Overlapping calls run in the order they were made. Meanwhile `remove()`, `usage()` and the functions that create in
-   * the directory wait, and their synchronous versions fail with `EBUSY`.
+   * Overlapping calls run in the order they were made, as do `usage()` and the functions that create in the directory.
+   * `remove()` waits as well, and synchronous calls meanwhile fail with `EBUSY`.
    *
    * @param destination A path or a `file:` URL.
    * @returns The absolute path, with symbolic links resolved.

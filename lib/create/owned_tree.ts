@@ -34,6 +34,8 @@ export class OwnedTree implements Entry, Leakable {
   #removing: Promise<Leftover[]> | undefined;
   /** The last pending call that moves the directory. */
   #moving: Promise<void> | undefined;
+  /** The pending calls that need it in its place. Allocated on demand: most have none. */
+  #uses: Set<Promise<unknown>> | undefined;
 
   /** @param ours Whether it is to be removed at all. */
   constructor(ours: boolean) {
@@ -45,10 +47,26 @@ export class OwnedTree implements Entry, Leakable {
     return "directory";
   }
 
-  /** Waits for the calls that move it, or refuses to if that would block, and then checks as `require` does. */
+  /** Runs an operation that needs the tree in its place: calls that move it later wait for that. */
+  async use<T>(op: Op<T>): Promise<T> {
+    const result = run(op);
+    if (!isPromise(result)) return result;
+    const uses = this.#uses ??= new Set();
+    uses.add(result);
+    try {
+      return await result;
+    } finally {
+      uses.delete(result);
+    }
+  }
+
+  /**
+   * Waits for the calls that move it and were made before, or refuses to if that would block, and then checks as
+   * `require` does.
+   */
   *requireSettled(io: Io, action: string): Op<void> {
     if (io.blocking) this.requireNotMoving(action);
-    while (this.#moving !== undefined) yield this.#moving;
+    yield this.#moving;
     yield* this.require(io.at(this.path!), action);
   }
 
@@ -89,14 +107,14 @@ export class OwnedTree implements Entry, Leakable {
     return this.#moving;
   }
 
-  /** Runs an operation that moves the tree, after any pending ones. A removal waits for it. */
+  /** Runs an operation that moves the tree, after any pending ones and uses. A removal waits for it. */
   async move<T>(op: (io: Io) => Op<T>): Promise<T> {
     this.#requirePresent("persist");
-    const before = this.#moving;
+    const before = [this.#moving, ...this.#uses ?? []];
     let end!: () => void;
     const moving = this.#moving = new Promise<void>((resolve) => end = resolve);
     try {
-      if (before !== undefined) await before;
+      await Promise.allSettled(before);
       return await runAsync(op(asyncIo()));
     } finally {
       if (this.#moving === moving) this.#moving = undefined;

@@ -14,7 +14,7 @@ import { failureOf } from "../support/kinds.ts";
 import { packageTest as test } from "../support/once.ts";
 import { isWindows } from "../support/platform.ts";
 import { scratch } from "../support/scratch.ts";
-import { substitute, systemError } from "../support/substitute.ts";
+import { heldLease, substitute, systemError } from "../support/substitute.ts";
 
 test("a directory's persist() aborted while the tree is synchronized, or just before its rename, rejects and undoes what it did", async () => {
   // On Windows directories are not synchronized.
@@ -116,6 +116,30 @@ test("creating in a directory waits for all calls of persist() to finish, also b
     }
     assertFilled(second);
     assert.deepEqual(place.list(), ["second"]);
+  }
+});
+
+test("a directory's persist() waits for usage() and for what is being created in the directory", async () => {
+  configure({ inline: false });
+  try {
+    using place = scratch();
+    using _lease = heldLease();
+    const directory = await filled(place), { path } = directory, target = join(place.path, "result");
+    const later = (real: (...args: unknown[]) => unknown, ...args: unknown[]) =>
+      new Promise((resolve) => setTimeout(resolve, 10)).then(() => real(...args));
+    using _ = substitute({ primitives: { createFile: later, makeDirectory: later } });
+    const { files } = await directory.usage();
+    const made = [directory.namedTemporaryFile(), directory.temporaryDirectory()];
+    const counted = directory.usage(), moved = directory.persist(target, { durable: false });
+    const names = (await Promise.all(made)).map((one) => [dirname(one.path), basename(one.path)]);
+    assert.deepEqual(names.map(([parent]) => parent), [path, path]);
+    assert.ok((await counted).files >= files);
+    assert.equal(await moved, target);
+    for (const [, name] of names) assert.ok(existsSync(join(target, name)), name);
+    assert.deepEqual(place.names(), ["result"]);
+    for (const one of await Promise.all(made)) await one[Symbol.asyncDispose]();
+  } finally {
+    configure({ inline: undefined });
   }
 });
 
