@@ -157,7 +157,7 @@ test("C259 reclaim() looks at many leases again only after as long as a look at 
         return real(path);
       },
       unlink(real, path: string) {
-        // Each removal but the first ones takes as long as four looks at a lease.
+        // Each removal takes as long as a look at four leases.
         clock += 4;
         if (removed() === 99) {
           last = readdirSync(place.path).findLast((name) => name.includes(lease.session));
