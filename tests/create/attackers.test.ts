@@ -315,12 +315,12 @@ const CONTROL_REPAIRS = 3000;
  * mode and contents must not change.
  */
 const REPAIRING = `
-  const { awaitSwap, fillAlike } = await import(${JSON.stringify(ATTACKER)});
-  const { naiveRemove } = await import(${JSON.stringify(NAIVE)});
+  const { awaitSwap, fillAlike, giveWay } = await import(${JSON.stringify(ATTACKER)});
+  const { naiveFs, naiveRemove } = await import(${JSON.stringify(NAIVE)});
   const [area, how, rounds] = [args[0], args[1], Number(args[2])];
   const ways = {
     ours: (directory, round) => round % 2 ? directory.remove() : directory.removeSync(),
-    naive: ({ path }) => naiveRemove(path),
+    naive: ({ path }) => naiveRemove(path, naiveFs(giveWay)),
   };
   const aimAt = (one, other) => {
     fs.symlinkSync(one + "\\n" + other, path.join(area, "next"));

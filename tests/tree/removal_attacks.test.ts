@@ -16,7 +16,7 @@ import { basename, join } from "node:path";
 import type * as m from "#mod";
 import { temporaryDirectorySync } from "../../lib/directory.ts";
 import { runtime } from "../../lib/runtime/mod.ts";
-import { attacker, awaitSwap, canAttack, fillAlike } from "../support/attacker.ts";
+import { attacker, awaitSwap, canAttack, fillAlike, giveWay } from "../support/attacker.ts";
 import { runChild } from "../support/child.ts";
 import { naiveFs, naiveRemove } from "../support/naive.ts";
 import { packageTest as test } from "../support/once.ts";
@@ -70,10 +70,16 @@ const ROUNDS = 500;
 /** The most removals until the control fails. One or two are enough, unless the attacker gets no processor time. */
 const CONTROL_ROUNDS = 3000;
 
-/** Retries without waiting: a removal that waits cannot be attacked, while the attacker keeps a processor busy. */
-function withoutWaits(): Disposable {
+/**
+ * Makes room for the attacker between calls, and retries without waiting: a removal that waits cannot be attacked, while
+ * the attacker keeps a processor busy.
+ */
+function exposed(): Disposable {
   const { after } = runtime;
-  return substitute({ runtime: { sleep() {}, after: (_milliseconds, call) => after(0, call) } });
+  return substitute({
+    primitives: beforeEachCall(giveWay),
+    runtime: { sleep() {}, after: (_milliseconds, call) => after(0, call) },
+  });
 }
 
 /** Attacks one removal after the other, until something outside is lost. */
@@ -82,7 +88,7 @@ async function race(
   rounds: number,
   remove: (directory: m.TemporaryDirectory, round: number) => unknown,
 ): Promise<{ lost: boolean; swaps: number }> {
-  using _noWaits = withoutWaits();
+  using _exposed = exposed();
   await using other = await attacker();
   let lost = false;
   for (let round = 0; round < rounds && !lost; round++) {
@@ -113,7 +119,7 @@ async function assertSurvivesRace(position: Position): Promise<void> {
   );
   assert.equal(ours.lost, false, "something outside was removed");
   assert.ok(ours.swaps > 2 * ROUNDS, `only ${ours.swaps} swaps`);
-  const naive = await race(position, CONTROL_ROUNDS, ({ path }) => naiveRemove(path));
+  const naive = await race(position, CONTROL_ROUNDS, ({ path }) => naiveRemove(path, naiveFs(giveWay)));
   assert.equal(naive.lost, true, "the control removed nothing outside");
 }
 
