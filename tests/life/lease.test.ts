@@ -334,8 +334,7 @@ function* fails(): Op<void> {
 test("C265 of two overlapping calls that put something in place under one name, the one that fails does not undo the record of the other", async () => {
   await withoutLease();
   using place = scratch();
-  configure({ tmpdir: place.path });
-  try {
+  within(place.path, () => {
     using file = namedTemporaryFileSync();
     const name = basename(file.path);
     const recorded = (): string[] => Object.values(readLeases(place.path))[0].split("\n").slice(5, -1);
@@ -349,9 +348,7 @@ test("C265 of two overlapping calls that put something in place under one name, 
     runSync(keeping(join("/one", name), succeeds()));
     assert.throws(() => runSync(keeping(join("/two", name), fails())), { code: "EIO" });
     assert.equal(recorded().pop(), `kept ${name}`);
-  } finally {
-    configure({ tmpdir: undefined });
-  }
+  });
 });
 
 test("C285 records that this process and another append to a lease at the same moment are both preserved", async () => {
