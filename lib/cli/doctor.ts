@@ -206,9 +206,10 @@ function* unnamedFiles(io: Io, directory: string): Op<Finding> {
 async function locks(directory: string): Promise<Finding> {
   const { locks } = runtime;
   if (locks === undefined) return no("None on this platform that other programs respect");
+  const { tryAcquire } = await locks();
   const { path, fd } = mkstempSync({ dir: directory });
   try {
-    runtime.sync.close((await locks.tryAcquire(path, false))!);
+    runtime.sync.close((await tryAcquire(path, false))!);
     return ok("Exclude other programs (flock)");
   } catch (error) {
     if (codeOf(error) === "ERR_UNSUPPORTED") {

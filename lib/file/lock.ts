@@ -10,6 +10,7 @@ import {
   failure,
   invalid,
   label,
+  notLoaded,
   outOfRange,
   TempfileError,
 } from "../errors.ts";
@@ -81,12 +82,13 @@ async function take(
   acquire: (locks: Locks, path: string) => Promise<Handle | undefined>,
 ): Promise<Held | undefined> {
   file.require("lock");
-  const { locks } = runtime;
-  if (locks === undefined) throw unsupported(file.path);
+  const { locks: load } = runtime;
+  if (load === undefined) throw unsupported(file.path);
   // A spool must be on disk before it can be locked; a named file is locked by its path, without a descriptor.
   const path = file.path ?? runtime.anchor(await file.async((io) => file.descriptor(io)));
   if (path === undefined) throw unsupported(file.path);
   try {
+    const locks = await load().catch(notLoaded("locks"));
     // Checked first, so as not to wait for a lock on whatever now has the name.
     await requireSame(file, () => runtime.sync.statusOfTarget(path));
     const handle = await acquire(locks, path);

@@ -91,7 +91,8 @@ async function lock(entry: Entry, one: KeptAlive): Promise<void> {
   if (warned || alive.get(entry) !== one) return;
   try {
     if (runtime.locks === undefined) throw new Error("this system has no locks that they respect");
-    const handle = await runtime.locks.tryAcquire(one.path, true);
+    const { tryAcquire } = await runtime.locks();
+    const handle = await tryAcquire(one.path, true);
     if (handle === undefined) runtime.later(RETRY, () => void lock(entry, one));
     // It may have gone while the lock was taken.
     else if (alive.get(entry) === one) one.lock = handle;

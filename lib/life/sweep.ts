@@ -9,7 +9,7 @@ import { tmpdir } from "../location/tmpdir.ts";
 import type { Io } from "../operation/io.ts";
 import type { Op } from "../operation/op.ts";
 import { joinPath } from "../path.ts";
-import { runtime, type Status, USER_FLAG } from "../runtime/mod.ts";
+import { type Handle, type Locks, runtime, type Status, USER_FLAG } from "../runtime/mod.ts";
 import { contentsOf, namesIn } from "../tree/list.ts";
 import { usageOf } from "../tree/usage.ts";
 import { type Candidate, ifThere, isMounted, isOffDevice, visitEntries } from "./candidates.ts";
@@ -228,7 +228,8 @@ function* isLocked(path: string): Op<boolean> {
   const { locks } = runtime;
   if (locks === undefined) return false;
   try {
-    const handle = yield locks.tryAcquire(path, false);
+    const { tryAcquire }: Locks = yield locks();
+    const handle: Handle | undefined = yield tryAcquire(path, false);
     if (handle === undefined) return true;
     runtime.sync.close(handle);
     return false;

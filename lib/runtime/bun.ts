@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { type BunFfi, libraryLocks } from "./library_locks.ts";
+import { lazily } from "./attempt.ts";
+import type { BunFfi } from "./locks.ts";
 import { nodeLike, type NodeProcess } from "./node_like.ts";
 import { listing, type NodeDirent, type NodeFs } from "./node_fs.ts";
 import { notIgnored } from "./signals.ts";
@@ -74,6 +75,7 @@ export function bunRuntime(process: NodeProcess, bun: BunNamespace): Runtime {
   return {
     ...like,
     pooled: { ...like.pooled, list: (path) => pooledListing(fs, path) },
-    locks: locks && libraryLocks(sync, platform, ffi, locks),
+    locks: locks &&
+      lazily(async () => (await import("./locks.ts")).libraryLocks(sync, platform, ffi, await locks())),
   };
 }

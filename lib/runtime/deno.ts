@@ -5,7 +5,7 @@
  */
 import { attempt, once } from "./attempt.ts";
 import { gcEvery } from "./collector.ts";
-import { denoPrimitives, handleOfDescriptor, tryLock } from "./deno_fs.ts";
+import { denoPrimitives, handleOfDescriptor } from "./deno_fs.ts";
 import type { DenoNamespace, DenoScope, EndEvent } from "./deno_namespace.ts";
 import { granted, requireGranted } from "./deno_permissions.ts";
 import { linkByHelper } from "./link_descriptor.ts";
@@ -163,9 +163,7 @@ export function denoRuntime(deno: DenoNamespace, scope: DenoScope): Runtime {
     linkDescriptor: platform === "linux" ? linkByHelper(childProcess) : undefined,
     signals: signalsOf(deno, windows),
     // Locks on Windows are mandatory, so they would also block the file's own handle.
-    locks: windows
-      ? undefined
-      : { tryAcquire: (path, shared) => tryLock(deno, path, shared), acquire: undefined },
+    locks: windows ? undefined : async () => (await import("./locks.ts")).denoLocks(deno),
     // Deno throws for a value that is not valid Unicode. On other runtimes such a value leads nowhere.
     env: (name) => may("env", { variable: name }) ? attempt(() => deno.env.get(name)) : undefined,
     pid: () => deno.pid,

@@ -17,7 +17,6 @@ import type {
   DenoNamespace,
 } from "./deno_namespace.ts";
 import { requireGranted } from "./deno_permissions.ts";
-import { lockOrClose } from "./locks.ts";
 import { andThen, twins } from "./twins.ts";
 import type { DirectoryEntry, Handle, Kind, Listing, Pooled, Primitives, Status } from "./types.ts";
 
@@ -25,7 +24,7 @@ import type { DirectoryEntry, Handle, Kind, Listing, Pooled, Primitives, Status 
  * A file opened by Deno: it has no descriptor number, and one cursor, which is moved only when it is not at the offset
  * yet.
  */
-class DenoFile {
+export class DenoFile {
   readonly file: DenoFsFile;
   readonly path: string;
   #cursor = 0;
@@ -298,14 +297,4 @@ function isFile(deno: DenoNamespace, path: string, unknown: unknown): boolean {
   } catch (error) {
     throw (error as Error).name === "NotFound" ? unknown : error;
   }
-}
-
-/** Tries to take a lock. Deno can also wait for one, but on a thread that cannot be interrupted. */
-export async function tryLock(
-  deno: DenoNamespace,
-  path: string,
-  shared: boolean,
-): Promise<Handle | undefined> {
-  const file = await deno.open(path, ACCESS.write).catch(() => deno.open(path, ACCESS.read));
-  return await lockOrClose(file, new DenoFile(file, path), () => file.tryLock(!shared));
 }

@@ -3,11 +3,10 @@
  *
  * @module
  */
-import { attempt, once } from "./attempt.ts";
+import { attempt, lazily, once } from "./attempt.ts";
 import type { NodeChildProcess } from "./helper.ts";
 import { linkByHelper } from "./link_descriptor.ts";
 import { startWatcher } from "./watcher.ts";
-import { helperLocks } from "./locks.ts";
 import { type NodeFs, nodePrimitives } from "./node_fs.ts";
 import { endSignals, SIGNAL_NUMBERS } from "./signals.ts";
 import type { EndSignal, Runtime, Signals } from "./types.ts";
@@ -160,7 +159,9 @@ export function nodeLike(
       once(() => filter(endSignals(process.pid, platform === "windows"))),
       () => setImmediate(() => {}),
     ),
-    locks: platform === "windows" ? undefined : helperLocks(sync, childProcess, onEnd),
+    locks: platform === "windows"
+      ? undefined
+      : lazily(async () => (await import("./locks.ts")).helperLocks(sync, childProcess, onEnd)),
     env: (name) => process.env[name],
     pid: () => process.pid,
     cwd: () => attempt(() => process.cwd()),

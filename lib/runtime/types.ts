@@ -209,8 +209,8 @@ export interface Runtime {
   readonly signals: Signals;
   /** Gives a name to the file behind a descriptor; undefined if that is impossible. Fails if the name is taken. */
   readonly linkDescriptor: SyncAndPooled<(descriptor: number, path: string) => void> | undefined;
-  /** Undefined if the platform has no such locks. */
-  readonly locks: Locks | undefined;
+  /** Loads what takes locks; undefined if the platform has no such locks. */
+  readonly locks: (() => Promise<Locks>) | undefined;
   /** Returns an environment variable; undefined if unset or not permitted. Never prompts. */
   env(name: string): string | undefined;
   pid(): number;

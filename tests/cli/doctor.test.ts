@@ -201,7 +201,7 @@ test("mayfly doctor reports locks that lack flock(1), fail, or are not supported
   using here = place();
   const failing = (code: string): Changes => {
     const locks: Locks = { tryAcquire: () => Promise.reject(systemError(code)), acquire: undefined };
-    return { runtime: { locks } };
+    return { runtime: { locks: () => Promise.resolve(locks) } };
   };
   assert.deepEqual(await findingOf("Locks", here, failing("ERR_UNSUPPORTED")), {
     state: "no",

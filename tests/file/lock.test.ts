@@ -23,8 +23,7 @@ import {
 } from "#mod";
 import { namedTemporaryFile as fromSource } from "../../lib/file/named.ts";
 import type { NodeChildProcess } from "../../lib/runtime/helper.ts";
-import { type BunFfi, libraryLocks } from "../../lib/runtime/library_locks.ts";
-import { helperLocks } from "../../lib/runtime/locks.ts";
+import { type BunFfi, helperLocks, libraryLocks } from "../../lib/runtime/locks.ts";
 import { adapterFor, type Locks } from "../../lib/runtime/mod.ts";
 import { firstOutput, runChild, startChild } from "../support/child.ts";
 import { runWithGc } from "../support/gc.ts";
@@ -705,7 +704,7 @@ test("tryLock() fails with ERR_CLOSED if the file is closed and removed before t
     },
     acquire: undefined,
   };
-  using _ = substitute({ runtime: { locks } });
+  using _ = substitute({ runtime: { locks: () => Promise.resolve(locks) } });
   const file = await fromSource({ dir: place.path });
   await assert.rejects(file.tryLock(), { code: "ERR_CLOSED", path: file.path });
 });

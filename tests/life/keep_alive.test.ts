@@ -447,10 +447,11 @@ test("C279 keepAlive tries again after a second to lock a directory that another
   const asked: unknown[][] = [];
   using locking = substitute({
     runtime: {
-      locks: {
-        tryAcquire: (...args) => (asked.push(args), Promise.resolve(answers.shift())),
-        acquire: undefined,
-      },
+      locks: () =>
+        Promise.resolve({
+          tryAcquire: (...args) => (asked.push(args), Promise.resolve(answers.shift())),
+          acquire: undefined,
+        }),
     },
   });
   using _ = sourceKeeping(12_345);

@@ -765,7 +765,9 @@ test("C267 sweep() by age locks an entry exclusively before it removes it and un
     seen: { [kind: string]: [removed: number, left: number] } = {};
   for (const [kind, [tryAcquire]] of Object.entries(answers)) {
     oldFile(place, "old-file");
-    using watched = substitute({ runtime: { locks: tryAcquire && { tryAcquire } as Locks } });
+    using watched = substitute({
+      runtime: { locks: tryAcquire && (() => Promise.resolve({ tryAcquire } as Locks)) },
+    });
     const { removed, left } = await sourceSweep({ ...AGED, dir: place.path });
     seen[kind] = [removed.length, left.length];
     const closed = watched.of("close").map(([handle]) => handle);
@@ -785,7 +787,7 @@ test("sweep() by age keeps a file that it cannot lock, even if /proc/locks does 
         readSystemFile: (real, ...[name]: [string]) =>
           name === "/proc/locks" ? "" : real(...[name] as never[]),
       },
-      runtime: { locks },
+      runtime: { locks: () => Promise.resolve(locks) },
     });
     const { removed, kept } = await sweepAged();
     assert.deepEqual([removed, kept], [[], [{ path, reason: "it is locked" }]]);

@@ -435,12 +435,13 @@ test("Deno: tryAcquire() opens the file anew, and closes it if it is locked by o
     },
   });
   const { sync, locks } = denoRuntime(deno, scope);
-  for (const shared of [false, true]) sync.close((await locks!.tryAcquire(path, shared))!);
+  const { tryAcquire } = await locks!();
+  for (const shared of [false, true]) sync.close((await tryAcquire(path, shared))!);
   assert.deepEqual([asked, opened], [[true, false], 0]);
   answer = () => Promise.resolve(false);
-  assert.equal(await locks!.tryAcquire(path, false), undefined);
+  assert.equal(await tryAcquire(path, false), undefined);
   answer = () => Promise.reject(Object.assign(new Error(), { code: "ENOLCK" }));
-  await assert.rejects(async () => await locks!.tryAcquire(path, false), error("ENOLCK"));
+  await assert.rejects(async () => await tryAcquire(path, false), error("ENOLCK"));
   assert.equal(opened, 0);
 });
 
@@ -457,7 +458,8 @@ test("Deno: tryAcquire() opens a file for reading if writing to it is denied", a
         : open(path, options),
   });
   const { sync, locks } = denoRuntime(deno, scope);
-  const handle = await locks!.tryAcquire(path, false);
+  const { tryAcquire } = await locks!();
+  const handle = await tryAcquire(path, false);
   assert.equal(sync.statusOf(handle!).kind, "file");
   sync.close(handle!);
 });

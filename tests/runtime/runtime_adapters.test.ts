@@ -423,7 +423,8 @@ test("Bun: locks call flock() of the C library, which the first lock loads", asy
   const { process: own, done } = fakeProcess({}, { "bun:ffi": ffi });
   const { locks, sync } = onBun(own);
   assert.equal(done.some(([, name]) => name === "bun:ffi"), false);
-  const handle = await locks!.tryAcquire(path, true);
+  const { tryAcquire } = await locks!();
+  const handle = await tryAcquire(path, true);
   assert.deepEqual(calls, [[handle, 1 | 4]]);
   sync.close(handle!);
 });

@@ -391,7 +391,7 @@ function runtimeOf(process: FakeProcess): Runtime {
     lightUnnamed: true,
     signals: { names: () => [], countable: false, listen: () => () => {}, others: () => 0, raise: () => {} },
     linkDescriptor: onLinux ? linkDescriptorOf(process) : undefined,
-    locks: locksOf(process),
+    locks: () => Promise.resolve(locksOf(process)),
     env: (name) => ({ TMPDIR: "/tmp", HOME: "/home/user" })[name],
     pid: () => process.pid,
     cwd: () => undefined,
