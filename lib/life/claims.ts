@@ -4,10 +4,12 @@
  *
  * @module
  */
+import type { Leftover } from "../errors.ts";
 import type { Io } from "../operation/io.ts";
 import type { Op } from "../operation/op.ts";
-import { joinPath } from "../path.ts";
+import { baseName, contains, joinPath } from "../path.ts";
 import { runtime } from "../runtime/mod.ts";
+import { visitEntries } from "./candidates.ts";
 import { leaseDirectoriesAbove } from "./creator_directory.ts";
 import { leaseDirectory } from "./lease_directory.ts";
 import { type LeaseFile, speaksFor } from "./lease_file.ts";
@@ -41,11 +43,14 @@ export class Claims {
     this.#isVoid = isVoid;
   }
 
-  /** Whether a lease of a process that may be alive speaks for an entry. */
+  /** Whether a lease of a process that may be alive speaks for an entry, or for something inside it. */
   *cover(io: Io, name: string): Op<boolean> {
     if (this.#shared-- <= 0 || runtime.now() > this.#until) yield* this.#look(io);
     for (const lease of this.#found) {
-      if (this.#dead.has(lease.path) || !speaksFor(lease, this.#directory, name)) continue;
+      if (this.#dead.has(lease.path)) continue;
+      const isCovered = speaksFor(lease, this.#directory, name) ||
+        (yield* speaksInside(io, lease, joinPath(this.#directory, name)));
+      if (!isCovered) continue;
       if (yield* this.#isVoid(lease)) continue;
       if ((yield* livenessOf(io, lease)) !== "dead") return true;
       // It may have handed the entry over since that look, before it died.
@@ -74,4 +79,17 @@ export class Claims {
     this.#shared = Math.floor(this.#found.size / PER_ENTRY);
     this.#until = 2 * runtime.now() - start;
   }
+}
+
+/** Whether a lease speaks for something in a directory, or may do so: what cannot be looked at counts as well. */
+function* speaksInside(io: Io, lease: LeaseFile, directory: string): Op<boolean> {
+  const isInside = (path: string): boolean => contains(directory, path);
+  const made = new Map([...lease.made].filter(([place]) => isInside(place)));
+  const adopted = new Set([...lease.adopted].filter(isInside));
+  const found: unknown[] = [], unseen: Leftover[] = [];
+  const look = { leases: new Set([baseName(lease.path)]), listed: new Map() };
+  yield* visitEntries(io, { ...lease, made, adopted }, look, function* (entry) {
+    found.push(entry);
+  }, unseen);
+  return found.length + unseen.length > 0;
 }

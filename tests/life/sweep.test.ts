@@ -547,6 +547,20 @@ test("C265 sweep({ dir }) by age keeps what a process has whose leases are there
   assert.deepEqual(removed, [{ path: left, bytes: 0 }]);
 });
 
+test("C259 C265 sweep() by age keeps a directory in which a process has made or adopted something that is still there", async () => {
+  using place = scratch();
+  const [makes, adopts, made] = Array.from({ length: 3 }, () => oldTree(place));
+  const adopted = join(adopts, "sub", plant(place.path, { lines: [] }).name());
+  plant(place.path, { host: "another", lines: [`adopted ${adopted}`] });
+  const maker = plant(place.path, { host: "another", lines: [`made ${makes}/tmp*`, `made ${made}/tmp*`] });
+  for (const path of [join(makes, maker.name()), adopted]) mkdirSync(path);
+  [makes, adopts].forEach(age);
+  const { kept, removed } = await sweepIn(place, AGED);
+  const reasons = [makes, adopts].map((path) => kept.find((one) => one.path === path)?.reason);
+  assert.deepEqual(reasons, Array(2).fill("another process has it"));
+  assert.deepEqual(removed, [{ path: made, bytes: 7 }]);
+});
+
 test("sweep() by age never removes a directory of leases, this user's or another's", async () => {
   using place = scratch();
   plant(place.path, { host: "elsewhere.example" });
