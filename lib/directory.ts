@@ -185,10 +185,13 @@ export class TemporaryDirectory implements AsyncDisposable, Disposable {
     return await this.#tree.move((io) => persistTree(io, this.#tree, path, checked));
   }
 
-  /** Synchronous version of {@linkcode TemporaryDirectory.persist}. */
+  /**
+   * Synchronous version of {@linkcode TemporaryDirectory.persist}. Also fails with `EBUSY` while `usage()` or a function
+   * that creates in the directory is pending.
+   */
   persistSync(destination: string | URL, options?: PersistDirectoryOptions): string {
     const path = checkPath(destination, "destination"), checked = checkReplacing("directory", options);
-    this.#tree.requireUsable("persist");
+    this.#tree.requireUnused("persist");
     return runSync(persistTree(syncIo(), this.#tree, path, checked));
   }
 

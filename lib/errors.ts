@@ -175,9 +175,9 @@ export function closedError(action: string, path?: string): TempfileError {
   return new TempfileError(`Cannot ${action} ${label(path)}: it is closed`, { code: "ERR_CLOSED", path });
 }
 
-/** The error for using something that is currently being moved. */
-export function movingError(action: string, path: string | undefined): TempfileError {
-  return cannot(`${action} "${path}"`, "persist() is pending", "EBUSY", path);
+/** The error for using something while a pending call moves it, or needs it in its place. */
+export function busyError(action: string, path: string | undefined, pending = "persist()"): TempfileError {
+  return cannot(`${action} "${path}"`, `${pending} is pending`, "EBUSY", path);
 }
 
 /** Formats a rejected value for a message: briefly, and without running its code. */

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { cannot, closedError, codeOf, failure, isGone, type Leftover, movingError } from "../errors.ts";
+import { busyError, cannot, closedError, codeOf, failure, isGone, type Leftover } from "../errors.ts";
 import { type Identity, sameFile } from "../identity.ts";
 import { setRemoving, unprotect, unprotectInside } from "../life/keep_alive.ts";
 import { type Fresh, type Leakable, unwatchLeak } from "../life/leaks.ts";
@@ -99,7 +99,13 @@ export class OwnedTree implements Entry, Leakable {
 
   /** Checks that no call is moving it. The action completes "Cannot …". */
   requireNotMoving(action: string): void {
-    if (this.moving) throw movingError(action, this.path);
+    if (this.moving) throw busyError(action, this.path);
+  }
+
+  /** Checks that nothing needs it in its place, as `move` would wait for. The action completes "Cannot …". */
+  requireUnused(action: string): void {
+    this.requireUsable(action);
+    if (this.#uses?.size) throw busyError(action, this.path, "usage() or a creation inside");
   }
 
   /** Settles after the last call that is moving it; undefined if there is none. */

@@ -6,7 +6,7 @@
 import { cleanUp, createExclusively, ensureMode, FILE_MODE } from "../create/exclusively.ts";
 import type { OwnedTree } from "../create/owned_tree.ts";
 import { place, usualPlace } from "../create/place.ts";
-import { closedError, movingError } from "../errors.ts";
+import { busyError, closedError } from "../errors.ts";
 import { printAs } from "../inspect.ts";
 import { protect } from "../life/keep_alive.ts";
 import { recordKept, sessionFor } from "../life/lease.ts";
@@ -64,7 +64,7 @@ export class NamedTemporaryFile extends TemporaryFile {
   keep(): string {
     const file = this.#file, { owned } = file;
     if (file.ended) throw closedError("keep", file.path);
-    if (file.moving > 0) throw movingError("keep", file.path);
+    if (file.moving > 0) throw busyError("keep", file.path);
     if (owned !== undefined) recordKept(owned.path!);
     owned?.release();
     file.owned = undefined;

@@ -119,7 +119,7 @@ test("creating in a directory waits for all calls of persist() to finish, also b
   }
 });
 
-test("a directory's persist() waits for usage() and for what is being created in the directory", async () => {
+test("a directory's persist() waits for usage() and for what is being created in the directory; meanwhile persistSync() fails with EBUSY", async () => {
   configure({ inline: false });
   try {
     using place = scratch();
@@ -130,7 +130,9 @@ test("a directory's persist() waits for usage() and for what is being created in
     using _ = substitute({ primitives: { createFile: later, makeDirectory: later } });
     const { files } = await directory.usage();
     const made = [directory.namedTemporaryFile(), directory.temporaryDirectory()];
-    const counted = directory.usage(), moved = directory.persist(target, { durable: false });
+    const counted = directory.usage();
+    assert.throws(() => directory.persistSync(target), { name: "TempfileError", code: "EBUSY", path });
+    const moved = directory.persist(target, { durable: false });
     const names = (await Promise.all(made)).map((one) => [dirname(one.path), basename(one.path)]);
     assert.deepEqual(names.map(([parent]) => parent), [path, path]);
     assert.ok((await counted).files >= files);
