@@ -184,17 +184,11 @@ export function busyError(action: string, path: string | undefined, pending = "p
 export function show(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}…` : value);
   if (typeof value === "function") return "a function";
-  if (typeof value === "object" && value !== null) return isArray(value) ? "an array" : "an object";
-  return typeof value === "bigint" ? `${value}n` : String(value);
-}
-
-/** Even this check throws for a revoked Proxy. */
-function isArray(value: object): boolean {
-  try {
-    return Array.isArray(value);
-  } catch {
-    return false;
+  if (typeof value === "object" && value !== null) {
+    // Even this check throws for a revoked Proxy.
+    return attempt(() => Array.isArray(value)) ? "an array" : "an object";
   }
+  return typeof value === "bigint" ? `${value}n` : String(value);
 }
 
 /** The error for an option of the wrong type or content. */

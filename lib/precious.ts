@@ -10,9 +10,10 @@ import { isMountPoint } from "./location/mounts.ts";
 import { tmpdir } from "./location/tmpdir.ts";
 import type { Io } from "./operation/io.ts";
 import type { Op } from "./operation/op.ts";
+import { tried } from "./operation/tried.ts";
 import { contains, parentOf } from "./path.ts";
 import { requireReadable } from "./permission.ts";
-import { isWindows, type Status } from "./runtime/mod.ts";
+import { attempt, isWindows, type Status } from "./runtime/mod.ts";
 
 /** World-writable: the contents may belong to other users. */
 const PUBLIC = 0o002;
@@ -31,7 +32,8 @@ export function* refusePrecious(io: Io, path: string, status: Status): Op<void> 
   if (!isWindows() && (status.mode & PUBLIC) !== 0) {
     throw invalid("path", "a directory that others cannot write to", path);
   }
-  const precious = { working: ".", home: home(), temporary: tmpdirIfAny() };
+  // Without a usable temporary directory, nothing is kept in it.
+  const precious = { working: ".", home: home(), temporary: attempt(tmpdir) };
   for (const [name, place] of Object.entries(precious)) {
     const known = place === undefined ? undefined : yield* ifPermitted(place, () => io.realPath(place));
     if (known !== undefined && (contains(path, known) || (yield* isAbove(io, status, known)))) {
@@ -49,21 +51,6 @@ function* isAbove(io: Io, directory: Status, place: string): Op<boolean> {
   }
 }
 
-function tmpdirIfAny(): string | undefined {
-  try {
-    return tmpdir();
-  } catch {
-    // Nothing is kept there if nothing can be created.
-    return undefined;
-  }
-}
-
-function* ifPermitted<T>(path: string, look: () => T | Promise<T>): Op<T | undefined> {
-  try {
-    requireReadable(path);
-    return yield look();
-  } catch {
-    // Missing or not permitted: nothing in it can be lost either.
-    return undefined;
-  }
-}
+/** If it is missing or not permitted, nothing in it can be lost either. */
+const ifPermitted = <T>(path: string, look: () => T | Promise<T>): Op<T | undefined> =>
+  tried(() => (requireReadable(path), look()));

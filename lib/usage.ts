@@ -4,11 +4,11 @@
  * @module
  */
 import { codeOf } from "./errors.ts";
-import { type Content, type Entry, held } from "./life/registry.ts";
+import { type Entry, held } from "./life/registry.ts";
 import { asyncIo, type Io, syncIo } from "./operation/io.ts";
 import { type Op, runAsync, runSync } from "./operation/op.ts";
 import { parentOf } from "./path.ts";
-import type { Status } from "./runtime/mod.ts";
+import { attempt, type Status } from "./runtime/mod.ts";
 import { type DirectoryUsage, usageOf } from "./tree/usage.ts";
 
 /** A file held by this process. */
@@ -63,21 +63,14 @@ export function usageSync(): Usage {
 
 function* collect(io: Io): Op<Usage> {
   const { entries, contents } = held();
-  const usage: Usage = { files: contents.flatMap(measure), directories: [], bytes: 0 };
+  // Someone else may have closed a descriptor.
+  const files: HeldFile[] = contents.flatMap((content) => attempt(() => content.measure()) ?? []);
+  const usage: Usage = { files, directories: [], bytes: 0 };
   const counted = new Set(contents.map(({ owned }) => owned));
   for (const entry of entries) if (!counted.has(entry)) yield* add(io, entry, usage);
   const paths = new Set(usage.directories.map(({ path }) => path));
   const tops = [...usage.files, ...usage.directories].filter(({ path }) => !isBelow(path, paths));
   return { ...usage, bytes: tops.reduce((sum, { bytes }) => sum + bytes, 0) };
-}
-
-function measure(content: Content): HeldFile[] {
-  try {
-    return [content.measure()];
-  } catch {
-    // Someone else has closed its descriptor.
-    return [];
-  }
 }
 
 function* add(io: Io, { kind, path }: Entry, usage: Usage): Op<void> {

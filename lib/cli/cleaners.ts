@@ -6,6 +6,7 @@
 import { codeOf } from "../errors.ts";
 import type { Io } from "../operation/io.ts";
 import type { Op } from "../operation/op.ts";
+import { tried } from "../operation/tried.ts";
 import { contains, joinPath } from "../path.ts";
 import { DENIED, requireReadable } from "../permission.ts";
 import { namesIn } from "../tree/list.ts";
@@ -87,7 +88,9 @@ function* configurations(io: Io): Op<string[]> {
   }
   const texts: string[] = [];
   // They are read in the order of their names, whatever their directories.
-  for (const name of [...files.keys()].sort()) texts.push(yield* read(io, files.get(name)!));
+  for (const name of [...files.keys()].sort()) {
+    texts.push((yield* tried(() => io.readSystemFile(files.get(name)!))) ?? "");
+  }
   return texts;
 }
 
@@ -97,13 +100,5 @@ function* configFilesIn(io: Io, directory: string): Op<string[]> {
     return yield* namesIn(io, directory, (name) => name.endsWith(".conf"));
   } catch {
     return [];
-  }
-}
-
-function* read(io: Io, path: string): Op<string> {
-  try {
-    return yield io.readSystemFile(path);
-  } catch {
-    return "";
   }
 }

@@ -84,14 +84,3 @@ function* fixMode(io: Io, handle: Handle, directory: string, wanted: number | un
     throw failure(`set the mode of a temporary file in "${directory}"`, error, directory);
   }
 }
-
-/** Undoes a failed creation. Failures here are ignored, as they would mask the original one. */
-export function* cleanUp(...steps: (() => void | Promise<void>)[]): Op<void> {
-  for (const step of steps) {
-    try {
-      yield step();
-    } catch {
-      // Continue with the next step.
-    }
-  }
-}

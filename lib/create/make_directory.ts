@@ -6,10 +6,11 @@
 import { failure } from "../errors.ts";
 import type { Io } from "../operation/io.ts";
 import type { Op } from "../operation/op.ts";
+import { tried } from "../operation/tried.ts";
 import type { Checked } from "../options/checked.ts";
 import { isWindows, type Status } from "../runtime/mod.ts";
 import { setMode } from "../tree/dir_ref.ts";
-import { cleanUp, createExclusively, hasMode } from "./exclusively.ts";
+import { createExclusively, hasMode } from "./exclusively.ts";
 import type { OwnedTree } from "./owned_tree.ts";
 
 const MODE = 0o700;
@@ -35,7 +36,7 @@ export function* makeDirectory(
     yield* identify(io, parent, options.mode, tree);
     options.signal?.throwIfAborted();
   } catch (error) {
-    yield* cleanUp(() => io.removeDirectory(tree.path!));
+    yield* tried(() => io.removeDirectory(tree.path!));
     throw error;
   }
 }

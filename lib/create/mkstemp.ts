@@ -5,9 +5,10 @@
  */
 import { asyncIo, type Io, syncIo } from "../operation/io.ts";
 import { type Op, runAsync, runSync } from "../operation/op.ts";
+import { tried } from "../operation/tried.ts";
 import { checkOptions } from "../options/checked.ts";
 import type { MakeOptions } from "../options/types.ts";
-import { cleanUp, createExclusively, ensureMode, FILE_MODE } from "./exclusively.ts";
+import { createExclusively, ensureMode, FILE_MODE } from "./exclusively.ts";
 import { makeDirectory } from "./make_directory.ts";
 import { OwnedTree } from "./owned_tree.ts";
 import { place } from "./place.ts";
@@ -60,7 +61,8 @@ function* makeFile(base: Io, given: MakeOptions | undefined): Op<MadeFile> {
     yield* ensureMode(io, fd, directory, options.mode);
     options.signal?.throwIfAborted();
   } catch (error) {
-    yield* cleanUp(() => io.close(fd), () => io.unlink(path));
+    yield* tried(() => io.close(fd));
+    yield* tried(() => io.unlink(path));
     throw error;
   }
   return { path, fd };

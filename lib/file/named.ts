@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { cleanUp, createExclusively, ensureMode, FILE_MODE } from "../create/exclusively.ts";
+import { createExclusively, ensureMode, FILE_MODE } from "../create/exclusively.ts";
 import type { OwnedTree } from "../create/owned_tree.ts";
 import { place, usualPlace } from "../create/place.ts";
 import { busyError, closedError } from "../errors.ts";
@@ -13,6 +13,7 @@ import { recordKept, sessionFor } from "../life/lease.ts";
 import { guardOf } from "../operation/devices.ts";
 import { asyncIo, type Io, syncIo } from "../operation/io.ts";
 import { type Op, runAsync, runSync } from "../operation/op.ts";
+import { tried } from "../operation/tried.ts";
 import { checkOptions } from "../options/checked.ts";
 import type { NamedFileOptions } from "../options/types.ts";
 import type { Handle } from "../runtime/mod.ts";
@@ -146,7 +147,7 @@ export function* createNamed(
     if (handle === undefined) owned?.release();
     else {
       yield* discardFile(io, handle, owned);
-      if (owned === undefined) yield* cleanUp(() => io.unlink(path));
+      if (owned === undefined) yield* tried(() => io.unlink(path));
     }
     throw error;
   }

@@ -8,6 +8,7 @@ import { sameFile } from "../identity.ts";
 import { closeRead } from "../operation/close.ts";
 import type { Io } from "../operation/io.ts";
 import type { Op } from "../operation/op.ts";
+import { tried } from "../operation/tried.ts";
 import type { Handle, Status } from "../runtime/mod.ts";
 
 /** Opens the file that `status` describes, and not one that has taken its place since. */
@@ -37,11 +38,8 @@ function* isSame(io: Io, path: string, opened: Status, seen: Status): Op<boolean
 
 /** A directory, link or socket may have taken its place, each of which makes opening fail in its own way. */
 function* isOther(io: Io, path: string, status: Status): Op<boolean> {
-  try {
-    return !sameFile(yield io.status(path), status);
-  } catch {
-    return false;
-  }
+  const found = yield* tried(() => io.status(path));
+  return found !== undefined && !sameFile(found, status);
 }
 
 /** The error for a path that no longer names the intended file. */

@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { cleanUp } from "../create/exclusively.ts";
 import { failure, isGone } from "../errors.ts";
 import { setRemoving, unprotect } from "../life/keep_alive.ts";
 import { type Entry, register, unregister } from "../life/registry.ts";
@@ -11,6 +10,7 @@ import type { Io } from "../operation/io.ts";
 import type { Op } from "../operation/op.ts";
 import { removeAtExit } from "../operation/pending.ts";
 import { retry } from "../operation/retry.ts";
+import { tried } from "../operation/tried.ts";
 import { type Handle, runtime } from "../runtime/mod.ts";
 
 /** A file name in the registry. */
@@ -69,7 +69,7 @@ export class OwnedName implements Entry {
 
 /** Closes a file and removes its name, if it has one, after a failure, which is the one to report. */
 export function* discardFile(io: Io, handle: Handle, name: OwnedName | undefined): Op<void> {
-  yield* cleanUp(() => io.close(handle));
+  yield* tried(() => io.close(handle));
   if (name !== undefined) yield* name.tryRemove(io);
 }
 

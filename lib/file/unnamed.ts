@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { cleanUp, createExclusively, ensureMode, FILE_MODE } from "../create/exclusively.ts";
+import { createExclusively, ensureMode, FILE_MODE } from "../create/exclusively.ts";
 import { failure, refusesUnnamed } from "../errors.ts";
 import { sessionFor } from "../life/lease.ts";
 import { hold } from "../life/registry.ts";
@@ -11,6 +11,7 @@ import { guardOf, MAX_DIRS } from "../operation/devices.ts";
 import type { Guard } from "../operation/guard.ts";
 import { asyncIo, type Io, syncIo } from "../operation/io.ts";
 import { type Op, runAsync, runSync } from "../operation/op.ts";
+import { tried } from "../operation/tried.ts";
 import { type Checked, checkOptions } from "../options/checked.ts";
 import type { FileOptions } from "../options/types.ts";
 import { place, usualPlace } from "../create/place.ts";
@@ -122,7 +123,7 @@ function* createWithName(
     if (!isWindows()) yield* owned.remove(io);
   } catch (error) {
     if (handle === undefined) owned.release();
-    else yield* cleanUp(() => io.close(handle!));
+    else yield* tried(() => io.close(handle!));
     throw error;
   }
   if (unsupported.size < MAX_DIRS) unsupported.add(directory);

@@ -10,6 +10,7 @@ import { codeOf } from "../errors.ts";
 import { type Identity, sameFile } from "../identity.ts";
 import type { Io } from "../operation/io.ts";
 import type { Op } from "../operation/op.ts";
+import { tried } from "../operation/tried.ts";
 import { requireReadable } from "../permission.ts";
 import { runtime, type Status } from "../runtime/mod.ts";
 import { namesIn } from "../tree/list.ts";
@@ -74,11 +75,7 @@ function isAbandoned({ made, adopted, host, namespace, status }: LeaseFile): boo
  * (after one was created and `/proc` was not mounted again), every process would look dead.
  */
 function* procIsOurs(io: Io): Op<boolean> {
-  try {
-    return (yield io.readLink("/proc/self")) === String(runtime.pid());
-  } catch {
-    return false;
-  }
+  return (yield* tried(() => io.readLink("/proc/self"))) === String(runtime.pid());
 }
 
 function* hasOpen(io: Io, pid: number, file: Identity): Op<boolean> {

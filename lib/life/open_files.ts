@@ -6,7 +6,8 @@
 import type { Identity } from "../identity.ts";
 import type { Io } from "../operation/io.ts";
 import type { Op } from "../operation/op.ts";
-import { runtime, type Status } from "../runtime/mod.ts";
+import { tried } from "../operation/tried.ts";
+import { runtime } from "../runtime/mod.ts";
 import { pathsIn, processes } from "./processes.ts";
 
 /** The key of a file or directory, which distinguishes it from others that are open. */
@@ -19,17 +20,10 @@ export function* openFiles(io: Io): Op<Set<string>> {
   for (const process of yield* processes(io)) {
     // A process's working directory counts as open.
     for (const place of [`${process}/cwd`, ...(yield* pathsIn(io, `${process}/fd`))]) {
-      yield* note(io, place, open);
+      // Undefined if the process has ended, or belongs to another user.
+      const status = yield* tried(() => io.statusOfTarget(place));
+      if (status !== undefined) open.add(keyOf(status));
     }
   }
   return open;
-}
-
-function* note(io: Io, path: string, open: Set<string>): Op<void> {
-  try {
-    const status: Status = yield io.statusOfTarget(path);
-    open.add(keyOf(status));
-  } catch {
-    // The process has ended, or belongs to another user.
-  }
 }

@@ -12,6 +12,7 @@ import { failure, type Leftover } from "../errors.ts";
 import type { Io } from "../operation/io.ts";
 import type { Op } from "../operation/op.ts";
 import { withRetries } from "../operation/retry.ts";
+import { tried } from "../operation/tried.ts";
 import { baseName, contains, joinPath, parentOf } from "../path.ts";
 import { DENIED, requireWritable } from "../permission.ts";
 import { type Handle, type Path, runtime, type Status } from "../runtime/mod.ts";
@@ -113,12 +114,8 @@ const endsWithUs = (pid: number): boolean => pid === runtime.pid() && runtime.is
 
 /** Whether a directory of leases exists, is ours alone, and may be read and written to. */
 export function* isUsable(io: Io, directory: string): Op<boolean> {
-  try {
-    requireWritable(directory);
-    return refusalOf(directory, yield io.status(directory)) === undefined;
-  } catch {
-    return false;
-  }
+  const status = yield* tried(() => (requireWritable(directory), io.status(directory)));
+  return status !== undefined && refusalOf(directory, status) === undefined;
 }
 
 /** Returns the leases other than those of the dead. Of the `known` ones, those that have grown are read again. */

@@ -4,7 +4,6 @@
  *
  * @module
  */
-import { cleanUp } from "../create/exclusively.ts";
 import { codeOf, TempfileError, UNSUPPORTED } from "../errors.ts";
 import type { OwnedName } from "../file/owned.ts";
 import { keeping } from "../life/lease.ts";
@@ -13,6 +12,7 @@ import { isMade } from "../name.ts";
 import type { Io } from "../operation/io.ts";
 import type { Op } from "../operation/op.ts";
 import { withRetries } from "../operation/retry.ts";
+import { tried } from "../operation/tried.ts";
 import { baseName } from "../path.ts";
 import { isWindows, type Path } from "../runtime/mod.ts";
 import type { Replacing } from "./options.ts";
@@ -35,7 +35,7 @@ export function* commit(
   yield* isOwned ? step : keeping(path, step);
   if (overwrite) name?.release();
   // The file is in place; a name of ours that cannot be removed stays registered.
-  else yield* name === undefined ? cleanUp(() => io.unlink(from)) : name.tryRemove(io);
+  else yield* name === undefined ? tried(() => io.unlink(from)) : name.tryRemove(io);
 }
 
 /** Waits until the names in a directory are on the disk, where there is such a call. */

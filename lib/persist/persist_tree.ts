@@ -7,7 +7,6 @@
  *
  * @module
  */
-import { cleanUp } from "../create/exclusively.ts";
 import { makeDirectory } from "../create/make_directory.ts";
 import { OwnedTree } from "../create/owned_tree.ts";
 import {
@@ -28,6 +27,7 @@ import type { Io } from "../operation/io.ts";
 import type { Op } from "../operation/op.ts";
 import { withRetries } from "../operation/retry.ts";
 import { statusIfThere } from "../operation/status.ts";
+import { tried } from "../operation/tried.ts";
 import { contains, isNameless, joinPath, shownPath } from "../path.ts";
 import { type Handle, isWindows, type Path, type Status } from "../runtime/mod.ts";
 import { contentsOf, type TreeEntry } from "../tree/list.ts";
@@ -99,7 +99,7 @@ function* renameTree(io: Io, from: string, target: Target, options: Replacing): 
     yield* keeping(target.path, step);
     return true;
   } catch (error) {
-    yield* cleanUp(undo);
+    yield* tried(undo);
     if (codeOf(error) === "EXDEV") return false;
     // Where no directory of ours reserved the name (Windows), that of another process may be in the way.
     if (!options.overwrite) {

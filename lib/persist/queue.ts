@@ -5,8 +5,8 @@
  */
 import type { Io } from "../operation/io.ts";
 import { isPromise, type Op, run } from "../operation/op.ts";
+import { tried } from "../operation/tried.ts";
 import { baseName, parentOf } from "../path.ts";
-import type { Status } from "../runtime/mod.ts";
 import { abortable } from "./abort.ts";
 
 /** The last turn in each queue that is not empty. */
@@ -74,11 +74,7 @@ async function joinLate(
  * exist yet, and its name.
  */
 function* keyOf(io: Io, path: string): Op<string> {
-  try {
-    const { device, inode }: Status = yield io.statusOfTarget(parentOf(path));
-    return `${device}:${inode}/${baseName(path)}`;
-  } catch {
-    // The call itself will report what is wrong.
-    return path;
-  }
+  const parent = yield* tried(() => io.statusOfTarget(parentOf(path)));
+  // Without one, the call itself will report what is wrong.
+  return parent === undefined ? path : `${parent.device}:${parent.inode}/${baseName(path)}`;
 }

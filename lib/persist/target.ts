@@ -9,6 +9,7 @@ import { isKnown, setDevice } from "../operation/devices.ts";
 import type { Io } from "../operation/io.ts";
 import type { Op } from "../operation/op.ts";
 import { statusIfThere } from "../operation/status.ts";
+import { tried } from "../operation/tried.ts";
 import { DEVICE } from "../options/names.ts";
 import { baseName, isAbsolute, isNameless, joinPath, parentOf, withoutTrailingSeparators } from "../path.ts";
 import { coded, isWindows, type Kind, type Path, type Status } from "../runtime/mod.ts";
@@ -50,11 +51,7 @@ const special = (): Error => coded("EINVAL", "it is a device, pipe or socket, or
 
 /** Returns the kind of what a link leads to; undefined if it leads nowhere, or to what may not be inspected. */
 export function* kindBehind(io: Io, link: string): Op<Kind | undefined> {
-  try {
-    return ((yield io.statusOfTarget(link)) as Status).kind;
-  } catch {
-    return undefined;
-  }
+  return (yield* tried(() => io.statusOfTarget(link)))?.kind;
 }
 
 function* resolve(io: Io, path: string, options: Replacing): Op<Target> {

@@ -14,6 +14,7 @@ import type {
   Primitives,
   Status,
 } from "./types.ts";
+import { attempt } from "./attempt.ts";
 import { andThen, twins } from "./twins.ts";
 
 type Done<T = void> = (error: Error | null, value: T) => void;
@@ -168,13 +169,8 @@ export function listing(fs: NodeFs, path: Path, directory: NodeDir): Listing {
       const entries = batch();
       return entries.length > 0 ? entries : inBytes?.splice(0, BATCH) ?? [];
     },
-    close() {
-      try {
-        directory.closeSync();
-      } catch {
-        // The descriptor is released whatever the system answers, and nothing can be lost.
-      }
-    },
+    // The descriptor is released whatever the system answers, and nothing can be lost.
+    close: () => attempt(() => directory.closeSync()),
   };
 }
 
