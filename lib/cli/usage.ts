@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { failure } from "../errors.ts";
 import { leaseDirectory } from "../life/lease_directory.ts";
 import { listLeases } from "../life/list_leases.ts";
 import { type DiskSpace, diskSpace } from "../location/space.ts";
@@ -105,9 +106,13 @@ function* collect(io: Io, directory: string, show: Show): Op<Entry[]> {
 /** Returns everything but the lease directory itself. */
 function* pathsIn(io: Io, directory: string): Op<string[]> {
   const own = leaseDirectory();
-  return (yield* namesIn(io, directory)).map((name) => joinPath(directory, name)).filter((path) =>
-    path !== own
-  );
+  try {
+    return (yield* namesIn(io, directory)).map((name) => joinPath(directory, name)).filter((path) =>
+      path !== own
+    );
+  } catch (error) {
+    throw failure(`list "${directory}"`, error, directory);
+  }
 }
 
 /** Returns undefined if the path has been removed meanwhile. */

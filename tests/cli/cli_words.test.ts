@@ -311,6 +311,24 @@ test("mayfly usage omits the free space if reading it is not permitted", async (
   assert.ok(stdout.startsWith(`${here.path}\n\nOWNER`), stdout);
 });
 
+test("mayfly usage names a temporary directory that cannot be listed", async () => {
+  using here = place();
+  using _ = substitute({
+    primitives: {
+      list(real, ...[path]: [string]) {
+        if (path === here.path) throw systemError("EACCES");
+        return real(...[path] as never[]);
+      },
+    },
+  });
+  const { status, stdout, stderr } = await here.said("usage");
+  assert.deepEqual({ status, stdout, stderr }, {
+    status: 1,
+    stdout: "",
+    stderr: `mayfly usage: Cannot list "${here.path}": permission denied (EACCES)\n`,
+  });
+});
+
 test("mayfly usage shows full paths of entries elsewhere, counts symbolic links as 0 bytes and omits what vanishes", async () => {
   using here = place();
   using elsewhere = scratch();
