@@ -27,20 +27,14 @@ function numbers(seed: number): (limit: number) => number {
 
 /**
  * Plans for a program: a whole look before each call, a death in each call, a look that waits during some of the actions,
- * then two looks in parts at random, half of them between two actions.
+ * then two looks in parts at random, half of them between two actions. Is told of each performance before the next plan.
  */
-function* plansFor({ calls, starts }: Stage): Generator<Plan> {
+function* plansFor({ calls, starts }: Stage): Generator<Plan, void, Stage> {
   for (let call = 1; call <= calls.length; call++) {
     yield { looks: [{ call, steps: Infinity, of: 0 }] };
     yield { kill: call, looks: [] };
   }
-  for (const first of new Set(starts)) {
-    for (const last of new Set(starts.filter((call) => call > first))) {
-      for (const steps of STEPS) {
-        yield { looks: [{ call: first, steps, of: 0 }, { call: last, steps: Infinity, of: 0 }] };
-      }
-    }
-  }
+  for (const first of new Set(starts)) yield* waitingPlans(first, starts);
   const below = numbers(1);
   const anyCall = (): number => below(2) ? 1 + below(calls.length) : starts[below(starts.length)];
   // From a few steps to more than a look has here.
@@ -56,14 +50,28 @@ function* plansFor({ calls, starts }: Stage): Generator<Plan> {
   }
 }
 
+/** Plans with a look that begins before an action and waits until a later one, as long as it has steps left to wait with. */
+function* waitingPlans(first: number, starts: number[]): Generator<Plan, void, Stage> {
+  for (const steps of STEPS) {
+    for (const last of new Set(starts.filter((call) => call > first))) {
+      const { waited } = yield {
+        looks: [{ call: first, steps, of: 0 }, { call: last, steps: Infinity, of: 0 }],
+      };
+      if (!waited) return;
+    }
+  }
+}
+
 /** Returns what was wrong, and with which plan. */
 function tryAll(program: Program, look: Look): string[] {
   const plain = new Stage({ looks: [] }, look);
   const wrong = plain.perform(program);
   assert.ok(plain.calls.length > 10);
-  for (const plan of plansFor(plain)) {
-    const found = new Stage(plan, look).perform(program);
-    wrong.push(...found.map((text) => `${JSON.stringify(plan)}: ${text}`));
+  const plans = plansFor(plain);
+  for (let next = plans.next(plain); !next.done;) {
+    const stage = new Stage(next.value, look), found = stage.perform(program);
+    wrong.push(...found.map((text) => `${JSON.stringify(next.value)}: ${text}`));
+    next = plans.next(stage);
   }
   return wrong;
 }

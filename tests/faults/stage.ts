@@ -45,12 +45,14 @@ class Stepped {
     this.#look = look;
   }
 
-  goOn(steps: number): void {
+  /** Goes on, and returns whether it has further to go. */
+  goOn(steps: number): boolean {
     for (let step = 0; step < steps && !this.#done; step++) {
       const { done, value } = this.#look.next(this.#answer);
       this.#done = done === true;
       this.#answer = value;
     }
+    return !this.#done;
   }
 }
 
@@ -77,6 +79,8 @@ export class Stage {
   readonly calls: string[] = [];
   /** The numbers of the first calls of each action, and of the end. */
   readonly starts: number[] = [];
+  /** Whether a look has waited in its midst. */
+  waited = false;
   readonly #plan: Plan;
   readonly #look: Look;
   /** The looks that have begun, by number. */
@@ -174,7 +178,7 @@ export class Stage {
   #before(process: FakeProcess, name: string): void {
     const number = this.calls.push(name);
     for (const { call, steps, of } of this.#plan.looks) {
-      if (call === number) (this.#looks[of] ??= this.#begin()).goOn(steps);
+      if (call === number && (this.#looks[of] ??= this.#begin()).goOn(steps)) this.waited = true;
     }
     if (this.#plan.kill !== number) return;
     this.#killed = true;
