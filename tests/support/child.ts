@@ -4,7 +4,7 @@
  * @module
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { realpathSync, statSync, writeFileSync } from "node:fs";
+import { realpathSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { scratch } from "./scratch.ts";
@@ -92,7 +92,11 @@ export function startChild(
     env,
     stdio: ["pipe", "pipe", "pipe"],
   });
-  return { child, result: collect(child, options.timeout ?? 60_000).finally(() => place[Symbol.dispose]()) };
+  const result = collect(child, options.timeout ?? 60_000).finally(() => {
+    rmSync(script, { force: true });
+    place[Symbol.dispose]();
+  });
+  return { child, result };
 }
 
 /**

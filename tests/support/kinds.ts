@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { Buffer } from "node:buffer";
 import {
   type FileOptions,
   namedTemporaryFile,
@@ -96,5 +97,5 @@ export function pattern(length: number, seed = 1): Uint8Array<ArrayBuffer> {
 
 /** Whether two arrays have the same bytes; `deepEqual` takes seconds on long arrays. */
 export function sameBytes(one: Uint8Array, other: Uint8Array): boolean {
-  return one.length === other.length && one.every((byte, index) => byte === other[index]);
+  return Buffer.compare(one, other) === 0;
 }
