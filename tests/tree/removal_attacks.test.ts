@@ -126,7 +126,6 @@ async function assertSurvivesRace(position: Position): Promise<void> {
 test(
   "T15 C233 racing swaps of a subdirectory for a symbolic link never lead a removal outside (Linux, Python)",
   {
-    onOneNode: true,
     skip: !canAttack,
   },
   () => assertSurvivesRace("subdirectory"),
@@ -135,7 +134,6 @@ test(
 test(
   "T15 C233 racing swaps of a directory at depth 2 for a symbolic link never lead a removal outside (Linux, Python)",
   {
-    onOneNode: true,
     skip: !canAttack,
   },
   () => assertSurvivesRace("depth 2"),
@@ -144,7 +142,6 @@ test(
 test(
   "T15 C235 racing swaps of the directory itself for a symbolic link never lead its removal outside (Linux, Python)",
   {
-    onOneNode: true,
     skip: !canAttack,
   },
   () => assertSurvivesRace("top"),
@@ -153,7 +150,6 @@ test(
 test(
   "T15 racing swaps of the parent for a symbolic link never lead a removal outside (Linux, Python)",
   {
-    onOneNode: true,
     skip: !canAttack,
   },
   () => assertSurvivesRace("parent"),
