@@ -11,7 +11,6 @@ const documented = [...entries, "lib", "README.md", "docs"];
 /** Each step is `[name, command, arguments]`. The longest come first. */
 const independent = [
   ["tsc, tests", ...tool("typescript", "bin/tsc", "-p", "tsconfig.tests.json")],
-  ["deno test --doc", deno, ["test", "-A", "--doc", "--no-remote", ...documented]],
   ["tsc, library", ...tool("typescript", "bin/tsc", "-p", "tsconfig.json")],
   ["deno check", deno, ["check", ...entries, "examples"]],
   ["deno lint", deno, ["lint"]],
@@ -20,6 +19,7 @@ const independent = [
 const build = ["build", ...tool("tsup", "dist/cli-default.js")];
 /** The steps that read `dist/`. */
 const onPackage = [
+  ["deno test --doc", deno, ["test", "-A", "--doc", "--no-remote", ...documented]],
   ["deno publish --dry-run", deno, ["publish", "--dry-run", "--allow-dirty"]],
   ["attw", ...tool("@arethetypeswrong/cli", "dist/index.js", "--profile", "esm-only", "--pack", ".")],
   ["publint", ...tool("publint", "src/cli.js", "--strict")],
