@@ -5,7 +5,7 @@
  */
 import { busyError, cannot, closedError, codeOf, failure, isGone, type Leftover } from "../errors.ts";
 import { type Identity, sameFile } from "../identity.ts";
-import { setRemoving, unprotect, unprotectInside } from "../life/keep_alive.ts";
+import { unprotect, unprotectInside } from "../life/keep_alive.ts";
 import { type Fresh, type Leakable, unwatchLeak } from "../life/leaks.ts";
 import { recordKept } from "../life/lease.ts";
 import { type Entry, register, unregister } from "../life/registry.ts";
@@ -28,6 +28,7 @@ export class OwnedTree implements Entry, Leakable {
   released: (() => void) | undefined;
   fresh: Fresh | undefined;
   slot: number | undefined;
+  removing = false;
   /** The guard of its device, if known. */
   guard: Guard | undefined;
   #ours: boolean;
@@ -147,11 +148,11 @@ export class OwnedTree implements Entry, Leakable {
     const { path, identity } = this;
     let leftovers: Leftover[] = [];
     if (path !== undefined && identity !== undefined) {
-      setRemoving(this, true);
+      this.removing = true;
       try {
         leftovers = yield* removeDirectory(io, path, identity);
       } finally {
-        setRemoving(this, false);
+        this.removing = false;
       }
     }
     if (leftovers.length > 0) {

@@ -4,7 +4,7 @@
  * @module
  */
 import { failure, isGone } from "../errors.ts";
-import { setRemoving, unprotect } from "../life/keep_alive.ts";
+import { unprotect } from "../life/keep_alive.ts";
 import { type Entry, register, unregister } from "../life/registry.ts";
 import type { Io } from "../operation/io.ts";
 import type { Op } from "../operation/op.ts";
@@ -19,6 +19,7 @@ export class OwnedName implements Entry {
   path: string | undefined;
   released: (() => void) | undefined;
   slot: number | undefined;
+  removing = false;
   #ours = true;
 
   constructor() {
@@ -33,13 +34,13 @@ export class OwnedName implements Entry {
   *remove(io: Io): Op<void> {
     const path = this.path;
     if (!this.#ours || path === undefined) return;
-    setRemoving(this, true);
+    this.removing = true;
     try {
       yield io.unlink(path);
     } catch (error) {
       yield* retryRemoval(io, path, error);
     } finally {
-      setRemoving(this, false);
+      this.removing = false;
     }
     this.release();
   }

@@ -28,8 +28,6 @@ interface KeptAlive {
   readonly identity: Identity;
   /** The handle that holds the lock on a directory, once it is taken. */
   lock?: Handle;
-  /** Whether we are removing it at this moment. */
-  removing?: boolean;
 }
 
 const alive = new Map<Entry, KeptAlive>();
@@ -67,12 +65,6 @@ export function unprotect(entry: Entry): void {
   if (alive.size > 0) return;
   cancel?.();
   cancel = undefined;
-}
-
-/** Sets whether we are removing an entry at this moment, so that its absence is not blamed on anybody else. */
-export function setRemoving(entry: Entry, removing: boolean): void {
-  const one = alive.get(entry);
-  if (one !== undefined) one.removing = removing;
 }
 
 /** Ends the protection of everything in a directory that has left its place. */
@@ -133,9 +125,9 @@ function touchSome(rest: MapIterator<[Entry, KeptAlive]>): void {
   cancel = alive.size > 0 ? runtime.later(interval(), touchAll) : undefined;
 }
 
-/** Whether we are about to remove or move something, or a directory around it. */
+/** Whether we are about to remove or move something, or a directory around it: nobody else is to blame for its absence. */
 function isRemoving(path: string): boolean {
-  const places = [...alive.values()].filter(({ removing }) => removing).map((one) => one.path);
+  const places = [...alive].filter(([{ removing }]) => removing).map(([, one]) => one.path);
   return [...places, ...movingFrom].some((place) => typeof place === "string" && contains(place, path));
 }
 

@@ -28,6 +28,8 @@ export interface Entry extends InBag {
   readonly kind?: "file" | "directory";
   /** Where it is; undefined until its first name is tried. */
   readonly path?: string | undefined;
+  /** Whether this process is removing it at this moment. */
+  readonly removing?: boolean;
   /** Called when it is unregistered, but not at the end of the process. */
   readonly released?: (() => void) | undefined;
 }
