@@ -49,7 +49,7 @@ export class TemporaryDirectory implements AsyncDisposable, Disposable {
     this.#tree = internals;
     this.#ignoreErrors = ignoreErrors;
     watchLeak(this, internals);
-    printAs(new.target, describe);
+    printAs(new.target, "TemporaryDirectory", "path", "removed");
   }
 
   /** The absolute path, with symbolic links resolved. Still readable after the directory is removed. */
@@ -239,9 +239,6 @@ export class TemporaryDirectory implements AsyncDisposable, Disposable {
     }
   }
 }
-
-const describe = ({ path, removed }: TemporaryDirectory): string =>
-  `TemporaryDirectory { path: ${JSON.stringify(path)}, removed: ${removed} }`;
 
 /** The number of paths in a message; the error's `leftovers` has them all. */
 const SHOWN = 5;

@@ -50,7 +50,7 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
     }
     this.#file = internals;
     watchLeak(this, internals);
-    printAs(new.target, describe);
+    printAs(new.target, "TemporaryFile", "closed");
   }
 
   /** Whether the file is closed. */
@@ -486,5 +486,3 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
     }
   }
 }
-
-const describe = (file: TemporaryFile): string => `TemporaryFile { closed: ${file.closed} }`;

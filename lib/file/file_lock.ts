@@ -43,7 +43,7 @@ export class FileLock implements AsyncDisposable, Disposable {
     this.shared = shared;
     this.#held = internals;
     this.#owner = owner;
-    printAs(new.target, describe);
+    printAs(new.target, "FileLock", "shared", "released");
   }
 
   /** Whether the lock has been released. */
@@ -67,9 +67,6 @@ export class FileLock implements AsyncDisposable, Disposable {
     return Promise.resolve();
   }
 }
-
-const describe = (lock: FileLock): string =>
-  `FileLock { shared: ${lock.shared}, released: ${lock.released} }`;
 
 /** The state behind a lock. It does not reference the file's handle, since the file references it. */
 export class Held {

@@ -37,7 +37,7 @@ export class NamedTemporaryFile extends TemporaryFile {
   /** Internal: use {@linkcode namedTemporaryFile}. */
   constructor(internals: unknown) {
     // Before the base class installs its own description.
-    printAs(new.target, describe);
+    printAs(new.target, "NamedTemporaryFile", "path", "closed");
     super(internals);
     this.#file = internals as OpenFile;
   }
@@ -86,9 +86,6 @@ export class NamedTemporaryFile extends TemporaryFile {
     return this.#file.sync((io) => reopen(io, this.#file));
   }
 }
-
-const describe = (file: NamedTemporaryFile): string =>
-  `NamedTemporaryFile { path: ${JSON.stringify(file.path)}, closed: ${file.closed} }`;
 
 /**
  * Creates a file that only its owner can open, with an unguessable name.

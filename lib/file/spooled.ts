@@ -32,7 +32,7 @@ export class SpooledTemporaryFile extends TemporaryFile {
   /** Internal: use {@linkcode spooledTemporaryFile}. */
   constructor(internals: unknown) {
     // Before the base class installs its own description.
-    printAs(new.target, describe);
+    printAs(new.target, "SpooledTemporaryFile", "rolled", "closed");
     super(internals);
     this.#file = internals as OpenFile;
   }
@@ -56,9 +56,6 @@ export class SpooledTemporaryFile extends TemporaryFile {
 const spoolOf = (file: OpenFile): SpoolStorage => file.storage as SpoolStorage;
 
 const roll = (io: Io, file: OpenFile): Op<unknown> => file.during("roll over", spoolOf(file).roll(io));
-
-const describe = (file: SpooledTemporaryFile): string =>
-  `SpooledTemporaryFile { rolled: ${file.rolled}, closed: ${file.closed} }`;
 
 /**
  * Opens a file that is kept in memory until it would exceed `maxMemory`, and then moves to disk.
