@@ -6,7 +6,7 @@
 import { invalid, outOfRange } from "../errors.ts";
 import type { Io } from "../operation/io.ts";
 import type { Op } from "../operation/op.ts";
-import { checkObject, checkSize } from "../options/values.ts";
+import { checkObject, checkSize, checkWord } from "../options/values.ts";
 import type { OpenFile } from "./open_file.ts";
 
 /** What `seek` counts from. */
@@ -38,13 +38,13 @@ export function checkLength(length: number | undefined): number {
   return length === undefined ? Infinity : checkSize(length, "length");
 }
 
-const ORIGINS: readonly unknown[] = ["start", "current", "end"];
+const ORIGINS = ["start", "current", "end"];
 
 /** Checks a new position for the cursor. */
 export function checkSeek(offset: number, whence: Whence): void {
   if (typeof offset !== "number") throw invalid("offset", "a number of bytes", offset);
   if (!Number.isSafeInteger(offset)) throw outOfRange("offset", "a whole number of bytes", offset);
-  if (!ORIGINS.includes(whence)) throw invalid("whence", '"start", "current" or "end"', whence);
+  checkWord(whence, "whence", ORIGINS);
 }
 
 /** Moves the cursor and returns its new position. */

@@ -11,11 +11,6 @@ import { utf8 } from "../utf8.ts";
 /** The most UTF-8 bytes that one UTF-16 code unit takes. */
 export const UTF8_MAX = 3;
 
-/** Encodes a string into `into`, which must have room; returns the number of bytes. */
-export function encodeInto(text: string, into: Uint8Array): number {
-  return utf8.encodeInto(text, into).written;
-}
-
 /** Whether strings are written unchanged, in UTF-8. */
 export const isPlain = ({ encoding, newline }: Checked): boolean =>
   encoding === "utf-8" && newline === undefined;

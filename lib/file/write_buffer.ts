@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { encodeInto, UTF8_MAX } from "./text.ts";
+import { utf8 } from "../utf8.ts";
+import { UTF8_MAX } from "./text.ts";
 
 /** The initial size, which grows to the full one on demand: most files stay small. */
 const FIRST_BUFFER = 1024;
@@ -47,7 +48,7 @@ export class WriteBuffer {
   /** As `append`, if the text fits even at its longest. Returns the number of bytes it takes. */
   appendText(text: string, at: number): number | undefined {
     if (!this.#makeRoom(text.length * UTF8_MAX, at)) return undefined;
-    const count = encodeInto(text, this.#bytes.subarray(this.#length));
+    const count = utf8.encodeInto(text, this.#bytes.subarray(this.#length)).written;
     this.#length += count;
     return count;
   }

@@ -7,15 +7,7 @@
 import { checkNameLength, checkNamePart } from "./names.ts";
 import { checkPath } from "./paths.ts";
 import type { Encoding } from "./types.ts";
-import {
-  checkBoolean,
-  checkEncoding,
-  checkMode,
-  checkNewline,
-  checkObject,
-  checkSignal,
-  checkSize,
-} from "./values.ts";
+import { checkBoolean, checkMode, checkObject, checkSignal, checkSize, checkWord } from "./values.ts";
 
 /** Checked options, with defaults in place. */
 export interface Checked {
@@ -66,8 +58,8 @@ const CHECKS: Checks<Checked> = {
   prefix: checkNamePart,
   suffix: checkNamePart,
   mode: checkMode,
-  encoding: checkEncoding,
-  newline: checkNewline,
+  encoding: (value, option) => checkWord(value, option, ["utf-8", "utf-16le", "latin1"]),
+  newline: (value, option) => checkWord(value, option, ["\n", "\r\n"]),
   bufferSize: checkSize,
   maxSize: checkSize,
   fatal: checkBoolean,

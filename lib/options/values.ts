@@ -4,7 +4,6 @@
  * @module
  */
 import { invalid, outOfRange } from "../errors.ts";
-import type { Encoding } from "./types.ts";
 
 /** Checks an options object. An array is a mistake: it has no options. */
 export function checkObject(value: unknown, option: string): void {
@@ -55,18 +54,11 @@ export function checkMode(value: unknown, option: string): number {
   return fixZero(value);
 }
 
-const ENCODINGS: readonly unknown[] = ["utf-8", "utf-16le", "latin1"];
-
-/** Checks an encoding. */
-export function checkEncoding(value: unknown, option: string): Encoding {
-  if (!ENCODINGS.includes(value)) throw invalid(option, '"utf-8", "utf-16le" or "latin1"', value);
-  return value as Encoding;
-}
-
-/** Checks a line ending. */
-export function checkNewline(value: unknown, option: string): string {
-  if (value !== "\n" && value !== "\r\n") throw invalid(option, '"\\n" or "\\r\\n"', value);
-  return value;
+/** Checks an option that is one of several words. */
+export function checkWord(value: unknown, option: string, words: readonly string[]): unknown {
+  if (words.includes(value as string)) return value;
+  const quoted = words.map((word) => JSON.stringify(word)), last = quoted.pop();
+  throw invalid(option, `${quoted.join(", ")} or ${last}`, value);
 }
 
 /** Checks an abort signal by its shape, so that one of another realm works too. */

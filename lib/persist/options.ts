@@ -6,7 +6,7 @@
 import { invalid } from "../errors.ts";
 import { type Checked, checkOptions, type Checks, readOptions } from "../options/checked.ts";
 import type { ContentOptions } from "../options/types.ts";
-import { checkBoolean, checkMode, checkSignal } from "../options/values.ts";
+import { checkBoolean, checkMode, checkSignal, checkWord } from "../options/values.ts";
 
 /**
  * The permission bits of the result: a number for exact ones; `"private"` for the owner's only (0600); `"existing"` for
@@ -87,7 +87,7 @@ const CHECKS: Checks<Replacing> = {
   overwrite: checkBoolean,
   durable: checkBoolean,
   mode: checkPolicy,
-  links: checkLinks,
+  links: (value, option) => checkWord(value, option, ["replace", "follow"]),
   signal: checkSignal,
 };
 
@@ -103,11 +103,6 @@ function checkPolicy(value: unknown): ModePolicy {
     throw invalid("mode", 'permission bits, "private", "existing" or "umask"', value);
   }
   return value as ModePolicy;
-}
-
-function checkLinks(value: unknown): unknown {
-  if (value !== "replace" && value !== "follow") throw invalid("links", '"replace" or "follow"', value);
-  return value;
 }
 
 /** Checks the options for putting something in place that exists. */
