@@ -12,7 +12,7 @@ import type { Io } from "../operation/io.ts";
 import type { Op } from "../operation/op.ts";
 import { tried } from "../operation/tried.ts";
 import { requireReadable } from "../permission.ts";
-import { runtime, type Status } from "../runtime/mod.ts";
+import { runtime } from "../runtime/mod.ts";
 import { namesIn } from "../tree/list.ts";
 import type { LeaseFile } from "./lease_file.ts";
 
@@ -88,12 +88,7 @@ function* hasOpen(io: Io, pid: number, file: Identity): Op<boolean> {
 }
 
 function* refersTo(io: Io, descriptor: string, file: Identity): Op<boolean> {
-  try {
-    const status: Status = yield io.statusOfTarget(descriptor);
-    return sameFile(status, file);
-  } catch (error) {
-    // Closed since it was listed.
-    if (codeOf(error) === "ENOENT") return false;
-    throw error;
-  }
+  // Undefined if it was closed since it was listed.
+  const status = yield* tried(() => io.statusOfTarget(descriptor), "ENOENT");
+  return status !== undefined && sameFile(status, file);
 }

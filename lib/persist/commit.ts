@@ -41,11 +41,7 @@ export function* commit(
 /** Waits until the names in a directory are on the disk, where there is such a call. */
 export function* synchronizeDirectory(io: Io, path: Path): Op<void> {
   if (isWindows()) return;
-  try {
-    yield io.synchronizeDirectory(path);
-  } catch (error) {
-    if (!UNSUPPORTED.has(codeOf(error))) throw error;
-  }
+  yield* tried(() => io.synchronizeDirectory(path), ...UNSUPPORTED);
 }
 
 /** Waits until the target's name is on the disk, if asked to. */

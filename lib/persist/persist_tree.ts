@@ -240,14 +240,8 @@ function* leadsToDirectory(io: Io, link: Path): Op<boolean> {
 const showsMode = ({ mode }: Status): boolean => !isWindows() || (mode & 0o222) === 0;
 
 /** Sets the mode. File systems without permissions, such as FAT, refuse a change: the mode that they show must do. */
-function* setMode(io: Io, handle: Handle, mode: number): Op<void> {
-  try {
-    yield io.changeMode(handle, mode & 0o777);
-  } catch (error) {
-    const code = codeOf(error);
-    if (code !== "EPERM" && !UNSUPPORTED.has(code)) throw error;
-  }
-}
+const setMode = (io: Io, handle: Handle, mode: number): Op<void> =>
+  tried(() => io.changeMode(handle, mode & 0o777), "EPERM", ...UNSUPPORTED);
 
 /** Waits until everything in the tree is on the disk. */
 function* synchronizeTree(io: Io, top: string, { signal }: Replacing): Op<void> {
@@ -277,11 +271,6 @@ function* synchronizeFile(io: Io, path: Path): Op<void> {
 /** Opens a file to synchronize it; undefined if Windows denies the write access that this needs there. */
 function* openToSynchronize(io: Io, path: Path): Op<Handle | undefined> {
   if (!isWindows()) return yield io.openFile(path, "read");
-  try {
-    return yield io.openFile(path, "write");
-  } catch (error) {
-    // A file with the read-only attribute: nobody can have written to it since it was closed.
-    if (["EACCES", "EPERM"].includes(codeOf(error))) return undefined;
-    throw error;
-  }
+  // A file with the read-only attribute: nobody can have written to it since it was closed.
+  return yield* tried(() => io.openFile(path, "write"), "EACCES", "EPERM");
 }
