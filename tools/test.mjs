@@ -20,8 +20,8 @@ const usage = `npm test -- [--only node24,deno] [--mode source|dist] [--filter T
 
 const options = readOptions();
 stopChildrenOnSignals(removeAllWorkplaces);
-const chosen = await runtimes(options.only);
-await build();
+// Together: what is fetched is mostly waited for.
+const [chosen] = await Promise.all([runtimes(options.only), build()]);
 await lower();
 const cells = await runAll(options.modes.flatMap(cellsOf));
 process.exitCode = report(cells) ? 0 : 1;

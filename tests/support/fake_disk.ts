@@ -75,6 +75,10 @@ const LINKS = 40, LONGEST_NAME = 255, LONGEST_PATH = 4095;
 
 const decoder = new TextDecoder(), encoder = new TextEncoder();
 
+/** Whether a text has more bytes than that. Each of its units has three at most, so that most need not be encoded. */
+const isLonger = (text: string, bytes: number): boolean =>
+  text.length > bytes / 3 && encoder.encode(text).length > bytes;
+
 const asText = (path: Path): string => typeof path === "string" ? path : decoder.decode(path);
 
 /** The disk, and the processes that `/proc` shows. */
@@ -289,7 +293,7 @@ export class FakeDisk {
 
   #resolve(who: Caller, given: Path, follow: boolean): Place {
     const path = asText(given);
-    if (encoder.encode(path).length > LONGEST_PATH) throw systemError("ENAMETOOLONG");
+    if (isLonger(path, LONGEST_PATH)) throw systemError("ENAMETOOLONG");
     const [magic, pid, number, rest = ""] = /^\/proc\/(self|\d+)\/fd\/(\d+)(\/.*)?$/.exec(path) ?? [];
     if (magic === undefined) return this.#walk(who, this.root, path, follow);
     const owner = pid === "self" ? who : this.callers.get(Number(pid));
@@ -306,7 +310,7 @@ export class FakeDisk {
     for (let name = names.shift(); name !== undefined; name = names.shift()) {
       if (at.kind !== "directory") throw systemError("ENOTDIR");
       permit(who, at, SEARCH);
-      if (encoder.encode(name).length > LONGEST_NAME) throw systemError("ENAMETOOLONG");
+      if (isLonger(name, LONGEST_NAME)) throw systemError("ENAMETOOLONG");
       if (name === ".") continue;
       const found = name === ".." ? at.parent ?? at : at.entries.get(name);
       const inode = found?.mounted ?? found;
