@@ -12,9 +12,10 @@ import { isWindows, runtime } from "../runtime/mod.ts";
  *
  * `$1` is the lease, `$2` the session, `$3` the pid of the process, which must no longer have the lease open. A line
  * `made /tmp/before*after` stands for the names with the session and random characters in place of the star. Links,
- * entries of other users and those that a process has kept or adopted, or has adopted something in, are left alone. If
- * anything is mounted inside an entry, all is left to the next process, whose removal does not cross mounts. What could
- * not be removed, or a process has adopted or given to another user, is left to it as well, so the lease stays.
+ * entries of other users and those that a process has kept or adopted, or has made or adopted something in, are left
+ * alone. If anything is mounted inside an entry, all is left to the next process, whose removal does not cross mounts.
+ * What could not be removed, or a process has adopted, given to another user or made something in, is left to it as
+ * well, so the lease stays.
  *
  * The lease is read again after all others: a process that keeps what it has adopted records that there before its own
  * lease goes. All are read twice: if something is handed over meanwhile, the leases of both may not have said so when
@@ -34,11 +35,17 @@ done
 case $(cat /proc/self/mounts 2>/dev/null || /sbin/mount || echo "$2") in *"$2"*) exit 0 ;; esac
 random='${"[a-z2-9]".repeat(RANDOM_LENGTH)}'
 kept=
+used=
 left=
 for pass in 1 2; do
   for lease in "\${1%/*}"/*.lease "$1"; do
     while IFS= read -r line; do
-      case $line in "adopted "* | "given "*) left=yes ;; "kept "*) ;; *) continue ;; esac
+      case $line in
+        "adopted "* | "given "*) left=yes ;;
+        "kept "*) ;;
+        "made "*) used=$used/$line; continue ;;
+        *) continue ;;
+      esac
       kept=$kept/\${line#* }/
     done < "$lease"
   done
@@ -49,6 +56,7 @@ while IFS= read -r line; do
   for entry in "\${made%/*}/\${form%%\\**}$2"$random"\${form#*\\*}"; do
     [ ! -L "$entry" ] && [ -O "$entry" ] || continue
     case $kept in *"/\${entry##*/}/"*) continue ;; esac
+    case $used in *"/\${entry##*/}/"*) left=yes; continue ;; esac
     rm -rf -- "$entry"
     [ -e "$entry" ] && left=yes
   done

@@ -192,13 +192,15 @@ function* removeUnused(
 }
 
 /**
- * Whether a lease speaks for a path, or has adopted something inside it. An adopted entry counts even when it is kept:
- * its creator's lease says so too, but may not have done so when it was read. What was made inside a directory has no
- * record of its own, so its name is enough: another process may have died while it adopted it.
+ * Whether a lease speaks for a path, or has made or adopted something inside it. An adopted entry counts even when it is
+ * kept: its creator's lease says so too, but may not have done so when it was read. What was made inside a directory of
+ * the same process has no record of its own, so its name is enough: another process may have died while it adopted it.
  */
 const speaksForAny = (lease: LeaseFile, path: string): boolean =>
   lease.adopted.has(path) || (!lease.kept.has(baseName(path)) && baseName(path).includes(lease.session)) ||
-  [...lease.adopted].some((one) => contains(path, one) && !lease.kept.has(baseName(one)));
+  [...lease.made.keys(), ...lease.adopted].some((one) =>
+    contains(path, one) && !lease.kept.has(baseName(one))
+  );
 
 /**
  * Records in the other leases in `directory` that an adopted entry is kept: their processes may be dead, or be killed

@@ -297,6 +297,24 @@ test(
 );
 
 test(
+  "C254 C259 a reaper leaves a directory in which another process makes something to the next process",
+  { skip: noReaper },
+  () => {
+    using place = scratch();
+    const session = "abcdefgh", lease = join(place.path, "a.lease");
+    const [empty, used] = ["jkmn", "jkmp"].map((end) => join(place.path, `tmp${session}abcdefghi${end}`));
+    for (const path of [empty, used]) mkdirSync(path);
+    writeFileSync(lease, `mayfly 1\nmade ${place.path}/tmp*\n`);
+    writeFileSync(
+      join(place.path, "b.lease"),
+      `mayfly 1\nmade ${place.path}/tmp*\nmade ${used}/tmp*\nkept x\n`,
+    );
+    assert.equal(reap(lease, session), 0);
+    assert.deepEqual([empty, used, lease].map((path) => existsSync(path)), [false, true, true]);
+  },
+);
+
+test(
   "C254 C259 a reaper leaves what another process had adopted, and keeps and ends while the leases are read",
   { skip: noReaper },
   () => {

@@ -106,6 +106,29 @@ test(
 );
 
 test(
+  "C259 C265 reclaim() removes a directory of a dead process in which another has made something only when that one is dead as well",
+  { skip: noLinux },
+  () => {
+    using place = scratch();
+    const creator = plant(place.path);
+    const [used, free] = [creator.name(), creator.name()].map((name) => join(place.path, name));
+    const maker = plant(place.path, {
+      pid: process.pid,
+      lines: [`made ${place.path}/tmp*`, `made ${used}/sub/job-*`],
+    });
+    mkdirSync(join(used, "sub", maker.name("job-")), { recursive: true });
+    mkdirSync(free);
+    const fd = openSync(maker.path, "r");
+    const { removed, kept } = onlyReclaim(place.path);
+    assert.deepEqual(removed.map(({ path }) => path), [free]);
+    assert.deepEqual(kept.map(({ path, isTaken }) => [path, isTaken]), [[used, true]]);
+    closeSync(fd);
+    assert.deepEqual([reclaimIn(place.path).kept, existsSync(used)], [[], false]);
+    assert.deepEqual(readLeases(place.path), {});
+  },
+);
+
+test(
   "C265 reclaim() never removes what an adopter kept, and what a dead adopter held only when the creator is dead too",
   { skip: noLinux },
   () => {
