@@ -4,8 +4,7 @@
  * @module
  */
 import { printAs } from "../inspect.ts";
-import { closeReadSync } from "../operation/close.ts";
-import type { Handle } from "../runtime/mod.ts";
+import { attempt, type Handle, runtime } from "../runtime/mod.ts";
 import type { OpenFile } from "./open_file.ts";
 
 /** Options of {@linkcode TemporaryFile.lock}. */
@@ -86,6 +85,7 @@ export class Held {
     if (handle === undefined) return;
     this.handle = undefined;
     this.#file.onWritten.delete(this.#end);
-    closeReadSync(handle);
+    // Nothing was written to it: no data can be lost.
+    attempt(() => runtime.sync.close(handle));
   }
 }

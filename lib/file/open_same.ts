@@ -5,10 +5,9 @@
  */
 import { failure, TempfileError } from "../errors.ts";
 import { sameFile } from "../identity.ts";
-import { closeRead } from "../operation/close.ts";
 import type { Io } from "../operation/io.ts";
 import type { Op } from "../operation/op.ts";
-import { tried } from "../operation/tried.ts";
+import { closeRead, tried } from "../operation/tried.ts";
 import type { Handle, Status } from "../runtime/mod.ts";
 
 /** Opens the file that `status` describes, and not one that has taken its place since. */

@@ -4,10 +4,10 @@
  * @module
  */
 import { sameFile } from "../identity.ts";
-import { closeRead } from "../operation/close.ts";
 import type { Io } from "../operation/io.ts";
 import { type Op, run } from "../operation/op.ts";
 import { readAll, writeAll } from "../operation/transfer.ts";
+import { closeRead } from "../operation/tried.ts";
 import { type Handle, runtime, type Status } from "../runtime/mod.ts";
 import { replaced } from "./open_same.ts";
 

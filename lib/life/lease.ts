@@ -15,7 +15,7 @@ import { codeOf, failure } from "../errors.ts";
 import { isMade, renewSession, sessionId } from "../name.ts";
 import { syncIo } from "../operation/io.ts";
 import { type Op, runSync } from "../operation/op.ts";
-import { statusIfThere } from "../operation/status.ts";
+import { statusIfThere } from "../operation/tried.ts";
 import { baseName, contains, joinPath, parentOf } from "../path.ts";
 import { attempt, runtime } from "../runtime/mod.ts";
 import { startReclaiming } from "./background.ts";

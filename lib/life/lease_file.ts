@@ -9,10 +9,10 @@
  * @module
  */
 import { isMade, isSessionId, SESSION_LENGTH } from "../name.ts";
-import { closeRead } from "../operation/close.ts";
 import type { Io } from "../operation/io.ts";
 import type { Op } from "../operation/op.ts";
 import { readAll } from "../operation/transfer.ts";
+import { closeRead } from "../operation/tried.ts";
 import { baseName, isAbsolute, joinPath, parentOf } from "../path.ts";
 import { type Handle, isWindows, runtime, type Status } from "../runtime/mod.ts";
 import { formsOf } from "./name_form.ts";

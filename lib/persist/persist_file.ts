@@ -17,7 +17,7 @@ import { sameFile } from "../identity.ts";
 import type { Io } from "../operation/io.ts";
 import type { Op } from "../operation/op.ts";
 import { creatingAt, track } from "../operation/pending.ts";
-import { statusIfThere } from "../operation/status.ts";
+import { statusIfThere } from "../operation/tried.ts";
 import { parentOf } from "../path.ts";
 import { type Handle, runtime, type Status } from "../runtime/mod.ts";
 import { apply, attributesFor, restore } from "./attributes.ts";

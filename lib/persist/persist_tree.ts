@@ -22,12 +22,10 @@ import {
 import { DiskStorage } from "../file/storage.ts";
 import { sameFile } from "../identity.ts";
 import { keeping, sessionFor } from "../life/lease.ts";
-import { closeRead } from "../operation/close.ts";
 import type { Io } from "../operation/io.ts";
 import type { Op } from "../operation/op.ts";
 import { withRetries } from "../operation/retry.ts";
-import { statusIfThere } from "../operation/status.ts";
-import { tried } from "../operation/tried.ts";
+import { closeRead, statusIfThere, tried } from "../operation/tried.ts";
 import { contains, isNameless, joinPath, shownPath } from "../path.ts";
 import { type Handle, isWindows, type Path, type Status } from "../runtime/mod.ts";
 import { contentsOf, type TreeEntry } from "../tree/list.ts";

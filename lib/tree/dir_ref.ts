@@ -8,9 +8,9 @@
  */
 import { codeOf } from "../errors.ts";
 import { type Identity, sameFile } from "../identity.ts";
-import { closeRead } from "../operation/close.ts";
 import type { Io } from "../operation/io.ts";
 import type { Op } from "../operation/op.ts";
+import { closeRead } from "../operation/tried.ts";
 import { joinPath, shownPath } from "../path.ts";
 import { requireReadable } from "../permission.ts";
 import { coded, type Path, runtime, type Status } from "../runtime/mod.ts";
