@@ -162,8 +162,8 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
   }
 
   /** Returns the whole contents as bytes. The cursor does not move. */
-  async bytes(): Promise<Uint8Array<ArrayBuffer>> {
-    return await this.#file.async((io) => this.#file.readBytes(io, Infinity, 0));
+  bytes(): Promise<Uint8Array<ArrayBuffer>> {
+    return this.#file.async((io) => this.#file.readBytes(io, Infinity, 0));
   }
 
   /** Synchronous version of {@linkcode TemporaryFile.bytes}. */
@@ -330,8 +330,8 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
   }
 
   /** Returns the size in bytes, including buffered data. */
-  async size(): Promise<number> {
-    return await this.#file.async((io) => this.#file.size(io));
+  size(): Promise<number> {
+    return this.#file.async((io) => this.#file.size(io));
   }
 
   /** Synchronous version of {@linkcode TemporaryFile.size}. */
@@ -357,8 +357,8 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
   }
 
   /** Writes buffered data to the system, where other programs can read it. */
-  async flush(): Promise<void> {
-    return await this.#file.async((io) => this.#file.flush(io));
+  flush(): Promise<void> {
+    return this.#file.async((io) => this.#file.flush(io));
   }
 
   /** Synchronous version of {@linkcode TemporaryFile.flush}. */
@@ -367,8 +367,8 @@ export class TemporaryFile implements AsyncDisposable, Disposable {
   }
 
   /** Waits until the contents are on disk (`fsync`). */
-  async sync(): Promise<void> {
-    return await this.#file.async((io) => this.#file.synchronize(io));
+  sync(): Promise<void> {
+    return this.#file.async((io) => this.#file.synchronize(io));
   }
 
   /** Synchronous version of {@linkcode TemporaryFile.sync}. */

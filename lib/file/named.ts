@@ -77,8 +77,8 @@ export class NamedTemporaryFile extends TemporaryFile {
    *
    * @throws {TempfileError} `ERR_REPLACED` if another file has taken its place, `ENOENT` if it is gone.
    */
-  async reopen(): Promise<TemporaryFile> {
-    return await this.#file.async((io) => reopen(io, this.#file));
+  reopen(): Promise<TemporaryFile> {
+    return this.#file.async((io) => reopen(io, this.#file));
   }
 
   /** Synchronous version of {@linkcode NamedTemporaryFile.reopen}. */

@@ -249,10 +249,13 @@ export class OpenFile implements Leakable, Content {
     }
   }
 
-  *#flush(io: Io): Op<void> {
-    const { pending, start } = this.#buffer;
-    if (pending === undefined) return;
-    yield* this.storage.write(io, pending, start);
+  #flush(io: Io): Op<void> {
+    const { pending } = this.#buffer;
+    return pending === undefined ? nothing : this.#writeBuffer(io, pending);
+  }
+
+  *#writeBuffer(io: Io, pending: Uint8Array): Op<void> {
+    yield* this.storage.write(io, pending, this.#buffer.start);
     this.#buffer.clear();
   }
 
