@@ -15,8 +15,12 @@ export interface Module {
   tree: ts.SourceFile;
 }
 
-/** Every module of the library. */
-export function modules(): Module[] {
+let parsed: Module[] | undefined;
+
+/** Every module of the library, parsed once: that takes a second. */
+export const modules = (): Module[] => parsed ??= parseAll();
+
+function parseAll(): Module[] {
   const inLib = readdirSync(join(root, "lib"), { recursive: true }).map((name) =>
     `lib/${name}`.replaceAll("\\", "/")
   );
