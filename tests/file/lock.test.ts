@@ -374,6 +374,15 @@ test("lock() and tryLock() fail with ERR_UNSUPPORTED on a platform without locks
   await file.write("still open");
 });
 
+test("lock() and tryLock() fail with EMFILE if no descriptor is free to load what takes locks", async () => {
+  using _ = substitute({ runtime: { locks: () => Promise.reject(systemError("EMFILE")) } });
+  await using file = await fromSource();
+  const message = "Cannot load Mayfly's part for locks: too many open files in this process (EMFILE)";
+  const failure = { name: "TempfileError", code: "EMFILE", message };
+  await assert.rejects(file.tryLock(), failure);
+  await assert.rejects(file.lock({ timeout: 1000 }), failure);
+});
+
 test(
   "a file without a name can be locked, also against a process that opens its descriptor",
   { skip: linux },

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { notLoaded, TempfileError } from "../../lib/errors.ts";
+import { lazily } from "../../lib/runtime/attempt.ts";
 import { runChild } from "../support/child.ts";
 import { scratch } from "../support/scratch.ts";
 
@@ -32,6 +33,13 @@ test("a part of the library that is missing or broken rejects with a TempfileErr
       return true;
     });
   }
+});
+
+test("what is loaded at the first call is loaded once, and after a failure the next call tries again", async () => {
+  let loads = 0;
+  const load = lazily(() => ++loads === 1 ? Promise.reject(new Error("not yet")) : Promise.resolve(loads));
+  await assert.rejects(load(), /not yet/);
+  assert.deepEqual([await load(), await load(), loads], [2, 2, 2]);
 });
 
 /** Reports how each call that loads a part ends without a free descriptor, and how when some are free again. */
