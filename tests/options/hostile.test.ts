@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { closeSync, mkdirSync, openSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { test } from "node:test";
 import * as m from "../../mod.ts";
 import {
   type Hostile,
@@ -12,7 +11,7 @@ import {
   VALUES,
   valuesFor,
 } from "../support/hostile.ts";
-import { oncePerKind } from "../support/once.ts";
+import { oncePerKind, packageTest as test } from "../support/once.ts";
 import { noLocks } from "../support/platform.ts";
 import { memory, scratch } from "../support/scratch.ts";
 import { type Substitute, substitute } from "../support/substitute.ts";
@@ -201,9 +200,9 @@ const INPUTS = oncePerKind ? [] : inputs().filter(({ of }) => !INTERNAL.includes
 const isConstructor = ({ of }: Input): boolean => of.startsWith("new ");
 
 test(
-  "every argument and option of the exported types is in the table of hostile values (once on Node, Deno and Bun)",
+  "every argument and option of the exported types is in the table of hostile values",
   {
-    skip: oncePerKind,
+    onOneNode: true,
   },
   () => {
     assert.ok(INPUTS.length > 300, `${INPUTS.length} inputs`);
@@ -212,8 +211,8 @@ test(
   },
 );
 
-test("the constructors of handle classes throw, whatever the arguments (once on Node, Deno and Bun)", {
-  skip: oncePerKind,
+test("the constructors of handle classes throw, whatever the arguments", {
+  onOneNode: true,
 }, () => {
   const classes = new Set(INPUTS.filter(isConstructor).map(({ of }) => of.slice("new ".length)));
   assert.ok(classes.size >= 5);
@@ -229,9 +228,9 @@ test("the constructors of handle classes throw, whatever the arguments (once on 
 });
 
 test(
-  "C22 every argument and option refuses hostile values before any system call with an error that names it, and accepts valid ones (once on Node, Deno and Bun)",
+  "C22 every argument and option refuses hostile values before any system call with an error that names it, and accepts valid ones",
   {
-    skip: oncePerKind,
+    onOneNode: true,
   },
   async () => {
     using place = scratch(memory);
@@ -269,9 +268,9 @@ function counted(of: string, index: number, dir: string): { args: unknown[]; rea
 }
 
 test(
-  "C23 every function reads each option of its type exactly once, and no others, so that a getter cannot change its value (once on Node, Deno and Bun)",
+  "C23 every function reads each option of its type exactly once, and no others, so that a getter cannot change its value",
   {
-    skip: oncePerKind,
+    onOneNode: true,
   },
   async () => {
     using place = scratch(memory);
