@@ -6,9 +6,9 @@
 import { INSPECTIONS } from "./runtime/mod.ts";
 
 /**
- * Makes instances of a class print with a name and the values of some properties. Called from the constructor: at the top of a module it would
- * keep bundlers from dropping an unused class. Pass `new.target` there, as a class that refers to itself by name is
- * renamed in the package.
+ * Makes instances of a class print with a name and the values of some properties. Called from the constructor: at the
+ * top of a module it would keep bundlers from dropping an unused class. Pass `new.target` there, as a class that refers
+ * to itself by name is renamed in the package.
  */
 export function printAs<T extends object>(
   type: { prototype: T },

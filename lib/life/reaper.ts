@@ -15,7 +15,8 @@ import { isWindows, runtime } from "../runtime/mod.ts";
  * entries of other users and those that a process has kept or adopted, or has made or adopted something in, are left
  * alone. If anything is mounted inside an entry, all is left to the next process, whose removal does not cross mounts.
  * What could not be removed, or a process has adopted, given to another user or made something in, is left to it as
- * well, so the lease stays.
+ * well, so the lease stays. So is a directory for temporary files with leases in it: only the next process finds out
+ * whether theirs are alive.
  *
  * The lease is read again after all others: a process that keeps what it has adopted records that there before its own
  * lease goes. All are read twice: if something is handed over meanwhile, the leases of both may not have said so when
@@ -57,6 +58,9 @@ while IFS= read -r line; do
     [ ! -L "$entry" ] && [ -O "$entry" ] || continue
     case $kept in *"/\${entry##*/}/"*) continue ;; esac
     case $used in *"/\${entry##*/}/"*) left=yes; continue ;; esac
+    for lease in "$entry"/.mayfly-*/*.lease; do
+      [ -e "$lease" ] && left=yes && continue 2
+    done
     rm -rf -- "$entry"
     [ -e "$entry" ] && left=yes
   done

@@ -134,6 +134,17 @@ export function* otherLeases(
   return [...known.values()];
 }
 
+/** Whether a path is the directory for temporary files of a process that may be alive. */
+function* isTmpdir(io: Io, path: string): Op<boolean> {
+  // The user id is known: without it there are no leases of ours to work through.
+  const directory = leaseDirectory(path)!;
+  if (!(yield* isUsable(io, directory))) return false;
+  for (const lease of yield* otherLeases(io, directory)) {
+    if ((yield* livenessOf(io, lease)) !== "dead") return true;
+  }
+  return false;
+}
+
 function* reclaimLease(io: Io, name: string, liveness: Liveness, work: Work): Op<void> {
   const { left, kept } = work, before = left.length + kept.length;
   // Read again: the process may have kept something between the first look at the lease and its death.
@@ -181,7 +192,8 @@ function* removeUnused(
   if (latest === undefined || !isLeftover(latest, parentOf(path), baseName(path))) return;
   // If something was handed on meanwhile, none of the others may have said so when it was read.
   if (latest !== known) return yield* removeUnused(io, entry, name, latest, { ...work, next: 0 });
-  const isTaken = [...work.others.values()].some((lease) => speaksForAny(lease, path));
+  const isTaken = [...work.others.values()].some((lease) => speaksForAny(lease, path)) ||
+    (!work.ending && entry.status.kind === "directory" && (yield* isTmpdir(io, path)));
   // Checked first, because removing it would make Deno prompt the user.
   if (!runtime.mayWrite(path)) return void work.left.push({ path, code: DENIED });
   if (isTaken || (!work.ending && (yield* work.locks.has(io, entry.status, path)))) {

@@ -297,6 +297,21 @@ test(
 );
 
 test(
+  "C254 a reaper leaves a directory for temporary files with leases in it to the next process",
+  { skip: noReaper },
+  () => {
+    using place = scratch();
+    const session = "abcdefgh", lease = join(place.path, "a.lease");
+    const [used, ended] = ["jkmn", "jkmp"].map((end) => join(place.path, `tmp${session}abcdefghi${end}`));
+    for (const path of [used, ended]) mkdirSync(join(path, ".mayfly-0"), { recursive: true });
+    writeFileSync(join(used, ".mayfly-0", "b.lease"), "");
+    writeFileSync(lease, `mayfly 1\nmade ${place.path}/tmp*\n`);
+    assert.equal(reap(lease, session), 0);
+    assert.deepEqual([used, ended, lease].map((path) => existsSync(path)), [true, false, true]);
+  },
+);
+
+test(
   "C254 C259 a reaper leaves a directory in which another process makes something to the next process",
   { skip: noReaper },
   () => {

@@ -129,6 +129,25 @@ test(
 );
 
 test(
+  "C265 reclaim() removes a directory of a dead process that is the TMPDIR of another only when that one is dead as well",
+  { skip: noLinux },
+  () => {
+    using place = scratch();
+    const creator = plant(place.path);
+    const [used, free] = [creator.name(), creator.name()].map((name) => join(place.path, name));
+    const user = plant(used, { pid: process.pid });
+    plant(free);
+    const fd = openSync(user.path, "r");
+    const { removed, kept } = onlyReclaim(place.path);
+    assert.deepEqual(removed.map(({ path }) => path), [free]);
+    assert.deepEqual(kept.map(({ path, isTaken }) => [path, isTaken]), [[used, true]]);
+    closeSync(fd);
+    assert.deepEqual([reclaimIn(place.path).kept, existsSync(used)], [[], false]);
+    assert.deepEqual(readLeases(place.path), {});
+  },
+);
+
+test(
   "C265 reclaim() never removes what an adopter kept, and what a dead adopter held only when the creator is dead too",
   { skip: noLinux },
   () => {
