@@ -18,7 +18,7 @@ import { markKept } from "../../lib/life/reclaim.ts";
 import { syncIo } from "../../lib/operation/io.ts";
 import { runSync } from "../../lib/operation/op.ts";
 import { type Primitives, runtime, substituteRuntime } from "../../lib/runtime/mod.ts";
-import { deadPid, leasesIn, plant, readLeases } from "../support/leases.ts";
+import { deadPid, leasesIn, plant, type Planted, readLeases } from "../support/leases.ts";
 import { packageTest as test } from "../support/once.ts";
 import { noLinux } from "../support/platform.ts";
 import { onlyReclaim, reclaimIn, watchedList } from "../support/reclaiming.ts";
@@ -105,46 +105,39 @@ test(
   },
 );
 
+/** Checks that of the directories of a dead process the one with a user stays until that one is dead as well. */
+function assertStaysInUse(plantUser: (place: string, used: string) => Planted): void {
+  using place = scratch();
+  const creator = plant(place.path);
+  const [used, free] = [creator.name(), creator.name()].map((name) => join(place.path, name));
+  const user = plantUser(place.path, used);
+  // With the lease of a dead user.
+  plant(free);
+  const fd = openSync(user.path, "r");
+  const { removed, kept } = onlyReclaim(place.path);
+  assert.deepEqual(removed.map(({ path }) => path), [free]);
+  assert.deepEqual(kept.map(({ path, isTaken }) => [path, isTaken]), [[used, true]]);
+  closeSync(fd);
+  assert.deepEqual([reclaimIn(place.path).kept, existsSync(used)], [[], false]);
+  assert.deepEqual(readLeases(place.path), {});
+}
+
 test(
   "C259 C265 reclaim() removes a directory of a dead process in which another has made something only when that one is dead as well",
   { skip: noLinux },
-  () => {
-    using place = scratch();
-    const creator = plant(place.path);
-    const [used, free] = [creator.name(), creator.name()].map((name) => join(place.path, name));
-    const maker = plant(place.path, {
-      pid: process.pid,
-      lines: [`made ${place.path}/tmp*`, `made ${used}/sub/job-*`],
-    });
-    mkdirSync(join(used, "sub", maker.name("job-")), { recursive: true });
-    mkdirSync(free);
-    const fd = openSync(maker.path, "r");
-    const { removed, kept } = onlyReclaim(place.path);
-    assert.deepEqual(removed.map(({ path }) => path), [free]);
-    assert.deepEqual(kept.map(({ path, isTaken }) => [path, isTaken]), [[used, true]]);
-    closeSync(fd);
-    assert.deepEqual([reclaimIn(place.path).kept, existsSync(used)], [[], false]);
-    assert.deepEqual(readLeases(place.path), {});
-  },
+  () =>
+    assertStaysInUse((place, used) => {
+      const lines = [`made ${place}/tmp*`, `made ${used}/sub/job-*`];
+      const maker = plant(place, { pid: process.pid, lines });
+      mkdirSync(join(used, "sub", maker.name("job-")), { recursive: true });
+      return maker;
+    }),
 );
 
 test(
   "C265 reclaim() removes a directory of a dead process that is the TMPDIR of another only when that one is dead as well",
   { skip: noLinux },
-  () => {
-    using place = scratch();
-    const creator = plant(place.path);
-    const [used, free] = [creator.name(), creator.name()].map((name) => join(place.path, name));
-    const user = plant(used, { pid: process.pid });
-    plant(free);
-    const fd = openSync(user.path, "r");
-    const { removed, kept } = onlyReclaim(place.path);
-    assert.deepEqual(removed.map(({ path }) => path), [free]);
-    assert.deepEqual(kept.map(({ path, isTaken }) => [path, isTaken]), [[used, true]]);
-    closeSync(fd);
-    assert.deepEqual([reclaimIn(place.path).kept, existsSync(used)], [[], false]);
-    assert.deepEqual(readLeases(place.path), {});
-  },
+  () => assertStaysInUse((_place, used) => plant(used, { pid: process.pid })),
 );
 
 test(
