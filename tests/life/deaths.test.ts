@@ -92,9 +92,9 @@ const POSIX_WAYS: readonly Way[] = [
   { name: "exit, live worker", code: "process.exit(5);", end: 5, mayAct: true, worker: true },
 ];
 
-/** On Windows a signal from another process ends this one before any code runs, and shows only as a status. */
+/** On Windows a signal from another process ends this one before any code runs, and shows only as a status; few exist. */
 const WINDOWS_WAYS: readonly Way[] = [
-  ...POSIX_WAYS.filter(({ signal, name }) => signal === undefined && name !== "abort"),
+  ...POSIX_WAYS.filter(({ signal, name }) => signal === undefined && !["abort", "SIGSEGV"].includes(name)),
   { name: "abort", code: "process.abort();", end: undefined, mayAct: false },
   { name: "SIGKILL", code: STAY, signal: "SIGKILL", end: 1, mayAct: false },
 ];
