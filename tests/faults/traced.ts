@@ -155,8 +155,10 @@ const world: World = {
   },
 };
 
+const isLease = (path: string): boolean => /\/\.mayfly-\d+\/[^/]+\.lease( \(deleted\))?$/.test(path);
+
 /** Returns the open files and directories, without leases. */
-function openPaths(): Map<number, string> {
+function openPaths(): [descriptor: number, path: string][] {
   const open = fs.readdirSync("/proc/self/fd").flatMap((number): [number, string][] => {
     try {
       return [[Number(number), fs.readlinkSync(`/proc/self/fd/${number}`)]];
@@ -164,10 +166,25 @@ function openPaths(): Map<number, string> {
       return [];
     }
   });
-  return new Map(open.filter(([, path]) => path.startsWith(root) || path.startsWith(other)));
+  return open.filter(([, path]) => (path.startsWith(root) || path.startsWith(other)) && !isLease(path));
 }
 
-const isLease = (path: string): boolean => /\/\.mayfly-\d+\/[^/]+\.lease( \(deleted\))?$/.test(path);
+/** Milliseconds in which what is about to be closed is closed, however busy the machine is. */
+const CLOSES = 2000;
+
+/**
+ * Returns what stays open. A program that the library started, such as flock(1), may still be running, and keeps a
+ * descriptor open until it ends. Like the marks, the look at each descriptor is a call that does not count.
+ */
+async function keptOpen(): Promise<[descriptor: number, path: string][]> {
+  let open = openPaths();
+  const end = Date.now() + CLOSES;
+  while (open.length > 0 && Date.now() < end) {
+    await new Promise<void>((resolve) => soon(resolve, 10));
+    open = open.filter(([descriptor]) => fs.existsSync(`/proc/self/fd/${descriptor}`));
+  }
+  return open;
+}
 
 /** Waits until the driver has attached its tracer. */
 function wait(): void {
@@ -213,8 +230,7 @@ async function perform(): Promise<void> {
   mark("off");
   await turns();
   const error = thrown === undefined ? undefined : describe(thrown);
-  const open = [...openPaths()].filter(([, path]) => !isLease(path));
-  say({ end: { error, warnings, open, called: [...called] } });
+  say({ end: { error, warnings, open: await keptOpen(), called: [...called] } });
   // What happens at the end of the process is the library's again.
   mark("on");
 }
