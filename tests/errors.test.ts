@@ -240,7 +240,7 @@ test(
       m.configure({ inline: false });
       await file.write("x").catch(tell);
       file.closeSync();`,
-        { args: [path], under: ["strace", "-f", "-qq", "-o", "/dev/null", ...inject] },
+        { args: [path], under: ["strace", "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null", ...inject] },
       );
       const expected = {
         name: "TempfileError",

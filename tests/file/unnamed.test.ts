@@ -281,7 +281,7 @@ test(
       // Except for the lease, which was created while they had names.
       say(fs.readdirSync(m.tmpdir() + "/.").filter((name) => !name.startsWith(".mayfly-")));
       for (const file of files) file.closeSync();`;
-      const under = ["strace", "-f", "-qq", "-o", trace, ...inject];
+      const under = ["strace", "-f", "--seccomp-bpf", "-qq", "-o", trace, ...inject];
       const { said, status, stderr } = await runChild(code, { env: { TMPDIR: place.path }, under });
       assert.equal(status, 0, stderr);
       assert.deepEqual(said, [[0, "x"], [0, "x"], [0, "x"], []]);

@@ -58,7 +58,7 @@ test(
     for (const path of results) mkdirSync(path);
     const { said, stderr } = await runChild(DURABLE_PERSISTS, {
       args: [place.temporary.path, ...results],
-      under: ["strace", "-f", "-qq", "-y", "-o", log, ...TRACE_OPTIONS],
+      under: ["strace", "-f", "--seccomp-bpf", "-qq", "-y", "-o", log, ...TRACE_OPTIONS],
     });
     assert.deepEqual(said, [1000, 1000, 1000, 1000, BIG, BIG], stderr);
     const lines = readFileSync(log, "utf8").split("\n");

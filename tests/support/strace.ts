@@ -53,7 +53,7 @@ export async function tracedChild(
 ): Promise<ChildResult & { calls: SystemCall[] }> {
   using place = scratch();
   const log = join(place.path, "log");
-  const under = ["strace", "-f", "-qq", "-s", "4096", "-o", log, "-e", `trace=${CALLS}`];
+  const under = ["strace", "-f", "--seccomp-bpf", "-qq", "-s", "4096", "-o", log, "-e", `trace=${CALLS}`];
   const result = await runChild(code, { ...options, under: [...options.under ?? [], ...under] });
   return { ...result, calls: joined(readFileSync(log, "latin1")).flatMap(parse) };
 }
