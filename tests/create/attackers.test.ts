@@ -28,6 +28,7 @@ import { leasesIn, withoutLease } from "../support/leases.ts";
 import { naiveFile } from "../support/naive_create.ts";
 import { naiveLease } from "../support/naive_sweep.ts";
 import { packageTest as test } from "../support/once.ts";
+import { python3 } from "../support/python.ts";
 import { memory, type Scratch, scratch } from "../support/scratch.ts";
 import { heldLease, substitute } from "../support/substitute.ts";
 import { warningsOf } from "../support/warnings.ts";
@@ -53,7 +54,7 @@ const asOtherUser = (...command: string[]): number | null =>
 /** Whether another user can run Python and enter the directories of the tests. */
 const canBeOtherUser = canAttack && process.getuid?.() === 0 && ((): boolean => {
   using place = scratch(memory);
-  return asOtherUser("python3", "-c", `import os; os.listdir(${JSON.stringify(place.path)})`) === 0;
+  return asOtherUser(python3, "-c", `import os; os.listdir(${JSON.stringify(place.path)})`) === 0;
 })();
 
 const noOtherUser = !canBeOtherUser && "needs root, Linux, setpriv and Python";
@@ -136,7 +137,7 @@ test(
     mkdirSync(control);
     chmodSync(control, 0o777);
     const plants = [...victims.map(({ dir, names }) => [dir, names]), [control, ["name", "name2"]]];
-    assert.equal(asOtherUser("python3", "-c", PLANT, outside.path, JSON.stringify(plants)), 0);
+    assert.equal(asOtherUser(python3, "-c", PLANT, outside.path, JSON.stringify(plants)), 0);
     for (const { of, creator, dir, names } of victims) {
       const planted = names.map((name) => snapshot(join(dir, name)));
       using watched = substitute({ runtime: { random: predictable() } });
@@ -213,7 +214,7 @@ async function squatter(): Promise<Squatter> {
   const theirs = join(area, "theirs");
   mkdirSync(theirs);
   chmodSync(theirs, 0o777);
-  const args = as("python3", "-c", SQUATTER, area, basename(leasesIn(area)), join(theirs, "target"));
+  const args = as(python3, "-c", SQUATTER, area, basename(leasesIn(area)), join(theirs, "target"));
   const child = spawn("setpriv", args, { env, stdio: ["ignore", "pipe", "inherit"] });
   const ended = new Promise((resolve) => child.on("close", resolve));
   let text = "";

@@ -3,6 +3,7 @@ import { type ChildProcessWithoutNullStreams, spawn, spawnSync } from "node:chil
 import { createInterface } from "node:readline";
 import { type FileLock, type NamedTemporaryFile, namedTemporaryFile } from "#mod";
 import { packageTest as test } from "../support/once.ts";
+import { hasPython, python3 } from "../support/python.ts";
 import { type Command, partnerCommand, partners } from "../support/runtimes.ts";
 import { type Scratch, scratch } from "../support/scratch.ts";
 
@@ -77,7 +78,7 @@ const has = (file: string, arg: string): boolean => spawnSync(file, [arg]).statu
 /** The available programs by the name of their column, each to be run with the path of a file. */
 function commands(place: Scratch): [string, (path: string) => Command][] {
   const all: [string, boolean, (path: string) => Command][] = [
-    ["python", has("python3", "--version"), (path) => ({ file: "python3", args: ["-c", PYTHON, path] })],
+    ["python", hasPython, (path) => ({ file: python3, args: ["-c", PYTHON, path] })],
     ["flock(1)", has("flock", "--version"), (path) => ({ file: "bash", args: ["-c", SHELL, "bash", path] })],
     ...partners.map((name): [string, boolean, (path: string) => Command] => [
       name,

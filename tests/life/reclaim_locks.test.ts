@@ -14,7 +14,7 @@ import { plant, readLeases } from "../support/leases.ts";
 import { packageTest as test } from "../support/once.ts";
 import { noMounts } from "../support/places.ts";
 import { noLinux } from "../support/platform.ts";
-import { hasPython } from "../support/python.ts";
+import { hasPython, python3 } from "../support/python.ts";
 import { NO_PROCESS, reclaimIn } from "../support/reclaiming.ts";
 import { scratch } from "../support/scratch.ts";
 import { substitute, systemError } from "../support/substitute.ts";
@@ -50,7 +50,7 @@ test(
     const lockers = [
       await startLocker("flock", file, "sh", "-c", hold),
       await startLocker("flock", "--shared", directory, "sh", "-c", hold),
-      await startLocker("python3", "-c", PYTHON, byPython),
+      await startLocker(python3, "-c", PYTHON, byPython),
     ];
     const { removed, kept, left } = reclaimIn(place.path);
     assert.deepEqual([removed.map(({ path }) => path), left], [[free], []]);

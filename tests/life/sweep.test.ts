@@ -28,7 +28,7 @@ import { leasesIn, plant, type Planted, readLeases } from "../support/leases.ts"
 import { packageTest as test } from "../support/once.ts";
 import { isWindows, noFifos, noLinks, notRoot } from "../support/platform.ts";
 import { noMounts } from "../support/places.ts";
-import { hasPython } from "../support/python.ts";
+import { hasPython, python3 } from "../support/python.ts";
 import { OPTIONS, watchedList, within } from "../support/reclaiming.ts";
 import { type Scratch, scratch } from "../support/scratch.ts";
 import { type Stub, type Substitute, substitute, systemError } from "../support/substitute.ts";
@@ -406,8 +406,8 @@ test(
       startUser("flock", file, "sh", "-c", HOLD),
       startUser("flock", "-s", shared, "sh", "-c", HOLD),
       startUser("flock", "-s", directory, "sh", "-c", HOLD),
-      startUser("python3", "-c", PYTHON, byPython),
-      startUser("python3", "-c", PYTHON, join(tree, "sub", "file")),
+      startUser(python3, "-c", PYTHON, byPython),
+      startUser(python3, "-c", PYTHON, join(tree, "sub", "file")),
     ]);
     const report = await sweepIn(place, AGED);
     assert.deepEqual(report.removed, []);

@@ -16,7 +16,7 @@ import { failureOf, kinds } from "../support/kinds.ts";
 import { packageTest as test } from "../support/once.ts";
 import { modeOf, noLinux, noModes, notRoot } from "../support/platform.ts";
 import { variants, workspace } from "../support/places.ts";
-import { python } from "../support/python.ts";
+import { python, python3 } from "../support/python.ts";
 import { scratch } from "../support/scratch.ts";
 import { substitute, systemError } from "../support/substitute.ts";
 
@@ -282,7 +282,7 @@ function noAttributes(): string | false {
   using place = scratch();
   const path = join(place.path, "file");
   writeFileSync(path, "");
-  const { status } = spawnSync("python3", ["-c", SET_ATTRIBUTES, path]);
+  const { status } = spawnSync(python3, ["-c", SET_ATTRIBUTES, path]);
   return status === 0 ? false : "needs extended attributes, and Python to set them";
 }
 

@@ -6,7 +6,7 @@
 import { spawn } from "node:child_process";
 import { lstatSync, mkdirSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { hasPython, python } from "./python.ts";
+import { hasPython, python, python3 } from "./python.ts";
 import { memory, type Scratch, scratch } from "./scratch.ts";
 
 /** Swaps two names atomically: neither is ever missing. */
@@ -56,7 +56,7 @@ export interface Attacker extends AsyncDisposable {
 /** Starts an attacker. */
 export async function attacker(): Promise<Attacker> {
   const place: Scratch = scratch(memory), area = place.path;
-  const child = spawn("python3", ["-c", LOOP, area], { stdio: ["ignore", "pipe", "inherit"] });
+  const child = spawn(python3, ["-c", LOOP, area], { stdio: ["ignore", "pipe", "inherit"] });
   let said = "";
   const ended = new Promise((resolve) => child.on("close", resolve));
   await new Promise<void>((resolve, reject) => {

@@ -5,6 +5,7 @@
  */
 import { spawnSync } from "node:child_process";
 import process from "node:process";
+import { python3 } from "./python.ts";
 import { scratch } from "./scratch.ts";
 
 /**
@@ -153,7 +154,7 @@ os._exit(status if status >= 0 else 1)
 export const withFuse = (directory: string, variant: "plain" | "hides"): string[] => [
   "unshare",
   "-m",
-  "python3",
+  python3,
   "-c",
   SERVER,
   directory,

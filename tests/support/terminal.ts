@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { hasPython } from "./python.ts";
+import { hasPython, python3 } from "./python.ts";
 
 /** The reason why there is no terminal; false if there is one. */
 export const noTerminal: string | false = !hasPython && "needs Python for a terminal";
@@ -39,4 +39,4 @@ sys.exit(status if status >= 0 else 128 - status)
 export const onTerminal = (
   columns = 0,
   keys = "",
-): string[] => ["python3", "-c", TERMINAL, `${columns}`, keys];
+): string[] => [python3, "-c", TERMINAL, `${columns}`, keys];

@@ -10,7 +10,7 @@ import type * as m from "#mod";
 import { temporaryDirectorySync } from "../../lib/directory.ts";
 import { runChild } from "../support/child.ts";
 import { packageTest as test } from "../support/once.ts";
-import { DEEP_CHAIN, deepChain, hasPython } from "../support/python.ts";
+import { DEEP_CHAIN, deepChain, hasPython, python3 } from "../support/python.ts";
 import { naiveRemove } from "../support/naive.ts";
 import { isLinux, isWindows } from "../support/platform.ts";
 import { memory, scratch } from "../support/scratch.ts";
@@ -27,7 +27,9 @@ test("T21 C240 C241 a tree of 10,000 levels is removed with 64 descriptors at mo
   using place = scratch(memory);
   const code = `${BOTH_WAYS}
     await bothWays({ dir: args[1] }, (top) => {
-      if (spawnSync("python3", ["-c", args[0], top, "10000", "d"]).status !== 0) throw new Error("no tree");
+      if (spawnSync(${
+    JSON.stringify(python3)
+  }, ["-c", args[0], top, "10000", "d"]).status !== 0) throw new Error("no tree");
     });`;
   const { said, status, stderr } = await runChild(code, {
     args: [DEEP_CHAIN, place.path],
@@ -58,7 +60,9 @@ test(
     const code = `
       const { spawnSync } = await import("node:child_process");
       const d = await m.temporaryDirectory({ dir: args[1] });
-      if (spawnSync("python3", ["-c", args[0], d.path]).status !== 0) throw new Error("no tree");
+      if (spawnSync(${
+      JSON.stringify(python3)
+    }, ["-c", args[0], d.path]).status !== 0) throw new Error("no tree");
       const descend = (path) => {
         const fd = fs.openSync(path);
         try { return descend("/proc/self/fd/" + fd + "/d"); } catch (error) { return error.code; } finally { fs.closeSync(fd); }
@@ -93,7 +97,9 @@ test(
       const { spawnSync } = await import("node:child_process");
       const longestGap = async (remove) => {
         const d = await m.temporaryDirectory({ dir: args[1] });
-        if (spawnSync("python3", ["-c", args[0], d.path]).status !== 0) throw new Error("no files");
+        if (spawnSync(${
+      JSON.stringify(python3)
+    }, ["-c", args[0], d.path]).status !== 0) throw new Error("no files");
         let last = performance.now(), longest = 0;
         const look = () => {
           const now = performance.now();
