@@ -335,7 +335,7 @@ const REPAIRING = `
     const base = path.join(area, how + count.rounds), [outside, link] = [path.join(base, "outside"), path.join(base, "link")];
     fs.mkdirSync(base);
     const directory = m.temporaryDirectorySync({ dir: base }), target = directory.join("locked");
-    for (const place of [outside, target]) fillAlike(place, 2);
+    for (const place of [outside, target]) fillAlike(place);
     fs.symlinkSync(outside, link);
     fs.chmodSync(outside, 0o500);
     fs.chmodSync(target, 0);

@@ -4,7 +4,7 @@
  * @module
  */
 import { spawn } from "node:child_process";
-import { lstatSync, mkdirSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
+import { lstatSync, mkdirSync, renameSync, symlinkSync, unlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { hasPython, python, python3 } from "./python.ts";
 import { memory, type Scratch, scratch } from "./scratch.ts";
@@ -26,8 +26,10 @@ while not os.path.exists(area + b"/stop"):
     except OSError:
         time.sleep(0.001)
         continue
-    for _ in range(20):
+    # An odd number: in the pause, which leaves the processor to others, either may be in the other's place.
+    for _ in range(3):
         if exchange(one, other) == 0: done += 1
+    time.sleep(0.00002)
 print(done, flush=True)
 `;
 
@@ -49,6 +51,8 @@ export interface Attacker extends AsyncDisposable {
   readonly area: string;
   /** Makes it swap these two names from now on. */
   aimAt(one: string, other: string): void;
+  /** Lets it rest until it is aimed again: it would keep a processor busy. */
+  rest(): void;
   /** Ends it, and returns how many swaps it made. */
   stop(): Promise<number>;
 }
@@ -78,6 +82,7 @@ export async function attacker(): Promise<Attacker> {
       symlinkSync(`${one}\n${other}`, join(area, "next"));
       renameSync(join(area, "next"), join(area, "current"));
     },
+    rest: () => unlinkSync(join(area, "current")),
     stop,
     async [Symbol.asyncDispose]() {
       await stop();
@@ -87,13 +92,12 @@ export async function attacker(): Promise<Attacker> {
 }
 
 /**
- * Creates a directory with files, and another in it, whose names are the same in the tree and outside, so that a misled
+ * Creates a directory with a file, and another in it, whose names are the same in the tree and outside, so that a misled
  * removal finds what it looks for.
  */
-export function fillAlike(path: string, files: number): void {
+export function fillAlike(path: string): void {
   mkdirSync(join(path, "d"), { recursive: true });
-  for (let n = 0; n < files; n++) writeFileSync(join(path, `f${n}`), "x");
-  for (let n = 0; n < 2; n++) writeFileSync(join(path, "d", `f${n}`), "x");
+  for (const name of ["f", "d/f"]) writeFileSync(join(path, name), "x");
 }
 
 const cell = new Int32Array(new SharedArrayBuffer(4));

@@ -12,7 +12,7 @@ import {
   statSync,
   symlinkSync,
 } from "node:fs";
-import { basename, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import type * as m from "#mod";
 import { temporaryDirectorySync } from "../../lib/directory.ts";
 import { runtime } from "../../lib/runtime/mod.ts";
@@ -39,14 +39,19 @@ interface Attacked {
 const POSITIONS = ["parent", "top", "subdirectory", "depth 2"] as const;
 type Position = (typeof POSITIONS)[number];
 
-/** Prepares an attack in a new directory `base`. */
-function prepare(position: Position, base: string, files: number): Attacked {
+/** Prepares an attack in a new directory `base`. What is outside is `reused` until an attack succeeds. */
+function prepare(position: Position, base: string, reused?: string): Attacked {
   const parent = join(base, "parent"), link = join(base, "link"), out = join(base, "out");
   mkdirSync(parent, { recursive: true });
   const directory = temporaryDirectorySync({ dir: parent }), { path } = directory;
   const outside = position === "parent" ? join(out, basename(path)) : out;
   const inner = join(path, "d", "d");
-  for (const place of [outside, path, inner]) fillAlike(place, files);
+  if (reused === undefined) fillAlike(outside);
+  else {
+    mkdirSync(dirname(outside), { recursive: true });
+    renameSync(reused, outside);
+  }
+  for (const place of [path, inner]) fillAlike(place);
   symlinkSync(out, link);
   const targets = { parent, top: path, subdirectory: join(path, "d"), "depth 2": inner };
   return { directory, outside, target: targets[position], link };
@@ -88,24 +93,26 @@ async function race(
   rounds: number,
   remove: (directory: m.TemporaryDirectory, round: number) => unknown,
 ): Promise<{ lost: boolean; swaps: number }> {
-  using _exposed = exposed();
   await using other = await attacker();
-  let lost = false;
+  const names = (path: string): string =>
+    existsSync(path) ? readdirSync(path, { recursive: true }).join() : "gone";
+  let lost = false, reused: string | undefined, before: string | undefined;
   for (let round = 0; round < rounds && !lost; round++) {
-    const { directory, outside, target, link } = prepare(position, join(other.area, `round${round}`), 8);
-    const names = (): string =>
-      existsSync(outside) ? readdirSync(outside, { recursive: true }).join() : "gone";
-    const before = names();
+    const { directory, outside, target, link } = prepare(position, join(other.area, `round${round}`), reused);
+    reused = outside;
+    before ??= names(outside);
     other.aimAt(target, link);
     awaitSwap(target);
     try {
+      using _exposed = exposed();
       await remove(directory, round);
     } catch (error) {
       // The attacker can make a removal fail, which is reported; by the control with a system error.
       if (typeof (error as { code?: string }).code !== "string") throw error;
     }
+    other.rest();
     if (!directory.removed) directory.keep();
-    lost = names() !== before;
+    lost = names(outside) !== before;
   }
   return { lost, swaps: await other.stop() };
 }
@@ -190,7 +197,7 @@ async function swapBeforeEachCall(
 ): Promise<{ removals: number; lost: number }> {
   using place = scratch(memory);
   for (let removals = 1, lost = 0;; removals++) {
-    const attacked = prepare(position, join(place.path, String(removals)), 1);
+    const attacked = prepare(position, join(place.path, String(removals)));
     const { directory, outside, target, link } = attacked;
     for (const path of [join(outside, "d"), outside]) chmodSync(path, 0o711);
     const before = snapshot(outside);
@@ -268,7 +275,7 @@ test(
   { skip: !isLinux },
   () => {
     using place = scratch(memory);
-    const { directory } = prepare("top", place.path, 1);
+    const { directory } = prepare("top", place.path);
     const parent = join(place.path, "parent");
     chmodSync(parent, 0o711);
     for (const name of ["openDirectory", "list", "unlink", "removeDirectory"] as const) {
