@@ -2,12 +2,11 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { chmodSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { externalSort, type SortOptions, type SortReport } from "../../examples/external_sort.ts";
 import { type ChildResult, runChild } from "../support/child.ts";
 import { example, run } from "../support/example.ts";
-import { oncePerRuntime } from "../support/once.ts";
+import { packageTest as test } from "../support/once.ts";
 import { endedBy, isDeno, noLinks, noPrograms, noSignals } from "../support/platform.ts";
 import { type Scratch, scratch } from "../support/scratch.ts";
 
@@ -51,52 +50,43 @@ function randomLines(lines: number, length: number): Uint8Array {
 }
 
 test(
-  "external sort of an empty file writes an empty file (once a runtime)",
-  { skip: oncePerRuntime },
+  "external sort of an empty file writes an empty file",
   async () => {
     assert.equal((await sortAndCheck("")).lines, 0);
   },
 );
 
-test("external sort of input that fits in memory creates no temporary file (once a runtime)", {
-  skip: oncePerRuntime,
-}, async () => {
+test("external sort of input that fits in memory creates no temporary file", async () => {
   const report = await sortAndCheck("pear\napple\nfig\n");
   assert.equal(report.lines, 3);
   assert.equal(report.temporaryFiles, 0);
 });
 
 test(
-  "external sort adds a newline to a last line without one (once a runtime)",
-  { skip: oncePerRuntime },
+  "external sort adds a newline to a last line without one",
   async () => {
     assert.equal((await sortAndCheck("b\na")).lines, 2);
     assert.equal((await sortAndCheck("a")).lines, 1);
   },
 );
 
-test("external sort keeps empty lines, duplicates and carriage returns (once a runtime)", {
-  skip: oncePerRuntime,
-}, async () => {
+test("external sort keeps empty lines, duplicates and carriage returns", async () => {
   assert.equal((await sortAndCheck("\n\nb\r\nb\na\r\n\r\nb\nb\r\n\n")).lines, 9);
 });
 
 test(
-  "external sort compares bytes, also where the order of UTF-16 code units differs (once a runtime)",
-  { skip: oncePerRuntime },
+  "external sort compares bytes, also where the order of UTF-16 code units differs",
   async () => {
     // U+FFFF is before U+1F600 in UTF-8, and after its surrogates in UTF-16.
     await sortAndCheck("\u{1f600}\n\uffff\né\nz\nZ\n\0\n");
   },
 );
 
-test("external sort keeps bytes that are not UTF-8 (once a runtime)", { skip: oncePerRuntime }, async () => {
+test("external sort keeps bytes that are not UTF-8", async () => {
   await sortAndCheck(Uint8Array.of(0xff, 0xfe, 10, 0xc3, 10, 0xed, 0xa0, 0x80, 10, 0, 10, 0xc3, 0x28));
 });
 
-test("external sort merges more runs than its fan-in, in several passes (once a runtime)", {
-  skip: oncePerRuntime,
-}, async () => {
+test("external sort merges more runs than its fan-in, in several passes", async () => {
   const report = await sortAndCheck(randomLines(20_000, 10), { memory: 1, fanIn: 3 });
   const runs = report.bytes / 4096;
   assert.ok(report.temporaryFiles > runs, `${report.temporaryFiles} files for ${runs} runs`);
@@ -104,8 +94,7 @@ test("external sort merges more runs than its fan-in, in several passes (once a 
 });
 
 test(
-  "external sort accepts a line longer than its memory (once a runtime)",
-  { skip: oncePerRuntime },
+  "external sort accepts a line longer than its memory",
   async () => {
     const long = "x".repeat(300_000);
     const report = await sortAndCheck(`${long}b\nz\n${long}a\na\n${long}`, { memory: 1000, fanIn: 2 });
@@ -114,8 +103,9 @@ test(
   },
 );
 
-test("external sort of many runs stays within 64 open files (once a runtime)", {
-  skip: noPrograms || oncePerRuntime,
+test("external sort of many runs stays within 64 open files", {
+  onOneNode: true,
+  skip: noPrograms,
 }, async () => {
   using place = scratch();
   const input = join(place.path, "in"), output = join(place.path, "out");
@@ -132,9 +122,9 @@ test("external sort of many runs stays within 64 open files (once a runtime)", {
 });
 
 test(
-  "external sort can replace its input through a symbolic link, and keeps its permissions (once a runtime)",
+  "external sort can replace its input through a symbolic link, and keeps its permissions",
   {
-    skip: noLinks || oncePerRuntime,
+    skip: noLinks,
   },
   async () => {
     using place = scratch();
@@ -151,8 +141,7 @@ test(
 );
 
 test(
-  "external sort refuses to replace a directory (once a runtime)",
-  { skip: oncePerRuntime },
+  "external sort refuses to replace a directory",
   async () => {
     using place = scratch();
     const input = join(place.path, "in");
@@ -196,8 +185,8 @@ async function endBySignal(signal: NodeJS.Signals, place: Scratch): Promise<stri
 }
 
 test(
-  "external sort ended by SIGTERM leaves the old target and nothing else (once a runtime)",
-  { skip: noSignals || oncePerRuntime },
+  "external sort ended by SIGTERM leaves the old target and nothing else",
+  { onOneNode: true, skip: noSignals },
   async () => {
     using place = scratch();
     assert.deepEqual(await endBySignal("SIGTERM", place), ["in", "out"]);
@@ -205,8 +194,8 @@ test(
 );
 
 test(
-  "external sort ended by SIGINT leaves the old target and nothing else (once a runtime)",
-  { skip: noSignals || oncePerRuntime },
+  "external sort ended by SIGINT leaves the old target and nothing else",
+  { onOneNode: true, skip: noSignals },
   async () => {
     using place = scratch();
     assert.deepEqual(await endBySignal("SIGINT", place), ["in", "out"]);
@@ -214,8 +203,8 @@ test(
 );
 
 test(
-  "external sort ended by SIGKILL leaves the old target, and the unfinished result beside it (once a runtime)",
-  { skip: oncePerRuntime },
+  "external sort ended by SIGKILL leaves the old target, and the unfinished result beside it",
+  { onOneNode: true },
   async () => {
     using place = scratch();
     // No program can prevent this. It also shows that the tests above would see what is left.
@@ -224,8 +213,8 @@ test(
 );
 
 test(
-  "external sort as a program needs only read and write permission, and prints a summary (once a runtime)",
-  { skip: oncePerRuntime },
+  "external sort as a program needs only read and write permission, and prints a summary",
+  { onOneNode: true },
   async () => {
     using place = scratch();
     const input = join(place.path, "in"), output = join(place.path, "out");
@@ -242,16 +231,25 @@ test(
   },
 );
 
-test("external sort as a program prints its usage or the error, and exits with 2 or 1 (once a runtime)", {
-  skip: oncePerRuntime,
-}, async () => {
-  using place = scratch();
-  for (const args of [[], ["in"], ["in", "out", "more"], ["in", "out", "--memory", "much"]]) {
-    const { status, stderr } = await run(SORT, args);
+test(
+  "external sort as a program prints its usage or the error, and exits with 2 or 1",
+  { onOneNode: true },
+  async () => {
+    using place = scratch();
+    const wrong = [[], ["in"], ["in", "out", "more"], ["in", "out", "--memory", "much"]];
+    const statuses = await sortInChild(
+      `for (const wrong of JSON.parse(args[0])) say(await command(wrong));`,
+      [
+        JSON.stringify(wrong),
+      ],
+    );
+    assert.deepEqual(statuses.said, [2, 2, 2, 2]);
+    assert.match(statuses.stderr, /^(Usage: external_sort\.ts INPUT OUTPUT .*\n){4}$/);
+    const { status, stderr } = await run(SORT, ["in"]);
     assert.equal(status, 2);
     assert.match(stderr, /^Usage: external_sort\.ts INPUT OUTPUT/);
-  }
-  const missing = await run(SORT, [join(place.path, "missing"), join(place.path, "out")]);
-  assert.equal(missing.status, 1);
-  assert.match(missing.stderr, /^external_sort: .*missing/);
-});
+    const missing = await run(SORT, [join(place.path, "missing"), join(place.path, "out")]);
+    assert.equal(missing.status, 1);
+    assert.match(missing.stderr, /^external_sort: .*missing/);
+  },
+);

@@ -7,13 +7,12 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { test } from "node:test";
 import { record } from "../../examples/watch_space.ts";
 import { receive, uploadServer } from "../../examples/secure_upload.ts";
 import { firstOutput } from "../support/child.ts";
 import { example, run, start } from "../support/example.ts";
 import { pattern } from "../support/kinds.ts";
-import { oncePerRuntime } from "../support/once.ts";
+import { packageTest as test } from "../support/once.ts";
 import { noMounts } from "../support/places.ts";
 import { isDeno, shownMode } from "../support/platform.ts";
 import { type Scratch, scratch } from "../support/scratch.ts";
@@ -37,8 +36,8 @@ function ownTmpdir(place: Scratch): { path: string; env: { TMPDIR: string }; lef
 const PERMISSIONS = isDeno ? ["--allow-env", "--allow-run", "--allow-sys"] : [];
 
 test(
-  "job pipeline: two processes hand files over to each other, and the result is right with nothing left (once a runtime)",
-  { skip: oncePerRuntime },
+  "job pipeline: two processes hand files over to each other, and the result is right with nothing left",
+  { onOneNode: true },
   async () => {
     using place = scratch();
     const temporary = ownTmpdir(place);
@@ -54,8 +53,8 @@ test(
 );
 
 test(
-  "job pipeline: the first process removes the files if the second fails before taking them over (once a runtime)",
-  { skip: oncePerRuntime },
+  "job pipeline: the first process removes the files if the second fails before taking them over",
+  { onOneNode: true },
   async () => {
     using place = scratch();
     const temporary = ownTmpdir(place);
@@ -76,8 +75,7 @@ test(
 const PNG = new Uint8Array([...[0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a], ...pattern(300_000)]);
 
 test(
-  "secure upload: a PNG file is stored privately under its hash; other data is refused and leaves nothing (once a runtime)",
-  { skip: oncePerRuntime },
+  "secure upload: a PNG file is stored privately under its hash; other data is refused and leaves nothing",
   async () => {
     using place = scratch();
     const server = uploadServer(place.path);
@@ -100,8 +98,7 @@ test(
 );
 
 test(
-  "secure upload: an endless body is refused at the limit, and an interrupted one leaves nothing (once a runtime)",
-  { skip: oncePerRuntime },
+  "secure upload: an endless body is refused at the limit, and an interrupted one leaves nothing",
   async () => {
     using place = scratch();
     let sent = 0;
@@ -123,9 +120,10 @@ test(
 );
 
 test(
-  "other programs: git, sqlite3 and tar work on paths and descriptors of temporary files, and the archive is whole (once a runtime)",
+  "other programs: git, sqlite3 and tar work on paths and descriptors of temporary files, and the archive is whole",
   {
-    skip: missing("git", "sqlite3", "tar", "gzip") || oncePerRuntime,
+    onOneNode: true,
+    skip: missing("git", "sqlite3", "tar", "gzip"),
   },
   async () => {
     using place = scratch();
@@ -163,9 +161,10 @@ test(
 );
 
 test(
-  "single instance: a second one exits with 75 while the first runs, and flock(1) does not get the lock either (once a runtime)",
+  "single instance: a second one exits with 75 while the first runs, and flock(1) does not get the lock either",
   {
-    skip: missing("flock") || oncePerRuntime,
+    onOneNode: true,
+    skip: missing("flock"),
   },
   async () => {
     using place = scratch();
@@ -185,27 +184,27 @@ test(
   },
 );
 
-test("periodic purge: only files that are old and have the prefix are removed (once a runtime)", {
-  skip: oncePerRuntime,
-}, async () => {
-  using place = scratch();
-  const { env, left, path } = ownTmpdir(place);
-  const longAgo = new Date(Date.now() - 10 * 24 * 60 * 60 * 1000);
-  for (const name of ["build-old", "other-old", "build-new"]) writeFileSync(join(path, name), "12345");
-  for (const name of ["build-old", "other-old"]) utimesSync(join(path, name), longAgo, longAgo);
-  const purge = (...args: string[]) =>
-    run(example("periodic_purge"), args, { permissions: PERMISSIONS, env });
-  const nothing = await purge();
-  assert.deepEqual([nothing.status, nothing.stdout, nothing.stderr], [0, "", ""]);
-  const { status, stdout, stderr } = await purge("build-", "7");
-  assert.deepEqual([status, stdout, stderr], [0, "removed 1 with 5 bytes\n", ""]);
-  assert.deepEqual(left().sort(), ["build-new", "other-old"]);
-  assert.equal((await purge("build-")).status, 1);
-});
+test(
+  "periodic purge: only files that are old and have the prefix are removed",
+  { onOneNode: true },
+  async () => {
+    using place = scratch();
+    const { env, left, path } = ownTmpdir(place);
+    const longAgo = new Date(Date.now() - 10 * 24 * 60 * 60 * 1000);
+    for (const name of ["build-old", "other-old", "build-new"]) writeFileSync(join(path, name), "12345");
+    for (const name of ["build-old", "other-old"]) utimesSync(join(path, name), longAgo, longAgo);
+    const purge = (...args: string[]) =>
+      run(example("periodic_purge"), args, { permissions: PERMISSIONS, env });
+    const nothing = await purge();
+    assert.deepEqual([nothing.status, nothing.stdout, nothing.stderr], [0, "", ""]);
+    const { status, stdout, stderr } = await purge("build-", "7");
+    assert.deepEqual([status, stdout, stderr], [0, "removed 1 with 5 bytes\n", ""]);
+    assert.deepEqual(left().sort(), ["build-new", "other-old"]);
+    assert.equal((await purge("build-")).status, 1);
+  },
+);
 
-test("watching space: a recording is put in place when its source ends (once a runtime)", {
-  skip: oncePerRuntime,
-}, async () => {
+test("watching space: a recording is put in place when its source ends", { onOneNode: true }, async () => {
   using place = scratch();
   const destination = join(place.path, "recording");
   const ended = await run(example("watch_space"), [destination, "1"], {
@@ -217,8 +216,9 @@ test("watching space: a recording is put in place when its source ends (once a r
   assert.equal(readFileSync(destination, "utf8"), "said");
 });
 
-test("watching space: a recording ends, whole, before the disk is full (once a runtime)", {
-  skip: noMounts || oncePerRuntime,
+test("watching space: a recording ends, whole, before the disk is full", {
+  onOneNode: true,
+  skip: noMounts,
 }, async () => {
   const mount = `mount -t tmpfs -o size=8m,mode=1777 none /mnt && "$@" && stat -c "%s bytes" /mnt/recording`;
   const under = ["unshare", "-m", "sh", "-c", mount, "sh"];
@@ -237,9 +237,7 @@ test("watching space: a recording ends, whole, before the disk is full (once a r
   assert.ok(Number(available) < 4 && Number(bytes) > 4 * 1024 ** 2 - 1 && Number(bytes) <= sent, stdout);
 });
 
-test("watching space: nothing is recorded if too little space is available from the start (once a runtime)", {
-  skip: oncePerRuntime,
-}, async () => {
+test("watching space: nothing is recorded if too little space is available from the start", async () => {
   using place = scratch();
   const nothing = (async function* (): AsyncGenerator<Uint8Array> {})();
   await assert.rejects(record(nothing, join(place.path, "recording"), 2 ** 52), { code: "ENOSPC" });

@@ -170,36 +170,30 @@ test(
   async () => {
     using place = scratch();
     using temporary = scratch();
-    const parts = [0, 1, 100_000, 499_999];
+    const old = join(place.path, "cache");
     let part: number | undefined;
     await using server = await serve((response) =>
       part === undefined ? void response.end(BODY) : sendPart(response, part)
     );
-    const cache = new ResponseCache(join(place.path, "cache"));
-    for (part of parts) {
-      const directory = join(place.path, String(part)), before = server.requests;
-      const child = start(CACHE, [directory, server.url], { permissions, env: { TMPDIR: temporary.path } });
-      await until(() => server.requests > before && (part === 0 || staged(directory) > 0));
-      child.kill("SIGKILL");
-      assert.equal((await child.end).signal, "SIGKILL");
-      assert.equal(new ResponseCache(directory).match(server.url), undefined, `${part} bytes`);
-    }
-    part = undefined;
-    await cache.refresh(server.url);
-    for (part of parts) {
-      const refresh = `const { ResponseCache } = await import(${JSON.stringify(CACHE.href)});
-      await new ResponseCache(args[0]).refresh(args[1]);`;
-      const before = server.requests;
-      const { child, result } = startChild(refresh, {
-        args: [join(place.path, "cache"), server.url],
+    await new ResponseCache(old).refresh(server.url);
+    const both = `const { ResponseCache } = await import(${JSON.stringify(CACHE.href)});
+      const [empty, old, url] = args;
+      await Promise.all([new ResponseCache(empty).fetch(url), new ResponseCache(old).refresh(url)]);`;
+    for (part of [0, 1, 100_000, 499_999]) {
+      const empty = join(place.path, String(part)), before = server.requests;
+      const { child, result } = startChild(both, {
+        args: [empty, old, server.url],
         flags: PROJECT_FLAGS,
         env: { TMPDIR: temporary.path },
       });
-      await until(() => server.requests > before && (part === 0 || staged(join(place.path, "cache")) > 0));
+      await until(() =>
+        server.requests === before + 2 && (part === 0 || staged(empty) > 0 && staged(old) > 0)
+      );
       child.kill("SIGKILL");
       assert.equal((await result).signal, "SIGKILL");
-      removeStaged(join(place.path, "cache"));
-      assert.ok(sameBytes(await bytesOf(cache.match(server.url)!), BODY), `${part} bytes`);
+      removeStaged(old);
+      assert.equal(new ResponseCache(empty).match(server.url), undefined, `${part} bytes`);
+      assert.ok(sameBytes(await bytesOf(new ResponseCache(old).match(server.url)!), BODY), `${part} bytes`);
     }
   },
 );
@@ -254,7 +248,7 @@ test(
   },
 );
 
-test("the response cache program prints the body", async () => {
+test("the response cache program prints the body", { onOneNode: true }, async () => {
   using place = scratch();
   await using server = await serve((response) => response.end(BODY));
   const { stdout, stderr, status } = await start(CACHE, [place.path, server.url], { permissions }).end;
@@ -265,6 +259,7 @@ test("the response cache program prints the body", async () => {
 test(
   "the response cache program leaves no temporary file when it is terminated by SIGTERM",
   {
+    onOneNode: true,
     skip: noSignals,
   },
   async () => {
@@ -439,20 +434,25 @@ test(
   },
 );
 
-test("the verified download program works with permission to read, write and use the network, and refuses a wrong hash", async () => {
-  using place = scratch();
-  const destination = join(place.path, "file");
-  await using server = await serve((response) => response.end(BODY));
-  const { status, stdout, stderr } = await start(DOWNLOAD, [server.url, destination, hashOf(BODY)], {
-    permissions,
-  }).end;
-  assert.deepEqual([status, stdout, stderr], [0, `${destination}\n`, ""]);
-  const wrong = await start(DOWNLOAD, [server.url, destination, "00"], { permissions }).end;
-  assert.equal(wrong.status, 1);
-  assert.match(wrong.stderr, /^verified_download: ".*" has the hash /);
-});
+test(
+  "the verified download program works with permission to read, write and use the network, and refuses a wrong hash",
+  { onOneNode: true },
+  async () => {
+    using place = scratch();
+    const destination = join(place.path, "file");
+    await using server = await serve((response) => response.end(BODY));
+    const { status, stdout, stderr } = await start(DOWNLOAD, [server.url, destination, hashOf(BODY)], {
+      permissions,
+    }).end;
+    assert.deepEqual([status, stdout, stderr], [0, `${destination}\n`, ""]);
+    const wrong = await start(DOWNLOAD, [server.url, destination, "00"], { permissions }).end;
+    assert.equal(wrong.status, 1);
+    assert.match(wrong.stderr, /^verified_download: ".*" has the hash /);
+  },
+);
 
 test("the verified download program leaves no file when it is terminated by SIGTERM", {
+  onOneNode: true,
   skip: noSignals,
 }, async () => {
   using place = scratch();
