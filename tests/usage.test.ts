@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { closeSync, cpSync, mkdirSync, unlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { test } from "node:test";
 import { pathToFileURL } from "node:url";
 import {
   adoptDirectory,
@@ -23,6 +22,7 @@ import { held as registered } from "../lib/life/registry.ts";
 import { usage as sourceUsage, usageSync as sourceUsageSync } from "../lib/usage.ts";
 import { runChild } from "./support/child.ts";
 import { gcFlags } from "./support/gc.ts";
+import { packageTest as test } from "./support/once.ts";
 import { namesLinger, root } from "./support/platform.ts";
 import { scratch } from "./support/scratch.ts";
 import { substitute, systemError } from "./support/substitute.ts";

@@ -7,9 +7,8 @@ import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import process from "node:process";
-import { test } from "node:test";
 import { runChild, startChild } from "../support/child.ts";
-import { oncePerRuntime } from "../support/once.ts";
+import { packageTest as test } from "../support/once.ts";
 import { type Scratch, scratch } from "../support/scratch.ts";
 
 /** The code that the primary and its workers share. Each name begins with its creator. */
@@ -105,8 +104,8 @@ async function runNext(place: Scratch): Promise<void> {
 }
 
 test(
-  "C250 C254 C257 cluster workers, however they end, leave nothing after the next run and do not affect the primary (once a runtime)",
-  { skip: oncePerRuntime || (process.platform === "win32" && "signals of POSIX") },
+  "C250 C254 C257 cluster workers, however they end, leave nothing after the next run and do not affect the primary",
+  { skip: process.platform === "win32" && "signals of POSIX" },
   async () => {
     using place = scratch();
     const { said, status, stderr } = await runChild(ENDING, {
@@ -151,8 +150,8 @@ function isRunning(pid: number): boolean {
 }
 
 test(
-  "C254 C257 if a cluster's primary is killed, its workers end without leftovers; the next run removes the primary's (Linux) (once a runtime)",
-  { skip: oncePerRuntime || (process.platform !== "linux" && "processes are looked up in /proc") },
+  "C254 C257 if a cluster's primary is killed, its workers end without leftovers; the next run removes the primary's (Linux)",
+  { skip: process.platform !== "linux" && "processes are looked up in /proc" },
   async () => {
     using place = scratch();
     const { child, result } = startChild(ORPHANS, { env: { TMPDIR: place.path } });

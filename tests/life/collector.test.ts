@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
 import { temporaryFile } from "../../lib/file/unnamed.ts";
 import { gcEvery } from "../../lib/runtime/collector.ts";
 import { nodeRuntime } from "../../lib/runtime/node.ts";
 import { fakeProcess } from "../support/fake_runtimes.ts";
+import { packageTest as test } from "../support/once.ts";
 import { substitute } from "../support/substitute.ts";
 
 const MiB = 1024 * 1024;

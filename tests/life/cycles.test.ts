@@ -1,14 +1,13 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
 import { runChild } from "../support/child.ts";
 import { gcFlags } from "../support/gc.ts";
 import { LISTENERS } from "../support/listeners.ts";
-import { oncePerKind } from "../support/once.ts";
+import { packageTest as test } from "../support/once.ts";
 import { underWine } from "../support/platform.ts";
 import { memory, scratch } from "../support/scratch.ts";
 
 /** How many files and directories are created and disposed of. A million, which takes half a minute, is on request only. */
-const CYCLES = Number(process.env.MAYFLY_CYCLES ?? 240_000);
+const CYCLES = Number(process.env.MAYFLY_CYCLES ?? 120_000);
 
 /** `round(n)` creates and disposes of `n` files and directories, each way in turn, and returns what the process has afterwards. */
 const ROUND = `${LISTENERS}
@@ -57,9 +56,10 @@ function growth(heaps: number[]): number {
 }
 
 test(
-  "C260 C261 many cycles of creation and disposal do not grow heap, descriptors, listeners or registry (once on Node, Deno and Bun)",
+  "C260 C261 many cycles of creation and disposal do not grow heap, descriptors, listeners or registry",
   {
-    skip: oncePerKind || underWine("a creation takes milliseconds"),
+    skip: underWine("a creation takes milliseconds"),
+    onOneNode: true,
   },
   async () => {
     using place = scratch(memory);
@@ -95,8 +95,8 @@ test("C260 control: growth() detects a leaked slot per cycle of one way, and ign
 });
 
 test(
-  "C260 control: keeping the handle of each cycle makes heap, descriptors and registry grow (once on Node, Deno and Bun)",
-  { skip: oncePerKind },
+  "C260 control: keeping the handle of each cycle makes heap, descriptors and registry grow",
+  { onOneNode: true },
   async () => {
     using place = scratch(memory);
     const code = `${ROUND}

@@ -12,13 +12,13 @@ import {
   writeFileSync,
 } from "node:fs";
 import { basename, join } from "node:path";
-import { test } from "node:test";
 import { readLease } from "../../lib/life/lease_file.ts";
 import { type Liveness, livenessOf } from "../../lib/life/liveness.ts";
 import { syncIo } from "../../lib/operation/io.ts";
 import { runSync } from "../../lib/operation/op.ts";
 import { firstOutput, startChild } from "../support/child.ts";
 import { deadPid, home, leasesIn, plant, type Planted } from "../support/leases.ts";
+import { packageTest as test } from "../support/once.ts";
 import { noLinks } from "../support/platform.ts";
 import { scratch } from "../support/scratch.ts";
 import { type Changes, substitute, systemError } from "../support/substitute.ts";

@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { statfsSync } from "node:fs";
 import { join } from "node:path";
-import { test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { type DiskSpace, diskSpace, diskSpaceSync, tmpdir, watchSpace, type WatchSpaceOptions } from "#mod";
 import { diskSpaceSync as sourceSpaceSync, watchSpace as sourceWatch } from "../../lib/location/space.ts";
 import type { FileSystemStatus } from "../../lib/runtime/mod.ts";
 import { runChild } from "../support/child.ts";
 import { failureOf } from "../support/kinds.ts";
+import { packageTest as test } from "../support/once.ts";
 import { noMounts, withTmpfs } from "../support/places.ts";
 import { isDeno } from "../support/platform.ts";
 import { scratch } from "../support/scratch.ts";
