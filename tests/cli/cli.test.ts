@@ -12,12 +12,11 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { programIn, runtimeCommand, startChild } from "../support/child.ts";
+import { programIn, startChild } from "../support/child.ts";
 import {
   cliCommand,
   type CliOptions,
   type CliResult,
-  entry,
   mayfly,
   mayflyOnTerminal,
   printed,
@@ -66,8 +65,7 @@ function succeeded({ status, signal, stdout, stderr }: CliResult): string {
   return stdout;
 }
 
-test("mayfly --help lists the commands, and --version prints the version in both manifests", async () => {
-  assert.match(succeeded(await mayfly(["--help"])), /^Usage: mayfly COMMAND/);
+test("mayfly --version prints the version in both manifests", async () => {
   const version = succeeded(await mayfly(["--version"]));
   for (const manifest of ["package.json", "deno.json"]) {
     assert.equal(version, `${JSON.parse(readFileSync(join(root, manifest), "utf8")).version}\n`);
@@ -76,14 +74,9 @@ test("mayfly --help lists the commands, and --version prints the version in both
 
 test("mayfly with wrong arguments exits with 2 and prints only to standard error", async () => {
   using here = place();
-  await Promise.all([[], ["fiel"], ["file", "--sufix", "x"], ["run"]].map(async (args) => {
-    const { status, stdout, stderr } = await here.mayfly(...args);
-    assert.deepEqual({ args, status, stdout }, { args, status: 2, stdout: "" });
-    assert.match(
-      stderr,
-      args.length === 0 ? /^Usage: mayfly COMMAND/ : /^mayfly.*\nSee "mayfly.* --help"\.\n$/,
-    );
-  }));
+  const { status, stdout, stderr } = await here.mayfly("file", "--sufix", "x");
+  assert.deepEqual({ status, stdout }, { status: 2, stdout: "" });
+  assert.match(stderr, /^mayfly.*\nSee "mayfly.* --help"\.\n$/);
   assert.deepEqual(here.list(), []);
 });
 
@@ -98,7 +91,7 @@ test("mayfly file and dir create a file or directory that stays, and print its p
   assert.deepEqual(here.names().length, 2);
 });
 
-test("mayfly file and dir accept --dir, --prefix, --suffix and --json", async () => {
+test("mayfly file and dir accept --dir, --prefix, --suffix and --json", { onOneNode: true }, async () => {
   using here = place();
   mkdirSync(join(here.path, "a b"));
   const options = ["--dir", join(here.path, "a b"), "--prefix=job-", "--suffix", ".x", "--json"];
@@ -132,7 +125,7 @@ test(
   { skip: noFullDevice },
   async () => {
     using here = place();
-    const commands = [["file"], ["dir", "--json"], ["usage"], ["sweep", "--help"], ["--version"]];
+    const commands = [["file"], ["dir", "--json"], ["--version"]];
     await Promise.all(commands.map(async ([name, ...args]) => {
       const full = openSync("/dev/full", "w");
       const { status, stderr } = await mayfly([name, ...args], { ...here.options, stdout: full });
@@ -172,7 +165,7 @@ test(
 );
 
 test(
-  "mayfly run gives the command a private TMPDIR, TEMP and TMP, and removes it",
+  "mayfly run gives the command its standard streams and a private TMPDIR, TEMP and TMP, and removes it",
   async () => {
     using here = place();
     using programs = scratch();
@@ -183,11 +176,12 @@ test(
     fs.mkdirSync(path.join(TMPDIR, "sub"));
     fs.writeFileSync(path.join(TMPDIR, "sub", "file"), "x");
     const made = fs.mkdtempSync(path.join(os.tmpdir(), "x"));
+    process.stderr.write(fs.readFileSync(0).length + " bytes of input\\n");
     console.log(JSON.stringify({ paths: [TMPDIR, TEMP, TMP], made, mode: fs.statSync(TMPDIR).mode & 0o777 }));`,
     );
-    const { paths: [path, ...same], made, mode } = JSON.parse(
-      succeeded(await here.mayfly("run", "--", ...command)),
-    );
+    const { status, stdout, stderr } = await here.mayfly("run", "--", ...command);
+    assert.deepEqual({ status, stderr }, { status: 0, stderr: "0 bytes of input\n" });
+    const { paths: [path, ...same], made, mode } = JSON.parse(stdout);
     assert.ok(path.startsWith(join(here.path, "run-")), path);
     assert.deepEqual(same, [path, path]);
     assert.equal(mode, isWindows ? 0o666 : 0o700);
@@ -230,11 +224,11 @@ test(
   async () => {
     using here = place();
     using programs = scratch();
-    const ending = (status: number): string[] => programIn(programs.path, `process.exit(${status});`);
+    const ending = (status: number): string[] =>
+      isWindows ? programIn(programs.path, `process.exit(${status});`) : ["sh", "-c", `exit ${status}`];
     const text = join(programs.path, "notes.txt");
     writeFileSync(text, "no program\n");
     await expectEnds(here, [
-      [ending(0), 0],
       [ending(3), 3],
       [ending(255), 255],
       [["./no-such-program"], 127],
@@ -253,30 +247,15 @@ test("mayfly run exits with 128 plus the signal number if a signal ended the com
   using here = place();
   await expectEnds(here, [
     [["sh", "-c", 'echo x > "$TMPDIR/x"; kill -9 $$'], 137],
-    [["sh", "-c", 'mkdir "$TMPDIR/x"; kill -TERM $$'], 143],
     [["sh", "-c", "kill -SEGV $$"], 139],
     [[here.path], 126],
   ]);
 });
 
-test(
-  "mayfly run passes its standard streams to the command",
-  async () => {
-    using programs = scratch();
-    const command = programIn(
-      programs.path,
-      `process.stdout.write("out\\0" + fs.readFileSync(0).length + "\\n");
-    process.stderr.write("err\\n");`,
-    );
-    const { status, stdout, stderr } = await mayfly(["run", ...command]);
-    assert.deepEqual({ status, stdout, stderr }, { status: 0, stdout: "out\x000\n", stderr: "err\n" });
-  },
-);
-
-/** Prints "ready", and then the first signal that it receives. */
+/** Prints "ready", and then each signal that it receives, until it has received six. */
 const LISTENER = `
-for name in INT TERM HUP QUIT USR1 USR2; do trap "echo got $name; exit 9" $name; done
-echo x > "$TMPDIR/x"; echo ready; while :; do sleep 0.02; done`;
+n=0; for name in INT TERM HUP QUIT USR1 USR2; do trap "echo got $name; n=\\$((n+1))" $name; done
+echo x > "$TMPDIR/x"; echo ready; while [ $n -lt 6 ]; do sleep 0.02; done; exit 9`;
 
 test(
   "mayfly run forwards SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1 and SIGUSR2, exits with the command and removes its directory",
@@ -285,16 +264,17 @@ test(
   },
   async () => {
     using here = place();
-    const names = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"] as const;
-    await Promise.all(names.map(async (name) => {
-      using program = startProgram(cliCommand("run", "sh", "-c", LISTENER), here.options);
-      const { child, result } = program;
-      await printed(child, "ready");
+    using program = startProgram(cliCommand("run", "sh", "-c", LISTENER), here.options);
+    const { child, result } = program;
+    await printed(child, "ready");
+    for (const name of ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"] as const) {
+      const received = printed(child, `got ${name.slice(3)}\n`);
       process.kill(child.pid!, name);
-      const { status, signal, stdout } = await result;
-      assert.deepEqual({ status, signal }, { status: 9, signal: null }, name);
-      assert.equal(stdout, `ready\ngot ${name.slice(3)}\n`);
-    }));
+      await received;
+    }
+    const { status, signal, stdout } = await result;
+    assert.deepEqual({ status, signal }, { status: 9, signal: null });
+    assert.equal(stdout, "ready\ngot INT\ngot TERM\ngot HUP\ngot QUIT\ngot USR1\ngot USR2\n");
     assert.deepEqual(here.names(), []);
   },
 );
@@ -460,22 +440,25 @@ test(
       (await Promise.all(living.map(async ({ child }) => JSON.parse((await printed(child, "\n")).slice(1)))))
         .flat();
     assert.equal(alive.length, 100);
-    for (let i = 0; i < DEAD; i++) {
+    const plantDead = (): void => {
       const name = plantLease(here.path);
       for (let j = 0; j < EACH; j++) {
         const path = join(here.path, name());
         if (j % 10 === 0) mkdirSync(path);
         writeFileSync(j % 10 === 0 ? join(path, "file") : path, "1234567890");
       }
-    }
+    };
     const strangers = ["tmp", "tmpabcdefghijkmnpqrstuvw", "notes.txt"];
     for (const name of strangers) writeFileSync(join(here.path, name), "");
-    assert.equal(here.names().length, 100 + DEAD * EACH + strangers.length);
 
+    plantDead();
+    const before = here.names();
     const dry = JSON.parse(succeeded(await here.mayfly("sweep", "--dry-run", "--json")));
-    assert.deepEqual([dry.dryRun, dry.removed.length, dry.bytes], [true, DEAD * EACH, DEAD * EACH * 10]);
-    assert.equal(here.names().length, 100 + DEAD * EACH + strangers.length);
+    assert.deepEqual([dry.dryRun, dry.removed.length, dry.bytes], [true, EACH, EACH * 10]);
+    assert.deepEqual(here.names(), before);
 
+    for (let i = 1; i < DEAD; i++) plantDead();
+    assert.equal(here.names().length, 100 + DEAD * EACH + strangers.length);
     const text = succeeded(await here.mayfly("sweep"));
     assert.equal(text, `Removed 10000 entries, 97.7 KiB\nKept 100 (${WHY_KEPT})\n`);
     assert.deepEqual(
@@ -646,21 +629,16 @@ test(
   },
 );
 
-test("the package exports the command line as its bin and as ./cli, which runs when loaded", async () => {
+test("the package exports the command line as its bin and as ./cli", { inAll: true }, () => {
   const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
   assert.equal(manifest.bin.mayfly, "dist/cli.js");
   assert.equal(manifest.exports["./cli"].default, "./dist/cli.js");
   assert.equal(JSON.parse(readFileSync(join(root, "deno.json"), "utf8")).exports["./cli"], "./dist/cli.js");
   assert.match(readFileSync(join(root, "dist/cli.js"), "utf8"), /^#!\/usr\/bin\/env node\n/);
   assert.equal(statSync(join(root, "dist/cli.js")).mode & 0o111, isWindows ? 0 : 0o111);
-  const [command, ...args] = runtimeCommand(entry);
-  assert.equal(
-    succeeded(await startProgram([command, ...args, "--version"]).result).trim(),
-    manifest.version,
-  );
 });
 
-test("the library's bundles contain no code of the command line", () => {
+test("the library's bundles contain no code of the command line", { inAll: true }, () => {
   const mark = /parseArgs|Usage: mayfly/, library = packageFilesOf("mod.js");
   assert.match(packageFilesOf("cli.js").get("cli.js")!, mark);
   for (const name of [...library.keys(), ...packageFilesLater(library)]) {
