@@ -6,7 +6,8 @@ import { testCommand } from "./commands.mjs";
 import { readReport } from "./reports.mjs";
 import { clearWorkplace, leftovers, makeWorkplace, parentOf, removeWorkplace } from "./workplace.mjs";
 
-const usualTimeout = 900_000;
+/** Against a runtime on which everything hangs: as long as all cells and checks together may take. */
+const usualTimeout = 1_200_000;
 const fileTimeout = 240_000;
 const tailLines = 40;
 
