@@ -80,6 +80,22 @@ export async function compared(ending: Ending): Promise<{ outcome: ChildResult; 
   return { outcome, left: place.names() };
 }
 
+/**
+ * Runs a child with temporary files that a signal ends, as it would end any program that prints only this. To show that,
+ * a child without files is not needed.
+ */
+export async function endsBy(
+  expected: NodeJS.Signals,
+  ending: Ending,
+  printed = "",
+): Promise<{ outcome: ChildResult; left: string[] }> {
+  using place = scratch();
+  const outcome = await end("with", place, ending);
+  assert.equal(outcome.said[0], NAMES, `nothing was created: ${outcome.stderr}`);
+  assert.deepEqual(visible(outcome), { status: null, signal: expected, stdout: printed, stderr: "" });
+  return { outcome, left: place.names() };
+}
+
 export async function leavesNothing(ending: Ending): Promise<ChildResult> {
   const { outcome, left } = await compared(ending);
   assert.deepEqual(left, []);
