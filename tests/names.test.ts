@@ -224,6 +224,7 @@ test("a failure of the random source is reported, and stale bytes of the pool ne
 
 test(
   "T14 C6 a million names are all different, even if case is ignored",
+  { onOneNode: true },
   () => {
     const names = new Set<string>();
     for (let count = 0; count < 1_000_000; count++) names.add(randomName());
@@ -272,7 +273,7 @@ test("C28 a name of 255 bytes is accepted, and one more fails with ENAMETOOLONG 
     { prefix: "é".repeat(room / 2), suffix: "x" },
     { prefix: "€".repeat(room / 3 + 1) },
     { prefix: "🐝".repeat(room / 4 + 1) },
-    { prefix: "x".repeat(10_000_000) },
+    { prefix: "x".repeat(1_000_000) },
   ];
   using watched = substitute();
   for (const options of tooLong) {

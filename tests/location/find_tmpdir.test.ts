@@ -21,23 +21,25 @@ for (const text of args) {
   }
 }`;
 
-/** Returns the result of both functions, which must agree. */
+type Found = string | [string, string];
+
+/** Returns the results of both functions, which must agree, for each set of requirements. */
 async function found(
-  requirements: TmpdirRequirements,
+  requirements: TmpdirRequirements[],
   options: { tmp: string; temp?: string; under?: string[] },
-): Promise<string | [string, string]> {
+): Promise<Found[]> {
   const { said, stderr } = await runChild(FIND, {
-    args: [JSON.stringify(requirements)],
+    args: requirements.map((each) => JSON.stringify(each)),
     env: { TMPDIR: options.tmp, TEMP: options.temp, TMP: undefined },
     under: options.under,
   });
-  assert.equal(said.length, 2, stderr);
+  assert.equal(said.length, 2 * requirements.length, stderr);
   // Other processes may write to the disk between the two calls, which changes the available space.
-  const [sync, async] = said.map((result) =>
-    JSON.stringify(result).replace(/\d{8,} bytes available/g, "room")
-  );
-  assert.equal(sync, async);
-  return said[0];
+  const results = said.map((result) => JSON.stringify(result).replace(/\d{8,} bytes available/g, "room"));
+  const bySync = (_: unknown, index: number): boolean => index % 2 === 1;
+  const byAsync = (_: unknown, index: number): boolean => index % 2 === 0;
+  assert.deepEqual(results.filter(bySync), results.filter(byAsync));
+  return said.filter(byAsync);
 }
 
 test("findTmpdir() without requirements returns the same directory as tmpdir(), and leaves nothing there", async () => {
@@ -59,7 +61,7 @@ test(
     const open = join(place.path, "open");
     mkdirSync(open);
     chmodSync(open, 0o777);
-    assert.equal(await found({}, { tmp: open, temp: other.path }), other.path);
+    assert.deepEqual(await found([{}], { tmp: open, temp: other.path }), [other.path]);
     const { said, stderr } = await runChild(
       `process.on("warning", ({ name, code, message }) => say([name, code, message.includes(args[0])]));
      m.configure({ tmpdir: args[0] });
@@ -86,8 +88,8 @@ test(
     const mounted = join(place.path, "no exéc");
     mkdirSync(mounted);
     const under = withTmpfs(mounted, "noexec,size=64k");
-    assert.equal(await found({ exec: true }, { tmp: mounted, temp: other.path, under }), other.path);
-    assert.equal(await found({}, { tmp: mounted, temp: other.path, under }), mounted);
+    const options = { tmp: mounted, temp: other.path, under };
+    assert.deepEqual(await found([{ exec: true }, {}], options), [other.path, mounted]);
     const code = `m.configure({ tmpdir: args[0] });
     try { await m.findTmpdir({ exec: true }); } catch (error) { say([error.code, error.message]); }`;
     const { said, stderr } = await runChild(code, { args: [mounted], under });
@@ -105,7 +107,7 @@ test("C55 findTmpdir() with exec accepts a file system that is mounted inside a 
   const script =
     `mount -t tmpfs -o noexec tmpfs "$1" && mkdir "$1/inner" && mount -t tmpfs tmpfs "$1/inner" && shift && exec "$@"`;
   const under = ["unshare", "-m", "sh", "-c", script, "sh", outer];
-  assert.equal(await found({ exec: true }, { tmp: outer, temp: inner, under }), inner);
+  assert.deepEqual(await found([{ exec: true }], { tmp: outer, temp: inner, under }), [inner]);
 });
 
 test(
@@ -118,9 +120,9 @@ test(
     using other = scratch();
     const under = withTmpfs(place.path, "size=64k");
     const options = { tmp: place.path, temp: other.path, under };
-    assert.equal(await found({ minFree: 65536 }, options), place.path);
-    assert.equal(await found({ minFree: 65537 }, options), other.path);
-    const [code, message] = await found({ minFree: 2 ** 52 }, options);
+    const requirements = [65536, 65537, 2 ** 52].map((minFree) => ({ minFree }));
+    const [enough, tooLittle, [code, message]] = await found(requirements, options);
+    assert.deepEqual([enough, tooLittle], [place.path, other.path]);
     assert.equal(code, "ERR_NO_TMPDIR");
     assert.ok(message.includes(`"${place.path}" (65536 bytes available, ${2 ** 52} required)`), message);
     assert.ok(message.includes(`"${other.path}" (`), "every directory is listed with its reason");
@@ -131,7 +133,7 @@ test("C57 findTmpdir() with disk skips a file system in memory", { skip: noMount
   using place = scratch();
   using other = scratch();
   const under = withTmpfs(place.path, "size=64k");
-  const onDisk = await found({ disk: true }, { tmp: place.path, temp: other.path, under });
+  const [onDisk] = await found([{ disk: true }], { tmp: place.path, temp: other.path, under });
   assert.notEqual(onDisk, place.path);
   const code = `m.configure({ tmpdir: args[0] });
     try { await m.findTmpdir({ disk: true }); } catch (error) { say([error.code, error.message]); }`;
@@ -183,10 +185,10 @@ test(
     using here = scratch();
     using there = scratch(elsewhere);
     const options = { tmp: here.path, temp: there.path };
-    assert.equal(await found({ sameDeviceAs: elsewhere }, options), there.path);
-    assert.equal(await found({ sameDeviceAs: here.path }, { tmp: there.path, temp: here.path }), here.path);
-    symlinkSync(elsewhere, join(here.path, "link"));
-    assert.equal(await found({ sameDeviceAs: join(here.path, "link") }, options), there.path);
+    const link = join(here.path, "link");
+    symlinkSync(elsewhere, link);
+    const requirements = [elsewhere, link, here.path].map((sameDeviceAs) => ({ sameDeviceAs }));
+    assert.deepEqual(await found(requirements, options), [there.path, there.path, here.path]);
     assert.equal(
       statSync(await findTmpdir({ sameDeviceAs: pathToFileURL(here.path) })).dev,
       statSync(here.path).dev,
