@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { accessSync, chmodSync, constants, mkdtempSync, readdirSync, realpathSync, rmdirSync } from "node:fs";
+import { accessSync, chmodSync, constants, mkdtempSync, readdirSync, realpathSync, rmSync } from "node:fs";
 import { spawnSync } from "node:child_process";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -29,10 +29,7 @@ function isWritable(path: string): boolean {
   }
 }
 
-/**
- * Uses another program, so that no fault of the library or a runtime hides in the clean-up. Only root needs no permission
- * to empty a directory.
- */
+/** Removes what the runtime cannot, such as names that are no text. Only root needs no permission to empty a directory. */
 const remover = (path: string): [string, string[]] =>
   process.platform === "win32"
     ? ["cmd", ["/c", "rd", "/s", "/q", path]]
@@ -53,10 +50,10 @@ export function scratch(parent: string = tmpdir()): Scratch {
   };
 }
 
-/** Starting a program takes milliseconds, which would add up: most of these directories are empty in the end. */
+/** By the runtime if possible: starting a program takes milliseconds, and there are thousands of these directories. */
 function remove(path: string): void {
   try {
-    rmdirSync(path);
+    rmSync(path, { recursive: true });
   } catch {
     spawnSync(...remover(path));
   }
