@@ -22,6 +22,7 @@ import { renewSession } from "../lib/name.ts";
 import { runtime } from "../lib/runtime/mod.ts";
 import { runChild } from "./support/child.ts";
 import { gcFlags } from "./support/gc.ts";
+import { packageTest } from "./support/once.ts";
 import { isWindows, noModes, underWine } from "./support/platform.ts";
 import { scratch } from "./support/scratch.ts";
 import { substitute, systemError } from "./support/substitute.ts";
@@ -156,7 +157,7 @@ test("C212 C219 a disposal that fails after an error in the scope warns with cod
   assert.deepEqual(place.list(), []);
 });
 
-test("C213 delete: false keeps the directory after remove(), disposal and process exit", async () => {
+packageTest("C213 delete: false keeps the directory after remove(), disposal and process exit", async () => {
   using place = scratch();
   const code = `
     const d = m.temporaryDirectorySync({ dir: args[0], delete: false });
@@ -207,7 +208,7 @@ const DEFINE_COLLECT = `const collect = async () => {
   for (let i = 0; i < 20; i++) { (globalThis.gc ?? (() => Bun.gc(true)))(); await new Promise((r) => setTimeout(r, 10)); }
 };`;
 
-test("C216 a directory that nobody disposed of is removed at process exit", async () => {
+packageTest("C216 a directory that nobody disposed of is removed at process exit", async () => {
   using place = scratch();
   const code = `
     globalThis.held = [m.temporaryDirectorySync({ dir: args[0] }), await m.temporaryDirectory({ dir: args[0] })];
@@ -218,49 +219,55 @@ test("C216 a directory that nobody disposed of is removed at process exit", asyn
   assert.deepEqual(place.list(), []);
 });
 
-test("C216 C219 garbage collection of a directory that was not disposed of warns with its path and where it was created", async () => {
-  using place = scratch();
-  const code = `${DEFINE_COLLECT}
+packageTest(
+  "C216 C219 garbage collection of a directory that was not disposed of warns with its path and where it was created",
+  async () => {
+    using place = scratch();
+    const code = `${DEFINE_COLLECT}
     const heard = [];
     process.on("warning", (w) => heard.push({ name: w.name, code: w.code, message: w.message, detail: w.detail ?? "" }));
     function forgetful() { return m.temporaryDirectorySync({ dir: args[0] }).path; }
     const forgotten = forgetful();
     await collect();
     say({ path: forgotten, heard, stays: fs.existsSync(forgotten) });`;
-  const { said: [{ path, heard, stays }], status } = await runChild(code, {
-    args: [place.path],
-    flags: gcFlags,
-  });
-  assert.equal(status, 0);
-  assert.equal(heard.length, 1);
-  assert.equal(heard[0].name, "TempfileWarning");
-  assert.ok(heard[0].message.includes(path));
-  assert.match(heard[0].detail, /forgetful/);
-  // The path was read, so that the directory stays until process exit.
-  assert.equal(stays, true);
-  assert.deepEqual(place.list(), []);
-});
+    const { said: [{ path, heard, stays }], status } = await runChild(code, {
+      args: [place.path],
+      flags: gcFlags,
+    });
+    assert.equal(status, 0);
+    assert.equal(heard.length, 1);
+    assert.equal(heard[0].name, "TempfileWarning");
+    assert.ok(heard[0].message.includes(path));
+    assert.match(heard[0].detail, /forgetful/);
+    // The path was read, so that the directory stays until process exit.
+    assert.equal(stays, true);
+    assert.deepEqual(place.list(), []);
+  },
+);
 
-test("T23 C217 a removal that fails at process exit changes neither exit status nor output", async () => {
-  using place = scratch();
-  const code = `
+packageTest(
+  "T23 C217 a removal that fails at process exit changes neither exit status nor output",
+  async () => {
+    using place = scratch();
+    const code = `
     for (const ignoreCleanupErrors of [true, false]) {
       const d = m.temporaryDirectorySync({ dir: args[0], ignoreCleanupErrors });
       fs.renameSync(d.path, args[0] + "/aside-" + ignoreCleanupErrors); fs.mkdirSync(d.path); fs.writeFileSync(d.path + "/theirs", "x");
       (globalThis.held ??= []).push(d);
     }
     process.exitCode = 7;`;
-  const { status, stdout, stderr } = await runChild(code, { args: [place.path] });
-  assert.deepEqual([status, stdout.trim(), stderr], [7, "", ""]);
-  assert.equal(readdirSync(place.path, { recursive: true }).length, 6);
-  // Nor does the next process reclaim what is now at the paths of the first one.
-  const next =
-    `m.temporaryDirectorySync({ dir: args[0] }).removeSync(); await new Promise((done) => setTimeout(done, 100));`;
-  assert.equal((await runChild(next, { args: [place.path] })).status, 0);
-  assert.equal(readdirSync(place.path, { recursive: true }).length, 6);
-});
+    const { status, stdout, stderr } = await runChild(code, { args: [place.path] });
+    assert.deepEqual([status, stdout.trim(), stderr], [7, "", ""]);
+    assert.equal(readdirSync(place.path, { recursive: true }).length, 6);
+    // Nor does the next process reclaim what is now at the paths of the first one.
+    const next =
+      `m.temporaryDirectorySync({ dir: args[0] }).removeSync(); await new Promise((done) => setTimeout(done, 100));`;
+    assert.equal((await runChild(next, { args: [place.path] })).status, 0);
+    assert.equal(readdirSync(place.path, { recursive: true }).length, 6);
+  },
+);
 
-test("C218 a directory held by a generator that never ends is removed at process exit", async () => {
+packageTest("C218 a directory held by a generator that never ends is removed at process exit", async () => {
   using place = scratch();
   const code = `
     function* scope() { const d = m.temporaryDirectorySync({ dir: args[0] }); try { yield d.path; } finally { d.removeSync(); } }
@@ -467,7 +474,7 @@ test("C225 files and directories created by a directory's methods are in it and 
   assert.throws(() => directory.temporaryDirectorySync(), { code: "ERR_CLOSED" });
 });
 
-test("keep() of a directory prevents its removal by remove(), disposal and process exit", async () => {
+packageTest("keep() of a directory prevents its removal by remove(), disposal and process exit", async () => {
   using place = scratch();
   const code = `
     const d = m.temporaryDirectorySync({ dir: args[0] });
@@ -504,33 +511,36 @@ test("keep() fails with ERR_CLOSED during and after remove(), but works after a 
   assert.deepEqual(place.names(), [basename(directory.path)]);
 });
 
-test("C245 adoptDirectory() and its synchronous variant refuse an empty path, the root, the home, current and temporary directories, and the parent of the current one", async () => {
-  using place = scratch();
-  const code = `
+packageTest(
+  "C245 adoptDirectory() and its synchronous variant refuse an empty path, the root, the home, current and temporary directories, and the parent of the current one",
+  async () => {
+    using place = scratch();
+    const code = `
     const tried = { empty: "", root: "/", home: process.env.HOME, cwd: process.cwd(), above: path.dirname(process.cwd()), temporary: m.tmpdir() };
     for (const [name, path] of Object.entries(tried)) {
       for (const adopt of [m.adoptDirectory, m.adoptDirectorySync]) {
         try { (await adopt(path)).keep(); say([name, "adopted"]); } catch (error) { say([name, error.code]); }
       }
     }`;
-  for (const name of ["home", "tmp", "work"]) mkdirSync(join(place.path, name));
-  mkdirSync(join(place.path, "work", "here"));
-  const home = join(place.path, "home");
-  const { said, status } = await runChild(code, {
-    cwd: join(place.path, "work", "here"),
-    env: { HOME: home, USERPROFILE: home, TMPDIR: join(place.path, "tmp") },
-  });
-  assert.equal(status, 0);
-  const names = ["empty", "root", "home", "cwd", "above", "temporary"];
-  // A directory of another user is refused for that reason.
-  const others = ![undefined, statSync("/").uid].includes(process.getuid?.());
-  const codeOf = (name: string): string => name === "root" && others ? "EPERM" : "ERR_INVALID_OPTION";
-  assert.deepEqual(said, names.flatMap((name) => Array(2).fill([name, codeOf(name)])));
-  // The control: an ordinary directory is adopted.
-  mkdirSync(join(place.path, "other"));
-  await (await m.adoptDirectory(join(place.path, "other"))).remove();
-  assert.deepEqual(place.list(), ["home", "tmp", "work"]);
-});
+    for (const name of ["home", "tmp", "work"]) mkdirSync(join(place.path, name));
+    mkdirSync(join(place.path, "work", "here"));
+    const home = join(place.path, "home");
+    const { said, status } = await runChild(code, {
+      cwd: join(place.path, "work", "here"),
+      env: { HOME: home, USERPROFILE: home, TMPDIR: join(place.path, "tmp") },
+    });
+    assert.equal(status, 0);
+    const names = ["empty", "root", "home", "cwd", "above", "temporary"];
+    // A directory of another user is refused for that reason.
+    const others = ![undefined, statSync("/").uid].includes(process.getuid?.());
+    const codeOf = (name: string): string => name === "root" && others ? "EPERM" : "ERR_INVALID_OPTION";
+    assert.deepEqual(said, names.flatMap((name) => Array(2).fill([name, codeOf(name)])));
+    // The control: an ordinary directory is adopted.
+    mkdirSync(join(place.path, "other"));
+    await (await m.adoptDirectory(join(place.path, "other"))).remove();
+    assert.deepEqual(place.list(), ["home", "tmp", "work"]);
+  },
+);
 
 test("temporaryDirectory() that is aborted leaves nothing behind, even if its first removal of the directory fails", async () => {
   for (const create of [temporaryDirectory, temporaryDirectorySync]) {
@@ -607,9 +617,11 @@ test(
   },
 );
 
-test("a garbage-collected directory stays until process exit if something was created in it, which may still be in use", async () => {
-  using place = scratch();
-  const code = `${DEFINE_COLLECT}
+packageTest(
+  "a garbage-collected directory stays until process exit if something was created in it, which may still be in use",
+  async () => {
+    using place = scratch();
+    const code = `${DEFINE_COLLECT}
     const inNew = async (create) => (await create(await m.temporaryDirectory({ dir: args[0] }))).path;
     const made = [
       await inNew((directory) => directory.namedTemporaryFile()),
@@ -617,11 +629,12 @@ test("a garbage-collected directory stays until process exit if something was cr
     ];
     await collect();
     say(made.map((path) => fs.existsSync(path)));`;
-  const { said, status, stderr } = await runChild(code, { args: [place.path], flags: gcFlags });
-  assert.deepEqual([said, status], [[[true, true]], 0], stderr);
-  assert.equal(stderr.match(/"[^"]*" was never closed/g)?.length, 4);
-  assert.deepEqual(place.list(), []);
-});
+    const { said, status, stderr } = await runChild(code, { args: [place.path], flags: gcFlags });
+    assert.deepEqual([said, status], [[[true, true]], 0], stderr);
+    assert.equal(stderr.match(/"[^"]*" was never closed/g)?.length, 4);
+    assert.deepEqual(place.list(), []);
+  },
+);
 
 test("creation fails and leaves nothing on disk or in the registry if the source of random bytes fails", async () => {
   using place = scratch();

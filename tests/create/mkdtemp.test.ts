@@ -9,6 +9,7 @@ import { runtime } from "../../lib/runtime/mod.ts";
 import { runChild } from "../support/child.ts";
 import { creatorsOf } from "../support/creators.ts";
 import { runWithGc } from "../support/gc.ts";
+import { packageTest } from "../support/once.ts";
 import { noLinux, noModes, underWine } from "../support/platform.ts";
 import { scratch } from "../support/scratch.ts";
 import { changed, heldLease, substitute } from "../support/substitute.ts";
@@ -56,7 +57,7 @@ for (const [of, { make, kind }] of creatorsOf(m)) {
 const CREATORS = import.meta.resolve("../support/creators.ts");
 const directoryCreators = creatorsOf(m).filter(([, { kind }]) => kind === "directory");
 
-test("C77 directories are created with mode 0700 under any umask", { skip: noModes }, async () => {
+packageTest("C77 directories are created with mode 0700 under any umask", { skip: noModes }, async () => {
   using place = scratch();
   for (const umask of ["000", "022", "077"]) {
     const { said, stderr } = await runChild(MODES, { umask, args: [place.path, CREATORS] });
@@ -68,7 +69,7 @@ test("C77 directories are created with mode 0700 under any umask", { skip: noMod
   }
 });
 
-test(
+packageTest(
   "C78 a directory created in one with the setgid bit has permission bits 0700 and inherits the group",
   { skip: noModes },
   async () => {
@@ -129,21 +130,25 @@ test(
   },
 );
 
-test("a directory whose mode denies its owner reading is created with that mode under any umask (Linux)", {
-  skip: noLinux,
-}, async () => {
-  using place = scratch();
-  chmodSync(place.path, 0o777);
-  const code = `const modes = [m.mkdtempSync, m.mkdtemp].map(async (mkdtemp) => {
+packageTest(
+  "a directory whose mode denies its owner reading is created with that mode under any umask (Linux)",
+  {
+    skip: noLinux,
+  },
+  async () => {
+    using place = scratch();
+    chmodSync(place.path, 0o777);
+    const code = `const modes = [m.mkdtempSync, m.mkdtemp].map(async (mkdtemp) => {
       const made = await mkdtemp({ dir: args[0], mode: 0o333 });
       const { mode } = fs.lstatSync(made);
       fs.rmdirSync(made);
       return mode & 0o777;
     });
     say(await Promise.all(modes));`;
-  const { said, stderr } = await runChild(code, { umask: "022", args: [place.path], unprivileged: true });
-  assert.deepEqual(said, [[0o333, 0o333]], stderr);
-});
+    const { said, stderr } = await runChild(code, { umask: "022", args: [place.path], unprivileged: true });
+    assert.deepEqual(said, [[0o333, 0o333]], stderr);
+  },
+);
 
 test("C80 T8 the access list of a new directory on Windows contains no other user", {
   skip: notWindows || underWine("icacls prints nothing"),
@@ -157,7 +162,7 @@ test("C80 T8 the access list of a new directory on Windows contains no other use
   }
 });
 
-test("C84 a failed creation reports its error once, and nothing later", async () => {
+packageTest("C84 a failed creation reports its error once, and nothing later", async () => {
   using place = scratch();
   const missing = join(place.path, "missing");
   const { said, status, stderr } = await runWithGc(`

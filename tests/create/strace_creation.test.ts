@@ -1,10 +1,9 @@
 import assert from "node:assert/strict";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { test } from "node:test";
 import * as m from "#mod";
 import { type Creator, creatorsOf, functionsOf, notCreators, replacers } from "../support/creators.ts";
-import { oncePerRuntime } from "../support/once.ts";
+import { packageTest as test } from "../support/once.ts";
 import { elsewhere, noElsewhere } from "../support/places.ts";
 import { scratch } from "../support/scratch.ts";
 import { creates, noStrace, type SystemCall, tracedChild } from "../support/strace.ts";
@@ -37,11 +36,10 @@ interface Traced {
   calls: SystemCall[];
 }
 
+type Traces = { each: Traced[]; calls: SystemCall[]; all: SystemCall[] };
+
 /** Traces the system calls of each creator in its directory, and of all of them with and without a path there. */
-async function trace(
-  umask: string,
-  options?: object,
-): Promise<{ each: Traced[]; calls: SystemCall[]; all: SystemCall[] }> {
+async function trace(umask: string, options?: object): Promise<Traces> {
   using place = scratch();
   for (const [of] of creatorsOf(m)) mkdirSync(join(place.path, of));
   const args = options === undefined ? [place.path] : [place.path, JSON.stringify(options)];
@@ -57,9 +55,12 @@ async function trace(
   return { each, calls: below(calls, place.path), all: calls };
 }
 
-test("T7 support/creators.ts lists every exported function as creating something or not (once a runtime)", {
-  skip: oncePerRuntime,
-}, () => {
+let traced: Promise<Traces> | undefined;
+
+/** The traces with the usual umask, made once for all tests. */
+const usual = (): Promise<Traces> => traced ??= trace("022");
+
+test("T7 support/creators.ts lists every exported function as creating something or not", () => {
   const known = new Set([...notCreators, ...replacers, ...creatorsOf(m).map(([name]) => name.split(" ")[0])]);
   const unknown = functionsOf(m).filter((name) => !known.has(name));
   assert.deepEqual(
@@ -70,11 +71,11 @@ test("T7 support/creators.ts lists every exported function as creating something
 });
 
 test(
-  "T7 C60 C62 C77 C79 under any umask the creating call has mode 0600 or 0700, and no chmod follows (once a runtime)",
-  { skip: noStrace || oncePerRuntime },
+  "T7 C60 C62 C77 C79 under any umask the creating call has mode 0600 or 0700, and no chmod follows",
+  { skip: noStrace },
   async () => {
     for (const umask of ["000", "022", "077"]) {
-      const { each, calls } = await trace(umask);
+      const { each, calls } = await (umask === "022" ? usual() : trace(umask));
       for (const { of, creator, calls } of each) {
         const creating = calls.filter(creates);
         assert.ok(creating.length >= 1, of);
@@ -100,9 +101,9 @@ const REPLACEMENTS = [
 ];
 
 test(
-  "T7 a replacement of a file never gives others more permissions before it is in place than after (once a runtime)",
+  "T7 a replacement of a file never gives others more permissions before it is in place than after",
   {
-    skip: noStrace || oncePerRuntime,
+    skip: noStrace,
   },
   async () => {
     using place = scratch();
@@ -157,8 +158,8 @@ for (const name of fs.readdirSync(results, { recursive: true }).sort()) {
 }`;
 
 test(
-  "T7 what persist() creates on another file system is private until it is complete, and no chmod by path follows (once a runtime)",
-  { skip: noStrace || noElsewhere || oncePerRuntime },
+  "T7 what persist() creates on another file system is private until it is complete, and no chmod by path follows",
+  { skip: noStrace || noElsewhere },
   async () => {
     using from = scratch(elsewhere);
     using results = scratch();
@@ -180,12 +181,12 @@ test(
 );
 
 test(
-  "C63 each creating open() has O_CREAT, O_EXCL, O_CLOEXEC and O_RDWR, in mkstemp() also O_NOFOLLOW (once a runtime)",
+  "C63 each creating open() has O_CREAT, O_EXCL, O_CLOEXEC and O_RDWR, in mkstemp() also O_NOFOLLOW",
   {
-    skip: noStrace || oncePerRuntime,
+    skip: noStrace,
   },
   async () => {
-    const { each, calls } = await trace("022");
+    const { each, calls } = await usual();
     const opens = calls.filter((call) => creates(call) && call.name.startsWith("open"));
     assert.ok(opens.length >= each.filter(({ creator }) => creator.kind === "file").length);
     for (const { text, flags } of opens) {
@@ -205,10 +206,10 @@ test(
 const firstAt = (calls: SystemCall[], path: string): string => calls.find((call) => call.path === path)!.name;
 
 test(
-  "C81 T10 the first call at the path of a directory is mkdir(), and no other call creates it (once a runtime)",
-  { skip: noStrace || oncePerRuntime },
+  "C81 T10 the first call at the path of a directory is mkdir(), and no other call creates it",
+  { skip: noStrace },
   async () => {
-    const { each } = await trace("022");
+    const { each } = await usual();
     for (const { of, path, calls } of each.filter(({ creator }) => creator.kind === "directory")) {
       const atName = calls.filter((call) => call.path === path);
       assert.match(firstAt(calls, path!), /^mkdir(at)?$/, of);
@@ -226,8 +227,8 @@ test(
 );
 
 test(
-  "T10 C62 after EEXIST another name is used, and no further call is made at the first (once a runtime)",
-  { skip: noStrace || oncePerRuntime },
+  "T10 C62 after EEXIST another name is used, and no further call is made at the first",
+  { skip: noStrace },
   async () => {
     using place = scratch();
     // The random names of the child cannot be predicted from here: it creates a link at each name itself, just before
@@ -272,8 +273,8 @@ test(
 );
 
 test(
-  "T7 C83 a given mode is in the creating call, and in force in spite of the umask without a chmod by path (once a runtime)",
-  { skip: noStrace || oncePerRuntime },
+  "T7 C83 a given mode is in the creating call, and in force in spite of the umask without a chmod by path",
+  { skip: noStrace },
   async () => {
     const { each, all } = await trace("077", { mode: 0o750 });
     for (const { of, calls, path, mode } of each) {
@@ -287,9 +288,9 @@ test(
 );
 
 test(
-  "T7 T10 control: the trace shows a mode changed after creation or too wide, and a name used before mkdir() (once a runtime)",
+  "T7 T10 control: the trace shows a mode changed after creation or too wide, and a name used before mkdir()",
   {
-    skip: noStrace || oncePerRuntime,
+    skip: noStrace,
   },
   async () => {
     using place = scratch();

@@ -7,6 +7,7 @@ import { spooledTemporaryFile as spooledOfSource } from "../../lib/file/spooled.
 import { temporaryFile as unnamedOfSource } from "../../lib/file/unnamed.ts";
 import { runChild } from "../support/child.ts";
 import { failureOf, pattern, sameBytes } from "../support/kinds.ts";
+import { packageTest } from "../support/once.ts";
 import { noMounts, runOnSmallDisk } from "../support/places.ts";
 import { namesLinger } from "../support/platform.ts";
 import { type Changes, substitute, systemError } from "../support/substitute.ts";
@@ -438,11 +439,14 @@ test(
   },
 );
 
-test("flushed data is in the file when the process exits without close(), whatever was buffered later", async () => {
-  const { said, stderr } = await runChild(`
+packageTest(
+  "flushed data is in the file when the process exits without close(), whatever was buffered later",
+  async () => {
+    const { said, stderr } = await runChild(`
     const file = await m.namedTemporaryFile({ delete: false, bufferSize: 100 });
     await file.write("flushed"); await file.flush(); await file.write(" perhaps");
     say(file.path);`);
-  assert.ok(readFileSync(said[0], "utf8").startsWith("flushed"), stderr);
-  unlinkSync(said[0]);
-});
+    assert.ok(readFileSync(said[0], "utf8").startsWith("flushed"), stderr);
+    unlinkSync(said[0]);
+  },
+);

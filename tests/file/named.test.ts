@@ -28,7 +28,7 @@ import { runChild } from "../support/child.ts";
 import { whileCleaned } from "../support/cleaner.ts";
 import { openIn } from "../support/descriptors.ts";
 import { usesOf } from "../support/kinds.ts";
-import { oncePerKind } from "../support/once.ts";
+import { oncePerKind, packageTest } from "../support/once.ts";
 import { isWindows, namesLinger, noModes, noRelativePaths } from "../support/platform.ts";
 import { memory, scratch } from "../support/scratch.ts";
 import { substitute, systemError } from "../support/substitute.ts";
@@ -70,10 +70,12 @@ test("C107 C108 a named file exists at its path while it is open, and closing it
   }
 });
 
-test("C109 a named file with delete: false still exists after close, disposal and process exit", async () => {
-  using place = scratch();
-  const { said, status } = await runChild(
-    `const files = [m.namedTemporaryFileSync({ delete: false }), await m.namedTemporaryFile({ delete: false })];
+packageTest(
+  "C109 a named file with delete: false still exists after close, disposal and process exit",
+  async () => {
+    using place = scratch();
+    const { said, status } = await runChild(
+      `const files = [m.namedTemporaryFileSync({ delete: false }), await m.namedTemporaryFile({ delete: false })];
      for (const file of files) file.writeSync("kept");
      files[0].closeSync();
      await files[1].close();
@@ -83,11 +85,12 @@ test("C109 a named file with delete: false still exists after close, disposal an
        say(file.path);
      }
      say(m.namedTemporaryFileSync({ delete: false }).path);`,
-    { env: { TMPDIR: place.path } },
-  );
-  assert.equal(status, 0);
-  assert.deepEqual(said.map((path) => readFileSync(path, "utf8")), ["kept", "kept", ""]);
-});
+      { env: { TMPDIR: place.path } },
+    );
+    assert.equal(status, 0);
+    assert.deepEqual(said.map((path) => readFileSync(path, "utf8")), ["kept", "kept", ""]);
+  },
+);
 
 test("C110 closing a named file that is already closed does nothing", async () => {
   const file = await namedTemporaryFile();
@@ -164,20 +167,25 @@ test("C113 with deleteOnClose: false a closed file is readable by another proces
   }
 });
 
-test("C113 with deleteOnClose: false a file that is closed but not disposed is removed at process exit", async () => {
-  using place = scratch();
-  const { said } = await runChild(
-    `const file = m.namedTemporaryFileSync({ deleteOnClose: false });
+packageTest(
+  "C113 with deleteOnClose: false a file that is closed but not disposed is removed at process exit",
+  async () => {
+    using place = scratch();
+    const { said } = await runChild(
+      `const file = m.namedTemporaryFileSync({ deleteOnClose: false });
      file.closeSync();
      say(fs.existsSync(file.path));`,
-    { env: { TMPDIR: place.path } },
-  );
-  assert.deepEqual(said, [true]);
-  assert.deepEqual(place.names(), []);
-});
+      { env: { TMPDIR: place.path } },
+    );
+    assert.deepEqual(said, [true]);
+    assert.deepEqual(place.names(), []);
+  },
+);
 
-test("C114 closing or disposing a named file that the user has deleted neither throws nor warns", async () => {
-  const { said, stderr, status } = await runChild(`${WARNINGS}
+packageTest(
+  "C114 closing or disposing a named file that the user has deleted neither throws nor warns",
+  async () => {
+    const { said, stderr, status } = await runChild(`${WARNINGS}
     for (const dispose of [(file) => file.close(), (file) => file.closeSync(), (file) => file[Symbol.dispose](), (file) => file[Symbol.asyncDispose]()]) {
       const file = m.namedTemporaryFileSync();
       fs.unlinkSync(file.path);
@@ -185,8 +193,9 @@ test("C114 closing or disposing a named file that the user has deleted neither t
       say(file.closed);
     }
     say(await warned());`);
-  assert.deepEqual({ said, stderr, status }, { said: [true, true, true, true, []], stderr: "", status: 0 });
-});
+    assert.deepEqual({ said, stderr, status }, { said: [true, true, true, true, []], stderr: "", status: 0 });
+  },
+);
 
 test("C115 delete: false takes precedence over deleteOnClose", async () => {
   using place = scratch();
@@ -383,7 +392,7 @@ test("keep() after a close with deleteOnClose: false prevents later closing and 
   assert.deepEqual(place.names(), []);
 });
 
-test(
+packageTest(
   "C126 when the file cannot be unlinked, close() throws, disposal warns, the handle closes and process exit retries",
   {
     skip: noModes,
@@ -416,7 +425,7 @@ test(
   },
 );
 
-test("C130 a file or directory created in a relative dir is the one removed after process.chdir()", {
+packageTest("C130 a file or directory created in a relative dir is the one removed after process.chdir()", {
   skip: noRelativePaths,
 }, async () => {
   using place = scratch();
@@ -440,7 +449,7 @@ test("C130 a file or directory created in a relative dir is the one removed afte
   assert.deepEqual(said, [[true, true, true, true], [0, 4]], stderr);
 });
 
-test(
+packageTest(
   "C130 a relative path is resolved at the time of the call, even if process.chdir() follows before it is used",
   { skip: noRelativePaths },
   async () => {

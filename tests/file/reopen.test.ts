@@ -14,6 +14,7 @@ import {
 } from "#mod";
 import { runtime } from "../../lib/runtime/mod.ts";
 import { runChild } from "../support/child.ts";
+import { packageTest } from "../support/once.ts";
 import { namesLinger, namesStay } from "../support/platform.ts";
 import { scratch } from "../support/scratch.ts";
 
@@ -103,7 +104,7 @@ test("C140 keep() leaves the file at its path, where the handle and others read 
   assert.equal(readFileSync(file.path, "utf8"), "contents and more");
 });
 
-test("C140 process exit does not remove a file after keep(), open or closed", async () => {
+packageTest("C140 process exit does not remove a file after keep(), open or closed", async () => {
   using place = scratch();
   const { said, stderr } = await runChild(
     `const files = [await m.namedTemporaryFile({ dir: args[0] }), m.namedTemporaryFileSync({ dir: args[0] })];

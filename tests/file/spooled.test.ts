@@ -14,6 +14,7 @@ import { spooledTemporaryFile as spooledOfSource } from "../../lib/file/spooled.
 import { configure } from "../../lib/settings.ts";
 import { runWithGc } from "../support/gc.ts";
 import { failureOf, pattern, sameBytes, usesOf } from "../support/kinds.ts";
+import { packageTest } from "../support/once.ts";
 import { noMounts, runOnSmallDisk } from "../support/places.ts";
 import { isWindows, namesStay, shownMode } from "../support/platform.ts";
 import { scratch } from "../support/scratch.ts";
@@ -662,18 +663,21 @@ test(
   },
 );
 
-test("C206 a spooled file that is garbage-collected while open causes a warning if it is on disk, and none in memory", async () => {
-  for (const [maxMemory, warned] of [[1000, false], [0, true]] as const) {
-    const { said, stderr } = await runWithGc(`
+packageTest(
+  "C206 a spooled file that is garbage-collected while open causes a warning if it is on disk, and none in memory",
+  async () => {
+    for (const [maxMemory, warned] of [[1000, false], [0, true]] as const) {
+      const { said, stderr } = await runWithGc(`
       const drop = async () => { const file = m.spooledTemporaryFile({ maxMemory: ${maxMemory} }); await file.write("dropped"); };
       for (let i = 0; i < 20; i++) await drop();
       await collect(${warned ? "() => warnings.length >= 5" : ""});
       say(warnings.length >= 5);
       say([...new Set(warnings.map(({ code }) => code))]);
       process.exit();`);
-    assert.deepEqual(said, [warned, warned ? ["MAYFLY_NOT_CLOSED"] : []], stderr);
-  }
-});
+      assert.deepEqual(said, [warned, warned ? ["MAYFLY_NOT_CLOSED"] : []], stderr);
+    }
+  },
+);
 
 test("C208 overlapping writes are carried out in order, with a single move to disk", async () => {
   using place = scratch();

@@ -9,6 +9,7 @@ import { checkPath } from "../../lib/options/paths.ts";
 import { runChild } from "../support/child.ts";
 import { type Creator, creatorsOf } from "../support/creators.ts";
 import { naiveName } from "../support/naive_create.ts";
+import { packageTest } from "../support/once.ts";
 import { isWindows, noLinks, noModes } from "../support/platform.ts";
 import { scratch } from "../support/scratch.ts";
 import { substitute } from "../support/substitute.ts";
@@ -372,8 +373,10 @@ test("C27 a file: URL is accepted as dir in place of its path, percent-encoding 
   assert.deepEqual(readdirSync(odd), []);
 });
 
-test("C27 a file: URL is accepted if the global URL class was replaced, and a plain object with href is refused", async () => {
-  const { said } = await runChild(`
+packageTest(
+  "C27 a file: URL is accepted if the global URL class was replaced, and a plain object with href is refused",
+  async () => {
+    const { said } = await runChild(`
     const { pathToFileURL } = await import("node:url");
     const place = await m.temporaryDirectory();
     const dir = pathToFileURL(place.path);
@@ -385,8 +388,9 @@ test("C27 a file: URL is accepted if the global URL class was replaced, and a pl
     await m.mkdtemp({ dir: { href: dir.href } }).catch((error) => say(error.name));
     await place.remove();
   `);
-  assert.deepEqual(said, [true, true, "TypeError"]);
-});
+    assert.deepEqual(said, [true, true, "TypeError"]);
+  },
+);
 
 test("C27 a file: URL with a drive letter is an absolute path on POSIX, and a path on that drive on Windows", () => {
   const asked = (platform: "linux" | "windows"): unknown => {
