@@ -118,13 +118,19 @@ async function tryCase(tracer: Tracer, one: Case, way: Way, result: Result): Pro
 const isReal = ({ machine = {} }: Scenario): boolean =>
   machine.platform === undefined && machine.unnamed === undefined;
 
-/** Returns the scenarios that are possible on a real machine, with the variants of the functions to try. */
+/**
+ * Returns scenarios that are possible on a real machine, with the variants of the functions to try: all in a campaign,
+ * otherwise every other one, from the first or the second.
+ */
 function cases(): [Case, Way][] {
   const real = Object.entries(SCENARIOS).filter(([, scenario]) => isReal(scenario));
-  return real.flatMap(([name, scenario]): [Case, Way][] => {
-    const ways: Way[] = scenario.asyncOnly ? ["async"] : ["sync", "async"];
-    return (isCampaign ? ways : [ways[below(ways.length)]]).map((way) => [[name, scenario], way]);
-  });
+  const first = below(2);
+  return real.filter((_, number) => isCampaign || number % 2 === first).flatMap(
+    ([name, scenario]): [Case, Way][] => {
+      const ways: Way[] = scenario.asyncOnly ? ["async"] : ["sync", "async"];
+      return (isCampaign ? ways : [ways[below(ways.length)]]).map((way) => [[name, scenario], way]);
+    },
+  );
 }
 
 /** Processes at a time. */
@@ -151,7 +157,7 @@ test(
       `${failed} calls refused, ${killed} killed in, ${missed.length} not hit; MAYFLY_SEED=${seed}`,
     );
     assert.deepEqual(wrong, [], `${wrong.length} of ${points} points; MAYFLY_SEED=${seed}`);
-    assert.ok(points > 25 && missed.length <= points / 10, `not hit: ${missed.join("\n")}`);
+    assert.ok(points > 12 && missed.length <= points / 10, `not hit: ${missed.join("\n")}`);
     if (isCampaign) assert.deepEqual(publicNames(m).filter((name) => !called.has(name)), []);
   },
 );
