@@ -11,7 +11,7 @@ import { watchEnds } from "../../lib/life/process_end.ts";
 import type { Entry } from "../../lib/life/registry.ts";
 import type { Runtime } from "../../lib/runtime/mod.ts";
 import { type ChildOptions, runChild, startChild } from "../support/child.ts";
-import { end, endsBy, kill, leavesNothing, MAKE, NAMES, send, WAIT, whenReady } from "../support/endings.ts";
+import { end, endsAs, kill, leavesNothing, MAKE, NAMES, send, WAIT, whenReady } from "../support/endings.ts";
 import { packageTest as test } from "../support/once.ts";
 import { isDeno, noSignals, wholeTrees } from "../support/platform.ts";
 import { scratch } from "../support/scratch.ts";
@@ -26,7 +26,7 @@ for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
   test(`C250 C264 files and directories are removed on ${name}, and the process ends by that signal`, {
     skip: noSignals,
   }, async () => {
-    const { left } = await endsBy(name, { code: WAIT, act: send(name), signals: true });
+    const { left } = await endsAs({ signal: name }, { code: WAIT, act: send(name), signals: true });
     assert.deepEqual(left, []);
   });
 }
@@ -34,7 +34,7 @@ for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
 test("C250 signals are handled by default, except on Deno, where the listeners of others cannot be counted", {
   skip: noSignals,
 }, async () => {
-  const { left } = await endsBy("SIGTERM", { code: WAIT, act: send("SIGTERM") });
+  const { left } = await endsAs({ signal: "SIGTERM" }, { code: WAIT, act: send("SIGTERM") });
   assert.equal(left.length, isDeno ? NAMES : 0);
 });
 
@@ -43,7 +43,7 @@ test(
   { skip: noSignals },
   async () => {
     const code = `(await import(moduleUrl)).configure({ signals: false }); ${WAIT}`;
-    const { left } = await endsBy("SIGTERM", { code, act: send("SIGTERM"), signals: true });
+    const { left } = await endsAs({ signal: "SIGTERM" }, { code, act: send("SIGTERM"), signals: true });
     assert.equal(left.length, NAMES);
   },
 );
@@ -52,7 +52,7 @@ test("C102 C255 after SIGKILL or abort(), unnamed files are gone and named files
   skip: noSignals,
 }, async () => {
   const options: ChildOptions = { under: ["sh", "-c", 'ulimit -c 0; exec "$@"', "sh"] };
-  const { left } = await endsBy("SIGKILL", { code: WAIT, act: send("SIGKILL"), options });
+  const { left } = await endsAs({ signal: "SIGKILL" }, { code: WAIT, act: send("SIGKILL"), options });
   assert.equal(left.length, NAMES);
   using place = scratch();
   const aborted = await end("with", place, { code: `process.abort();`, options });
@@ -97,10 +97,9 @@ test(
     const code =
       `const listener = () => { console.log("handled"); process.off("SIGTERM", listener); process.kill(process.pid, "SIGTERM"); };
     process.on("SIGTERM", listener); ${COUNT_REMOVALS} ${WAIT}`;
-    const { outcome, left } = await endsBy(
-      "SIGTERM",
+    const { outcome, left } = await endsAs(
+      { signal: "SIGTERM", stdout: "handled\n" },
       { code, act: send("SIGTERM"), signals: true },
-      "handled\n",
     );
     assert.deepEqual([outcome.said, left], [[NAMES, "ready", "removed"], []]);
   },
@@ -114,7 +113,7 @@ test(
     const listener = () => { clearInterval(waiting); process.off("SIGTERM", listener); process.kill(process.pid, "SIGTERM"); };
     process.on("SIGTERM", listener);
     say("ready");`;
-    const { left } = await endsBy("SIGTERM", { code, act: send("SIGTERM") });
+    const { left } = await endsAs({ signal: "SIGTERM" }, { code, act: send("SIGTERM") });
     assert.deepEqual(left, []);
   },
 );
@@ -139,7 +138,7 @@ test(
       process.on("SIGTERM", listener);
       ${WAIT}`;
       const ending = { code, act: send("SIGTERM"), signals: true };
-      const { left } = await endsBy("SIGTERM", ending, "cleaned up\n");
+      const { left } = await endsAs({ signal: "SIGTERM", stdout: "cleaned up\n" }, ending);
       assert.deepEqual(left, []);
     }
   },
