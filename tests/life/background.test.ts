@@ -136,6 +136,7 @@ class ManualRuntime {
 
 test(
   "background reclaiming runs in slices of a millisecond, for two seconds in all, and again after a minute",
+  { onOneNode: true },
   async () => {
     using place = scratch();
     // Two leases: without one of this process, the first would be taken for its own, and nothing begun at once.
@@ -219,6 +220,7 @@ function plantTree(directory: string): void {
 
 test(
   "background reclaiming that is turned off after any of its calls leaves no open handle and removes nothing more",
+  { onOneNode: true },
   async () => {
     using place = scratch();
     let timesOpen = 0, isDone = false;
@@ -362,6 +364,7 @@ test(
 
 test("process exit is delayed by reclaiming for two tenths of a second at most", {
   skip: namesLinger,
+  onOneNode: true,
 }, async () => {
   await withoutLease();
   using place = scratch();

@@ -693,6 +693,7 @@ test(
   "a lease that has grown large is followed by another, and is removed when none of its entries are left",
   {
     skip: "Deno" in globalThis && underWine("paths of more than 260 characters cannot be resolved"),
+    onOneNode: true,
   },
   async () => {
     for (const isAdopted of [false, true]) {

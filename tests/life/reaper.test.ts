@@ -265,7 +265,7 @@ test("C254 a reaper that cannot be started causes one warning with the reason, a
   assert.match(message, /: not on Windows\./);
 });
 
-/** Runs the reaper's script for a lease, after the end of its process. */
+/** Runs the reaper's script for a lease, after the end of its process. What the shell does depends on no runtime. */
 function reap(lease: string, session: string, change = (script: string): string => script): number | null {
   let started: string[] = [];
   using _ = substitute({
@@ -278,7 +278,7 @@ function reap(lease: string, session: string, change = (script: string): string 
 
 test(
   "C254 C259 a reaper leaves what another process has adopted, and a directory in which it has adopted something, to the next process",
-  { skip: noReaper },
+  { skip: noReaper, inAll: true },
   () => {
     using place = scratch();
     const session = "abcdefgh", lease = join(place.path, "a.lease");
@@ -298,7 +298,7 @@ test(
 
 test(
   "C254 a reaper leaves a directory for temporary files with leases in it to the next process",
-  { skip: noReaper },
+  { skip: noReaper, inAll: true },
   () => {
     using place = scratch();
     const session = "abcdefgh", lease = join(place.path, "a.lease");
@@ -313,7 +313,7 @@ test(
 
 test(
   "C254 C259 a reaper leaves a directory in which another process makes something to the next process",
-  { skip: noReaper },
+  { skip: noReaper, inAll: true },
   () => {
     using place = scratch();
     const session = "abcdefgh", lease = join(place.path, "a.lease");
@@ -331,7 +331,7 @@ test(
 
 test(
   "C254 C259 a reaper leaves what another process had adopted, and keeps and ends while the leases are read",
-  { skip: noReaper },
+  { skip: noReaper, inAll: true },
   () => {
     using place = scratch();
     const session = "abcdefgh", file = join(place.path, `tmp${session}abcdefghijkmn`);
@@ -351,7 +351,7 @@ test(
 
 test(
   "C254 C259 a reaper leaves a directory in which something was adopted and is handed on while the leases are read",
-  { skip: noReaper },
+  { skip: noReaper, inAll: true },
   () => {
     using place = scratch();
     const session = "abcdefgh",
@@ -381,6 +381,7 @@ test(
   "C254 a reaper removes nothing unless /proc or mount(8), called by its absolute path, lists the mounts (POSIX)",
   {
     skip: noReaper,
+    inAll: true,
   },
   () => {
     for (const [program, removes] of [["missing", false], ["fails", false], ["tells", true]] as const) {

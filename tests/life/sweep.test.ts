@@ -392,6 +392,7 @@ test(
   "C267 sweep() by age keeps what is or contains something locked by flock or fcntl (skipped except on Linux with flock and Python)",
   {
     skip: !onLinux || !hasPython || spawnSync("flock", ["-V"]).status !== 0,
+    onOneNode: true,
   },
   async () => {
     using place = scratch();
@@ -460,30 +461,34 @@ test("C259 sweep() by age keeps what a process adopts while it removes what the 
   assert.deepEqual([existsSync(taken), existsSync(dead.path)], [true, false]);
 });
 
-test("sweep() by age looks at few leases for each entry, however many there are, whether nobody or a dead process has it", async () => {
-  using place = scratch();
-  using own = scratch();
-  const count = 100;
-  for (let number = 0; number < count; number++) {
-    plant(place.path, { host: "another" });
-    oldFile(place, plant(place.path, { lines: [`made ${place.path}/old-*`] }).name("old-"));
-    oldFile(place);
-  }
-  // How many entries share a look also depends on the time it takes.
-  using watched = substitute({ runtime: { locks: undefined, now: () => 0 } });
-  configure({ tmpdir: own.path });
-  try {
-    const { removed } = await sourceSweep({ ...AGED, dir: place.path });
-    assert.equal(removed.length, 2 * count);
-  } finally {
-    configure({ tmpdir: undefined });
-  }
-  const looks = watched.of("status").filter(([path]) => String(path).startsWith(leasesIn(place.path)));
-  assert.ok(
-    looks.length < 50 * 2 * count,
-    `${looks.length} looks at ${2 * count} leases for as many entries`,
-  );
-});
+test(
+  "sweep() by age looks at few leases for each entry, however many there are, whether nobody or a dead process has it",
+  { onOneNode: true },
+  async () => {
+    using place = scratch();
+    using own = scratch();
+    const count = 100;
+    for (let number = 0; number < count; number++) {
+      plant(place.path, { host: "another" });
+      oldFile(place, plant(place.path, { lines: [`made ${place.path}/old-*`] }).name("old-"));
+      oldFile(place);
+    }
+    // How many entries share a look also depends on the time it takes.
+    using watched = substitute({ runtime: { locks: undefined, now: () => 0 } });
+    configure({ tmpdir: own.path });
+    try {
+      const { removed } = await sourceSweep({ ...AGED, dir: place.path });
+      assert.equal(removed.length, 2 * count);
+    } finally {
+      configure({ tmpdir: undefined });
+    }
+    const looks = watched.of("status").filter(([path]) => String(path).startsWith(leasesIn(place.path)));
+    assert.ok(
+      looks.length < 50 * 2 * count,
+      `${looks.length} looks at ${2 * count} leases for as many entries`,
+    );
+  },
+);
 
 test(
   "C259 sweep() by age keeps what its process hands over and then ends, while others of many leases are looked at for several entries at once (Linux)",
