@@ -39,12 +39,10 @@ test("T21 C240 C241 a tree of 10,000 levels is removed with 64 descriptors at mo
   assertBothRemoved(said);
 });
 
-/** A directory with 70,000 files, and 3,000 levels with ten in each: 103,000 entries. */
+/** 3,000 levels with ten files in each. */
 const LARGE_TREE = `
 import os, sys
 os.chdir(sys.argv[1])
-os.mkdir("wide")
-for n in range(70000): os.mknod(f"wide/f{n}", 0o600)
 for level in range(3000):
     for n in range(10): os.mknod(f"f{n}", 0o600)
     os.mkdir("d")
@@ -52,7 +50,7 @@ for level in range(3000):
 `;
 
 test(
-  "T21 C240 C241 C242 remove() of 3,000 levels and 100,000 entries takes at most 64 descriptors, over many turns (POSIX)",
+  "T21 C240 C241 C242 remove() of 3,000 levels and 33,000 entries takes at most 64 descriptors, over many turns (POSIX)",
   { skip: isWindows || !hasPython, onOneNode: true },
   async () => {
     using place = scratch(memory);
@@ -89,7 +87,7 @@ for n in range(int(sys.argv[2])): os.mknod(f"f{n}", 0o600)
 `;
 
 test(
-  "C242 remove() of 100,000 files in one directory never blocks the event loop for more than 50 ms; removeSync() does with 25,000 (POSIX)",
+  "C241 C242 remove() of 100,000 files in one directory takes at most 64 descriptors and never blocks the event loop for more than 50 ms; removeSync() does with 25,000 (POSIX)",
   { skip: isWindows || !hasPython, onOneNode: true },
   async () => {
     using place = scratch(memory);
@@ -120,7 +118,10 @@ test(
       // On a busy machine others may have the processor, but not every time.
       for (let tries = 0; tries < 6 && !(gaps.at(-1) <= limit); tries++) gaps.push(await longestGap(100_000, (d) => d.remove()));
       say(Math.min(...gaps));`;
-    const { said, status, stderr } = await runChild(code, { args: [MANY_FILES, place.path] });
+    const { said, status, stderr } = await runChild(code, {
+      args: [MANY_FILES, place.path],
+      under: FEW_DESCRIPTORS,
+    });
     assert.deepEqual([status, stderr, said.length], [0, "", 2]);
     const [blocking, gap] = said;
     assert.ok(blocking > 50, `the control blocked only for ${blocking} ms`);
@@ -156,12 +157,15 @@ test(
   { skip: isWindows || !hasPython, onOneNode: true },
   () => {
     using place = scratch(memory);
-    deepChain(place.path, 3000);
+    const directory = temporaryDirectorySync({ dir: place.path });
+    deepChain(directory.path, 3000);
     assert.throws(
-      () => naiveRemove(join(place.path, "d")),
+      () => naiveRemove(directory.join("d")),
       (error: NodeJS.ErrnoException) => error.code === "ENAMETOOLONG" || error instanceof RangeError,
     );
-    assert.ok(existsSync(join(place.path, ...Array(1000).fill("d"))));
+    assert.ok(existsSync(join(directory.path, ...Array(1000).fill("d"))));
+    // Bun's own removal, which the scratch directory uses, would take half a minute.
+    assert.deepEqual(directory.removeSync(), []);
   },
 );
 
