@@ -13,15 +13,18 @@ export const gcFlags: string[] = "Deno" in globalThis
   : ["--expose-gc"];
 
 /**
- * For children: `warnings` collects warnings as they arrive; `collect(done)` runs the collector until `done()`, for as long as a busy machine may need; `collect()` for 20 rounds,
- * twice as long as a new handle is kept from being collected.
+ * For children: `warnings` collects warnings as they arrive; `collect(done)` runs the collector until `done()`, for as
+ * long as a busy machine may need; `collect()` some rounds. Neither begins before the library's timer, in whose time a
+ * new handle is kept from being collected.
  */
 export const COLLECT = `
 const gc = globalThis.Bun ? () => Bun.gc(true) : globalThis.gc;
+const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 async function collect(done) {
-  for (let end = Date.now() + 20_000, i = 0; done ? !done() && Date.now() < end : i < 20; i++) {
+  await pause(110);
+  for (let end = Date.now() + 20_000, i = 0; done ? !done() && Date.now() < end : i < 5; i++) {
     gc();
-    await new Promise((resolve) => setTimeout(resolve, 10));
+    await pause(20);
   }
 }
 const warnings = [];
