@@ -65,7 +65,7 @@ const POSIX_WAYS: readonly Way[] = [
   { name: "throw", code: "setTimeout(() => { throw new Error('thrown'); }, 1);", end: 1, mayAct: true },
   { name: "rejection", code: "Promise.reject(new Error('rejected'));", end: 1, mayAct: true },
   { name: "process.exit", code: "process.exit(7);", end: 7, mayAct: true },
-  { name: "Deno.exit", code: "(globalThis.Deno ?? process).exit(8);", end: 8, mayAct: true },
+  ...onDeno ? [{ name: "Deno.exit", code: "Deno.exit(8);", end: 8, mayAct: true }] : [],
   { name: "SIGINT", code: STAY, signal: "SIGINT", end: "SIGINT", mayAct: true },
   { name: "SIGTERM", code: STAY, signal: "SIGTERM", end: "SIGTERM", mayAct: true },
   { name: "SIGHUP", code: STAY, signal: "SIGHUP", end: "SIGHUP", mayAct: true },

@@ -19,15 +19,11 @@ test("C249 C262 C264 files and directories are removed when the program ends, wi
   assert.deepEqual(left, []);
 });
 
-test("C249 C264 files and directories are removed at process.exit(), with unchanged status and output", async () => {
-  const { left } = await endsAs({ status: 7 }, { code: `process.exit(7);` });
-  assert.deepEqual(left, []);
-});
-
-test("C249 C298 files and directories are removed at the runtime's own exit call, with unchanged status and output", async () => {
-  const code = `globalThis.Deno?.exit ? Deno.exit(5) : process.exit(5);`;
-  const { left } = await endsAs({ status: 5 }, { code });
-  assert.deepEqual(left, []);
+test("C249 C264 C298 files and directories are removed at process.exit() and at Deno's own Deno.exit(), with unchanged status and output", async () => {
+  for (const code of [`process.exit(7);`, ...isDeno ? [`Deno.exit(7);`] : []]) {
+    const { left } = await endsAs({ status: 7 }, { code });
+    assert.deepEqual(left, []);
+  }
 });
 
 test("C249 C264 files and directories are removed after an exception at the top level, with unchanged status and output", async () => {
@@ -80,12 +76,14 @@ test(
     using other = scratch();
     const fifo = join(other.path, "fifo"), env = { TMPDIR: place.path };
     execFileSync("mkfifo", [fifo]);
-    // Opening a FIFO waits for the other end: every thread is blocked until then, without using the processor.
+    // Opening a FIFO waits for the other end: every thread is blocked until then, without using the processor. That is
+    // when the exit listener after the library's has run.
     const busy = `
       const { spawn } = await import("node:child_process");
-      spawn("sh", ["-c", 'sleep 3; : > "$0"', args[0]], { stdio: "ignore" });
+      spawn("sh", ["-c", 'until [ -e "$1" ]; do sleep 0.02; done; : > "$0"', ...args], { stdio: "ignore" });
+      process.on("exit", () => fs.writeFileSync(args[1], ""));
       for (let i = 0; i < 4; i++) fs.open(args[0], "r", () => {});`;
-    await runChild(endWhilePoolCreates(busy), { env, args: [fifo] });
+    await runChild(endWhilePoolCreates(busy), { env, args: [fifo, join(other.path, "exited")] });
     const left = place.names().length;
     const { said } = await runChild(`say((await m.sweep()).removed.length);`, { env });
     assert.deepEqual([left, said, place.names()], [10, [10], []]);
@@ -93,27 +91,44 @@ test(
 );
 
 test("C251 an error that a listener handles, of any kind and added before or after ours, ends and removes nothing", async () => {
-  const adds = [
-    `process.on("uncaughtException", () => say("handled"));`,
-    `process.on("unhandledRejection", () => say("handled"));`,
-    `process.setUncaughtExceptionCaptureCallback(() => say("handled"));`,
-  ];
-  const errors = [
-    `setTimeout(() => { throw new Error("thrown"); }, 5);`,
-    `setTimeout(() => Promise.reject(new Error("rejected")), 5);`,
-    `setTimeout(() => { throw new Error("thrown"); }, 5);`,
-  ];
+  // Each handler says so, removes itself and continues with what follows.
+  const code = `
+    let next;
+    const handled = (name, off) => () => { off(); say(name); setTimeout(next, 5); };
+    const listen = (name, type) => {
+      const listener = handled(name, () => process.off(type, listener));
+      process.on(type, listener);
+    };
+    const add = {
+      exception: () => listen("exception", "uncaughtException"),
+      rejection: () => listen("rejection", "unhandledRejection"),
+      capture: () => process.setUncaughtExceptionCaptureCallback(
+        handled("capture", () => process.setUncaughtExceptionCaptureCallback(null))),
+    };
+    const fail = (name) => new Promise((resolve) => {
+      next = resolve;
+      setTimeout(() => { if (name === "rejection") Promise.reject(new Error(name)); else throw new Error(name); }, 5);
+    });`;
   const check = `setTimeout(() => say(made.slice(0, 4).every(({ path }) => fs.existsSync(path))), 100);`;
-  for (const [i, add] of adds.entries()) {
-    for (const before of [true, false]) {
-      using place = scratch();
-      const code = (before ? add + MAKE : MAKE + add) + errors[i] + check;
-      const options: ChildOptions = { bare: true, args: ["with"], env: { TMPDIR: place.path } };
-      const { status, said } = await runChild(code, options);
-      assert.deepEqual(said, [NAMES, "handled", true]);
-      assert.equal(status, 0);
-      assert.deepEqual(place.names(), []);
-    }
+  const before = (...names: string[]): string =>
+    `${names.map((name) => `add.${name}();`).join("")} ${MAKE} ${
+      names.map((name) => `await fail("${name}");`).join("")
+    }`;
+  const after = (...names: string[]): string =>
+    MAKE + names.map((name) => `add.${name}(); await fail("${name}");`).join("");
+  const orders: [string, string[]][] = [
+    [before("exception", "rejection"), ["exception", "rejection"]],
+    // While there is one, no listener is called.
+    [before("capture"), ["capture"]],
+    [after("exception", "rejection", "capture"), ["exception", "rejection", "capture"]],
+  ];
+  for (const [order, expected] of orders) {
+    using place = scratch();
+    const options: ChildOptions = { bare: true, args: ["with"], env: { TMPDIR: place.path } };
+    const { status, said, stderr } = await runChild(code + order + check, options);
+    assert.deepEqual(said, [NAMES, ...expected, true], stderr);
+    assert.equal(status, 0);
+    assert.deepEqual(place.names(), []);
   }
 });
 
