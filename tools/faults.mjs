@@ -1,5 +1,5 @@
-// Makes the kernel fail every system call of every scenario, and kill the process in every one: `npm run faults -- --only
-// node24,bun`. The same `--seed`, which decides how calls fail, repeats a run. Deno can be traced too, but panics if
+// Makes the kernel fail every system call of every scenario, and kill the process in every one, and tries all other faults
+// of which `npm test` tries a selection: `npm run faults -- --only node24,bun`. The same `--seed`, which decides how calls fail, repeats a run. Deno can be traced too, but panics if
 // closing a directory fails, which is then reported.
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -15,12 +15,12 @@ const { values } = parseArgs({
   options: { only: { ...text, default: "node24,bun" }, seed: { ...text, default: "0" } },
 });
 
-/** The test file by itself, without the time limits of a full test run. */
-const file = "tests/faults/kernel.test.ts";
+const files = ["faults/matrix", "faults/interleaving", "persist/faults_persist", "faults/kernel"];
+/** Each test file by itself, without the time limits of a full test run. */
 const commands = {
-  node: ["--conditions=dist", file],
-  bun: ["test", "--conditions=dist", "--timeout=100000000", `./${file}`],
-  deno: ["test", "-A", "--no-check", "--no-remote", "--conditions=dist", file],
+  node: (file) => ["--conditions=dist", file],
+  bun: (file) => ["test", "--conditions=dist", "--timeout=100000000", `./${file}`],
+  deno: (file) => ["test", "-A", "--no-check", "--no-remote", "--conditions=dist", file],
 };
 
 const place = mkdtempSync(join(tmpdir(), "mayfly-faults-"));
@@ -29,8 +29,10 @@ stopChildrenOnSignals();
 await build();
 for (const { name, kind, bin } of await runtimes(values.only.split(","))) {
   console.log(`\n${name}`);
-  const { code } = await run(bin, commands[kind], { env: environment(name) });
-  if (code !== 0) process.exitCode = 1;
+  for (const file of files) {
+    const { code } = await run(bin, commands[kind](`tests/${file}.test.ts`), { env: environment(name) });
+    if (code !== 0) process.exitCode = 1;
+  }
 }
 
 function environment(name) {

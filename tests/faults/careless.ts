@@ -5,13 +5,14 @@
  */
 import type { Scenario, World } from "./scenarios.ts";
 
-/** A scenario, and the message that exposes its defect. */
+/** A scenario, the message that exposes its defect, and a system call whose failure does so on a real disk. */
 export interface Careless extends Scenario {
   shows: RegExp;
+  failing: RegExp;
 }
 
 const OLD = "the old contents", NEW = "the new contents, ".repeat(42);
-const TARGET = "/home/user/target";
+const TARGET = "/home/user/target", WRITES = /^p?write/;
 
 const replaces: Pick<Scenario, "prepare" | "either"> = {
   prepare: ({ at, plant }) => plant(at(TARGET), OLD),
@@ -37,6 +38,7 @@ function write({ system }: World, file: ReturnType<World["system"]["createFile"]
 export const CARELESS: { readonly [name: string]: Careless } = {
   "leaves the file": {
     shows: /left unreported|reclaimed/,
+    failing: /^unlink/,
     run: (_m, { at, system }) =>
       silently(() => {
         const path = at("/tmp/careless");
@@ -46,6 +48,7 @@ export const CARELESS: { readonly [name: string]: Careless } = {
   },
   "leaves it open": {
     shows: /no descriptor is lost/,
+    failing: WRITES,
     run: (_m, world) =>
       silently(() => {
         const { at, mine, system } = world;
@@ -57,6 +60,7 @@ export const CARELESS: { readonly [name: string]: Careless } = {
   "writes in place": {
     ...replaces,
     shows: /is whole/,
+    failing: WRITES,
     run: (_m, world) =>
       silently(() => {
         const { at, system } = world;
@@ -69,6 +73,7 @@ export const CARELESS: { readonly [name: string]: Careless } = {
   "renames what was not written": {
     ...replaces,
     shows: /is whole/,
+    failing: WRITES,
     async run(_m, world) {
       const { at, mine, system } = world;
       const path = mine(at("/home/user/new"));

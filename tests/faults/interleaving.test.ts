@@ -8,6 +8,7 @@ import assert from "node:assert/strict";
 import process from "node:process";
 import { setImmediate as turn } from "node:timers/promises";
 import { packageTest as test } from "../support/once.ts";
+import { everyOther, seed } from "./campaign.ts";
 import { PROGRAMS } from "./programs.ts";
 import { hastyLook } from "./hasty.ts";
 import { agedLook, type Look, ownLook, type Plan, type Program, Stage } from "./stage.ts";
@@ -79,11 +80,18 @@ async function tryAll(program: Program, look: Look): Promise<string[]> {
   return wrong;
 }
 
-for (const [name, program] of Object.entries(PROGRAMS)) {
-  test(`C254 C259 C270: ${name}, while others look for leftovers`, { inAll: true }, async () => {
-    assert.deepEqual(await tryAll(program, ownLook), []);
-  });
-}
+test(
+  "C254 C259 C270: what is held, kept, handed over, adopted, removed and put in place stays with whom it belongs to while others look for leftovers (every other program; all with npm run faults)",
+  { inAll: true },
+  async () => {
+    const programs = everyOther(Object.entries(PROGRAMS));
+    assert.ok(programs.length >= 12);
+    console.log(`${programs.length} programs; MAYFLY_SEED=${seed}`);
+    for (const [name, program] of programs) {
+      assert.deepEqual(await tryAll(program, ownLook), [], `${name}; MAYFLY_SEED=${seed}`);
+    }
+  },
+);
 
 test(
   "C259 C265: a directory is handed over, and held, while others sweep by age",

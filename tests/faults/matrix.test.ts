@@ -5,12 +5,12 @@
  * @module
  */
 import assert from "node:assert/strict";
-import process from "node:process";
 import type { Primitives } from "../../lib/runtime/mod.ts";
 import { type Caller, ROOT } from "../support/fake_disk.ts";
 import { FakeMachine, type FakeProcess } from "../support/faulty_runtime.ts";
 import { type Library, loadLibrary } from "../support/library.ts";
 import { packageTest as test } from "../support/once.ts";
+import { isCampaign, seed } from "./campaign.ts";
 import { CARELESS } from "./careless.ts";
 import { publicNames, Variant } from "./variants.ts";
 import { LEASES, leasesOn, pathsOn, placeOn, textAt, worldOf } from "./memory.ts";
@@ -23,11 +23,6 @@ type Other = "next" | "tryAcquire" | "linkDescriptor";
 const LOOKS = ["EIO", "EACCES"], MAKES = ["EIO", "ENOSPC", "EACCES"], REMOVES = ["EIO", "EROFS", "EBUSY"];
 const OPENS = ["EIO", "EMFILE", "EACCES"], CREATES = ["EIO", "ENOSPC", "EMFILE", "EACCES"];
 const WRITES = ["EIO", "ENOSPC", "EINTR"], CHANGES = ["EIO", "EPERM"], ENDS = ["EIO", "EINTR"];
-
-/** Whether to try a failure and a death of each call; otherwise it is one of all that fit it, another with each seed. */
-const isCampaign = process.env.MAYFLY_FAULTS === "all";
-
-const seed = Number(process.env.MAYFLY_SEED ?? Math.floor(Math.random() * 1e6));
 
 /** How each call can fail. */
 const CODES: { readonly [name in keyof Primitives | Other]: readonly string[] } = {
@@ -289,6 +284,7 @@ async function tryAll(way: Way): Promise<number> {
   const wrong: string[] = [];
   for (const [name, scenario] of Object.entries(SCENARIOS)) {
     if (scenario.asyncOnly && way === "sync") continue;
+    // Otherwise one of all faults that fit a call, another with each seed.
     const [points, found] = await tryScenario(name, scenario, way, isCampaign);
     all += points;
     wrong.push(...found);
