@@ -11,34 +11,39 @@ import { isWindows, namesLinger } from "../support/platform.ts";
 import { scratch } from "../support/scratch.ts";
 
 /**
- * Ends a worker thread in some way. Returns the number of names before and after its end, among them one of the main thread's,
- * whether the process itself removed the rest, and what is left in the end.
+ * Ends worker threads of one process in some ways, one after the other. Returns the number of names before and after each
+ * end, among them one of the main thread's, whether the process itself removed the rest, and what is left in the end.
  */
-async function workerEnding(
-  code: string,
-): Promise<{ had: number; left: number; own: boolean; atEnd: string[]; stderr: string }> {
+async function workersEnding(
+  endings: string[],
+): Promise<{ counts: [number, number][]; own: boolean; atEnd: string[]; stderr: string }> {
   using place = scratch();
+  const cases = endings.map((code) => `async () => { ${code} }`);
   const program = `${NAMES_THERE}
-    const { isMainThread, parentPort, Worker } = await import("node:worker_threads");
+    const { isMainThread, parentPort, Worker, workerData } = await import("node:worker_threads");
     if (isMainThread) {
       globalThis.kept = m.namedTemporaryFileSync();
-      const worker = new Worker(new URL(import.meta.url));
-      worker.on("error", () => {});
-      worker.on("message", (had) => { say(had); if (args[0] === "terminate") worker.terminate(); });
-      await new Promise((resolve) => worker.on("exit", resolve));
-      say(names(m).length);
+      for (let at = 0; at < ${endings.length}; at++) {
+        let before;
+        const worker = new Worker(new URL(import.meta.url), { workerData: at });
+        worker.on("error", () => {});
+        worker.on("message", (had) => { before = had; if (args[0] === "terminate") worker.terminate(); });
+        await new Promise((resolve) => worker.on("exit", resolve));
+        say([before, names(m).length]);
+      }
     } else {
       globalThis.made = [m.namedTemporaryFileSync(), await m.namedTemporaryFile(), m.temporaryDirectorySync(), m.temporaryFileSync()];
       fs.writeFileSync(made[2].join("file"), "x");
       parentPort.postMessage(names(m).length);
-      ${code}
+      await [${cases}][workerData]();
     }`;
-  const args = code === TERMINATE ? ["terminate"] : [];
-  const { said: [had, left], stderr } = await runChild(program, { args, env: { TMPDIR: place.path } });
+  const terminates = endings.includes(TERMINATE);
+  const args = terminates ? ["terminate"] : [];
+  const { said, stderr } = await runChild(program, { args, env: { TMPDIR: place.path } });
   const own = place.names().length === 0;
   // At its end a process spends little time on what its threads left.
-  if (code === TERMINATE) await runChild(`await m.sweep();`, { env: { TMPDIR: place.path } });
-  return { had, left, own, atEnd: place.names(), stderr };
+  if (terminates) await runChild(`await m.sweep();`, { env: { TMPDIR: place.path } });
+  return { counts: said as [number, number][], own, atEnd: place.names(), stderr };
 }
 
 /** The number of names then. On Windows unnamed files have a name until they are closed. */
@@ -52,15 +57,12 @@ test(
     skip: namesLinger,
   },
   async () => {
-    const endings = [
+    const { counts, atEnd, stderr } = await workersEnding([
       ``,
       `setTimeout(() => { throw new Error("thrown"); }, 20);`,
       `setTimeout(() => process.exit(0), 20);`,
-    ];
-    for (const ending of endings) {
-      const { had, left, atEnd, stderr } = await workerEnding(ending);
-      assert.deepEqual({ ending, had, left, atEnd }, { ending, had: IN_WORKER, left: 1, atEnd: [] }, stderr);
-    }
+    ]);
+    assert.deepEqual({ counts, atEnd }, { counts: Array(3).fill([IN_WORKER, 1]), atEnd: [] }, stderr);
   },
 );
 
@@ -110,8 +112,8 @@ test("C258 the files of a terminated worker thread stay until process exit remov
   let alone = false;
   // On a busy machine the process may not have the time, but not every time.
   for (let tries = 0; tries < 3 && !alone; tries++) {
-    const { had, left, own, atEnd } = await workerEnding(TERMINATE);
-    assert.deepEqual({ had, left, atEnd }, { had: IN_WORKER, left: IN_WORKER, atEnd: [] });
+    const { counts, own, atEnd } = await workersEnding([TERMINATE]);
+    assert.deepEqual({ counts, atEnd }, { counts: [[IN_WORKER, IN_WORKER]], atEnd: [] });
     alone = own;
   }
   assert.ok(alone);

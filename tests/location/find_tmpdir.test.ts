@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { findTmpdir, findTmpdirSync, tmpdir, type TmpdirRequirements } from "#mod";
 import { findTmpdirSync as sourceFindSync } from "../../lib/location/find_tmpdir.ts";
-import { runChild } from "../support/child.ts";
+import { type ChildOptions, runChild } from "../support/child.ts";
 import { failureOf } from "../support/kinds.ts";
 import { packageTest as test } from "../support/once.ts";
 import { elsewhere, noElsewhere, noMounts, withTmpfs } from "../support/places.ts";
@@ -12,10 +12,11 @@ import { noLinux, noModes } from "../support/platform.ts";
 import { scratch } from "../support/scratch.ts";
 import { substitute, systemError } from "../support/substitute.ts";
 
-/** Reports the results of the asynchronous and the synchronous function for each set of requirements. */
+/** Reports the results of the asynchronous and the synchronous function for each set of requirements, with a `tmpdir` set. */
 const FIND = `
 for (const text of args) {
-  const requirements = JSON.parse(text);
+  const { tmpdir, ...requirements } = JSON.parse(text);
+  m.configure({ tmpdir });
   for (const find of [m.findTmpdir, async (wanted) => m.findTmpdirSync(wanted)]) {
     try { say(await find(requirements)); } catch (error) { say([error.code, error.message]); }
   }
@@ -25,13 +26,13 @@ type Found = string | [string, string];
 
 /** Returns the results of both functions, which must agree, for each set of requirements. */
 async function found(
-  requirements: TmpdirRequirements[],
-  options: { tmp: string; temp?: string; under?: string[] },
+  requirements: (TmpdirRequirements & { tmpdir?: string })[],
+  { tmp, temp, ...options }: { tmp?: string; temp?: string } & ChildOptions,
 ): Promise<Found[]> {
   const { said, stderr } = await runChild(FIND, {
     args: requirements.map((each) => JSON.stringify(each)),
-    env: { TMPDIR: options.tmp, TEMP: options.temp, TMP: undefined },
-    under: options.under,
+    ...options,
+    env: { TMPDIR: tmp, TEMP: temp, TMP: undefined },
   });
   assert.equal(said.length, 2 * requirements.length, stderr);
   // Other processes may write to the disk between the two calls, which changes the available space.
@@ -89,17 +90,16 @@ test(
     mkdirSync(mounted);
     const under = withTmpfs(mounted, "noexec,size=64k");
     const options = { tmp: mounted, temp: other.path, under };
-    assert.deepEqual(await found([{ exec: true }, {}], options), [other.path, mounted]);
-    const code = `m.configure({ tmpdir: args[0] });
-    try { await m.findTmpdir({ exec: true }); } catch (error) { say([error.code, error.message]); }`;
-    const { said, stderr } = await runChild(code, { args: [mounted], under });
-    assert.equal(said[0]?.[0], "ERR_NO_TMPDIR", stderr);
-    assert.match(said[0][1], /no exéc" \(mounted noexec\)$/);
+    const requirements = [{ exec: true }, {}, { exec: true, tmpdir: mounted }];
+    const [executable, any, [code, message]] = await found(requirements, options);
+    assert.deepEqual([executable, any, code], [other.path, mounted, "ERR_NO_TMPDIR"]);
+    assert.match(message, /no exéc" \(mounted noexec\)$/);
   },
 );
 
 test("C55 findTmpdir() with exec accepts a file system that is mounted inside a noexec one", {
   skip: noMounts,
+  onOneNode: true,
 }, async () => {
   using place = scratch();
   const outer = join(place.path, "outer"), inner = join(outer, "inner");
@@ -133,13 +133,11 @@ test("C57 findTmpdir() with disk skips a file system in memory", { skip: noMount
   using place = scratch();
   using other = scratch();
   const under = withTmpfs(place.path, "size=64k");
-  const [onDisk] = await found([{ disk: true }], { tmp: place.path, temp: other.path, under });
+  const requirements = [{ disk: true }, { disk: true, tmpdir: place.path }];
+  const [onDisk, [code, message]] = await found(requirements, { tmp: place.path, temp: other.path, under });
   assert.notEqual(onDisk, place.path);
-  const code = `m.configure({ tmpdir: args[0] });
-    try { await m.findTmpdir({ disk: true }); } catch (error) { say([error.code, error.message]); }`;
-  const { said } = await runChild(code, { args: [place.path], under });
-  assert.equal(said[0]?.[0], "ERR_NO_TMPDIR");
-  assert.match(said[0][1], /\(in memory, not on disk\)$/);
+  assert.equal(code, "ERR_NO_TMPDIR");
+  assert.match(message, /\(in memory, not on disk\)$/);
 });
 
 test("C57 findTmpdir() with disk rejects tmpfs and ramfs, and treats everything else as a disk", () => {
@@ -157,6 +155,7 @@ test(
   "C288 tmpdir() and findTmpdir() skip a read-only file system, and report EROFS if there is no other directory",
   {
     skip: noMounts,
+    onOneNode: true,
   },
   async () => {
     using place = scratch();
@@ -220,13 +219,15 @@ test("C51 findTmpdir() lists each directory with its reason, and never falls bac
     [join(place.path, "missing"), /ENOENT/],
     ...noModes ? [] : [[locked, /EACCES/] as [string, RegExp]],
   ];
-  for (const [path, reason] of reasons) {
-    const code = `m.configure({ tmpdir: args[0] });
-      try { say(await m.findTmpdir()); } catch (error) { say([error.code, error.message]); }`;
-    const { said, stderr } = await runChild(code, { args: [path], cwd: place.path, unprivileged: true });
-    assert.equal(said[0]?.[0], "ERR_NO_TMPDIR", stderr);
-    assert.match(said[0][1], reason);
-    assert.ok(said[0][1].includes(`"${path}"`));
+  const results = await found(reasons.map(([tmpdir]) => ({ tmpdir })), {
+    cwd: place.path,
+    unprivileged: true,
+  });
+  for (const [at, [path, reason]] of reasons.entries()) {
+    const [code, message] = results[at];
+    assert.equal(code, "ERR_NO_TMPDIR");
+    assert.match(message, reason);
+    assert.ok(message.includes(`"${path}"`));
   }
   chmodSync(locked, 0o700);
 });
