@@ -138,6 +138,7 @@ test("C254 C265 C268 after a crash, sweep() removes exactly the leftovers, nothi
 
 test("C254 C268 after a crash, the reaper removes exactly the same leftovers, hidden names included", {
   skip: noPrograms,
+  onOneNode: true,
 }, async () => {
   using place = scratch();
   const { goes, stays } = await crashIn(place, "m.configure({ reaper: true });");
@@ -166,7 +167,9 @@ test("a line break in a path that is created in or adopted starts no line of a l
   for (const text of leases) assert.doesNotMatch(text, /^adopted/m);
 });
 
-test("control: a naive sweep that removes every name with the session ID removes what is not a leftover", async () => {
+test("control: a naive sweep that removes every name with the session ID removes what is not a leftover", {
+  onOneNode: true,
+}, async () => {
   using place = scratch();
   const { goes, stays } = await crashIn(place);
   naiveSweep(leasesIn(place.path));

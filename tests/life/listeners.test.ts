@@ -56,7 +56,7 @@ test("C250 C251 with two copies of the module, a signal removes the files of bot
 
 test(
   "C250 C251 with two copies of the module, signals are handled if only the one that listens second was asked to",
-  { skip: noSignals },
+  { skip: noSignals, onOneNode: true },
   async () => {
     const code = `other.configure({ signals: true });
       globalThis.made = [one.namedTemporaryFileSync(), other.namedTemporaryFileSync(), one.temporaryDirectorySync()];`;
@@ -66,7 +66,7 @@ test(
 
 test(
   "C250 C251 with two copies and two registries, as in two node:vm contexts, a signal removes the files of both and ends the process",
-  { skip: noSignals },
+  { skip: noSignals, onOneNode: true },
   async () => {
     const code = `globalThis.made = [one, other].map((copy) => {
         copy.configure({ signals: true });
@@ -82,6 +82,7 @@ test(
   "C250 with two copies of the module, signals are no longer handled once either is told to leave them alone",
   {
     skip: noSignals,
+    onOneNode: true,
   },
   async () => {
     using copies = twoCopies();

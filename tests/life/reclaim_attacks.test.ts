@@ -189,7 +189,7 @@ test("C269 reclaim() and listLeases() ignore leases in a directory that others c
 
 test(
   "T19 sweep() leaves file systems mounted on or in a leftover as they are (skipped: needs root and mounts)",
-  { skip: noMounts },
+  { skip: noMounts, onOneNode: true },
   async () => {
     using place = scratch();
     using outside = scratch();
@@ -218,7 +218,7 @@ test(
 
 test(
   "C265 sweep() reports a leftover on which something is mounted, and removes it once that is gone (skipped: needs root and mounts)",
-  { skip: noMounts },
+  { skip: noMounts, onOneNode: true },
   async () => {
     using place = scratch();
     const path = join(place.path, plant(place.path).name());

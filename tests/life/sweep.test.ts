@@ -136,7 +136,7 @@ test("sweep() keeps the files and directories of this process, and gives the rea
 
 test(
   "sweep() reports what cannot be removed, keeps its lease and continues (skipped: needs root and mounts)",
-  { skip: noMounts },
+  { skip: noMounts, onOneNode: true },
   async () => {
     using place = scratch();
     const dead = plant(place.path);
@@ -342,7 +342,7 @@ test(
 
 test(
   "T19 sweep() by age keeps what is on another device, is mounted or contains a mount (skipped: needs root and mounts)",
-  { skip: noMounts },
+  { skip: noMounts, onOneNode: true },
   async () => {
     using place = scratch();
     using outside = scratch();

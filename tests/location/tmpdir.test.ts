@@ -327,6 +327,7 @@ test("C41 tmpdir() skips a directory where writing to a new file fails, and leav
 
 test("C41 C46 tmpdir() skips a full and a read-only file system, and leaves nothing there", {
   skip: noMounts,
+  onOneNode: true,
 }, async () => {
   using place = scratch();
   const [odd, good] = directories(place, "odd", "good");
@@ -481,7 +482,7 @@ test(
 
 test(
   "T12 tmpdir() checks every parent directory with lstat, and skips a directory below one that is world-writable",
-  { skip: posix },
+  { skip: posix, onOneNode: true },
   async () => {
     using place = scratch();
     const [open, good] = directories(place, "open", "good");
