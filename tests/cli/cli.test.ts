@@ -72,13 +72,17 @@ test("mayfly --version prints the version in both manifests", async () => {
   }
 });
 
-test("mayfly with wrong arguments exits with 2 and prints only to standard error", async () => {
-  using here = place();
-  const { status, stdout, stderr } = await here.mayfly("file", "--sufix", "x");
-  assert.deepEqual({ status, stdout }, { status: 2, stdout: "" });
-  assert.match(stderr, /^mayfly.*\nSee "mayfly.* --help"\.\n$/);
-  assert.deepEqual(here.list(), []);
-});
+test(
+  "mayfly with wrong arguments exits with 2 and prints only to standard error",
+  { onOneNode: true },
+  async () => {
+    using here = place();
+    const { status, stdout, stderr } = await here.mayfly("file", "--sufix", "x");
+    assert.deepEqual({ status, stdout }, { status: 2, stdout: "" });
+    assert.match(stderr, /^mayfly.*\nSee "mayfly.* --help"\.\n$/);
+    assert.deepEqual(here.list(), []);
+  },
+);
 
 test("mayfly file and dir create a file or directory that stays, and print its path", async () => {
   using here = place();
@@ -149,7 +153,7 @@ test("mayfly exits with 1 and no error message if standard output has been close
 
 test(
   "mayfly run keeps its exit status if standard error cannot be written",
-  { skip: noFullDevice },
+  { onOneNode: true, skip: noFullDevice },
   async () => {
     using here = place();
     const ends = [[["run", "no-such-program"], 127], [
@@ -242,6 +246,7 @@ test(
 );
 
 test("mayfly run exits with 128 plus the signal number if a signal ended the command", {
+  onOneNode: true,
   skip: noSignals,
 }, async () => {
   using here = place();
@@ -281,9 +286,7 @@ test(
 
 test(
   "mayfly run continues if the command ignores a signal, and exits with 143 if SIGTERM ends it",
-  {
-    skip: noSignals,
-  },
+  { onOneNode: true, skip: noSignals },
   async () => {
     using here = place();
     const ignoringHup = `trap "" HUP; echo ready; while :; do sleep 0.02; done`;
@@ -301,6 +304,7 @@ test(
 );
 
 test("mayfly run on a terminal delivers Ctrl-C to the command once, and removes the directory", {
+  onOneNode: true,
   skip: noPrograms,
 }, async () => {
   using here = place();

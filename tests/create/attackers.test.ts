@@ -283,7 +283,7 @@ function useNaiveLease(directory: string): void {
 
 test(
   "T11 C269 another user who races to create the directory of leases never gets a lease into one of his own (root, Linux)",
-  { skip: noOtherUser },
+  { onOneNode: true, skip: noOtherUser },
   async () => {
     const warnings = await warningsOf(async () => {
       const { squats, robbed, won } = await squatAgainst(useLease);
@@ -371,7 +371,7 @@ async function repairUnderAttack(how: "ours" | "naive", rounds: number) {
 
 test(
   "T17 T18 C234 racing swaps of a locked directory for a link during its repair change nothing outside (Linux, Python)",
-  { skip: !canAttack },
+  { onOneNode: true, skip: !canAttack },
   async () => {
     const ours = await repairUnderAttack("ours", REPAIRS);
     assert.equal(ours.lost, 0);

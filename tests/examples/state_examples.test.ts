@@ -320,6 +320,7 @@ test(
 
 test(
   "control: shared state without its lock loses changes",
+  { onOneNode: true },
   async () => {
     using place = scratch();
     const path = join(place.path, "state.json");

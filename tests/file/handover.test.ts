@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { spawn, spawnSync } from "node:child_process";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, fstatSync, openSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -120,7 +120,7 @@ test("closing a file of any kind closes its fd", async () => {
 
 test(
   "a child can still read an inherited file that its parent has disposed of",
-  { skip: notPassedOn },
+  { onOneNode: true, skip: notPassedOn },
   async () => {
     using place = scratch();
     for (const name of partners) {
@@ -145,51 +145,80 @@ test(
   },
 );
 
+/** Asks one child after the other, and returns their answers. */
+async function askAll(children: readonly ChildProcess[]): Promise<string[]> {
+  const answers: string[] = [];
+  for (const child of children) {
+    const ended = once(child, "close").then(() => Promise.reject(new Error("The child ended")));
+    const answer = Promise.race([once(child.stdout!, "data"), ended]);
+    child.stdin!.write("?");
+    answers.push(String((await answer)[0]).trim());
+  }
+  return answers;
+}
+
 test(
   "a lock that the parent holds on an inherited file excludes the child until it is released",
-  { skip: noLinux },
+  { onOneNode: true, skip: noLinux },
   async () => {
     using place = scratch();
     await using file = await temporaryFile();
-    using _lock = await file.lock();
+    using lock = await file.lock();
+    // It asks whenever it is told to.
     const code = `const file = m.fromDescriptor(3);
-    const lock = await file.tryLock();
-    console.log(JSON.stringify(lock === null ? "taken" : "free")); file.closeSync();`;
-    for (const name of partners) {
-      assert.equal(runWith(file.fd, partnerCommand(name, place, code)), "taken", name);
+    for await (const _ of process.stdin) {
+      const lock = await file.tryLock();
+      lock?.release();
+      console.log(lock === null ? "taken" : "free");
     }
-    _lock.release();
-    for (const name of partners) {
-      assert.equal(runWith(file.fd, partnerCommand(name, place, code)), "free", name);
+    file.closeSync();`;
+    const children = partners.map((name) => {
+      const { file: program, args } = partnerCommand(name, place, code);
+      return spawn(program, args, { stdio: ["pipe", "pipe", "inherit", file.fd] });
+    });
+    try {
+      assert.deepEqual(await askAll(children), partners.map(() => "taken"));
+      lock.release();
+      assert.deepEqual(await askAll(children), partners.map(() => "free"));
+    } finally {
+      for (const child of children) child.kill("SIGKILL");
     }
   },
 );
 
-test("a child can pass an inherited file on to its own child", { skip: windows }, async () => {
-  using place = scratch();
-  await using file = await temporaryFile();
-  await file.write("from hand to hand");
-  const code = `const { spawnSync } = process.getBuiltinModule("node:child_process");
+test(
+  "a child can pass an inherited file on to its own child",
+  { onOneNode: true, skip: windows },
+  async () => {
+    using place = scratch();
+    await using file = await temporaryFile();
+    await file.write("from hand to hand");
+    const code = `const { spawnSync } = process.getBuiltinModule("node:child_process");
     const file = m.fromDescriptor(3);
     const { stdout } = spawnSync("cat", ["/proc/self/fd/3"], { stdio: ["ignore", "pipe", "inherit", file.fd] });
     console.log(JSON.stringify(String(stdout))); file.closeSync();`;
-  for (const name of partners) {
-    assert.equal(runWith(file.fd, partnerCommand(name, place, code)), "from hand to hand", name);
-  }
-});
+    for (const name of partners) {
+      assert.equal(runWith(file.fd, partnerCommand(name, place, code)), "from hand to hand", name);
+    }
+  },
+);
 
-test("fromDescriptor(0) takes over the standard input, if that is a file", { skip: windows }, () => {
-  using place = scratch();
-  const input = join(place.path, "input");
-  writeFileSync(input, "standard input");
-  const code = `console.log(JSON.stringify([0, -0].map((fd) => m.fromDescriptor(fd).textSync())));`;
-  for (const name of partners) {
-    const { file, args } = partnerCommand(name, place, code);
-    const shell = ["-c", 'exec "$@" <>"$0"', input, file, ...args];
-    const { stdout, stderr } = spawnSync("sh", shell, { encoding: "utf8" });
-    assert.equal(stdout, '["standard input","standard input"]\n', `${name}: ${stderr}`);
-  }
-});
+test(
+  "fromDescriptor(0) takes over the standard input, if that is a file",
+  { onOneNode: true, skip: windows },
+  () => {
+    using place = scratch();
+    const input = join(place.path, "input");
+    writeFileSync(input, "standard input");
+    const code = `console.log(JSON.stringify([0, -0].map((fd) => m.fromDescriptor(fd).textSync())));`;
+    for (const name of partners) {
+      const { file, args } = partnerCommand(name, place, code);
+      const shell = ["-c", 'exec "$@" <>"$0"', input, file, ...args];
+      const { stdout, stderr } = spawnSync("sh", shell, { encoding: "utf8" });
+      assert.equal(stdout, '["standard input","standard input"]\n', `${name}: ${stderr}`);
+    }
+  },
+);
 
 test("fromDescriptor() takes over a descriptor of the same process, starts at position 0, and closes it", () => {
   using place = scratch();
@@ -261,7 +290,7 @@ test("fromDescriptor() rejects invalid descriptor numbers and options", () => {
 
 test(
   "examples/pass_descriptor.ts: the child reads the same 3 MiB that the parent wrote",
-  { skip: notPassedOn },
+  { onOneNode: true, skip: notPassedOn },
   async () => {
     const permissions = ["--allow-env", "--allow-run"];
     const { status, stdout, stderr } = await run(example("pass_descriptor"), ["3"], {

@@ -225,7 +225,7 @@ test(
 
 test(
   "lock() rejects with the reason of its signal, and leaves no helper process and no descriptor",
-  { skip: linux },
+  { onOneNode: true, skip: linux },
   async () => {
     await using file = await namedTemporaryFile();
     using _lock = await file.lock();
@@ -292,24 +292,28 @@ test("lock() and tryLock() on a closed file fail with ERR_CLOSED", { skip: linux
   await assert.rejects(file.tryLock(), { code: "ERR_CLOSED" });
 });
 
-test("closing a file rejects its waiting lock() with ERR_CLOSED", { skip: linux }, async () => {
-  for (const how of ["close", "dispose"]) {
-    const file = await namedTemporaryFile({ deleteOnClose: false });
-    const other = await holder(file.path);
-    const waiting = file.lock({ timeout: 60_000 }).catch(code);
-    await pause(20);
-    if (how === "close") file.closeSync();
-    else file[Symbol.dispose]();
-    assert.equal(await waiting, "ERR_CLOSED", how);
-    assert.equal(descriptorsOf("self").filter((target) => target.startsWith(file.path)).length, 0);
-    await kill(other);
-    await file[Symbol.asyncDispose]();
-  }
-});
+test(
+  "closing a file rejects its waiting lock() with ERR_CLOSED",
+  { onOneNode: true, skip: linux },
+  async () => {
+    for (const how of ["close", "dispose"]) {
+      const file = await namedTemporaryFile({ deleteOnClose: false });
+      const other = await holder(file.path);
+      const waiting = file.lock({ timeout: 60_000 }).catch(code);
+      await pause(20);
+      if (how === "close") file.closeSync();
+      else file[Symbol.dispose]();
+      assert.equal(await waiting, "ERR_CLOSED", how);
+      assert.equal(descriptorsOf("self").filter((target) => target.startsWith(file.path)).length, 0);
+      await kill(other);
+      await file[Symbol.asyncDispose]();
+    }
+  },
+);
 
 test(
   "a lock requested just before the file is closed is either refused or released",
-  { skip: linux },
+  { onOneNode: true, skip: linux },
   async () => {
     for (let turns = 0; turns < 12; turns++) {
       const file = await namedTemporaryFile({ deleteOnClose: false });
@@ -327,7 +331,10 @@ test(
   },
 );
 
-test("a process that exits while it waits for a lock leaves no helper process", { skip: linux }, async () => {
+test("a process that exits while it waits for a lock leaves no helper process", {
+  onOneNode: true,
+  skip: linux,
+}, async () => {
   await using file = await namedTemporaryFile();
   using _lock = await file.lock();
   const before = opened(file.path);
@@ -342,6 +349,7 @@ test("a process that exits while it waits for a lock leaves no helper process", 
 });
 
 test("without flock(1) on the PATH, locks work on Deno and Bun, and the error on Node names the program", {
+  onOneNode: true,
   skip: linux,
 }, async () => {
   using place = scratch();
@@ -464,7 +472,7 @@ async function countUp(file: NamedTemporaryFile, lockers: number, locked: boolea
 
 test(
   "twenty concurrent increments are all counted with locks, and not without",
-  { skip: linux },
+  { onOneNode: true, skip: linux },
   async () => {
     await using file = await namedTemporaryFile();
     assert.ok(await countUp(file, 20, false) < 20);
@@ -472,7 +480,7 @@ test(
   },
 );
 
-test("a file with mode 0400 can be locked", { skip: linux }, async () => {
+test("a file with mode 0400 can be locked", { onOneNode: true, skip: linux }, async () => {
   const { said, stderr } = await runChild(
     `const f = m.namedTemporaryFileSync({ mode: 0o400 });
      try { fs.openSync(f.path, "r+"); } catch (e) { say(e.code); }
@@ -684,7 +692,7 @@ test(
 
 test(
   "a reachable lock keeps its file from being garbage-collected",
-  { skip: linux },
+  { onOneNode: true, skip: linux },
   async () => {
     // The other files, which are unreachable, show that garbage was collected.
     const { said, stderr, status } = await runWithGc(

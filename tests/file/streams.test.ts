@@ -603,7 +603,9 @@ test("a spooled file whose handle is garbage-collected during the move to disk i
   assert.deepEqual(held().contents.filter((one) => !before.has(one)), []);
 });
 
-test("a named file that is garbage-collected while open causes a MAYFLY_NOT_CLOSED warning", async () => {
+test("a named file that is garbage-collected while open causes a MAYFLY_NOT_CLOSED warning", {
+  onOneNode: true,
+}, async () => {
   const { said } = await runWithGc(`
     for (let i = 0; i < 20; i++) await (await m.namedTemporaryFile()).write("dropped");
     await collect(() => warnings.length >= 10);
@@ -613,7 +615,9 @@ test("a named file that is garbage-collected while open causes a MAYFLY_NOT_CLOS
   assert.deepEqual(said, [true, ["TempfileWarning MAYFLY_NOT_CLOSED"]]);
 });
 
-test("pending calls complete on the file's own descriptor after its handle was garbage-collected", async () => {
+test("pending calls complete on the file's own descriptor after its handle was garbage-collected", {
+  onOneNode: true,
+}, async () => {
   const { said, stderr } = await runWithGc(`
     const data = new Uint8Array(2_000_000).fill(7);
     const results = [];

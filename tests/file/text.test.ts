@@ -93,12 +93,12 @@ test("the newline option converts both kinds of line endings in written text, an
 });
 
 test("C201 readText(n) counts characters and splits none, for any length and position", async () => {
-  const text = "añ€😀".repeat(300);
+  const text = "añ€😀".repeat(75);
   const characters = [...text];
   for (const encoding of ["utf-8", "utf-16le"] as const) {
     for await (const [kind, file] of eachKind({ encoding })) {
       await file.write(text);
-      for (const length of [1, 3, 7, 64, 65, 500, 5000]) {
+      for (const length of [1, 3, 7, 64, 65, 200, 5000]) {
         await file.seek(0);
         let position = 0;
         for (let at = 0; at < characters.length; at += length) {
@@ -253,13 +253,13 @@ test("lines() decodes characters and line endings that span two reads", async ()
 
 test("lines() reads lines longer than a chunk, and many lines per chunk", async () => {
   await using file = await temporaryFile();
-  const long = "0123456789".repeat(300_000);
-  const many = Array.from({ length: 100_000 }, (_, i) => `line ${i}`);
+  const long = "0123456789".repeat(50_000);
+  const many = Array.from({ length: 20_000 }, (_, i) => `line ${i}`);
   await file.write(`${long}\n${many.join("\r\n")}\n${long}`);
   const lines = await linesOf(file);
-  assert.equal(lines.length, 100_002);
-  assert.ok(lines[0] === long && lines[100_001] === long);
-  assert.deepEqual(lines.slice(1, 100_001), many);
+  assert.equal(lines.length, 20_002);
+  assert.ok(lines[0] === long && lines[20_001] === long);
+  assert.deepEqual(lines.slice(1, 20_001), many);
 });
 
 test("lines({ at }) starts at an offset; lines() left early can be restarted, and sees data written meanwhile", async () => {

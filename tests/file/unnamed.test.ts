@@ -59,27 +59,21 @@ test(
   },
 );
 
-test("C92 T7 an unnamed file has no link and mode 0600 under any umask", { skip: noModes }, async () => {
-  const code = `for (const file of [m.temporaryFileSync(), await m.temporaryFile()]) {
-    const { nlink, mode } = fs.fstatSync(file.fd);
-    say([nlink, (mode & 0o777).toString(8)]);
-    file.closeSync();
-  }`;
-  for (const umask of ["000", "022", "077", "777"]) {
-    const { said, stderr } = await runChild(code, { umask });
-    assert.deepEqual(said, [[0, "600"], [0, "600"]], stderr);
-  }
-});
-
-test("C92 an unnamed file has exactly the requested mode under any umask", { skip: noModes }, async () => {
-  const code = `for (const create of [m.temporaryFile, m.temporaryFileSync]) {
-    const file = await create({ mode: 0o640 });
-    say((fs.fstatSync(file.fd).mode & 0o777).toString(8));
-    file.closeSync();
-  }`;
-  for (const umask of ["000", "077"]) {
-    assert.deepEqual((await runChild(code, { umask })).said, ["640", "640"]);
-  }
+test("C92 T7 an unnamed file has no link, and mode 0600 or exactly the given one, under any umask", {
+  skip: noModes,
+}, async () => {
+  const { said, stderr } = await runChild(`
+    for (const umask of [0o777, 0o077, 0o022, 0o000]) {
+      process.umask(umask);
+      for (const options of [{}, { mode: 0o640 }]) {
+        for (const file of [m.temporaryFileSync(options), await m.temporaryFile(options)]) {
+          const { nlink, mode } = fs.fstatSync(file.fd);
+          say([nlink, (mode & 0o777).toString(8)]);
+          file.closeSync();
+        }
+      }
+    }`);
+  assert.deepEqual(said, Array(4).fill([[0, "600"], [0, "600"], [0, "640"], [0, "640"]]).flat(), stderr);
 });
 
 test("C94 closing or disposing an unnamed file that is already closed does nothing", async () => {
