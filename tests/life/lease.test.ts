@@ -771,7 +771,7 @@ function callsIn(trace: string): string[] {
   return trace.split("\n").slice(1).flatMap((line) => {
     const [, name, args, answer] = /^(\w+)\((.*)\) += (\S+)/.exec(line) ?? [];
     // The engine's caches, and files that describe the machine.
-    const isEngineFile = name === "openat" && /"\/(sys|proc)\/|\/gen\//.test(args);
+    const isEngineFile = /^open(at)?$/.test(name) && /"\/(sys|proc)\/|\/gen\//.test(args);
     if (isEngineFile) ofEngine.add(answer);
     const descriptor = /^\d+/.exec(args ?? "")?.[0] ?? "";
     const isEngine = isEngineFile || ofEngine.has(descriptor) || WAKES.test(args ?? "");

@@ -180,8 +180,11 @@ async function tryAllValues(input: Input, dir: string, watched: Substitute): Pro
   for (const { hostile } of values.filter(({ right }) => !right)) {
     await noted(hostile, refuse(input, hostile, receiver, dir, watched));
   }
-  if (readdirSync(dir).join() !== before.join()) {
-    problems.push(`${input.of}: a refused ${input.name} left something on disk`);
+  const after = readdirSync(dir);
+  if (after.join() !== before.join()) {
+    problems.push(
+      `${input.of}: a refused ${input.name} left ${after.join()} on disk instead of ${before.join()}`,
+    );
   }
   for (const { hostile } of values.filter(({ right }) => right)) {
     await noted(hostile, accept(input, hostile, dir));

@@ -12,7 +12,7 @@ import { noFlock } from "../support/ager.ts";
 import { runChild } from "../support/child.ts";
 import { packageTest as test } from "../support/once.ts";
 import { isBun, isDeno, root } from "../support/platform.ts";
-import { must, type Project, project } from "../support/project.ts";
+import { must, noNpm, type Project, project } from "../support/project.ts";
 
 /** What each test does with the library. One file is left to process exit. */
 const BODY = `
@@ -57,6 +57,7 @@ function assertReclaimed(user: Project): void {
 test(
   "Vitest, in forks and in threads, passes all tests, and the next process removes what they left",
   {
+    skip: noNpm,
     inAll: true,
   },
   () => {
@@ -77,6 +78,7 @@ test(
 test(
   "Jest loads the module anew for each file without leaking listeners, and the next process removes what the tests left",
   {
+    skip: noNpm,
     inAll: true,
   },
   () => {

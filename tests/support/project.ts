@@ -15,7 +15,7 @@ const runtime = process.env.MAYFLY_TEST_RUNTIME ?? (process.versions.bun ? "bun"
 /** On Windows, npm and what it installs are scripts, which only a shell runs. */
 const needsShell = (command: string): boolean => isWindows && !command.endsWith(".exe");
 
-/** For tests of projects: a copy of Windows may lack npm. */
+/** For tests of npm, and of programs that it installs for each system: a copy of Windows may lack it. */
 export const noNpm: string | false = isWindows &&
   spawnSync("npm", ["--version"], { shell: true }).status !== 0 && "needs npm";
 
