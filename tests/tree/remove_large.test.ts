@@ -284,6 +284,30 @@ test("C241 remove() gives up with EMFILE on a directory that can be entered but 
   }
 });
 
+test("C241 what cannot be listed for want of descriptors, nor be moved up, is left with EMFILE, and the rest is removed", () => {
+  const directory = temporaryDirectorySync();
+  const unlisted = join(directory.path, "a", "b");
+  mkdirSync(join(unlisted, "empty"), { recursive: true });
+  writeFileSync(join(directory.path, "a", "file"), "");
+  {
+    using _ = substitute({
+      primitives: {
+        list(real, path) {
+          if (readdirSync(path).includes("empty")) throw systemError("EMFILE");
+          return real(path);
+        },
+        rename() {
+          throw systemError("EPERM");
+        },
+      },
+      runtime: { removeTree: undefined },
+    });
+    assert.throws(() => directory.removeSync(), { leftovers: [{ path: unlisted, code: "EMFILE" }] });
+  }
+  assert.deepEqual(readdirSync(join(directory.path, "a")), ["b"]);
+  directory.removeSync();
+});
+
 test(
   "C243 remove() removes paths longer than the system's limit (POSIX)",
   { skip: isWindows || !hasPython },
