@@ -183,8 +183,12 @@ test(
     process.stderr.write(fs.readFileSync(0).length + " bytes of input\\n");
     console.log(JSON.stringify({ paths: [TMPDIR, TEMP, TMP], made, mode: fs.statSync(TMPDIR).mode & 0o777 }));`,
     );
-    const { status, stdout, stderr } = await here.mayfly("run", "--", ...command);
-    assert.deepEqual({ status, stderr }, { status: 0, stderr: "0 bytes of input\n" });
+    const input = join(programs.path, "input");
+    writeFileSync(input, "12345");
+    const stdin = openSync(input, "r");
+    const { status, stdout, stderr } = await mayfly(["run", "--", ...command], { ...here.options, stdin });
+    closeSync(stdin);
+    assert.deepEqual({ status, stderr }, { status: 0, stderr: "5 bytes of input\n" });
     const { paths: [path, ...same], made, mode } = JSON.parse(stdout);
     assert.ok(path.startsWith(join(here.path, "run-")), path);
     assert.deepEqual(same, [path, path]);

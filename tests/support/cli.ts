@@ -14,6 +14,8 @@ import { onTerminal } from "./terminal.ts";
 export interface CliOptions {
   /** Added to this process's environment. */
   env?: { [name: string]: string | undefined };
+  /** A descriptor for its standard input, which is empty without. */
+  stdin?: number;
   /** A descriptor for its standard output, instead of a pipe. */
   stdout?: number;
 }
@@ -50,11 +52,11 @@ export interface Program extends Disposable {
 /** Starts a program in a session of its own, so that a terminal from which the tests run does not affect its signals. */
 export function startProgram(
   [file, ...args]: string[],
-  { env, stdout = undefined }: CliOptions = {},
+  { env, stdin, stdout }: CliOptions = {},
 ): Program {
   const child = spawn(file, args, {
     env: { ...process.env, ...ENVIRONMENT, ...env },
-    stdio: ["ignore", stdout ?? "pipe", "pipe"],
+    stdio: [stdin ?? "ignore", stdout ?? "pipe", "pipe"],
     detached: true,
   });
   let closed = false;
