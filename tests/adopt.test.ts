@@ -17,7 +17,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { createServer } from "node:net";
-import { basename, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
@@ -423,14 +423,17 @@ test(
       using seen = substitute({
         primitives: {
           realPath: (_real, path: string) => path === place.path ? claimed : path,
-          status: (ask) => ask(place.path),
+          status: (ask, path) => ask(path === claimed ? place.path : dirname(place.path)),
           unlink: forbidden,
           removeDirectory: forbidden,
           rename: forbidden,
         },
         runtime: { removeTree: undefined },
       });
-      assert.throws(() => adoptFromSource(claimed), { name: "TypeError", code: "ERR_INVALID_OPTION" });
+      // The root also contains what must not be in an adopted directory.
+      const message = /neither a file system root nor a directory in one/;
+      const refused = { name: "TypeError", code: "ERR_INVALID_OPTION", message };
+      assert.throws(() => adoptFromSource(claimed), refused);
       assert.deepEqual(
         [...seen.of("unlink"), ...seen.of("removeDirectory"), ...seen.of("openDirectory")],
         [],
