@@ -1,6 +1,6 @@
 // Makes the kernel fail every system call of every scenario, and kill the process in every one, and tries all other faults
-// of which `npm test` tries a selection: `npm run faults -- --only node24,bun`. The same `--seed`, which decides how calls fail, repeats a run. Deno can be traced too, but panics if
-// closing a directory fails, which is then reported.
+// of which `npm test` tries a selection: `npm run faults -- --only node24,bun`. The same `--seed`, which decides how calls
+// fail, repeats a run. Deno can be traced too, but panics if closing a directory fails, which is then reported.
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
