@@ -18,7 +18,7 @@ import { modeOf, noLinux, noModes, notRoot } from "../support/platform.ts";
 import { variants, workspace } from "../support/places.ts";
 import { python, python3 } from "../support/python.ts";
 import { scratch } from "../support/scratch.ts";
-import { substitute, systemError } from "../support/substitute.ts";
+import { beforeEachCall, substitute, systemError } from "../support/substitute.ts";
 
 test("C155 persist() keeps the mode that the temporary file was created with, also when it copies", {
   skip: noModes,
@@ -385,5 +385,30 @@ test(
       const { uid, mode } = statSync(target);
       assert.deepEqual([readFileSync(target, "utf8"), uid, mode & 0o777], ["new", 0, 0o644], code);
     }
+  },
+);
+
+test(
+  "C162 at no moment does a group other than the old file's get more than others (skipped: needs root)",
+  { skip: notRoot },
+  () => {
+    using place = scratch();
+    const target = join(place.path, "old");
+    writeFileSync(target, "old");
+    chownSync(target, 1234, 1234);
+    chmodSync(target, 0o640);
+    const seen = new Set<string>();
+    {
+      using _ = substitute({
+        primitives: beforeEachCall(() => {
+          for (const name of place.names()) {
+            const { gid, mode } = statSync(join(place.path, name));
+            seen.add(`${gid === 1234 ? "its" : "another"} group ${(mode & 0o777).toString(8)}`);
+          }
+        }),
+      });
+      sourceWriteSync(target, "new");
+    }
+    assert.deepEqual([...seen], ["its group 640", "another group 600", "its group 600"]);
   },
 );
