@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chownSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import * as source from "../../mod.ts";
 import { startReaper } from "../../lib/life/reaper.ts";
@@ -8,7 +8,7 @@ import { runtime } from "../../lib/runtime/mod.ts";
 import { runChild, startChild } from "../support/child.ts";
 import { packageTest as test } from "../support/once.ts";
 import { noMounts } from "../support/places.ts";
-import { noLinux, noReaper } from "../support/platform.ts";
+import { noLinux, noReaper, notRoot } from "../support/platform.ts";
 import { type Scratch, scratch } from "../support/scratch.ts";
 import { heldLease, substitute } from "../support/substitute.ts";
 import { warningsOf } from "../support/warnings.ts";
@@ -296,6 +296,38 @@ test(
     assert.deepEqual(there, [false, false, true, true, true, true]);
   },
 );
+
+test(
+  "C254 C265 a reaper leaves what belongs to another user, and what was given to one also to the next process (skipped: needs root)",
+  { skip: noReaper || notRoot, inAll: true },
+  () => {
+    for (const given of [false, true]) {
+      using place = scratch();
+      const session = "abcdefgh", lease = join(place.path, "a.lease");
+      const [ours, foreign] = ["jkmn", "jkmp"].map((end) => join(place.path, `tmp${session}abcdefghi${end}`));
+      for (const path of [ours, foreign]) writeFileSync(path, "");
+      chownSync(foreign, 12345, 12345);
+      const lines = given ? `given ${basename(foreign)}\n` : "";
+      writeFileSync(lease, `mayfly 1\nmade ${place.path}/tmp*\n${lines}`);
+      assert.equal(reap(lease, session), 0);
+      assert.deepEqual([ours, foreign, lease].map((path) => existsSync(path)), [false, true, given]);
+    }
+  },
+);
+
+test("C254 a reaper waits for the end of the process whatever polite signals it gets itself", {
+  skip: noReaper,
+  inAll: true,
+}, () => {
+  using place = scratch();
+  const session = "abcdefgh", lease = join(place.path, "a.lease"), entry = `tmp${session}abcdefghijkmn`;
+  writeFileSync(join(place.path, entry), "");
+  writeFileSync(lease, `mayfly 1\nmade ${place.path}/tmp*\n`);
+  const signalled = (script: string): string =>
+    script.replace("read -r _", (read) => `for signal in INT TERM HUP; do kill -$signal $$; done\n${read}`);
+  assert.equal(reap(lease, session, signalled), 0);
+  assert.deepEqual(place.names(), []);
+});
 
 test(
   "C254 a reaper leaves a directory for temporary files with leases in it to the next process",
