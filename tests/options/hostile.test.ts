@@ -163,7 +163,7 @@ async function accept(input: Input, hostile: Hostile, dir: string): Promise<void
   assert.ok(error instanceof m.TempfileError, error.stack);
 }
 
-/** What is in a directory, without a lease of this process: one that is full is followed by another at any call. */
+/** What is in a directory, but for the directory of leases, which belongs to no single call. */
 const listed = (dir: string): string =>
   readdirSync(dir).filter((name) => name !== basename(leasesIn(dir))).join();
 
