@@ -23,7 +23,7 @@ import { packageTest as test } from "../support/once.ts";
 import { noLinux } from "../support/platform.ts";
 import { onlyReclaim, reclaimIn, watchedList } from "../support/reclaiming.ts";
 import { scratch } from "../support/scratch.ts";
-import { substitute } from "../support/substitute.ts";
+import { type Stub, substitute } from "../support/substitute.ts";
 
 test("C265 reclaim() leaves an entry that its process marks as kept during the liveness check", {
   skip: noLinux,
@@ -132,6 +132,45 @@ test(
       mkdirSync(join(used, "sub", maker.name("job-")), { recursive: true });
       return maker;
     }),
+);
+
+test(
+  "C259 C265 reclaim() leaves a directory of a dead process if what another has adopted in it is handed on after the taker's lease was read, and before the giver's",
+  { skip: noLinux },
+  () => {
+    using place = scratch();
+    const creator = plant(place.path), directory = join(place.path, creator.name());
+    const name = creator.name(), file = join(directory, name);
+    mkdirSync(directory);
+    writeFileSync(file, "");
+    const [taker, giver] = [[], [`adopted ${file}`]].map((lines) =>
+      plant(place.path, { pid: process.pid, lines })
+    );
+    const fds = [taker, giver].map(({ path }) => openSync(path, "r"));
+    const { list } = watchedList("", leasesIn(place.path), [taker, giver].map(({ path }) => basename(path)));
+    let reads = 0;
+    const openFile: Stub = (real, path: string, access: string) => {
+      if (path === taker.path) reads++;
+      return real(path, access);
+    };
+    const status: Stub = (real, path: string) => {
+      // The first time it was read to learn whether its process is alive.
+      if (path === giver.path && reads === 2) {
+        reads++;
+        appendFileSync(taker.path, `adopted ${file}\n`);
+        appendFileSync(creator.path, `kept /${name}\n`);
+        appendFileSync(giver.path, `kept ${name}\n`);
+      }
+      return real(path);
+    };
+    using _ = substitute({ primitives: { list, openFile, status } });
+    const { removed, kept } = onlyReclaim(place.path);
+    assert.deepEqual([removed, kept], [[], [{ path: directory, isTaken: true }]]);
+    assert.ok(reads > 2 && existsSync(file));
+    for (const fd of fds) closeSync(fd);
+    assert.deepEqual(reclaimIn(place.path).kept, []);
+    assert.deepEqual([place.names(), readLeases(place.path)], [[], {}]);
+  },
 );
 
 test(
