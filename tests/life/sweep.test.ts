@@ -29,7 +29,7 @@ import { packageTest as test } from "../support/once.ts";
 import { isWindows, noFifos, noLinks, notRoot } from "../support/platform.ts";
 import { noMounts } from "../support/places.ts";
 import { hasPython, python3 } from "../support/python.ts";
-import { OPTIONS, watchedList, within } from "../support/reclaiming.ts";
+import { NO_PROCESS, OPTIONS, watchedList, within } from "../support/reclaiming.ts";
 import { type Scratch, scratch } from "../support/scratch.ts";
 import { type Stub, type Substitute, substitute, systemError } from "../support/substitute.ts";
 
@@ -417,6 +417,25 @@ test(
     }
     await Promise.all(ends.map((end) => end()));
     assert.equal((await sweepIn(place, AGED)).removed.length, 5);
+  },
+);
+
+test(
+  "C267 sweep() by age keeps what is or contains something locked by fcntl, also by a process that cannot be seen to have it open (skipped except on Linux with Python)",
+  { skip: !onLinux || !hasPython, onOneNode: true },
+  async () => {
+    using place = scratch();
+    const [file, tree, free] = [oldFile(place), oldTree(place), oldFile(place)];
+    const ends = await Promise.all(
+      [file, join(tree, "sub", "file")].map((path) => startUser(python3, "-c", PYTHON, path)),
+    );
+    const list: Stub = (real, path: string) => path === "/proc" ? NO_PROCESS : real(path);
+    using _ = substitute({ primitives: { list } });
+    const report = await sourceSweep({ ...AGED, dir: place.path });
+    await Promise.all(ends.map((end) => end()));
+    assert.deepEqual(report.removed.map(({ path }) => path), [free]);
+    assert.deepEqual(new Set(Object.values(reasonsOf(report))), new Set(["it is locked"]));
+    assert.equal((await sourceSweep({ ...AGED, dir: place.path })).removed.length, 2);
   },
 );
 
