@@ -1,5 +1,14 @@
 import assert from "node:assert/strict";
-import { chmodSync, mkdirSync, readdirSync, renameSync, rmdirSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmdirSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { spawnSync } from "node:child_process";
 import { basename, dirname, isAbsolute, join } from "node:path";
 import { test } from "node:test";
@@ -126,6 +135,32 @@ test(
         code: "ERR_REPLACED",
       });
       assert.equal(statSync(path).mode & 0o777, make === naive ? 0o777 : 0o700, make.name);
+    }
+  },
+);
+
+test(
+  "T23 creating a directory gives the mode to the one created, even if another takes its place after the check (POSIX)",
+  { skip: noModes },
+  async () => {
+    using _lease = heldLease();
+    for (const make of [source.mkdtemp, source.mkdtempSync]) {
+      using place = scratch();
+      const aside = join(place.path, "aside");
+      using _ = substitute({
+        primitives: {
+          statusOf: (real, descriptor: number) =>
+            changed(real(descriptor), (status) => {
+              if (existsSync(aside)) return status;
+              const path = join(place.path, place.names()[0]);
+              renameSync(path, aside);
+              mkdirSync(path, { mode: 0o700 });
+              return status;
+            }),
+        },
+      });
+      const path = await make({ dir: place.path, mode: 0o777 });
+      assert.deepEqual([path, aside].map((each) => statSync(each).mode & 0o777), [0o700, 0o777], make.name);
     }
   },
 );
