@@ -24,10 +24,11 @@ import {
 import { namedTemporaryFile as fromSource } from "../../lib/file/named.ts";
 import type { NodeChildProcess } from "../../lib/runtime/helper.ts";
 import { type BunFfi, helperLocks, libraryLocks } from "../../lib/runtime/locks.ts";
-import { adapterFor, type Locks } from "../../lib/runtime/mod.ts";
+import { adapterFor, type Handle, type Locks, runtime } from "../../lib/runtime/mod.ts";
 import { firstOutput, runChild, startChild } from "../support/child.ts";
 import { runWithGc } from "../support/gc.ts";
 import { packageTest as test } from "../support/once.ts";
+import { noReplacing } from "../support/platform.ts";
 import { scratch } from "../support/scratch.ts";
 import { substitute, systemError } from "../support/substitute.ts";
 
@@ -315,7 +316,7 @@ test(
   "a lock requested just before the file is closed is either refused or released",
   { onOneNode: true, skip: linux },
   async () => {
-    for (let turns = 0; turns < 12; turns++) {
+    for (let turns = 0; turns < 20; turns++) {
       const file = await namedTemporaryFile({ deleteOnClose: false });
       const asked = file.tryLock().catch(code);
       for (let i = 0; i < turns; i++) await null;
@@ -709,6 +710,39 @@ test(
        lock.release();`,
     );
     assert.deepEqual([said, status], [[[false, "MAYFLY_NOT_CLOSED", false]], 0], stderr);
+  },
+);
+
+test(
+  "tryLock() releases what it has locked if the file is closed, or something else takes its place, until it has the lock (POSIX)",
+  {
+    skip: noReplacing,
+  },
+  async () => {
+    using place = scratch();
+    const ways: { [code: string]: (file: NamedTemporaryFile) => unknown } = {
+      ERR_CLOSED: (file) => file.close(),
+      ERR_REPLACED: ({ path }) => {
+        renameSync(path, `${path}.aside`);
+        writeFileSync(path, "");
+      },
+    };
+    for (const [code, happens] of Object.entries(ways)) {
+      const file = await fromSource({ dir: place.path, deleteOnClose: false });
+      let locked: Handle | undefined, closed = 0;
+      const locks: Locks = {
+        async tryAcquire(path) {
+          await happens(file);
+          closed = seen.of("close").length;
+          return locked = runtime.sync.openFile(path, "read");
+        },
+        acquire: undefined,
+      };
+      using seen = substitute({ runtime: { locks: () => Promise.resolve(locks) } });
+      await assert.rejects(file.tryLock(), { code, path: file.path });
+      assert.deepEqual(seen.of("close").slice(closed), [[locked]], code);
+      await file.close();
+    }
   },
 );
 
