@@ -23,11 +23,12 @@ async function fileOf(bytes: Iterable<number>, options = {}): Promise<TemporaryF
 }
 
 test("C95 text is read back unchanged in every encoding, and is stored as the bytes of that encoding", async () => {
-  const latin = "aÿ\u0080\u009f\0é\n";
+  // Longer than what is decoded in one call.
+  const latin = "aÿ\u0080\u009f\0é\n" + "bcdefghi".repeat(3000);
   const cases = [
     ["utf-8", MIXED, [...new TextEncoder().encode(MIXED)]],
     ["utf-16le", MIXED, [...Buffer.from(MIXED, "utf16le")]],
-    ["latin1", latin, [0x61, 0xff, 0x80, 0x9f, 0, 0xe9, 0x0a]],
+    ["latin1", latin, [0x61, 0xff, 0x80, 0x9f, 0, 0xe9, 0x0a, ...Buffer.from(latin.slice(7))]],
   ] as const;
   for (const [encoding, text, bytes] of cases) {
     for await (const [kind, file] of eachKind({ encoding })) {
@@ -339,7 +340,7 @@ const noLimit = process.versions.bun !== undefined && "Bun has room for any that
 test("contents too long for a string fail with EFBIG, not EILSEQ (once on Node and Deno)", {
   skip: oncePerKind || noLimit,
 }, async () => {
-  await using file = spooledTemporaryFile({ maxMemory: Infinity });
+  await using file = spooledTemporaryFile({ maxMemory: Infinity, fatal: true });
   await file.truncate(2 ** 29);
   assert.equal(await failureOf(() => file.textSync()), "EFBIG");
 });
