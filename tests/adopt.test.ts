@@ -180,6 +180,26 @@ test("C132 an adopted relative path is made absolute at once, so that a later ch
   assert.deepEqual(readdirSync(place.at("elsewhere")).sort(), EVERYTHING);
 });
 
+test("C132 a relative path to adopt is resolved when the function is called, not when the system is first asked", async () => {
+  using place = filledScratch();
+  const calls: [name: string, adopt: (path: string) => unknown][] = [
+    ["one", adoptFromSourceLater],
+    ["two", adoptFileFromSource],
+    ["one.d", adoptDirectoryFromSource],
+    ["two.d", adoptFromSource],
+  ];
+  for (const [name, adopt] of calls) {
+    // The working directory of this moment only: whatever is relative later is not found.
+    const start = (): unknown => {
+      using _ = substitute({ runtime: { cwd: () => place.path } });
+      return adopt(name);
+    };
+    using adopted = await start() as NamedTemporaryFile | TemporaryDirectory;
+    assert.equal(adopted.path, place.at(name));
+  }
+  assert.deepEqual(place.list(), []);
+});
+
 test(
   "C132 the path of an adopted file is canonical, given as a path or URL through a symbolic link",
   { skip: noLinks },
