@@ -49,9 +49,12 @@ const code = (error: { code?: string }): string | undefined => error.code;
 const pause = (milliseconds: number): Promise<void> =>
   new Promise((resolve) => setTimeout(resolve, milliseconds));
 
-/** Starts a process that holds the lock until it is killed. */
+/**
+ * Starts a process that holds the lock until it is killed. Not in bash by its name: its input is a socket here, as for
+ * remote shells, so that it would first run the user's `.bashrc`.
+ */
 async function holder(path: string): Promise<ChildProcess> {
-  const child = spawn("bash", ["-c", 'exec 9<>"$1"; flock -x 9; echo held; read -r', "bash", path], {
+  const child = spawn("sh", ["-c", 'exec 9<>"$1"; flock -x 9; echo held; read -r _', "sh", path], {
     stdio: ["pipe", "pipe", "ignore"],
   });
   await firstOutput(child);

@@ -79,7 +79,7 @@ const has = (file: string, arg: string): boolean => spawnSync(file, [arg]).statu
 function commands(place: Scratch): [string, (path: string) => Command][] {
   const all: [string, boolean, (path: string) => Command][] = [
     ["python", hasPython, (path) => ({ file: python3, args: ["-c", PYTHON, path] })],
-    ["flock(1)", has("flock", "--version"), (path) => ({ file: "bash", args: ["-c", SHELL, "bash", path] })],
+    ["flock(1)", has("flock", "--version"), (path) => ({ file: "sh", args: ["-c", SHELL, "sh", path] })],
     ...partners.map((name): [string, boolean, (path: string) => Command] => [
       name,
       true,
