@@ -126,7 +126,7 @@ test("Deno: temporaryDirectory() probes with makeTempDirSync() if writing is per
   assert.equal(denoRuntime(failing.deno, failing.scope).temporaryDirectory(), undefined);
 });
 
-test("Deno: signals.listen() adds a listener and removes it; raise() exits with a status if kill() is not permitted", () => {
+test("Deno: signals.listen() adds a listener and removes it; raise() blocks the thread until the signal has ended the process, and exits with a status if kill() is not permitted", () => {
   const { deno, scope, done } = fakeDeno();
   const signals = denoRuntime(deno, scope).signals!;
   assert.deepEqual([...signals.names()].sort(), ["SIGHUP", "SIGINT", "SIGTERM"]);
@@ -138,7 +138,10 @@ test("Deno: signals.listen() adds a listener and removes it; raise() exits with 
     "SIGINT",
     listener,
   ]]);
+  const start = performance.now();
   signals.raise("SIGINT");
+  // Long enough for another thread to end the process.
+  assert.ok(performance.now() - start > 50);
   assert.deepEqual(done.at(-1), ["kill", 4711, "SIGINT"]);
   Object.assign(deno, { kill: fail("NotCapable") });
   for (const [name, status] of [["SIGHUP", 129], ["SIGINT", 130], ["SIGTERM", 143]] as const) {
