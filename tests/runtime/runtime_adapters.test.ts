@@ -426,6 +426,8 @@ test("Bun: locks call flock() of the C library, which the first lock loads", asy
   const { tryAcquire } = await locks!();
   const handle = await tryAcquire(path, true);
   assert.deepEqual(calls, [[handle, 1 | 4]]);
+  // Network file systems want what is locked to be open for writing.
+  assert.equal(sync.write(handle!, new Uint8Array(1), 0), 1);
   sync.close(handle!);
 });
 
@@ -470,6 +472,21 @@ test("nodePrimitives() omits open flags that the platform lacks; files are creat
   sync.openDirectory("C:\\d");
   assert.deepEqual(opened, [["C:\\f", 0x502, 0o600], ["C:\\f", 2], ["C:\\d", 0]]);
 });
+
+test(
+  "Node and Bun: openFile() opens with O_NOFOLLOW, and with O_NONBLOCK, since a FIFO would block it (Linux)",
+  {
+    skip: !isLinux,
+  },
+  () => {
+    const opened: number[] = [];
+    const openSync = (_path: string, flags: number): void => void opened.push(flags);
+    const { sync } = nodePrimitives({ constants: fs.constants, openSync } as never);
+    for (const access of ["read", "write", "append"] as const) sync.openFile("/somewhere", access);
+    const wanted = fs.constants.O_NOFOLLOW | fs.constants.O_NONBLOCK;
+    assert.deepEqual(opened.map((flags) => flags & wanted), [wanted, wanted, wanted]);
+  },
+);
 
 test("startWatcher() reports a helper that cannot be started alike, whether spawn() throws or emits an error", () => {
   const missing = Object.assign(new Error("no sh"), { code: "ENOENT" });
