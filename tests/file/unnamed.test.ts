@@ -20,7 +20,7 @@ import { whileCleaned } from "../support/cleaner.ts";
 import { openIn } from "../support/descriptors.ts";
 import { noFuse, withFuse } from "../support/fuse.ts";
 import { packageTest as test } from "../support/once.ts";
-import { isLinux, isRoot, isWindows, namesStay, noLinux, noModes } from "../support/platform.ts";
+import { isLinux, isRoot, isWindows, namesStay, noLinux, noModes, underWine } from "../support/platform.ts";
 import { memory, scratch } from "../support/scratch.ts";
 import { heldLease, substitute, systemError } from "../support/substitute.ts";
 
@@ -353,7 +353,7 @@ test(
 
 test(
   "C101 10,000 unnamed files keep their data while another process empties their directory",
-  { onOneNode: true },
+  { skip: underWine("a creation takes milliseconds"), onOneNode: true },
   async () => {
     using place = scratch(memory);
     await whileCleaned(place.path, () => {
@@ -392,12 +392,13 @@ test(
 
 test("C101 control: files that are opened again by name fail under the same deleting process", async () => {
   using place = scratch();
+  // One name: if many were left, the other process would be busy with old ones.
+  const path = join(place.path, "naive");
   let failures = 0;
   await whileCleaned(place.path, () => {
     for (let i = 0; i < 100_000 && failures === 0; i++) {
-      const path = join(place.path, `naive-${i}`);
       try {
-        writeFileSync(path, "data", { flag: "wx" });
+        writeFileSync(path, "data");
         readFileSync(path);
       } catch {
         failures++;
