@@ -20,7 +20,7 @@ const BODY = `
   await file.write("hello");
   if (await file.text() !== "hello") throw new Error("not what was written");
   const directory = await temporaryDirectory();
-  await directory.namedTemporaryFile({ delete: false });
+  await (await directory.namedTemporaryFile({ delete: false })).close();
   await file.close();
   await directory.remove();
   globalThis.forTheEndOfTheProcess = await namedTemporaryFile();
