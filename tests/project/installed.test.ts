@@ -9,7 +9,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
 import { onceInAll, oncePerKind, oncePerRuntime } from "../support/once.ts";
-import { isBun, isDeno, root } from "../support/platform.ts";
+import { isBun, isDeno, noRelativePaths, root } from "../support/platform.ts";
 import { emptyProject, must, noNpm, type Project, project } from "../support/project.ts";
 
 const tool = (...path: string[]): string => join(root, "node_modules", ...path);
@@ -231,7 +231,7 @@ test("the package runs when TypeScript has compiled it to CommonJS, as transform
 });
 
 test("a program made by bun build --compile runs without the package (once, on Bun)", {
-  skip: oncePerRuntime || (!isBun && "needs Bun"),
+  skip: oncePerRuntime || (!isBun && "needs Bun") || noRelativePaths,
 }, () => {
   using user = project();
   user.write("main.mjs", AS_MODULE);

@@ -117,7 +117,7 @@ export const underWine = (reason: string): string | false =>
 
 /** For tests whose programs pass relative paths to `fs`. */
 export const noRelativePaths: string | false = isBun &&
-  underWine("Bun's writeFileSync() and readdirSync() find nothing by a relative path");
+  underWine("Bun's writeFileSync(), readdirSync() and build find nothing by a relative path");
 
 /** For tests with symbolic links, which Windows lets few users create. */
 export const noLinks: string | false = isWindows && !canLink() && "needs symbolic links";
