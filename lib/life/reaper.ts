@@ -18,9 +18,9 @@ import { isWindows, runtime } from "../runtime/mod.ts";
  * well, so the lease stays. So is a directory for temporary files with leases in it: only the next process finds out
  * whether theirs are alive.
  *
- * All leases are read twice. A process that keeps what it has adopted records that in this lease before its own goes: if
- * that was gone when its turn came, this one says so when it is read again. If something is handed over meanwhile, the
- * leases of both may not have said so when they were read.
+ * The lease is read again after all others: a process that keeps what it has adopted records that there before its own
+ * lease goes. All are read twice: if something is handed over meanwhile, the leases of both may not have said so when
+ * they were read.
  *
  * The shell itself makes every decision: a program that is missing must not look like an answer. On macOS, `mount` is
  * in no directory of the path that cron gives its jobs.
@@ -39,7 +39,7 @@ kept=
 used=
 left=
 for pass in 1 2; do
-  for lease in "\${1%/*}"/*.lease; do
+  for lease in "\${1%/*}"/*.lease "$1"; do
     while IFS= read -r line; do
       case $line in
         "adopted "* | "given "*) left=yes ;;
