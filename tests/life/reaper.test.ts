@@ -383,6 +383,28 @@ test(
 );
 
 test(
+  "C254 C259 a reaper leaves what another process adopts and keeps, which begins and ends while the leases are read",
+  { skip: noReaper, inAll: true },
+  () => {
+    using place = scratch();
+    const session = "abcdefgh", file = join(place.path, `tmp${session}abcdefghijkmn`);
+    const lease = join(place.path, "a.lease"), adopters = join(place.path, "b.lease");
+    writeFileSync(file, "");
+    writeFileSync(lease, `mayfly 1\nmade ${place.path}/tmp*\n`);
+    const adopts = `[ $pass = 1 ] && echo 'adopted ${file}' > '${adopters}'`;
+    const keeps = `[ $pass = 2 ] && [ -e '${adopters}' ] && echo "kept /${
+      basename(file)
+    }" >> "$1" && rm '${adopters}'`;
+    const read = `done < "$lease"`;
+    const status = reap(lease, session, (script) => {
+      assert.ok(script.includes(read));
+      return script.replace(read, `${read}; ${adopts}; ${keeps}`);
+    });
+    assert.deepEqual([status, existsSync(adopters), existsSync(file)], [0, false, true]);
+  },
+);
+
+test(
   "C254 C259 a reaper leaves a directory in which something was adopted and is handed on while the leases are read",
   { skip: noReaper, inAll: true },
   () => {
