@@ -17,11 +17,12 @@ import * as m from "#mod";
 import { TempfileError } from "#mod";
 import { temporaryDirectory, temporaryDirectorySync } from "../lib/directory.ts";
 import { namedTemporaryFileSync } from "../lib/file/named.ts";
-import { held, heldLeases } from "../lib/life/registry.ts";
+import { held } from "../lib/life/registry.ts";
 import { renewSession } from "../lib/name.ts";
 import { runtime } from "../lib/runtime/mod.ts";
 import { runChild } from "./support/child.ts";
 import { gcFlags } from "./support/gc.ts";
+import { withoutLease } from "./support/leases.ts";
 import { packageTest } from "./support/once.ts";
 import { isWindows, noModes, underWine } from "./support/platform.ts";
 import { scratch } from "./support/scratch.ts";
@@ -620,7 +621,7 @@ packageTest(
 test("creation fails and leaves nothing on disk or in the registry if the source of random bytes fails", async () => {
   using place = scratch();
   // Without an open lease, the next creation begins a new session, which needs random bytes.
-  while (heldLeases().size > 0) await new Promise((resolve) => setTimeout(resolve, 50));
+  await withoutLease();
   renewSession();
   const random = (): never => {
     throw new Error("no entropy");

@@ -32,9 +32,7 @@ export function refusalOf(directory: string, status: Status): string | undefined
 
 /** Whether the lease that this process has just made is the only one, judged by one look at the directory. */
 export function isAlone(): boolean {
-  const directory = leaseDirectory();
-  if (directory === undefined) return true;
-  const listing = runtime.sync.list(directory);
+  const listing = runtime.sync.list(leaseDirectory()!);
   try {
     return (listing.next() as DirectoryEntry[]).length <= 1;
   } finally {

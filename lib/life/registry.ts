@@ -140,11 +140,15 @@ export function held(): { entries: readonly Entry[]; contents: readonly Content[
 }
 
 /**
- * Milliseconds without entries after which listening stops. Starting again costs as much as twenty files, too much to
- * do for each file of a server that makes some in a second. Not much longer: Jest gives each test file its own globals,
- * and so its own registry, and Node warns of more than ten listeners for a signal.
+ * Milliseconds without entries after which listening stops. Few at first: Jest gives each test file its own globals, and
+ * so its own registry, and Node warns of more than ten listeners for a signal. Then twice as many each time, since starting
+ * again costs as much as thirty files, too much to do for each file of a server that makes one in a second. So what
+ * lingers after a test file stays no longer than the file took.
  */
-const IDLE = 250;
+let grace = 250;
+
+/** Milliseconds from which it no longer grows. */
+const LONG_GRACE = 2000;
 
 /**
  * Stops listening a little later: adding and removing signal listeners takes system calls, too many for a program that
@@ -154,11 +158,12 @@ const IDLE = 250;
 function scheduleUnwatch(state: Registry): void {
   state.idle = true;
   state.active = false;
-  runtime.later(IDLE, async () => {
+  runtime.later(grace, async () => {
     await runtime.nextTurn();
     state.idle = false;
     if (state.entries.size > 0) return;
     if (state.active) return scheduleUnwatch(state);
+    if (grace < LONG_GRACE) grace *= 2;
     state.unwatch?.();
     state.unwatch = undefined;
     discardLeases(state);

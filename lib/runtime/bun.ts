@@ -66,8 +66,11 @@ export function bunRuntime(process: NodeProcess, bun: BunNamespace): Runtime {
   };
   // Node resets every signal to its default at startup; Bun keeps ignoring the signals that its parent had set to be
   // ignored.
-  const readStatus = (): string => fs.readFileSync("/proc/self/status", "latin1");
-  const like = nodeLike(process, own, (signals) => notIgnored(signals, readStatus));
+  const like = nodeLike(
+    process,
+    own,
+    (signals) => notIgnored(signals, () => fs.readFileSync("/proc/self/status", "latin1")),
+  );
   const { locks, sync, platform, signals, nextTurn } = like;
   const ffi = (): BunFfi => process.getBuiltinModule("bun:ffi") as BunFfi;
   const { raise } = signals;

@@ -10,7 +10,8 @@ import { pathToFileURL } from "node:url";
 import { runtime } from "../../lib/runtime/mod.ts";
 import { runChild, startChild } from "../support/child.ts";
 import { NAMES_THERE, send, WAIT } from "../support/endings.ts";
-import { loadLibrary } from "../support/library.ts";
+import { readLeases } from "../support/leases.ts";
+import { type Library, loadLibrary } from "../support/library.ts";
 import { LISTENERS } from "../support/listeners.ts";
 import { packageTest as test } from "../support/once.ts";
 import { isWindows, noSignals, root } from "../support/platform.ts";
@@ -159,9 +160,16 @@ test("C261 listeners exist only while named files or directories do, not after i
   assert.deepEqual(rest, [some, some, some, 0, some, 0]);
 });
 
-/** Makes files and time pass, and asserts when a process with this setting is listened to. */
-async function assertListening(signals: true | undefined): Promise<void> {
-  using place = scratch();
+interface Watched {
+  library: Library;
+  /** Makes time pass. Returns whether the process is listened to at the end. */
+  advance(milliseconds: number): Promise<boolean>;
+  /** Returns how often listening has begun. */
+  begun(): number;
+}
+
+/** A copy of the library that thinks it alone makes time pass. */
+function watched(place: Scratch, signals?: true): Watched {
   let clock = 0, listening = 0, begun = 0;
   const timers = new Set<{ due: number; call: () => void }>();
   const library = loadLibrary({
@@ -179,7 +187,7 @@ async function assertListening(signals: true | undefined): Promise<void> {
     },
   });
   library.configure({ tmpdir: place.path, signals, reclaim: false });
-  const advance = async (milliseconds: number): Promise<number> => {
+  const advance = async (milliseconds: number): Promise<boolean> => {
     for (const end = clock + milliseconds; clock < end;) {
       clock += 10;
       for (const timer of [...timers].filter(({ due }) => due <= clock)) {
@@ -188,25 +196,49 @@ async function assertListening(signals: true | undefined): Promise<void> {
         await runtime.nextTurn();
       }
     }
-    return listening;
+    return listening > 0;
   };
+  return { library, advance, begun: () => begun };
+}
+
+/** Makes files and time pass, and asserts when a process with this setting is listened to. */
+async function assertListening(signals: true | undefined): Promise<void> {
+  using place = scratch();
+  const { library, advance, begun } = watched(place, signals);
   library.namedTemporaryFileSync().closeSync();
   await advance(200);
   library.namedTemporaryFileSync().closeSync();
-  assert.deepEqual([await advance(100), await advance(500)], [1, 0]);
+  assert.deepEqual([await advance(100), await advance(500)], [true, false]);
   library.namedTemporaryFileSync().closeSync();
   const held = library.namedTemporaryFileSync(), other = library.namedTemporaryFileSync();
-  assert.equal(await advance(2000), 1);
+  assert.equal(await advance(2000), true);
   other.closeSync();
   await advance(200);
   held.closeSync();
-  assert.equal(await advance(100), 1);
-  assert.deepEqual([await advance(1000), begun], [0, 2]);
+  assert.equal(await advance(100), true);
+  assert.deepEqual([await advance(1000), begun()], [false, 2]);
 }
 
 test("C261 the process is listened to while files follow one another or one is held, and until a moment after", async () => {
   await assertListening(true);
   await assertListening(undefined);
+});
+
+test("C261 a process that makes a file from time to time is soon listened to all the time, but not long after the last", async () => {
+  using place = scratch();
+  const { library, advance, begun } = watched(place);
+  const seen = new Set<string>();
+  const leases = (): string[] => Object.keys(readLeases(place.path));
+  for (let n = 0; n < 20; n++) {
+    library.namedTemporaryFileSync().closeSync();
+    for (const lease of leases()) seen.add(lease);
+    await advance(1500);
+  }
+  // First for 250 ms, then for 500, 1000 and 2000.
+  assert.deepEqual([begun(), seen.size], [4, 4]);
+  assert.deepEqual([await advance(4000), leases()], [false, []]);
+  library.namedTemporaryFileSync().closeSync();
+  assert.deepEqual([await advance(4000), begun(), leases()], [false, 5, []]);
 });
 
 test("C261 C251 two copies of the module share one set of listeners for as long as either needs it", async () => {

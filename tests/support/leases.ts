@@ -79,18 +79,24 @@ export function plantLease(directory: string, pid?: number, host?: string): () =
   return () => name();
 }
 
-/** Waits until this process has no lease, so that the next thing it creates starts one. */
-export async function withoutLease(): Promise<void> {
-  for (let tries = 0; openLeases() > 0; tries++) {
-    if (tries === 1000) throw new Error("the lease of this process stays");
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
+interface Registry {
+  entries: { size: number };
+  leases: Iterable<{ discard(): void }> & { delete(lease: unknown): void };
 }
 
-/** Returns how many leases this process has open, whichever copy of the library opened them. */
-function openLeases(): number {
-  const registry = (globalThis as { [key: symbol]: { leases: Set<unknown> } | undefined })[
-    Symbol.for("mayfly.registry")
-  ];
-  return registry?.leases.size ?? 0;
+/**
+ * Waits until this process holds nothing, and discards its leases as the library does some time later, so that the next
+ * thing it creates starts one.
+ */
+export async function withoutLease(): Promise<void> {
+  const registry = (globalThis as { [key: symbol]: Registry | undefined })[Symbol.for("mayfly.registry")];
+  if (registry === undefined) return;
+  for (let tries = 0; registry.entries.size > 0; tries++) {
+    if (tries === 1000) throw new Error("this process still holds something");
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  for (const lease of registry.leases) {
+    registry.leases.delete(lease);
+    lease.discard();
+  }
 }
