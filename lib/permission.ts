@@ -16,6 +16,7 @@ export const requireReadable = (path: string): void => requirePermission(runtime
 export const requireWritable = (path: string): void =>
   requirePermission(runtime.mayRead(path) && runtime.mayWrite(path));
 
-function requirePermission(permitted: boolean): void {
+/** Throws unless something is permitted. */
+export function requirePermission(permitted: boolean): asserts permitted {
   if (!permitted) throw coded(DENIED, "not permitted");
 }

@@ -221,6 +221,29 @@ test(
 );
 
 test(
+  "C299 on Deno, full directories are removed after the program has revoked a permission, which also denies /proc",
+  { skip: notDeno },
+  async () => {
+    using place = scratch();
+    const code = `const full = async () => {
+    const directory = await m.temporaryDirectory();
+    fs.mkdirSync(directory.join("deep"));
+    fs.writeFileSync(directory.join("deep", "file"), "");
+    return directory;
+  };
+  await (await full()).remove();
+  const earlier = await full();
+  await Deno.permissions.revoke({ name: "net" });
+  await earlier.remove();
+  (await full()).removeSync();
+  await full(); // For the exit.`;
+    const { status, stderr } = await runChild(code, { flags: ["-A"], env: { TMPDIR: place.path } });
+    assert.equal(status, 0, stderr);
+    assert.deepEqual(place.names(), []);
+  },
+);
+
+test(
   "C299 sweep() on Deno with one directory and --allow-sys=uid prompts neither for /proc nor for directories of other leases",
   {
     skip: notDeno || noTerminal || noUsers,

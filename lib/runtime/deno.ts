@@ -11,7 +11,7 @@ import { granted, requireGranted } from "./deno_permissions.ts";
 import { linkByHelper } from "./link_descriptor.ts";
 import type { NodeChildProcess } from "./helper.ts";
 import { type NodeFs, nodePrimitives } from "./node_fs.ts";
-import { anchors, platformOf, processExists, sleep } from "./node_like.ts";
+import { platformOf, processExists, sleep } from "./node_like.ts";
 import { endSignals, SIGNAL_NUMBERS } from "./signals.ts";
 import type { EndSignal, Runtime, Signals } from "./types.ts";
 import { startWatcher } from "./watcher.ts";
@@ -186,7 +186,9 @@ export function denoRuntime(deno: DenoNamespace, scope: DenoScope): Runtime {
     ...timers(),
     later,
     sleep,
-    anchor: anchors(() => inProc(() => deno.statSync("/proc/self/fd")) !== undefined),
+    // Checked each time: a program may revoke a permission, and a test may run with fewer.
+    anchor: (descriptor) =>
+      inProc(() => deno.statSync("/proc/self/fd")) ? `/proc/self/fd/${descriptor}` : undefined,
     descriptor: (handle) => typeof handle === "number" ? handle : undefined,
     fromDescriptor: (descriptor) => handleOfDescriptor(deno, node().sync, descriptor),
     onEnd: (listener) => onEnd(scope, listener),

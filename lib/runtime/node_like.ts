@@ -116,19 +116,6 @@ export function sleep(milliseconds: number): void {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds);
 }
 
-/**
- * Returns a function that gives the path of a descriptor, after checking once whether this process has such paths.
- * Permission models refuse `/proc`, and some containers do not mount it. An answer of undefined is not remembered: the
- * next call asks again.
- */
-export function anchors(allowed: () => boolean | undefined): (descriptor: number) => string | undefined {
-  let usable: boolean | undefined;
-  return (descriptor) => {
-    usable ??= allowed();
-    return usable ? `/proc/self/fd/${descriptor}` : undefined;
-  };
-}
-
 /** Creates a runtime over `process`; `own` supplies the differences. */
 export function nodeLike(
   process: NodeProcess,
@@ -143,6 +130,8 @@ export function nodeLike(
   const { setTimeout, clearTimeout, setImmediate } = process.getBuiltinModule("node:timers") as NodeTimers;
   const { sync, pooled } = nodePrimitives(fs);
   const childProcess = () => process.getBuiltinModule("node:child_process") as NodeChildProcess;
+  /** Whether descriptors have paths here. An answer of undefined is not remembered: the next call asks again. */
+  let anchored: boolean | undefined;
   const onEnd = (listener: () => void): () => void => {
     process.on("exit", listener);
     return () => void process.off("exit", listener);
@@ -184,11 +173,13 @@ export function nodeLike(
       return () => clearTimeout(timer);
     },
     sleep,
-    // Permissions match the text of a path: permission for a directory does not cover the path of its descriptor.
-    anchor: anchors(() =>
-      platform === "linux" && process.permission?.has("fs.write", "/proc/self/fd") !== false &&
-      canStat(fs, "/proc/self/fd")
-    ),
+    // Permission models refuse `/proc`, and some containers do not mount it. Permissions match the text of a path: that
+    // for a directory does not cover the path of its descriptor.
+    anchor(descriptor) {
+      anchored ??= platform === "linux" && process.permission?.has("fs.write", "/proc/self/fd") !== false &&
+        canStat(fs, "/proc/self/fd");
+      return anchored ? `/proc/self/fd/${descriptor}` : undefined;
+    },
     descriptor: (handle) => handle as number,
     fromDescriptor: (descriptor) => descriptor,
     onEnd,

@@ -12,7 +12,7 @@ import type { Io } from "../operation/io.ts";
 import type { Op } from "../operation/op.ts";
 import { closeRead } from "../operation/tried.ts";
 import { joinPath, shownPath } from "../path.ts";
-import { requireReadable } from "../permission.ts";
+import { requirePermission, requireReadable } from "../permission.ts";
 import { coded, type Path, runtime, type Status } from "../runtime/mod.ts";
 
 /** A directory, by its descriptor or its path. */
@@ -101,7 +101,10 @@ function* openDir(io: Io, path: Path, shown: string, check: Check): Op<DirRef> {
 function* dirOf(io: Io, descriptor: number, shown: string, check?: Check): Op<DirRef> {
   try {
     const status: Status = yield io.statusOf(descriptor);
-    const dir: DirRef = { base: runtime.anchor(descriptor)!, shown, descriptor, status };
+    const base = runtime.anchor(descriptor);
+    // Permission may have been revoked since the walk began.
+    requirePermission(base !== undefined);
+    const dir: DirRef = { base, shown, descriptor, status };
     if (check !== undefined) yield* check(dir);
     return dir;
   } catch (error) {

@@ -108,6 +108,19 @@ test("Deno: anchor() returns a path only if Deno can stat /proc/self/fd, and doe
   assert.deepEqual(anchorOf(all, undefined, "darwin"), [undefined]);
 });
 
+test("Deno: anchor() returns a path only as long as Deno permits /proc/self/fd, since a program may revoke a permission", () => {
+  const { deno, scope } = fakeDeno("linux", () => true);
+  let permitted = true;
+  const statSync = (path: string): object => {
+    if (!permitted) throw new Error(`Requires all access to "${path}", run again with the --allow-all flag`);
+    return {};
+  };
+  const { anchor } = denoRuntime({ ...deno, statSync } as typeof deno, scope);
+  assert.equal(anchor(3), "/proc/self/fd/3");
+  permitted = false;
+  assert.equal(anchor(3), undefined);
+});
+
 test("Deno: temporaryDirectory() probes with makeTempDirSync() if writing is permitted, but not the environment", () => {
   const { deno, scope } = fakeDeno("linux", permitting("write"));
   const runtime = denoRuntime(deno, scope);

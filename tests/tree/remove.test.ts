@@ -335,6 +335,32 @@ test(
 );
 
 test(
+  "a removal whose permission to use descriptor paths is revoked meanwhile reports that, and the next one finishes (Linux)",
+  { skip: !isLinux },
+  async () => {
+    using place = scratch();
+    let denied = 0;
+    for (let permitted = 0; permitted < 8; permitted++) {
+      for (const blocking of [true, false]) {
+        const directory = temporaryDirectorySync({ dir: place.path, ignoreCleanupErrors: true });
+        mkdirSync(join(directory.path, "a", "b"), { recursive: true });
+        const remove = async () => blocking ? directory.removeSync() : await directory.remove();
+        let asked = 0;
+        const anchor = (descriptor: number) =>
+          asked++ < permitted ? `/proc/self/fd/${descriptor}` : undefined;
+        using _ = substitute({ runtime: { anchor, removeTree: undefined } });
+        const leftovers = await remove();
+        for (const { code } of leftovers) assert.equal(code, "ERR_ACCESS_DENIED");
+        denied += leftovers.length;
+        assert.deepEqual(await remove(), []);
+      }
+    }
+    assert.ok(denied > 0);
+    assert.deepEqual(place.names(), []);
+  },
+);
+
+test(
   "removeSync() leaves a large directory to the runtime's recursive removal, remove() does not (Linux)",
   {
     skip: !isLinux,
