@@ -32,6 +32,7 @@ export function refusalOf(directory: string, status: Status): string | undefined
 
 /** Whether the lease that this process has just made is the only one, judged by one look at the directory. */
 export function isAlone(): boolean {
+  // Not undefined: the lease is in it.
   const listing = runtime.sync.list(leaseDirectory()!);
   try {
     return (listing.next() as DirectoryEntry[]).length <= 1;

@@ -141,9 +141,9 @@ export function held(): { entries: readonly Entry[]; contents: readonly Content[
 
 /**
  * Milliseconds without entries after which listening stops. Few at first: Jest gives each test file its own globals, and
- * so its own registry, and Node warns of more than ten listeners for a signal. Then twice as many each time, since starting
- * again costs as much as thirty files, too much to do for each file of a server that makes one in a second. So what
- * lingers after a test file stays no longer than the file took.
+ * so its own registry, and Node warns of more than ten listeners for a signal. Then twice as many each time, since
+ * starting again costs as much as thirty files, too much to do for each file of a server that makes one in a second. To
+ * get there takes as long, so what lingers after a short test file does not linger for long.
  */
 let grace = 250;
 
